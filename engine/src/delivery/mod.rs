@@ -1,0 +1,1 @@
+//! State machines without I/O: what was accepted, handed over, acknowledged, reported.

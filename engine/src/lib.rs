@@ -1,0 +1,5 @@
+//! Overlane: a cluster networking engine for Linux servers.
+pub mod config;
+mod delivery;
+mod ring;
+pub mod wire;

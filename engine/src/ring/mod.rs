@@ -1,0 +1,1 @@
+//! Threads to shard: byte ring and doorbell.

@@ -1,0 +1,1 @@
+//! Overlay and membership protocols as state machines without I/O.
