@@ -1,5 +1,5 @@
 //! Overlane: a cluster networking engine for Linux servers.
 pub mod config;
-mod delivery;
+pub mod delivery;
 mod ring;
 pub mod wire;
