@@ -17,12 +17,15 @@ use clap::Parser;
 use crate::cli::{Cli, Command};
 use crate::error::{BenchError, Outcome};
 
+mod accounts;
 mod allocations;
 mod child;
 mod cli;
 mod clock;
 mod error;
+mod heartbeat;
 mod latencies;
+mod main_job;
 mod pair;
 mod payloads;
 mod pin;
@@ -30,6 +33,7 @@ mod progress;
 mod raw;
 mod raw_limit;
 mod record;
+mod report;
 mod sample;
 mod table;
 

@@ -1,0 +1,4 @@
+//! The main job.
+mod file_message;
+mod file_source;
+mod gossip;
