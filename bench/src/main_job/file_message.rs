@@ -181,10 +181,22 @@ mod tests {
         assert_eq!(doubled, FileFault::WrongOffset { offset, expected });
         let (received, announced) = (3, 6);
         let early = fault(&mut file, &end(&blake3::hash(b"abc")));
-        assert_eq!(early, FileFault::WrongSize { received, announced });
+        assert_eq!(
+            early,
+            FileFault::WrongSize {
+                received,
+                announced
+            }
+        );
         let (received, announced) = (7, 6);
         let long = fault(&mut file, &chunk(3, b"defg"));
-        assert_eq!(long, FileFault::WrongSize { received, announced });
+        assert_eq!(
+            long,
+            FileFault::WrongSize {
+                received,
+                announced
+            }
+        );
         file.take(&chunk(3, b"dxf")).unwrap();
         let damaged = fault(&mut file, &end(&blake3::hash(b"abcdef")));
         assert_eq!(damaged, FileFault::WrongHash);

@@ -50,18 +50,29 @@ pub(crate) fn page(report: &Report) -> String {
         ),
     ];
     for (title, about, picture) in pictures {
-        push(
-            &mut page,
-            format_args!(
-                "<figure><h2>{title}</h2><figcaption>{about}</figcaption>\n{picture}\n</figure>\n"
-            ),
-        );
+        figure(&mut page, title, about, &picture);
     }
     checks(&mut page, report);
     flows(&mut page, &report.flows);
     facts(&mut page, report);
     page.push_str("</body>\n</html>\n");
     page
+}
+
+fn figure(page: &mut String, title: &str, about: &str, picture: &plots::Picture) {
+    push(
+        page,
+        format_args!(
+            "<figure><h2>{title}</h2><figcaption>{about}</figcaption>\n<p class=\"legend\">"
+        ),
+    );
+    for (name, colour) in &picture.legend {
+        push(
+            page,
+            format_args!("<span><i style=\"background: {colour}\"></i>{name}</span>"),
+        );
+    }
+    push(page, format_args!("</p>\n{}\n</figure>\n", picture.svg));
 }
 
 fn headlines(page: &mut String, report: &Report) {
