@@ -5,6 +5,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::error::{BenchError, Outcome};
+use crate::table::count;
+
 /// The counters of one channel between a node and one of its peers.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Account {
@@ -26,16 +29,16 @@ pub(crate) struct Account {
     pub(crate) dropped: u64,
     /// Messages of the peer that reached a handler or inbox here.
     pub(crate) delivered: u64,
-    /// Payload bytes sent.
+    /// Messages that are accepted and have not ended.
+    pub(crate) under_way: u64,
+    /// Bytes sent, with the headers of their frames.
     pub(crate) sent_bytes: u64,
-    /// Payload bytes delivered.
-    pub(crate) delivered_bytes: u64,
 }
 
 impl Account {
     /// Whether each accepted message has ended.
     pub(crate) fn is_settled(&self) -> bool {
-        self.accepted == self.ended()
+        self.under_way == 0 && self.accepted == self.ended()
     }
 
     fn ended(&self) -> u64 {
@@ -57,9 +60,10 @@ impl Account {
             "sent + dropped"
         };
         Some(format!(
-            "accepted {} is not {kinds} {}",
+            "accepted {} is not {kinds} {} ({} under way)",
             self.accepted,
-            self.ended()
+            self.ended(),
+            self.under_way
         ))
     }
 
@@ -136,6 +140,48 @@ pub(crate) fn flows(nodes: &[NodeAccounts]) -> Vec<Flow> {
         }
     }
     flows
+}
+
+/// One direction of one channel out of all.
+pub(crate) fn between(flows: Vec<Flow>, from: &str, to: &str, channel: &str) -> Outcome<Flow> {
+    let wanted = |flow: &Flow| {
+        flow.from == from && flow.account.peer == to && flow.account.channel == channel
+    };
+    flows.into_iter().find(wanted).ok_or_else(|| {
+        BenchError::CheckFailed(format!("no counters for channel {channel} from {from} to {to}"))
+    })
+}
+
+impl Flow {
+    /// Whether the other side has got all that it can get.
+    pub(crate) fn has_arrived(&self) -> bool {
+        self.account.reliable || self.delivered == self.account.sent
+    }
+
+    /// Both directions as if they were one.
+    pub(crate) fn and(mut self, other: &Self) -> Self {
+        self.account.accepted += other.account.accepted;
+        self.account.acknowledged += other.account.acknowledged;
+        self.account.reported += other.account.reported;
+        self.account.sent += other.account.sent;
+        self.account.dropped += other.account.dropped;
+        self.delivered += other.delivered;
+        self.fault = self.fault.or_else(|| other.fault.clone());
+        self
+    }
+
+    /// The identity with its numbers, for people.
+    pub(crate) fn sentence(&self) -> String {
+        let Account { accepted, acknowledged, reported, sent, dropped, .. } = &self.account;
+        let ended = if self.account.reliable {
+            format!("acknowledged {} + reported {}", count(*acknowledged), count(*reported))
+        } else {
+            format!("sent {} + dropped {}", count(*sent), count(*dropped))
+        };
+        let verdict = if self.fault.is_none() { "exact" } else { "NOT exact" };
+        let delivered = count(self.delivered);
+        format!("accepted {} = {ended}, delivered {delivered}: {verdict}", count(*accepted))
+    }
 }
 
 #[cfg(test)]

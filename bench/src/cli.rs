@@ -27,6 +27,8 @@ pub(crate) struct Cli {
     pub(crate) command: Option<Command>,
     #[command(flatten)]
     pub(crate) main_job: MainJobFlags,
+    #[command(flatten)]
+    pub(crate) engine: Flags,
 }
 
 /// The single measurements.
@@ -99,6 +101,9 @@ pub(crate) struct ThroughputFlags {
     /// Who sends
     #[arg(long, value_enum, default_value_t = Producer::Shard)]
     pub(crate) producer: Producer,
+    /// Core of a sending application thread; left out, the kernel moves it as it likes
+    #[arg(long, value_name = "CORE")]
+    pub(crate) producer_core: Option<usize>,
     #[command(flatten)]
     pub(crate) pair: PairFlags,
 }

@@ -12,12 +12,15 @@ use bytes::Bytes;
 /// Payloads in one rotation; few enough that 64 KiB payloads stay within a second-level cache.
 const ROTATION: u8 = 16;
 
-/// Payloads of one size, made once, handed out in rotation.
+/// Payloads of one size, made once.
 #[derive(Debug, Clone)]
 pub(crate) struct Payloads {
     made: Vec<Bytes>,
-    next: usize,
 }
+
+/// A sender's place in the rotation; each receiver has one of its own.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Place(u8);
 
 impl Payloads {
     /// Payloads of `payload_bytes`, at least 1.
@@ -29,24 +32,49 @@ impl Payloads {
         });
         Self {
             made: made.collect(),
-            next: 0,
         }
     }
 
-    /// The payload to send now; the same one again until [`Payloads::advance`].
+    /// The payload that is due at `place`.
     #[inline]
-    pub(crate) fn current(&self) -> &Bytes {
-        &self.made[self.next]
+    pub(crate) fn at(&self, place: Place) -> &Bytes {
+        &self.made[usize::from(place.0)]
     }
 
-    /// The current payload was accepted: the next one is due.
+    /// Bytes of each payload.
+    pub(crate) fn bytes(&self) -> usize {
+        self.made[0].len()
+    }
+
+    /// Two rotations, so that any place begins a whole rotation of neighbours: see [`Place::run`].
+    pub(crate) fn slices(&self) -> Vec<&[u8]> {
+        let twice = self.made.iter().chain(&self.made);
+        twice.map(|payload| &payload[..]).collect()
+    }
+}
+
+impl Place {
+    /// The place of a sender that has sent `messages` so far.
+    pub(crate) fn after(messages: u64) -> Self {
+        let place = messages % u64::from(ROTATION);
+        Self(u8::try_from(place).expect("a rotation has fewer places than a byte"))
+    }
+
+    /// `messages` were accepted, at most one rotation of them.
     #[inline]
-    pub(crate) fn advance(&mut self) {
-        self.next = if self.next + 1 == self.made.len() {
-            0
-        } else {
-            self.next + 1
-        };
+    pub(crate) fn advance(&mut self, messages: usize) {
+        debug_assert!(messages <= usize::from(ROTATION));
+        let next = usize::from(self.0) + messages;
+        let wrapped = next % usize::from(ROTATION);
+        // Below ROTATION.
+        self.0 = u8::try_from(wrapped).unwrap_or(0);
+    }
+
+    /// The next rotation of `slices` from here.
+    #[inline]
+    pub(crate) fn run<'a, 'p>(self, slices: &'a [&'p [u8]]) -> &'a [&'p [u8]] {
+        let begin = usize::from(self.0);
+        &slices[begin..begin + usize::from(ROTATION)]
     }
 }
 
@@ -122,30 +150,48 @@ fn count(counter: &AtomicU64, by: u64) {
 mod tests {
     use super::*;
 
+    fn receiver() -> (Arc<Arrived>, Arrivals) {
+        let arrived = Arc::new(Arrived::default());
+        (Arc::clone(&arrived), Arrivals::new(arrived))
+    }
+
     #[test]
     fn a_rotation_that_arrives_in_order_has_no_disorder() {
-        let arrived = Arc::new(Arrived::default());
-        let mut arrivals = Arrivals::new(Arc::clone(&arrived));
-        let mut payloads = Payloads::new(64);
+        let (arrived, mut arrivals) = receiver();
+        let payloads = Payloads::new(64);
+        let mut place = Place::default();
         for _ in 0..100 {
-            arrivals.take(payloads.current());
-            payloads.advance();
+            arrivals.take(payloads.at(place));
+            place.advance(1);
         }
-        assert_eq!(
-            (arrived.messages(), arrived.bytes(), arrived.disorders()),
-            (100, 6400, 0)
-        );
+        let counts = (arrived.messages(), arrived.bytes(), arrived.disorders());
+        assert_eq!(counts, (100, 6400, 0));
+        assert_eq!(place, Place::after(100));
+    }
+
+    #[test]
+    fn runs_of_neighbours_go_on_where_the_last_one_was_cut() {
+        let (arrived, mut arrivals) = receiver();
+        let payloads = Payloads::new(3);
+        let slices = payloads.slices();
+        let mut place = Place::default();
+        for accepted in [16, 5, 0, 15, 1] {
+            for payload in &place.run(&slices)[..accepted] {
+                arrivals.take(payload);
+            }
+            place.advance(accepted);
+        }
+        assert_eq!((arrived.messages(), arrived.disorders()), (37, 0));
     }
 
     #[test]
     fn a_lost_a_doubled_and_a_damaged_message_are_each_seen() {
-        let arrived = Arc::new(Arrived::default());
-        let mut arrivals = Arrivals::new(Arc::clone(&arrived));
-        let mut payloads = Payloads::new(8);
-        payloads.advance();
-        arrivals.take(payloads.current());
+        let (arrived, mut arrivals) = receiver();
+        let payloads = Payloads::new(8);
+        let second = Place::after(1);
+        arrivals.take(payloads.at(second));
         assert_eq!(arrived.disorders(), 1, "lost");
-        arrivals.take(payloads.current());
+        arrivals.take(payloads.at(second));
         assert_eq!(arrived.disorders(), 2, "doubled");
         arrivals.take(&[2, 0, 0]);
         assert_eq!(arrived.disorders(), 3, "damaged");
@@ -155,6 +201,6 @@ mod tests {
 
     #[test]
     fn one_byte_is_the_smallest_payload() {
-        assert_eq!(Payloads::new(0).current().len(), 1);
+        assert_eq!(Payloads::new(0).at(Place::default()).len(), 1);
     }
 }

@@ -5,6 +5,8 @@
 
 use serde::Serialize;
 
+use crate::accounts::{Account, Flow};
+
 /// A result. Every key but `test` is left out where it does not apply.
 #[derive(Debug, Clone, Default, Serialize)]
 pub(crate) struct Record {
@@ -56,6 +58,17 @@ pub(crate) struct Record {
 }
 
 impl Record {
+    /// With the counters of the direction that was measured.
+    pub(crate) fn with_account(mut self, flow: &Flow) -> Self {
+        let Account { accepted, acknowledged, reported, dropped, reliable, .. } = flow.account;
+        self.accepted = Some(accepted);
+        self.acknowledged = reliable.then_some(acknowledged);
+        self.reported = reliable.then_some(reported);
+        self.dropped = Some(dropped);
+        self.delivered = Some(flow.delivered);
+        self
+    }
+
     /// The object, without a line break.
     pub(crate) fn json_line(&self) -> String {
         serde_json::to_string(self).expect("a record holds numbers and one string")

@@ -2,6 +2,8 @@
 
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 
+use crate::pair::Spread;
+
 /// A table with a header; columns after the first are numbers, aligned to the right.
 pub(crate) fn of(header: &[&str], rows: &[Vec<String>]) -> String {
     let mut table = Table::new();
@@ -39,6 +41,11 @@ pub(crate) fn number(value: f64) -> String {
     }
     let point = if fraction.is_empty() { "" } else { "." };
     format!("{sign}{grouped}{point}{fraction}")
+}
+
+/// A median with the smallest and the largest.
+pub(crate) fn spread(spread: Spread) -> String {
+    format!("{:.2} ({:.2} to {:.2})", spread.median, spread.min, spread.max)
 }
 
 /// A whole number with its thousands apart.

@@ -10,7 +10,7 @@ use super::frame;
 use crate::clock;
 use crate::error::{BenchError, Outcome};
 use crate::latencies::Latencies;
-use crate::payloads::Payloads;
+use crate::payloads::{Payloads, Place};
 
 /// A stream that waits for bytes by sleeping, or by asking again and again.
 ///
@@ -98,22 +98,23 @@ pub(crate) fn echo(mut exchange: Exchange) -> Outcome<()> {
 /// Plays ping-pong for `warm_up_ns`, then `measure_ns`; what is recorded are whole round trips.
 pub(crate) fn ping(
     mut exchange: Exchange,
-    mut payloads: Payloads,
+    payloads: &Payloads,
     warm_up_ns: u64,
     measure_ns: u64,
 ) -> Outcome<Latencies> {
     let mut latencies = Latencies::default();
+    let mut place = Place::default();
     let begin = clock::now_ns() + warm_up_ns;
     let end = begin + measure_ns;
     loop {
         let sent_at = clock::now_ns();
-        exchange.send(payloads.current())?;
+        exchange.send(payloads.at(place))?;
         if !exchange.receive()? {
             return Err(BenchError::Engine(
                 "the raw echo closed its connection".into(),
             ));
         }
-        payloads.advance();
+        place.advance(1);
         let received_at = clock::now_ns();
         if sent_at >= begin {
             latencies.record(received_at - sent_at);

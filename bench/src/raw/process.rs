@@ -271,7 +271,7 @@ impl Sender {
                     pin::pin_to(core)?;
                     latency::ping(
                         exchange,
-                        payloads,
+                        &payloads,
                         nanoseconds(warm_up),
                         nanoseconds(measure),
                     )
@@ -289,7 +289,7 @@ impl Sender {
         self.sending = Some(named("raw-sender", move || {
             pin::pin_to(core)?;
             let payloads = Payloads::new(payload_bytes);
-            throughput::send_until(&stop, &mut stream, payloads, batch_bytes, &sent)
+            throughput::send_until(&stop, &mut stream, &payloads, batch_bytes, &sent)
         })?);
         Ok(Reply::Ready)
     }

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use super::frame;
 use crate::error::{BenchError, Outcome};
-use crate::payloads::{Arrivals, Payloads};
+use crate::payloads::{Arrivals, Payloads, Place};
 
 /// Receive buffer: room for several batches, so that a partial frame is seldom moved.
 const RECEIVE_BYTES: usize = 512 * 1024;
@@ -17,18 +17,19 @@ const RECEIVE_BYTES: usize = 512 * 1024;
 pub(crate) fn send_until(
     stop: &AtomicBool,
     stream: &mut TcpStream,
-    mut payloads: Payloads,
+    payloads: &Payloads,
     batch_bytes: usize,
     sent: &AtomicU64,
 ) -> Outcome<()> {
-    let frame_bytes = frame::HEADER_BYTES + payloads.current().len();
+    let mut place = Place::default();
+    let frame_bytes = frame::HEADER_BYTES + payloads.at(place).len();
     let mut batch = Vec::with_capacity(batch_bytes + frame_bytes);
     while !stop.load(Ordering::Relaxed) {
         batch.clear();
         let mut messages = 0;
         while batch.len() < batch_bytes {
-            frame::encode(&mut batch, payloads.current());
-            payloads.advance();
+            frame::encode(&mut batch, payloads.at(place));
+            place.advance(1);
             messages += 1;
         }
         stream
