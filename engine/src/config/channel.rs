@@ -58,7 +58,7 @@ parameters! {
         cost "higher is memory per lane and waiting time; lower overflows sooner";
     /// Size of the ring from application threads, one for each shard.
     ring_bytes: usize = 1 << 20;
-        Unit::Bytes, Allowed::PowerOfTwo(64 << 10, 1 << 30);
+        Unit::Bytes, Allowed::PowerOfTwo(64 << 10, 512 << 20);
         origin "guess: ten thousand small messages between two turns";
         cost "higher is memory per shard; lower returns Full in shorter bursts";
     /// Largest payload of one message.

@@ -101,7 +101,7 @@ parameters! {
         cost "higher takes 128 bytes of kernel memory each; lower submits several times per turn";
     /// Size of the ring behind each inbox.
     inbox_bytes: usize = 1 << 20;
-        Unit::Bytes, Allowed::PowerOfTwo(64 << 10, 1 << 30);
+        Unit::Bytes, Allowed::PowerOfTwo(64 << 10, 512 << 20);
         origin "guess: a thousand messages of the inline limit";
         cost "higher is memory per inbox; lower stops receiving sooner when the application is slow";
     /// Nodes to keep lanes to, as `b=127.0.0.1:7401,c=127.0.0.1:7402`.
