@@ -16,6 +16,7 @@ mod load;
 mod nearest;
 mod node;
 mod parameter;
+mod placement;
 mod profile;
 mod setting;
 mod validate;

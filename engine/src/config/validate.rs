@@ -27,7 +27,7 @@ impl Config {
             values(CHANNEL_PARAMETERS, channel, &prefix(channel))?;
         }
         self.channel_names()?;
-        self.placement()?;
+        self.core_list()?;
         self.receiving()?;
         self.reconnecting()?;
         self.connections()?;
@@ -63,7 +63,7 @@ impl Config {
         Ok(())
     }
 
-    fn placement(&self) -> Result<(), ConfigError> {
+    fn core_list(&self) -> Result<(), ConfigError> {
         let mut cores = self.cores.clone();
         cores.sort_unstable();
         if let Some(pair) = cores.windows(2).find(|pair| pair[0] == pair[1]) {
