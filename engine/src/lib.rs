@@ -1,6 +1,6 @@
 //! Overlane: a cluster networking engine for Linux servers.
 pub mod config;
-mod delivery;
+pub mod delivery;
 mod io;
 mod ring;
 pub mod wire;

@@ -1,0 +1,168 @@
+//! Mailbox ids of one lane: a name is sent once, then four bytes stand for it.
+//!
+//! The sender gives ids from 0 upwards in order of first use ([`MailboxIds`]); the receiver takes
+//! each id only in that order and only up to a bound ([`AnnouncedMailboxes`]), so a peer can
+//! neither leave holes nor fill memory. Each direction of a lane has its own ids, which end with
+//! the lane. Called by the lanes of the shard.
+use std::collections::HashMap;
+
+use super::close::CloseReason;
+use super::frame::Frame;
+use super::name::{Name, NameError, read_name};
+
+/// Mailboxes that one direction of a lane may announce. The default of both sides, so that
+/// neither has to be configured; 4,096 names of the longest kind are 1 MiB.
+pub const MAILBOXES_MAX: u32 = 4096;
+
+/// An announcement or a use of a mailbox that breaks the rules.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum MailboxError {
+    /// The announced id is not the next one.
+    #[error("mailbox id {id} was announced where {expected} is the next")]
+    OutOfOrder {
+        /// The id that came.
+        id: u32,
+        /// The id that had to come.
+        expected: u32,
+    },
+    /// More mailboxes were announced than a lane may have.
+    #[error("more than {limit} mailboxes were announced on one lane: use fewer mailbox names")]
+    TooMany {
+        /// The bound.
+        limit: u32,
+    },
+    /// The announced name is none.
+    #[error("a mailbox was announced under a bad name: {0}")]
+    Name(#[from] NameError),
+    /// A message is for an id that was never announced.
+    #[error("a message is for mailbox id {id} but only ids below {announced} were announced")]
+    NotAnnounced {
+        /// The id in the message.
+        id: u32,
+        /// How many ids were announced before it.
+        announced: u32,
+    },
+}
+
+impl MailboxError {
+    /// The reason to close the lane with.
+    #[must_use]
+    pub const fn close_reason(&self) -> CloseReason {
+        CloseReason::BadMailbox
+    }
+}
+
+/// The receiving side: what each announced id of a lane stands for, as a `T` of the caller
+/// (a handler, an inbox, or a note that there is no such mailbox here).
+#[derive(Clone, Debug)]
+pub struct AnnouncedMailboxes<T> {
+    by_id: Vec<T>,
+    limit: u32,
+}
+
+impl<T> AnnouncedMailboxes<T> {
+    /// No mailboxes yet, and at most `limit` of them.
+    #[must_use]
+    pub const fn new(limit: u32) -> Self {
+        Self {
+            by_id: Vec::new(),
+            limit,
+        }
+    }
+
+    /// Takes an announcement, a frame of kind [`super::FrameKind::Mailbox`]; `resolve` turns the
+    /// name into what messages to it need.
+    ///
+    /// # Errors
+    /// [`MailboxError`] if the id is not the next one, there are too many, or the name is bad.
+    pub fn announce(
+        &mut self,
+        frame: &Frame<'_>,
+        resolve: impl FnOnce(&str) -> T,
+    ) -> Result<(), MailboxError> {
+        let expected = self.announced();
+        if frame.word != expected {
+            return Err(MailboxError::OutOfOrder {
+                id: frame.word,
+                expected,
+            });
+        }
+        if expected >= self.limit {
+            return Err(MailboxError::TooMany { limit: self.limit });
+        }
+        let name = read_name(frame.body)?;
+        self.by_id.push(resolve(name));
+        Ok(())
+    }
+
+    /// What a message's mailbox id stands for.
+    ///
+    /// # Errors
+    /// [`MailboxError::NotAnnounced`] if the peer never announced it.
+    #[inline]
+    pub fn get(&self, id: u32) -> Result<&T, MailboxError> {
+        match self.by_id.get(id as usize) {
+            Some(mailbox) => Ok(mailbox),
+            None => Err(MailboxError::NotAnnounced {
+                id,
+                announced: self.announced(),
+            }),
+        }
+    }
+
+    /// All that was announced, in order of id; for a mailbox that appears or goes later.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut T> {
+        self.by_id.iter_mut()
+    }
+
+    /// How many ids were announced.
+    #[must_use]
+    pub fn announced(&self) -> u32 {
+        // `announce` stops at a limit that is a u32.
+        u32::try_from(self.by_id.len()).unwrap_or(u32::MAX)
+    }
+}
+
+/// How the sending side names a mailbox in a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MailboxId {
+    /// The peer knows this id.
+    Known(u32),
+    /// First use: announce the name under this id, in front of the message.
+    Announce(u32),
+    /// The lane has announced as many names as it may; the message cannot be sent.
+    Full,
+}
+
+/// The sending side: the ids that were given out on a lane.
+#[derive(Clone, Debug)]
+pub struct MailboxIds {
+    by_name: HashMap<Name, u32>,
+    limit: u32,
+}
+
+impl MailboxIds {
+    /// No ids yet, and at most `limit` of them.
+    #[must_use]
+    pub fn new(limit: u32) -> Self {
+        Self {
+            by_name: HashMap::new(),
+            limit,
+        }
+    }
+
+    /// The id of a mailbox on this lane. [`MailboxId::Announce`] is answered once for each name:
+    /// the caller then has to send the announcement.
+    pub fn id_of(&mut self, name: &Name) -> MailboxId {
+        if let Some(&id) = self.by_name.get(name) {
+            return MailboxId::Known(id);
+        }
+        match u32::try_from(self.by_name.len()) {
+            Ok(id) if id < self.limit => {
+                self.by_name.insert(name.clone(), id);
+                MailboxId::Announce(id)
+            }
+            _ => MailboxId::Full,
+        }
+    }
+}
