@@ -9,9 +9,7 @@ use super::choices::{
 };
 use super::parameter::{Parameter, parameters};
 use super::setting::Setting;
-
-/// Most bytes of a message: the frame header has 24 bits for the length of a frame.
-pub const MESSAGE_BYTES_MAX: usize = (16 << 20) - 1;
+use crate::wire::BODY_BYTES_MAX;
 
 parameters! {
     /// One named class of traffic; made by [`ChannelConfig::new`] and the setters.
@@ -31,7 +29,7 @@ parameters! {
         origin "one lane keeps all messages in order";
         cost "higher is more sockets per peer, and order only per key; \
               lower leaves shards without a share";
-    /// What is done for a message that cannot be handed over at once.
+    /// What is promised: best_effort may drop a message, reliable acknowledges or reports it.
     reliability: Reliability = Reliability::Reliable;
         Unit::None, Allowed::Words(RELIABILITY_WORDS);
         origin "losing silently should be asked for";
@@ -63,7 +61,7 @@ parameters! {
         cost "higher is memory per shard; lower returns Full in shorter bursts";
     /// Largest payload of one message.
     message_bytes_max: usize = 1 << 20;
-        Unit::Bytes, Allowed::Number(1, MESSAGE_BYTES_MAX as u64);
+        Unit::Bytes, Allowed::Number(1, BODY_BYTES_MAX as u64);
         origin "the 1 MiB payload of NATS";
         cost "higher lets each lane of a peer use so much memory for one message";
     /// Bytes that one lane of this channel sends per turn; auto is the node's.

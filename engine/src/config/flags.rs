@@ -100,7 +100,7 @@ pub fn augment(command: Command) -> Command {
         let help = format!(
             "{} [{}] [default: {default}] [env: {}]",
             parameter.doc.trim(),
-            parameter.allowed.sentence(parameter.unit),
+            parameter.expected(),
             super::environment::variable(parameter.name)
         );
         command = command.arg(

@@ -23,7 +23,7 @@ mod validate;
 
 pub use allowed::{Allowed, Unit, number, quantity};
 pub use builder::ConfigBuilder;
-pub use channel::{CHANNEL_PARAMETERS, ChannelConfig, MESSAGE_BYTES_MAX};
+pub use channel::{CHANNEL_PARAMETERS, ChannelConfig};
 pub use choices::{ControlPlacement, Ordering, Overflow, Priority, Reliability};
 pub use definition::ChannelDefinition;
 #[doc(hidden)]
@@ -36,5 +36,5 @@ pub use load::{FILE_DEFAULT, Sources};
 pub use node::{Config, NODE_PARAMETERS};
 pub use parameter::Parameter;
 pub use profile::Profile;
-pub use setting::{NAME_BYTES_MAX, is_name};
+pub use setting::is_name;
 pub use validate::{CHANNELS_MAX, RESERVED_PREFIX};

@@ -28,7 +28,7 @@ impl Config {
         }
         self.channel_names()?;
         self.core_list()?;
-        self.receiving()?;
+        self.quanta()?;
         self.reconnecting()?;
         self.connections()?;
         for channel in &self.channels {
@@ -79,7 +79,7 @@ impl Config {
         Ok(())
     }
 
-    fn receiving(&self) -> Result<(), ConfigError> {
+    fn quanta(&self) -> Result<(), ConfigError> {
         if self.receive_quantum_bytes < self.receive_buffer_bytes {
             return conflict(
                 [
@@ -87,6 +87,15 @@ impl Config {
                     self.given("receive_buffer_bytes"),
                 ],
                 "the quantum must be at least one receive buffer",
+            );
+        }
+        if self.turn_bytes_max < self.send_quantum_bytes {
+            return conflict(
+                [
+                    self.given("turn_bytes_max"),
+                    self.given("send_quantum_bytes"),
+                ],
+                "a turn must have room for the quantum of one lane",
             );
         }
         Ok(())

@@ -249,10 +249,14 @@ fn values_that_do_not_agree_are_refused_with_both_and_their_places() {
 #[test]
 fn each_rule_between_values_is_enforced() {
     type Change = fn(&mut Config);
-    let cases: [(Change, &str); 9] = [
+    let cases: [(Change, &str); 10] = [
         (
             |config| config.receive_quantum_bytes = 4096,
             "at least one receive buffer",
+        ),
+        (
+            |config| config.turn_bytes_max = 64 << 10,
+            "the quantum of one lane",
         ),
         (
             |config| config.reconnect_base_ms = 6000,

@@ -92,7 +92,7 @@ fn each_channel_parameter_comes_from_file_environment_and_flag() {
 fn a_bad_value_of_each_node_parameter_names_source_value_and_range() {
     for parameter in NODE_PARAMETERS {
         let name = parameter.name;
-        let right = parameter.allowed.sentence(parameter.unit);
+        let right = parameter.expected();
         let file = FileText::new(&format!("{name} = \"?!\"\n"));
         let places = [
             (
@@ -119,7 +119,7 @@ fn a_bad_value_of_each_channel_parameter_names_source_value_and_range() {
     for parameter in CHANNEL_PARAMETERS {
         let name = parameter.name;
         let key = format!("channel.data.{name}");
-        let right = parameter.allowed.sentence(parameter.unit);
+        let right = parameter.expected();
         let file = FileText::new(&format!("[channel.data]\n{name} = \"?!\"\n"));
         let definition = format!("data:{name}=?!");
         let variables = [("OVERLANE_CHANNEL".to_string(), definition.clone())];
