@@ -21,7 +21,7 @@ pub(crate) struct Arguments {
 
 /// Runs the checks and prints what came of them.
 pub(crate) fn run(arguments: Arguments) -> ExitCode {
-    let checks = checks(Sources::of_process(arguments.flags));
+    let checks = checks(&Sources::of_process(arguments.flags));
     let text = if arguments.json {
         lines(&checks)
     } else {
@@ -39,13 +39,13 @@ pub(crate) fn run(arguments: Arguments) -> ExitCode {
 }
 
 /// The configuration is the first check; without one there is nothing to check the machine against.
-fn checks(sources: Sources) -> Vec<Check> {
+fn checks(sources: &Sources) -> Vec<Check> {
     const NAME: &str = "configuration";
     match sources.load() {
         Ok(config) => {
             let mut checks = vec![Check {
                 name: NAME,
-                outcome: Outcome::Ok(summary(&config)),
+                outcome: Outcome::Ok(summary(sources, &config)),
             }];
             checks.extend(preflight::checks(&config));
             checks
@@ -63,9 +63,12 @@ fn checks(sources: Sources) -> Vec<Check> {
     }
 }
 
-fn summary(config: &Config) -> String {
+fn summary(sources: &Sources, config: &Config) -> String {
+    let file = sources
+        .file()
+        .map_or_else(|| "no file".into(), |file| file.display().to_string());
     format!(
-        "name {} in cluster {}, channels: {}, peers: {}, lanes to each: {}",
+        "name {} in cluster {}, channels: {}, peers: {}, lanes to each: {}, from {file}",
         config.node_name,
         config.cluster,
         config.channels.len(),

@@ -33,7 +33,8 @@ parameters! {
     reliability: Reliability = Reliability::Reliable;
         Unit::None, Allowed::Words(RELIABILITY_WORDS);
         origin "losing silently should be asked for";
-        cost "reliable holds each message until it is acknowledged; best_effort forgets it once sent";
+        cost "reliable holds each message until it is acknowledged; \
+              best_effort forgets it once sent";
     /// Order in which messages reach the receiver.
     ordering: Ordering = Ordering::Fifo;
         Unit::None, Allowed::Words(ORDERING_WORDS);

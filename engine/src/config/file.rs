@@ -66,7 +66,16 @@ fn parse(path: &Path) -> Result<Table, ConfigError> {
     }
     ::config::File::from_str(&text, FileFormat::Toml)
         .collect()
-        .map_err(|error| failed(format!("expected TOML: {}", error.to_string().trim_end())))
+        .map_err(|error| failed(format!("expected TOML: {}", ends(&error.to_string()))))
+}
+
+/// First and last line of a message: between them is the text that it is about, as long as it is.
+fn ends(message: &str) -> String {
+    let mut lines = message.trim().lines();
+    match (lines.next(), lines.next_back()) {
+        (Some(first), Some(last)) => format!("{first}: {last}"),
+        (first, _) => first.unwrap_or_default().to_string(),
+    }
 }
 
 struct Reader {
@@ -82,10 +91,8 @@ impl Reader {
                 ("channel", _) => self.channels(layers, &path, self.table(value, &path)?)?,
                 (PEERS, ValueKind::Table(peers)) => {
                     for (name, address) in sorted(peers) {
-                        let peer_path = format!("{path}.{name}");
-                        let address = self.text(address, &peer_path)?;
-                        let place = self.place(&peer_path);
-                        layers.node(PEERS, &format!("{name}={address}"), place)?;
+                        let path = format!("{path}.{name}");
+                        layers.peer(name, &self.text(address, &path)?, self.place(&path))?;
                     }
                 }
                 (_, ValueKind::Table(_)) if !is_parameter(key) => {

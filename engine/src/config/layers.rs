@@ -12,6 +12,7 @@ use super::error::{ConfigError, Given, Place};
 use super::nearest::did_you_mean;
 use super::node::{Config, NODE_PARAMETERS};
 use super::profile::Profile;
+use super::setting::is_name;
 use super::validate::check_channel_name;
 
 /// The parameter whose values are merged by name.
@@ -62,6 +63,26 @@ impl Layers {
         }
         self.places.insert(name.to_string(), place);
         Ok(())
+    }
+
+    /// Adds a peer, or gives it another address.
+    pub(super) fn peer(
+        &mut self,
+        name: &str,
+        address: &str,
+        place: Place,
+    ) -> Result<(), ConfigError> {
+        let text = format!("{name}={address}");
+        if is_name(name) && !address.contains(',') {
+            return self.node(PEERS, &text, place);
+        }
+        // Not left to the list, to which this might look like two peers.
+        Err(ConfigError::Refused {
+            place,
+            key: PEERS.to_string(),
+            value: text,
+            right: "one name and one address, such as b=127.0.0.1:7401".to_string(),
+        })
     }
 
     /// Adds a channel if it is not there yet.

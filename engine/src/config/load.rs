@@ -43,7 +43,7 @@ impl Sources {
     /// The flags, the environment of this process, and `overlane.toml` if it is there.
     #[must_use]
     pub fn of_process(flags: Flags) -> Self {
-        // What is not UTF-8 is no value of any parameter; read lossily, it is refused with its name.
+        // What is not UTF-8 is no value of any parameter: read lossily, it is refused by name.
         let environment = std::env::vars_os()
             .map(|(name, value)| {
                 (
@@ -68,20 +68,22 @@ impl Sources {
     pub fn load(&self) -> Result<Config, ConfigError> {
         let profile = self.profile()?;
         let mut layers = Layers::of_profile(profile)?;
-        let file = self
-            .flags
-            .config
-            .as_deref()
-            .or_else(|| self.variable(environment::FILE));
-        let file = file
-            .map(PathBuf::from)
-            .or_else(|| self.file_default.clone());
-        if let Some(path) = file {
+        if let Some(path) = self.file() {
             file::apply(&mut layers, &path, profile)?;
         }
         environment::apply(&mut layers, &self.environment)?;
         self.flags.apply(&mut layers)?;
         layers.finish()
+    }
+
+    /// The configuration file that is read, if any.
+    #[must_use]
+    pub fn file(&self) -> Option<PathBuf> {
+        let named = self.flags.config.as_deref();
+        let named = named.or_else(|| self.variable(environment::FILE));
+        named
+            .map(PathBuf::from)
+            .or_else(|| self.file_default.clone())
     }
 
     fn profile(&self) -> Result<Profile, ConfigError> {

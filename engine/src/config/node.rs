@@ -87,14 +87,14 @@ parameters! {
     receive_quantum_bytes: usize = 256 << 10;
         Unit::Bytes, Allowed::Number(4096, 64 << 20);
         origin "guess: four receive buffers";
-        cost "higher lets bulk hold a turn longer and uses that much memory per shard and priority; \
+        cost "higher lets bulk hold a turn longer and is memory per shard and priority; \
               lower limits the throughput of one connection";
     /// Bytes that one lane sends per turn; a channel can have its own.
     send_quantum_bytes: usize = 128 << 10;
         Unit::Bytes, Allowed::Number(4096, 16 << 20);
         origin "guess: two receive buffers of the other side";
         cost "higher lets bulk hold a turn longer; lower takes more sends for the same bytes";
-    /// Bytes that a shard sends per turn over all lanes; when they are spent, lower priorities wait.
+    /// Bytes that a shard sends per turn over all lanes; once spent, lower priorities wait.
     turn_bytes_max: usize = 1 << 20;
         Unit::Bytes, Allowed::Number(64 << 10, 1 << 30);
         origin "guess: eight send quanta";
@@ -110,7 +110,8 @@ parameters! {
     inbox_bytes: usize = 1 << 20;
         Unit::Bytes, Allowed::PowerOfTwo(64 << 10, 512 << 20);
         origin "guess: a thousand messages of the inline limit";
-        cost "higher is memory per inbox; lower stops receiving sooner when the application is slow";
+        cost "higher is memory per inbox; \
+              lower stops receiving sooner when the application is slow";
     /// Nodes to keep lanes to, as `b=127.0.0.1:7401,c=127.0.0.1:7402`.
     peers: BTreeMap<String, SocketAddr> = BTreeMap::new();
         Unit::None, Allowed::Described(

@@ -1,4 +1,4 @@
-//! What a parameter is: its name, text form, allowed values, default, origin and cost, in one place.
+//! What a parameter is: name, text form, allowed values, default, its origin, and cost.
 //!
 //! The macro `parameters!` turns one list of definitions into a plain struct, its `Default`, its
 //! setters and a table of `Parameter`s. Files, environment, flags, checks and `docs/tuning.md` are
@@ -99,7 +99,10 @@ macro_rules! parameters {
             $(
                 $(#[doc = $doc])+
                 #[must_use]
-                pub fn $field(mut self, value: parameters!(@argument $kind $(, $argument)?)) -> Self {
+                pub fn $field(
+                    mut self,
+                    value: parameters!(@argument $kind $(, $argument)?),
+                ) -> Self {
                     self.settings().$field = value.into();
                     self
                 }

@@ -1,7 +1,7 @@
 //! The checks of a whole configuration: each value by itself, then what values must agree on.
 //!
-//! Called by the builder, by loading and by every start. Looks at the configuration only: whether the
-//! machine can carry it (cores, descriptors, ports) is asked by `preflight`.
+//! Called by the builder, by loading and by every start. Looks at the configuration only: whether
+//! the machine can carry it (cores, descriptors, ports) is asked by `preflight`.
 
 use super::channel::{CHANNEL_PARAMETERS, ChannelConfig};
 use super::error::{ConfigError, Given, Place};

@@ -137,6 +137,10 @@ fn a_table_where_a_value_belongs_is_refused_and_the_reverse() {
         &["key profile", "`dev`", "a table"],
     );
     assert_says(&file_error("cores = [[0]]"), &["key cores", "one list"]);
+    let two = file_error("[peers]\nb = \"127.0.0.1:1,c=127.0.0.1:2\"");
+    assert_says(&two, &["key peers.b", "one name and one address"]);
+    let two = file_error("[peers]\n\"b=127.0.0.1:1,c\" = \"127.0.0.1:2\"");
+    assert_says(&two, &["key peers.b", "one name and one address"]);
     assert_says(
         &file_error("[peers]\nb = 5"),
         &["key peers.b", "b=5", "127.0.0.1:7401"],

@@ -1,4 +1,4 @@
-//! Every parameter, driven from the tables: defaults round-trip, bad values are refused with reason.
+//! Every parameter, driven from the tables: defaults round-trip, bad values are refused.
 
 use overlane::config::{
     Allowed, CHANNEL_PARAMETERS, ChannelConfig, Config, ConfigError, NODE_PARAMETERS, Parameter,

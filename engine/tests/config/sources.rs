@@ -1,10 +1,12 @@
 //! Every parameter from each source: file, profile, environment, flag; later ones win.
 
-use crate::support::{FileText, environment, error_of, flags, load, sample, sources};
 use overlane::config::{
     CHANNEL_PARAMETERS, ChannelConfig, Config, NODE_PARAMETERS, Profile, Reliability, flag,
     variable,
 };
+use proptest::prelude::*;
+
+use crate::support::{FileText, environment, error_of, flags, load, sample, sources};
 
 /// The default configuration with one parameter of the node changed.
 fn node_with(name: &str, text: &str) -> Config {
@@ -260,4 +262,27 @@ fn variables_of_others_are_left_alone() {
         ("OVERLANEX".into(), "1".into()),
     ];
     assert_eq!(load(&environment(&variables)), Config::default());
+}
+
+/// Lines of a file that are right or nearly so.
+fn near_lines() -> impl Strategy<Value = Vec<String>> {
+    let keys = NODE_PARAMETERS.iter().map(|parameter| parameter.name);
+    let keys: Vec<&str> = keys
+        .chain(CHANNEL_PARAMETERS.iter().map(|parameter| parameter.name))
+        .collect();
+    let value = "[0-9]{1,20}|\"[a-z0-9_.:=,KMiB]{0,12}\"|true|\\[[0-9, ]{0,5}\\]|1e9|\\{a=1\\}";
+    let setting =
+        (prop::sample::select(keys), value).prop_map(|(key, value)| format!("{key} = {value}"));
+    let table = "\\[(peers|profile|channel)?(\\.[a-z]{1,4}){0,3}\\]";
+    prop::collection::vec(prop_oneof![setting, table, ".{0,10}"], 0..8)
+}
+
+proptest! {
+    #[test]
+    fn no_file_panics(lines in near_lines()) {
+        let file = FileText::new(&lines.join("\n"));
+        if let Err(error) = sources(Some(&file), &[], &[]).load() {
+            prop_assert!(error.to_string().contains(&file.path()), "{error}");
+        }
+    }
 }

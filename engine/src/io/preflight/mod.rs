@@ -1,7 +1,7 @@
 //! Whether this machine can run a node: what every start checks, and `overlane doctor` alone.
 //!
-//! `readings.rs` asks the kernel, `judgement.rs` decides, so that each failure can be tested without
-//! a machine that has it. A failure is one sentence: what is wrong and how to mend it.
+//! `readings.rs` asks the kernel, `judgement.rs` decides, so that each failure can be tested
+//! without a machine that has it. A failure is one sentence: what is wrong and how to mend it.
 
 mod judgement;
 mod readings;

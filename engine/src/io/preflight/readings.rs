@@ -1,6 +1,6 @@
 //! Asks the kernel what the checks need to know. Decides nothing.
 //!
-//! The only lasting change is made by `raise_limits`, which every start calls and `doctor` does not.
+//! The only lasting change is made by `raise_limits`, which a start calls and `doctor` does not.
 
 use std::alloc::{Layout, alloc_zeroed, dealloc};
 use std::io;

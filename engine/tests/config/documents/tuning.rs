@@ -24,10 +24,11 @@ Later ones win:
 4. environment variables `OVERLANE_*`
 5. flags
 
-Single values are replaced; channels and peers are merged by name. A peer with the node's own name is
-left out, so that all nodes of a cluster can share one list. A key, variable or flag that is not in
-this file is refused, and so is a value outside its range, with the place, the value and what would be
-right. `overlane doctor` takes the same sources and says whether a node would start with them.
+Single values are replaced; channels and peers are merged by name. A peer with the node's own name
+is left out, so that all nodes of a cluster can share one list. A key, variable or flag that is not
+in this file is refused, and so is a value outside its range, with the place, the value and what
+would be right. `overlane doctor` takes the same sources and says whether a node would start with
+them.
 
 Sizes can be written as `65536`, `64KiB`, `1MiB` or `1GB`; times are plain numbers in the unit that
 their name ends in. `auto` leaves a value to the engine or to the kernel.
