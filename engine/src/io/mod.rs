@@ -1,0 +1,2 @@
+//! Kernel to bytes: what of the machine the engine touches.
+pub mod preflight;
