@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use overlane::config::Flags;
 
 use crate::error::{BenchError, Outcome};
 use crate::{pin, raw};
@@ -27,8 +28,6 @@ pub(crate) struct Cli {
     pub(crate) command: Option<Command>,
     #[command(flatten)]
     pub(crate) main_job: MainJobFlags,
-    #[command(flatten)]
-    pub(crate) engine: Flags,
 }
 
 /// The single measurements.
@@ -106,6 +105,8 @@ pub(crate) struct ThroughputFlags {
     pub(crate) producer_core: Option<usize>,
     #[command(flatten)]
     pub(crate) pair: PairFlags,
+    #[command(flatten)]
+    pub(crate) engine: Flags,
 }
 
 /// Flags of `latency`.
@@ -119,6 +120,8 @@ pub(crate) struct LatencyFlags {
     pub(crate) idle: Idle,
     #[command(flatten)]
     pub(crate) pair: PairFlags,
+    #[command(flatten)]
+    pub(crate) engine: Flags,
 }
 
 /// Flags of `isolation`.
@@ -135,6 +138,8 @@ pub(crate) struct IsolationFlags {
     pub(crate) heartbeat_hz: u32,
     #[command(flatten)]
     pub(crate) pair: PairFlags,
+    #[command(flatten)]
+    pub(crate) engine: Flags,
 }
 
 /// Flags of `fan`.
@@ -148,6 +153,8 @@ pub(crate) struct FanFlags {
     pub(crate) payload: usize,
     #[command(flatten)]
     pub(crate) pair: PairFlags,
+    #[command(flatten)]
+    pub(crate) engine: Flags,
 }
 
 /// Flags of `raw`.
@@ -192,6 +199,8 @@ pub(crate) struct MainJobFlags {
     /// Where the generated file, the received file and the report go
     #[arg(long, default_value = "target/overlane-bench", value_name = "FOLDER")]
     pub(crate) folder: PathBuf,
+    #[command(flatten)]
+    pub(crate) engine: Flags,
 }
 
 impl PairFlags {

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use overlane::config::{Config, Flags};
+use overlane::config::Config;
 
 use crate::accounts::Flow;
 use crate::cli::{self, FanFlags, Producer};
@@ -22,11 +22,11 @@ use crate::throughput;
 use crate::table;
 
 /// Runs it and prints its results: one peer, then all of them.
-pub(crate) fn run(flags: &FanFlags, engine: &Flags) -> Outcome<()> {
+pub(crate) fn run(flags: &FanFlags) -> Outcome<()> {
     cli::check_payload("--payload", flags.payload)?;
     cli::within("--peers", flags.peers, 2, 1_000)?;
     flags.pair.check()?;
-    let common = throughput::configuration(flags.payload, engine)?;
+    let common = throughput::configuration(flags.payload, &flags.engine)?;
     let mut raw = RawPair::start(flags.pair.cores(), flags.pair.raw_batch_kib * 1024)?;
     let mut one = Fan::start(&common, flags, 1)?;
     let mut many = Fan::start(&common, flags, flags.peers)?;

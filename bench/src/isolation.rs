@@ -4,7 +4,7 @@
 //! counts from the time at which each was due. Four windows take turns: heartbeats alone, beside bulk on
 //! another channel, beside bulk in the same lane (what a single connection would do), and bulk alone.
 
-use overlane::config::{Config, Flags};
+use overlane::config::Config;
 
 use crate::cli::{self, IsolationFlags, Producer};
 use crate::error::{BenchError, Outcome};
@@ -25,13 +25,13 @@ const HEARTBEATS: &str = "coordination";
 const BULK: &str = "data";
 
 /// Runs it and prints its result.
-pub(crate) fn run(flags: &IsolationFlags, engine: &Flags) -> Outcome<()> {
+pub(crate) fn run(flags: &IsolationFlags) -> Outcome<()> {
     cli::check_payload("--bulk-payload", flags.bulk_payload)?;
     let heartbeat_bytes = flags.heartbeat_payload;
     cli::within("--heartbeat-payload", heartbeat_bytes, round_trip::PAYLOAD_BYTES_MIN, 1 << 20)?;
     cli::within("--heartbeat-hz", flags.heartbeat_hz as usize, 1, 100_000)?;
     flags.pair.check()?;
-    let mut phases = Phases::start(&configuration(flags, engine)?, flags)?;
+    let mut phases = Phases::start(&configuration(flags)?, flags)?;
     let progress = Progress::of_steps("isolation", 4 * u64::from(flags.pair.pairs));
     let mut rounds = Vec::new();
     for _ in 0..flags.pair.pairs {
@@ -53,14 +53,14 @@ pub(crate) fn run(flags: &IsolationFlags, engine: &Flags) -> Outcome<()> {
 }
 
 /// Two channels: bulk keeps little in the kernel, where priority has no say.
-fn configuration(flags: &IsolationFlags, engine: &Flags) -> Outcome<Config> {
+fn configuration(flags: &IsolationFlags) -> Outcome<Config> {
     let message_bytes_max = flags.bulk_payload.max(1 << 20);
     let bulk = format!(
         "{BULK}:priority=medium,overflow=block,notsent_lowat_bytes=256KiB,\
          message_bytes_max={message_bytes_max}"
     );
     let heartbeats = format!("{HEARTBEATS}:priority=high,overflow=block");
-    settings::load(Defaults { node: &[], channels: &[&heartbeats, &bulk] }, engine)
+    settings::load(Defaults { node: &[], channels: &[&heartbeats, &bulk] }, &flags.engine)
 }
 
 /// Two nodes and what they are asked in each window.

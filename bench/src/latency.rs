@@ -3,7 +3,7 @@
 //! A shard that spins is compared with busy sockets, one that parks with blocking sockets. Raw and engine
 //! take turns, A B A B, on the same cores.
 
-use overlane::config::{Config, Flags};
+use overlane::config::Config;
 
 use crate::accounts::{self, Flow};
 use crate::cli::{self, Idle, LatencyFlags, PairFlags};
@@ -24,7 +24,7 @@ use crate::table;
 const CHANNEL: &str = "coordination";
 
 /// Runs it and prints its result.
-pub(crate) fn run(flags: &LatencyFlags, engine: &Flags) -> Outcome<()> {
+pub(crate) fn run(flags: &LatencyFlags) -> Outcome<()> {
     let payload_bytes_max = 1 << 20;
     cli::within("--payload", flags.payload, round_trip::PAYLOAD_BYTES_MIN, payload_bytes_max)?;
     flags.pair.check()?;
@@ -33,7 +33,7 @@ pub(crate) fn run(flags: &LatencyFlags, engine: &Flags) -> Outcome<()> {
         Idle::Park => &[("spin_us", "0")],
     };
     let channel = format!("{CHANNEL}:priority=high,overflow=block");
-    let common = settings::load(Defaults { node, channels: &[&channel] }, engine)?;
+    let common = settings::load(Defaults { node, channels: &[&channel] }, &flags.engine)?;
     let measured = measure(&common, flags)?;
     let record = measured.record(flags)?;
     if flags.pair.json {

@@ -23,9 +23,13 @@ mod child;
 mod cli;
 mod clock;
 mod error;
+mod fan;
 mod heartbeat;
+mod isolation;
 mod latencies;
+mod latency;
 mod main_job;
+mod node;
 mod pair;
 mod payloads;
 mod pin;
@@ -36,6 +40,7 @@ mod record;
 mod report;
 mod sample;
 mod table;
+mod throughput;
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -54,8 +59,12 @@ fn main() -> ExitCode {
 
 fn run(cli: Cli) -> Outcome<()> {
     match cli.command {
+        None => main_job::run(&cli.main_job),
+        Some(Command::Throughput(flags)) => throughput::run(&flags),
+        Some(Command::Latency(flags)) => latency::run(&flags),
+        Some(Command::Isolation(flags)) => isolation::run(&flags),
+        Some(Command::Fan(flags)) => fan::run(&flags),
         Some(Command::Raw(flags)) => raw_limit::run(&flags),
-        _ => Ok(()),
     }
 }
 
@@ -67,6 +76,8 @@ fn serve_as_child(role: &str, parent: &str) -> Outcome<()> {
     let parent = child::Parent::of_this_process(parent)?;
     match role {
         raw::process::ROLE => raw::process::serve(parent),
+        node::protocol::ROLE => node::process::serve(parent),
+        main_job::protocol::ROLE => main_job::process::serve(parent),
         _ => return Err(started_by_hand()),
     }
     Ok(())

@@ -24,10 +24,10 @@ use crate::table;
 pub(crate) const CHANNEL: &str = "data";
 
 /// Runs it and prints its result.
-pub(crate) fn run(flags: &ThroughputFlags, engine: &Flags) -> Outcome<()> {
+pub(crate) fn run(flags: &ThroughputFlags) -> Outcome<()> {
     cli::check_payload("--payload", flags.payload)?;
     flags.pair.check()?;
-    let common = configuration(flags.payload, engine)?;
+    let common = configuration(flags.payload, &flags.engine)?;
     let order = SendOrder {
         peers: vec![RECEIVER.to_owned()],
         channel: CHANNEL.to_owned(),

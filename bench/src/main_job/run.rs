@@ -24,9 +24,9 @@ const CHECK_WITHIN: Duration = Duration::from_secs(12);
 const STEP: Duration = Duration::from_millis(250);
 
 /// Runs the main job; failed checks are an error after everything was printed.
-pub(crate) fn run(flags: &MainJobFlags, engine: &Flags) -> Outcome<()> {
+pub(crate) fn run(flags: &MainJobFlags) -> Outcome<()> {
     flags.check()?;
-    let common = configuration(engine)?;
+    let common = configuration(&flags.engine)?;
     let deadline = Instant::now() + RUN_WITHIN - CHECK_WITHIN;
     std::fs::create_dir_all(&flags.folder).map_err(|source| BenchError::File {
         action: "create",
