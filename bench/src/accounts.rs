@@ -148,7 +148,9 @@ pub(crate) fn between(flows: Vec<Flow>, from: &str, to: &str, channel: &str) -> 
         flow.from == from && flow.account.peer == to && flow.account.channel == channel
     };
     flows.into_iter().find(wanted).ok_or_else(|| {
-        BenchError::CheckFailed(format!("no counters for channel {channel} from {from} to {to}"))
+        BenchError::CheckFailed(format!(
+            "no counters for channel {channel} from {from} to {to}"
+        ))
     })
 }
 
@@ -172,15 +174,33 @@ impl Flow {
 
     /// The identity with its numbers, for people.
     pub(crate) fn sentence(&self) -> String {
-        let Account { accepted, acknowledged, reported, sent, dropped, .. } = &self.account;
+        let Account {
+            accepted,
+            acknowledged,
+            reported,
+            sent,
+            dropped,
+            ..
+        } = &self.account;
         let ended = if self.account.reliable {
-            format!("acknowledged {} + reported {}", count(*acknowledged), count(*reported))
+            format!(
+                "acknowledged {} + reported {}",
+                count(*acknowledged),
+                count(*reported)
+            )
         } else {
             format!("sent {} + dropped {}", count(*sent), count(*dropped))
         };
-        let verdict = if self.fault.is_none() { "exact" } else { "NOT exact" };
+        let verdict = if self.fault.is_none() {
+            "exact"
+        } else {
+            "NOT exact"
+        };
         let delivered = count(self.delivered);
-        format!("accepted {} = {ended}, delivered {delivered}: {verdict}", count(*accepted))
+        format!(
+            "accepted {} = {ended}, delivered {delivered}: {verdict}",
+            count(*accepted)
+        )
     }
 }
 

@@ -135,11 +135,6 @@ impl Child {
         }
     }
 
-    /// The process number, by which a child can be looked at from outside.
-    pub(crate) fn id(&self) -> u32 {
-        self.process.id()
-    }
-
     fn gone(&self, detail: &str) -> BenchError {
         BenchError::ChildGone {
             name: self.name.clone(),

@@ -18,8 +18,8 @@ use crate::progress::Progress;
 use crate::raw::process::RawPair;
 use crate::record::Record;
 use crate::sample::{Window, figure};
-use crate::throughput;
 use crate::table;
+use crate::throughput;
 
 /// Runs it and prints its results: one peer, then all of them.
 pub(crate) fn run(flags: &FanFlags) -> Outcome<()> {
@@ -41,16 +41,21 @@ pub(crate) fn run(flags: &FanFlags) -> Outcome<()> {
         progress.step();
         for fan in [&mut one, &mut many] {
             progress.say(format!("{} peers", fan.order.peers.len()));
-            fan.windows.push(fan.nodes.stream(&fan.order, warm_up, measure)?);
+            fan.windows
+                .push(fan.nodes.stream(&fan.order, warm_up, measure)?);
             progress.step();
         }
     }
     drop(progress);
     let (one_flows, many_flows) = (one.nodes.settle()?, many.nodes.settle()?);
-    let records =
-        [one.record(&raws, &one_flows, flags)?, many.record(&raws, &many_flows, flags)?];
+    let records = [
+        one.record(&raws, &one_flows, flags)?,
+        many.record(&raws, &many_flows, flags)?,
+    ];
     if flags.pair.json {
-        records.iter().for_each(|record| println!("{}", record.json_line()));
+        records
+            .iter()
+            .for_each(|record| println!("{}", record.json_line()));
     } else {
         print(&one, &many, &records, flags)?;
     }
@@ -71,13 +76,17 @@ impl Fan {
     fn start(common: &Config, flags: &FanFlags, peers: usize) -> Outcome<Self> {
         let (sender_core, receiver_core) = flags.pair.cores();
         let names: Vec<String> = (0..peers).map(|peer| format!("p{peer}")).collect();
-        let receivers = names.iter().map(|name| settings::of_node(common, name, receiver_core));
+        let receivers = names
+            .iter()
+            .map(|name| settings::of_node(common, name, receiver_core));
         let receiver = NodeProcess::start("receivers", receivers.collect())?;
         let sender = settings::of_node(common, SENDER, sender_core);
         let mut sender = NodeProcess::start("sender", vec![sender])?;
         let before = sender.memory()?;
         let addresses = receiver.addresses.iter().copied();
-        sender.order(&Command::Connect { peers: names.iter().cloned().zip(addresses).collect() })?;
+        sender.order(&Command::Connect {
+            peers: names.iter().cloned().zip(addresses).collect(),
+        })?;
         let idle_lanes_bytes = sender.memory()?.saturating_sub(before);
         let order = SendOrder {
             peers: names,
@@ -88,7 +97,13 @@ impl Fan {
         };
         let lanes = peers * common.lanes_per_peer();
         let nodes = NodePair { sender, receiver };
-        Ok(Self { nodes, order, windows: Vec::new(), idle_lanes_bytes, lanes })
+        Ok(Self {
+            nodes,
+            order,
+            windows: Vec::new(),
+            idle_lanes_bytes,
+            lanes,
+        })
     }
 
     fn rate(&self) -> Outcome<Spread> {
@@ -96,16 +111,30 @@ impl Fan {
     }
 
     fn record(&self, raws: &[Window], flows: &[Flow], flags: &FanFlags) -> Outcome<Record> {
-        let raw = Spread::of(raws.iter().map(Window::messages_per_s)).ok_or_else(nothing_arrived)?;
+        let raw =
+            Spread::of(raws.iter().map(Window::messages_per_s)).ok_or_else(nothing_arrived)?;
         let pairs: Vec<Pair> = self
             .windows
             .iter()
             .zip(raws)
-            .map(|(ours, raw)| Pair { ours: ours.messages_per_s(), raw: raw.messages_per_s() })
+            .map(|(ours, raw)| Pair {
+                ours: ours.messages_per_s(),
+                raw: raw.messages_per_s(),
+            })
             .collect();
-        let all = self.windows.iter().copied().fold(Window::default(), Window::and);
+        let all = self
+            .windows
+            .iter()
+            .copied()
+            .fold(Window::default(), Window::and);
         let sum = |of: fn(&Flow) -> u64| {
-            Some(flows.iter().filter(|flow| flow.from == SENDER).map(of).sum())
+            Some(
+                flows
+                    .iter()
+                    .filter(|flow| flow.from == SENDER)
+                    .map(of)
+                    .sum(),
+            )
         };
         Ok(Record {
             test: format!("fan-{}", self.order.peers.len()),
@@ -144,14 +173,27 @@ fn print(one: &Fan, many: &Fan, records: &[Record; 2], flags: &FanFlags) -> Outc
         .collect();
     let windows = one.windows.iter().zip(&many.windows);
     let pairs: Vec<Pair> = windows
-        .map(|(one, many)| Pair { ours: many.messages_per_s(), raw: one.messages_per_s() })
+        .map(|(one, many)| Pair {
+            ours: many.messages_per_s(),
+            raw: one.messages_per_s(),
+        })
         .collect();
     let ratio = Spread::of_ratios(&pairs).ok_or_else(nothing_arrived)?;
     rows[0].push(String::new());
     rows[1].push(table::spread(ratio));
-    println!("one node that sends {} byte messages to many", flags.payload);
-    let header =
-        ["peers", "messages/s", "MiB/s", "CPU ns", "system calls", "ratio to raw", "ratio to one peer"];
+    println!(
+        "one node that sends {} byte messages to many",
+        flags.payload
+    );
+    let header = [
+        "peers",
+        "messages/s",
+        "MiB/s",
+        "CPU ns",
+        "system calls",
+        "ratio to raw",
+        "ratio to one peer",
+    ];
     println!("{}", table::of(&header, &rows));
     let lanes = many.lanes.max(1);
     println!(

@@ -28,7 +28,12 @@ const BULK: &str = "data";
 pub(crate) fn run(flags: &IsolationFlags) -> Outcome<()> {
     cli::check_payload("--bulk-payload", flags.bulk_payload)?;
     let heartbeat_bytes = flags.heartbeat_payload;
-    cli::within("--heartbeat-payload", heartbeat_bytes, round_trip::PAYLOAD_BYTES_MIN, 1 << 20)?;
+    cli::within(
+        "--heartbeat-payload",
+        heartbeat_bytes,
+        round_trip::PAYLOAD_BYTES_MIN,
+        1 << 20,
+    )?;
     cli::within("--heartbeat-hz", flags.heartbeat_hz as usize, 1, 100_000)?;
     flags.pair.check()?;
     let mut phases = Phases::start(&configuration(flags)?, flags)?;
@@ -60,7 +65,13 @@ fn configuration(flags: &IsolationFlags) -> Outcome<Config> {
          message_bytes_max={message_bytes_max}"
     );
     let heartbeats = format!("{HEARTBEATS}:priority=high,overflow=block");
-    settings::load(Defaults { node: &[], channels: &[&heartbeats, &bulk] }, &flags.engine)
+    settings::load(
+        Defaults {
+            node: &[],
+            channels: &[&heartbeats, &bulk],
+        },
+        &flags.engine,
+    )
 }
 
 /// Two nodes and what they are asked in each window.
@@ -96,7 +107,11 @@ impl Phases {
             warm_up: flags.pair.warm_up(),
             measure: flags.pair.measure(),
         };
-        Ok(Self { nodes: NodePair::start(common, flags.pair.cores())?, bulk, beats })
+        Ok(Self {
+            nodes: NodePair::start(common, flags.pair.cores())?,
+            bulk,
+            beats,
+        })
     }
 
     fn round(&mut self, progress: &Progress) -> Outcome<Round> {
@@ -113,7 +128,13 @@ impl Phases {
         let (warm_up, measure) = (self.beats.warm_up, self.beats.measure);
         let bulk_alone = self.nodes.stream(&self.bulk, warm_up, measure)?;
         progress.step();
-        Ok(Round { idle, loaded, shared, bulk, bulk_alone })
+        Ok(Round {
+            idle,
+            loaded,
+            shared,
+            bulk,
+            bulk_alone,
+        })
     }
 
     /// Heartbeats on `channel` while bulk messages saturate theirs.
@@ -122,11 +143,17 @@ impl Phases {
         sender.order(&Command::StartSending(self.bulk.clone()))?;
         std::thread::sleep(self.beats.warm_up);
         let before = (sender.sample()?, receiver.sample()?);
-        let beats = RoundTripOrder { channel: channel.to_owned(), ..self.beats.clone() };
+        let beats = RoundTripOrder {
+            channel: channel.to_owned(),
+            ..self.beats.clone()
+        };
         let latencies = sender.round_trips(beats)?;
         let after = (sender.sample()?, receiver.sample()?);
         sender.order(&Command::StopSending)?;
-        Ok((latencies, Window::between((before.0, after.0), (before.1, after.1))))
+        Ok((
+            latencies,
+            Window::between((before.0, after.0), (before.1, after.1)),
+        ))
     }
 }
 
@@ -181,7 +208,11 @@ impl Figures {
     fn print(&self) {
         let row = |name: &str, percentiles: &[Spread; 3]| {
             let mut cells = vec![name.to_owned()];
-            cells.extend(percentiles.iter().map(|spread| table::number(spread.median)));
+            cells.extend(
+                percentiles
+                    .iter()
+                    .map(|spread| table::number(spread.median)),
+            );
             cells.push(format!(
                 "{} to {}",
                 table::number(percentiles[1].min),
@@ -194,7 +225,13 @@ impl Figures {
             row("beside bulk", &self.loaded),
             row("in one lane with bulk", &self.shared),
         ];
-        let header = ["heartbeat, median of rounds", "p50 us", "p99 us", "p99.9 us", "p99 of rounds"];
+        let header = [
+            "heartbeat, median of rounds",
+            "p50 us",
+            "p99 us",
+            "p99.9 us",
+            "p99 of rounds",
+        ];
         println!("{}", table::of(&header, &rows));
         println!(
             "bulk {} MiB/s beside heartbeats, {} alone: {} kept",

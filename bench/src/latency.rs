@@ -26,20 +26,34 @@ const CHANNEL: &str = "coordination";
 /// Runs it and prints its result.
 pub(crate) fn run(flags: &LatencyFlags) -> Outcome<()> {
     let payload_bytes_max = 1 << 20;
-    cli::within("--payload", flags.payload, round_trip::PAYLOAD_BYTES_MIN, payload_bytes_max)?;
+    cli::within(
+        "--payload",
+        flags.payload,
+        round_trip::PAYLOAD_BYTES_MIN,
+        payload_bytes_max,
+    )?;
     flags.pair.check()?;
     let node: &[(&str, &str)] = match flags.idle {
         Idle::Spin => &[],
         Idle::Park => &[("spin_us", "0")],
     };
     let channel = format!("{CHANNEL}:priority=high,overflow=block");
-    let common = settings::load(Defaults { node, channels: &[&channel] }, &flags.engine)?;
+    let common = settings::load(
+        Defaults {
+            node,
+            channels: &[&channel],
+        },
+        &flags.engine,
+    )?;
     let measured = measure(&common, flags)?;
     let record = measured.record(flags)?;
     if flags.pair.json {
         println!("{}", record.json_line());
     } else {
-        println!("round trip of {} byte messages, {}", flags.payload, measured.compared);
+        println!(
+            "round trip of {} byte messages, {}",
+            flags.payload, measured.compared
+        );
         measured.print(&record)?;
     }
     Ok(())
@@ -55,7 +69,11 @@ struct Measured {
 }
 
 fn measure(common: &Config, flags: &LatencyFlags) -> Outcome<Measured> {
-    let PairFlags { pairs, raw_batch_kib, .. } = flags.pair;
+    let PairFlags {
+        pairs,
+        raw_batch_kib,
+        ..
+    } = flags.pair;
     let cores = flags.pair.cores();
     let mut raw = RawPair::start(cores, raw_batch_kib * 1024)?;
     let mut nodes = NodePair::start(common, cores)?;
@@ -90,7 +108,13 @@ fn measure(common: &Config, flags: &LatencyFlags) -> Outcome<Measured> {
         Idle::Spin => "shards spin, compared with busy raw sockets",
         Idle::Park => "shards park, compared with blocking raw sockets",
     };
-    Ok(Measured { compared, raw: raws, ours, used, flow })
+    Ok(Measured {
+        compared,
+        raw: raws,
+        ours,
+        used,
+        flow,
+    })
 }
 
 impl Measured {
@@ -102,8 +126,12 @@ impl Measured {
     fn ratio(&self) -> Outcome<Spread> {
         let p50 = |window: &Latencies| window.percentile_us(50.0);
         let windows = self.ours.iter().zip(&self.raw);
-        let pairs: Vec<Pair> =
-            windows.map(|(ours, raw)| Pair { ours: p50(ours), raw: p50(raw) }).collect();
+        let pairs: Vec<Pair> = windows
+            .map(|(ours, raw)| Pair {
+                ours: p50(ours),
+                raw: p50(raw),
+            })
+            .collect();
         Spread::of_ratios(&pairs).ok_or_else(no_round_trip)
     }
 
@@ -130,10 +158,20 @@ impl Measured {
         for (name, percent) in [("p50 us", 50.0), ("p99 us", 99.0), ("p99.9 us", 99.9)] {
             let ours = Self::median(&self.ours, percent)?;
             let raw = Self::median(&self.raw, percent)?;
-            rows.push(vec![name.into(), table::number(ours.median), table::number(raw.median)]);
+            rows.push(vec![
+                name.into(),
+                table::number(ours.median),
+                table::number(raw.median),
+            ]);
         }
         rows[0].push(table::spread(self.ratio()?));
-        println!("{}", table::of(&["median of pairs", "overlane", "raw", "ratio to raw"], &rows));
+        println!(
+            "{}",
+            table::of(
+                &["median of pairs", "overlane", "raw", "ratio to raw"],
+                &rows
+            )
+        );
         println!(
             "system calls {:.2} and allocations {:.4} per message, each way is one\n{}",
             record.syscalls_per_message.unwrap_or_default(),

@@ -60,7 +60,14 @@ pub(crate) struct Record {
 impl Record {
     /// With the counters of the direction that was measured.
     pub(crate) fn with_account(mut self, flow: &Flow) -> Self {
-        let Account { accepted, acknowledged, reported, dropped, reliable, .. } = flow.account;
+        let Account {
+            accepted,
+            acknowledged,
+            reported,
+            dropped,
+            reliable,
+            ..
+        } = flow.account;
         self.accepted = Some(accepted);
         self.acknowledged = reliable.then_some(acknowledged);
         self.reported = reliable.then_some(reported);

@@ -45,7 +45,10 @@ pub(crate) fn number(value: f64) -> String {
 
 /// A median with the smallest and the largest.
 pub(crate) fn spread(spread: Spread) -> String {
-    format!("{:.2} ({:.2} to {:.2})", spread.median, spread.min, spread.max)
+    format!(
+        "{:.2} ({:.2} to {:.2})",
+        spread.median, spread.min, spread.max
+    )
 }
 
 /// A whole number with its thousands apart.

@@ -44,7 +44,10 @@ pub(crate) fn run(flags: &ThroughputFlags) -> Outcome<()> {
             Producer::Shard => "a task on the shard",
             Producer::App => "an application thread",
         };
-        println!("throughput of {} byte messages, sent by {who}", flags.payload);
+        println!(
+            "throughput of {} byte messages, sent by {who}",
+            flags.payload
+        );
         measured.print(&record)?;
     }
     Ok(())
@@ -55,7 +58,13 @@ pub(crate) fn configuration(payload_bytes: usize, engine: &Flags) -> Outcome<Con
     let message_bytes_max = payload_bytes.max(1 << 20);
     let channel =
         format!("{CHANNEL}:priority=medium,overflow=block,message_bytes_max={message_bytes_max}");
-    settings::load(Defaults { node: &[], channels: &[&channel] }, engine)
+    settings::load(
+        Defaults {
+            node: &[],
+            channels: &[&channel],
+        },
+        engine,
+    )
 }
 
 /// All windows of a run.
@@ -83,14 +92,21 @@ fn measure(common: &Config, order: &SendOrder, flags: &PairFlags) -> Outcome<Mea
         progress.step();
     }
     let flow = accounts::between(nodes.settle()?, SENDER, RECEIVER, CHANNEL)?;
-    Ok(Measured { raw: raws, ours, flow })
+    Ok(Measured {
+        raw: raws,
+        ours,
+        flow,
+    })
 }
 
 impl Measured {
     fn pairs(&self) -> Vec<Pair> {
         let pairs = self.ours.iter().zip(&self.raw);
         pairs
-            .map(|(ours, raw)| Pair { ours: ours.messages_per_s(), raw: raw.messages_per_s() })
+            .map(|(ours, raw)| Pair {
+                ours: ours.messages_per_s(),
+                raw: raw.messages_per_s(),
+            })
             .collect()
     }
 
@@ -99,7 +115,11 @@ impl Measured {
             Spread::of(windows.iter().map(of)).map(|spread| spread.median)
         };
         let ratio = Spread::of_ratios(&self.pairs()).ok_or_else(nothing_arrived)?;
-        let all = self.ours.iter().copied().fold(Window::default(), Window::and);
+        let all = self
+            .ours
+            .iter()
+            .copied()
+            .fold(Window::default(), Window::and);
         Ok(Record {
             test: "throughput".into(),
             payload_bytes: Some(payload_bytes as u64),
@@ -121,15 +141,27 @@ impl Measured {
         };
         let ratio = Spread::of_ratios(&self.pairs()).ok_or_else(nothing_arrived)?;
         let row = |name: &str, ours: Spread, raw: Spread| {
-            vec![name.to_owned(), table::number(ours.median), table::number(raw.median)]
+            vec![
+                name.to_owned(),
+                table::number(ours.median),
+                table::number(raw.median),
+            ]
         };
         let cost = |windows: &[Window]| {
             let all = windows.iter().copied().fold(Window::default(), Window::and);
             all.per_message(all.cpu_ns)
         };
         let mut rows = vec![
-            row("messages/s", of(&self.ours, Window::messages_per_s)?, of(&self.raw, Window::messages_per_s)?),
-            row("MiB/s", of(&self.ours, Window::mib_per_s)?, of(&self.raw, Window::mib_per_s)?),
+            row(
+                "messages/s",
+                of(&self.ours, Window::messages_per_s)?,
+                of(&self.raw, Window::messages_per_s)?,
+            ),
+            row(
+                "MiB/s",
+                of(&self.ours, Window::mib_per_s)?,
+                of(&self.raw, Window::mib_per_s)?,
+            ),
             vec![
                 "CPU ns/message".into(),
                 table::number(cost(&self.ours)),
@@ -137,7 +169,13 @@ impl Measured {
             ],
         ];
         rows[0].push(table::spread(ratio));
-        println!("{}", table::of(&["median of pairs", "overlane", "raw", "ratio to raw"], &rows));
+        println!(
+            "{}",
+            table::of(
+                &["median of pairs", "overlane", "raw", "ratio to raw"],
+                &rows
+            )
+        );
         println!(
             "system calls {:.4} and allocations {:.4} per message\n{}",
             record.syscalls_per_message.unwrap_or_default(),

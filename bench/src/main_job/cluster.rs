@@ -48,7 +48,9 @@ impl Cluster {
                 gossip_hz: flags.gossip_hz,
             };
             let (mut node, reply) = Child::start(ROLE, name, &specification)?;
-            let Reply::Listening(address) = reply else { return Err(unexpected(&reply)) };
+            let Reply::Listening(address) = reply else {
+                return Err(unexpected(&reply));
+            };
             done(node.ask(&Command::Connect(known.clone()))?)?;
             known.push((name.to_owned(), address));
             nodes.push(node);
@@ -100,7 +102,9 @@ impl Cluster {
         loop {
             let nodes = self.accounts()?;
             let flows = accounts::flows(&nodes);
-            let arrived = flows.iter().all(|flow| flow.fault.is_none() && flow.has_arrived());
+            let arrived = flows
+                .iter()
+                .all(|flow| flow.fault.is_none() && flow.has_arrived());
             if arrived || Instant::now() > deadline {
                 return Ok(flows);
             }
@@ -119,7 +123,10 @@ impl Cluster {
     /// Gives each node a command made from the names of the others.
     fn each(&mut self, command: impl Fn(Vec<String>) -> Command) -> Outcome<()> {
         for (place, node) in self.nodes.iter_mut().enumerate() {
-            let others = NAMES.iter().enumerate().filter(|(other, _)| *other != place);
+            let others = NAMES
+                .iter()
+                .enumerate()
+                .filter(|(other, _)| *other != place);
             let others = others.map(|(_, name)| (*name).to_owned()).collect();
             done(node.ask(&command(others))?)?;
         }
@@ -135,5 +142,7 @@ fn done(reply: Reply) -> Outcome<()> {
 }
 
 fn unexpected(reply: &Reply) -> BenchError {
-    BenchError::Engine(format!("a node of the main job answered {reply:?} to another question"))
+    BenchError::Engine(format!(
+        "a node of the main job answered {reply:?} to another question"
+    ))
 }

@@ -54,13 +54,22 @@ impl Run {
     pub(crate) fn take(&mut self, now_ns: u64, nodes: &[Progress]) {
         let began_ns = *self.began_ns.get_or_insert(now_ns);
         let mut latencies = Latencies::default();
-        nodes.iter().for_each(|node| latencies.add(&node.heartbeats));
+        nodes
+            .iter()
+            .for_each(|node| latencies.add(&node.heartbeats));
         let before = self.last.get(RECEIVER).map_or(0, |node| node.file.bytes);
         let bytes = nodes[RECEIVER].file.bytes.saturating_sub(before);
         let lasted_s = seconds(now_ns.saturating_sub(self.last_ns));
         let under_way = nodes[SENDER].file.bytes > 0
-            && !self.last.get(RECEIVER).is_some_and(|node| node.file.finished.is_some());
-        let into = if under_way { &mut self.loaded } else { &mut self.quiet };
+            && !self
+                .last
+                .get(RECEIVER)
+                .is_some_and(|node| node.file.finished.is_some());
+        let into = if under_way {
+            &mut self.loaded
+        } else {
+            &mut self.quiet
+        };
         into.add(&latencies.buckets());
         if self.last_ns > 0 && lasted_s > 0.02 && latencies.count() > 0 {
             self.intervals.push(Interval {
@@ -94,9 +103,14 @@ impl Run {
                 source,
             });
         }
-        let FileSource { bytes: sent_bytes, hash: sent_hash, .. } = &self.file;
-        self.on_disk =
-            Some(format!("{bytes} bytes with {hash} instead of {sent_bytes} with {sent_hash}"));
+        let FileSource {
+            bytes: sent_bytes,
+            hash: sent_hash,
+            ..
+        } = &self.file;
+        self.on_disk = Some(format!(
+            "{bytes} bytes with {hash} instead of {sent_bytes} with {sent_hash}"
+        ));
         Ok(())
     }
 
@@ -111,17 +125,26 @@ impl Run {
             source,
         })?;
         if json {
-            records.iter().for_each(|record| println!("{}", record.json_line()));
+            records
+                .iter()
+                .for_each(|record| println!("{}", record.json_line()));
         } else {
             print(&report);
             println!("report: {}", path.display());
         }
-        let broken = report.checks.iter().filter(|check| check.fault.is_some()).count();
+        let broken = report
+            .checks
+            .iter()
+            .filter(|check| check.fault.is_some())
+            .count();
         if broken == 0 {
             return Ok(());
         }
         let first = report.checks.iter().find_map(|check| {
-            check.fault.as_ref().map(|fault| format!("{}: {fault}", check.what))
+            check
+                .fault
+                .as_ref()
+                .map(|fault| format!("{}: {fault}", check.what))
         });
         Err(BenchError::CheckFailed(format!(
             "{broken} checks failed, the first is {}; see {}",
@@ -155,7 +178,10 @@ impl Run {
             fault: self.on_disk.clone(),
         }];
         for channel in [DATA, COORDINATION, GOSSIP] {
-            let flows = self.flows.iter().filter(|flow| flow.account.channel == channel);
+            let flows = self
+                .flows
+                .iter()
+                .filter(|flow| flow.account.channel == channel);
             let identity = if channel == GOSSIP {
                 "accepted = sent + dropped"
             } else {
@@ -168,7 +194,9 @@ impl Run {
             let ways = flows.count();
             let missing = (ways != 6).then(|| format!("{ways} of 6 directions were counted"));
             checks.push(Check {
-                what: format!("{identity} on {channel}, all six directions, and what was delivered"),
+                what: format!(
+                    "{identity} on {channel}, all six directions, and what was delivered"
+                ),
                 fault: fault.or(missing),
             });
         }
@@ -176,7 +204,10 @@ impl Run {
         let (refused, out_of_order) = (sum(|node| node.refused), sum(|node| node.out_of_order));
         let lost = (refused + out_of_order > 0)
             .then(|| format!("{refused} were not accepted, {out_of_order} came out of order"));
-        checks.push(Check { what: "every heartbeat came, in order".into(), fault: lost });
+        checks.push(Check {
+            what: "every heartbeat came, in order".into(),
+            fault: lost,
+        });
         checks
     }
 
@@ -187,7 +218,9 @@ impl Run {
             headlines: self.headlines(),
             checks: self.checks(),
             intervals: self.intervals.clone(),
-            transfer: self.transfer().map(|(began, ended)| (since(began), since(ended))),
+            transfer: self
+                .transfer()
+                .map(|(began, ended)| (since(began), since(ended))),
             quiet: self.quiet.clone(),
             loaded: self.loaded.clone(),
             flows: self.flows.clone(),
@@ -217,7 +250,10 @@ impl Run {
                     format!("{} MiB/s", table::number(rate))
                 }),
                 beside: lasted_s.map_or_else(String::new, |lasted_s| {
-                    format!("{} MiB in {lasted_s:.2} s, disk to disk", table::number(mib))
+                    format!(
+                        "{} MiB in {lasted_s:.2} s, disk to disk",
+                        table::number(mib)
+                    )
                 }),
             },
             Headline {
@@ -233,14 +269,21 @@ impl Run {
             Headline {
                 name: "Rumours heard",
                 value: table::count(heard),
-                beside: format!("{} started, {} heard again", table::count(started), table::count(again)),
+                beside: format!(
+                    "{} started, {} heard again",
+                    table::count(started),
+                    table::count(again)
+                ),
             },
         ]
     }
 
     fn records(&self, flags: &MainJobFlags) -> Vec<Record> {
         let sums = |channel: &str| {
-            let flows = self.flows.iter().filter(|flow| flow.account.channel == channel);
+            let flows = self
+                .flows
+                .iter()
+                .filter(|flow| flow.account.channel == channel);
             let mut sum: Option<Flow> = None;
             for flow in flows {
                 sum = Some(match sum {
@@ -251,7 +294,10 @@ impl Run {
             sum
         };
         let of = |channel: &str, record: Record| {
-            let record = Record { test: format!("main-job-{channel}"), ..record };
+            let record = Record {
+                test: format!("main-job-{channel}"),
+                ..record
+            };
             sums(channel).map_or(record.clone(), |flow| record.with_account(&flow))
         };
         let percentile = |latencies: &Latencies, percent| Some(latencies.percentile_us(percent));
@@ -267,7 +313,14 @@ impl Run {
             ..Record::default()
         };
         vec![
-            of(DATA, Record { payload_bytes, mib_per_s, ..Record::default() }),
+            of(
+                DATA,
+                Record {
+                    payload_bytes,
+                    mib_per_s,
+                    ..Record::default()
+                },
+            ),
             of(COORDINATION, heartbeats),
             of(GOSSIP, Record::default()),
         ]
@@ -278,7 +331,13 @@ fn print(report: &Report) {
     let headlines: Vec<Vec<String>> = report
         .headlines
         .iter()
-        .map(|line| vec![line.name.to_owned(), line.value.clone(), line.beside.clone()])
+        .map(|line| {
+            vec![
+                line.name.to_owned(),
+                line.value.clone(),
+                line.beside.clone(),
+            ]
+        })
         .collect();
     println!("{}", table::of(&["main job", "", ""], &headlines));
     let flows: Vec<Vec<String>> = report
@@ -286,7 +345,12 @@ fn print(report: &Report) {
         .iter()
         .map(|flow| {
             let account = &flow.account;
-            let ended = [account.acknowledged, account.reported, account.sent, account.dropped];
+            let ended = [
+                account.acknowledged,
+                account.reported,
+                account.sent,
+                account.dropped,
+            ];
             let way = format!("{} {} > {}", account.channel, flow.from, account.peer);
             let mut cells = vec![way, table::count(account.accepted)];
             cells.extend(ended.map(table::count));
@@ -294,8 +358,15 @@ fn print(report: &Report) {
             cells
         })
         .collect();
-    let header =
-        ["channel", "accepted", "acknowledged", "reported", "sent", "dropped", "delivered"];
+    let header = [
+        "channel",
+        "accepted",
+        "acknowledged",
+        "reported",
+        "sent",
+        "dropped",
+        "delivered",
+    ];
     println!("{}", table::of(&header, &flows));
     for check in &report.checks {
         match &check.fault {

@@ -22,7 +22,9 @@ const INBOX_BYTES: usize = 8 << 20;
 
 /// Runs this process until the parent closes its pipe.
 pub(crate) fn serve(mut parent: Parent) {
-    let Some(specification) = parent.next::<Specification>() else { return };
+    let Some(specification) = parent.next::<Specification>() else {
+        return;
+    };
     match specification.and_then(|specification| MainJobNode::start(&specification)) {
         Ok(mut node) => {
             parent.answer(Ok(Reply::Listening(node.node.local_addr())));
@@ -47,7 +49,11 @@ impl MainJobNode {
         }
         let rates = (specification.heartbeat_hz, specification.gossip_hz);
         let traffic = Traffic::install(&node, specification.number, rates)?;
-        Ok(Self { node, traffic, transfer: None })
+        Ok(Self {
+            node,
+            traffic,
+            transfer: None,
+        })
     }
 
     fn obey(&mut self, command: Command) -> Outcome<Reply> {
@@ -70,11 +76,19 @@ impl MainJobNode {
                 self.traffic.start(&self.node, &peers).map(|()| Reply::Done)
             }
             Command::ReceiveFile(path) => {
-                let inbox = self.node.inbox_of(FILE_MAILBOX, INBOX_BYTES).map_err(engine)?;
+                let inbox = self
+                    .node
+                    .inbox_of(FILE_MAILBOX, INBOX_BYTES)
+                    .map_err(engine)?;
                 self.transfer = Some(Transfer::receive(path, inbox)?);
                 Ok(Reply::Done)
             }
-            Command::SendFile { path, hash, to, chunk_bytes } => {
+            Command::SendFile {
+                path,
+                hash,
+                to,
+                chunk_bytes,
+            } => {
                 let hash = blake3::Hash::from_hex(&hash).map_err(engine)?;
                 let channel = self.node.channel(DATA).map_err(engine)?;
                 let to = self.node.destination(&to, FILE_MAILBOX).map_err(engine)?;
@@ -98,12 +112,19 @@ impl MainJobNode {
             out_of_order: counts.out_of_order,
             refused: counts.refused,
             rumours: counts.rumours,
-            file: self.transfer.as_ref().map(Transfer::progress).unwrap_or_default(),
+            file: self
+                .transfer
+                .as_ref()
+                .map(Transfer::progress)
+                .unwrap_or_default(),
         }
     }
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "the shape that map_err asks for")]
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "the shape that map_err asks for"
+)]
 fn engine(error: impl std::error::Error) -> BenchError {
     BenchError::Engine(error.to_string())
 }

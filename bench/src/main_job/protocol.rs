@@ -44,7 +44,12 @@ pub(crate) enum Command {
     /// Begin to write the file that will come to this path.
     ReceiveFile(PathBuf),
     /// Begin to send a file.
-    SendFile { path: PathBuf, hash: String, to: String, chunk_bytes: usize },
+    SendFile {
+        path: PathBuf,
+        hash: String,
+        to: String,
+        chunk_bytes: usize,
+    },
     /// What happened since the last time this was asked.
     Poll,
     /// Start no more heartbeats and rumours.

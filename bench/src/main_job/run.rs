@@ -44,12 +44,30 @@ pub(crate) fn run(flags: &MainJobFlags) -> Outcome<()> {
     let progress = Progress::of_bytes("main job", run.file.bytes);
     cluster.start_traffic()?;
     progress.say("heartbeats and rumours");
-    watch(&mut cluster, &mut run, &progress, Instant::now() + quiet, |_| false)?;
+    watch(
+        &mut cluster,
+        &mut run,
+        &progress,
+        Instant::now() + quiet,
+        |_| false,
+    )?;
     progress.say("file beside them");
     cluster.start_file(&run.file, &into, flags.chunk_kib * 1024)?;
-    watch(&mut cluster, &mut run, &progress, deadline - quiet, Run::file_is_over)?;
+    watch(
+        &mut cluster,
+        &mut run,
+        &progress,
+        deadline - quiet,
+        Run::file_is_over,
+    )?;
     progress.say("heartbeats and rumours");
-    watch(&mut cluster, &mut run, &progress, Instant::now() + quiet, |_| false)?;
+    watch(
+        &mut cluster,
+        &mut run,
+        &progress,
+        Instant::now() + quiet,
+        |_| false,
+    )?;
     progress.say("checking");
     cluster.stop_traffic()?;
     run.flows = cluster.settle()?;
@@ -66,7 +84,13 @@ fn configuration(engine: &Flags) -> Outcome<Config> {
     let coordination = format!("{COORDINATION}:priority=high");
     let gossip = format!("{GOSSIP}:priority=low,reliability=best_effort,overflow=drop_newest");
     let node = [("pin", "false")];
-    settings::load(Defaults { node: &node, channels: &[&coordination, &data, &gossip] }, engine)
+    settings::load(
+        Defaults {
+            node: &node,
+            channels: &[&coordination, &data, &gossip],
+        },
+        engine,
+    )
 }
 
 /// Polls all nodes, step by step, until `deadline` or until `over`.
@@ -85,8 +109,13 @@ fn watch(
         let nodes = cluster.poll()?;
         progress.reach(nodes[RECEIVER].file.bytes);
         run.take(clock::now_ns(), &nodes);
-        if let Some(fault) = [SENDER, RECEIVER].iter().find_map(|n| nodes[*n].file.fault.clone()) {
-            return Err(BenchError::CheckFailed(format!("the file did not get through: {fault}")));
+        if let Some(fault) = [SENDER, RECEIVER]
+            .iter()
+            .find_map(|n| nodes[*n].file.fault.clone())
+        {
+            return Err(BenchError::CheckFailed(format!(
+                "the file did not get through: {fault}"
+            )));
         }
     }
     Ok(())

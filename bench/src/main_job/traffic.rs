@@ -63,18 +63,30 @@ impl Traffic {
             peers: Vec::new(),
         };
         let stop = Arc::new(AtomicBool::new(false));
-        let traffic = Self { state: Arc::new(Mutex::new(state)), stop, rates };
+        let traffic = Self {
+            state: Arc::new(Mutex::new(state)),
+            stop,
+            rates,
+        };
         let beats = traffic.clone();
         let failed = |error: overlane::NameError| BenchError::Engine(error.to_string());
-        node.handle(HEARTBEAT_MAILBOX, move |_: &mut ShardContext<'_>, message: Message<'_>| {
-            beats.state().take_heartbeat(message.from().name(), message.payload());
-        })
+        node.handle(
+            HEARTBEAT_MAILBOX,
+            move |_: &mut ShardContext<'_>, message: Message<'_>| {
+                beats
+                    .state()
+                    .take_heartbeat(message.from().name(), message.payload());
+            },
+        )
         .map_err(failed)?;
         let rumours = traffic.clone();
         let channel = node.channel(GOSSIP).map_err(failed)?;
-        node.handle(RUMOUR_MAILBOX, move |shard: &mut ShardContext<'_>, message: Message<'_>| {
-            rumours.state().take_rumour(shard, &channel, &message);
-        })
+        node.handle(
+            RUMOUR_MAILBOX,
+            move |shard: &mut ShardContext<'_>, message: Message<'_>| {
+                rumours.state().take_rumour(shard, &channel, &message);
+            },
+        )
         .map_err(failed)?;
         Ok(traffic)
     }
@@ -117,7 +129,9 @@ impl Traffic {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().expect("no holder of the traffic state panics")
+        self.state
+            .lock()
+            .expect("no holder of the traffic state panics")
     }
 
     async fn send_all(
@@ -166,7 +180,8 @@ impl State {
             self.out_of_order += 1;
             return;
         };
-        self.latencies.record(clock::now_ns().saturating_sub(heartbeat.due_ns));
+        self.latencies
+            .record(clock::now_ns().saturating_sub(heartbeat.due_ns));
         let expected = match self.expected.get_mut(from) {
             Some(expected) => expected,
             None => self.expected.entry(from.to_owned()).or_default(),
@@ -175,9 +190,18 @@ impl State {
         *expected = heartbeat.sequence + 1;
     }
 
-    fn take_rumour(&mut self, shard: &mut ShardContext<'_>, channel: &Channel, message: &Message<'_>) {
-        let Some(rumour) = Rumour::decode(message.payload()) else { return };
-        let Some(onward) = self.gossip.hear(rumour) else { return };
+    fn take_rumour(
+        &mut self,
+        shard: &mut ShardContext<'_>,
+        channel: &Channel,
+        message: &Message<'_>,
+    ) {
+        let Some(rumour) = Rumour::decode(message.payload()) else {
+            return;
+        };
+        let Some(onward) = self.gossip.hear(rumour) else {
+            return;
+        };
         for (name, to) in &self.peers {
             if name != message.from().name() {
                 drop(shard.try_send(channel, to, &onward.encode()));

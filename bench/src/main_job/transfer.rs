@@ -44,7 +44,9 @@ impl Transfer {
     /// Begins to receive a file into `path`.
     pub(crate) fn receive(path: PathBuf, inbox: Inbox) -> Outcome<Self> {
         let transfer = Self::default();
-        transfer.run("file-receiver", move |progress| receive_file(&path, inbox, progress))
+        transfer.run("file-receiver", move |progress| {
+            receive_file(&path, inbox, progress)
+        })
     }
 
     /// How far it is.
@@ -58,14 +60,16 @@ impl Transfer {
         work: impl FnOnce(&Self) -> Outcome<Finished> + Send + 'static,
     ) -> Outcome<Self> {
         let own = self.clone();
-        let thread = std::thread::Builder::new().name(name.to_owned()).spawn(move || {
-            let outcome = work(&own);
-            let mut state = own.state();
-            match outcome {
-                Ok(finished) => state.finished = Some(finished),
-                Err(error) => state.fault = Some(error.to_string()),
-            }
-        });
+        let thread = std::thread::Builder::new()
+            .name(name.to_owned())
+            .spawn(move || {
+                let outcome = work(&own);
+                let mut state = own.state();
+                match outcome {
+                    Ok(finished) => state.finished = Some(finished),
+                    Err(error) => state.fault = Some(error.to_string()),
+                }
+            });
         thread.map_err(BenchError::system("starting a thread"))?;
         Ok(self)
     }
@@ -87,37 +91,58 @@ fn send_file(
     chunk_bytes: usize,
     progress: &Transfer,
 ) -> Outcome<Finished> {
-    let failed = |source| BenchError::File { action: "read", path: path.to_owned(), source };
+    let failed = |source| BenchError::File {
+        action: "read",
+        path: path.to_owned(),
+        source,
+    };
     let refused = |error: overlane::SendError| BenchError::Engine(error.to_string());
     let began_ns = clock::now_ns();
     let mut file = File::open(path).map_err(failed)?;
     let bytes = file.metadata().map_err(failed)?.len();
-    channel.send_blocking(to, &file_message::start(bytes)).map_err(refused)?;
+    channel
+        .send_blocking(to, &file_message::start(bytes))
+        .map_err(refused)?;
     let mut offset = 0;
     while offset < bytes {
         let left = usize::try_from(bytes - offset).unwrap_or(usize::MAX);
         let length = left.min(chunk_bytes);
         let mut message = Vec::with_capacity(CHUNK_HEADER_BYTES + length);
         message.extend_from_slice(&file_message::chunk_header(offset));
-        let read = file.by_ref().take(length as u64).read_to_end(&mut message).map_err(failed)?;
+        let mut content = Read::take(&mut file, length as u64);
+        let read = content.read_to_end(&mut message).map_err(failed)?;
         if read < length {
             return Err(failed(std::io::ErrorKind::UnexpectedEof.into()));
         }
-        channel.send_blocking(to, Bytes::from(message)).map_err(refused)?;
+        channel
+            .send_blocking(to, Bytes::from(message))
+            .map_err(refused)?;
         offset += length as u64;
         progress.reach(offset);
     }
-    channel.send_blocking(to, &file_message::end(hash)).map_err(refused)?;
-    Ok(Finished { began_ns, ended_ns: clock::now_ns(), hash: hash.to_string() })
+    channel
+        .send_blocking(to, &file_message::end(hash))
+        .map_err(refused)?;
+    Ok(Finished {
+        began_ns,
+        ended_ns: clock::now_ns(),
+        hash: hash.to_string(),
+    })
 }
 
 fn receive_file(path: &Path, mut inbox: Inbox, progress: &Transfer) -> Outcome<Finished> {
-    let failed = |source| BenchError::File { action: "write", path: path.to_owned(), source };
+    let failed = |source| BenchError::File {
+        action: "write",
+        path: path.to_owned(),
+        source,
+    };
     let mut assembly = FileAssembly::default();
     let mut file = None;
     let (mut began_ns, mut bytes) = (0, 0);
     loop {
-        let Some(message) = inbox.recv_timeout(RECEIVE_WITHIN) else { continue };
+        let Some(message) = inbox.recv_timeout(RECEIVE_WITHIN) else {
+            continue;
+        };
         let step = assembly.take(message.payload());
         match step.map_err(|fault| BenchError::CheckFailed(fault.to_string()))? {
             FileStep::Create => {
@@ -132,7 +157,11 @@ fn receive_file(path: &Path, mut inbox: Inbox, progress: &Transfer) -> Outcome<F
                 progress.reach(bytes);
             }
             FileStep::Finished(hash) => {
-                return Ok(Finished { began_ns, ended_ns: clock::now_ns(), hash: hash.to_string() });
+                return Ok(Finished {
+                    began_ns,
+                    ended_ns: clock::now_ns(),
+                    hash: hash.to_string(),
+                });
             }
         }
     }

@@ -8,12 +8,19 @@ use crate::accounts::{Account, NodeAccounts};
 pub(crate) fn accounts(node: &Node) -> NodeAccounts {
     let metrics = node.metrics();
     let others = metrics.lanes.iter().filter(|lane| lane.peer != node.name());
-    NodeAccounts { node: node.name().to_owned(), accounts: others.map(account).collect() }
+    NodeAccounts {
+        node: node.name().to_owned(),
+        accounts: others.map(account).collect(),
+    }
 }
 
 /// System calls of a node's data path since it started.
 pub(crate) fn syscalls(node: &Node) -> u64 {
-    node.metrics().shards.iter().map(ShardMetrics::syscalls).sum()
+    node.metrics()
+        .shards
+        .iter()
+        .map(ShardMetrics::syscalls)
+        .sum()
 }
 
 fn account(lane: &ChannelMetrics) -> Account {

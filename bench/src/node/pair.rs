@@ -109,12 +109,19 @@ impl NodePair {
         cores: (usize, usize),
         receivers: &[String],
     ) -> Outcome<Self> {
-        let nodes = receivers.iter().map(|name| settings::of_node(common, name, cores.1));
+        let nodes = receivers
+            .iter()
+            .map(|name| settings::of_node(common, name, cores.1));
         let receiver = NodeProcess::start("receiver", nodes.collect())?;
         let sender = settings::of_node(common, SENDER, cores.0);
         let mut sender = NodeProcess::start("sender", vec![sender])?;
-        let peers = receivers.iter().cloned().zip(receiver.addresses.iter().copied());
-        sender.order(&Command::Connect { peers: peers.collect() })?;
+        let peers = receivers
+            .iter()
+            .cloned()
+            .zip(receiver.addresses.iter().copied());
+        sender.order(&Command::Connect {
+            peers: peers.collect(),
+        })?;
         Ok(Self { sender, receiver })
     }
 
@@ -142,12 +149,17 @@ impl NodePair {
         let fault = flows.iter().find_map(|flow| {
             let fault = flow.fault.as_ref()?;
             let Flow { from, account, .. } = flow;
-            Some(format!("channel {} {from} to {}: {fault}", account.channel, account.peer))
+            Some(format!(
+                "channel {} {from} to {}: {fault}",
+                account.channel, account.peer
+            ))
         });
         fault.map_or(Ok(flows), |fault| Err(BenchError::CheckFailed(fault)))
     }
 }
 
 fn unexpected(reply: &Reply) -> BenchError {
-    BenchError::Engine(format!("a process with nodes answered {reply:?} to another question"))
+    BenchError::Engine(format!(
+        "a process with nodes answered {reply:?} to another question"
+    ))
 }

@@ -30,10 +30,16 @@ const STOP_WITHIN: Duration = Duration::from_secs(2);
 
 /// Runs this process until the parent closes its pipe.
 pub(crate) fn serve(mut parent: Parent) {
-    let Some(specification) = parent.next::<Specification>() else { return };
+    let Some(specification) = parent.next::<Specification>() else {
+        return;
+    };
     match specification.and_then(|specification| Host::start(&specification)) {
         Ok(mut host) => {
-            let addresses = host.nodes.iter().map(|hosted| hosted.node.local_addr()).collect();
+            let addresses = host
+                .nodes
+                .iter()
+                .map(|hosted| hosted.node.local_addr())
+                .collect();
             parent.answer(Ok(Reply::Listening(addresses)));
             parent.serve(|command| host.obey(command));
         }
@@ -62,7 +68,11 @@ impl Hosted {
     fn start(settings: &super::settings::Settings) -> Outcome<Self> {
         let config = settings.config()?;
         let inline_bytes_max = config.inline_bytes_max;
-        let names: Vec<String> = config.channels.iter().map(|channel| channel.name.clone()).collect();
+        let names: Vec<String> = config
+            .channels
+            .iter()
+            .map(|channel| channel.name.clone())
+            .collect();
         let node = Node::start(config).map_err(|error| BenchError::BadInput(error.to_string()))?;
         let channels: Vec<Channel> = names
             .iter()
@@ -71,13 +81,22 @@ impl Hosted {
             .map_err(|error| BenchError::Engine(error.to_string()))?;
         let arrived = Arc::new(Arrived::default());
         let mut arrivals = Arrivals::new(Arc::clone(&arrived));
-        node.handle(SINK, move |_: &mut ShardContext<'_>, message: Message<'_>| {
-            arrivals.take(message.payload());
-        })
+        node.handle(
+            SINK,
+            move |_: &mut ShardContext<'_>, message: Message<'_>| {
+                arrivals.take(message.payload());
+            },
+        )
         .map_err(|error| BenchError::Engine(error.to_string()))?;
         let round_trips = round_trip::install(&node, channels.clone())?;
         let channels = names.into_iter().zip(channels).collect();
-        Ok(Self { node, inline_bytes_max, channels, arrived, round_trips })
+        Ok(Self {
+            node,
+            inline_bytes_max,
+            channels,
+            arrived,
+            round_trips,
+        })
     }
 
     fn channel(&self, name: &str) -> Outcome<&Channel> {
@@ -88,8 +107,16 @@ impl Hosted {
 
 impl Host {
     fn start(specification: &Specification) -> Outcome<Self> {
-        let nodes = specification.nodes.iter().map(Hosted::start).collect::<Outcome<_>>()?;
-        Ok(Self { nodes, accepted: BTreeMap::new(), sending: None })
+        let nodes = specification
+            .nodes
+            .iter()
+            .map(Hosted::start)
+            .collect::<Outcome<_>>()?;
+        Ok(Self {
+            nodes,
+            accepted: BTreeMap::new(),
+            sending: None,
+        })
     }
 
     fn first(&self) -> &Hosted {
@@ -109,9 +136,10 @@ impl Host {
             Command::RoundTrips(order) => self.round_trips(&order),
             Command::Sample => self.sample(),
             Command::Accounts => {
-                let accounts = self.nodes.iter().map(|hosted| {
-                    counters::accounts(&hosted.node)
-                });
+                let accounts = self
+                    .nodes
+                    .iter()
+                    .map(|hosted| counters::accounts(&hosted.node));
                 Ok(Reply::Accounts(accounts.collect()))
             }
             Command::Memory => Ok(Reply::Memory(resident_bytes()?)),
@@ -128,12 +156,14 @@ impl Host {
         let failed = |error: &dyn std::error::Error| BenchError::Engine(error.to_string());
         let node = &self.first().node;
         for (name, address) in peers {
-            node.connect(name, *address).map_err(|error| failed(&error))?;
+            node.connect(name, *address)
+                .map_err(|error| failed(&error))?;
         }
         let deadline = Instant::now() + CONNECT_WITHIN;
         for (name, _) in peers {
             let left = deadline.saturating_duration_since(Instant::now());
-            node.wait_connected(name, left).map_err(|error| failed(&error))?;
+            node.wait_connected(name, left)
+                .map_err(|error| failed(&error))?;
         }
         Ok(Reply::Done)
     }
@@ -148,7 +178,11 @@ impl Host {
             let key = (order.channel.clone(), peer.clone());
             let accepted = Arc::clone(self.accepted.entry(key).or_default());
             let place = Place::after(accepted.load(Ordering::Relaxed));
-            receivers.push(Receiver { to, place, accepted });
+            receivers.push(Receiver {
+                to,
+                place,
+                accepted,
+            });
         }
         let work = Work {
             channel,
@@ -157,8 +191,12 @@ impl Host {
             inline: order.payload_bytes <= hosted.inline_bytes_max,
             stop: Arc::new(AtomicBool::new(false)),
         };
-        self.sending =
-            Some(Sending::start(&hosted.node, order.producer, order.producer_core, work)?);
+        self.sending = Some(Sending::start(
+            &hosted.node,
+            order.producer,
+            order.producer_core,
+            work,
+        )?);
         Ok(Reply::Done)
     }
 
@@ -190,22 +228,36 @@ impl Host {
         let buckets = match order.hz {
             None => hosted.round_trips.closed_loop(channel, &to, bytes, times),
             Some(hz) => {
-                hosted.round_trips.open_loop(&hosted.node, channel, &to, (bytes, hz), times)
+                hosted
+                    .round_trips
+                    .open_loop(&hosted.node, channel, &to, (bytes, hz), times)
             }
         };
         buckets.map(Reply::Latencies)
     }
 
     fn sample(&self) -> Outcome<Reply> {
-        let disorders: u64 = self.nodes.iter().map(|hosted| hosted.arrived.disorders()).sum();
+        let disorders: u64 = self
+            .nodes
+            .iter()
+            .map(|hosted| hosted.arrived.disorders())
+            .sum();
         if disorders > 0 {
             return Err(BenchError::CheckFailed(format!(
                 "{disorders} messages were lost, doubled, damaged or out of order"
             )));
         }
-        let messages = self.nodes.iter().map(|hosted| hosted.arrived.messages()).sum();
+        let messages = self
+            .nodes
+            .iter()
+            .map(|hosted| hosted.arrived.messages())
+            .sum();
         let bytes = self.nodes.iter().map(|hosted| hosted.arrived.bytes()).sum();
-        let syscalls = self.nodes.iter().map(|hosted| counters::syscalls(&hosted.node)).sum();
+        let syscalls = self
+            .nodes
+            .iter()
+            .map(|hosted| counters::syscalls(&hosted.node))
+            .sum();
         Ok(Reply::Sample(Sample::take(messages, bytes, syscalls)))
     }
 }

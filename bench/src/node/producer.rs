@@ -68,18 +68,25 @@ impl Sending {
                 let task = move |shard: ShardHandle| async move {
                     finish(produce_on_shard(&shard, work).await);
                 };
-                node.spawn_on_shard(0, task).map_err(|e| BenchError::Engine(e.to_string()))?;
+                node.spawn_on_shard(0, task)
+                    .map_err(|e| BenchError::Engine(e.to_string()))?;
                 None
             }
             Producer::App => {
-                let thread = std::thread::Builder::new().name("producer".into()).spawn(move || {
-                    let pinned = core.map_or(Ok(()), pin::pin_to);
-                    finish(pinned.and_then(|()| produce_on_thread(work)));
-                });
+                let thread = std::thread::Builder::new()
+                    .name("producer".into())
+                    .spawn(move || {
+                        let pinned = core.map_or(Ok(()), pin::pin_to);
+                        finish(pinned.and_then(|()| produce_on_thread(work)));
+                    });
                 Some(thread.map_err(BenchError::system("starting a thread"))?)
             }
         };
-        Ok(Self { stop, ended, thread })
+        Ok(Self {
+            stop,
+            ended,
+            thread,
+        })
     }
 
     /// Ends it; what it had not sent yet is never accepted.
@@ -102,7 +109,13 @@ impl Receiver {
 }
 
 async fn produce_on_shard(shard: &ShardHandle, mut work: Work) -> Outcome<()> {
-    let Work { channel, receivers, payloads, inline, stop } = &mut work;
+    let Work {
+        channel,
+        receivers,
+        payloads,
+        inline,
+        stop,
+    } = &mut work;
     let slices = payloads.slices();
     let mut sent_bytes = 0;
     while !stop.load(Ordering::Relaxed) {
@@ -140,7 +153,13 @@ async fn produce_on_shard(shard: &ShardHandle, mut work: Work) -> Outcome<()> {
 }
 
 fn produce_on_thread(mut work: Work) -> Outcome<()> {
-    let Work { channel, receivers, payloads, inline, stop } = &mut work;
+    let Work {
+        channel,
+        receivers,
+        payloads,
+        inline,
+        stop,
+    } = &mut work;
     let slices = payloads.slices();
     while !stop.load(Ordering::Relaxed) {
         for receiver in receivers.iter_mut() {

@@ -52,19 +52,25 @@ pub(crate) fn install(node: &Node, channels: Vec<Channel>) -> Outcome<RoundTrips
     let failed = |error: overlane::NameError| BenchError::Engine(error.to_string());
     let round_trips = RoundTrips::default();
     let answers = round_trips.clone();
-    node.handle(ANSWER, move |shard: &mut ShardContext<'_>, message: Message<'_>| {
-        answers.state().take_answer(shard, message.payload());
-    })
+    node.handle(
+        ANSWER,
+        move |shard: &mut ShardContext<'_>, message: Message<'_>| {
+            answers.state().take_answer(shard, message.payload());
+        },
+    )
     .map_err(failed)?;
     let answer: MailboxId = node.mailbox(ANSWER).map_err(failed)?;
     let errors = round_trips.clone();
-    node.handle(ECHO, move |shard: &mut ShardContext<'_>, message: Message<'_>| {
-        let channel = &channels[message.channel_index()];
-        let sent = shard.try_send(channel, &message.reply_to(answer), message.payload());
-        if let Err(error) = sent {
-            errors.state().fault = Some(error.to_string());
-        }
-    })
+    node.handle(
+        ECHO,
+        move |shard: &mut ShardContext<'_>, message: Message<'_>| {
+            let channel = &channels[message.channel_index()];
+            let sent = shard.try_send(channel, &message.reply_to(answer), message.payload());
+            if let Err(error) = sent {
+                errors.state().fault = Some(error.to_string());
+            }
+        },
+    )
     .map_err(failed)?;
     Ok(round_trips)
 }
@@ -83,10 +89,18 @@ impl RoundTrips {
         (warm_up, measure): (Duration, Duration),
     ) -> Outcome<Buckets> {
         let message = vec![0x5a; payload_bytes];
-        let next = Next { channel: channel.clone(), to: to.clone(), message: message.clone() };
+        let next = Next {
+            channel: channel.clone(),
+            to: to.clone(),
+            message: message.clone(),
+        };
         let begin_ns = self.begin(warm_up, measure, Some(next));
         let mut first = message;
-        Heartbeat { due_ns: begin_ns, sequence: 0 }.encode(&mut first);
+        Heartbeat {
+            due_ns: begin_ns,
+            sequence: 0,
+        }
+        .encode(&mut first);
         self.state().sent = 1;
         let sent = channel.try_send(to, &first);
         sent.map_err(|error| BenchError::Engine(error.to_string()))?;
@@ -124,7 +138,8 @@ impl RoundTrips {
             }
             round_trips.state().over = true;
         };
-        node.spawn_on_shard(0, task).map_err(|error| BenchError::Engine(error.to_string()))?;
+        node.spawn_on_shard(0, task)
+            .map_err(|error| BenchError::Engine(error.to_string()))?;
         self.finish(warm_up + measure)
     }
 
@@ -133,7 +148,12 @@ impl RoundTrips {
         let now_ns = clock::now_ns();
         let begin_ns = now_ns + nanoseconds(warm_up);
         let end_ns = begin_ns + nanoseconds(measure);
-        *self.state() = State { begin_ns, end_ns, closed_loop, ..State::default() };
+        *self.state() = State {
+            begin_ns,
+            end_ns,
+            closed_loop,
+            ..State::default()
+        };
         now_ns
     }
 
@@ -171,14 +191,21 @@ impl State {
         let now_ns = clock::now_ns();
         self.answered += 1;
         if heartbeat.due_ns >= self.begin_ns {
-            self.latencies.record(now_ns.saturating_sub(heartbeat.due_ns));
+            self.latencies
+                .record(now_ns.saturating_sub(heartbeat.due_ns));
         }
-        let Some(next) = &mut self.closed_loop else { return };
+        let Some(next) = &mut self.closed_loop else {
+            return;
+        };
         if now_ns >= self.end_ns {
             self.over = true;
             return;
         }
-        Heartbeat { due_ns: now_ns, sequence: self.sent }.encode(&mut next.message);
+        Heartbeat {
+            due_ns: now_ns,
+            sequence: self.sent,
+        }
+        .encode(&mut next.message);
         match shard.try_send(&next.channel, &next.to, &next.message) {
             Ok(()) => self.sent += 1,
             Err(error) => self.fault = Some(error.to_string()),

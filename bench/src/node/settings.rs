@@ -36,7 +36,10 @@ pub(crate) struct Defaults<'a> {
 
 /// Loads what all nodes of a test have in common.
 pub(crate) fn load(defaults: Defaults<'_>, given: &Flags) -> Outcome<Config> {
-    let own = given.node.iter().find(|(name, _)| OWN_PARAMETERS.contains(name));
+    let own = given
+        .node
+        .iter()
+        .find(|(name, _)| OWN_PARAMETERS.contains(name));
     if let Some((name, value)) = own {
         return Err(BenchError::BadInput(format!(
             "{} {value}: the harness gives each of its nodes its own; leave the flag out",
@@ -49,9 +52,15 @@ pub(crate) fn load(defaults: Defaults<'_>, given: &Flags) -> Outcome<Config> {
         )));
     }
     let mut flags = given.clone();
-    let node = defaults.node.iter().map(|(name, value)| (*name, (*value).to_owned()));
+    let node = defaults
+        .node
+        .iter()
+        .map(|(name, value)| (*name, (*value).to_owned()));
     flags.node = node.chain(given.node.iter().cloned()).collect();
-    let channels = defaults.channels.iter().map(|definition| (*definition).to_owned());
+    let channels = defaults
+        .channels
+        .iter()
+        .map(|definition| (*definition).to_owned());
     flags.channels = channels.chain(given.channels.iter().cloned()).collect();
     Sources::of_process(flags).load().map_err(refused)
 }
@@ -70,9 +79,8 @@ pub(crate) fn of_node(common: &Config, name: &str, core: usize) -> Settings {
 
 impl Settings {
     fn of(config: &Config) -> Self {
-        let channel = |channel: &ChannelConfig| {
-            (channel.name.clone(), values(CHANNEL_PARAMETERS, channel))
-        };
+        let channel =
+            |channel: &ChannelConfig| (channel.name.clone(), values(CHANNEL_PARAMETERS, channel));
         Self {
             node: values(NODE_PARAMETERS, config),
             channels: config.channels.iter().map(channel).collect(),
@@ -97,9 +105,13 @@ impl Settings {
         let differs = |name: &str, value: &str, default: &str| {
             (value != default).then(|| format!("{name}={value}"))
         };
-        let node = self.node.iter().zip(NODE_PARAMETERS).filter_map(|((name, value), parameter)| {
-            differs(name, value, &parameter.default_text())
-        });
+        let node =
+            self.node
+                .iter()
+                .zip(NODE_PARAMETERS)
+                .filter_map(|((name, value), parameter)| {
+                    differs(name, value, &parameter.default_text())
+                });
         let channels = self.channels.iter().map(|(channel, values)| {
             let values = values.iter().zip(CHANNEL_PARAMETERS);
             let keys: Vec<String> = values
@@ -116,20 +128,19 @@ impl Settings {
 }
 
 fn values<S: Default>(parameters: &[Parameter<S>], settings: &S) -> Values {
-    parameters.iter().map(|known| (known.name.to_owned(), known.get(settings))).collect()
+    parameters
+        .iter()
+        .map(|known| (known.name.to_owned(), known.get(settings)))
+        .collect()
 }
 
-fn set<S: Default>(
-    parameters: &[Parameter<S>],
-    settings: &mut S,
-    values: &Values,
-) -> Outcome<()> {
+fn set<S: Default>(parameters: &[Parameter<S>], settings: &mut S, values: &Values) -> Outcome<()> {
     for (name, value) in values {
         let known = parameters.iter().find(|known| known.name == name);
         let known = known.ok_or_else(|| BenchError::BadInput(format!("no parameter {name}")))?;
-        known.set(settings, value).map_err(|right| {
-            BenchError::BadInput(format!("{name} {value}: {right}"))
-        })?;
+        known
+            .set(settings, value)
+            .map_err(|right| BenchError::BadInput(format!("{name} {value}: {right}")))?;
     }
     Ok(())
 }
@@ -152,7 +163,10 @@ mod tests {
         let common = load(DEFAULTS, &Flags::default()).unwrap();
         let settings = of_node(&common, "a", 0);
         let config = settings.config().unwrap();
-        assert_eq!((config.node_name.as_str(), config.spin_us, config.shards), ("a", 0, 1));
+        assert_eq!(
+            (config.node_name.as_str(), config.spin_us, config.shards),
+            ("a", 0, 1)
+        );
         assert_eq!(config.channels, common.channels);
         let differences = settings.differences();
         assert!(differences.contains("spin_us=0"), "{differences}");
@@ -168,25 +182,59 @@ mod tests {
         };
         let config = load(DEFAULTS, &given).unwrap();
         assert_eq!(config.spin_us, 7);
-        let data = config.channels.iter().find(|channel| channel.name == "data").unwrap();
+        let data = config
+            .channels
+            .iter()
+            .find(|channel| channel.name == "data")
+            .unwrap();
         assert_eq!(data.priority, 2.into());
-        assert_eq!(data.overflow, overlane::config::Overflow::Block, "the rest stays");
+        assert_eq!(
+            data.overflow,
+            overlane::config::Overflow::Block,
+            "the rest stays"
+        );
     }
 
     #[test]
     fn what_the_harness_decides_by_itself_is_refused() {
         let node = vec![("listen", "127.0.0.1:1".to_owned())];
-        let error = load(DEFAULTS, &Flags { node, ..Flags::default() }).unwrap_err();
+        let error = load(
+            DEFAULTS,
+            &Flags {
+                node,
+                ..Flags::default()
+            },
+        )
+        .unwrap_err();
         assert_eq!(error.exit_code(), 2);
-        assert!(error.to_string().starts_with("--listen 127.0.0.1:1: "), "{error}");
+        assert!(
+            error.to_string().starts_with("--listen 127.0.0.1:1: "),
+            "{error}"
+        );
         let peers = vec!["b=127.0.0.1:1".to_owned()];
-        assert!(load(DEFAULTS, &Flags { peers, ..Flags::default() }).is_err());
+        assert!(
+            load(
+                DEFAULTS,
+                &Flags {
+                    peers,
+                    ..Flags::default()
+                }
+            )
+            .is_err()
+        );
     }
 
     #[test]
     fn a_mistake_in_a_channel_is_bad_input() {
         let channels = vec!["data:priority=99".to_owned()];
-        let error = load(DEFAULTS, &Flags { channels, ..Flags::default() }).unwrap_err();
+        let error = load(
+            DEFAULTS,
+            &Flags {
+                channels,
+                ..Flags::default()
+            },
+        )
+        .unwrap_err();
         assert_eq!(error.exit_code(), 2);
     }
 }
