@@ -94,6 +94,12 @@ parameters! {
         Unit::Bytes, Allowed::Number(4096, 16 << 20);
         origin "guess: two receive buffers of the other side";
         cost "higher lets bulk hold a turn longer; lower takes more sends for the same bytes";
+    /// Bytes that a shard moves in one turn, each way, before it looks at the first priority again.
+    turn_bytes_max: usize = 1 << 20;
+        Unit::Bytes, Allowed::Number(4096, 64 << 20);
+        origin "guess: eight send quanta, about 300 us of loopback";
+        cost "higher delays urgent messages behind a turn of bulk; lower starves low priorities \
+              sooner and takes more turns for the same bytes";
     /// Entries of a shard's submission queue; the completion queue has twice as many.
     data_ring_entries: u32 = 512;
         Unit::Count("entries"), Allowed::PowerOfTwo(16, 32_768);
