@@ -32,6 +32,7 @@ pub use channel::{Broadcast, Channel};
 pub use config::{ChannelConfig, Config};
 pub use error::{NameError, NotConnected, SendError, StartError};
 pub use events::{Event, Events};
+pub use io::preflight;
 pub use inbox::{Inbox, Received};
 pub use message::{Destination, MailboxId, Message, Payload};
 pub use metrics::{ChannelMetrics, Metrics, ShardMetrics};

@@ -9,9 +9,7 @@ use super::choices::{
 };
 use super::parameter::{Parameter, parameters};
 use super::setting::Setting;
-
-/// Most bytes of a message: the frame header has 24 bits for the length of a frame.
-pub const MESSAGE_BYTES_MAX: usize = (16 << 20) - 1;
+use crate::wire::BODY_BYTES_MAX;
 
 parameters! {
     /// One named class of traffic; made by [`ChannelConfig::new`] and the setters.
@@ -31,11 +29,12 @@ parameters! {
         origin "one lane keeps all messages in order";
         cost "higher is more sockets per peer, and order only per key; \
               lower leaves shards without a share";
-    /// What is done for a message that cannot be handed over at once.
+    /// What is promised: best_effort may drop a message, reliable acknowledges or reports it.
     reliability: Reliability = Reliability::Reliable;
         Unit::None, Allowed::Words(RELIABILITY_WORDS);
         origin "losing silently should be asked for";
-        cost "reliable holds each message until it is acknowledged; best_effort forgets it once sent";
+        cost "reliable holds each message until it is acknowledged; \
+              best_effort forgets it once sent";
     /// Order in which messages reach the receiver.
     ordering: Ordering = Ordering::Fifo;
         Unit::None, Allowed::Words(ORDERING_WORDS);
@@ -58,12 +57,12 @@ parameters! {
         cost "higher is memory per lane and waiting time; lower overflows sooner";
     /// Size of the ring from application threads, one for each shard.
     ring_bytes: usize = 1 << 20;
-        Unit::Bytes, Allowed::PowerOfTwo(64 << 10, 1 << 30);
+        Unit::Bytes, Allowed::PowerOfTwo(64 << 10, 512 << 20);
         origin "guess: ten thousand small messages between two turns";
         cost "higher is memory per shard; lower returns Full in shorter bursts";
     /// Largest payload of one message.
     message_bytes_max: usize = 1 << 20;
-        Unit::Bytes, Allowed::Number(1, MESSAGE_BYTES_MAX as u64);
+        Unit::Bytes, Allowed::Number(1, BODY_BYTES_MAX as u64);
         origin "the 1 MiB payload of NATS";
         cost "higher lets each lane of a peer use so much memory for one message";
     /// Bytes that one lane of this channel sends per turn; auto is the node's.

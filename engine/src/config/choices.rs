@@ -8,8 +8,8 @@ use super::setting::Setting;
 
 /// Priority of a channel: 0 to 7, 0 is served first, strictly.
 ///
-/// 0 belongs to the engine's own control channel, so a configured channel has 1 to 7. Any number can
-/// be built; [`Config::validate`](super::Config::validate) refuses the others.
+/// 0 belongs to the engine's own control channel, so a configured channel has 1 to 7. Any number
+/// can be built; [`Config::validate`](super::Config::validate) refuses the others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Priority(pub u8);
 

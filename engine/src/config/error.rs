@@ -54,13 +54,17 @@ pub struct Given {
     pub key: String,
     /// Its value as text.
     pub value: String,
-    /// Where it was given.
-    pub place: Place,
+    /// Where it was given; nowhere if it follows from other values.
+    pub place: Option<Place>,
 }
 
 impl fmt::Display for Given {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{} = {} ({})", self.key, self.value, self.place)
+        write!(formatter, "{} = {}", self.key, self.value)?;
+        match &self.place {
+            Some(place) => write!(formatter, " ({place})"),
+            None => Ok(()),
+        }
     }
 }
 

@@ -70,9 +70,9 @@ parameters! {
     /// How long a shard without work keeps looking before it parks; 0 parks at once.
     spin_us: u64 = 50;
         Unit::Microseconds, Allowed::Number(0, 1_000_000);
-        origin "measured: 64-byte ping-pong over loopback p50 12 us with it, 63 us parked";
-        cost "higher burns its core for so long after each burst; lower pays a wake-up of tens of \
-              microseconds more often";
+        origin "the design; `overlane-bench latency --payload 64 --idle spin` and `--idle park` \
+                measure what it is worth";
+        cost "higher burns its core for so long after each burst; lower pays a wake-up more often";
     /// Largest payload that is copied through the rings; larger ones are handed over by reference.
     inline_bytes_max: usize = 1024;
         Unit::Bytes, Allowed::Number(64, 16_384);
@@ -81,35 +81,37 @@ parameters! {
     /// Size of one receive buffer: the most that one receive takes from a connection.
     receive_buffer_bytes: usize = 64 << 10;
         Unit::Bytes, Allowed::Number(4096, 1 << 20);
-        origin "measured: 64 KiB buffers took 5.4 GiB/s where blocking receives took 3.1";
+        origin "the design; `overlane-bench throughput --payload 65536` measures it";
         cost "higher uses more memory per priority; lower takes more receives for the same bytes";
     /// Bytes that a shard receives per priority and turn: the receive buffers of that priority.
     receive_quantum_bytes: usize = 256 << 10;
         Unit::Bytes, Allowed::Number(4096, 64 << 20);
         origin "guess: four receive buffers";
-        cost "higher lets bulk hold a turn longer and uses that much memory per shard and priority; \
+        cost "higher lets bulk hold a turn longer and is memory per shard and priority; \
               lower limits the throughput of one connection";
     /// Bytes that one lane sends per turn; a channel can have its own.
     send_quantum_bytes: usize = 128 << 10;
         Unit::Bytes, Allowed::Number(4096, 16 << 20);
         origin "guess: two receive buffers of the other side";
         cost "higher lets bulk hold a turn longer; lower takes more sends for the same bytes";
-    /// Bytes that a shard moves in one turn, each way, before it looks at the first priority again.
+    /// Bytes that a shard sends per turn over all lanes; once spent, lower priorities wait.
     turn_bytes_max: usize = 1 << 20;
-        Unit::Bytes, Allowed::Number(4096, 64 << 20);
-        origin "guess: eight send quanta, about 300 us of loopback";
-        cost "higher delays urgent messages behind a turn of bulk; lower starves low priorities \
-              sooner and takes more turns for the same bytes";
+        Unit::Bytes, Allowed::Number(64 << 10, 1 << 30);
+        origin "guess: eight send quanta";
+        cost "higher makes turns longer, which delays what arrives meanwhile; \
+              lower starves low priorities more often";
     /// Entries of a shard's submission queue; the completion queue has twice as many.
     data_ring_entries: u32 = 512;
         Unit::Count("entries"), Allowed::PowerOfTwo(16, 32_768);
         origin "guess: a turn over 500 lanes fits without a second submission";
-        cost "higher takes 128 bytes of kernel memory each; lower submits several times per turn";
+        cost "higher is kernel memory, 64 bytes and two completions of 16 each; \
+              lower submits several times per turn";
     /// Size of the ring behind each inbox.
     inbox_bytes: usize = 1 << 20;
-        Unit::Bytes, Allowed::PowerOfTwo(64 << 10, 1 << 30);
+        Unit::Bytes, Allowed::PowerOfTwo(64 << 10, 512 << 20);
         origin "guess: a thousand messages of the inline limit";
-        cost "higher is memory per inbox; lower stops receiving sooner when the application is slow";
+        cost "higher is memory per inbox; \
+              lower stops receiving sooner when the application is slow";
     /// Nodes to keep lanes to, as `b=127.0.0.1:7401,c=127.0.0.1:7402`.
     peers: BTreeMap<String, SocketAddr> = BTreeMap::new();
         Unit::None, Allowed::Described(

@@ -1,4 +1,4 @@
-//! What a parameter is: its name, text form, allowed values, default, origin and cost, in one place.
+//! What a parameter is: name, text form, allowed values, default, its origin, and cost.
 //!
 //! The macro `parameters!` turns one list of definitions into a plain struct, its `Default`, its
 //! setters and a table of `Parameter`s. Files, environment, flags, checks and `docs/tuning.md` are
@@ -22,6 +22,7 @@ pub struct Parameter<S: 'static> {
     pub origin: &'static str,
     /// What a higher or a lower value costs.
     pub cost: &'static str,
+    pub(super) expected: fn() -> String,
     pub(super) read: fn(&S) -> String,
     pub(super) write: fn(&mut S, &str) -> Result<(), String>,
 }
@@ -39,6 +40,12 @@ impl<S: Default> Parameter<S> {
     /// A sentence that says what would be right; the settings are then unchanged.
     pub fn set(&self, settings: &mut S, text: &str) -> Result<(), String> {
         (self.write)(settings, text)
+    }
+
+    /// What [`set`](Self::set) accepts, as the end of a sentence that starts with "expected".
+    #[must_use]
+    pub fn expected(&self) -> String {
+        (self.expected)()
     }
 
     /// The default in text form.
@@ -92,7 +99,10 @@ macro_rules! parameters {
             $(
                 $(#[doc = $doc])+
                 #[must_use]
-                pub fn $field(mut self, value: parameters!(@argument $kind $(, $argument)?)) -> Self {
+                pub fn $field(
+                    mut self,
+                    value: parameters!(@argument $kind $(, $argument)?),
+                ) -> Self {
                     self.settings().$field = value.into();
                     self
                 }
@@ -109,6 +119,7 @@ macro_rules! parameters {
                     allowed: $allowed,
                     origin: $origin,
                     cost: $cost,
+                    expected: || <$kind as Setting>::expected($unit, &$allowed),
                     read: |settings| Setting::print(&settings.$field, $unit),
                     write: |settings, text| {
                         settings.$field = Setting::read(text, $unit, &$allowed)?;

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use super::allowed::{Allowed, Unit, number, quantity};
+use crate::wire::name::NAME_BYTES_MAX;
 
 /// What stands for `None` in text: the engine or the kernel decides.
 pub(super) const AUTO: &str = "auto";
@@ -17,6 +18,10 @@ pub(super) trait Setting: Sized {
     fn read(text: &str, unit: Unit, allowed: &Allowed) -> Result<Self, String>;
     /// The text of a value.
     fn print(&self, unit: Unit) -> String;
+    /// What is read, as the end of a sentence that starts with "expected".
+    fn expected(unit: Unit, allowed: &Allowed) -> String {
+        allowed.sentence(unit)
+    }
 }
 
 macro_rules! number_settings {
@@ -48,12 +53,16 @@ impl<T: Setting> Setting for Option<T> {
         }
         T::read(text, unit, allowed)
             .map(Some)
-            .map_err(|right| format!("{AUTO} or {right}"))
+            .map_err(|_| Self::expected(unit, allowed))
     }
 
     fn print(&self, unit: Unit) -> String {
         self.as_ref()
             .map_or_else(|| AUTO.to_string(), |value| value.print(unit))
+    }
+
+    fn expected(unit: Unit, allowed: &Allowed) -> String {
+        format!("{AUTO} or {}", T::expected(unit, allowed))
     }
 }
 
@@ -142,9 +151,6 @@ fn peer(entry: &str) -> Option<(String, SocketAddr)> {
     }
     Some((name.to_string(), address.trim().parse().ok()?))
 }
-
-/// Most bytes of a name of a node, cluster or channel: its length is one byte in the handshake.
-pub const NAME_BYTES_MAX: usize = 255;
 
 /// Whether the text can name a node, a cluster or a channel.
 #[must_use]

@@ -1,7 +1,7 @@
 //! The checks of a whole configuration: each value by itself, then what values must agree on.
 //!
-//! Called by the builder, by loading and by every start. Looks at the configuration only: whether the
-//! machine can carry it (cores, descriptors, ports) is asked by `preflight`.
+//! Called by the builder, by loading and by every start. Looks at the configuration only: whether
+//! the machine can carry it (cores, descriptors, ports) is asked by `preflight`.
 
 use super::channel::{CHANNEL_PARAMETERS, ChannelConfig};
 use super::error::{ConfigError, Given, Place};
@@ -15,9 +15,6 @@ pub const CHANNELS_MAX: usize = 64;
 /// What names of the engine's own channels begin with.
 pub const RESERVED_PREFIX: &str = "overlane.";
 
-/// The smallest number of records of the inline limit that a ring has room for.
-const RECORDS_PER_RING_MIN: usize = 4;
-
 impl Config {
     /// Checks each value, and what the values must agree on.
     ///
@@ -30,8 +27,9 @@ impl Config {
             values(CHANNEL_PARAMETERS, channel, &prefix(channel))?;
         }
         self.channel_names()?;
-        self.placement()?;
-        self.memory()?;
+        self.core_list()?;
+        self.quanta()?;
+        self.reconnecting()?;
         self.connections()?;
         for channel in &self.channels {
             self.channel(channel)?;
@@ -54,18 +52,18 @@ impl Config {
         names.sort_unstable();
         if let Some(pair) = names.windows(2).find(|pair| pair[0] == pair[1]) {
             return conflict(
-                [given("channel", pair[0])],
+                [derived("channel", pair[0])],
                 "give each channel another name",
             );
         }
         if names.len() > CHANNELS_MAX {
             let right = format!("a node has at most {CHANNELS_MAX} channels");
-            return conflict([given("channels", &names.len().to_string())], &right);
+            return conflict([derived("channels", &names.len().to_string())], &right);
         }
         Ok(())
     }
 
-    fn placement(&self) -> Result<(), ConfigError> {
+    fn core_list(&self) -> Result<(), ConfigError> {
         let mut cores = self.cores.clone();
         cores.sort_unstable();
         if let Some(pair) = cores.windows(2).find(|pair| pair[0] == pair[1]) {
@@ -81,7 +79,7 @@ impl Config {
         Ok(())
     }
 
-    fn memory(&self) -> Result<(), ConfigError> {
+    fn quanta(&self) -> Result<(), ConfigError> {
         if self.receive_quantum_bytes < self.receive_buffer_bytes {
             return conflict(
                 [
@@ -91,12 +89,19 @@ impl Config {
                 "the quantum must be at least one receive buffer",
             );
         }
-        if self.inbox_bytes / RECORDS_PER_RING_MIN < self.inline_bytes_max {
+        if self.turn_bytes_max < self.send_quantum_bytes {
             return conflict(
-                [self.given("inbox_bytes"), self.given("inline_bytes_max")],
-                "an inbox must have room for four payloads of the inline limit",
+                [
+                    self.given("turn_bytes_max"),
+                    self.given("send_quantum_bytes"),
+                ],
+                "a turn must have room for the quantum of one lane",
             );
         }
+        Ok(())
+    }
+
+    fn reconnecting(&self) -> Result<(), ConfigError> {
         if self.reconnect_max_ms < self.reconnect_base_ms {
             return conflict(
                 [
@@ -120,7 +125,7 @@ impl Config {
             return conflict(
                 [
                     self.given("peers_max"),
-                    given("number of peers", &self.peers.len().to_string()),
+                    derived("number of peers", &self.peers.len().to_string()),
                 ],
                 "allow as many peers as are configured",
             );
@@ -139,7 +144,7 @@ impl Config {
             return conflict(
                 [
                     self.given("connections_max"),
-                    given("lanes", &lanes.to_string()),
+                    derived("lanes", &lanes.to_string()),
                 ],
                 "allow as many connections as the configured peers have lanes, \
                  or give channels less parallelism",
@@ -154,12 +159,6 @@ impl Config {
             return conflict(
                 [of("message_bytes_max"), of("queue_bytes_max")],
                 "the queue must have room for one message of the largest size",
-            );
-        }
-        if channel.ring_bytes / RECORDS_PER_RING_MIN < self.inline_bytes_max {
-            return conflict(
-                [of("ring_bytes"), self.given("inline_bytes_max")],
-                "the ring must have room for four payloads of the inline limit",
             );
         }
         Ok(())
@@ -217,11 +216,12 @@ fn name(name: &str) -> Result<(), ConfigError> {
     })
 }
 
-fn given(key: &str, value: &str) -> Given {
+/// A value that follows from others.
+fn derived(key: &str, value: &str) -> Given {
     Given {
         key: key.to_string(),
         value: value.to_string(),
-        place: Place::Code,
+        place: None,
     }
 }
 
@@ -233,7 +233,11 @@ fn given_from<S: Default>(
 ) -> Given {
     let parameter = parameters.iter().find(|parameter| parameter.name == name);
     let value = parameter.map_or_else(String::new, |parameter| parameter.get(settings));
-    given(&format!("{prefix}{name}"), &value)
+    Given {
+        key: format!("{prefix}{name}"),
+        value,
+        place: Some(Place::Code),
+    }
 }
 
 fn conflict<const N: usize>(given: [Given; N], right: &str) -> Result<(), ConfigError> {

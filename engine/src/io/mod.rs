@@ -6,5 +6,6 @@
 pub(crate) mod data_ring;
 pub(crate) mod operation;
 pub(crate) mod parking;
+pub mod preflight;
 pub(crate) mod receive_buffers;
 pub(crate) mod socket;
