@@ -17,7 +17,7 @@ use super::{CAPACITY_BYTES_MIN, Consumer, Doorbell, Producer, PushError, Tag, Wa
 /// is to find in code like this; each more costs a factor of about ten.
 fn check(preemptions: usize, program: impl Fn() + Sync + Send + 'static) {
     let mut builder = Builder::new();
-    builder.preemption_bound = Some(preemptions);
+    builder.preemption_bound = builder.preemption_bound.or(Some(preemptions));
     builder.check(program);
 }
 
