@@ -6,7 +6,7 @@
 //! [`Incoming::ack_is_due`], or when the shard is about to park with one owed.
 use std::time::{Duration, Instant};
 
-use super::outgoing::Reliability;
+use crate::config::Reliability;
 use crate::wire::Ack;
 
 /// When an acknowledgement goes out although the lane has nothing else to send.

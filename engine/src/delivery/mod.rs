@@ -11,4 +11,4 @@ pub mod outgoing;
 
 pub use backoff::{Backoff, BackoffLimits};
 pub use incoming::{AckPolicy, Incoming};
-pub use outgoing::{AckError, Acknowledged, Outgoing, Reliability, Report};
+pub use outgoing::{AckError, Acknowledged, Outgoing, Report};

@@ -14,17 +14,8 @@
 use std::time::{Duration, Instant};
 
 use super::latency::HandOverMarks;
+use crate::config::Reliability;
 use crate::wire::{Ack, CloseReason};
-
-/// What a channel promises about its messages.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Reliability {
-    /// Sent if there is room and a peer, else dropped and counted; never acknowledged.
-    BestEffort,
-    /// In order and acknowledged; what the lane had not got acknowledged when it ended is
-    /// reported.
-    Reliable,
-}
 
 /// What an acknowledgement newly covers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -207,6 +198,12 @@ impl Outgoing {
         };
         self.marks.clear();
         report
+    }
+
+    /// What the channel promises.
+    #[must_use]
+    pub const fn reliability(&self) -> Reliability {
+        self.reliability
     }
 
     /// Messages accepted from the application.

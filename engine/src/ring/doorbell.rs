@@ -80,7 +80,9 @@ impl<W: Wake> Doorbell<W> {
     /// Call after sleeping, or on deciding not to.
     #[inline]
     pub(crate) fn awake(&self) {
-        self.sleeping.store(false, Ordering::Relaxed);
+        // An exchange where a store would do: loom does not know that no store can come between
+        // the two halves of another thread's exchange, and would see a wake-up lost there.
+        self.sleeping.swap(false, Ordering::Relaxed);
     }
 
     /// How often the sleeper was woken: for an eventfd, the number of writes to it.
@@ -92,7 +94,9 @@ impl<W: Wake> Doorbell<W> {
     /// announcement than it saw; then it ends that sleep, which is all that is asked of it.
     #[cold]
     fn wake(&self) {
-        if self.sleeping.swap(false, Ordering::Relaxed) {
+        let took_back =
+            self.sleeping.compare_exchange(true, false, Ordering::Relaxed, Ordering::Relaxed);
+        if took_back.is_ok() {
             self.wakes.fetch_add(1, Ordering::Relaxed);
             self.waker.wake();
         }

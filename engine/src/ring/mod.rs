@@ -10,6 +10,7 @@
 mod byte_ring;
 mod consumer;
 mod doorbell;
+pub(crate) mod gate;
 mod producer;
 mod record;
 mod storage;
@@ -23,5 +24,7 @@ pub(crate) use doorbell::{Doorbell, EventFd, Wake};
 pub(crate) use producer::{Producer, PushError};
 pub(crate) use record::{DrainPayload, Payload, Record, SharedPayload, Tag};
 
+#[cfg(all(test, overlane_loom))]
+mod loom_models;
 #[cfg(all(test, not(overlane_loom)))]
 mod tests;

@@ -5,8 +5,10 @@ mod capacity;
 mod closing;
 mod doorbell;
 mod draining;
+mod model;
 mod ownership;
 mod pushing;
+mod stress;
 
 use std::ops::ControlFlow;
 
@@ -34,6 +36,9 @@ fn drain_all(consumer: &mut Consumer) -> Vec<(Tag, Vec<u8>)> {
     records
 }
 
+/// What the buffers below are filled with.
+const SHARED_PAYLOAD_BYTE: u8 = 7;
+
 /// A buffer whose owner counts, while it lives, in the `Arc` behind it.
 struct Counted {
     alive: std::sync::Arc<()>,
@@ -57,7 +62,10 @@ impl Counted {
                 &self.0
             }
         }
-        Bytes::from_owner(Owner(vec![7; len], std::sync::Arc::clone(&self.alive)))
+        Bytes::from_owner(Owner(
+            vec![SHARED_PAYLOAD_BYTE; len],
+            std::sync::Arc::clone(&self.alive),
+        ))
     }
 
     /// How many of the buffers have not been dropped.
