@@ -166,3 +166,77 @@ impl MailboxIds {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::FrameKind;
+
+    fn announcement(id: u32, name: &[u8]) -> Frame<'_> {
+        Frame {
+            kind: FrameKind::Mailbox,
+            word: id,
+            body: name,
+        }
+    }
+
+    #[test]
+    fn ids_given_out_are_dense_and_each_name_is_announced_once() {
+        let mut ids = MailboxIds::new(2);
+        let [one, two, three] = ["one", "two", "three"].map(|name| Name::new(name).expect("good"));
+        assert_eq!(ids.id_of(&one), MailboxId::Announce(0));
+        assert_eq!(ids.id_of(&two), MailboxId::Announce(1));
+        assert_eq!(ids.id_of(&one), MailboxId::Known(0));
+        assert_eq!(ids.id_of(&three), MailboxId::Full);
+        assert_eq!(ids.id_of(&two), MailboxId::Known(1));
+    }
+
+    #[test]
+    fn announcements_are_taken_in_order_and_up_to_the_limit() {
+        let mut mailboxes = AnnouncedMailboxes::new(2);
+        let error = MailboxError::OutOfOrder { id: 1, expected: 0 };
+        assert_eq!(
+            mailboxes.announce(&announcement(1, b"b"), str::len),
+            Err(error)
+        );
+        assert_eq!(mailboxes.announce(&announcement(0, b"a"), str::len), Ok(()));
+        let error = MailboxError::OutOfOrder { id: 0, expected: 1 };
+        assert_eq!(
+            mailboxes.announce(&announcement(0, b"a"), str::len),
+            Err(error)
+        );
+        assert_eq!(
+            mailboxes.announce(&announcement(1, b"bbb"), str::len),
+            Ok(())
+        );
+        let error = MailboxError::TooMany { limit: 2 };
+        assert_eq!(
+            mailboxes.announce(&announcement(2, b"c"), str::len),
+            Err(error)
+        );
+        assert_eq!((mailboxes.get(0), mailboxes.get(1)), (Ok(&1), Ok(&3)));
+    }
+
+    #[test]
+    fn a_message_for_an_id_never_announced_is_an_error() {
+        let mailboxes = AnnouncedMailboxes::<()>::new(8);
+        let error = MailboxError::NotAnnounced {
+            id: 0,
+            announced: 0,
+        };
+        assert_eq!(mailboxes.get(0), Err(error));
+        assert_eq!(error.close_reason(), CloseReason::BadMailbox);
+        assert!(mailboxes.get(u32::MAX).is_err());
+    }
+
+    #[test]
+    fn a_bad_name_announces_nothing() {
+        let mut mailboxes = AnnouncedMailboxes::new(8);
+        let long = [b'x'; 256];
+        for name in [&b""[..], b"\xff", b"a\nb", &long] {
+            let result = mailboxes.announce(&announcement(0, name), str::len);
+            assert!(matches!(result, Err(MailboxError::Name(_))), "{name:?}");
+        }
+        assert_eq!(mailboxes.announced(), 0);
+    }
+}
