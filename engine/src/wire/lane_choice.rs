@@ -16,12 +16,12 @@ pub enum SlotState {
     Dialing,
     /// Up on a connection that this node dialled.
     UpDialedByUs {
-        /// The incarnation in the peer's Welcome.
+        /// The one in the Welcome on that very connection; the highest known may be higher.
         incarnation: u64,
     },
     /// Up on a connection that the peer dialled.
     UpDialedByPeer {
-        /// The incarnation in the peer's Hello.
+        /// The one in the Hello on that very connection; the highest known may be higher.
         incarnation: u64,
     },
 }
