@@ -131,6 +131,13 @@ fn zero_bytes_are_no_frame() {
 }
 
 #[test]
+fn the_largest_length_that_fits_is_written() {
+    let mut bytes = [0; HEADER_BYTES];
+    put_header(&mut bytes, FrameKind::Message, BODY_BYTES_MASK, 7);
+    assert_eq!(bytes, [0xff, 0xff, 0xff, 1, 7, 0, 0, 0]);
+}
+
+#[test]
 #[should_panic(expected = "at most 2^24 - 1 bytes")]
 fn a_length_that_does_not_fit_is_never_written() {
     put_header(&mut [0; HEADER_BYTES], FrameKind::Message, 1 << 24, 0);
