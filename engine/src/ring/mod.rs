@@ -1,1 +1,27 @@
-//! Threads to shard: byte ring and doorbell.
+//! Threads to shard: the byte ring and the doorbell.
+//!
+//! A byte ring carries messages from many threads to one (application to data shard, data shards
+//! to an inbox); a doorbell wakes the one when it sleeps. Called by `channel`, `inbox` and `shard`.
+//! Nothing here blocks, allocates per record, or knows what a tag means; the two are independent
+//! of each other, and the caller must ring after it pushed.
+
+#![allow(dead_code, unused_imports, reason = "not all of it has a caller yet")]
+
+mod byte_ring;
+mod consumer;
+mod doorbell;
+mod producer;
+mod record;
+mod storage;
+#[cfg(overlane_loom)]
+mod storage_loom;
+mod sync;
+
+pub(crate) use byte_ring::{CAPACITY_BYTES_MAX, CAPACITY_BYTES_MIN, byte_ring};
+pub(crate) use consumer::Consumer;
+pub(crate) use doorbell::{Doorbell, EventFd, Wake};
+pub(crate) use producer::{Producer, PushError};
+pub(crate) use record::{DrainPayload, Payload, Record, SharedPayload, Tag};
+
+#[cfg(all(test, not(overlane_loom)))]
+mod tests;
