@@ -90,6 +90,32 @@ fn messages_dropped_from_a_reliable_queue_are_reported() {
 }
 
 #[test]
+fn a_ledger_is_drained_once_nothing_is_queued_and_nothing_under_way() {
+    assert!(Outgoing::new(Reliability::Reliable).is_drained());
+    assert!(!reliable(1, 0).is_drained(), "one is queued");
+    assert!(!reliable(1, 1).is_drained(), "one is under way");
+}
+
+#[test]
+fn only_messages_under_way_have_an_age() {
+    let mut outgoing = reliable(2, 0);
+    assert_eq!(outgoing.oldest_in_flight(Instant::now()), None);
+    outgoing.handed_over(2, Instant::now());
+    assert!(outgoing.oldest_in_flight(Instant::now()).is_some());
+    outgoing.end();
+    assert_eq!(outgoing.oldest_in_flight(Instant::now()), None);
+
+    let mut best_effort = Outgoing::new(Reliability::BestEffort);
+    best_effort.accept(1);
+    best_effort.handed_over(1, Instant::now());
+    assert_eq!(
+        best_effort.oldest_in_flight(Instant::now()),
+        None,
+        "nobody acknowledges it"
+    );
+}
+
+#[test]
 fn impossible_acknowledgements_are_errors_and_change_nothing() {
     let mut outgoing = reliable(10, 7);
     assert!(acknowledge(&mut outgoing, ack(5, 0)).is_ok());

@@ -117,6 +117,13 @@ fn unknown_kinds_are_skipped_if_optional_and_refused_if_mandatory() {
         }
     }
     let limit_bytes = OPTIONAL_BODY_BYTES_MAX;
+    let largest = header(0x80, limit_bytes, 0);
+    assert_eq!(
+        decoded(&largest),
+        Ok(Next::Incomplete {
+            needed_bytes: 8 + 4096
+        })
+    );
     let error = DecodeError::TooLarge {
         kind: 0x80,
         body_bytes: 4097,
