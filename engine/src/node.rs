@@ -22,7 +22,7 @@ use crate::error::{NameError, NotConnected, StartError};
 use crate::events::Events;
 use crate::fabric::{Fabric, Mailboxes, ShardLink, plan_channels};
 use crate::inbox::{Inbox, inbox};
-use crate::io::socket;
+use crate::io::{preflight, socket};
 use crate::message::{Destination, MailboxId, Message};
 use crate::metrics::Metrics;
 use crate::peer::Peer;
@@ -139,6 +139,8 @@ impl Node {
     /// Everything but the peers.
     fn start_alone(config: Config) -> Result<Self, StartError> {
         config.validate()?;
+        preflight::start(&config)
+            .map_err(|failure| StartError::Machine { what: failure.what, mend: failure.mend })?;
         let shards = shard_count(&config);
         let address = socket::claim_port(config.listen).map_err(|source| StartError::Listen {
             address: config.listen,
