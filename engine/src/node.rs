@@ -139,8 +139,10 @@ impl Node {
     /// Everything but the peers.
     fn start_alone(config: Config) -> Result<Self, StartError> {
         config.validate()?;
-        preflight::start(&config)
-            .map_err(|failure| StartError::Machine { what: failure.what, mend: failure.mend })?;
+        preflight::start(&config).map_err(|failure| StartError::Machine {
+            what: failure.what,
+            mend: failure.mend,
+        })?;
         let shards = shard_count(&config);
         let address = socket::claim_port(config.listen).map_err(|source| StartError::Listen {
             address: config.listen,

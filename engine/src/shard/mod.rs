@@ -165,13 +165,13 @@ impl Core {
         } = completion;
         let index = operation.index;
         match operation.kind {
-            OperationKind::Accept => return self.accepted(result, more),
-            OperationKind::Cancel => return Ok(()),
+            OperationKind::Accept => self.accepted(result, more),
             OperationKind::Timeout => {
                 self.timer_fired();
-                return Ok(());
+                Ok(())
             }
-            _ if self.connections.of(operation).is_none() => return Ok(()),
+            OperationKind::Cancel => Ok(()),
+            _ if self.connections.of(operation).is_none() => Ok(()),
             OperationKind::Connect => self.connected(index, result),
             OperationKind::ReceiveHandshake => self.handshake_received(index, result),
             OperationKind::Send => self.sent(index, result),
