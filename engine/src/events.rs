@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, TryRecvError};
+use crossbeam_channel::Receiver;
 
 use crate::peer::Peer;
 use crate::wire::CloseReason;
@@ -114,18 +114,12 @@ impl Events {
     /// The next event, waiting until `deadline` at most.
     #[must_use]
     pub fn recv_deadline(&self, deadline: Instant) -> Option<Event> {
-        match self.receiver.recv_deadline(deadline) {
-            Ok(event) => Some(event),
-            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => None,
-        }
+        self.receiver.recv_deadline(deadline).ok()
     }
 
     /// The next event if there is one.
     #[must_use]
     pub fn try_recv(&self) -> Option<Event> {
-        match self.receiver.try_recv() {
-            Ok(event) => Some(event),
-            Err(TryRecvError::Empty | TryRecvError::Disconnected) => None,
-        }
+        self.receiver.try_recv().ok()
     }
 }

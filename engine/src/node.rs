@@ -22,12 +22,12 @@ use crate::error::{NameError, NotConnected, StartError};
 use crate::events::Events;
 use crate::fabric::{Fabric, Mailboxes, ShardLink, plan_channels};
 use crate::inbox::{Inbox, inbox};
-use crate::io::socket;
+use crate::io::{preflight, socket};
 use crate::message::{Destination, MailboxId, Message};
 use crate::metrics::Metrics;
 use crate::peer::Peer;
 use crate::ring::{Consumer, Doorbell, byte_ring};
-use crate::shard::command::Command;
+use crate::shard::command::{Command, TaskMaker};
 use crate::shard::context::{ShardContext, ShardHandle};
 use crate::shard::deliver::{Handler, MailboxReceiver};
 use crate::shard::{self, ShardSeat, ShardThread};
@@ -139,6 +139,10 @@ impl Node {
     /// Everything but the peers.
     fn start_alone(config: Config) -> Result<Self, StartError> {
         config.validate()?;
+        preflight::start(&config).map_err(|failure| StartError::Machine {
+            what: failure.what,
+            mend: failure.mend,
+        })?;
         let shards = shard_count(&config);
         let address = socket::claim_port(config.listen).map_err(|source| StartError::Listen {
             address: config.listen,
@@ -435,7 +439,7 @@ impl Node {
             .shards
             .get(shard)
             .ok_or(NameError::UnknownShard { shard, shards })?;
-        let command = Command::Spawn(Box::new(move |handle| Box::pin(make(handle))));
+        let command = Command::Spawn(TaskMaker::new(make));
         if link.command(command) {
             Ok(())
         } else {

@@ -73,3 +73,47 @@ impl Backoff {
         self.failures
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMITS: BackoffLimits = BackoffLimits {
+        base: Duration::from_millis(100),
+        max: Duration::from_secs(3),
+        reset_after: Duration::from_secs(5),
+    };
+
+    #[test]
+    fn ceilings_double_up_to_the_maximum_and_stay_there() {
+        let mut backoff = Backoff::new(LIMITS);
+        let mut ceilings_ms = Vec::new();
+        for _ in 0..7 {
+            ceilings_ms.push(backoff.ceiling().as_millis());
+            backoff.next_delay(0);
+        }
+        assert_eq!(ceilings_ms, [100, 200, 400, 800, 1600, 3000, 3000]);
+        for _ in 0..1000 {
+            assert!(backoff.next_delay(u64::MAX) <= LIMITS.max);
+        }
+    }
+
+    #[test]
+    fn the_jitter_spans_from_nothing_to_the_ceiling() {
+        let delay = |random| Backoff::new(LIMITS).next_delay(random);
+        assert_eq!(delay(0), Duration::ZERO);
+        assert_eq!(delay(1 << 63), Duration::from_millis(50));
+        assert_eq!(delay(u64::MAX), Duration::from_nanos(99_999_999));
+    }
+
+    #[test]
+    fn only_a_connection_that_lived_long_clears_the_failures() {
+        let mut backoff = Backoff::new(LIMITS);
+        backoff.next_delay(0);
+        backoff.next_delay(0);
+        backoff.connection_ended(LIMITS.reset_after - Duration::from_nanos(1));
+        assert_eq!(backoff.failures(), 2);
+        backoff.connection_ended(LIMITS.reset_after);
+        assert_eq!(backoff.ceiling(), LIMITS.base);
+    }
+}

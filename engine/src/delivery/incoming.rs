@@ -137,3 +137,98 @@ impl Incoming {
         (self.delivered + self.refused) as u32
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const POLICY: AckPolicy = AckPolicy {
+        bytes: 1000,
+        messages: 10,
+        delay: Duration::from_millis(5),
+    };
+
+    fn reliable() -> Incoming {
+        Incoming::new(Reliability::Reliable, POLICY)
+    }
+
+    #[test]
+    fn nothing_is_owed_before_a_message_came() {
+        let mut incoming = reliable();
+        let now = Instant::now();
+        incoming.delivered(0, 0, now);
+        assert!(!incoming.ack_is_due(now + POLICY.delay));
+        assert_eq!((incoming.ack_deadline(), incoming.take_ack()), (None, None));
+    }
+
+    #[test]
+    fn an_ack_is_due_by_count_or_bytes_or_age() {
+        let now = Instant::now();
+        for (messages, bytes) in [(10, 0), (1, 1000)] {
+            let mut incoming = reliable();
+            incoming.delivered(messages - 1, 0, now);
+            assert!(
+                !incoming.ack_is_due(now),
+                "{messages} messages, {bytes} bytes"
+            );
+            incoming.delivered(1, bytes, now);
+            assert!(
+                incoming.ack_is_due(now),
+                "{messages} messages, {bytes} bytes"
+            );
+        }
+        let mut incoming = reliable();
+        incoming.delivered(1, 1, now);
+        incoming.delivered(1, 1, now + POLICY.delay / 2);
+        assert_eq!(
+            incoming.ack_deadline(),
+            Some(now + POLICY.delay),
+            "the first one counts"
+        );
+        assert!(!incoming.ack_is_due(now + POLICY.delay / 2));
+        assert!(incoming.ack_is_due(now + POLICY.delay));
+    }
+
+    #[test]
+    fn an_ack_counts_all_processed_and_the_newly_refused() {
+        let now = Instant::now();
+        let mut incoming = reliable();
+        incoming.delivered(3, 30, now);
+        incoming.refused(2, 20, now);
+        assert_eq!(
+            incoming.take_ack(),
+            Some(Ack {
+                processed: 5,
+                refused: 2
+            })
+        );
+        assert_eq!(incoming.take_ack(), None);
+        assert!(!incoming.ack_is_due(now + POLICY.delay));
+        incoming.delivered(1, 10, now);
+        assert_eq!(
+            incoming.take_ack(),
+            Some(Ack {
+                processed: 6,
+                refused: 0
+            })
+        );
+        assert_eq!(
+            (incoming.delivered_total(), incoming.refused_total()),
+            (4, 2)
+        );
+    }
+
+    #[test]
+    fn a_best_effort_channel_owes_nothing() {
+        let now = Instant::now();
+        let mut incoming = Incoming::new(Reliability::BestEffort, POLICY);
+        incoming.delivered(100, 10_000, now);
+        incoming.refused(1, 1, now);
+        assert!(!incoming.ack_is_due(now + POLICY.delay));
+        assert_eq!(incoming.take_ack(), None);
+        assert_eq!(
+            (incoming.delivered_total(), incoming.refused_total()),
+            (100, 1)
+        );
+    }
+}

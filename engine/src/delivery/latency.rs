@@ -72,3 +72,52 @@ impl HandOverMarks {
         self.marks.clear();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn samples(marks: &mut HandOverMarks, messages: u64, now: Instant) -> Vec<(u128, u64)> {
+        let mut samples = Vec::new();
+        marks.acknowledge(messages, now, |elapsed, count| {
+            samples.push((elapsed.as_millis(), count));
+        });
+        samples
+    }
+
+    #[test]
+    fn each_batch_is_timed_from_its_own_hand_over() {
+        let start = Instant::now();
+        let at = |milliseconds| start + Duration::from_millis(milliseconds);
+        let mut marks = HandOverMarks::default();
+        marks.push(3, at(0));
+        marks.push(2, at(10));
+        assert_eq!(samples(&mut marks, 1, at(20)), [(20, 1)]);
+        assert_eq!(marks.oldest_age(at(20)), Some(Duration::from_millis(20)));
+        assert_eq!(samples(&mut marks, 3, at(30)), [(30, 2), (20, 1)]);
+        assert_eq!(samples(&mut marks, 5, at(40)), [(30, 1)]);
+        assert_eq!(marks.oldest_age(at(50)), None);
+    }
+
+    #[test]
+    fn batches_beyond_the_bound_join_the_newest_and_none_is_lost() {
+        let start = Instant::now();
+        let mut marks = HandOverMarks::default();
+        let batches = u64::try_from(MARKS_MAX).expect("small") * 3;
+        for batch in 0..batches {
+            marks.push(2, start + Duration::from_millis(batch));
+        }
+        let samples = samples(
+            &mut marks,
+            2 * batches,
+            start + Duration::from_millis(batches),
+        );
+        assert_eq!(samples.len(), MARKS_MAX);
+        assert_eq!(
+            samples.iter().map(|(_, count)| count).sum::<u64>(),
+            2 * batches
+        );
+        // Never under-stated: the last group counts from its oldest batch.
+        assert_eq!(samples.last(), Some(&(129, 2 * (batches - 63))));
+    }
+}

@@ -291,3 +291,6 @@ impl Outgoing {
 const fn count_modulo(count: u64) -> u32 {
     count as u32
 }
+
+#[cfg(test)]
+mod tests;

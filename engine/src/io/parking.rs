@@ -17,10 +17,9 @@ impl Parking {
     /// Made on the shard's thread, inside its executor.
     pub(crate) fn new(eventfd: BorrowedFd<'_>) -> io::Result<Self> {
         let own = eventfd.try_clone_to_owned()?;
-        // SAFETY: `own` is a descriptor of this function's own, given up to the file, which closes it.
-        Ok(Self {
-            file: unsafe { BufferedFile::from_raw_fd(own.into_raw_fd()) },
-        })
+        // SAFETY: `own` is this function's own descriptor, given up to the file, which closes it.
+        let file = unsafe { BufferedFile::from_raw_fd(own.into_raw_fd()) };
+        Ok(Self { file })
     }
 
     /// Sleeps until the eventfd is signalled, and clears it.

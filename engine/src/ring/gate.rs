@@ -163,6 +163,8 @@ impl Gate {
 
 #[cfg(test)]
 mod tests {
+    use event_listener::Listener;
+
     use super::*;
 
     fn open_gate(messages_max: u64, bytes_max: u64) -> Gate {

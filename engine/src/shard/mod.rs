@@ -43,7 +43,7 @@ use crate::io::receive_buffers::{Filled, ReceiveBuffers};
 use crate::io::socket;
 use crate::message::MailboxId;
 use crate::wire::{CloseReason, Name};
-use command::Command;
+use command::{Command, TaskMaker};
 use connection::Connections;
 use deliver::Receivers;
 use dispatch::ChannelQueue;
@@ -122,6 +122,8 @@ pub(crate) struct Core {
     /// The deadline that the ring wakes the shard for.
     timer_armed_for: Option<Instant>,
     commands: Receiver<Command>,
+    /// Tasks asked for in this turn.
+    newborn: Vec<TaskMaker>,
     random: fastrand::Rng,
     backoff_limits: BackoffLimits,
     now: Instant,
@@ -165,13 +167,13 @@ impl Core {
         } = completion;
         let index = operation.index;
         match operation.kind {
-            OperationKind::Accept => return self.accepted(result, more),
-            OperationKind::Cancel => return Ok(()),
+            OperationKind::Accept => self.accepted(result, more),
             OperationKind::Timeout => {
                 self.timer_fired();
-                return Ok(());
+                Ok(())
             }
-            _ if self.connections.of(operation).is_none() => return Ok(()),
+            OperationKind::Cancel => Ok(()),
+            _ if self.connections.of(operation).is_none() => Ok(()),
             OperationKind::Connect => self.connected(index, result),
             OperationKind::ReceiveHandshake => self.handshake_received(index, result),
             OperationKind::Send => self.sent(index, result),

@@ -132,7 +132,7 @@ fn read_buffer(
         let rest = &filled.bytes()[at..];
         inbound.carry.reserve(rest.len());
         inbound.carry.extend_from_slice(rest);
-        inbound.partial_since = (!inbound.blocked).then(|| (core.now, inbound.carry.len()));
+        inbound.partial_since = (!inbound.blocked).then_some((core.now, inbound.carry.len()));
     }
     Ok(())
 }

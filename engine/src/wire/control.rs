@@ -96,3 +96,48 @@ fn append_frame(out: &mut Vec<u8>, kind: FrameKind, word: u32, body: &[u8]) {
     out.extend_from_slice(&header);
     out.extend_from_slice(body);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::{FrameLimits, Next, next_frame};
+
+    fn only_frame(bytes: &[u8]) -> Frame<'_> {
+        match next_frame(bytes, &FrameLimits::default()) {
+            Ok(Next::Frame(frame, consumed_bytes)) if consumed_bytes == bytes.len() => frame,
+            other => panic!("not exactly one frame: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn acknowledgements_come_back_as_they_were_written() {
+        for (processed, refused) in [(0, 0), (7, 0), (u32::MAX, 3), (5, u32::MAX)] {
+            let ack = Ack { processed, refused };
+            let mut bytes = Vec::new();
+            ack.append_to(&mut bytes);
+            assert!(bytes.len() <= Ack::BYTES_MAX);
+            assert_eq!(Ack::from_frame(&only_frame(&bytes)), ack);
+        }
+    }
+
+    #[test]
+    fn a_goodbye_is_read_from_the_view_of_the_receiver() {
+        for (said, heard) in [
+            (CloseReason::LocalStop, CloseReason::PeerStopped),
+            (CloseReason::Disconnected, CloseReason::PeerDisconnected),
+            (CloseReason::BadAck, CloseReason::BadAck),
+        ] {
+            let mut bytes = Vec::new();
+            append_bye(&mut bytes, said);
+            assert_eq!(bye_reason(&only_frame(&bytes)), heard);
+        }
+        for word in [0, 9999, u32::MAX] {
+            let frame = Frame {
+                kind: FrameKind::Bye,
+                word,
+                body: &[],
+            };
+            assert_eq!(bye_reason(&frame), CloseReason::Unrecognised);
+        }
+    }
+}

@@ -299,3 +299,6 @@ fn too_large(first: u32, limit_bytes: u32) -> DecodeError {
 const fn kind_code(first: u32) -> u8 {
     first.to_be_bytes()[0]
 }
+
+#[cfg(test)]
+mod tests;

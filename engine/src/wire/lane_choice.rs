@@ -16,12 +16,12 @@ pub enum SlotState {
     Dialing,
     /// Up on a connection that this node dialled.
     UpDialedByUs {
-        /// The incarnation in the peer's Welcome.
+        /// The one in the Welcome on that very connection; the highest known may be higher.
         incarnation: u64,
     },
     /// Up on a connection that the peer dialled.
     UpDialedByPeer {
-        /// The incarnation in the peer's Hello.
+        /// The one in the Hello on that very connection; the highest known may be higher.
         incarnation: u64,
     },
 }
@@ -85,5 +85,85 @@ pub fn keep(local_name: &str, remote: RemoteNode<'_>, slot: SlotState) -> Choice
         }
         SlotState::UpDialedByPeer { .. } => Choice::Replace(CloseReason::Replaced),
         SlotState::UpDialedByUs { .. } => Choice::Refuse(CloseReason::AlreadyUp),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const UP_BY_US: SlotState = SlotState::UpDialedByUs { incarnation: 5 };
+    const UP_BY_PEER: SlotState = SlotState::UpDialedByPeer { incarnation: 5 };
+
+    /// Node `m` gets a Hello of this name and incarnation.
+    fn choice(name: &str, incarnation: u64, known: Option<u64>, slot: SlotState) -> Choice {
+        keep(
+            "m",
+            RemoteNode {
+                name,
+                incarnation,
+                known_incarnation: known,
+            },
+            slot,
+        )
+    }
+
+    #[test]
+    fn an_idle_lane_takes_any_peer() {
+        for name in ["a", "z"] {
+            assert_eq!(choice(name, 5, None, SlotState::Idle), Choice::Accept);
+            assert_eq!(choice(name, 5, Some(4), SlotState::Idle), Choice::Accept);
+        }
+    }
+
+    #[test]
+    fn of_two_dials_the_one_by_the_smaller_name_is_kept() {
+        let reason = CloseReason::SimultaneousDial;
+        assert_eq!(
+            choice("z", 5, None, SlotState::Dialing),
+            Choice::Refuse(reason)
+        );
+        assert_eq!(
+            choice("a", 5, None, SlotState::Dialing),
+            Choice::AcceptInsteadOfDial(reason)
+        );
+    }
+
+    #[test]
+    fn a_peer_that_dials_again_has_lost_the_lane_that_it_dialled() {
+        for name in ["a", "z"] {
+            let replaced = Choice::Replace(CloseReason::Replaced);
+            assert_eq!(choice(name, 5, Some(5), UP_BY_PEER), replaced);
+            let already_up = Choice::Refuse(CloseReason::AlreadyUp);
+            assert_eq!(choice(name, 5, Some(5), UP_BY_US), already_up);
+        }
+    }
+
+    #[test]
+    fn a_restarted_peer_ends_its_old_lanes_whoever_dialled_them() {
+        for slot in [UP_BY_US, UP_BY_PEER] {
+            let restarted = Choice::Replace(CloseReason::PeerRestarted);
+            assert_eq!(choice("z", 6, Some(5), slot), restarted);
+            // Also when the member list knew before the lane did.
+            assert_eq!(choice("z", 6, Some(6), slot), restarted);
+        }
+    }
+
+    #[test]
+    fn an_older_start_of_a_node_gets_no_lane() {
+        let stale = Choice::Refuse(CloseReason::StaleIncarnation);
+        for slot in [SlotState::Idle, SlotState::Dialing, UP_BY_US, UP_BY_PEER] {
+            assert_eq!(choice("a", 4, Some(5), slot), stale);
+        }
+        for slot in [UP_BY_US, UP_BY_PEER] {
+            assert_eq!(choice("a", 4, None, slot), stale);
+        }
+    }
+
+    #[test]
+    fn a_node_makes_no_lane_to_itself() {
+        let refused = Choice::Refuse(CloseReason::SelfDial);
+        assert_eq!(choice("m", 5, None, SlotState::Dialing), refused);
+        assert_eq!(choice("m", 6, Some(5), SlotState::Idle), refused);
     }
 }

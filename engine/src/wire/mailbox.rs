@@ -1,18 +1,12 @@
 //! Mailbox ids of one lane: a name is sent once, then four bytes stand for it.
 //!
-//! The sender gives ids from 0 upwards in order of first use ([`MailboxIds`]); the receiver takes
-//! each id only in that order and only up to a bound ([`AnnouncedMailboxes`]), so a peer can
-//! neither leave holes nor fill memory. Each direction of a lane has its own ids, which end with
-//! the lane. Called by the lanes of the shard.
-use std::collections::HashMap;
-
+//! The sender gives ids from 0 upwards in order of first use and announces each before it uses it.
+//! Here is the receiving side: it takes each id only in that order and only up to a bound, so a
+//! peer can neither leave holes nor fill memory. Each direction of a connection has its own ids,
+//! which end with it. Called by the lanes of the shard.
 use super::close::CloseReason;
 use super::frame::Frame;
-use super::name::{Name, NameError, read_name};
-
-/// Mailboxes that one direction of a lane may announce. The default of both sides, so that
-/// neither has to be configured; 4,096 names of the longest kind are 1 MiB.
-pub const MAILBOXES_MAX: u32 = 4096;
+use super::name::{NameError, read_name};
 
 /// An announcement or a use of a mailbox that breaks the rules.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -110,6 +104,17 @@ impl<T> AnnouncedMailboxes<T> {
         }
     }
 
+    /// The same, to change it: for a mailbox that appears or goes after it was announced.
+    ///
+    /// # Errors
+    /// [`MailboxError::NotAnnounced`] if the peer never announced it.
+    pub fn get_mut(&mut self, id: u32) -> Result<&mut T, MailboxError> {
+        let announced = self.announced();
+        self.by_id
+            .get_mut(id as usize)
+            .ok_or(MailboxError::NotAnnounced { id, announced })
+    }
+
     /// All that was announced, in order of id; for a mailbox that appears or goes later.
     pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut T> {
         self.by_id.iter_mut()
@@ -123,46 +128,65 @@ impl<T> AnnouncedMailboxes<T> {
     }
 }
 
-/// How the sending side names a mailbox in a message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum MailboxId {
-    /// The peer knows this id.
-    Known(u32),
-    /// First use: announce the name under this id, in front of the message.
-    Announce(u32),
-    /// The lane has announced as many names as it may; the message cannot be sent.
-    Full,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::FrameKind;
 
-/// The sending side: the ids that were given out on a lane.
-#[derive(Clone, Debug)]
-pub struct MailboxIds {
-    by_name: HashMap<Name, u32>,
-    limit: u32,
-}
-
-impl MailboxIds {
-    /// No ids yet, and at most `limit` of them.
-    #[must_use]
-    pub fn new(limit: u32) -> Self {
-        Self {
-            by_name: HashMap::new(),
-            limit,
+    fn announcement(id: u32, name: &[u8]) -> Frame<'_> {
+        Frame {
+            kind: FrameKind::Mailbox,
+            word: id,
+            body: name,
         }
     }
 
-    /// The id of a mailbox on this lane. [`MailboxId::Announce`] is answered once for each name:
-    /// the caller then has to send the announcement.
-    pub fn id_of(&mut self, name: &Name) -> MailboxId {
-        if let Some(&id) = self.by_name.get(name) {
-            return MailboxId::Known(id);
+    #[test]
+    fn announcements_are_taken_in_order_and_up_to_the_limit() {
+        let mut mailboxes = AnnouncedMailboxes::new(2);
+        let error = MailboxError::OutOfOrder { id: 1, expected: 0 };
+        assert_eq!(
+            mailboxes.announce(&announcement(1, b"b"), str::len),
+            Err(error)
+        );
+        assert_eq!(mailboxes.announce(&announcement(0, b"a"), str::len), Ok(()));
+        let error = MailboxError::OutOfOrder { id: 0, expected: 1 };
+        assert_eq!(
+            mailboxes.announce(&announcement(0, b"a"), str::len),
+            Err(error)
+        );
+        assert_eq!(
+            mailboxes.announce(&announcement(1, b"bbb"), str::len),
+            Ok(())
+        );
+        let error = MailboxError::TooMany { limit: 2 };
+        assert_eq!(
+            mailboxes.announce(&announcement(2, b"c"), str::len),
+            Err(error)
+        );
+        assert_eq!((mailboxes.get(0), mailboxes.get(1)), (Ok(&1), Ok(&3)));
+    }
+
+    #[test]
+    fn a_message_for_an_id_never_announced_is_an_error() {
+        let mailboxes = AnnouncedMailboxes::<()>::new(8);
+        let error = MailboxError::NotAnnounced {
+            id: 0,
+            announced: 0,
+        };
+        assert_eq!(mailboxes.get(0), Err(error));
+        assert_eq!(error.close_reason(), CloseReason::BadMailbox);
+        assert!(mailboxes.get(u32::MAX).is_err());
+    }
+
+    #[test]
+    fn a_bad_name_announces_nothing() {
+        let mut mailboxes = AnnouncedMailboxes::new(8);
+        let long = [b'x'; 256];
+        for name in [&b""[..], b"\xff", b"a\nb", &long] {
+            let result = mailboxes.announce(&announcement(0, name), str::len);
+            assert!(matches!(result, Err(MailboxError::Name(_))), "{name:?}");
         }
-        match u32::try_from(self.by_name.len()) {
-            Ok(id) if id < self.limit => {
-                self.by_name.insert(name.clone(), id);
-                MailboxId::Announce(id)
-            }
-            _ => MailboxId::Full,
-        }
+        assert_eq!(mailboxes.announced(), 0);
     }
 }

@@ -182,4 +182,13 @@ mod tests {
         assert_eq!(read_name(b"ab\xff"), Err(NameError::NotUtf8 { at: 2 }));
         assert_eq!(read_name(b"ab"), Ok("ab"));
     }
+
+    #[test]
+    fn bytes_are_a_name_up_to_the_same_length() {
+        assert!(read_name(&[b'n'; 255]).is_ok());
+        assert_eq!(
+            read_name(&[b'n'; 256]),
+            Err(NameError::TooLong { bytes: 256 })
+        );
+    }
 }

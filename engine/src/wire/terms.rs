@@ -55,3 +55,80 @@ impl ChannelTerms {
             .or_else(|| differ("compression", &self.compression, &dialer.compression))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(text: &str) -> Name {
+        Name::new(text).expect("a good name")
+    }
+
+    fn terms() -> ChannelTerms {
+        ChannelTerms {
+            priority: 4,
+            reliability: name("reliable"),
+            ordering: name("fifo"),
+            parallelism: 2,
+            body_bytes_max: 1 << 20,
+            compression: name("none"),
+        }
+    }
+
+    #[test]
+    fn equal_terms_agree() {
+        assert_eq!(terms().mismatch(&terms()), None);
+    }
+
+    #[test]
+    fn each_parameter_is_compared_and_named_with_both_values() {
+        let differing = [
+            (
+                ChannelTerms {
+                    priority: 1,
+                    ..terms()
+                },
+                "priority is 4 at the acceptor, 1 at",
+            ),
+            (
+                ChannelTerms {
+                    reliability: name("guaranteed"),
+                    ..terms()
+                },
+                "reliability is reliable at the acceptor, guaranteed at",
+            ),
+            (
+                ChannelTerms {
+                    ordering: name("causal"),
+                    ..terms()
+                },
+                "ordering is fifo at the acceptor, causal at",
+            ),
+            (
+                ChannelTerms {
+                    parallelism: 3,
+                    ..terms()
+                },
+                "parallelism is 2 at the acceptor, 3 at",
+            ),
+            (
+                ChannelTerms {
+                    body_bytes_max: 9,
+                    ..terms()
+                },
+                "body_bytes_max is 1048576 at the acceptor, 9 at",
+            ),
+            (
+                ChannelTerms {
+                    compression: name("lz4"),
+                    ..terms()
+                },
+                "compression is none at the acceptor, lz4 at",
+            ),
+        ];
+        for (dialer, expected) in differing {
+            let text = terms().mismatch(&dialer).expect("they differ");
+            assert!(text.starts_with(expected), "{text}");
+        }
+    }
+}
