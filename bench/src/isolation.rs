@@ -1,7 +1,7 @@
 //! `overlane-bench isolation`: what a saturating bulk channel does to heartbeats.
 //!
-//! Heartbeats go there and back on one channel, in an open loop, from a task on the shard; their latency
-//! counts from the time at which each was due. Four windows take turns: heartbeats alone, beside bulk on
+//! Heartbeats go there and back on one channel, in an open loop; their latency counts from the time at
+//! which each was due. Four windows take turns: heartbeats alone, beside bulk on
 //! another channel, beside bulk in the same lane (what a single connection would do), and bulk alone.
 
 use overlane::config::Config;
@@ -10,7 +10,7 @@ use crate::cli::{self, IsolationFlags, Producer};
 use crate::error::{BenchError, Outcome};
 use crate::latencies::Latencies;
 use crate::node::pair::{NodePair, RECEIVER};
-use crate::node::protocol::{Command, RoundTripOrder, SendOrder};
+use crate::node::protocol::{Command, OpenLoop, RoundTripOrder, SendOrder};
 use crate::node::round_trip;
 use crate::node::settings::{self, Defaults};
 use crate::pair::Spread;
@@ -103,7 +103,10 @@ impl Phases {
             peer: RECEIVER.to_owned(),
             channel: HEARTBEATS.to_owned(),
             payload_bytes: flags.heartbeat_payload,
-            hz: Some(flags.heartbeat_hz),
+            open_loop: Some(OpenLoop {
+                hz: flags.heartbeat_hz,
+                pacing: flags.pacing,
+            }),
             warm_up: flags.pair.warm_up(),
             measure: flags.pair.measure(),
         };

@@ -77,7 +77,10 @@ fn serve_as_child(role: &str, parent: &str) -> Outcome<()> {
     let parent = child::Parent::of_this_process(parent)?;
     // What the engine warns of is seen on the terminal; RUST_LOG asks for more.
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .init();
     match role {
         raw::process::ROLE => raw::process::serve(parent),
         node::protocol::ROLE => node::process::serve(parent),
