@@ -69,8 +69,6 @@ pub(crate) enum Idle {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Pacing {
-    /// A task on the shard that looks at the clock between two turns; the shard never parks
-    Turns,
     /// A task on the shard that sleeps by the executor's timer
     Timer,
     /// An application thread that sleeps by the kernel's timer
@@ -149,7 +147,7 @@ pub(crate) struct IsolationFlags {
     #[arg(long, default_value_t = 1_000, value_name = "HZ")]
     pub(crate) heartbeat_hz: u32,
     /// Who sends a heartbeat when it is due
-    #[arg(long, value_enum, default_value_t = Pacing::Turns)]
+    #[arg(long, value_enum, default_value_t = Pacing::Timer)]
     pub(crate) pacing: Pacing,
     #[command(flatten)]
     pub(crate) pair: PairFlags,

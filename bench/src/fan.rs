@@ -1,7 +1,8 @@
 //! `overlane-bench fan`: one node that sends to many, beside the same kind of node that sends to one.
 //!
 //! Three things take turns: raw sockets, one sender with one receiver, one sender with all receivers. All
-//! receivers are full nodes in one process on the receiving core; messages go round them in runs.
+//! receivers are full nodes, each with its threads, in one process on the receiving core, where they park
+//! at once; the sender goes round them with some 32 KiB for each.
 
 use std::time::Duration;
 
@@ -76,9 +77,14 @@ impl Fan {
     fn start(common: &Config, flags: &FanFlags, peers: usize) -> Outcome<Self> {
         let (sender_core, receiver_core) = flags.pair.cores();
         let names: Vec<String> = (0..peers).map(|peer| format!("p{peer}")).collect();
+        // They share a core: one that spins takes the time of those that have work.
+        let parking = Config {
+            spin_us: 0,
+            ..common.clone()
+        };
         let receivers = names
             .iter()
-            .map(|name| settings::of_node(common, name, receiver_core));
+            .map(|name| settings::of_node(&parking, name, receiver_core));
         let receiver = NodeProcess::start("receivers", receivers.collect())?;
         let sender = settings::of_node(common, SENDER, sender_core);
         let mut sender = NodeProcess::start("sender", vec![sender])?;

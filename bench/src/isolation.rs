@@ -57,12 +57,19 @@ pub(crate) fn run(flags: &IsolationFlags) -> Outcome<()> {
     Ok(())
 }
 
+/// Bulk messages that wait in their queue at most.
+const BULK_QUEUED_MAX: usize = 64;
+/// Room of that queue that no bulk message fits in: heartbeats in the same lane wait for their turn, not
+/// for a place.
+const HEARTBEAT_ROOM_BYTES: usize = 16 * 1024;
+
 /// Two channels: bulk keeps little in the kernel, where priority has no say.
 fn configuration(flags: &IsolationFlags) -> Outcome<Config> {
     let message_bytes_max = flags.bulk_payload.max(1 << 20);
+    let queue_bytes_max = BULK_QUEUED_MAX * flags.bulk_payload + HEARTBEAT_ROOM_BYTES;
     let bulk = format!(
         "{BULK}:priority=medium,overflow=block,notsent_lowat_bytes=256KiB,\
-         message_bytes_max={message_bytes_max}"
+         queue_bytes_max={queue_bytes_max},message_bytes_max={message_bytes_max}"
     );
     let heartbeats = format!("{HEARTBEATS}:priority=high,overflow=block");
     settings::load(

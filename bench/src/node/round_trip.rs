@@ -121,7 +121,7 @@ impl RoundTrips {
         let schedule = Schedule::new(self.begin(warm_up, measure, None), beats.pace.hz);
         let own = self.clone();
         match beats.pace.pacing {
-            Pacing::Turns | Pacing::Timer => {
+            Pacing::Timer => {
                 let task = move |shard: ShardHandle| async move {
                     own.over(beats.send_on_shard(&shard, schedule, &own).await);
                 };
@@ -210,8 +210,6 @@ impl Beats {
                 heartbeat.encode(&mut message);
                 round_trips.state().sent += 1;
                 shard.send(&self.channel, &self.to, &message).await?;
-            } else if self.pace.pacing == Pacing::Turns {
-                shard.yield_now().await;
             } else {
                 let wait = Duration::from_nanos(schedule.due_ns() - now_ns);
                 glommio::timer::sleep(wait).await;
