@@ -88,12 +88,13 @@ impl Fan {
         let receiver = NodeProcess::start("receivers", receivers.collect())?;
         let sender = settings::of_node(common, SENDER, sender_core);
         let mut sender = NodeProcess::start("sender", vec![sender])?;
-        let before = sender.memory()?;
+        let (before_bytes, _) = sender.memory()?;
         let addresses = receiver.addresses.iter().copied();
         sender.order(&Command::Connect {
             peers: names.iter().cloned().zip(addresses).collect(),
         })?;
-        let idle_lanes_bytes = sender.memory()?.saturating_sub(before);
+        let (after_bytes, lanes) = sender.memory()?;
+        let idle_lanes_bytes = after_bytes.saturating_sub(before_bytes);
         let order = SendOrder {
             peers: names,
             channel: throughput::CHANNEL.to_owned(),
@@ -101,7 +102,6 @@ impl Fan {
             producer: Producer::Shard,
             producer_core: None,
         };
-        let lanes = peers * common.lanes_per_peer();
         let nodes = NodePair { sender, receiver };
         Ok(Self {
             nodes,

@@ -142,7 +142,16 @@ impl Host {
                     .map(|hosted| counters::accounts(&hosted.node));
                 Ok(Reply::Accounts(accounts.collect()))
             }
-            Command::Memory => Ok(Reply::Memory(resident_bytes()?)),
+            Command::Memory => {
+                let nodes = self.nodes.iter();
+                let connections = nodes
+                    .map(|hosted| counters::connections(&hosted.node))
+                    .sum();
+                Ok(Reply::Memory {
+                    resident_bytes: resident_bytes()?,
+                    connections,
+                })
+            }
             Command::Stop => {
                 for hosted in self.nodes.drain(..) {
                     drop(hosted.node.stop(STOP_WITHIN));

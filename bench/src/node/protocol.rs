@@ -79,7 +79,7 @@ pub(crate) enum Command {
     Sample,
     /// Both sides of the accounting identity, as this process knows them.
     Accounts,
-    /// Resident memory.
+    /// Resident memory and connections.
     Memory,
     /// Stop all nodes, draining them.
     Stop,
@@ -98,6 +98,11 @@ pub(crate) enum Reply {
     Latencies(Buckets),
     /// To [`Command::Accounts`].
     Accounts(Vec<NodeAccounts>),
-    /// To [`Command::Memory`]: bytes.
-    Memory(u64),
+    /// To [`Command::Memory`].
+    Memory {
+        /// Resident memory of the process.
+        resident_bytes: u64,
+        /// Connections of all its nodes.
+        connections: usize,
+    },
 }
