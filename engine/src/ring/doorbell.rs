@@ -95,7 +95,8 @@ impl<W: Wake> Doorbell<W> {
     #[cold]
     fn wake(&self) {
         let took_back =
-            self.sleeping.compare_exchange(true, false, Ordering::Relaxed, Ordering::Relaxed);
+            self.sleeping
+                .compare_exchange(true, false, Ordering::Relaxed, Ordering::Relaxed);
         if took_back.is_ok() {
             self.wakes.fetch_add(1, Ordering::Relaxed);
             self.waker.wake();
