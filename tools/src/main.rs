@@ -1,2 +1,26 @@
-//! The command line.
-fn main() {}
+//! The command line of Overlane: one file per subcommand, which this file only names.
+
+mod doctor;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Command line of Overlane, the cluster networking engine.
+#[derive(Debug, Parser)]
+#[command(name = "overlane", version)]
+struct CommandLine {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Doctor(Box<doctor::Arguments>),
+}
+
+fn main() -> ExitCode {
+    match CommandLine::parse().command {
+        Command::Doctor(arguments) => doctor::run(*arguments),
+    }
+}

@@ -10,6 +10,7 @@
 mod byte_ring;
 mod consumer;
 mod doorbell;
+pub(crate) mod gate;
 mod producer;
 mod record;
 mod storage;

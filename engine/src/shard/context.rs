@@ -1,0 +1,205 @@
+//! Sending from the shard itself: from a handler while it runs, and from a task that lives there.
+//!
+//! No ring and no doorbell when the lane is this shard's own: the message goes straight into the
+//! lane's outbox. For a lane of another shard it goes the way of any thread.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use super::outbox::OutgoingPayload;
+use super::{Core, Shard};
+use crate::channel::{Admission, Channel, admit, check_size, inline_or_shared, lane_offset};
+use crate::error::SendError;
+use crate::fabric::Fabric;
+use crate::message::{Destination, Payload};
+
+/// What a handler can do besides reading its message.
+#[derive(Debug)]
+pub struct ShardContext<'a> {
+    pub(crate) core: &'a mut Core,
+}
+
+impl ShardContext<'_> {
+    /// Accepts a message, or says at once why not; see [`Channel::try_send`].
+    ///
+    /// # Errors
+    /// As [`Channel::try_send`].
+    #[inline]
+    pub fn try_send<'p>(
+        &mut self,
+        channel: &Channel,
+        to: &Destination,
+        payload: impl Into<Payload<'p>>,
+    ) -> Result<(), SendError> {
+        self.core.send_here(channel, to, payload.into())
+    }
+
+    /// Which shard this is, from 0.
+    #[must_use]
+    pub fn shard(&self) -> usize {
+        self.core.index
+    }
+}
+
+/// A task's hold on its shard. It stays on the shard's thread.
+#[derive(Clone)]
+pub struct ShardHandle {
+    pub(crate) shard: Rc<RefCell<Shard>>,
+    pub(crate) fabric: Arc<Fabric>,
+    pub(crate) index: usize,
+}
+
+impl ShardHandle {
+    /// Accepts a message, or says at once why not; see [`Channel::try_send`].
+    ///
+    /// # Errors
+    /// As [`Channel::try_send`].
+    #[inline]
+    pub fn try_send<'p>(
+        &self,
+        channel: &Channel,
+        to: &Destination,
+        payload: impl Into<Payload<'p>>,
+    ) -> Result<(), SendError> {
+        let outcome = self
+            .shard
+            .borrow_mut()
+            .core
+            .send_here(channel, to, payload.into());
+        self.rouse();
+        outcome
+    }
+
+    /// Accepts as many of `payloads`, in order, as there is room for now; returns how many.
+    ///
+    /// # Errors
+    /// As [`Channel::try_send`], if not even the first was accepted.
+    pub fn send_many(
+        &self,
+        channel: &Channel,
+        to: &Destination,
+        payloads: &[&[u8]],
+    ) -> Result<usize, SendError> {
+        let mut shard = self.shard.borrow_mut();
+        let mut sent = 0;
+        for payload in payloads {
+            match shard
+                .core
+                .send_here(channel, to, Payload::Borrowed(payload))
+            {
+                Ok(()) => sent += 1,
+                Err(error) if sent == 0 => return Err(error),
+                Err(_) => break,
+            }
+        }
+        drop(shard);
+        self.rouse();
+        Ok(sent)
+    }
+
+    /// Accepts a message, waiting for room whatever the channel's policy says on overflow would be
+    /// refused; meanwhile the shard goes on.
+    ///
+    /// # Errors
+    /// As [`Channel::send`].
+    pub async fn send<'p>(
+        &self,
+        channel: &Channel,
+        to: &Destination,
+        payload: impl Into<Payload<'p>>,
+    ) -> Result<(), SendError> {
+        let payload = payload.into();
+        loop {
+            match self.try_send(channel, to, payload.clone()) {
+                Err(SendError::Full) if channel.waits() => {}
+                outcome => return outcome,
+            }
+            let room = channel.listen_for_lane(to);
+            match self.try_send(channel, to, payload.clone()) {
+                Err(SendError::Full) => room.await,
+                outcome => return outcome,
+            }
+        }
+    }
+
+    /// Lets the shard's turn and its other tasks run.
+    pub async fn yield_now(&self) {
+        futures_lite::future::yield_now().await;
+    }
+
+    /// Which shard this is, from 0.
+    #[must_use]
+    pub fn shard(&self) -> usize {
+        self.index
+    }
+
+    /// The shard's turn may be parked: a task runs beside it.
+    #[inline]
+    fn rouse(&self) {
+        self.fabric.shards[self.index].doorbell.ring();
+    }
+}
+
+impl std::fmt::Debug for ShardHandle {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("ShardHandle")
+            .field("shard", &self.index)
+            .finish()
+    }
+}
+
+impl Core {
+    /// Steps 1 to 4 in one, for a sender on this very shard.
+    #[inline]
+    pub(crate) fn send_here(
+        &mut self,
+        channel: &Channel,
+        to: &Destination,
+        payload: Payload<'_>,
+    ) -> Result<(), SendError> {
+        let plan = &self.fabric.channels[channel.index];
+        let offset = lane_offset(plan, to);
+        let Some(index) = self.lane_by_number(to.peer.lane_number(offset)) else {
+            return self.send_elsewhere(channel, to, payload);
+        };
+        let bytes = payload.len();
+        check_size(plan, bytes)?;
+        let lane = &mut self.lanes[index as usize];
+        if let Admission::Dropped = admit(plan, &lane.address().gate, bytes)? {
+            return Ok(());
+        }
+        if !lane.takes_messages() {
+            lane.address().gate.take_back(1, bytes as u64);
+            return Err(SendError::Unreachable);
+        }
+        let payload = match inline_or_shared(payload, self.inline_bytes_max) {
+            Payload::Borrowed(bytes) => OutgoingPayload::Inline(bytes),
+            Payload::Shared(bytes) => OutgoingPayload::Shared(bytes),
+        };
+        lane.take_message(
+            plan,
+            &self.fabric.mailboxes,
+            &mut self.pool,
+            to.mailbox,
+            payload,
+        );
+        if !lane.is_ready {
+            lane.is_ready = true;
+            self.ready[lane.priority].push_back(index);
+        }
+        Ok(())
+    }
+
+    /// The lane is another shard's, or of a peer this shard has not taken up yet.
+    #[cold]
+    fn send_elsewhere(
+        &mut self,
+        channel: &Channel,
+        to: &Destination,
+        payload: Payload<'_>,
+    ) -> Result<(), SendError> {
+        channel.try_send(to, payload)
+    }
+}

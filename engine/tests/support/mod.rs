@@ -1,0 +1,81 @@
+//! What the tests of the engine share: small clusters on loopback, and waiting for a condition.
+#![allow(
+    dead_code,
+    unreachable_pub,
+    reason = "each test binary uses a part of it"
+)]
+
+use std::time::{Duration, Instant};
+
+use overlane::config::{ChannelConfig, ConfigBuilder, Reliability};
+use overlane::{Config, Metrics, Node};
+
+/// How long any condition may take on a loaded machine. Nothing is expected to come near it.
+pub const GENEROUS: Duration = Duration::from_secs(60);
+
+/// A node's configuration on any free port, with one shard, not pinned: tests run side by side.
+pub fn config(name: &str) -> ConfigBuilder {
+    Config::builder()
+        .name(name)
+        .cluster("test")
+        .listen("127.0.0.1:0".parse().expect("an address"))
+        .shards(1)
+        .pin(false)
+        .reconnect_base_ms(5)
+        .reconnect_max_ms(50)
+}
+
+/// A reliable channel.
+pub fn reliable(name: &str) -> ChannelConfig {
+    ChannelConfig::new(name).priority(4)
+}
+
+/// A best-effort channel.
+pub fn best_effort(name: &str) -> ChannelConfig {
+    ChannelConfig::new(name)
+        .priority(6)
+        .reliability(Reliability::BestEffort)
+}
+
+/// Starts a node of that configuration.
+pub fn start(config: ConfigBuilder) -> Node {
+    Node::start(config.build().expect("a valid configuration")).expect("the node starts")
+}
+
+/// Connects both to each other, as two nodes that have each other in their configuration.
+pub fn connect_both(a: &Node, b: &Node) {
+    a.connect(b.name(), b.local_addr()).expect("a name");
+    b.connect(a.name(), a.local_addr()).expect("a name");
+    a.wait_connected(b.name(), GENEROUS).expect("lanes come up");
+    b.wait_connected(a.name(), GENEROUS).expect("lanes come up");
+}
+
+/// Waits until `holds`, or fails with `what` and what `state` says.
+pub fn wait_until<S: std::fmt::Debug>(
+    what: &str,
+    mut state: impl FnMut() -> S,
+    holds: impl Fn(&S) -> bool,
+) -> S {
+    let deadline = Instant::now() + GENEROUS;
+    loop {
+        let now = state();
+        if holds(&now) {
+            return now;
+        }
+        assert!(
+            Instant::now() < deadline,
+            "{what} did not come true; at the end: {now:#?}"
+        );
+        std::thread::yield_now();
+    }
+}
+
+/// Waits until nothing is queued or under way on the node, and checks the identity.
+pub fn drained(node: &Node) -> Metrics {
+    let metrics = wait_until("the node drains", || node.metrics(), Metrics::is_drained);
+    assert!(
+        metrics.identity_holds(),
+        "the accounting identity is broken: {metrics:#?}"
+    );
+    metrics
+}
