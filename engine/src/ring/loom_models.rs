@@ -11,7 +11,9 @@ use loom::model::Builder;
 use loom::sync::{Arc, Notify};
 use loom::thread;
 
-use super::{CAPACITY_BYTES_MIN, Consumer, Doorbell, Producer, PushError, Tag, Wake, byte_ring};
+use super::byte_ring::CAPACITY_BYTES_MIN;
+use super::doorbell::Wake;
+use super::{Consumer, Doorbell, Producer, PushError, Tag, byte_ring};
 
 /// Checks `program` with at most so many preemptions in one execution, or `LOOM_MAX_PREEMPTIONS`.
 /// Most mistakes in code like this show with two; each more takes up to ten times as long.
@@ -46,7 +48,7 @@ fn receive(consumer: &mut Consumer, next: &mut [u32]) -> usize {
     consumer.drain(usize::MAX, |tag, payload| {
         let next = &mut next[tag.lane as usize];
         assert_eq!(tag.mailbox, *next, "lost, doubled or out of order");
-        assert!(payload.as_slice().iter().all(|byte| *byte == 0xff));
+        assert!(payload.iter().all(|byte| *byte == 0xff));
         *next += 1;
         ControlFlow::Continue(())
     })
@@ -99,7 +101,7 @@ fn a_claim_for_many_is_seen_in_order_beside_another_producer() {
         let mut lanes = Vec::new();
         while lanes.len() < 3 {
             let drained = consumer.drain(usize::MAX, |tag, payload| {
-                lanes.push((tag.lane, payload.as_slice().len()));
+                lanes.push((tag.lane, payload.len()));
                 ControlFlow::Continue(())
             });
             if drained == 0 {
