@@ -43,7 +43,7 @@ use crate::io::receive_buffers::{Filled, ReceiveBuffers};
 use crate::io::socket;
 use crate::message::MailboxId;
 use crate::wire::{CloseReason, Name};
-use command::Command;
+use command::{Command, TaskMaker};
 use connection::Connections;
 use deliver::Receivers;
 use dispatch::ChannelQueue;
@@ -122,6 +122,8 @@ pub(crate) struct Core {
     /// The deadline that the ring wakes the shard for.
     timer_armed_for: Option<Instant>,
     commands: Receiver<Command>,
+    /// Tasks asked for in this turn.
+    newborn: Vec<TaskMaker>,
     random: fastrand::Rng,
     backoff_limits: BackoffLimits,
     now: Instant,

@@ -182,6 +182,7 @@ impl Shard {
             timers,
             timer_armed_for: None,
             commands,
+            newborn: Vec::new(),
             random: fastrand::Rng::new(),
             backoff_limits: BackoffLimits {
                 base: Duration::from_millis(config.reconnect_base_ms),

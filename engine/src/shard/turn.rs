@@ -25,7 +25,8 @@ pub(crate) async fn run(handle: ShardHandle, parking: Parking) -> io::Result<()>
     let shard = Rc::clone(&handle.shard);
     let spin = Duration::from_micros(handle.fabric.config.spin_us);
     loop {
-        let worked = shard.borrow_mut().turn(&handle)?;
+        let worked = shard.borrow_mut().turn()?;
+        spawn_newborn(&handle);
         // Tasks on this shard run between turns.
         futures_lite::future::yield_now().await;
         if worked {
@@ -42,6 +43,14 @@ pub(crate) async fn run(handle: ShardHandle, parking: Parking) -> io::Result<()>
     }
     parking.close().await;
     Ok(())
+}
+
+/// Starts the tasks asked for. Not within the turn: a task may run at once, and send.
+fn spawn_newborn(handle: &ShardHandle) {
+    let newborn = std::mem::take(&mut handle.shard.borrow_mut().core.newborn);
+    for make in newborn {
+        glommio::spawn_local(make.make(handle.clone())).detach();
+    }
 }
 
 /// Looks for work for as long as a parked shard would take to wake. True if there is some.
@@ -84,12 +93,12 @@ async fn park(shard: &RefCell<Shard>, parking: &Parking) -> io::Result<()> {
 
 impl Shard {
     /// One turn. True if it found anything to do.
-    pub(crate) fn turn(&mut self, handle: &ShardHandle) -> io::Result<bool> {
+    pub(crate) fn turn(&mut self) -> io::Result<bool> {
         let Self { core, receivers } = self;
         core.now = Instant::now();
         core.tally.turns += 1;
         core.follow_routes();
-        let mut worked = obey(core, receivers, handle);
+        let mut worked = obey(core, receivers);
         worked |= core.meet_deadlines()?;
         if core.ring.has_task_work() {
             core.ring.enter()?;
@@ -126,7 +135,7 @@ impl Shard {
 }
 
 /// Carries out what other threads asked for.
-fn obey(core: &mut Core, receivers: &mut Receivers, handle: &ShardHandle) -> bool {
+fn obey(core: &mut Core, receivers: &mut Receivers) -> bool {
     let mut any = false;
     while let Ok(command) = core.commands.try_recv() {
         any = true;
@@ -145,9 +154,7 @@ fn obey(core: &mut Core, receivers: &mut Receivers, handle: &ShardHandle) -> boo
                     tracing::error!(%error, "a connection handed over could not be taken on");
                 }
             }
-            Command::Spawn(make) => {
-                glommio::spawn_local(make(handle.clone())).detach();
-            }
+            Command::Spawn(make) => core.newborn.push(make),
             Command::Report(to) => drop(to.send(core.report())),
             Command::Stop { deadline, reports } => core.begin_drain(deadline, reports),
         }
