@@ -87,12 +87,27 @@ fn a_stop_is_told_to_both_sides_as_what_it_is() {
     connect_both(&a, &b);
     assert!(stop(a, AGES).drained);
     let (lane, peer) = down_reasons(&at_a, "b");
-    assert_eq!((lane, peer), (CloseReason::LocalStop, CloseReason::LocalStop));
+    assert_eq!(
+        (lane, peer),
+        (CloseReason::LocalStop, CloseReason::LocalStop)
+    );
     let (lane, peer) = down_reasons(&at_b, "a");
-    assert_eq!((lane, peer), (CloseReason::PeerStopped, CloseReason::PeerStopped));
+    assert_eq!(
+        (lane, peer),
+        (CloseReason::PeerStopped, CloseReason::PeerStopped)
+    );
     while at_a.recv().is_some() {}
-    let closes = &b.metrics().channel("a", "data").expect("it was up").closes.clone();
-    assert_eq!(closes.get(&CloseReason::PeerStopped), Some(&1), "{closes:?}");
+    let closes = &b
+        .metrics()
+        .channel("a", "data")
+        .expect("it was up")
+        .closes
+        .clone();
+    assert_eq!(
+        closes.get(&CloseReason::PeerStopped),
+        Some(&1),
+        "{closes:?}"
+    );
     assert!(stop(b, AGES).drained);
 }
 
@@ -134,7 +149,11 @@ fn a_stop_without_time_reports_what_is_left_to_the_last_message() {
         assert!(!report.drained);
         assert_settled(&report);
         let (counted, acknowledged, reported) = settled(&report.metrics, "b");
-        assert_eq!(counted, accepted, "a message vanished: {:#?}", report.metrics);
+        assert_eq!(
+            counted, accepted,
+            "a message vanished: {:#?}",
+            report.metrics
+        );
         assert_eq!(counted, acknowledged + reported);
         assert!(reported > 0);
         drop(inbox);
@@ -201,15 +220,30 @@ fn a_node_stops_while_a_peer_floods_it() {
     let (counted, acknowledged, reported) = settled(&metrics, "a");
     assert_eq!((counted, acknowledged + reported), (accepted, accepted));
     let arrived = delivered.load(Ordering::Relaxed);
-    assert_eq!(stopped.metrics.channel("b", "data").expect("it was used").delivered, arrived);
+    assert_eq!(
+        stopped
+            .metrics
+            .channel("b", "data")
+            .expect("it was used")
+            .delivered,
+        arrived
+    );
     assert!(acknowledged <= arrived && arrived <= accepted);
 }
 
 #[test]
 fn both_ends_stop_at_once() {
     for _ in 0..20 {
-        let a = start(config("a").channel(reliable("data")).channel(best_effort("noise")));
-        let b = start(config("b").channel(reliable("data")).channel(best_effort("noise")));
+        let a = start(
+            config("a")
+                .channel(reliable("data"))
+                .channel(best_effort("noise")),
+        );
+        let b = start(
+            config("b")
+                .channel(reliable("data"))
+                .channel(best_effort("noise")),
+        );
         let (handler, _) = counting_handler();
         a.handle("in", handler.clone()).expect("a mailbox");
         b.handle("in", handler).expect("a mailbox");
@@ -229,13 +263,20 @@ fn many_nodes_of_one_process_stop_together() {
     let names = ["a", "b", "c", "d", "e"];
     let nodes: Vec<_> = names
         .iter()
-        .map(|name| start(config(name).shards(2).channel(reliable("data").parallelism(2))))
+        .map(|name| {
+            start(
+                config(name)
+                    .shards(2)
+                    .channel(reliable("data").parallelism(2)),
+            )
+        })
         .collect();
     for (index, node) in nodes.iter().enumerate() {
         let (handler, _) = counting_handler();
         node.handle("in", handler).expect("a mailbox");
         for other in &nodes[index + 1..] {
-            node.connect(other.name(), other.local_addr()).expect("a name");
+            node.connect(other.name(), other.local_addr())
+                .expect("a name");
         }
     }
     for node in &nodes {
@@ -282,9 +323,7 @@ fn whoever_holds_on_to_a_stopped_node_learns_that_it_stopped() {
     wait_until("the delivery", || a.metrics(), Metrics::is_drained);
     let to_b = a.destination("b", "full").expect("names");
     let waiting = std::thread::spawn({
-        let channel = a
-            .channel("data")
-            .expect("it is configured");
+        let channel = a.channel("data").expect("it is configured");
         move || {
             loop {
                 match channel.send_blocking(&to_b, &[7; 60_000]) {
@@ -296,9 +335,18 @@ fn whoever_holds_on_to_a_stopped_node_learns_that_it_stopped() {
     });
     let _ = stop(a, Duration::from_millis(100));
     let error = waiting.join().expect("it does not panic");
-    assert!(matches!(error, SendError::Closed | SendError::Full), "{error}");
-    assert_eq!(channel.try_send(&to_itself, b"too late"), Err(SendError::Closed));
-    assert_eq!(inbox.recv_blocking().expect("it came in time").payload(), b"last words");
+    assert!(
+        matches!(error, SendError::Closed | SendError::Full),
+        "{error}"
+    );
+    assert_eq!(
+        channel.try_send(&to_itself, b"too late"),
+        Err(SendError::Closed)
+    );
+    assert_eq!(
+        inbox.recv_blocking().expect("it came in time").payload(),
+        b"last words"
+    );
     assert!(inbox.recv_blocking().is_none());
     drop(full);
 }
@@ -311,7 +359,8 @@ fn a_deadline_beyond_all_time_is_one() {
     let to = a.destination("a", "in").expect("names");
     channel.try_send(&to, b"one").expect("room");
     assert!(inbox.recv_timeout(Duration::MAX).is_some());
-    a.wait_connected("a", Duration::MAX).expect("a node is connected to itself");
+    a.wait_connected("a", Duration::MAX)
+        .expect("a node is connected to itself");
     assert!(stop(a, Duration::MAX).drained);
 }
 
@@ -369,7 +418,10 @@ fn a_disconnected_peer_stays_away_until_it_is_connected_again() {
     });
     assert_eq!(reason, CloseReason::PeerDisconnected);
     let refused = a.metrics().refused_connections;
-    assert!(refused.contains_key(&CloseReason::Disconnected), "{refused:?}");
+    assert!(
+        refused.contains_key(&CloseReason::Disconnected),
+        "{refused:?}"
+    );
 
     a.connect("b", b.local_addr()).expect("a name");
     a.wait_connected("b", GENEROUS).expect("lanes come up");
