@@ -5,11 +5,12 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering, fence};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use event_listener::{Event, Listener};
 
+use crate::deadline::deadline_in;
 use crate::fabric::Fabric;
 use crate::message::{Destination, MailboxId};
 use crate::peer::Peer;
@@ -252,7 +253,7 @@ impl Inbox {
     /// The next message, blocking the thread for `timeout` at most.
     pub fn recv_timeout(&mut self, timeout: Duration) -> Option<Received<'_>> {
         self.free_lent();
-        let deadline = Instant::now() + timeout;
+        let deadline = deadline_in(timeout);
         while self.consumer.is_empty() {
             let arrived = self.signals.arrived.listen();
             if self.is_over() {

@@ -6,7 +6,7 @@
 
 pub(crate) mod routes;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -41,6 +41,8 @@ pub(crate) struct ControlLink {
     doorbell: Arc<Doorbell>,
     subscribers: Mutex<Vec<Subscriber>>,
     events_max: usize,
+    /// Shards that may have something to tell still.
+    shards: Mutex<BTreeSet<usize>>,
     over: AtomicBool,
 }
 
@@ -62,6 +64,7 @@ impl ControlLink {
             doorbell: Arc::clone(&doorbell),
             subscribers: Mutex::default(),
             events_max,
+            shards: Mutex::default(),
             over: AtomicBool::new(false),
         };
         Ok((link, inbox, doorbell))
@@ -81,6 +84,23 @@ impl ControlLink {
             missed: AtomicU64::new(0),
         });
         Events { receiver }
+    }
+
+    /// A shard is about to start.
+    pub(crate) fn shard_starts(&self, shard: usize) {
+        self.shards
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(shard);
+    }
+
+    /// A shard has told its last. The control shard ends with the last of them, and not with
+    /// whoever stops the node: it may live on a shard that is waited for.
+    pub(crate) fn shard_ended(&self, shard: usize) {
+        let mut shards = self.shards.lock().unwrap_or_else(PoisonError::into_inner);
+        if shards.remove(&shard) && shards.is_empty() {
+            self.end();
+        }
     }
 
     /// No more notices will come: the control shard tells what is left and ends.

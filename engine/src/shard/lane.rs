@@ -268,6 +268,11 @@ impl Core {
         }
         say_bye(lane);
         if lane.outbox.is_empty() {
+            // This side's Bye was out before the peer's came.
+            if lane.has_parted() {
+                let reason = lane.farewell.reason();
+                self.end_lane(index, reason);
+            }
             return Ok(0);
         }
         let quantum = self.fabric.channels[lane.channel].send_quantum_bytes;

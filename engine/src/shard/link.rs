@@ -17,7 +17,7 @@ use super::timers::Deadline;
 use crate::control::Notice;
 use crate::delivery::{AckPolicy, Incoming, Outgoing};
 use crate::events::Event;
-use crate::io::operation::OperationKind;
+use crate::io::operation::{Operation, OperationKind};
 use crate::io::socket;
 use crate::ring::gate::GateState;
 use crate::wire::hello::{HANDSHAKE_BODY_BYTES_MAX, LocalNode, PREFIX_BYTES};
@@ -29,6 +29,13 @@ use crate::wire::{
 
 /// A handshake message is at most this long; more than one never comes before the lane is up.
 const HANDSHAKE_BUFFER_BYTES: usize = PREFIX_BYTES + HANDSHAKE_BODY_BYTES_MAX;
+
+/// There is one accept on each shard, and it belongs to no connection.
+const ACCEPT: Operation = Operation {
+    kind: OperationKind::Accept,
+    generation: 0,
+    index: 0,
+};
 
 impl Core {
     // --- dialling
@@ -271,7 +278,10 @@ impl Core {
 
     /// The listener has a new connection.
     pub(crate) fn accepted(&mut self, result: i32, more: bool) -> io::Result<()> {
-        if !more && self.draining.is_none() {
+        if !more && self.draining.is_some() {
+            // The kernel has let go of it: the port is free once this is closed.
+            self.listener = None;
+        } else if !more {
             self.arm_accept()?;
         }
         if result < 0 {
@@ -311,8 +321,17 @@ impl Core {
     }
 
     pub(crate) fn arm_accept(&mut self) -> io::Result<()> {
-        let operation = crate::io::operation::Operation::new(OperationKind::Accept, 0, 0);
-        self.ring.accept(self.listener.as_fd(), operation)
+        match &self.listener {
+            Some(listener) => self.ring.accept(listener.as_fd(), ACCEPT),
+            None => Ok(()),
+        }
+    }
+
+    /// No more connections: the listener is closed when the kernel has let go of it.
+    pub(crate) fn end_accept(&mut self) {
+        if let Err(error) = self.ring.cancel(ACCEPT) {
+            tracing::error!(%error, "a cancellation could not be queued");
+        }
     }
 
     /// A Hello, or part of it.
@@ -610,10 +629,11 @@ impl Core {
             config.mailboxes_per_lane_max,
             self.now,
         )));
-        state.peer.count_lane_up();
         if !self.fabric.is_stopping() {
             state.address().gate.set_state(GateState::Open);
         }
+        // Last: whoever waits for the lane sends at once.
+        state.peer.count_lane_up();
     }
 
     /// The lane to this node itself is up from the start.

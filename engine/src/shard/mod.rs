@@ -93,7 +93,8 @@ pub(crate) struct Core {
     buffers: Vec<ReceiveBuffers>,
     class_of_priority: [usize; PRIORITIES],
     connections: Connections,
-    listener: OwnedFd,
+    /// Until the node stops.
+    listener: Option<OwnedFd>,
     lanes: Vec<Lane>,
     /// Those to this node itself.
     loop_lanes: Vec<u32>,

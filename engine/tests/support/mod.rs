@@ -5,6 +5,10 @@
     reason = "each test binary uses a part of it"
 )]
 
+pub mod child;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use overlane::config::{ChannelConfig, ConfigBuilder, Reliability};
@@ -78,4 +82,41 @@ pub fn drained(node: &Node) -> Metrics {
         "the accounting identity is broken: {metrics:#?}"
     );
     metrics
+}
+
+/// Waits for an event for which `wanted` has an answer; fails with `what` if none comes.
+pub fn wait_for_event<T>(
+    events: &overlane::Events,
+    what: &str,
+    mut wanted: impl FnMut(&overlane::Event) -> Option<T>,
+) -> T {
+    let deadline = Instant::now() + GENEROUS;
+    let mut seen = Vec::new();
+    while let Some(event) = events.recv_deadline(deadline) {
+        if let Some(found) = wanted(&event) {
+            return found;
+        }
+        seen.push(event);
+    }
+    panic!("{what} did not happen; what happened: {seen:#?}");
+}
+
+/// A handler that counts its messages, and the count.
+pub fn counting_handler() -> (
+    impl FnMut(&mut overlane::ShardContext<'_>, overlane::Message<'_>) + Clone + Send + 'static,
+    Arc<AtomicU64>,
+) {
+    let count = Arc::new(AtomicU64::new(0));
+    let counted = Arc::clone(&count);
+    let handler = move |_: &mut overlane::ShardContext<'_>, _: overlane::Message<'_>| {
+        counted.fetch_add(1, Ordering::Relaxed);
+    };
+    (handler, count)
+}
+
+/// Runs `work` on a thread of its own and fails with `what` if it does not end.
+pub fn ends<T: Send + 'static>(what: &str, work: impl FnOnce() -> T + Send + 'static) -> T {
+    let thread = std::thread::spawn(work);
+    wait_until(what, || thread.is_finished(), |finished| *finished);
+    thread.join().expect("the thread does not panic")
 }
