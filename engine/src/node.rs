@@ -27,7 +27,7 @@ use crate::message::{Destination, MailboxId, Message};
 use crate::metrics::Metrics;
 use crate::peer::Peer;
 use crate::ring::{Consumer, Doorbell, byte_ring};
-use crate::shard::command::Command;
+use crate::shard::command::{Command, TaskMaker};
 use crate::shard::context::{ShardContext, ShardHandle};
 use crate::shard::deliver::{Handler, MailboxReceiver};
 use crate::shard::{self, ShardSeat, ShardThread};
@@ -439,7 +439,7 @@ impl Node {
             .shards
             .get(shard)
             .ok_or(NameError::UnknownShard { shard, shards })?;
-        let command = Command::Spawn(Box::new(move |handle| Box::pin(make(handle))));
+        let command = Command::Spawn(TaskMaker::new(make));
         if link.command(command) {
             Ok(())
         } else {

@@ -25,8 +25,30 @@ pub(crate) struct Newcomer {
 }
 
 /// A task to run on a shard, made there: it need not be `Send`.
-pub(crate) type TaskMaker =
-    Box<dyn FnOnce(ShardHandle) -> Pin<Box<dyn Future<Output = ()>>> + Send>;
+pub(crate) struct TaskMaker(Box<MakeTask>);
+
+type MakeTask = dyn FnOnce(ShardHandle) -> Task + Send;
+type Task = Pin<Box<dyn Future<Output = ()>>>;
+
+impl TaskMaker {
+    pub(crate) fn new<F, T>(make: F) -> Self
+    where
+        F: FnOnce(ShardHandle) -> T + Send + 'static,
+        T: Future<Output = ()> + 'static,
+    {
+        Self(Box::new(move |handle| Box::pin(make(handle))))
+    }
+
+    pub(crate) fn make(self, handle: ShardHandle) -> Task {
+        (self.0)(handle)
+    }
+}
+
+impl std::fmt::Debug for TaskMaker {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("TaskMaker")
+    }
+}
 
 /// See the module's text.
 pub(crate) enum Command {

@@ -49,7 +49,7 @@ pub(crate) async fn run(handle: ShardHandle, parking: Parking) -> io::Result<()>
 fn spawn_newborn(handle: &ShardHandle) {
     let newborn = std::mem::take(&mut handle.shard.borrow_mut().core.newborn);
     for make in newborn {
-        glommio::spawn_local(make(handle.clone())).detach();
+        glommio::spawn_local(make.make(handle.clone())).detach();
     }
 }
 
