@@ -626,10 +626,11 @@ impl Core {
             config.mailboxes_per_lane_max,
             self.now,
         )));
-        state.peer.count_lane_up();
+        // The gate first: whoever waited for the lane sends at once.
         if !self.fabric.is_stopping() {
             state.address().gate.set_state(GateState::Open);
         }
+        state.peer.count_lane_up();
     }
 
     /// The lane to this node itself is up from the start.
