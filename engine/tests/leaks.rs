@@ -51,6 +51,23 @@ fn live(number: usize, other: &Node) {
     }
 }
 
+/// Waits until the last lane is closed at the other end too, and the threads that were joined are
+/// not listed any more.
+fn settle(other: &Node, threads_before: usize) {
+    let connections = || {
+        other
+            .metrics()
+            .shards
+            .iter()
+            .map(|shard| shard.connections)
+            .sum::<usize>()
+    };
+    wait_until("the end of all lanes", connections, |count| *count == 0);
+    wait_until("the end of all threads", threads, |now| {
+        now.len() == threads_before
+    });
+}
+
 #[test]
 fn a_thousand_starts_leave_nothing_but_what_the_executor_loses() {
     in_child(
@@ -59,22 +76,16 @@ fn a_thousand_starts_leave_nothing_but_what_the_executor_loses() {
             let other = start(config("b").channel(reliable("data")));
             let (handler, _) = counting_handler();
             other.handle("in", handler).expect("a mailbox");
-            (0..WARM_UP).for_each(|number| live(number, &other));
             let threads_before = threads().len();
+            (0..WARM_UP).for_each(|number| live(number, &other));
+            settle(&other, threads_before);
             let (mut expected, resident) = (descriptors(), resident_bytes());
             *expected.entry(EVENTFD.to_owned()).or_default() += STARTS * EXECUTORS;
 
             (0..STARTS).for_each(|number| live(number, &other));
 
-            wait_until(
-                "the end of all threads",
-                || threads(),
-                |now| now.len() == threads_before,
-            );
-            // The last lane may be just about to be closed at the other end.
-            wait_until("the end of all descriptors", descriptors, |now| {
-                *now == expected
-            });
+            settle(&other, threads_before);
+            assert_eq!(descriptors(), expected);
             let growth = resident_bytes().saturating_sub(resident);
             println!("{STARTS} starts: resident memory grew by {growth} bytes");
             assert!(growth <= GROWTH_BYTES_MAX, "{growth} bytes leaked");
