@@ -52,11 +52,12 @@ impl InboxWriter {
     /// Whether a payload that is held by reference fits: the ring has room for many references, so
     /// what they refer to is bounded by the inbox's size too. One payload always passes.
     pub(crate) fn has_room_for(&self, bytes: usize) -> bool {
-        if self.signals.fits(bytes) {
+        // Into a closed one nothing will be pushed, and nobody will make room in it any more.
+        if self.signals.fits(bytes) || self.producer.is_closed() {
             return true;
         }
         self.announce_block();
-        self.signals.fits(bytes)
+        self.signals.fits(bytes) || self.producer.is_closed()
     }
 
     /// Pushes a payload by reference; [`has_room_for`](Self::has_room_for) has been asked.
@@ -169,7 +170,7 @@ impl Received<'_> {
         Destination {
             peer: self.from(),
             mailbox,
-            key: 0,
+            key: None,
         }
     }
 }

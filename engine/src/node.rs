@@ -347,7 +347,7 @@ impl Node {
         Ok(Destination {
             peer: self.fabric.routes.peer(peer)?,
             mailbox,
-            key: 0,
+            key: None,
         })
     }
 

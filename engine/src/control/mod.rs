@@ -49,7 +49,22 @@ pub(crate) struct ControlLink {
 #[derive(Debug)]
 struct Subscriber {
     to: Sender<Event>,
-    missed: AtomicU64,
+    /// The reader's own end, to take the oldest out of when it is full.
+    from: Receiver<Event>,
+    /// Events lost and not told yet. Shared with the reader: alone with it, the reader is gone.
+    missed: Arc<AtomicU64>,
+}
+
+impl Subscriber {
+    /// The newest is worth more than the oldest: what is true now can be learnt from it.
+    fn give(&self, mut event: Event) {
+        while let Err(TrySendError::Full(refused)) = self.to.try_send(event) {
+            event = refused;
+            if self.from.try_recv().is_ok() {
+                self.missed.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    }
 }
 
 impl ControlLink {
@@ -79,11 +94,13 @@ impl ControlLink {
 
     pub(crate) fn subscribe(&self) -> Events {
         let (to, receiver) = bounded(self.events_max);
+        let missed = Arc::default();
         self.lock().push(Subscriber {
             to,
-            missed: AtomicU64::new(0),
+            from: receiver.clone(),
+            missed: Arc::clone(&missed),
         });
-        Events { receiver }
+        Events { receiver, missed }
     }
 
     /// A shard is about to start.
@@ -109,26 +126,14 @@ impl ControlLink {
         self.doorbell.ring();
     }
 
-    /// To everybody; whoever is gone is forgotten, whoever is full misses it and is told later.
+    /// To everybody; whoever is gone is forgotten, whoever is full loses its oldest.
     fn publish(&self, event: &Event) {
         self.lock().retain(|subscriber| {
-            let missed = subscriber.missed.load(Ordering::Relaxed);
-            if missed > 0
-                && subscriber
-                    .to
-                    .try_send(Event::Missed { events: missed })
-                    .is_ok()
-            {
-                subscriber.missed.store(0, Ordering::Relaxed);
+            let is_read = Arc::strong_count(&subscriber.missed) > 1;
+            if is_read {
+                subscriber.give(event.clone());
             }
-            match subscriber.to.try_send(event.clone()) {
-                Ok(()) => true,
-                Err(TrySendError::Full(_)) => {
-                    subscriber.missed.fetch_add(1, Ordering::Relaxed);
-                    true
-                }
-                Err(TrySendError::Disconnected(_)) => false,
-            }
+            is_read
         });
     }
 

@@ -7,7 +7,7 @@
 
 use std::fmt;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 use crossbeam_utils::CachePadded;
 
@@ -40,11 +40,6 @@ impl Doorbell {
     /// completions then wake the same sleeper.
     pub(crate) fn fd(&self) -> BorrowedFd<'_> {
         self.waker.fd.as_fd()
-    }
-
-    /// [`fd`](Self::fd) as the number that io_uring and glommio take. Open while `self` lives.
-    pub(crate) fn raw_fd(&self) -> RawFd {
-        self.waker.fd.as_raw_fd()
     }
 }
 

@@ -5,8 +5,6 @@
 //! Nothing here blocks, allocates per record, or knows what a tag means; the two are independent
 //! of each other, and the caller must ring after it pushed.
 
-#![allow(dead_code, unused_imports, reason = "not all of it has a caller yet")]
-
 mod byte_ring;
 mod consumer;
 mod doorbell;
@@ -18,11 +16,11 @@ mod storage;
 mod storage_loom;
 mod sync;
 
-pub(crate) use byte_ring::{CAPACITY_BYTES_MAX, CAPACITY_BYTES_MIN, byte_ring};
+pub(crate) use byte_ring::byte_ring;
 pub(crate) use consumer::Consumer;
-pub(crate) use doorbell::{Doorbell, EventFd, Wake};
+pub(crate) use doorbell::Doorbell;
 pub(crate) use producer::{Producer, PushError};
-pub(crate) use record::{DrainPayload, Payload, Record, SharedPayload, Tag};
+pub(crate) use record::{DrainPayload, Payload, Tag};
 
 #[cfg(all(test, overlane_loom))]
 mod loom_models;

@@ -65,9 +65,11 @@ pub(crate) enum DrainPayload<'a> {
     Shared(SharedPayload<'a>),
 }
 
-impl DrainPayload<'_> {
+impl Deref for DrainPayload<'_> {
+    type Target = [u8];
+
     /// The payload's bytes, wherever they are.
-    pub(crate) fn as_slice(&self) -> &[u8] {
+    fn deref(&self) -> &[u8] {
         match self {
             DrainPayload::Inline(bytes) => bytes,
             DrainPayload::Shared(bytes) => bytes,

@@ -32,6 +32,8 @@ pub(crate) enum LaneState {
     Up {
         connection: u32,
         dialed: bool,
+        /// What the peer ran as when this connection was made; it may have been started since.
+        incarnation: u64,
         since: Instant,
     },
     /// The lane to this node itself: no socket.

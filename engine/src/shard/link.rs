@@ -494,8 +494,16 @@ impl Core {
         let slot = match state.state {
             LaneState::Idle | LaneState::Loop => SlotState::Idle,
             LaneState::Dialing { .. } => SlotState::Dialing,
-            LaneState::Up { dialed: true, .. } => SlotState::UpDialedByUs { incarnation: known },
-            LaneState::Up { dialed: false, .. } => SlotState::UpDialedByPeer { incarnation: known },
+            LaneState::Up {
+                dialed: true,
+                incarnation,
+                ..
+            } => SlotState::UpDialedByUs { incarnation },
+            LaneState::Up {
+                dialed: false,
+                incarnation,
+                ..
+            } => SlotState::UpDialedByPeer { incarnation },
         };
         let choice = keep(&self.fabric.config.node_name, remote, slot);
         match choice {
@@ -538,6 +546,8 @@ impl Core {
         if let Err(error) = socket::send_now(&socket, &HandshakeMessage::Welcome(welcome).encode())
         {
             self.refused_connection(address, CloseReason::Reset, error.to_string());
+            // A dial of this node's own may have been given up for it.
+            self.redial_later(lane);
             return Ok(());
         }
         let index = self
@@ -559,7 +569,12 @@ impl Core {
     ) -> io::Result<()> {
         if !self.lanes[lane as usize].peer.meet_incarnation(incarnation) {
             let detail = format!("incarnation {incarnation} of it is older than one already met");
-            return self.give_up_dial(index, lane, CloseReason::StaleIncarnation, detail);
+            self.give_up_dial(index, lane, CloseReason::StaleIncarnation, detail)?;
+            // It was the peer's dial, for which one of this node's own may have been given up.
+            if !dialed {
+                self.redial_later(lane);
+            }
+            return Ok(());
         }
         self.connections.set_phase(index, Phase::Lane { lane });
         let channel = self.lanes[lane as usize].channel;
@@ -575,6 +590,7 @@ impl Core {
             LaneState::Up {
                 connection: index,
                 dialed,
+                incarnation,
                 since: self.now,
             },
         );
@@ -600,7 +616,7 @@ impl Core {
             dialed,
         };
         self.tell(Notice::LaneUp { event, incarnation });
-        self.arm_receive(index)
+        self.arm_receive(index).map(drop)
     }
 
     /// Fresh ledgers, an open gate.

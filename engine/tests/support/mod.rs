@@ -6,6 +6,9 @@
 )]
 
 pub mod child;
+pub mod accounting;
+pub mod payload;
+pub mod proxy;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -21,12 +24,19 @@ pub const GENEROUS: Duration = Duration::from_secs(60);
 pub fn config(name: &str) -> ConfigBuilder {
     Config::builder()
         .name(name)
-        .cluster("test")
+        .cluster(cluster())
         .listen("127.0.0.1:0".parse().expect("an address"))
         .shards(1)
         .pin(false)
         .reconnect_base_ms(5)
         .reconnect_max_ms(50)
+}
+
+/// The cluster of the running test. Tests run side by side in one process and their nodes have the
+/// same names: one that dials a port after its peer has stopped could find another test's node there.
+pub fn cluster() -> String {
+    let test = std::thread::current();
+    test.name().unwrap_or("test").replace("::", ".")
 }
 
 /// A reliable channel.

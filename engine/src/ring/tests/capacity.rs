@@ -1,6 +1,7 @@
 //! Sizes: what the ring rounds to, what fits and what does not.
 
-use super::super::{CAPACITY_BYTES_MAX, CAPACITY_BYTES_MIN, PushError, byte_ring};
+use super::super::byte_ring::{CAPACITY_BYTES_MAX, CAPACITY_BYTES_MIN};
+use super::super::{PushError, byte_ring};
 use super::{drain_all, tag};
 
 #[test]

@@ -29,7 +29,7 @@ fn tag(lane: u32) -> Tag {
 fn drain_all(consumer: &mut Consumer) -> Vec<(Tag, Vec<u8>)> {
     let mut records = Vec::new();
     let count = consumer.drain(usize::MAX, |tag, payload| {
-        records.push((tag, payload.as_slice().to_vec()));
+        records.push((tag, payload.to_vec()));
         ControlFlow::Continue(())
     });
     assert_eq!(count, records.len());

@@ -183,7 +183,7 @@ impl Pair {
             assert!(bytes < bytes_max);
             let expected = queue.next().expect("more came out than went in");
             assert_eq!(tag, expected.tag);
-            assert_eq!(payload.as_slice(), expected.payload);
+            assert_eq!(*payload, *expected.payload);
             bytes += 16 + expected.payload.len();
             let breaks = consumed == break_after;
             match payload {

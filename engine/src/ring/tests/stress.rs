@@ -195,7 +195,7 @@ fn batches_side_by_side_arrive_whole_and_in_order() {
             consumer.drain(usize::MAX, |got, bytes| {
                 let (number, place) = &mut next[got.lane as usize];
                 assert_eq!(got, tag(got.lane, *number));
-                assert_eq!(bytes.as_slice(), slices[*place]);
+                assert_eq!(*bytes, *slices[*place]);
                 *place = (*place + 1) % BATCH;
                 *number += u32::from(*place == 0);
                 left -= 1;
