@@ -16,7 +16,7 @@ use glommio::{LocalExecutorBuilder, Placement};
 
 use crate::error::StartError;
 use crate::events::{Event, Events};
-use crate::io::parking::Parking;
+use crate::io::parking::{Heartbeat, Parking};
 use crate::peer::Peer;
 use crate::ring::Doorbell;
 
@@ -168,7 +168,11 @@ pub(crate) fn start(seat: ControlSeat) -> Result<thread::JoinHandle<()>, StartEr
         match executor {
             Ok(executor) => {
                 drop(ready.send(Ok(())));
-                executor.run(run(seat));
+                executor.run(async {
+                    let heartbeat = Heartbeat::start();
+                    run(seat).await;
+                    heartbeat.stop().await;
+                });
             }
             Err(error) => drop(ready.send(Err(error.to_string()))),
         }

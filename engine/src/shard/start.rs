@@ -23,7 +23,7 @@ use crate::delivery::BackoffLimits;
 use crate::error::StartError;
 use crate::fabric::Fabric;
 use crate::io::data_ring::DataRing;
-use crate::io::parking::Parking;
+use crate::io::parking::{Heartbeat, Parking};
 use crate::io::receive_buffers::ReceiveBuffers;
 use crate::ring::Consumer;
 use crate::wire::{CloseReason, Name};
@@ -33,8 +33,10 @@ use crate::wire::{CloseReason, Name};
 const EXECUTOR_IO_BYTES: usize = 64 << 10;
 /// glommio's own rings serve the eventfd, timers and a user's tasks.
 const EXECUTOR_RING_DEPTH: usize = 16;
-/// How long a user's task may keep timers and events of the executor waiting.
-const PREEMPT_EVERY: Duration = Duration::from_millis(1);
+/// How long a busy shard may keep timers and events of the executor waiting. Not less: an executor
+/// whose thread is kept off its core for so long at the wrong moment falls asleep over tasks that
+/// could run (see [`Heartbeat`]), and before its first task nothing would wake it.
+const PREEMPT_EVERY: Duration = Duration::from_millis(100);
 
 /// What a shard's thread is given.
 pub(crate) struct ShardSeat {
@@ -110,6 +112,7 @@ fn execute(seat: ShardSeat, ready: &Sender<Result<(), String>>) -> Result<(), St
         .make()
         .map_err(|error| format!("its executor could not be made: {error}"))?;
     executor.run(async move {
+        let heartbeat = Heartbeat::start();
         let fabric = Arc::clone(&seat.fabric);
         let index = seat.index;
         let eventfd = Arc::clone(&fabric.shards[index].doorbell);
@@ -133,6 +136,7 @@ fn execute(seat: ShardSeat, ready: &Sender<Result<(), String>>) -> Result<(), St
         if let Some(control) = control {
             control.await;
         }
+        heartbeat.stop().await;
         ended
     })
 }
