@@ -34,7 +34,7 @@ const EXECUTOR_IO_BYTES: usize = 64 << 10;
 /// glommio's own rings serve the eventfd, timers and a user's tasks.
 const EXECUTOR_RING_DEPTH: usize = 16;
 /// How long a user's task may keep timers and events of the executor waiting.
-const PREEMPT_EVERY: Duration = Duration::from_millis(1);
+const PREEMPT_EVERY: Duration = Duration::from_millis(10);
 
 /// What a shard's thread is given.
 pub(crate) struct ShardSeat {
