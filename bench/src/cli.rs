@@ -65,6 +65,16 @@ pub(crate) enum Idle {
     Park,
 }
 
+/// Who sends heartbeats when they are due.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Pacing {
+    /// A task on the shard that sleeps by the executor's timer
+    Timer,
+    /// An application thread that sleeps by the kernel's timer
+    Thread,
+}
+
 /// Where and how long a paired measurement runs.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct PairFlags {
@@ -136,6 +146,9 @@ pub(crate) struct IsolationFlags {
     /// Heartbeats per second
     #[arg(long, default_value_t = 1_000, value_name = "HZ")]
     pub(crate) heartbeat_hz: u32,
+    /// Who sends a heartbeat when it is due
+    #[arg(long, value_enum, default_value_t = Pacing::Timer)]
+    pub(crate) pacing: Pacing,
     #[command(flatten)]
     pub(crate) pair: PairFlags,
     #[command(flatten)]

@@ -1,7 +1,8 @@
 //! `overlane-bench fan`: one node that sends to many, beside the same kind of node that sends to one.
 //!
 //! Three things take turns: raw sockets, one sender with one receiver, one sender with all receivers. All
-//! receivers are full nodes in one process on the receiving core; messages go round them in runs.
+//! receivers are full nodes, each with its threads, in one process on the receiving core, where they park
+//! at once; the sender goes round them with some 32 KiB for each.
 
 use std::time::Duration;
 
@@ -76,18 +77,24 @@ impl Fan {
     fn start(common: &Config, flags: &FanFlags, peers: usize) -> Outcome<Self> {
         let (sender_core, receiver_core) = flags.pair.cores();
         let names: Vec<String> = (0..peers).map(|peer| format!("p{peer}")).collect();
+        // They share a core: one that spins takes the time of those that have work.
+        let parking = Config {
+            spin_us: 0,
+            ..common.clone()
+        };
         let receivers = names
             .iter()
-            .map(|name| settings::of_node(common, name, receiver_core));
+            .map(|name| settings::of_node(&parking, name, receiver_core));
         let receiver = NodeProcess::start("receivers", receivers.collect())?;
         let sender = settings::of_node(common, SENDER, sender_core);
         let mut sender = NodeProcess::start("sender", vec![sender])?;
-        let before = sender.memory()?;
+        let (before_bytes, _) = sender.memory()?;
         let addresses = receiver.addresses.iter().copied();
         sender.order(&Command::Connect {
             peers: names.iter().cloned().zip(addresses).collect(),
         })?;
-        let idle_lanes_bytes = sender.memory()?.saturating_sub(before);
+        let (after_bytes, lanes) = sender.memory()?;
+        let idle_lanes_bytes = after_bytes.saturating_sub(before_bytes);
         let order = SendOrder {
             peers: names,
             channel: throughput::CHANNEL.to_owned(),
@@ -95,7 +102,6 @@ impl Fan {
             producer: Producer::Shard,
             producer_core: None,
         };
-        let lanes = peers * common.lanes_per_peer();
         let nodes = NodePair { sender, receiver };
         Ok(Self {
             nodes,

@@ -1,7 +1,7 @@
 //! `overlane-bench isolation`: what a saturating bulk channel does to heartbeats.
 //!
-//! Heartbeats go there and back on one channel, in an open loop, from a task on the shard; their latency
-//! counts from the time at which each was due. Four windows take turns: heartbeats alone, beside bulk on
+//! Heartbeats go there and back on one channel, in an open loop; their latency counts from the time at
+//! which each was due. Four windows take turns: heartbeats alone, beside bulk on
 //! another channel, beside bulk in the same lane (what a single connection would do), and bulk alone.
 
 use overlane::config::Config;
@@ -10,7 +10,7 @@ use crate::cli::{self, IsolationFlags, Producer};
 use crate::error::{BenchError, Outcome};
 use crate::latencies::Latencies;
 use crate::node::pair::{NodePair, RECEIVER};
-use crate::node::protocol::{Command, RoundTripOrder, SendOrder};
+use crate::node::protocol::{Command, OpenLoop, RoundTripOrder, SendOrder};
 use crate::node::round_trip;
 use crate::node::settings::{self, Defaults};
 use crate::pair::Spread;
@@ -57,12 +57,19 @@ pub(crate) fn run(flags: &IsolationFlags) -> Outcome<()> {
     Ok(())
 }
 
+/// Bulk messages that wait in their queue at most.
+const BULK_QUEUED_MAX: usize = 64;
+/// Room of that queue that no bulk message fits in: heartbeats in the same lane wait for their turn, not
+/// for a place.
+const HEARTBEAT_ROOM_BYTES: usize = 16 * 1024;
+
 /// Two channels: bulk keeps little in the kernel, where priority has no say.
 fn configuration(flags: &IsolationFlags) -> Outcome<Config> {
     let message_bytes_max = flags.bulk_payload.max(1 << 20);
+    let queue_bytes_max = BULK_QUEUED_MAX * flags.bulk_payload + HEARTBEAT_ROOM_BYTES;
     let bulk = format!(
         "{BULK}:priority=medium,overflow=block,notsent_lowat_bytes=256KiB,\
-         message_bytes_max={message_bytes_max}"
+         queue_bytes_max={queue_bytes_max},message_bytes_max={message_bytes_max}"
     );
     let heartbeats = format!("{HEARTBEATS}:priority=high,overflow=block");
     settings::load(
@@ -103,7 +110,10 @@ impl Phases {
             peer: RECEIVER.to_owned(),
             channel: HEARTBEATS.to_owned(),
             payload_bytes: flags.heartbeat_payload,
-            hz: Some(flags.heartbeat_hz),
+            open_loop: Some(OpenLoop {
+                hz: flags.heartbeat_hz,
+                pacing: flags.pacing,
+            }),
             warm_up: flags.pair.warm_up(),
             measure: flags.pair.measure(),
         };

@@ -82,7 +82,7 @@ fn measure(common: &Config, flags: &LatencyFlags) -> Outcome<Measured> {
         peer: RECEIVER.to_owned(),
         channel: CHANNEL.to_owned(),
         payload_bytes: flags.payload,
-        hz: None,
+        open_loop: None,
         warm_up: flags.pair.warm_up(),
         measure: flags.pair.measure(),
     };

@@ -13,6 +13,7 @@
 use std::process::ExitCode;
 
 use clap::Parser;
+use tracing_subscriber::EnvFilter;
 
 use crate::cli::{Cli, Command};
 use crate::error::{BenchError, Outcome};
@@ -74,6 +75,12 @@ fn serve_as_child(role: &str, parent: &str) -> Outcome<()> {
         || BenchError::BadInput("the role of a child cannot be run by hand; see --help".to_owned());
     let parent = parent.parse().map_err(|_| started_by_hand())?;
     let parent = child::Parent::of_this_process(parent)?;
+    // What the engine warns of is seen on the terminal; RUST_LOG asks for more.
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .init();
     match role {
         raw::process::ROLE => raw::process::serve(parent),
         node::protocol::ROLE => node::process::serve(parent),

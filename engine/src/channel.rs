@@ -3,9 +3,9 @@
 //! Called by application threads (and, for lanes of another shard, by a shard). Never blocks in
 //! `try_send`, never opens a connection, never decides between priorities: that is step 4.
 
+use std::cell::Cell;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use event_listener::{EventListener, Listener};
 
 use crate::config::Overflow;
@@ -13,7 +13,7 @@ use crate::error::SendError;
 use crate::fabric::{ChannelPlan, Fabric};
 use crate::message::{Destination, MailboxId, Payload};
 use crate::peer::{LaneAddress, Peer};
-use crate::ring::gate::{Gate, Refusal};
+use crate::ring::gate::{Gate, GateState, Refusal};
 use crate::ring::{PushError, Tag};
 
 /// A named class of traffic, ready to send on. Cheap to clone, usable from any thread.
@@ -72,14 +72,29 @@ impl Channel {
         to: &Destination,
         payload: impl Into<Payload<'a>>,
     ) -> Result<(), SendError> {
-        self.attempt(to, payload.into())
-            .map_err(NotAccepted::into_error)
+        self.try_send_on(to, lane_offset(self.plan(), to), payload.into())
     }
 
     #[inline]
-    fn attempt(&self, to: &Destination, payload: Payload<'_>) -> Result<(), NotAccepted> {
+    pub(crate) fn try_send_on(
+        &self,
+        to: &Destination,
+        offset: usize,
+        payload: Payload<'_>,
+    ) -> Result<(), SendError> {
+        self.attempt(to, offset, payload)
+            .map_err(NotAccepted::into_error)
+    }
+
+    /// Tries once, on the peer's lane at `offset`.
+    #[inline]
+    fn attempt(
+        &self,
+        to: &Destination,
+        offset: usize,
+        payload: Payload<'_>,
+    ) -> Result<(), NotAccepted> {
         let plan = self.plan();
-        let offset = lane_offset(plan, to);
         let lane = to.peer.lane(offset);
         check_size(plan, payload.len()).map_err(NotAccepted::Error)?;
         match admit(plan, &lane.gate, payload.len()) {
@@ -102,9 +117,11 @@ impl Channel {
         let shard = &self.fabric.shards[usize::from(lane.shard)];
         let ring = &shard.rings[self.index];
         let bytes = payload.len();
-        let pushed = match inline_or_shared(payload, self.fabric.config.inline_bytes_max) {
-            Payload::Borrowed(bytes) => ring.try_push(tag, bytes),
-            Payload::Shared(bytes) => ring.try_push_shared(tag, bytes).map_err(|(error, _)| error),
+        let pushed = if bytes <= self.fabric.config.inline_bytes_max {
+            ring.try_push(tag, payload.as_slice())
+        } else {
+            let shared = payload.into_shared();
+            ring.try_push_shared(tag, shared).map_err(|(error, _)| error)
         };
         match pushed {
             Ok(()) => {
@@ -211,7 +228,8 @@ impl Channel {
         }
     }
 
-    /// Sends to a mailbox of every peer that has a lane on this channel now.
+    /// Sends to a mailbox of every peer whose lane on this channel is up now; of parallel lanes, the
+    /// first counts and is taken. This node itself is left out.
     ///
     /// # Errors
     /// [`SendError::TooLarge`] for the payload; what single peers refused is in the result.
@@ -223,18 +241,23 @@ impl Channel {
         let payload = payload.into();
         check_size(self.plan(), payload.len())?;
         // A large payload is made shared once, not once for each peer.
-        let payload = inline_or_shared(payload, self.fabric.config.inline_bytes_max);
+        let payload = if payload.len() > self.fabric.config.inline_bytes_max {
+            Payload::Shared(payload.into_shared())
+        } else {
+            payload
+        };
         let mut outcome = Broadcast::default();
         for route in &self.fabric.routes.snapshot().routes {
-            if route.peer.is_self() || route.peer.lanes_up() == 0 {
+            let lane = route.peer.lane(self.plan().first_lane);
+            if route.peer.is_self() || lane.gate.state() == GateState::Down {
                 continue;
             }
             let to = Destination {
                 peer: Arc::clone(&route.peer),
                 mailbox,
-                key: 0,
+                key: None,
             };
-            match self.try_send(&to, payload.clone()) {
+            match self.try_send_on(&to, self.plan().first_lane, payload.clone()) {
                 Ok(()) => outcome.accepted += 1,
                 Err(error) => outcome.refused.push((to.peer, error)),
             }
@@ -253,15 +276,28 @@ impl Channel {
         to: &Destination,
         payload: impl Into<Payload<'a>>,
     ) -> Result<(), SendError> {
-        let payload = payload.into();
+        self.send_on(to, lane_offset(self.plan(), to), payload.into())
+            .await
+    }
+
+    pub(crate) async fn send_on(
+        &self,
+        to: &Destination,
+        offset: usize,
+        payload: Payload<'_>,
+    ) -> Result<(), SendError> {
         loop {
-            let full = match self.attempt(to, payload.clone()) {
+            let full = match self.attempt(to, offset, payload.clone()) {
                 Err(full) if self.waits() && full.is_full() => full,
                 outcome => return outcome.map_err(NotAccepted::into_error),
             };
-            let room = self.listen_for_room(to, &full);
-            match self.attempt(to, payload.clone()) {
-                Err(again) if again.is_full() => room.await,
+            let room = self.listen_for_room(to.peer.lane(offset), &full);
+            match self.attempt(to, offset, payload.clone()) {
+                Err(again) if again.is_full() => {
+                    if again.is_same(&full) {
+                        room.await;
+                    }
+                }
                 outcome => return outcome.map_err(NotAccepted::into_error),
             }
         }
@@ -278,14 +314,19 @@ impl Channel {
         payload: impl Into<Payload<'a>>,
     ) -> Result<(), SendError> {
         let payload = payload.into();
+        let offset = lane_offset(self.plan(), to);
         loop {
-            let full = match self.attempt(to, payload.clone()) {
+            let full = match self.attempt(to, offset, payload.clone()) {
                 Err(full) if self.waits() && full.is_full() => full,
                 outcome => return outcome.map_err(NotAccepted::into_error),
             };
-            let room = self.listen_for_room(to, &full);
-            match self.attempt(to, payload.clone()) {
-                Err(again) if again.is_full() => room.wait(),
+            let room = self.listen_for_room(to.peer.lane(offset), &full);
+            match self.attempt(to, offset, payload.clone()) {
+                Err(again) if again.is_full() => {
+                    if again.is_same(&full) {
+                        room.wait();
+                    }
+                }
                 outcome => return outcome.map_err(NotAccepted::into_error),
             }
         }
@@ -295,19 +336,13 @@ impl Channel {
         self.plan().overflow == Overflow::Block
     }
 
-    fn listen_for_room(&self, to: &Destination, full: &NotAccepted) -> EventListener {
-        let lane = to.peer.lane(lane_offset(self.plan(), to));
+    fn listen_for_room(&self, lane: &LaneAddress, full: &NotAccepted) -> EventListener {
         match full {
             NotAccepted::RingFull => {
                 self.fabric.shards[usize::from(lane.shard)].rooms[self.index].listen()
             }
             NotAccepted::LaneFull | NotAccepted::Error(_) => lane.gate.listen(),
         }
-    }
-
-    /// For a sender on the lane's own shard, which needs no ring.
-    pub(crate) fn listen_for_lane(&self, to: &Destination) -> EventListener {
-        to.peer.lane(lane_offset(self.plan(), to)).gate.listen()
     }
 }
 
@@ -325,6 +360,11 @@ impl NotAccepted {
         matches!(self, Self::LaneFull | Self::RingFull)
     }
 
+    /// Whether the same is full: waiting for room in the other would be in vain.
+    fn is_same(&self, other: &Self) -> bool {
+        std::mem::discriminant(self) == std::mem::discriminant(other)
+    }
+
     fn into_error(self) -> SendError {
         match self {
             Self::LaneFull | Self::RingFull => SendError::Full,
@@ -333,16 +373,23 @@ impl NotAccepted {
     }
 }
 
-/// The lane that a destination's key picks.
+/// The lane that a destination's key picks; without a key, the first, or any if order is no matter.
 #[inline]
 pub(crate) fn lane_offset(plan: &ChannelPlan, to: &Destination) -> usize {
-    let index = if plan.parallelism == 1 {
-        0
-    } else {
-        to.key % plan.parallelism
+    let index = match to.key {
+        _ if plan.parallelism == 1 => 0,
+        Some(key) => key % plan.parallelism,
+        None if plan.unordered => next_in_turn() % plan.parallelism,
+        None => 0,
     };
     // parallelism is at most 64.
     plan.first_lane + usize::try_from(index).unwrap_or(0)
+}
+
+/// Counts up, for each thread by itself.
+fn next_in_turn() -> u64 {
+    thread_local!(static TURN: Cell<u64> = const { Cell::new(0) });
+    TURN.replace(TURN.get().wrapping_add(1))
 }
 
 #[inline]
@@ -352,16 +399,6 @@ pub(crate) fn check_size(plan: &ChannelPlan, bytes: usize) -> Result<(), SendErr
         Err(SendError::TooLarge { bytes, bytes_max })
     } else {
         Ok(())
-    }
-}
-
-/// Small payloads are borrowed, large ones shared, whatever the caller brought.
-pub(crate) fn inline_or_shared(payload: Payload<'_>, inline_bytes_max: usize) -> Payload<'_> {
-    match payload {
-        Payload::Borrowed(bytes) if bytes.len() > inline_bytes_max => {
-            Payload::Shared(Bytes::copy_from_slice(bytes))
-        }
-        other => other,
     }
 }
 

@@ -1,10 +1,11 @@
 //! The one stream of what happens around a node: peers and lanes, up and down, with the reason.
 //!
 //! Shards tell the control shard, the control shard tells every subscriber. A subscriber that does
-//! not read loses events, never messages, and is told how many it lost.
+//! not read loses the oldest events, never messages, and is told how many it lost.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::Receiver;
@@ -91,7 +92,8 @@ pub enum Event {
         /// What was wrong with it.
         detail: String,
     },
-    /// This subscriber did not read in time, and so many events were lost to it.
+    /// This subscriber did not read in time: so many events, older than the next one, were lost to
+    /// it (see `events_queue_max`).
     Missed {
         /// How many.
         events: u64,
@@ -102,24 +104,36 @@ pub enum Event {
 #[derive(Debug)]
 pub struct Events {
     pub(crate) receiver: Receiver<Event>,
+    /// Lost since they were last asked for.
+    pub(crate) missed: Arc<AtomicU64>,
 }
 
 impl Events {
     /// The next event, or `None` when the node has stopped.
     #[must_use]
     pub fn recv(&self) -> Option<Event> {
-        self.receiver.recv().ok()
+        self.missed().or_else(|| self.receiver.recv().ok())
     }
 
     /// The next event, waiting until `deadline` at most.
     #[must_use]
     pub fn recv_deadline(&self, deadline: Instant) -> Option<Event> {
-        self.receiver.recv_deadline(deadline).ok()
+        self.missed()
+            .or_else(|| self.receiver.recv_deadline(deadline).ok())
     }
 
     /// The next event if there is one.
     #[must_use]
     pub fn try_recv(&self) -> Option<Event> {
-        self.receiver.try_recv().ok()
+        self.missed().or_else(|| self.receiver.try_recv().ok())
+    }
+
+    /// The oldest were lost, so this comes before what is left.
+    fn missed(&self) -> Option<Event> {
+        if self.missed.load(Ordering::Relaxed) == 0 {
+            return None;
+        }
+        let events = self.missed.swap(0, Ordering::Relaxed);
+        (events > 0).then_some(Event::Missed { events })
     }
 }

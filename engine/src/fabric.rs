@@ -12,7 +12,7 @@ use std::time::Duration;
 use crossbeam_channel::Sender;
 use event_listener::Event;
 
-use crate::config::{ChannelConfig, Config, Overflow, Reliability};
+use crate::config::{self, ChannelConfig, Config, Overflow, Reliability};
 use crate::control::ControlLink;
 use crate::control::routes::{RouteBook, check_name};
 use crate::error::NameError;
@@ -35,6 +35,8 @@ pub(crate) struct ChannelPlan {
     pub(crate) priority: usize,
     pub(crate) reliability: Reliability,
     pub(crate) reliable: bool,
+    /// Messages without a key take any lane.
+    pub(crate) unordered: bool,
     pub(crate) overflow: Overflow,
     /// The first of its lanes among a peer's lanes, and how many there are.
     pub(crate) first_lane: usize,
@@ -139,6 +141,7 @@ fn plan(
         priority: usize::from(channel.priority.0),
         reliability: channel.reliability,
         reliable: channel.reliability != Reliability::BestEffort,
+        unordered: channel.ordering == config::Ordering::Unordered,
         overflow: channel.overflow,
         first_lane,
         parallelism: u64::from(channel.parallelism),

@@ -5,11 +5,12 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering, fence};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use event_listener::{Event, Listener};
 
+use crate::deadline::deadline_in;
 use crate::fabric::Fabric;
 use crate::message::{Destination, MailboxId};
 use crate::peer::Peer;
@@ -51,11 +52,12 @@ impl InboxWriter {
     /// Whether a payload that is held by reference fits: the ring has room for many references, so
     /// what they refer to is bounded by the inbox's size too. One payload always passes.
     pub(crate) fn has_room_for(&self, bytes: usize) -> bool {
-        if self.signals.fits(bytes) {
+        // Into a closed one nothing will be pushed, and nobody will make room in it any more.
+        if self.signals.fits(bytes) || self.producer.is_closed() {
             return true;
         }
         self.announce_block();
-        self.signals.fits(bytes)
+        self.signals.fits(bytes) || self.producer.is_closed()
     }
 
     /// Pushes a payload by reference; [`has_room_for`](Self::has_room_for) has been asked.
@@ -168,7 +170,7 @@ impl Received<'_> {
         Destination {
             peer: self.from(),
             mailbox,
-            key: 0,
+            key: None,
         }
     }
 }
@@ -252,7 +254,7 @@ impl Inbox {
     /// The next message, blocking the thread for `timeout` at most.
     pub fn recv_timeout(&mut self, timeout: Duration) -> Option<Received<'_>> {
         self.free_lent();
-        let deadline = Instant::now() + timeout;
+        let deadline = deadline_in(timeout);
         while self.consumer.is_empty() {
             let arrived = self.signals.arrived.listen();
             if self.is_over() {

@@ -14,6 +14,7 @@
 mod channel;
 pub mod config;
 mod control;
+mod deadline;
 pub mod delivery;
 pub mod error;
 pub mod events;

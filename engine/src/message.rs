@@ -12,7 +12,8 @@ use crate::peer::Peer;
 pub enum Payload<'a> {
     /// Copied when accepted. Above `inline_bytes_max` (default 1 KiB) that costs an allocation.
     Borrowed(&'a [u8]),
-    /// Handed over; above `inline_bytes_max` it reaches the socket without a copy.
+    /// Handed over: above `inline_bytes_max` it reaches the socket without a copy; up to it, copying
+    /// is cheaper, and it is copied.
     Shared(Bytes),
 }
 
@@ -23,6 +24,23 @@ impl Payload<'_> {
         match self {
             Self::Borrowed(bytes) => bytes.len(),
             Self::Shared(bytes) => bytes.len(),
+        }
+    }
+
+    /// The bytes.
+    #[must_use]
+    pub fn as_slice(&self) -> &[u8] {
+        match self {
+            Self::Borrowed(bytes) => bytes,
+            Self::Shared(bytes) => bytes,
+        }
+    }
+
+    /// To hand over: a copy only if the bytes were borrowed.
+    pub(crate) fn into_shared(self) -> Bytes {
+        match self {
+            Self::Borrowed(bytes) => Bytes::copy_from_slice(bytes),
+            Self::Shared(bytes) => bytes,
         }
     }
 
@@ -81,16 +99,17 @@ pub struct MailboxId(pub(crate) u32);
 pub struct Destination {
     pub(crate) peer: Arc<Peer>,
     pub(crate) mailbox: MailboxId,
-    pub(crate) key: u64,
+    pub(crate) key: Option<u64>,
 }
 
 impl Destination {
     /// The same mailbox, with a partition key: on a channel with `parallelism` above 1, messages with
-    /// equal keys take the same lane and keep their order. Without a key the key is 0.
+    /// equal keys take the same lane and keep their order. Without a key they all take the first
+    /// lane, or, where the channel's ordering is `unordered`, each lane in turn.
     #[must_use]
     pub fn with_key(&self, key: u64) -> Self {
         Self {
-            key,
+            key: Some(key),
             ..self.clone()
         }
     }
@@ -142,7 +161,7 @@ impl<'a> Message<'a> {
         Destination {
             peer: Arc::clone(self.from),
             mailbox,
-            key: 0,
+            key: None,
         }
     }
 }

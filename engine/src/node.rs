@@ -9,7 +9,7 @@ use std::os::fd::OwnedFd;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crossbeam_channel::{Receiver, bounded, unbounded};
 use event_listener::{Event, Listener};
@@ -18,6 +18,7 @@ use crate::channel::Channel;
 use crate::config::{Config, ControlPlacement};
 use crate::control::routes::RouteBook;
 use crate::control::{self, ControlLink, ControlSeat};
+use crate::deadline::deadline_in;
 use crate::error::{NameError, NotConnected, StartError};
 use crate::events::Events;
 use crate::fabric::{Fabric, Mailboxes, ShardLink, plan_channels};
@@ -295,7 +296,7 @@ impl Node {
     /// # Errors
     /// [`NotConnected`] if it takes longer than `timeout`.
     pub fn wait_connected(&self, peer: &str, timeout: Duration) -> Result<(), NotConnected> {
-        let deadline = Instant::now() + timeout;
+        let deadline = deadline_in(timeout);
         let found = self.fabric.routes.peer(peer);
         let not_connected = |lanes_up, lanes| NotConnected {
             peer: peer.to_owned(),
@@ -346,7 +347,7 @@ impl Node {
         Ok(Destination {
             peer: self.fabric.routes.peer(peer)?,
             mailbox,
-            key: 0,
+            key: None,
         })
     }
 
@@ -495,7 +496,7 @@ impl Node {
         let fabric = Arc::clone(&self.fabric);
         fabric.close();
         let (reports, gathered) = unbounded();
-        let deadline = Instant::now() + deadline;
+        let deadline = deadline_in(deadline);
         for shard in &fabric.shards {
             shard.command(Command::Stop {
                 deadline,
@@ -526,7 +527,8 @@ impl Node {
 
 impl Drop for Node {
     fn drop(&mut self) {
-        if !self.fabric.has_ended() {
+        // Not whether the node has ended: it has when one shard failed, and then the others run on.
+        if !self.threads.is_empty() || self.control.is_some() {
             drop(self.shut_down(Duration::ZERO));
         }
     }

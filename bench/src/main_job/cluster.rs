@@ -56,7 +56,7 @@ impl Cluster {
             nodes.push(node);
         }
         let mut cluster = Self { nodes, differences };
-        cluster.each(|others| Command::WaitConnected(others))?;
+        cluster.each(Command::WaitConnected)?;
         Ok(cluster)
     }
 

@@ -60,11 +60,7 @@ impl Run {
         let before = self.last.get(RECEIVER).map_or(0, |node| node.file.bytes);
         let bytes = nodes[RECEIVER].file.bytes.saturating_sub(before);
         let lasted_s = seconds(now_ns.saturating_sub(self.last_ns));
-        let under_way = nodes[SENDER].file.bytes > 0
-            && !self
-                .last
-                .get(RECEIVER)
-                .is_some_and(|node| node.file.finished.is_some());
+        let under_way = nodes[SENDER].file.bytes > 0 && !self.file_is_over();
         let into = if under_way {
             &mut self.loaded
         } else {
@@ -246,9 +242,10 @@ impl Run {
         vec![
             Headline {
                 name: "File",
-                value: self.file_mib_per_s().map_or("failed".into(), |rate| {
-                    format!("{} MiB/s", table::number(rate))
-                }),
+                value: self.file_mib_per_s().map_or_else(
+                    || "failed".to_owned(),
+                    |rate| format!("{} MiB/s", table::number(rate)),
+                ),
                 beside: lasted_s.map_or_else(String::new, |lasted_s| {
                     format!(
                         "{} MiB in {lasted_s:.2} s, disk to disk",
@@ -298,7 +295,10 @@ impl Run {
                 test: format!("main-job-{channel}"),
                 ..record
             };
-            sums(channel).map_or(record.clone(), |flow| record.with_account(&flow))
+            match sums(channel) {
+                Some(flow) => record.with_account(&flow),
+                None => record,
+            }
         };
         let percentile = |latencies: &Latencies, percent| Some(latencies.percentile_us(percent));
         let payload_bytes = Some(flags.chunk_kib as u64 * 1024);

@@ -121,10 +121,6 @@ impl MainJobNode {
     }
 }
 
-#[expect(
-    clippy::needless_pass_by_value,
-    reason = "the shape that map_err asks for"
-)]
 fn engine(error: impl std::error::Error) -> BenchError {
     BenchError::Engine(error.to_string())
 }

@@ -23,6 +23,15 @@ pub(crate) fn syscalls(node: &Node) -> u64 {
         .sum()
 }
 
+/// Connections of a node now.
+pub(crate) fn connections(node: &Node) -> usize {
+    node.metrics()
+        .shards
+        .iter()
+        .map(|shard| shard.connections)
+        .sum()
+}
+
 fn account(lane: &ChannelMetrics) -> Account {
     Account {
         peer: lane.peer.clone(),

@@ -79,10 +79,13 @@ impl NodeProcess {
         }
     }
 
-    /// Resident memory in bytes.
-    pub(crate) fn memory(&mut self) -> Outcome<u64> {
+    /// Resident memory in bytes, and connections.
+    pub(crate) fn memory(&mut self) -> Outcome<(u64, usize)> {
         match self.child.ask(&Command::Memory)? {
-            Reply::Memory(bytes) => Ok(bytes),
+            Reply::Memory {
+                resident_bytes,
+                connections,
+            } => Ok((resident_bytes, connections)),
             other => Err(unexpected(&other)),
         }
     }

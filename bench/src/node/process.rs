@@ -13,7 +13,7 @@ use overlane::{Channel, Message, Node, ShardContext};
 use super::counters;
 use super::producer::{Receiver, Sending, Work};
 use super::protocol::{Command, Reply, RoundTripOrder, SendOrder, Specification};
-use super::round_trip::{self, RoundTrips};
+use super::round_trip::{self, Beats, RoundTrips};
 use crate::child::Parent;
 use crate::error::{BenchError, Outcome};
 use crate::payloads::{Arrivals, Arrived, Payloads, Place};
@@ -142,7 +142,16 @@ impl Host {
                     .map(|hosted| counters::accounts(&hosted.node));
                 Ok(Reply::Accounts(accounts.collect()))
             }
-            Command::Memory => Ok(Reply::Memory(resident_bytes()?)),
+            Command::Memory => {
+                let nodes = self.nodes.iter();
+                let connections = nodes
+                    .map(|hosted| counters::connections(&hosted.node))
+                    .sum();
+                Ok(Reply::Memory {
+                    resident_bytes: resident_bytes()?,
+                    connections,
+                })
+            }
             Command::Stop => {
                 for hosted in self.nodes.drain(..) {
                     drop(hosted.node.stop(STOP_WITHIN));
@@ -225,12 +234,16 @@ impl Host {
         let to = to.map_err(|error| BenchError::Engine(error.to_string()))?;
         let times = (order.warm_up, order.measure);
         let bytes = order.payload_bytes;
-        let buckets = match order.hz {
+        let buckets = match order.open_loop {
             None => hosted.round_trips.closed_loop(channel, &to, bytes, times),
-            Some(hz) => {
-                hosted
-                    .round_trips
-                    .open_loop(&hosted.node, channel, &to, (bytes, hz), times)
+            Some(pace) => {
+                let beats = Beats {
+                    channel: channel.clone(),
+                    to,
+                    payload_bytes: bytes,
+                    pace,
+                };
+                hosted.round_trips.open_loop(&hosted.node, beats, times)
             }
         };
         buckets.map(Reply::Latencies)

@@ -16,6 +16,9 @@ use crate::pin;
 
 /// Bytes of messages after which a task on the shard lets the shard's turn run: one send quantum.
 const BYTES_PER_TURN: usize = 128 * 1024;
+/// Bytes of messages that one receiver gets before the next one's turn: with many receivers, what makes
+/// sends large.
+const BYTES_PER_VISIT: usize = 32 * 1024;
 
 /// One receiver of a producer.
 #[derive(Debug, Clone)]
@@ -117,36 +120,44 @@ async fn produce_on_shard(shard: &ShardHandle, mut work: Work) -> Outcome<()> {
         stop,
     } = &mut work;
     let slices = payloads.slices();
-    let mut sent_bytes = 0;
+    let refused = |error: SendError| BenchError::Engine(error.to_string());
+    let mut turn_bytes = 0;
     while !stop.load(Ordering::Relaxed) {
-        let mut full = 0;
+        let mut accepted = 0;
         for receiver in receivers.iter_mut() {
-            let sent = if *inline {
-                shard.send_many(channel, &receiver.to, receiver.place.run(&slices))
-            } else {
-                let payload = payloads.at(receiver.place).clone();
-                shard.try_send(channel, &receiver.to, payload).map(|()| 1)
-            };
-            match sent {
-                Ok(messages) => {
-                    receiver.accept(messages);
-                    sent_bytes += messages * payloads.bytes();
+            let mut visit_bytes = 0;
+            while visit_bytes < BYTES_PER_VISIT {
+                let sent = if *inline {
+                    shard.send_many(channel, &receiver.to, receiver.place.run(&slices))
+                } else {
+                    let payload = payloads.at(receiver.place).clone();
+                    shard.try_send(channel, &receiver.to, payload).map(|()| 1)
+                };
+                match sent {
+                    Ok(messages) => {
+                        receiver.accept(messages);
+                        visit_bytes += messages * payloads.bytes();
+                    }
+                    Err(SendError::Full) => break,
+                    Err(error) => return Err(refused(error)),
                 }
-                Err(SendError::Full) => full += 1,
-                Err(error) => return Err(BenchError::Engine(error.to_string())),
+            }
+            accepted += visit_bytes;
+            turn_bytes += visit_bytes;
+            if turn_bytes >= BYTES_PER_TURN {
+                shard.yield_now().await;
+                turn_bytes = 0;
             }
         }
-        if full == receivers.len() {
+        if accepted == 0 {
             // Nobody has room: sleep until the first receiver has.
             let receiver = &mut receivers[0];
             let payload = payloads.at(receiver.place).clone();
-            let sent = shard.send(channel, &receiver.to, payload).await;
-            sent.map_err(|error| BenchError::Engine(error.to_string()))?;
+            shard
+                .send(channel, &receiver.to, payload)
+                .await
+                .map_err(refused)?;
             receiver.accept(1);
-            sent_bytes = 0;
-        } else if sent_bytes >= BYTES_PER_TURN {
-            shard.yield_now().await;
-            sent_bytes = 0;
         }
     }
     Ok(())

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::settings::Settings;
 use crate::accounts::NodeAccounts;
-use crate::cli::Producer;
+use crate::cli::{Pacing, Producer};
 use crate::latencies::Buckets;
 use crate::sample::Sample;
 
@@ -32,12 +32,21 @@ pub(crate) struct RoundTripOrder {
     pub(crate) channel: String,
     /// Bytes of each message.
     pub(crate) payload_bytes: usize,
-    /// Messages a second in an open loop; none is a closed loop: the next after each answer.
-    pub(crate) hz: Option<u32>,
+    /// An open loop; none is a closed loop: the next message after each answer.
+    pub(crate) open_loop: Option<OpenLoop>,
     /// Time that is not recorded.
     pub(crate) warm_up: Duration,
     /// Time that is.
     pub(crate) measure: Duration,
+}
+
+/// Messages at fixed times.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub(crate) struct OpenLoop {
+    /// Messages per second.
+    pub(crate) hz: u32,
+    /// Who sends them.
+    pub(crate) pacing: Pacing,
 }
 
 /// Messages without answers, as many as go.
@@ -70,7 +79,7 @@ pub(crate) enum Command {
     Sample,
     /// Both sides of the accounting identity, as this process knows them.
     Accounts,
-    /// Resident memory.
+    /// Resident memory and connections.
     Memory,
     /// Stop all nodes, draining them.
     Stop,
@@ -89,6 +98,11 @@ pub(crate) enum Reply {
     Latencies(Buckets),
     /// To [`Command::Accounts`].
     Accounts(Vec<NodeAccounts>),
-    /// To [`Command::Memory`]: bytes.
-    Memory(u64),
+    /// To [`Command::Memory`].
+    Memory {
+        /// Resident memory of the process.
+        resident_bytes: u64,
+        /// Connections of all its nodes.
+        connections: usize,
+    },
 }

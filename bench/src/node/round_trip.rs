@@ -1,14 +1,18 @@
 //! Messages with answers, timed on the shard that sent them.
 //!
 //! The other node's handler sends each message back on the channel it came on. In a closed loop the
-//! handler of an answer sends the next message. In an open loop a task on the shard sends when a message
-//! is due, and the time that counts is the one at which it was due, not the one at which it was sent.
+//! handler of an answer sends the next message. In an open loop messages are sent when they are due, and
+//! the time that counts is the one at which a message was due, not the one at which it was sent.
 
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use overlane::{Channel, Destination, MailboxId, Message, Node, ShardContext, ShardHandle};
+use overlane::{
+    Channel, Destination, MailboxId, Message, Node, SendError, ShardContext, ShardHandle,
+};
 
+use super::protocol::OpenLoop;
+use crate::cli::Pacing;
 use crate::clock;
 use crate::error::{BenchError, Outcome};
 use crate::heartbeat::{Heartbeat, Schedule};
@@ -111,36 +115,33 @@ impl RoundTrips {
     pub(crate) fn open_loop(
         &self,
         node: &Node,
-        channel: &Channel,
-        to: &Destination,
-        (payload_bytes, hz): (usize, u32),
+        beats: Beats,
         (warm_up, measure): (Duration, Duration),
     ) -> Outcome<Buckets> {
-        let begin_ns = self.begin(warm_up, measure, None);
-        let (round_trips, channel, to) = (self.clone(), channel.clone(), to.clone());
-        let task = move |shard: ShardHandle| async move {
-            let mut message = vec![0x5a; payload_bytes];
-            let mut schedule = Schedule::new(begin_ns, hz);
-            let end_ns = round_trips.state().end_ns;
-            while schedule.due_ns() < end_ns {
-                let now_ns = clock::now_ns();
-                let Some(heartbeat) = schedule.take(now_ns) else {
-                    let wait = Duration::from_nanos(schedule.due_ns() - now_ns);
-                    glommio::timer::sleep(wait).await;
-                    continue;
+        let schedule = Schedule::new(self.begin(warm_up, measure, None), beats.pace.hz);
+        let own = self.clone();
+        match beats.pace.pacing {
+            Pacing::Timer => {
+                let task = move |shard: ShardHandle| async move {
+                    own.over(beats.send_on_shard(&shard, schedule, &own).await);
                 };
-                heartbeat.encode(&mut message);
-                round_trips.state().sent += 1;
-                if let Err(error) = shard.send(&channel, &to, &message).await {
-                    round_trips.state().fault = Some(error.to_string());
-                    break;
-                }
+                let spawned = node.spawn_on_shard(0, task);
+                spawned.map_err(|error| BenchError::Engine(error.to_string()))?;
             }
-            round_trips.state().over = true;
-        };
-        node.spawn_on_shard(0, task)
-            .map_err(|error| BenchError::Engine(error.to_string()))?;
+            Pacing::Thread => {
+                let thread = std::thread::Builder::new().name("heartbeats".into());
+                let spawned = thread.spawn(move || own.over(beats.send_on_thread(schedule, &own)));
+                spawned.map_err(BenchError::system("starting a thread"))?;
+            }
+        }
         self.finish(warm_up + measure)
+    }
+
+    /// No more messages will be sent.
+    fn over(&self, outcome: Result<(), SendError>) {
+        let mut state = self.state();
+        state.over = true;
+        state.fault = outcome.err().map(|error| error.to_string());
     }
 
     /// Forgets the last run; the moment from which messages count is after the warm-up.
@@ -178,6 +179,63 @@ impl RoundTrips {
             drop(state);
             std::thread::sleep(Duration::from_millis(1));
         }
+    }
+}
+
+/// Messages of an open loop.
+#[derive(Debug)]
+pub(crate) struct Beats {
+    /// The channel, both ways.
+    pub(crate) channel: Channel,
+    /// The mailbox that sends them back.
+    pub(crate) to: Destination,
+    /// Bytes of each.
+    pub(crate) payload_bytes: usize,
+    /// When and by whom they are sent.
+    pub(crate) pace: OpenLoop,
+}
+
+impl Beats {
+    async fn send_on_shard(
+        &self,
+        shard: &ShardHandle,
+        mut schedule: Schedule,
+        round_trips: &RoundTrips,
+    ) -> Result<(), SendError> {
+        let mut message = vec![0x5a; self.payload_bytes];
+        let end_ns = round_trips.state().end_ns;
+        while schedule.due_ns() < end_ns {
+            let now_ns = clock::now_ns();
+            if let Some(heartbeat) = schedule.take(now_ns) {
+                heartbeat.encode(&mut message);
+                round_trips.state().sent += 1;
+                shard.send(&self.channel, &self.to, &message).await?;
+            } else {
+                let wait = Duration::from_nanos(schedule.due_ns() - now_ns);
+                glommio::timer::sleep(wait).await;
+            }
+        }
+        Ok(())
+    }
+
+    fn send_on_thread(
+        &self,
+        mut schedule: Schedule,
+        round_trips: &RoundTrips,
+    ) -> Result<(), SendError> {
+        let mut message = vec![0x5a; self.payload_bytes];
+        let end_ns = round_trips.state().end_ns;
+        while schedule.due_ns() < end_ns {
+            let now_ns = clock::now_ns();
+            if let Some(heartbeat) = schedule.take(now_ns) {
+                heartbeat.encode(&mut message);
+                round_trips.state().sent += 1;
+                self.channel.send_blocking(&self.to, &message)?;
+            } else {
+                std::thread::sleep(Duration::from_nanos(schedule.due_ns() - now_ns));
+            }
+        }
+        Ok(())
     }
 }
 

@@ -138,7 +138,8 @@ choice! {
         Reject = "reject",
         /// Sending waits for room; `try_send` still returns `Full`.
         Block = "block",
-        /// The oldest queued message makes room and is counted.
+        /// The oldest queued message makes room and is counted. Senders so much faster than the
+        /// shard that the queue is twice over its bound have the newest dropped meanwhile.
         DropOldest = "drop_oldest",
         /// The new message is taken, dropped and counted.
         DropNewest = "drop_newest",

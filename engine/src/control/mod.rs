@@ -6,7 +6,7 @@
 
 pub(crate) mod routes;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -41,13 +41,30 @@ pub(crate) struct ControlLink {
     doorbell: Arc<Doorbell>,
     subscribers: Mutex<Vec<Subscriber>>,
     events_max: usize,
+    /// Shards that may have something to tell still.
+    shards: Mutex<BTreeSet<usize>>,
     over: AtomicBool,
 }
 
 #[derive(Debug)]
 struct Subscriber {
     to: Sender<Event>,
-    missed: AtomicU64,
+    /// The reader's own end, to take the oldest out of when it is full.
+    from: Receiver<Event>,
+    /// Events lost and not told yet. Shared with the reader: alone with it, the reader is gone.
+    missed: Arc<AtomicU64>,
+}
+
+impl Subscriber {
+    /// The newest is worth more than the oldest: what is true now can be learnt from it.
+    fn give(&self, mut event: Event) {
+        while let Err(TrySendError::Full(refused)) = self.to.try_send(event) {
+            event = refused;
+            if self.from.try_recv().is_ok() {
+                self.missed.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    }
 }
 
 impl ControlLink {
@@ -62,6 +79,7 @@ impl ControlLink {
             doorbell: Arc::clone(&doorbell),
             subscribers: Mutex::default(),
             events_max,
+            shards: Mutex::default(),
             over: AtomicBool::new(false),
         };
         Ok((link, inbox, doorbell))
@@ -76,11 +94,30 @@ impl ControlLink {
 
     pub(crate) fn subscribe(&self) -> Events {
         let (to, receiver) = bounded(self.events_max);
+        let missed = Arc::default();
         self.lock().push(Subscriber {
             to,
-            missed: AtomicU64::new(0),
+            from: receiver.clone(),
+            missed: Arc::clone(&missed),
         });
-        Events { receiver }
+        Events { receiver, missed }
+    }
+
+    /// A shard is about to start.
+    pub(crate) fn shard_starts(&self, shard: usize) {
+        self.shards
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(shard);
+    }
+
+    /// A shard has told its last. The control shard ends with the last of them, and not with
+    /// whoever stops the node: it may live on a shard that is waited for.
+    pub(crate) fn shard_ended(&self, shard: usize) {
+        let mut shards = self.shards.lock().unwrap_or_else(PoisonError::into_inner);
+        if shards.remove(&shard) && shards.is_empty() {
+            self.end();
+        }
     }
 
     /// No more notices will come: the control shard tells what is left and ends.
@@ -89,26 +126,14 @@ impl ControlLink {
         self.doorbell.ring();
     }
 
-    /// To everybody; whoever is gone is forgotten, whoever is full misses it and is told later.
+    /// To everybody; whoever is gone is forgotten, whoever is full loses its oldest.
     fn publish(&self, event: &Event) {
         self.lock().retain(|subscriber| {
-            let missed = subscriber.missed.load(Ordering::Relaxed);
-            if missed > 0
-                && subscriber
-                    .to
-                    .try_send(Event::Missed { events: missed })
-                    .is_ok()
-            {
-                subscriber.missed.store(0, Ordering::Relaxed);
+            let is_read = Arc::strong_count(&subscriber.missed) > 1;
+            if is_read {
+                subscriber.give(event.clone());
             }
-            match subscriber.to.try_send(event.clone()) {
-                Ok(()) => true,
-                Err(TrySendError::Full(_)) => {
-                    subscriber.missed.fetch_add(1, Ordering::Relaxed);
-                    true
-                }
-                Err(TrySendError::Disconnected(_)) => false,
-            }
+            is_read
         });
     }
 

@@ -87,6 +87,17 @@ impl Gate {
     /// Reserves room for `messages` of `bytes` in all, or for none.
     #[inline]
     pub(crate) fn reserve_many(&self, messages: u64, bytes: u64) -> Result<(), Refusal> {
+        self.reserve_within(messages, bytes, self.messages_max, self.bytes_max)
+    }
+
+    #[inline]
+    fn reserve_within(
+        &self,
+        messages: u64,
+        bytes: u64,
+        messages_max: u64,
+        bytes_max: u64,
+    ) -> Result<(), Refusal> {
         match self.state() {
             GateState::Open => {}
             GateState::Down => return Err(Refusal::Down),
@@ -95,32 +106,30 @@ impl Gate {
         let add = packed(messages, bytes);
         let before = self.queued.fetch_add(add, Ordering::Relaxed);
         let (queued_messages, queued_bytes) = (before >> BYTES_BITS, before & BYTES_MASK);
-        let fits = queued_messages + messages <= self.messages_max
-            && queued_bytes + bytes <= self.bytes_max;
+        let fits =
+            queued_messages + messages <= messages_max && queued_bytes + bytes <= bytes_max;
         if fits || (before == 0 && messages == 1) {
             return Ok(());
         }
-        self.queued.fetch_sub(add, Ordering::Relaxed);
+        self.take_back(messages, bytes);
         Err(Refusal::Full)
     }
 
-    /// Reserves without a bound: for policies that make room by dropping older messages.
+    /// Reserves up to twice the bounds: for policies that make room by dropping older messages,
+    /// which the shard does when it takes the newer ones up. When the shard is that far behind,
+    /// the newest are dropped after all, or the memory its ring refers to would have no bound.
     #[inline]
     pub(crate) fn reserve_over(&self, bytes: u64) -> Result<(), Refusal> {
-        match self.state() {
-            GateState::Open => {
-                self.queued.fetch_add(packed(1, bytes), Ordering::Relaxed);
-                Ok(())
-            }
-            GateState::Down => Err(Refusal::Down),
-            GateState::Closed => Err(Refusal::Closed),
-        }
+        self.reserve_within(1, bytes, self.messages_max * 2, self.bytes_max * 2)
     }
 
-    /// Takes a reservation back that led to nothing.
+    /// Takes a reservation back that led to nothing. Somebody may have been refused because of it;
+    /// if nothing else is queued, no release will ever tell them that there is room.
     pub(crate) fn take_back(&self, messages: u64, bytes: u64) {
-        self.queued
-            .fetch_sub(packed(messages, bytes), Ordering::Relaxed);
+        let taken = packed(messages, bytes);
+        if self.queued.fetch_sub(taken, Ordering::Relaxed) == taken {
+            self.room.notify(usize::MAX);
+        }
     }
 
     /// The shard's: so much has left the queue. Wakes who waits for room.
@@ -202,6 +211,31 @@ mod tests {
         assert_eq!(gate.reserve(1), Err(Refusal::Full));
         gate.release(1, 5000);
         assert_eq!(gate.reserve(1), Ok(()));
+    }
+
+    #[test]
+    fn whoever_was_refused_because_of_a_reservation_taken_back_is_woken() {
+        let gate = open_gate(1, 100);
+        gate.reserve(1).expect("an empty gate has room");
+        let listener = gate.listen();
+        assert_eq!(gate.reserve(1), Err(Refusal::Full));
+        gate.take_back(1, 1);
+        assert!(
+            listener
+                .wait_timeout(std::time::Duration::from_secs(30))
+                .is_some()
+        );
+    }
+
+    #[test]
+    fn a_queue_over_its_bound_stops_at_twice_the_bound() {
+        let gate = open_gate(2, 100);
+        for _ in 0..4 {
+            assert_eq!(gate.reserve_over(10), Ok(()));
+        }
+        assert!(gate.is_over());
+        assert_eq!(gate.reserve_over(10), Err(Refusal::Full));
+        assert_eq!(gate.queued(), (4, 40));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use super::outbox::OutgoingPayload;
 use super::{Core, Shard};
-use crate::channel::{Admission, Channel, admit, check_size, inline_or_shared, lane_offset};
+use crate::channel::{Admission, Channel, admit, check_size, lane_offset};
 use crate::error::SendError;
 use crate::fabric::Fabric;
 use crate::message::{Destination, Payload};
@@ -32,7 +32,8 @@ impl ShardContext<'_> {
         to: &Destination,
         payload: impl Into<Payload<'p>>,
     ) -> Result<(), SendError> {
-        self.core.send_here(channel, to, payload.into())
+        let offset = lane_offset(channel.plan(), to);
+        self.core.send_here(channel, to, offset, payload.into())
     }
 
     /// Which shard this is, from 0.
@@ -62,11 +63,21 @@ impl ShardHandle {
         to: &Destination,
         payload: impl Into<Payload<'p>>,
     ) -> Result<(), SendError> {
-        let outcome = self
-            .shard
-            .borrow_mut()
-            .core
-            .send_here(channel, to, payload.into());
+        let offset = lane_offset(channel.plan(), to);
+        self.try_send_on(channel, to, offset, payload.into())
+    }
+
+    #[inline]
+    fn try_send_on(
+        &self,
+        channel: &Channel,
+        to: &Destination,
+        offset: usize,
+        payload: Payload<'_>,
+    ) -> Result<(), SendError> {
+        let mut shard = self.shard.borrow_mut();
+        let outcome = shard.core.send_here(channel, to, offset, payload);
+        drop(shard);
         self.rouse();
         outcome
     }
@@ -84,9 +95,10 @@ impl ShardHandle {
         let mut shard = self.shard.borrow_mut();
         let mut sent = 0;
         for payload in payloads {
+            let offset = lane_offset(channel.plan(), to);
             match shard
                 .core
-                .send_here(channel, to, Payload::Borrowed(payload))
+                .send_here(channel, to, offset, Payload::Borrowed(payload))
             {
                 Ok(()) => sent += 1,
                 Err(error) if sent == 0 => return Err(error),
@@ -98,8 +110,8 @@ impl ShardHandle {
         Ok(sent)
     }
 
-    /// Accepts a message, waiting for room whatever the channel's policy says on overflow would be
-    /// refused; meanwhile the shard goes on.
+    /// Accepts a message, waiting for room if the channel's policy is `block`; meanwhile the shard
+    /// goes on.
     ///
     /// # Errors
     /// As [`Channel::send`].
@@ -110,13 +122,19 @@ impl ShardHandle {
         payload: impl Into<Payload<'p>>,
     ) -> Result<(), SendError> {
         let payload = payload.into();
+        let offset = lane_offset(channel.plan(), to);
+        let lane = to.peer.lane(offset);
+        if usize::from(lane.shard) != self.index {
+            // It takes the way of any thread, where the ring can be full as well as the lane.
+            return channel.send_on(to, offset, payload).await;
+        }
         loop {
-            match self.try_send(channel, to, payload.clone()) {
+            match self.try_send_on(channel, to, offset, payload.clone()) {
                 Err(SendError::Full) if channel.waits() => {}
                 outcome => return outcome,
             }
-            let room = channel.listen_for_lane(to);
-            match self.try_send(channel, to, payload.clone()) {
+            let room = lane.gate.listen();
+            match self.try_send_on(channel, to, offset, payload.clone()) {
                 Err(SendError::Full) => room.await,
                 outcome => return outcome,
             }
@@ -157,12 +175,13 @@ impl Core {
         &mut self,
         channel: &Channel,
         to: &Destination,
+        offset: usize,
         payload: Payload<'_>,
     ) -> Result<(), SendError> {
         let plan = &self.fabric.channels[channel.index];
-        let offset = lane_offset(plan, to);
         let Some(index) = self.lane_by_number(to.peer.lane_number(offset)) else {
-            return self.send_elsewhere(channel, to, payload);
+            // The lane is another shard's, or of a peer this shard has not taken up yet.
+            return channel.try_send_on(to, offset, payload);
         };
         let bytes = payload.len();
         check_size(plan, bytes)?;
@@ -174,9 +193,10 @@ impl Core {
             lane.address().gate.take_back(1, bytes as u64);
             return Err(SendError::Unreachable);
         }
-        let payload = match inline_or_shared(payload, self.inline_bytes_max) {
-            Payload::Borrowed(bytes) => OutgoingPayload::Inline(bytes),
-            Payload::Shared(bytes) => OutgoingPayload::Shared(bytes),
+        let payload = if bytes <= self.inline_bytes_max {
+            OutgoingPayload::Inline(payload.as_slice())
+        } else {
+            OutgoingPayload::Shared(payload.into_shared())
         };
         lane.take_message(
             plan,
@@ -190,16 +210,5 @@ impl Core {
             self.ready[lane.priority].push_back(index);
         }
         Ok(())
-    }
-
-    /// The lane is another shard's, or of a peer this shard has not taken up yet.
-    #[cold]
-    fn send_elsewhere(
-        &mut self,
-        channel: &Channel,
-        to: &Destination,
-        payload: Payload<'_>,
-    ) -> Result<(), SendError> {
-        channel.try_send(to, payload)
     }
 }

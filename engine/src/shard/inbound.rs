@@ -62,6 +62,16 @@ impl Inbound {
         }
     }
 
+    /// Notes since when the frame in `carry` is incomplete. A lane that an inbox has stopped does
+    /// not wait for its peer.
+    pub(crate) fn note_partial(&mut self, now: Instant) {
+        if self.blocked || self.carry.is_empty() {
+            self.partial_since = None;
+        } else if self.partial_since.is_none() {
+            self.partial_since = Some((now, self.carry.len()));
+        }
+    }
+
     /// Counts a control frame; false if there were too many within a second.
     pub(crate) fn count_control_frame(&mut self, now: Instant, frames_max: u32) -> bool {
         let (since, count) = &mut self.control_frames;

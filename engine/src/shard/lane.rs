@@ -32,6 +32,8 @@ pub(crate) enum LaneState {
     Up {
         connection: u32,
         dialed: bool,
+        /// What the peer ran as when this connection was made; it may have been started since.
+        incarnation: u64,
         since: Instant,
     },
     /// The lane to this node itself: no socket.
@@ -268,6 +270,11 @@ impl Core {
         }
         say_bye(lane);
         if lane.outbox.is_empty() {
+            // This side's Bye was out before the peer's came.
+            if lane.has_parted() {
+                let reason = lane.farewell.reason();
+                self.end_lane(index, reason);
+            }
             return Ok(0);
         }
         let quantum = self.fabric.channels[lane.channel].send_quantum_bytes;

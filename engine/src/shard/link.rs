@@ -17,7 +17,7 @@ use super::timers::Deadline;
 use crate::control::Notice;
 use crate::delivery::{AckPolicy, Incoming, Outgoing};
 use crate::events::Event;
-use crate::io::operation::OperationKind;
+use crate::io::operation::{Operation, OperationKind};
 use crate::io::socket;
 use crate::ring::gate::GateState;
 use crate::wire::hello::{HANDSHAKE_BODY_BYTES_MAX, LocalNode, PREFIX_BYTES};
@@ -29,6 +29,13 @@ use crate::wire::{
 
 /// A handshake message is at most this long; more than one never comes before the lane is up.
 const HANDSHAKE_BUFFER_BYTES: usize = PREFIX_BYTES + HANDSHAKE_BODY_BYTES_MAX;
+
+/// There is one accept on each shard, and it belongs to no connection.
+const ACCEPT: Operation = Operation {
+    kind: OperationKind::Accept,
+    generation: 0,
+    index: 0,
+};
 
 impl Core {
     // --- dialling
@@ -271,7 +278,10 @@ impl Core {
 
     /// The listener has a new connection.
     pub(crate) fn accepted(&mut self, result: i32, more: bool) -> io::Result<()> {
-        if !more && self.draining.is_none() {
+        if !more && self.draining.is_some() {
+            // The kernel has let go of it: the port is free once this is closed.
+            self.listener = None;
+        } else if !more {
             self.arm_accept()?;
         }
         if result < 0 {
@@ -311,8 +321,17 @@ impl Core {
     }
 
     pub(crate) fn arm_accept(&mut self) -> io::Result<()> {
-        let operation = crate::io::operation::Operation::new(OperationKind::Accept, 0, 0);
-        self.ring.accept(self.listener.as_fd(), operation)
+        match &self.listener {
+            Some(listener) => self.ring.accept(listener.as_fd(), ACCEPT),
+            None => Ok(()),
+        }
+    }
+
+    /// No more connections: the listener is closed when the kernel has let go of it.
+    pub(crate) fn end_accept(&mut self) {
+        if let Err(error) = self.ring.cancel(ACCEPT) {
+            tracing::error!(%error, "a cancellation could not be queued");
+        }
     }
 
     /// A Hello, or part of it.
@@ -475,8 +494,16 @@ impl Core {
         let slot = match state.state {
             LaneState::Idle | LaneState::Loop => SlotState::Idle,
             LaneState::Dialing { .. } => SlotState::Dialing,
-            LaneState::Up { dialed: true, .. } => SlotState::UpDialedByUs { incarnation: known },
-            LaneState::Up { dialed: false, .. } => SlotState::UpDialedByPeer { incarnation: known },
+            LaneState::Up {
+                dialed: true,
+                incarnation,
+                ..
+            } => SlotState::UpDialedByUs { incarnation },
+            LaneState::Up {
+                dialed: false,
+                incarnation,
+                ..
+            } => SlotState::UpDialedByPeer { incarnation },
         };
         let choice = keep(&self.fabric.config.node_name, remote, slot);
         match choice {
@@ -519,6 +546,8 @@ impl Core {
         if let Err(error) = socket::send_now(&socket, &HandshakeMessage::Welcome(welcome).encode())
         {
             self.refused_connection(address, CloseReason::Reset, error.to_string());
+            // A dial of this node's own may have been given up for it.
+            self.redial_later(lane);
             return Ok(());
         }
         let index = self
@@ -540,7 +569,12 @@ impl Core {
     ) -> io::Result<()> {
         if !self.lanes[lane as usize].peer.meet_incarnation(incarnation) {
             let detail = format!("incarnation {incarnation} of it is older than one already met");
-            return self.give_up_dial(index, lane, CloseReason::StaleIncarnation, detail);
+            self.give_up_dial(index, lane, CloseReason::StaleIncarnation, detail)?;
+            // It was the peer's dial, for which one of this node's own may have been given up.
+            if !dialed {
+                self.redial_later(lane);
+            }
+            return Ok(());
         }
         self.connections.set_phase(index, Phase::Lane { lane });
         let channel = self.lanes[lane as usize].channel;
@@ -556,6 +590,7 @@ impl Core {
             LaneState::Up {
                 connection: index,
                 dialed,
+                incarnation,
                 since: self.now,
             },
         );
@@ -581,7 +616,7 @@ impl Core {
             dialed,
         };
         self.tell(Notice::LaneUp { event, incarnation });
-        self.arm_receive(index)
+        self.arm_receive(index).map(drop)
     }
 
     /// Fresh ledgers, an open gate.
@@ -610,10 +645,11 @@ impl Core {
             config.mailboxes_per_lane_max,
             self.now,
         )));
-        state.peer.count_lane_up();
         if !self.fabric.is_stopping() {
             state.address().gate.set_state(GateState::Open);
         }
+        // Last: whoever waits for the lane sends at once.
+        state.peer.count_lane_up();
     }
 
     /// The lane to this node itself is up from the start.

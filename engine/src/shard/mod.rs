@@ -93,7 +93,8 @@ pub(crate) struct Core {
     buffers: Vec<ReceiveBuffers>,
     class_of_priority: [usize; PRIORITIES],
     connections: Connections,
-    listener: OwnedFd,
+    /// Until the node stops.
+    listener: Option<OwnedFd>,
     lanes: Vec<Lane>,
     /// Those to this node itself.
     loop_lanes: Vec<u32>,
@@ -216,7 +217,11 @@ impl Core {
             if !more {
                 self.starve(index, class);
             }
-        } else if result != -libc::ECANCELED {
+        } else if result == -libc::ECANCELED {
+            // Called off because an inbox was full. If it has room again by now, the receive was
+            // still running when the lane went on, and is armed again only here.
+            self.starve(index, class);
+        } else {
             self.inflow[priority].push_back((index, Inflow::End(lane::reason_of(result))));
         }
     }
@@ -242,8 +247,9 @@ impl Core {
     }
 
     /// Arms as many waiting receives as there are buffers, in the order in which they ran out: more
-    /// would only run out again.
-    fn feed_starving(&mut self) -> io::Result<()> {
+    /// would only run out again. True if some wait for the next turn.
+    fn feed_starving(&mut self) -> io::Result<bool> {
+        let mut waiting = false;
         for class in 0..self.buffers.len() {
             let mut buffers = self.buffers[class].in_kernel();
             while buffers > 0 {
@@ -254,21 +260,22 @@ impl Core {
                     continue;
                 };
                 connection.starving = false;
-                self.arm_receive(index)?;
-                buffers -= 1;
+                buffers -= usize::from(self.arm_receive(index)?);
             }
+            waiting |= !self.starving[class].is_empty();
         }
-        Ok(())
+        Ok(waiting)
     }
 
     /// Starts the receive of a connection that carries a lane, unless it runs or an inbox is full.
-    fn arm_receive(&mut self, index: u32) -> io::Result<()> {
+    /// True if it started.
+    fn arm_receive(&mut self, index: u32) -> io::Result<bool> {
         let operation = self.connections.operation(OperationKind::Receive, index);
         let Some(connection) = self.connections.get(index) else {
-            return Ok(());
+            return Ok(false);
         };
         let (Some(lane), Some(descriptor)) = (connection.lane(), &connection.socket) else {
-            return Ok(());
+            return Ok(false);
         };
         let state = &self.lanes[lane as usize];
         let blocked = state
@@ -276,12 +283,13 @@ impl Core {
             .as_ref()
             .is_some_and(|inbound| inbound.blocked);
         if connection.receiving || blocked {
-            return Ok(());
+            return Ok(false);
         }
         connection.receiving = true;
         let raw = socket::raw(descriptor);
         let group = self.buffers[self.class_of_priority[state.priority]].group();
-        self.ring.receive(raw, group, operation)
+        self.ring.receive(raw, group, operation)?;
+        Ok(true)
     }
 
     /// An inbox was full: the lane is not read until there is room. Unread bytes stay in the socket,

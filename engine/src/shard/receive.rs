@@ -76,12 +76,13 @@ fn receive_filled(
 }
 
 /// Puts the inbound half back, notes what is owed, and ends the lane if the peer broke the rules.
-fn finish(core: &mut Core, lane: u32, inbound: Box<Inbound>, outcome: Result<(), CloseReason>) {
+fn finish(core: &mut Core, lane: u32, mut inbound: Box<Inbound>, outcome: Result<(), CloseReason>) {
     let now = core.now;
     let state = &mut core.lanes[lane as usize];
     let due = inbound.ledger.ack_is_due(now);
     let owes = inbound.ledger.ack_deadline().is_some();
     let blocked = inbound.blocked;
+    inbound.note_partial(now);
     state.inbound = Some(inbound);
     if owes && !state.owes_ack {
         state.owes_ack = true;
@@ -132,7 +133,6 @@ fn read_buffer(
         let rest = &filled.bytes()[at..];
         inbound.carry.reserve(rest.len());
         inbound.carry.extend_from_slice(rest);
-        inbound.partial_since = (!inbound.blocked).then_some((core.now, inbound.carry.len()));
     }
     Ok(())
 }

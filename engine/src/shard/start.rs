@@ -56,17 +56,25 @@ pub(crate) fn start(seat: ShardSeat) -> Result<ShardThread, StartError> {
     let shard = seat.index;
     let failed = |reason: String| StartError::Shard { shard, reason };
     let (ready, started) = bounded(1);
+    let fabric = Arc::clone(&seat.fabric);
+    fabric.control.shard_starts(shard);
     let thread = thread::Builder::new()
         .name(format!("overlane-{shard}"))
         .spawn(move || live(seat, ready))
-        .map_err(|error| failed(format!("its thread could not be made: {error}")))?;
+        .map_err(|error| {
+            fabric.control.shard_ended(shard);
+            failed(format!("its thread could not be made: {error}"))
+        })?;
     match started.recv() {
         Ok(Ok(())) => Ok(thread),
         Ok(Err(reason)) => {
             drop(thread.join());
             Err(failed(reason))
         }
-        Err(_) => Err(failed("its thread ended while it was set up".to_owned())),
+        Err(_) => {
+            drop(thread.join());
+            Err(failed("its thread ended while it was set up".to_owned()))
+        }
     }
 }
 
@@ -84,6 +92,7 @@ fn live(seat: ShardSeat, ready: Sender<Result<(), String>>) -> Result<(), String
     drop(ready.try_send(Err(ended.clone())));
     tracing::error!(shard = index, reason = %ended, "a shard has ended: this node closes its channels");
     fabric.shard_failed();
+    fabric.control.shard_ended(index);
     Err(ended)
 }
 
@@ -111,7 +120,7 @@ fn execute(seat: ShardSeat, ready: &Sender<Result<(), String>>) -> Result<(), St
             .map_err(|error| format!("its data ring could not be made: {error}"))?;
         let handle = ShardHandle {
             shard: Rc::new(RefCell::new(shard)),
-            fabric,
+            fabric: Arc::clone(&fabric),
             index,
         };
         let control = control.map(|seat| glommio::spawn_local(control::run(seat)));
@@ -120,6 +129,7 @@ fn execute(seat: ShardSeat, ready: &Sender<Result<(), String>>) -> Result<(), St
         let ended = turn::run(handle, parking)
             .await
             .map_err(|error| format!("its data ring failed: {error}"));
+        fabric.control.shard_ended(index);
         if let Some(control) = control {
             control.await;
         }
@@ -164,7 +174,7 @@ impl Shard {
             buffers,
             class_of_priority,
             connections: Default::default(),
-            listener,
+            listener: Some(listener),
             lanes: Vec::new(),
             loop_lanes: Vec::new(),
             lane_of_number: Vec::new(),

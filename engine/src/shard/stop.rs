@@ -4,7 +4,7 @@
 //! sent is acknowledged, and closes when the peer has said it too. At the deadline what is left is
 //! reported and closed.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::Sender;
 
@@ -13,6 +13,10 @@ use super::lane::LaneState;
 use super::report::ShardReport;
 use super::timers::Deadline;
 use crate::wire::CloseReason;
+
+/// A sender that is between its claim in a ring and its commit is there in microseconds, unless its
+/// thread was killed: then its message is lost with it.
+const STALLED_SENDER_GRACE: Duration = Duration::from_secs(1);
 
 impl Core {
     pub(crate) fn begin_drain(&mut self, deadline: Instant, reports: Sender<ShardReport>) {
@@ -23,6 +27,7 @@ impl Core {
             for queue in &self.queues {
                 queue.ring.close();
             }
+            self.end_accept();
         }
     }
 
@@ -117,6 +122,8 @@ impl Core {
         for connection in self.connections.indexes() {
             self.close_connection(connection);
         }
-        self.connections.count() == 0 && (self.rings_are_finished() || self.now >= deadline)
+        // What is in the rings was accepted: it is taken out and reported, however late it is.
+        let emptied = self.rings_are_finished() || self.now >= deadline + STALLED_SENDER_GRACE;
+        self.connections.count() == 0 && self.listener.is_none() && emptied
     }
 }

@@ -105,7 +105,7 @@ impl Shard {
         }
         worked |= core.reap()?;
         worked |= take_inflow(core, receivers);
-        core.feed_starving()?;
+        worked |= core.feed_starving()?;
         worked |= core.drain_rings();
         worked |= self.loop_lanes();
         let core = &mut self.core;

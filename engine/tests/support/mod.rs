@@ -5,6 +5,13 @@
     reason = "each test binary uses a part of it"
 )]
 
+pub mod child;
+pub mod accounting;
+pub mod payload;
+pub mod proxy;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use overlane::config::{ChannelConfig, ConfigBuilder, Reliability};
@@ -17,12 +24,19 @@ pub const GENEROUS: Duration = Duration::from_secs(60);
 pub fn config(name: &str) -> ConfigBuilder {
     Config::builder()
         .name(name)
-        .cluster("test")
+        .cluster(cluster())
         .listen("127.0.0.1:0".parse().expect("an address"))
         .shards(1)
         .pin(false)
         .reconnect_base_ms(5)
         .reconnect_max_ms(50)
+}
+
+/// The cluster of the running test. Tests run side by side in one process and their nodes have the
+/// same names: one that dials a port after its peer has stopped could find another test's node there.
+pub fn cluster() -> String {
+    let test = std::thread::current();
+    test.name().unwrap_or("test").replace("::", ".")
 }
 
 /// A reliable channel.
@@ -78,4 +92,41 @@ pub fn drained(node: &Node) -> Metrics {
         "the accounting identity is broken: {metrics:#?}"
     );
     metrics
+}
+
+/// Waits for an event for which `wanted` has an answer; fails with `what` if none comes.
+pub fn wait_for_event<T>(
+    events: &overlane::Events,
+    what: &str,
+    mut wanted: impl FnMut(&overlane::Event) -> Option<T>,
+) -> T {
+    let deadline = Instant::now() + GENEROUS;
+    let mut seen = Vec::new();
+    while let Some(event) = events.recv_deadline(deadline) {
+        if let Some(found) = wanted(&event) {
+            return found;
+        }
+        seen.push(event);
+    }
+    panic!("{what} did not happen; what happened: {seen:#?}");
+}
+
+/// A handler that counts its messages, and the count.
+pub fn counting_handler() -> (
+    impl FnMut(&mut overlane::ShardContext<'_>, overlane::Message<'_>) + Clone + Send + 'static,
+    Arc<AtomicU64>,
+) {
+    let count = Arc::new(AtomicU64::new(0));
+    let counted = Arc::clone(&count);
+    let handler = move |_: &mut overlane::ShardContext<'_>, _: overlane::Message<'_>| {
+        counted.fetch_add(1, Ordering::Relaxed);
+    };
+    (handler, count)
+}
+
+/// Runs `work` on a thread of its own and fails with `what` if it does not end.
+pub fn ends<T: Send + 'static>(what: &str, work: impl FnOnce() -> T + Send + 'static) -> T {
+    let thread = std::thread::spawn(work);
+    wait_until(what, || thread.is_finished(), |finished| *finished);
+    thread.join().expect("the thread does not panic")
 }

@@ -151,13 +151,23 @@ fn ring(entries: u32) -> Result<Vec<&'static str>, RingFailure> {
         .register_probe(&mut probe)
         .map_err(|error| RingFailure::Probe(number(&error)))?;
     buffer_ring(&ring).map_err(|error| RingFailure::BufferRing(number(&error)))?;
-    ring.submitter()
-        .register_ring_fd()
-        .map_err(|error| RingFailure::RingDescriptor(number(&error)))?;
+    ring_descriptor(&ring).map_err(|error| RingFailure::RingDescriptor(number(&error)))?;
     let missing = OPERATIONS
         .iter()
         .filter(|(code, _)| !probe.is_supported(*code));
     Ok(missing.map(|(_, name)| *name).collect())
+}
+
+/// Registers the ring's own descriptor and takes it back: the table of this thread has 16 places,
+/// and what is left in it keeps its ring alive until the thread ends.
+fn ring_descriptor(ring: &IoUring) -> io::Result<()> {
+    let mut submitter = ring.submitter();
+    match submitter.register_ring_fd() {
+        Ok(()) => submitter.unregister_ring_fd(),
+        // The caller has 16 rings of its own. Shards have threads, and tables, of theirs.
+        Err(error) if error.raw_os_error() == Some(libc::EBUSY) => Ok(()),
+        Err(error) => Err(error),
+    }
 }
 
 /// Registers an empty ring of receive buffers and takes it back.
