@@ -145,7 +145,8 @@ impl Node {
             mend: failure.mend,
         })?;
         let shards = shard_count(&config);
-        let address = socket::claim_port(config.listen).map_err(|source| StartError::Listen {
+        let claimed = socket::listen_first(config.listen);
+        let (listener, address) = claimed.map_err(|source| StartError::Listen {
             address: config.listen,
             source,
         })?;
@@ -189,11 +190,12 @@ impl Node {
             notices,
             doorbell: control_bell,
         };
-        Self::start_threads(fabric, ends, seat)
+        Self::start_threads(fabric, listener, ends, seat)
     }
 
     fn start_threads(
         fabric: Arc<Fabric>,
+        listener: OwnedFd,
         ends: Vec<ShardEnds>,
         control: ControlSeat,
     ) -> Result<Self, StartError> {
@@ -203,6 +205,7 @@ impl Node {
             threads: Vec::new(),
             control: None,
         };
+        let mut first_listener = Some(listener);
         let mut shared = None;
         match fabric.config.control {
             ControlPlacement::Own => node.control = Some(control::start(control)?),
@@ -210,8 +213,11 @@ impl Node {
         }
         for (index, ends) in ends.into_iter().enumerate() {
             let address = fabric.address;
-            let listener: OwnedFd =
-                socket::listen(address).map_err(|source| StartError::Listen { address, source })?;
+            let listener = match first_listener.take() {
+                Some(listener) => listener,
+                None => socket::listen(address)
+                    .map_err(|source| StartError::Listen { address, source })?,
+            };
             node.threads.push(shard::start(ShardSeat {
                 index,
                 core: fabric

@@ -25,7 +25,7 @@ pub(crate) struct SocketOptions {
 /// the peer tries again. The kernel's own ceiling (somaxconn) is 4096 since Linux 5.4.
 const BACKLOG: i32 = 1024;
 
-/// One listening socket; several shards listen on the same port (SO_REUSEPORT), and the kernel
+/// A further listening socket; several shards listen on the same port (SO_REUSEPORT), and the kernel
 /// spreads connections over them.
 pub(crate) fn listen(address: SocketAddr) -> io::Result<OwnedFd> {
     let socket = stream_socket(address)?;
@@ -36,16 +36,19 @@ pub(crate) fn listen(address: SocketAddr) -> io::Result<OwnedFd> {
     Ok(OwnedFd::from(socket))
 }
 
-/// Whether somebody else holds the port. SO_REUSEPORT would let two nodes of one user share it in
-/// silence, so the first socket of a node binds without it.
-pub(crate) fn claim_port(address: SocketAddr) -> io::Result<SocketAddr> {
+/// The first listening socket of a node, and its address. SO_REUSEPORT would let two nodes of one
+/// user share a port in silence, so this one is bound without it, and lets the node's other shards
+/// in afterwards. It listens from here on: a port that is only bound can be taken by others.
+pub(crate) fn listen_first(address: SocketAddr) -> io::Result<(OwnedFd, SocketAddr)> {
     let socket = stream_socket(address)?;
     socket.set_reuse_address(true)?;
     socket.bind(&SockAddr::from(address))?;
-    let bound = socket.local_addr()?;
-    bound
-        .as_socket()
-        .ok_or_else(|| io::Error::other("the listening address is not an internet address"))
+    socket.set_reuse_port(true)?;
+    socket.listen(BACKLOG)?;
+    let bound = socket.local_addr()?.as_socket();
+    let bound = bound
+        .ok_or_else(|| io::Error::other("the listening address is not an internet address"))?;
+    Ok((OwnedFd::from(socket), bound))
 }
 
 /// A socket to dial `address` with.

@@ -229,6 +229,7 @@ impl Core {
                 } => {
                     self.handshake_deadline(connection, generation)?;
                 }
+                Deadline::Accept => self.arm_accept()?,
                 Deadline::Sweep => {
                     self.sweep(self.now);
                     self.timers
