@@ -111,6 +111,26 @@ pub(crate) fn peer_address(socket: &OwnedFd) -> Option<SocketAddr> {
     SockRef::from(socket).peer_addr().ok()?.as_socket()
 }
 
+/// Whether the kernel has given the connection up (it was reset, or nobody answered), as opposed to
+/// the peer having closed it in order.
+pub(crate) fn is_aborted(socket: &OwnedFd) -> bool {
+    /// The state is the first byte of what TCP_INFO gives; TCP_CLOSE is the kernel's name for it.
+    const TCP_CLOSE: u8 = 7;
+    let mut state = 0_u8;
+    let mut length: libc::socklen_t = 1;
+    // SAFETY: one byte is written to `state`, which is what `length` allows.
+    let got = unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            libc::IPPROTO_TCP,
+            libc::TCP_INFO,
+            (&raw mut state).cast(),
+            &raw mut length,
+        )
+    };
+    got == 0 && state == TCP_CLOSE
+}
+
 /// Sends a handshake message: at most a few KiB into an empty socket buffer, so it goes whole or the
 /// connection is of no use.
 pub(crate) fn send_now(socket: &OwnedFd, bytes: &[u8]) -> io::Result<()> {
