@@ -31,7 +31,7 @@ struct Effort {
 }
 
 const BENCH: Effort = Effort {
-    rounds: 9,
+    rounds: 7,
     phases: 200,
     chunks: 100,
 };
