@@ -145,7 +145,8 @@ impl Node {
             mend: failure.mend,
         })?;
         let shards = shard_count(&config);
-        let address = socket::claim_port(config.listen).map_err(|source| StartError::Listen {
+        let claimed = socket::listen_first(config.listen);
+        let (listener, address) = claimed.map_err(|source| StartError::Listen {
             address: config.listen,
             source,
         })?;
@@ -186,11 +187,12 @@ impl Node {
         });
         fabric.routes.peer(&fabric.config.node_name)?;
         let control = Control::new(Arc::clone(&fabric), notices);
-        Self::start_threads(fabric, ends, control)
+        Self::start_threads(fabric, listener, ends, control)
     }
 
     fn start_threads(
         fabric: Arc<Fabric>,
+        listener: OwnedFd,
         ends: Vec<ShardEnds>,
         control: Control,
     ) -> Result<Self, StartError> {
@@ -200,6 +202,7 @@ impl Node {
             threads: Vec::new(),
             control: None,
         };
+        let mut first_listener = Some(listener);
         let mut shared = None;
         match fabric.config.control {
             ControlPlacement::Own => node.control = Some(control::start(control)?),
@@ -207,8 +210,11 @@ impl Node {
         }
         for (index, ends) in ends.into_iter().enumerate() {
             let address = fabric.address;
-            let listener: OwnedFd =
-                socket::listen(address).map_err(|source| StartError::Listen { address, source })?;
+            let listener = match first_listener.take() {
+                Some(listener) => listener,
+                None => socket::listen(address)
+                    .map_err(|source| StartError::Listen { address, source })?,
+            };
             node.threads.push(shard::start(ShardSeat {
                 index,
                 core: fabric

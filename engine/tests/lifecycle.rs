@@ -448,3 +448,25 @@ fn a_node_that_is_not_there_is_dialled_until_it_is() {
     a.connect("nobody", address).expect("a name");
     assert!(stop(a, AGES).drained);
 }
+
+#[test]
+fn a_node_stops_though_its_tasks_never_end() {
+    let a = start(config("a").channel(reliable("data")));
+    let b = start(config("b").channel(reliable("data")));
+    connect_both(&a, &b);
+    a.spawn_on_shard(0, |_| std::future::pending()).expect("the shard is there");
+    a.spawn_on_shard(0, |handle| async move {
+        loop {
+            handle.yield_now().await;
+        }
+    })
+    .expect("the shard is there");
+    a.spawn_on_shard(0, |_| async {
+        loop {
+            futures_lite::future::yield_now().await;
+        }
+    })
+    .expect("the shard is there");
+    assert!(stop(a, AGES).drained);
+    assert!(stop(b, AGES).drained);
+}

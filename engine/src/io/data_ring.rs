@@ -111,12 +111,14 @@ impl DataRing {
 
     /// Whether entering the kernel, or reaping, would find something. No system call.
     pub(crate) fn has_news(&mut self) -> bool {
-        !self.ring.completion().is_empty() || self.ring.submission().taskrun()
+        !self.ring.completion().is_empty() || self.has_task_work()
     }
 
-    /// Whether the kernel has work that waits for this thread to enter. No system call.
+    /// Whether the kernel has work that waits for this thread to enter: that of a ready socket, or
+    /// completions that the queue had no room for. No system call.
     pub(crate) fn has_task_work(&mut self) -> bool {
-        self.ring.submission().taskrun()
+        let submission = self.ring.submission();
+        submission.taskrun() || submission.cq_overflow()
     }
 
     /// Operations queued and not yet given to the kernel.

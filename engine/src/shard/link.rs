@@ -281,12 +281,15 @@ impl Core {
         if !more && self.draining.is_some() {
             // The kernel has let go of it: the port is free once this is closed.
             self.listener = None;
+        } else if !more && is_shortage(result) {
+            // At once it would fail again, and again: the connection waits in the kernel.
+            tracing::warn!("no descriptor or memory is left to accept a connection: raise `ulimit -n`");
+            self.timers.set(self.now + ACCEPT_PAUSE, Deadline::Accept);
         } else if !more {
             self.arm_accept()?;
         }
         if result < 0 {
-            // Out of descriptors, or the connection was gone before it was accepted: the next one
-            // may fare better. Nothing was taken, so nothing is to be closed.
+            // Nothing was taken, so nothing is to be closed.
             return Ok(());
         }
         let descriptor = socket::accepted(result);
@@ -297,7 +300,11 @@ impl Core {
             self.connections.handshakes() >= config.pending_handshakes_max.div_ceil(shards);
         let full = self.connections.count() >= config.connections_max.div_ceil(shards);
         if handshakes_full || full || self.draining.is_some() {
-            self.refused_connection(address, CloseReason::TooManyHandshakes, String::new());
+            let reason = match self.draining {
+                Some(_) => CloseReason::LocalStop,
+                None => CloseReason::TooManyHandshakes,
+            };
+            self.refused_connection(address, reason, String::new());
             return Ok(());
         }
         let deadline = Duration::from_millis(config.handshake_deadline_ms);
@@ -786,6 +793,7 @@ impl Core {
 
     /// Lanes whose frame has been incomplete for too long are ended.
     pub(crate) fn sweep(&mut self, now: Instant) {
+        let grace = Duration::from_millis(self.fabric.config.idle_timeout_ms);
         for lane in 0..self.lanes.len() {
             let Some(inbound) = &mut self.lanes[lane].inbound else {
                 continue;
@@ -794,7 +802,7 @@ impl Core {
                 continue;
             };
             let waited = now.duration_since(since);
-            if waited < PARTIAL_FRAME_GRACE {
+            if waited < grace {
                 continue;
             }
             let came = inbound.carry.len().saturating_sub(bytes);
@@ -811,10 +819,20 @@ impl Core {
     }
 }
 
-/// A frame that is incomplete for this long must have grown meanwhile ...
-const PARTIAL_FRAME_GRACE: Duration = Duration::from_secs(10);
-/// ... by this much for each second: slower is a peer that holds memory on purpose.
+/// A frame that has been incomplete for the idle timeout must have grown meanwhile by this much for
+/// each second: slower is a peer that holds memory on purpose.
 const PARTIAL_BYTES_PER_S_MIN: usize = 1024;
+
+/// How long a shard that has no descriptor for a connection waits before it accepts again.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Whether an accept failed for want of something that may be there later.
+fn is_shortage(result: i32) -> bool {
+    matches!(
+        -result,
+        libc::EMFILE | libc::ENFILE | libc::ENOMEM | libc::ENOBUFS
+    )
+}
 
 /// How often lanes are looked over for that.
 pub(crate) const SWEEP_EVERY: Duration = Duration::from_secs(2);

@@ -225,7 +225,8 @@ impl Core {
         if lane.is_none() {
             self.connections.free_if_quiet(index);
         } else if result == 0 {
-            self.inflow[priority].push_back((index, Inflow::End(CloseReason::PeerClosed)));
+            let reason = self.reason_of_end(index);
+            self.inflow[priority].push_back((index, Inflow::End(reason)));
         } else if result > 0 || result == -libc::ENOBUFS {
             if !more {
                 self.starve(index, class);

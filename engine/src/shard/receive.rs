@@ -210,6 +210,7 @@ fn complete_carry(
             );
             if matches!(flow, Ok(Flow::Blocked)) {
                 inbound.blocked = true;
+                inbound.partial_since = None;
                 inbound.carry = assembled;
                 return Ok(at);
             }
@@ -240,6 +241,8 @@ pub(crate) fn retry_blocked(core: &mut Core, receivers: &mut Receivers, lane: u3
     );
     waiting.drain(..at);
     inbound.carry = waiting;
+    let incomplete = !inbound.blocked && !inbound.carry.is_empty();
+    inbound.partial_since = incomplete.then(|| (core.now, inbound.carry.len()));
     let unblocked = !inbound.blocked;
     finish(core, lane, inbound, outcome);
     if unblocked {
@@ -277,6 +280,9 @@ fn take_message(
     source: &mut impl Source,
     frame: Located,
 ) -> Result<Flow, CloseReason> {
+    if inbound.said_bye {
+        return Err(CloseReason::AfterBye);
+    }
     let known = inbound
         .mailboxes
         .get(frame.word)
@@ -340,8 +346,12 @@ fn take_control(
 ) -> Result<(), CloseReason> {
     match frame.kind {
         FrameKind::Ack => return take_ack(core, lane, inbound, Ack::from_frame(frame)),
-        FrameKind::Mailbox => announce(core, inbound, frame)?,
-        FrameKind::Bye => core.hear_bye(lane, bye_reason(frame)),
+        // Their number has a bound of its own.
+        FrameKind::Mailbox => return announce(core, inbound, frame),
+        FrameKind::Bye => {
+            inbound.said_bye = true;
+            core.hear_bye(lane, bye_reason(frame));
+        }
         FrameKind::Ping => {
             core.lanes[lane as usize]
                 .outbox

@@ -228,6 +228,7 @@ impl Core {
                 } => {
                     self.handshake_deadline(connection, generation)?;
                 }
+                Deadline::Accept => self.arm_accept()?,
                 Deadline::Sleeper { key } => {
                     if let Some(waker) = self.sleepers.remove(&key) {
                         waker.wake();
