@@ -17,7 +17,7 @@ use event_listener::{Event, Listener};
 use crate::channel::Channel;
 use crate::config::{Config, ControlPlacement};
 use crate::control::routes::RouteBook;
-use crate::control::{self, ControlLink, ControlSeat};
+use crate::control::{self, Control, ControlLink};
 use crate::deadline::deadline_in;
 use crate::error::{NameError, NotConnected, StartError};
 use crate::events::Events;
@@ -153,8 +153,6 @@ impl Node {
             what,
             mend: "run `overlane doctor`".to_owned(),
         };
-        let (link, notices, control_bell) = ControlLink::new(config.events_queue_max)
-            .map_err(|error| machine(error.to_string()))?;
         let mut links = Vec::new();
         let mut ends = Vec::new();
         for _ in 0..shards {
@@ -162,6 +160,9 @@ impl Node {
             links.push(shard);
             ends.push(end);
         }
+        let on_shard_0 = config.control == ControlPlacement::Shared;
+        let doorbell = on_shard_0.then(|| Arc::clone(&links[0].doorbell));
+        let (link, notices) = ControlLink::new(config.events_queue_max, doorbell);
         let channels = plan_channels(&config).map_err(|error| machine(error.to_string()))?;
         let shard_count = u16::try_from(shards).unwrap_or(u16::MAX);
         let fabric = Arc::new(Fabric {
@@ -184,18 +185,14 @@ impl Node {
             config,
         });
         fabric.routes.peer(&fabric.config.node_name)?;
-        let seat = ControlSeat {
-            fabric: Arc::clone(&fabric),
-            notices,
-            doorbell: control_bell,
-        };
-        Self::start_threads(fabric, ends, seat)
+        let control = Control::new(Arc::clone(&fabric), notices);
+        Self::start_threads(fabric, ends, control)
     }
 
     fn start_threads(
         fabric: Arc<Fabric>,
         ends: Vec<ShardEnds>,
-        control: ControlSeat,
+        control: Control,
     ) -> Result<Self, StartError> {
         let cores = cores(&fabric.config);
         let mut node = Self {

@@ -273,7 +273,7 @@ fn a_shard_that_fails_closes_its_node_and_no_other() {
         let to = a.destination("b", "in").expect("names");
         a.spawn_on_shard(0, |_| async { panic!("a task that fails") })
             .expect("the shard is there");
-        wait_until(
+        let _closed = wait_until(
             "the end of the node",
             || channel.try_send(&to, b"too late"),
             |outcome| *outcome == Err(SendError::Closed),

@@ -21,18 +21,20 @@ mod route;
 mod start;
 mod stop;
 pub(crate) mod tally;
+mod tasks;
 mod timers;
 mod turn;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
+use std::task::Waker;
 use std::time::Instant;
 
 use crossbeam_channel::{Receiver, Sender};
 
-use crate::control::Notice;
+use crate::control::{Control, Notice};
 use crate::delivery::BackoffLimits;
 use crate::events::Event;
 use crate::fabric::Fabric;
@@ -125,6 +127,13 @@ pub(crate) struct Core {
     commands: Receiver<Command>,
     /// Tasks asked for in this turn.
     newborn: Vec<TaskMaker>,
+    /// Tasks that wait for the end of a turn.
+    turn_waiters: Vec<Waker>,
+    /// Tasks that wait for a deadline.
+    sleepers: BTreeMap<u64, Waker>,
+    sleepers_made: u64,
+    /// The control shard, when it lives here.
+    control: Option<Control>,
     random: fastrand::Rng,
     backoff_limits: BackoffLimits,
     now: Instant,
@@ -171,6 +180,10 @@ impl Core {
             OperationKind::Accept => self.accepted(result, more),
             OperationKind::Timeout => {
                 self.timer_fired();
+                Ok(())
+            }
+            OperationKind::Doorbell => {
+                self.ring.heard_bell();
                 Ok(())
             }
             OperationKind::Cancel => Ok(()),

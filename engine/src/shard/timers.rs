@@ -13,6 +13,8 @@ pub(crate) enum Deadline {
     Dial { lane: u32 },
     /// This connection must have become a lane.
     Handshake { connection: u32, generation: u32 },
+    /// Wake the task that sleeps under this key.
+    Sleeper { key: u64 },
     /// Look over the lanes for senders that are too slow.
     Sweep,
 }
