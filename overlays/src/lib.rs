@@ -1,1 +1,32 @@
-//! Overlay and membership protocols as state machines without I/O.
+//! Overlay and membership protocols as pure state machines, and (feature `sim`) a simulator for them.
+//!
+//! Nothing in this crate has a clock, a socket or a thread. A *driver* (the engine's control shard,
+//! or the simulator) hands a protocol its inputs together with the time and a random generator, and
+//! carries out the outputs. The whole contract is on one screen: [`event`].
+//!
+//! # Layout
+//!
+//! - [`event`]: `Input`, `Output`, `Command`, `Event` and the trait [`Protocol`]
+//! - [`message`]: bytes to messages and back, every size checked first
+//! - [`time`]: the time that drivers hand in
+//! - [`stack`]: one protocol on top of another, so that every layer works over every overlay
+//! - overlays, who connects to whom: [`full_mesh`]
+//!
+//! # Invariants worth naming
+//!
+//! - The same inputs, times and generator give the same outputs: collections are ordered, no
+//!   protocol reads anything but its arguments.
+//! - No input makes a protocol panic, whatever a peer sent. A message that breaks a bound is dropped.
+//! - Every collection that a peer can make grow has a bound.
+#![forbid(unsafe_code)]
+
+pub mod event;
+pub mod full_mesh;
+pub mod message;
+pub mod stack;
+pub mod time;
+
+pub use event::{Command, Delivery, Event, Input, Output, Overlay, Peer, Protocol, TopicId};
+pub use message::{DecodeError, Message, decode, encode};
+pub use stack::Stack;
+pub use time::Time;
