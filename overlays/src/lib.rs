@@ -10,7 +10,7 @@
 //! - [`message`]: bytes to messages and back, every size checked first
 //! - [`time`]: the time that drivers hand in
 //! - [`stack`]: one protocol on top of another, so that every layer works over every overlay
-//! - overlays, who connects to whom: [`full_mesh`]
+//! - overlays, who connects to whom: [`full_mesh`], [`hyparview`]
 //!
 //! # Invariants worth naming
 //!
@@ -22,7 +22,10 @@
 
 pub mod event;
 pub mod full_mesh;
+pub mod hyparview;
 pub mod message;
+#[cfg(feature = "sim")]
+pub mod sim;
 pub mod stack;
 pub mod time;
 
