@@ -11,6 +11,7 @@
 //! - [`time`]: the time that drivers hand in
 //! - [`stack`]: one protocol on top of another, so that every layer works over every overlay
 //! - overlays, who connects to whom: [`full_mesh`], [`hyparview`]
+//! - broadcast, over any overlay: [`plumtree`], [`epidemic`]
 //!
 //! # Invariants worth naming
 //!
@@ -20,16 +21,20 @@
 //! - Every collection that a peer can make grow has a bound.
 #![forbid(unsafe_code)]
 
+pub mod epidemic;
 pub mod event;
 pub mod full_mesh;
 pub mod hyparview;
 pub mod message;
+pub mod plumtree;
 #[cfg(feature = "sim")]
 pub mod sim;
 pub mod stack;
+mod store;
 pub mod time;
 
 pub use event::{Command, Delivery, Event, Input, Output, Overlay, Peer, Protocol, TopicId};
 pub use message::{DecodeError, Message, decode, encode};
 pub use stack::Stack;
+pub use store::{MessageId, StoreConfig};
 pub use time::Time;
