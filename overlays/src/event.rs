@@ -104,6 +104,9 @@ pub enum Command<P> {
     Subscribe(TopicId),
     /// No longer take part in a topic.
     Unsubscribe(TopicId),
+    /// Let every member know this metadata of mine. More bytes than
+    /// [`crate::membership::METADATA_BYTES_MAX`] are ignored: check first.
+    SetMetadata(Bytes),
     /// Round-trip time to a peer as the driver measured it. Overlays that mind distance use it.
     Measured {
         /// The peer.
@@ -124,6 +127,8 @@ pub enum Event<P> {
     Delivered(Delivery),
     /// A member joined, or proved to be alive.
     MemberUp(P),
+    /// A live member changed its addresses or metadata.
+    MemberChanged(P),
     /// A member does not answer and may be down.
     MemberSuspect(P),
     /// A member is down.

@@ -10,6 +10,7 @@
 //! - [`message`]: bytes to messages and back, every size checked first
 //! - [`time`]: the time that drivers hand in
 //! - [`stack`]: one protocol on top of another, so that every layer works over every overlay
+//! - [`membership`]: every member known everywhere; [`failure_detector`]: its ears
 //! - overlays, who connects to whom: [`full_mesh`]
 //!
 //! # Invariants worth naming
@@ -21,7 +22,9 @@
 #![forbid(unsafe_code)]
 
 pub mod event;
+pub mod failure_detector;
 pub mod full_mesh;
+pub mod membership;
 pub mod message;
 pub mod stack;
 pub mod time;
