@@ -11,7 +11,7 @@
 //! - [`time`]: the time that drivers hand in
 //! - [`stack`]: one protocol on top of another, so that every layer works over every overlay
 //! - [`membership`]: every member known everywhere; [`failure_detector`]: its ears
-//! - overlays, who connects to whom: [`full_mesh`]
+//! - overlays, who connects to whom: [`full_mesh`], [`hyparview`], [`client_server`]
 //!
 //! # Invariants worth naming
 //!
@@ -21,11 +21,15 @@
 //! - Every collection that a peer can make grow has a bound.
 #![forbid(unsafe_code)]
 
+pub mod client_server;
 pub mod event;
 pub mod failure_detector;
 pub mod full_mesh;
+pub mod hyparview;
 pub mod membership;
 pub mod message;
+#[cfg(feature = "sim")]
+pub mod sim;
 pub mod stack;
 pub mod time;
 

@@ -35,6 +35,8 @@ use exchange::Session;
 use graveyard::Graveyard;
 use suspicion::Suspicions;
 
+pub(crate) use table::hash_of;
+
 pub use config::Config;
 pub use message::{Listed, Message, News};
 pub use record::{

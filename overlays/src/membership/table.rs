@@ -234,7 +234,7 @@ fn weight_of<P: Peer>(entry: &Entry<P>) -> u64 {
 
 /// A hash that is equal on every node, whatever built it: FNV-1a over the encoding, then mixed so
 /// that sums of hashes of near values do not cancel out.
-fn hash_of<T: Serialize>(value: &T) -> u64 {
+pub(crate) fn hash_of<T: Serialize>(value: &T) -> u64 {
     let mut buffer = [0_u8; 96];
     let encoded: &[u8] = match postcard::to_slice(value, &mut buffer) {
         Ok(encoded) => encoded,

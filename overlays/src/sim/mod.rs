@@ -1,0 +1,24 @@
+//! A simulator: thousands of nodes in one thread, from one seed, twice with the same trace.
+//!
+//! - `world`: nodes, lanes and what happens next; drives protocols as the contract promises
+//! - `network`: latency, loss, duplication, reorder, cuts
+//! - `subject`: what the simulator wants to see of a protocol, and who watches
+//! - `graph`: the overlay as a graph, and its figures
+//!
+//! Nothing in the protocols depends on anything here.
+
+mod graph;
+mod network;
+mod node;
+mod queue;
+mod subject;
+mod trace;
+mod world;
+
+pub use graph::{Graph, Shape};
+pub use network::{Latency, NetworkConfig};
+pub use subject::{Inspect, Observer, Subject};
+pub use world::{Make, Totals, World};
+
+/// Identity of a simulated node: its index.
+pub type NodeId = u32;
