@@ -10,8 +10,9 @@
 //! - [`message`]: bytes to messages and back, every size checked first
 //! - [`time`]: the time that drivers hand in
 //! - [`stack`]: one protocol on top of another, so that every layer works over every overlay
-//! - [`membership`]: every member known everywhere; [`failure_detector`]: its ears
 //! - overlays, who connects to whom: [`full_mesh`], [`hyparview`], [`client_server`]
+//! - broadcast, over any overlay: [`plumtree`], [`epidemic`]
+//! - [`membership`], over any broadcast: every member known everywhere; [`failure_detector`]: its ears
 //!
 //! # Invariants worth naming
 //!
@@ -22,18 +23,22 @@
 #![forbid(unsafe_code)]
 
 pub mod client_server;
+pub mod epidemic;
 pub mod event;
 pub mod failure_detector;
 pub mod full_mesh;
 pub mod hyparview;
 pub mod membership;
 pub mod message;
+pub mod plumtree;
 #[cfg(feature = "sim")]
 pub mod sim;
 pub mod stack;
+mod store;
 pub mod time;
 
 pub use event::{Command, Delivery, Event, Input, Output, Overlay, Peer, Protocol, TopicId};
 pub use message::{DecodeError, Message, decode, encode};
 pub use stack::Stack;
+pub use store::{MessageId, StoreConfig};
 pub use time::Time;

@@ -68,6 +68,15 @@ impl Graph {
         self.largest_part() == self.nodes.len()
     }
 
+    /// Running nodes without a running neighbor.
+    #[must_use]
+    pub fn isolated(&self) -> usize {
+        self.nodes
+            .iter()
+            .filter(|node| self.edges[**node as usize].is_empty())
+            .count()
+    }
+
     /// Edges that only one end has.
     #[must_use]
     pub fn one_way_edges(&self) -> Vec<(NodeId, NodeId)> {
@@ -103,11 +112,7 @@ impl Graph {
         Shape {
             connected: largest_part == self.nodes.len(),
             one_way: self.one_way_edges().len(),
-            isolated: self
-                .nodes
-                .iter()
-                .filter(|node| self.edges[**node as usize].is_empty())
-                .count(),
+            isolated: self.isolated(),
             largest_part,
             mean_shortest_path: self.mean_shortest_path(sources_max, seed),
             clustering: self.clustering(),

@@ -3,21 +3,27 @@
 //! - `world`: nodes, lanes and what happens next; drives protocols as the contract promises
 //! - `network`: latency, loss, duplication, reorder, cuts
 //! - `subject`: what the simulator wants to see of a protocol, and who watches
+//! - `workload`: joining, failing, broadcasting, with `deliveries` watching
 //! - `graph`: the overlay as a graph, and its figures
 //!
 //! Nothing in the protocols depends on anything here.
 
+mod deliveries;
 mod graph;
+mod inspect;
 mod network;
 mod node;
 mod queue;
 mod subject;
 mod trace;
+mod workload;
 mod world;
 
+pub use deliveries::{Deliveries, Round};
 pub use graph::{Graph, Shape};
 pub use network::{Latency, NetworkConfig};
 pub use subject::{Inspect, Observer, Subject};
+pub use workload::{Progress, Run, Senders};
 pub use world::{Make, Totals, World};
 
 /// Identity of a simulated node: its index.

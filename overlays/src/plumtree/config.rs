@@ -1,0 +1,40 @@
+//! Settings of Plumtree, each with the origin of its default.
+
+use std::time::Duration;
+
+use crate::store::StoreConfig;
+
+/// Settings of one node. All nodes of a cluster should have the same.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// How long announcements are gathered before they are sent. Longer: fewer messages, and later
+    /// repair. 50 ms: a guess, about one hop of a wide area network.
+    pub announce_after: Duration,
+    /// How long a node waits for the payload of an announced message before it asks for it. Must be
+    /// longer than the difference between the tree's delay and a direct hop. 150 ms: a guess.
+    pub graft_after: Duration,
+    /// How long it waits after having asked, before it asks the next one. Must be longer than a round
+    /// trip, or the payload comes twice. 200 ms: a guess that fits round trips between continents.
+    pub graft_again_after: Duration,
+    /// Hops that a neighbor's path must be shorter before it takes the place of the one that the
+    /// payload comes from. Paper: 7, as a balance for many senders.
+    pub optimization_threshold: u16,
+    /// How much is remembered.
+    pub store: StoreConfig,
+    /// Most announced messages waited for at once; further announcements are ignored. 4,096: a guess
+    /// that bounds what a hostile neighbor can make a node remember.
+    pub missing_max: usize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            announce_after: Duration::from_millis(50),
+            graft_after: Duration::from_millis(150),
+            graft_again_after: Duration::from_millis(200),
+            optimization_threshold: 7,
+            store: StoreConfig::default(),
+            missing_max: 4_096,
+        }
+    }
+}

@@ -1,0 +1,292 @@
+//! Plumtree: payloads along a tree, announcements along all other links, which mend the tree.
+//!
+//! After Leitão, Pereira and Rodrigues, "Epidemic broadcast trees" (SRDS 2007). One tree for all
+//! senders, as every link has one state. A layer over any overlay: it lives on `NeighborUp` and
+//! `NeighborDown`. One file per idea:
+//!
+//! - this file: inputs to handlers; pushing a message on
+//! - `links`: eager, lazy, untried
+//! - `repair`: announced messages that do not come, and links that are lost
+//!
+//! Beyond the paper: new links are neither eager nor lazy but *untried*, so that neither a join nor
+//! the first broadcast floods; a node without a parent asks at the first announcement instead of
+//! waiting; and a shorter path is also taken when its announcement comes after the payload, as with
+//! gathered announcements it nearly always does.
+
+mod config;
+mod links;
+mod message;
+mod repair;
+
+use bytes::Bytes;
+use rand::Rng;
+use serde::Serialize;
+
+pub use config::Config;
+pub use message::{ANNOUNCEMENTS_MAX, Announcement, HOPS_MAX, Message};
+
+use crate::event::{
+    Command, Delivery, Event, Input, InputOf, Output, OutputOf, PAYLOAD_BYTES_MAX, Peer, Protocol,
+};
+use crate::store::{MessageId, Seen, Store};
+use crate::time::Time;
+use links::{Links, Push};
+use repair::Missing;
+
+/// Timers of Plumtree.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub enum Timer {
+    /// Send what was gathered for lazy links.
+    Announce,
+    /// An announced message should have come by now.
+    GraftDue(MessageId),
+    /// Old messages can be forgotten.
+    Forget,
+}
+
+type Outputs<P> = Vec<Output<P, Message, Timer>>;
+
+/// The broadcast state of one node.
+#[derive(Debug)]
+pub struct Plumtree<P> {
+    config: Config,
+    links: Links<P>,
+    store: Store<P>,
+    /// Announcements gathered for lazy links, with the link that each is not for.
+    gathered: Vec<(Announcement, Option<P>)>,
+    missing: Missing<P>,
+    /// No eager link is known to bring messages: none did yet, or one was lost.
+    orphan: bool,
+}
+
+impl<P: Peer> Plumtree<P> {
+    /// A node without neighbors. Identities play no part in Plumtree, so it has none.
+    #[must_use]
+    pub const fn new(config: Config) -> Self {
+        Self {
+            config,
+            links: Links::new(),
+            store: Store::new(),
+            gathered: Vec::new(),
+            missing: Missing::new(),
+            orphan: true,
+        }
+    }
+
+    /// The neighbors that payloads are sent to at once.
+    pub fn eager_peers(&self) -> impl Iterator<Item = P> + '_ {
+        self.links
+            .iter()
+            .filter(|(_, push)| *push == Push::Eager)
+            .map(|(peer, _)| peer)
+    }
+
+    /// Says which bound is broken, if any is.
+    ///
+    /// # Errors
+    /// One sentence.
+    pub fn check(&self) -> Result<(), String> {
+        self.store.check(&self.config.store)?;
+        let missing = self.missing.len();
+        if missing > self.config.missing_max {
+            return Err(format!("{missing} messages are waited for"));
+        }
+        Ok(())
+    }
+
+    fn broadcast<R: Rng>(
+        &mut self,
+        now: Time,
+        payload: Bytes,
+        random: &mut R,
+        out: &mut Outputs<P>,
+    ) {
+        if payload.len() <= PAYLOAD_BYTES_MAX {
+            self.push_on(now, MessageId::draw(random), 0, None, payload, out);
+        }
+    }
+
+    /// Remembers a message that was not seen before, and sends it on over every link but `from`.
+    fn push_on(
+        &mut self,
+        now: Time,
+        id: MessageId,
+        hops: u16,
+        from: Option<P>,
+        payload: Bytes,
+        out: &mut Outputs<P>,
+    ) {
+        let announcement = Announcement { id, hops };
+        let mut lazy = false;
+        for (to, push) in self.links.iter().filter(|(peer, _)| Some(*peer) != from) {
+            let message = match push {
+                Push::Eager => Message::Gossip {
+                    id,
+                    hops,
+                    payload: payload.clone(),
+                },
+                Push::Untried => Message::Ihave(vec![announcement]),
+                Push::Lazy => {
+                    lazy = true;
+                    continue;
+                }
+            };
+            out.push(Output::Send { to, message });
+        }
+        if lazy {
+            if self.gathered.is_empty() {
+                let after = self.config.announce_after;
+                out.push(Output::SetTimer {
+                    id: Timer::Announce,
+                    after,
+                });
+            }
+            self.gathered.push((announcement, from));
+        }
+        if self.store.is_empty() {
+            out.push(Output::SetTimer {
+                id: Timer::Forget,
+                after: self.config.store.payload_for,
+            });
+        }
+        let seen = Seen {
+            hops,
+            from,
+            payload: Some(payload),
+        };
+        self.store.insert(now, id, seen, &self.config.store);
+    }
+
+    fn on_gossip(
+        &mut self,
+        now: Time,
+        from: P,
+        id: MessageId,
+        hops: u16,
+        payload: Bytes,
+        out: &mut Outputs<P>,
+    ) {
+        if let Some(seen) = self.store.get(id) {
+            // A copy that the network made of the first one says nothing about the tree.
+            if seen.from != Some(from) && self.links.get(from).is_some() {
+                self.links.set(from, Push::Lazy);
+                out.push(Output::Send {
+                    to: from,
+                    message: Message::Prune,
+                });
+            }
+            return;
+        }
+        let hops = hops.saturating_add(1);
+        if hops > HOPS_MAX {
+            return;
+        }
+        self.missing.found(id);
+        self.orphan = false;
+        self.links.set(from, Push::Eager);
+        let delivery = Delivery {
+            topic: None,
+            payload: payload.clone(),
+            hops,
+        };
+        out.push(Output::Event(Event::Delivered(delivery)));
+        self.push_on(now, id, hops, Some(from), payload, out);
+    }
+
+    fn announce(&mut self, out: &mut Outputs<P>) {
+        let gathered = std::mem::take(&mut self.gathered);
+        for (to, _) in self.links.iter().filter(|(_, push)| *push != Push::Eager) {
+            let news = gathered.iter().filter(|(_, not_for)| *not_for != Some(to));
+            let news: Vec<Announcement> = news.map(|(announcement, _)| *announcement).collect();
+            for chunk in news.chunks(ANNOUNCEMENTS_MAX) {
+                out.push(Output::Send {
+                    to,
+                    message: Message::Ihave(chunk.to_vec()),
+                });
+            }
+        }
+    }
+
+    fn on_graft(&mut self, from: P, id: Option<MessageId>, out: &mut Outputs<P>) {
+        self.links.set(from, Push::Eager);
+        let Some(id) = id else { return };
+        let Some(seen) = self.store.get(id) else {
+            return;
+        };
+        if let Some(payload) = seen.payload.clone() {
+            let message = Message::Gossip {
+                id,
+                hops: seen.hops,
+                payload,
+            };
+            out.push(Output::Send { to: from, message });
+        }
+    }
+
+    fn below(&mut self, event: Event<P>, out: &mut Outputs<P>) {
+        match event {
+            Event::NeighborUp(peer) => self.links.add(peer),
+            Event::NeighborDown(peer) => self.link_lost(peer),
+            _ => {}
+        }
+        out.push(Output::Event(event));
+    }
+}
+
+impl<P: Peer> Protocol<P> for Plumtree<P> {
+    type Message = Message;
+    type Timer = Timer;
+
+    fn handle<R: Rng>(
+        &mut self,
+        now: Time,
+        input: InputOf<Self, P>,
+        random: &mut R,
+        out: &mut Vec<OutputOf<Self, P>>,
+    ) {
+        match input {
+            Input::Received {
+                from,
+                message: Message::Gossip { id, hops, payload },
+            } => {
+                self.on_gossip(now, from, id, hops, payload, out);
+            }
+            Input::Received {
+                from,
+                message: Message::Ihave(announcements),
+            } => {
+                for announcement in announcements {
+                    self.on_announcement(from, announcement, out);
+                }
+            }
+            Input::Received {
+                from,
+                message: Message::Graft { id },
+            } => {
+                self.on_graft(from, id, out);
+            }
+            Input::Received {
+                from,
+                message: Message::Prune,
+            } => self.links.set(from, Push::Lazy),
+            Input::Timer(Timer::Announce) => self.announce(out),
+            Input::Timer(Timer::GraftDue(id)) => self.on_graft_due(id, out),
+            Input::Timer(Timer::Forget) => {
+                self.store.forget(now, &self.config.store);
+                if !self.store.is_empty() {
+                    let after = self.config.store.payload_for;
+                    out.push(Output::SetTimer {
+                        id: Timer::Forget,
+                        after,
+                    });
+                }
+            }
+            Input::Command(Command::Broadcast(payload)) => {
+                self.broadcast(now, payload, random, out);
+            }
+            Input::Command(command) => out.push(Output::Below(command)),
+            Input::Below(event) => self.below(event, out),
+            Input::Start | Input::PeerUp(_) | Input::PeerDown(_) => {}
+        }
+    }
+}

@@ -1,0 +1,41 @@
+//! How the simulator looks into each protocol of this crate.
+
+use bytes::Bytes;
+
+use super::NodeId;
+use super::subject::Inspect;
+use crate::epidemic::{self, Epidemic};
+use crate::full_mesh::FullMesh;
+use crate::hyparview::HyParView;
+use crate::plumtree::{self, Plumtree};
+
+impl Inspect for FullMesh<NodeId> {}
+
+impl Inspect for HyParView<NodeId> {
+    fn check(&self) -> Result<(), String> {
+        self.check()
+    }
+}
+
+impl Inspect for Plumtree<NodeId> {
+    fn payload(message: &plumtree::Message) -> Option<&Bytes> {
+        match message {
+            plumtree::Message::Gossip { payload, .. } => Some(payload),
+            _ => None,
+        }
+    }
+
+    fn check(&self) -> Result<(), String> {
+        self.check()
+    }
+}
+
+impl Inspect for Epidemic<NodeId> {
+    fn payload(message: &epidemic::Message) -> Option<&Bytes> {
+        Some(&message.payload)
+    }
+
+    fn check(&self) -> Result<(), String> {
+        self.check()
+    }
+}

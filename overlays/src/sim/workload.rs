@@ -1,0 +1,143 @@
+//! What happens in a measured simulation: nodes join one by one, the overlay settles, some nodes
+//! fail or the cluster is cut in two, and broadcasts are sent before and after it heals.
+//!
+//! Each phase is one function on [`Run`]; the figures are read off by the caller between phases.
+
+use std::time::Duration;
+
+use rand::rngs::Xoshiro256PlusPlus;
+use rand::seq::IteratorRandom;
+use rand::{RngExt, SeedableRng};
+
+use super::NodeId;
+use super::deliveries::{Deliveries, Round};
+use super::graph::Graph;
+use super::network::NetworkConfig;
+use super::subject::Subject;
+use super::world::{Make, World};
+use crate::event::Command;
+
+/// Told how far a phase has come: its name, steps done, steps in all.
+pub type Progress<'p> = &'p mut dyn FnMut(&'static str, usize, usize);
+
+/// Who sends the broadcasts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Senders {
+    /// Always the same node.
+    One,
+    /// A random running node each time.
+    Many,
+}
+
+/// A simulation that is measured.
+#[derive(Debug)]
+pub struct Run<X: Subject> {
+    /// The nodes, and all deliveries.
+    pub world: World<X, Deliveries>,
+    random: Xoshiro256PlusPlus,
+    period: Duration,
+}
+
+impl<X: Subject> Run<X> {
+    /// An empty world. `period` is one cycle of the overlay.
+    pub fn new(seed: u64, network: NetworkConfig, period: Duration, make: Make<X>) -> Self {
+        let random = Xoshiro256PlusPlus::seed_from_u64(seed ^ 0x776f_726b_6c6f_6164);
+        Self {
+            world: World::new(seed, network, make, Deliveries::default()),
+            random,
+            period,
+        }
+    }
+
+    /// Adds `count` nodes, one each `spacing`, each through a random earlier one.
+    pub fn join(&mut self, count: NodeId, spacing: Duration, progress: Progress<'_>) {
+        for number in 0..count {
+            let node = self.world.add_node();
+            if node > 0 {
+                let contact = self.random.random_range(0..node);
+                self.world.command(node, Command::Join(contact));
+            }
+            self.world.run_for(spacing);
+            progress("join", number as usize + 1, count as usize);
+        }
+    }
+
+    /// Lets `cycles` periods pass.
+    pub fn settle(&mut self, cycles: usize, progress: Progress<'_>) {
+        for cycle in 0..cycles {
+            self.world.run_for(self.period);
+            progress("settle", cycle + 1, cycles);
+        }
+    }
+
+    /// Crashes a random share of the running nodes at once. How many.
+    pub fn fail(&mut self, share: f64) -> usize {
+        let running: Vec<NodeId> = self.world.running().collect();
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            clippy::cast_precision_loss,
+            reason = "a share of a count is a count"
+        )]
+        let count = (running.len() as f64 * share.clamp(0.0, 1.0)).round() as usize;
+        for node in running.into_iter().sample(&mut self.random, count) {
+            self.world.crash(node, false);
+        }
+        count
+    }
+
+    /// Cuts the cluster into two halves for `span`, then heals it.
+    pub fn partition(&mut self, span: Duration) {
+        let half: Vec<bool> = (0..self.world.node_count())
+            .map(|node| node % 2 == 0)
+            .collect();
+        let other = half.iter().map(|inside| !inside).collect::<Vec<bool>>();
+        self.world.cut(half.clone(), other.clone());
+        self.world.cut(other, half);
+        self.world.run_for(span);
+        self.world.heal();
+    }
+
+    /// Sends `count` broadcasts, one each `interval`, then waits for `drain`. Those rounds.
+    pub fn broadcast(
+        &mut self,
+        count: usize,
+        senders: Senders,
+        interval: Duration,
+        drain: Duration,
+        progress: Progress<'_>,
+    ) -> Vec<Round> {
+        let first = self.world.observer.rounds().len();
+        let running: Vec<NodeId> = self.world.running().collect();
+        let receivers = NodeId::try_from(running.len())
+            .unwrap_or(NodeId::MAX)
+            .saturating_sub(1);
+        let mut sender = running.iter().copied().choose(&mut self.random);
+        for number in 0..count {
+            if senders == Senders::Many {
+                sender = running.iter().copied().choose(&mut self.random);
+            }
+            let Some(sender) = sender else { break };
+            let payload = self.world.observer.begin(self.world.now(), receivers, 64);
+            self.world.command(sender, Command::Broadcast(payload));
+            self.world.run_for(interval);
+            progress("broadcast", number + 1, count);
+        }
+        self.world.run_for(drain);
+        self.world.observer.rounds()[first..].to_vec()
+    }
+
+    /// Periods until every running node is connected to every other one and a broadcast reaches
+    /// all; none if that takes more than `cycles_max`.
+    pub fn cycles_to_heal(&mut self, cycles_max: usize, progress: Progress<'_>) -> Option<usize> {
+        for cycle in 0..=cycles_max {
+            progress("heal", cycle, cycles_max);
+            let graph = Graph::of(&self.world);
+            if graph.is_connected() && graph.isolated() == 0 {
+                return Some(cycle);
+            }
+            self.world.run_for(self.period);
+        }
+        None
+    }
+}
