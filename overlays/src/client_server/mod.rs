@@ -125,6 +125,22 @@ impl<P: Peer> ClientServer<P> {
         self.counters
     }
 
+    /// Says which bound is broken, if any is.
+    ///
+    /// # Errors
+    /// One sentence.
+    pub fn check(&self) -> Result<(), String> {
+        let clients = self.clients.len();
+        if clients > self.config.clients_max || (!self.is_server() && clients > 0) {
+            return Err(format!("{:?} has {clients} clients", self.config.role));
+        }
+        let used = self.server_neighbors().count();
+        if !self.is_server() && used > self.config.servers_per_client {
+            return Err(format!("client uses {used} servers"));
+        }
+        Ok(())
+    }
+
     fn is_server(&self) -> bool {
         self.config.role == Role::Server
     }
@@ -311,13 +327,7 @@ impl<P: Peer> ClientServer<P> {
         }
     }
 
-    fn received<R: Rng>(
-        &mut self,
-        from: P,
-        message: Message<P>,
-        random: &mut R,
-        out: &mut Out<P>,
-    ) {
+    fn received<R: Rng>(&mut self, from: P, message: Message<P>, random: &mut R, out: &mut Out<P>) {
         let from_server = self.servers.link(&from) == Some(Link::Neighbor);
         match message {
             Message::Hello(role) => self.on_hello(from, role, out),
@@ -345,11 +355,9 @@ impl<P: Peer> ClientServer<P> {
 
     fn command<R: Rng>(&mut self, command: Command<P>, random: &mut R, out: &mut Out<P>) {
         match command {
-            Command::Join(contact) => {
-                if contact != self.me {
-                    self.servers.learn(contact, false);
-                    self.dial_missing(random, out);
-                }
+            Command::Join(contact) if contact != self.me => {
+                self.servers.learn(contact, false);
+                self.dial_missing(random, out);
             }
             Command::Relay { to, payload } => self.relay(to, payload, out),
             Command::Leave => {

@@ -23,6 +23,9 @@ pub struct Config {
     /// Every how many periods a random member that is down is pinged, in case it lives behind a
     /// partition that has healed. 10: a guess; n nodes together ping n/10 of them per period.
     pub revisit_every: u32,
+    /// Every how many periods the first member broadcasts a beacon. 5: a guess; an overlay that split
+    /// is mended after four times as long.
+    pub beacon_every: u32,
     /// Most members known, dead ones included. Others are refused. 65,536: five times the largest
     /// cluster that this is built for; memory grows with members known, about 200 bytes each.
     pub members_max: usize,
@@ -36,6 +39,7 @@ impl Default for Config {
             grace_most: Duration::from_secs(12),
             forget_after: Duration::from_secs(600),
             revisit_every: 10,
+            beacon_every: 5,
             members_max: 65_536,
         }
     }

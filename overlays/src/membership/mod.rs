@@ -5,14 +5,18 @@
 //! member refutes by a higher version of itself, or is down when its time is over ([`rules`]). The
 //! dead are forgotten after a bounded time and do not come back by gossip of those who missed it.
 //!
-//! The application's own broadcasts pass through, marked by one byte so that they are told apart.
+//! A beacon that everybody must hear finds parts that the overlay has lost ([`beacon`]).
 //!
-//! Cost per node and period, while nothing changes: one probe and its answer, one summary.
+//! Cost per node and period, while nothing changes: one probe and its answer, one summary, and its
+//! share of a beacon.
 
+mod beacon;
 mod config;
 mod exchange;
 mod graveyard;
+mod layer;
 mod message;
+mod received;
 mod record;
 mod rules;
 mod suspicion;
@@ -22,14 +26,13 @@ mod tests;
 
 use std::sync::Arc;
 
-use bytes::{BufMut, Bytes, BytesMut};
 use rand::seq::IteratorRandom;
 use rand::{Rng, RngExt};
 use serde::Serialize;
 
-use crate::event::{Command, Event, Input, InputOf, Output, OutputOf, Peer, Protocol};
+use crate::event::{Input, InputOf, Output, OutputOf, Peer, Protocol};
 use crate::failure_detector::{self as detector, Detector};
-use crate::message::{DecodeError, decode, encode};
+use crate::message::DecodeError;
 use crate::time::Time;
 use exchange::Session;
 use graveyard::Graveyard;
@@ -44,10 +47,6 @@ pub use record::{
 };
 pub use table::{BUCKET_MEMBERS_MAX, BUCKETS, Entry, Table, TableFull, bucket_of};
 
-/// First byte of a broadcast of the application.
-const KIND_APPLICATION: u8 = 0;
-/// First byte of a broadcast of membership.
-const KIND_NEWS: u8 = 1;
 /// Periods after which an exchange that makes no progress is given up.
 const EXCHANGE_PERIODS: u32 = 3;
 
@@ -76,6 +75,8 @@ pub struct Counters {
     pub refutations: u64,
     /// Statements about new members refused because the table was full.
     pub refused: u64,
+    /// Times that this node joined the overlay once more because it missed the beacon.
+    pub rejoins: u64,
     /// Broadcasts that were not understood.
     pub malformed: u64,
 }
@@ -99,6 +100,7 @@ pub struct Membership<P> {
     announce_after: Time,
     has_left: bool,
     last_period: Time,
+    beacon_seen: Time,
     periods: u32,
     counters: Counters,
 }
@@ -138,6 +140,7 @@ impl<P: Peer> Membership<P> {
             announce_after: Time::ZERO,
             has_left: false,
             last_period: Time::ZERO,
+            beacon_seen: Time::ZERO,
             periods: 0,
             counters: Counters::default(),
         })
@@ -172,8 +175,24 @@ impl<P: Peer> Membership<P> {
         self.detector.patience()
     }
 
+    /// Says which promise this layer has broken about its own state, if any.
+    ///
+    /// # Errors
+    /// One sentence.
+    pub fn check(&self) -> Result<(), String> {
+        let known = self.table.known();
+        if known > self.config.members_max {
+            return Err(format!("{known} members are known"));
+        }
+        match self.table.get(&self.me) {
+            Some(own) if own.status == Status::Alive => Ok(()),
+            own => Err(format!("the node believes of itself: {own:?}")),
+        }
+    }
+
     fn start<R: Rng>(&mut self, now: Time, random: &mut R, out: &mut Out<P>) {
         self.last_period = now;
+        self.beacon_seen = now;
         let mut actions = Vec::new();
         self.detector.start(now, random, &mut actions);
         self.act(now, actions, out);
@@ -223,6 +242,7 @@ impl<P: Peer> Membership<P> {
             let message = Message::Probe(detector::Message::Ping(0));
             out.push(Output::Send { to, message });
         }
+        self.beacon(now, random, out);
         let given_up = period * EXCHANGE_PERIODS;
         self.exchange
             .take_if(|session| !session.is_listing() || now.since(session.progress()) >= given_up);
@@ -231,122 +251,6 @@ impl<P: Peer> Membership<P> {
         {
             self.compare_with(now, *with, out);
         }
-    }
-
-    fn received(&mut self, now: Time, from: P, message: Message<P>, out: &mut Out<P>) {
-        self.heard_from(from, &message, out);
-        match message {
-            Message::Probe(message) => {
-                let mut actions = Vec::new();
-                self.detector.received(from, &message, &mut actions);
-                self.act(now, actions, out);
-            }
-            Message::Accused(version) => self.about_me(version, Status::Suspect),
-            Message::Summary { sum, .. } if sum == self.table.sum() => {}
-            Message::Summary { .. } => out.push(Output::Send {
-                to: from,
-                message: Message::Buckets {
-                    sums: self.table.bucket_sums(),
-                    members: self.live_members(),
-                },
-            }),
-            Message::Buckets { sums, members } => {
-                self.continue_exchange(from, out, |session, table| {
-                    session.sums_came(now, sums, members, table)
-                });
-            }
-            Message::Listing { buckets, members } => {
-                let found = exchange::compare(&self.table, &buckets, &members);
-                self.apply_all(now, found.deaths, Source::Exchange, out);
-                out.push(Output::Send {
-                    to: from,
-                    message: Message::Answer {
-                        statements: found.statements,
-                        wanted: found.wanted,
-                        more: found.more,
-                    },
-                });
-            }
-            Message::Answer {
-                statements,
-                wanted,
-                more,
-            } => {
-                self.apply_all(now, statements, Source::Exchange, out);
-                self.supply(from, &wanted, out);
-                self.continue_exchange(from, out, |session, table| {
-                    session.answer_came(now, more, table)
-                });
-            }
-            Message::Supply(statements) => {
-                self.apply_all(now, statements, Source::Exchange, out);
-            }
-        }
-    }
-
-    /// A member that this node thinks dead or dying speaks: tell it, so that it can refute.
-    fn heard_from(&self, from: P, message: &Message<P>, out: &mut Out<P>) {
-        let answers = matches!(message, Message::Probe(detector::Message::Ack(_)));
-        let speaks = matches!(
-            message,
-            Message::Probe(detector::Message::Ping(_)) | Message::Summary { .. }
-        );
-        if !(answers || speaks) {
-            return;
-        }
-        let Some(entry) = self.table.get(&from) else {
-            return;
-        };
-        if entry.status == Status::Alive {
-            return;
-        }
-        out.push(Output::Send {
-            to: from,
-            message: Message::Accused(entry.version),
-        });
-        if answers && entry.status == Status::Down && !self.detector.neighbors().contains(&from) {
-            // It answers again: the partition between us is over, so the overlay must cross it too.
-            out.push(Output::Below(Command::Join(from)));
-        }
-    }
-
-    fn compare_with(&mut self, now: Time, with: P, out: &mut Out<P>) {
-        self.exchange = Some(Session::begin(now, with));
-        out.push(Output::Send {
-            to: with,
-            message: Message::Summary {
-                sum: self.table.sum(),
-                members: self.live_members(),
-            },
-        });
-    }
-
-    fn continue_exchange(
-        &mut self,
-        from: P,
-        out: &mut Out<P>,
-        step: impl FnOnce(&mut Session<P>, &Table<P>) -> Option<Message<P>>,
-    ) {
-        let Some(mut session) = self.exchange.take_if(|session| *session.with() == from) else {
-            return;
-        };
-        if let Some(message) = step(&mut session, &self.table) {
-            self.exchange = Some(session);
-            out.push(Output::Send { to: from, message });
-        }
-    }
-
-    fn supply(&self, to: P, wanted: &[P], out: &mut Out<P>) {
-        let known = wanted.iter().filter_map(|peer| self.table.get(peer));
-        let statements: Vec<Statement<P>> = known.map(exchange::statement_of).collect();
-        if !statements.is_empty() {
-            let message = Message::Supply(statements);
-            out.push(Output::Send { to, message });
-        }
-    }
-
-    fn live_members(&self) -> u32 {
-        u32::try_from(self.table.live()).unwrap_or(u32::MAX)
     }
 
     /// Carries out what the failure detector wants.
@@ -363,64 +267,6 @@ impl<P: Peer> Membership<P> {
                 }),
                 detector::Action::Accuse(peer) => self.accuse(now, peer, out),
             }
-        }
-    }
-
-    fn command(&mut self, command: Command<P>, out: &mut Out<P>) {
-        match command {
-            Command::Broadcast(payload) => {
-                let marked = mark(KIND_APPLICATION, &payload);
-                out.push(Output::Below(Command::Broadcast(marked)));
-            }
-            Command::SetMetadata(metadata) => self.set_metadata(&metadata),
-            Command::Leave => {
-                self.leave();
-                self.tell_news(out);
-                out.push(Output::Below(Command::Leave));
-            }
-            other => out.push(Output::Below(other)),
-        }
-    }
-
-    fn below<R: Rng>(&mut self, now: Time, event: Event<P>, random: &mut R, out: &mut Out<P>) {
-        match event {
-            Event::NeighborUp(peer) => {
-                out.push(Output::Event(event));
-                self.detector.neighbor_up(peer, random);
-                if self.exchange.is_none() {
-                    self.compare_with(now, peer, out);
-                }
-            }
-            Event::NeighborDown(peer) => {
-                out.push(Output::Event(event));
-                self.detector.neighbor_down(peer);
-                self.exchange.take_if(|session| *session.with() == peer);
-            }
-            Event::Delivered(mut delivery) if delivery.topic.is_none() => {
-                match delivery.payload.split_first() {
-                    Some((&KIND_APPLICATION, _)) => {
-                        delivery.payload = delivery.payload.slice(1..);
-                        out.push(Output::Event(Event::Delivered(delivery)));
-                    }
-                    Some((&KIND_NEWS, news)) => match decode::<News<P>>(news) {
-                        Ok(News(news)) => {
-                            self.apply_all(now, news, Source::Broadcast, out);
-                        }
-                        Err(_) => self.counters.malformed += 1,
-                    },
-                    _ => self.counters.malformed += 1,
-                }
-            }
-            other => out.push(Output::Event(other)),
-        }
-    }
-
-    /// Broadcasts what the input at hand gave to say.
-    fn tell_news(&mut self, out: &mut Out<P>) {
-        for chunk in std::mem::take(&mut self.news).chunks(message::STATEMENTS_MAX) {
-            let encoded = encode(&News(chunk.to_vec()));
-            let marked = mark(KIND_NEWS, &encoded);
-            out.push(Output::Below(Command::Broadcast(marked)));
         }
     }
 }
@@ -481,11 +327,4 @@ impl<P: Peer> Protocol<P> for Membership<P> {
         self.announce_if_due(now);
         self.tell_news(out);
     }
-}
-
-fn mark(kind: u8, payload: &[u8]) -> Bytes {
-    let mut marked = BytesMut::with_capacity(1 + payload.len());
-    marked.put_u8(kind);
-    marked.put_slice(payload);
-    marked.freeze()
 }

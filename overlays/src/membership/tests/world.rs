@@ -23,6 +23,8 @@ pub(super) struct World {
     pub(super) loss: f64,
     /// Nodes that handle every input this much later.
     pub(super) slow: BTreeMap<u32, Duration>,
+    /// Nodes that broadcasts do not reach.
+    pub(super) deaf: BTreeSet<u32>,
     /// Only nodes of the same group hear each other.
     pub(super) groups: BTreeMap<u32, u32>,
     pub(super) config: Config,
@@ -49,6 +51,7 @@ impl World {
             now: Time::ZERO,
             loss: 0.0,
             slow: BTreeMap::new(),
+            deaf: BTreeSet::new(),
             groups: BTreeMap::new(),
             config,
             neighbors: BTreeMap::new(),
@@ -197,7 +200,8 @@ impl World {
                     *self.sent.entry("broadcast").or_default() += 1;
                     let others: Vec<u32> = self.nodes.keys().copied().collect();
                     for other in others {
-                        if other != node && self.arrives(node, other) {
+                        let hears = other != node && !self.deaf.contains(&other);
+                        if hears && self.arrives(node, other) {
                             let after = self.latency();
                             let delivery = Delivery {
                                 topic: None,
