@@ -36,23 +36,53 @@ fn main() {
         println!("crash silent {silent} {crash:?} {:?}", started.elapsed());
         cluster.world.run_for(Duration::from_secs(10));
     }
-    println!("{:?}", cluster.world.observer);
-    let network = NetworkConfig {
-        loss: 0.05,
-        ..NetworkConfig::default()
-    };
-    cluster.world.set_network(network);
-    let slow = 3;
-    cluster.world.slow_down(slow, Duration::from_secs(2));
-    let lossy = cluster.measure(Duration::from_secs(120));
+    for (loss, slow_ms) in [
+        (0.05, 0),
+        (0.0, 500),
+        (0.0, 2000),
+        (0.05, 2000),
+        (0.0, 5000),
+    ] {
+        cluster.world.set_network(NetworkConfig {
+            loss,
+            ..NetworkConfig::default()
+        });
+        let slow = 3;
+        cluster
+            .world
+            .slow_down(slow, Duration::from_millis(slow_ms));
+        let before = (
+            cluster.world.observer.errors(None),
+            cluster.world.observer.errors(Some(slow)),
+        );
+        let accusations: u64 = cluster
+            .world
+            .state(slow)
+            .map_or(0, |s| s.upper.counters().accusations);
+        let cost = cluster.measure(Duration::from_secs(120));
+        let after = (
+            cluster.world.observer.errors(None),
+            cluster.world.observer.errors(Some(slow)),
+        );
+        let accused = cluster
+            .world
+            .state(slow)
+            .map_or(0, |s| s.upper.counters().accusations)
+            - accusations;
+        println!(
+            "loss {loss} slow {slow_ms}: {cost:?} suspects all {} others {} downs all {} others {} slow accused {accused}",
+            after.0.0 - before.0.0,
+            after.1.0 - before.1.0,
+            after.0.1 - before.0.1,
+            after.1.1 - before.1.1
+        );
+        cluster.world.set_network(NetworkConfig::default());
+        cluster.world.slow_down(slow, Duration::ZERO);
+        println!("agrees after {:?}", cluster.periods_to_agree(60));
+    }
+    let total = cluster.world.totals().events;
     println!(
-        "lossy+slow {lossy:?} {:?} {:?}",
-        cluster.world.observer,
-        started.elapsed()
-    );
-    println!(
-        "events {} per s {:.0}",
-        cluster.world.totals().events,
-        cluster.world.totals().events as f64 / started.elapsed().as_secs_f64()
+        "events {total} per s {:.0}",
+        total as f64 / started.elapsed().as_secs_f64()
     );
 }

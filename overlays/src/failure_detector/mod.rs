@@ -14,7 +14,7 @@ mod relay;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use rand::seq::{IteratorRandom, SliceRandom};
@@ -30,6 +30,11 @@ use relay::Relays;
 const URGENT_MAX: usize = 16;
 /// With nobody to ask for help, this many probes in a row must fail before an accusation.
 const LONELY_FAILURES: u8 = 3;
+
+/// Most that the time of one member is stretched: 4 times, not to watch the others too rarely.
+const LENIENCY_MAX: u32 = 3;
+/// Most members whose time is stretched.
+const LENIENT_MAX: usize = 32;
 
 /// Settings of a [`Detector`].
 #[derive(Clone, Debug)]
@@ -129,8 +134,13 @@ pub trait Watched<P> {
 struct Probe<P> {
     number: u32,
     target: P,
+    /// How many times longer than usual this one may take.
+    patience: u32,
+    sent: Time,
     /// When the timer that runs now is due.
     due: Time,
+    /// Answered within the time that everybody has.
+    promptly: bool,
     answered: bool,
     /// Those asked for help who have not said anything yet.
     asked: BTreeSet<P>,
@@ -146,6 +156,8 @@ pub struct Detector<P> {
     neighbors: BTreeSet<P>,
     /// Neighbors still to be probed in this round, in random order.
     round: Vec<P>,
+    /// Members wrongly accused, and by how much their time is stretched since.
+    lenient: BTreeMap<P, u32>,
     urgent: VecDeque<P>,
     probe: Option<Probe<P>>,
     relays: Relays<P>,
@@ -164,6 +176,7 @@ impl<P: Peer> Detector<P> {
             config,
             neighbors: BTreeSet::new(),
             round: Vec::new(),
+            lenient: BTreeMap::new(),
             urgent: VecDeque::new(),
             probe: None,
             relays: Relays::new(),
@@ -218,6 +231,22 @@ impl<P: Peer> Detector<P> {
         }
     }
 
+    /// A member was accused, or even thought dead, and refuted it: it lives, but it is slow.
+    pub fn be_lenient_with(&mut self, peer: P) {
+        if self.lenient.len() >= LENIENT_MAX && !self.lenient.contains_key(&peer) {
+            // So many are hardly all slow. Those that are will be here again soon.
+            self.lenient.clear();
+        }
+        let leniency = self.lenient.entry(peer).or_default();
+        *leniency = (*leniency + 1).min(LENIENCY_MAX);
+    }
+
+    /// How many times longer than usual this node lets this member take.
+    #[must_use]
+    pub fn patience_with(&self, peer: &P) -> u32 {
+        self.health.patience() + self.lenient.get(peer).copied().unwrap_or(0)
+    }
+
     /// Takes a timer.
     pub fn timer<R: Rng>(
         &mut self,
@@ -241,13 +270,13 @@ impl<P: Peer> Detector<P> {
     }
 
     /// Takes a message.
-    pub fn received(&mut self, from: P, message: &Message<P>, out: &mut Vec<Action<P>>) {
+    pub fn received(&mut self, now: Time, from: P, message: &Message<P>, out: &mut Vec<Action<P>>) {
         match *message {
             Message::Ping(number) => out.push(Action::Send {
                 to: from,
                 message: Message::Ack(number),
             }),
-            Message::Ack(number) => self.acknowledged(from, number, out),
+            Message::Ack(number) => self.acknowledged(now, from, number, out),
             Message::PingFor { number, target } => self.ping_for(from, number, target, out),
             Message::Heard(number) => self.helper_said(&from, number, true),
             Message::Silent(number) => self.helper_said(&from, number, false),
@@ -281,11 +310,15 @@ impl<P: Peer> Detector<P> {
             return;
         };
         let number = self.next_number();
-        let after = self.config.direct_wait * self.patience();
+        let patience = self.patience_with(&target);
+        let after = self.config.direct_wait * patience;
         self.probe = Some(Probe {
             number,
             target,
+            patience,
+            sent: now,
             due: now + after,
+            promptly: false,
             answered: false,
             asked: BTreeSet::new(),
             heard_from: 0,
@@ -332,7 +365,7 @@ impl<P: Peer> Detector<P> {
             return;
         };
         if probe.answered {
-            self.health.improve();
+            self.answered(&probe);
             return;
         }
         if self.is_stalled(now, probe.due) {
@@ -351,7 +384,7 @@ impl<P: Peer> Detector<P> {
                 message: Message::PingFor { number, target },
             });
         }
-        let after = self.config.indirect_wait * self.patience();
+        let after = self.config.indirect_wait * probe.patience;
         probe.due = now + after;
         self.probe = Some(probe);
         let id = Timer::Verdict(number);
@@ -393,7 +426,7 @@ impl<P: Peer> Detector<P> {
             return;
         };
         if probe.answered {
-            self.health.improve();
+            self.answered(&probe);
             return;
         }
         let asked = probe.asked.len() + probe.heard_from;
@@ -410,12 +443,25 @@ impl<P: Peer> Detector<P> {
         }
     }
 
-    fn acknowledged(&mut self, from: P, number: u32, out: &mut Vec<Action<P>>) {
+    fn answered(&mut self, probe: &Probe<P>) {
+        self.health.improve();
+        if probe.promptly
+            && let Some(leniency) = self.lenient.get_mut(&probe.target)
+        {
+            *leniency -= 1;
+            if *leniency == 0 {
+                self.lenient.remove(&probe.target);
+            }
+        }
+    }
+
+    fn acknowledged(&mut self, now: Time, from: P, number: u32, out: &mut Vec<Action<P>>) {
         if let Some(probe) = &mut self.probe
             && probe.number == number
             && probe.target == from
         {
             probe.answered = true;
+            probe.promptly |= now.since(probe.sent) <= self.config.direct_wait;
         } else if let Some((to, number)) = self.relays.answered(number, &from) {
             let message = Message::Heard(number);
             out.push(Action::Send { to, message });

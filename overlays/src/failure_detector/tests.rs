@@ -53,7 +53,7 @@ impl Bench {
 
     fn received(&mut self, from: u32, message: Message<u32>) -> Vec<Action<u32>> {
         let mut out = Vec::new();
-        self.detector.received(from, &message, &mut out);
+        self.detector.received(self.now, from, &message, &mut out);
         out
     }
 
@@ -221,6 +221,37 @@ fn a_lost_lane_is_looked_into_first() {
     bench.detector.neighbor_down(4);
     let out = bench.timer(Duration::ZERO, Timer::Period);
     assert_eq!(pinged(&out).map(|(to, _)| to), Some(4));
+}
+
+#[test]
+fn who_was_wrongly_accused_gets_more_time_until_it_is_prompt_again() {
+    let mut bench = Bench::with_neighbors(&[2]);
+    bench.detector.be_lenient_with(2);
+    let waits = |bench: &mut Bench, answer_after: u64| {
+        bench.detector.period_due = bench.now;
+        let out = bench.timer(Duration::ZERO, Timer::Period);
+        let (target, number) = pinged(&out).expect("a ping");
+        let wait = out.iter().find_map(|action| match action {
+            Action::SetTimer {
+                id: Timer::Direct(_),
+                after,
+            } => Some(*after),
+            _ => None,
+        });
+        let wait = wait.expect("a wait");
+        bench.now = bench.now + Duration::from_millis(answer_after);
+        bench.received(target, Message::Ack(number));
+        let rest = wait.saturating_sub(Duration::from_millis(answer_after));
+        bench.timer(rest, Timer::Direct(number));
+        wait.as_millis()
+    };
+    assert_eq!(waits(&mut bench, 500), 600);
+    assert_eq!(waits(&mut bench, 100), 600);
+    assert_eq!(waits(&mut bench, 100), 300);
+    assert!(
+        bench.detector.lenient.is_empty(),
+        "strangers are not remembered"
+    );
 }
 
 #[test]

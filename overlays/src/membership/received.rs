@@ -16,10 +16,13 @@ impl<P: Peer> Membership<P> {
         match message {
             Message::Probe(message) => {
                 let mut actions = Vec::new();
-                self.detector.received(from, &message, &mut actions);
+                self.detector.received(now, from, &message, &mut actions);
                 self.act(now, actions, out);
             }
-            Message::Accused(version) => self.about_me(version, Status::Suspect),
+            Message::Accused(version) => {
+                self.about_me(version, Status::Suspect);
+                self.supply(from, &[self.me], out);
+            }
             Message::Summary { sum, .. } if sum == self.table.sum() => {}
             Message::Summary { .. } => out.push(Output::Send {
                 to: from,

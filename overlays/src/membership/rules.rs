@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use super::exchange::statement_of;
+use super::message::Message;
 use super::record::{Claim, Details, Statement, Status, Version};
 use super::suspicion::{Accusation, Grace};
 use super::table::{Entry, Table};
@@ -46,7 +47,9 @@ impl<P: Peer> Membership<P> {
             (Claim::Alive(details), None) => self.welcome(about, version, details, out),
             // Nothing to bury: the dead that this node does not know stay unknown.
             (_, None) => {}
-            (Claim::Alive(details), Some(known)) => self.renew(known, version, details, out),
+            (Claim::Alive(details), Some(known)) => {
+                self.renew(known, version, details, source, out);
+            }
             (Claim::Suspect { by }, Some(known)) => {
                 if by != self.me && known.version == version && known.status.is_live() {
                     self.hear_accusation(now, known, by, out);
@@ -79,6 +82,7 @@ impl<P: Peer> Membership<P> {
         known: Entry<P>,
         version: Version,
         details: Arc<Details>,
+        source: Source,
         out: &mut Out<P>,
     ) {
         if version <= known.version {
@@ -95,6 +99,7 @@ impl<P: Peer> Membership<P> {
         } else if known.details != details {
             out.push(Output::Event(Event::MemberChanged(peer)));
         }
+        let accused = self.suspicions.is_accuser(&peer, &self.me);
         self.suspicions.clear(&peer);
         self.graveyard.raise(&peer);
         let details = if known.details == details {
@@ -102,15 +107,25 @@ impl<P: Peer> Membership<P> {
         } else {
             details
         };
-        self.put(Entry {
+        let entry = Entry {
             peer,
             version,
             status: Status::Alive,
             details,
-        });
+        };
+        if !restarted && (accused || known.status == Status::Down) {
+            self.detector.be_lenient_with(peer);
+        }
+        if accused && source == Source::Exchange {
+            // Told to this node alone, perhaps because its own broadcasts are slow: who spread the
+            // suspicion spreads its end.
+            self.news.push(statement_of(&entry));
+        }
+        self.put(entry);
     }
 
-    /// This node's own probes failed.
+    /// This node's own probes failed. The member is told directly as well as by everybody: it may live
+    /// and only be slow.
     pub(super) fn accuse(&mut self, now: Time, peer: P, out: &mut Out<P>) {
         let Some(known) = self.table.get(&peer).cloned() else {
             return;
@@ -120,9 +135,18 @@ impl<P: Peer> Membership<P> {
         }
         self.counters.accusations += 1;
         let version = known.version;
+        out.push(Output::Send {
+            to: peer,
+            message: Message::Accused(version),
+        });
+        self.spread_suspicion(now, known, out);
+    }
+
+    fn spread_suspicion(&mut self, now: Time, known: Entry<P>, out: &mut Out<P>) {
+        let (about, version) = (known.peer, known.version);
         if self.suspect(now, known, self.me, out) != Accusation::Known {
             self.news.push(Statement {
-                about: peer,
+                about,
                 version,
                 claim: Claim::Suspect { by: self.me },
             });
@@ -145,7 +169,7 @@ impl<P: Peer> Membership<P> {
         if version > known.version || !known.status.is_live() {
             self.die(now, known, version, Status::Down, out);
         } else if version == known.version && known.status == Status::Alive {
-            self.accuse(now, known.peer, out);
+            self.spread_suspicion(now, known, out);
         }
     }
 
@@ -165,7 +189,7 @@ impl<P: Peer> Membership<P> {
         }
         let remaining = self
             .suspicions
-            .remaining(now, &suspect, &self.me, self.grace());
+            .remaining(now, &suspect, &self.me, self.grace(&suspect));
         out.push(Output::SetTimer {
             id: Timer::Grace { suspect, version },
             after: remaining.unwrap_or_default(),
@@ -181,7 +205,7 @@ impl<P: Peer> Membership<P> {
         if known.version != version || known.status != Status::Suspect {
             return;
         }
-        let grace = self.grace();
+        let grace = self.grace(&suspect);
         let Some(remaining) = self.suspicions.remaining(now, &suspect, &self.me, grace) else {
             return;
         };
@@ -203,8 +227,8 @@ impl<P: Peer> Membership<P> {
         self.die(now, known, version, Status::Down, out);
     }
 
-    fn grace(&self) -> Grace {
-        let patience = self.detector.patience();
+    fn grace(&self, suspect: &P) -> Grace {
+        let patience = self.detector.patience_with(suspect);
         Grace {
             least: self.config.grace_least * patience,
             most: self.config.grace_most * patience,

@@ -70,6 +70,18 @@ impl<X: Subject> Observer<X> for Census {
     }
 }
 
+impl Census {
+    /// Suspicions and deaths told about nodes that were running, but for `except`.
+    #[must_use]
+    pub fn errors(&self, except: Option<NodeId>) -> (u64, u64) {
+        let sum = |told: &BTreeMap<NodeId, u64>| {
+            let others = told.iter().filter(|(about, _)| Some(**about) != except);
+            others.map(|(_, count)| *count).sum()
+        };
+        (sum(&self.false_suspects), sum(&self.false_downs))
+    }
+}
+
 /// How long the news of a crash took.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Crash {
