@@ -13,7 +13,7 @@ use crate::event::{
     Command, Delivery, Event, Input, InputOf, Output, OutputOf, PAYLOAD_BYTES_MAX, Peer, Protocol,
 };
 use crate::message::{self, DecodeError};
-use crate::store::{MessageId, Seen, Store, StoreConfig};
+use crate::store::{MessageId, Numbering, Seen, Store, StoreConfig};
 use crate::time::Time;
 
 /// Most hops that a node may ask for.
@@ -55,7 +55,7 @@ pub struct Message {
 }
 
 impl message::Message for Message {
-    const BYTES_MAX: usize = MessageId::BYTES + 3 + 3 + 3 + PAYLOAD_BYTES_MAX;
+    const BYTES_MAX: usize = MessageId::BYTES_MAX + 3 + 3 + 3 + PAYLOAD_BYTES_MAX;
 
     fn validate(&self) -> Result<(), DecodeError> {
         if self.hops > TTL_MAX || self.ttl > TTL_MAX {
@@ -75,6 +75,7 @@ pub struct Epidemic<P> {
     config: Config,
     neighbors: Vec<P>,
     store: Store<()>,
+    numbering: Numbering,
 }
 
 impl<P: Peer> Epidemic<P> {
@@ -85,6 +86,7 @@ impl<P: Peer> Epidemic<P> {
             config,
             neighbors: Vec::new(),
             store: Store::new(),
+            numbering: Numbering::new(),
         }
     }
 
@@ -108,7 +110,7 @@ impl<P: Peer> Epidemic<P> {
         if self.store.is_empty() {
             out.push(Output::SetTimer {
                 id: Forget,
-                after: self.config.store.remember_for,
+                after: self.config.store.keep_for,
             });
         }
         let seen = Seen {
@@ -141,7 +143,7 @@ impl<P: Peer> Epidemic<P> {
         random: &mut R,
         out: &mut Vec<OutputOf<Self, P>>,
     ) {
-        if self.store.get(message.id).is_some() || message.ttl == 0 {
+        if self.store.has_seen(message.id) || message.ttl == 0 {
             return;
         }
         message.hops = message.hops.saturating_add(1);
@@ -172,14 +174,15 @@ impl<P: Peer> Protocol<P> for Epidemic<P> {
             Input::Received { from, message } => self.received(now, from, message, random, out),
             Input::Timer(Forget) => {
                 self.store.forget(now, &self.config.store);
+                self.store.forget_senders(now, &self.config.store);
                 if !self.store.is_empty() {
-                    let after = self.config.store.remember_for;
+                    let after = self.config.store.keep_for;
                     out.push(Output::SetTimer { id: Forget, after });
                 }
             }
             Input::Command(Command::Broadcast(payload)) => {
                 if payload.len() <= PAYLOAD_BYTES_MAX {
-                    let id = MessageId::draw(random);
+                    let id = self.numbering.next(random);
                     let message = Message {
                         id,
                         hops: 0,

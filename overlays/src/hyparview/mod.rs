@@ -68,6 +68,10 @@ pub struct HyParView<P> {
     questions: u32,
     /// Nodes that refused in this period.
     refused: Vec<P>,
+    /// The active view was at most half full when the last period ended.
+    lonely: bool,
+    /// Neighbors still to be exchanged for random spares, one per period.
+    mixes_due: u32,
     lost: Vec<Lost<P>>,
     /// The sample of the last shuffle: the receiver has it now, so this node can do without.
     sample_sent: Vec<P>,
@@ -89,6 +93,8 @@ impl<P: Peer> HyParView<P> {
             asked: None,
             questions: 0,
             refused: Vec::new(),
+            lonely: false,
+            mixes_due: mending::MIXES_AFTER_JOIN,
             lost: Vec::new(),
             sample_sent: Vec::new(),
             xbot: Xbot::default(),

@@ -10,14 +10,19 @@ pub struct Config {
     /// How long announcements are gathered before they are sent. Longer: fewer messages, and later
     /// repair. 50 ms: a guess, about one hop of a wide area network.
     pub announce_after: Duration,
-    /// How long a node waits for the payload of an announced message before it asks for it. Must be
-    /// longer than the difference between the tree's delay and a direct hop. 150 ms: a guess.
+    /// How long a node waits for the payload of an announced message before it asks for it. Asking too
+    /// early costs a second copy and wears the tree out. 500 ms: about the depth of a tree of 10,000
+    /// nodes. A node that lost its way into the tree does not wait.
     pub graft_after: Duration,
+    /// The most that this wait grows to where payloads are seen to come that late by themselves.
+    /// 2 s: a guess.
+    pub graft_after_max: Duration,
     /// How long it waits after having asked, before it asks the next one. Must be longer than a round
     /// trip, or the payload comes twice. 200 ms: a guess that fits round trips between continents.
     pub graft_again_after: Duration,
-    /// Hops that a neighbor's path must be shorter before it takes the place of the one that the
-    /// payload comes from. Paper: 7, as a balance for many senders.
+    /// Hops that a neighbor's path must be shorter before it takes the place of the one that payloads
+    /// come from. 3, not the paper's 7: here only one sender has a say, so less damping is needed.
+    /// Lower values trade time for hops (docs/simulation.md).
     pub optimization_threshold: u16,
     /// How much is remembered.
     pub store: StoreConfig,
@@ -30,9 +35,10 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             announce_after: Duration::from_millis(50),
-            graft_after: Duration::from_millis(150),
+            graft_after: Duration::from_millis(1_000),
+            graft_after_max: Duration::from_secs(4),
             graft_again_after: Duration::from_millis(200),
-            optimization_threshold: 7,
+            optimization_threshold: 3,
             store: StoreConfig::default(),
             missing_max: 4_096,
         }

@@ -48,8 +48,8 @@ pub enum Message {
 impl message::Message for Message {
     /// Tag, id, hops, length and payload, or a full list of announcements, whichever is longer.
     const BYTES_MAX: usize = {
-        let gossip = 1 + MessageId::BYTES + 3 + 3 + PAYLOAD_BYTES_MAX;
-        let ihave = 1 + 2 + ANNOUNCEMENTS_MAX * (MessageId::BYTES + 3);
+        let gossip = 1 + MessageId::BYTES_MAX + 3 + 3 + PAYLOAD_BYTES_MAX;
+        let ihave = 1 + 2 + ANNOUNCEMENTS_MAX * (MessageId::BYTES_MAX + 3);
         if gossip > ihave { gossip } else { ihave }
     };
 

@@ -7,16 +7,20 @@
 //! - this file: inputs to handlers; pushing a message on
 //! - `links`: eager, lazy, untried
 //! - `repair`: announced messages that do not come, and links that are lost
+//! - `shortening`: shorter paths for the sender that sends most
 //!
 //! Beyond the paper: new links are neither eager nor lazy but *untried*, so that neither a join nor
-//! the first broadcast floods; a node without a parent asks at the first announcement instead of
-//! waiting; and a shorter path is also taken when its announcement comes after the payload, as with
-//! gathered announcements it nearly always does.
+//! the first broadcast floods; a node that lost its way into the tree asks at the first announcement
+//! instead of waiting; others wait as long as the tree is seen to need; and a shorter path is also
+//! taken when its announcement comes after the payload, as with gathered ones it nearly always does.
 
 mod config;
 mod links;
 mod message;
 mod repair;
+mod shortening;
+
+use std::time::Duration;
 
 use bytes::Bytes;
 use rand::Rng;
@@ -28,10 +32,11 @@ pub use message::{ANNOUNCEMENTS_MAX, Announcement, HOPS_MAX, Message};
 use crate::event::{
     Command, Delivery, Event, Input, InputOf, Output, OutputOf, PAYLOAD_BYTES_MAX, Peer, Protocol,
 };
-use crate::store::{MessageId, Seen, Store};
+use crate::store::{MessageId, Numbering, Seen, Store};
 use crate::time::Time;
 use links::{Links, Push};
 use repair::Missing;
+use shortening::MainSender;
 
 /// Timers of Plumtree.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -52,6 +57,10 @@ pub struct Plumtree<P> {
     config: Config,
     links: Links<P>,
     store: Store<P>,
+    numbering: Numbering,
+    main_sender: MainSender,
+    /// How long to wait for an announced message now; longer while the tree is slow.
+    patience: Duration,
     /// Announcements gathered for lazy links, with the link that each is not for.
     gathered: Vec<(Announcement, Option<P>)>,
     missing: Missing<P>,
@@ -64,12 +73,15 @@ impl<P: Peer> Plumtree<P> {
     #[must_use]
     pub const fn new(config: Config) -> Self {
         Self {
-            config,
             links: Links::new(),
             store: Store::new(),
+            numbering: Numbering::new(),
+            main_sender: MainSender::new(),
+            patience: config.graft_after,
             gathered: Vec::new(),
             missing: Missing::new(),
             orphan: true,
+            config,
         }
     }
 
@@ -102,20 +114,24 @@ impl<P: Peer> Plumtree<P> {
         out: &mut Outputs<P>,
     ) {
         if payload.len() <= PAYLOAD_BYTES_MAX {
-            self.push_on(now, MessageId::draw(random), 0, None, payload, out);
+            let id = self.numbering.next(random);
+            let payload = Some(payload);
+            let seen = Seen {
+                hops: 0,
+                from: None,
+                payload,
+            };
+            self.push_on(now, id, seen, out);
         }
     }
 
-    /// Remembers a message that was not seen before, and sends it on over every link but `from`.
-    fn push_on(
-        &mut self,
-        now: Time,
-        id: MessageId,
-        hops: u16,
-        from: Option<P>,
-        payload: Bytes,
-        out: &mut Outputs<P>,
-    ) {
+    /// Keeps a message that was not seen before, and sends it on over every link but the one it came
+    /// by.
+    fn push_on(&mut self, now: Time, id: MessageId, seen: Seen<P>, out: &mut Outputs<P>) {
+        let Seen { hops, from, .. } = seen;
+        let Some(payload) = seen.payload.clone() else {
+            return;
+        };
         let announcement = Announcement { id, hops };
         let mut lazy = false;
         for (to, push) in self.links.iter().filter(|(peer, _)| Some(*peer) != from) {
@@ -146,14 +162,9 @@ impl<P: Peer> Plumtree<P> {
         if self.store.is_empty() {
             out.push(Output::SetTimer {
                 id: Timer::Forget,
-                after: self.config.store.payload_for,
+                after: self.config.store.keep_for,
             });
         }
-        let seen = Seen {
-            hops,
-            from,
-            payload: Some(payload),
-        };
         self.store.insert(now, id, seen, &self.config.store);
     }
 
@@ -166,23 +177,19 @@ impl<P: Peer> Plumtree<P> {
         payload: Bytes,
         out: &mut Outputs<P>,
     ) {
-        if let Some(seen) = self.store.get(id) {
-            // A copy that the network made of the first one says nothing about the tree.
-            if seen.from != Some(from) && self.links.get(from).is_some() {
-                self.links.set(from, Push::Lazy);
-                out.push(Output::Send {
-                    to: from,
-                    message: Message::Prune,
-                });
-            }
+        if self.store.has_seen(id) {
+            self.on_duplicate(from, id, out);
             return;
         }
         let hops = hops.saturating_add(1);
         if hops > HOPS_MAX {
             return;
         }
-        self.missing.found(id);
+        if let Some(lag) = self.missing.found(now, id) {
+            self.be_patient(lag);
+        }
         self.orphan = false;
+        self.main_sender.has_sent(id.sender);
         self.links.set(from, Push::Eager);
         let delivery = Delivery {
             topic: None,
@@ -190,7 +197,30 @@ impl<P: Peer> Plumtree<P> {
             hops,
         };
         out.push(Output::Event(Event::Delivered(delivery)));
-        self.push_on(now, id, hops, Some(from), payload, out);
+        let seen = Seen {
+            hops,
+            from: Some(from),
+            payload: Some(payload),
+        };
+        self.push_on(now, id, seen, out);
+    }
+
+    fn on_duplicate(&mut self, from: P, id: MessageId, out: &mut Outputs<P>) {
+        // A copy that the network made of the first one says nothing about the tree.
+        if self
+            .store
+            .get_mut(id)
+            .is_some_and(|seen| seen.from == Some(from))
+        {
+            return;
+        }
+        if self.links.get(from).is_some() {
+            self.links.set(from, Push::Lazy);
+            out.push(Output::Send {
+                to: from,
+                message: Message::Prune,
+            });
+        }
     }
 
     fn announce(&mut self, out: &mut Outputs<P>) {
@@ -210,7 +240,7 @@ impl<P: Peer> Plumtree<P> {
     fn on_graft(&mut self, from: P, id: Option<MessageId>, out: &mut Outputs<P>) {
         self.links.set(from, Push::Eager);
         let Some(id) = id else { return };
-        let Some(seen) = self.store.get(id) else {
+        let Some(seen) = self.store.get_mut(id) else {
             return;
         };
         if let Some(payload) = seen.payload.clone() {
@@ -256,7 +286,7 @@ impl<P: Peer> Protocol<P> for Plumtree<P> {
                 message: Message::Ihave(announcements),
             } => {
                 for announcement in announcements {
-                    self.on_announcement(from, announcement, out);
+                    self.on_announcement(now, from, announcement, out);
                 }
             }
             Input::Received {
@@ -273,8 +303,9 @@ impl<P: Peer> Protocol<P> for Plumtree<P> {
             Input::Timer(Timer::GraftDue(id)) => self.on_graft_due(id, out),
             Input::Timer(Timer::Forget) => {
                 self.store.forget(now, &self.config.store);
+                self.store.forget_senders(now, &self.config.store);
                 if !self.store.is_empty() {
-                    let after = self.config.store.payload_for;
+                    let after = self.config.store.keep_for;
                     out.push(Output::SetTimer {
                         id: Timer::Forget,
                         after,
