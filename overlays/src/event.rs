@@ -104,6 +104,17 @@ pub enum Command<P> {
     Subscribe(TopicId),
     /// No longer take part in a topic.
     Unsubscribe(TopicId),
+    /// Send to one node that may be no neighbor, through others if need be. Overlays that relay: the
+    /// client-server overlay. At most [`PAYLOAD_BYTES_MAX`] bytes; lost if there is no way.
+    Relay {
+        /// To whom.
+        to: P,
+        /// What.
+        payload: Bytes,
+    },
+    /// Let every member know this metadata of mine. More bytes than
+    /// [`crate::membership::METADATA_BYTES_MAX`] are ignored: check first.
+    SetMetadata(Bytes),
     /// Round-trip time to a peer as the driver measured it. Overlays that mind distance use it.
     Measured {
         /// The peer.
@@ -122,8 +133,17 @@ pub enum Event<P> {
     NeighborDown(P),
     /// A broadcast or publication arrived, for the first time. Not told to its sender.
     Delivered(Delivery),
+    /// A payload came from one node, perhaps through others.
+    Relayed {
+        /// Who sent it.
+        from: P,
+        /// What.
+        payload: Bytes,
+    },
     /// A member joined, or proved to be alive.
     MemberUp(P),
+    /// A live member changed its addresses or metadata.
+    MemberChanged(P),
     /// A member does not answer and may be down.
     MemberSuspect(P),
     /// A member is down.

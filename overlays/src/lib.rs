@@ -10,8 +10,9 @@
 //! - [`message`]: bytes to messages and back, every size checked first
 //! - [`time`]: the time that drivers hand in
 //! - [`stack`]: one protocol on top of another, so that every layer works over every overlay
-//! - overlays, who connects to whom: [`full_mesh`], [`hyparview`]
+//! - overlays, who connects to whom: [`full_mesh`], [`hyparview`], [`client_server`]
 //! - broadcast, over any overlay: [`plumtree`], [`epidemic`]
+//! - [`membership`], over any broadcast: every member known everywhere; [`failure_detector`]: its ears
 //!
 //! # Invariants worth naming
 //!
@@ -21,10 +22,13 @@
 //! - Every collection that a peer can make grow has a bound.
 #![forbid(unsafe_code)]
 
+pub mod client_server;
 pub mod epidemic;
 pub mod event;
+pub mod failure_detector;
 pub mod full_mesh;
 pub mod hyparview;
+pub mod membership;
 pub mod message;
 pub mod plumtree;
 #[cfg(feature = "sim")]

@@ -4,12 +4,19 @@ use bytes::Bytes;
 
 use super::NodeId;
 use super::subject::Inspect;
+use crate::client_server::ClientServer;
 use crate::epidemic::{self, Epidemic};
 use crate::full_mesh::FullMesh;
 use crate::hyparview::HyParView;
 use crate::plumtree::{self, Plumtree};
 
 impl Inspect for FullMesh<NodeId> {}
+
+impl Inspect for ClientServer<NodeId> {
+    fn check(&self) -> Result<(), String> {
+        self.check()
+    }
+}
 
 impl Inspect for HyParView<NodeId> {
     fn check(&self) -> Result<(), String> {

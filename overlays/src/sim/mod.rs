@@ -4,6 +4,7 @@
 //! - `network`: latency, loss, duplication, reorder, cuts
 //! - `subject`: what the simulator wants to see of a protocol, and who watches
 //! - `workload`: joining, failing, broadcasting, with `deliveries` watching
+//! - `membership`: clusters with membership, what it costs and how often it errs
 //! - `graph`: the overlay as a graph, and its figures
 //!
 //! Nothing in the protocols depends on anything here.
@@ -11,6 +12,7 @@
 mod deliveries;
 mod graph;
 mod inspect;
+pub mod membership;
 mod network;
 mod node;
 mod queue;
