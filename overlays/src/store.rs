@@ -149,10 +149,28 @@ impl<P> Store<P> {
             .map(|kept| &mut kept.seen)
     }
 
+    /// The messages that came within the last `span`, latest first.
+    pub(crate) fn recent(
+        &self,
+        now: Time,
+        span: Duration,
+    ) -> impl Iterator<Item = (MessageId, &Seen<P>)> {
+        let recent = self
+            .kept
+            .iter()
+            .rev()
+            .take_while(move |kept| now.since(kept.came) < span);
+        recent.map(|kept| (kept.id, &kept.seen))
+    }
+
     /// Keeps a message that was not seen, then forgets what is too old or too much.
     pub(crate) fn insert(&mut self, now: Time, id: MessageId, seen: Seen<P>, config: &StoreConfig) {
         self.payload_bytes += seen.payload.as_ref().map_or(0, Bytes::len);
         self.places.insert(id, self.left + self.kept.len() as u64);
+        if self.kept.len() == self.kept.capacity() {
+            // Doubling would leave half of it unused, in the largest thing that a node keeps.
+            self.kept.reserve_exact(self.kept.len() / 4 + 4);
+        }
         self.kept.push_back(Kept {
             came: now,
             id,

@@ -11,17 +11,16 @@ pub struct Config {
     /// repair. 50 ms: a guess, about one hop of a wide area network.
     pub announce_after: Duration,
     /// How long a node waits for the payload of an announced message before it asks for it. Asking too
-    /// early costs a second copy and wears the tree out. 500 ms: about the depth of a tree of 10,000
-    /// nodes. A node that lost its way into the tree does not wait.
+    /// early costs a second copy and wears the tree out. 1 s: longer than a payload takes through the
+    /// tree of 10,000 nodes. A node that lost its way into the tree does not wait.
     pub graft_after: Duration,
-    /// The most that this wait grows to where payloads are seen to come that late by themselves.
-    /// 2 s: a guess.
-    pub graft_after_max: Duration,
-    /// How long it waits after having asked, before it asks the next one. Must be longer than a round
-    /// trip, or the payload comes twice. 200 ms: a guess that fits round trips between continents.
+    /// How long it waits after having asked, before it asks the next one; and how long a new eager link
+    /// is not pruned. Must be longer than a round trip. 200 ms: a guess, between near continents.
     pub graft_again_after: Duration,
+    /// How far back a new neighbor is told of messages. 3 s: a guess, longer than a neighbor is replaced.
+    pub catch_up_for: Duration,
     /// Hops that a neighbor's path must be shorter before it takes the place of the one that payloads
-    /// come from. 3, not the paper's 7: here only one sender has a say, so less damping is needed.
+    /// come from. 2, not the paper's 7: here only one sender has a say, so less damping is needed.
     /// Lower values trade time for hops (docs/simulation.md).
     pub optimization_threshold: u16,
     /// How much is remembered.
@@ -36,9 +35,9 @@ impl Default for Config {
         Self {
             announce_after: Duration::from_millis(50),
             graft_after: Duration::from_millis(1_000),
-            graft_after_max: Duration::from_secs(4),
             graft_again_after: Duration::from_millis(200),
-            optimization_threshold: 3,
+            catch_up_for: Duration::from_secs(3),
+            optimization_threshold: 2,
             store: StoreConfig::default(),
             missing_max: 4_096,
         }

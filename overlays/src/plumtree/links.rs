@@ -1,6 +1,9 @@
 //! The links of a node: eager ones carry payloads at once, lazy ones announcements.
 
+use std::time::Duration;
+
 use crate::event::Peer;
+use crate::time::Time;
 
 /// How messages go over a link from this end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,10 +17,18 @@ pub(super) enum Push {
     Untried,
 }
 
+#[derive(Clone, Copy, Debug)]
+struct Link<P> {
+    peer: P,
+    push: Push,
+    /// When it last became what it is.
+    since: Time,
+}
+
 /// Links to the neighbors that the overlay told.
 #[derive(Debug)]
 pub(super) struct Links<P> {
-    links: Vec<(P, Push)>,
+    links: Vec<Link<P>>,
 }
 
 impl<P: Peer> Links<P> {
@@ -26,7 +37,7 @@ impl<P: Peer> Links<P> {
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (P, Push)> + '_ {
-        self.links.iter().copied()
+        self.links.iter().map(|link| (link.peer, link.push))
     }
 
     pub(super) fn get(&self, peer: P) -> Option<Push> {
@@ -35,22 +46,36 @@ impl<P: Peer> Links<P> {
             .map(|(_, push)| push)
     }
 
-    pub(super) fn add(&mut self, peer: P) {
+    pub(super) fn add(&mut self, now: Time, peer: P) {
         if self.get(peer).is_none() {
-            self.links.push((peer, Push::Untried));
+            self.links.push(Link {
+                peer,
+                push: Push::Untried,
+                since: now,
+            });
         }
     }
 
     /// Takes the link away; how it was, if it was there.
     pub(super) fn remove(&mut self, peer: P) -> Option<Push> {
-        let index = self.links.iter().position(|(known, _)| *known == peer)?;
-        Some(self.links.swap_remove(index).1)
+        let index = self.links.iter().position(|link| link.peer == peer)?;
+        Some(self.links.swap_remove(index).push)
     }
 
     /// Changes a link; one that is not there stays away.
-    pub(super) fn set(&mut self, peer: P, push: Push) {
-        if let Some(link) = self.links.iter_mut().find(|(known, _)| *known == peer) {
-            link.1 = push;
+    pub(super) fn set(&mut self, now: Time, peer: P, push: Push) {
+        if let Some(link) = self.links.iter_mut().find(|link| link.peer == peer)
+            && link.push != push
+        {
+            link.push = push;
+            link.since = now;
         }
+    }
+
+    /// Whether a link has been eager for less than `span`.
+    pub(super) fn is_freshly_eager(&self, now: Time, peer: P, span: Duration) -> bool {
+        self.links.iter().any(|link| {
+            link.peer == peer && link.push == Push::Eager && now.since(link.since) < span
+        })
     }
 }

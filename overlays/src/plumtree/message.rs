@@ -7,7 +7,7 @@ use crate::event::PAYLOAD_BYTES_MAX;
 use crate::message::{self, DecodeError};
 use crate::store::MessageId;
 
-/// Most announcements in one message; more go in several.
+/// Most messages announced or asked for in one message; more go in several.
 pub const ANNOUNCEMENTS_MAX: usize = 256;
 
 /// Most hops that a message may have made. No tree is that deep; it ends loops of hostile nodes.
@@ -36,10 +36,10 @@ pub enum Message {
     },
     /// Lazy push: messages that the sender has.
     Ihave(Vec<Announcement>),
-    /// Make this link eager, and send this message if one is named.
+    /// Make this link eager, and send these messages.
     Graft {
-        /// The message that is missing.
-        id: Option<MessageId>,
+        /// The messages that are missing; none if only the link matters.
+        ids: Vec<MessageId>,
     },
     /// Make this link lazy.
     Prune,
@@ -65,7 +65,8 @@ impl message::Message for Message {
                     .iter()
                     .try_for_each(|announcement| check_hops(announcement.hops))
             }
-            Self::Graft { .. } | Self::Prune => Ok(()),
+            Self::Graft { ids } => message::at_most(ids, ANNOUNCEMENTS_MAX, "ids"),
+            Self::Prune => Ok(()),
         }
     }
 }

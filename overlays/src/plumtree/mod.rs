@@ -11,16 +11,14 @@
 //!
 //! Beyond the paper: new links are neither eager nor lazy but *untried*, so that neither a join nor
 //! the first broadcast floods; a node that lost its way into the tree asks at the first announcement
-//! instead of waiting; others wait as long as the tree is seen to need; and a shorter path is also
-//! taken when its announcement comes after the payload, as with gathered ones it nearly always does.
+//! instead of waiting, and for all that it lacks; a link that has just become eager is not pruned; and
+//! a shorter path is also taken when its announcement comes after the payload, as gathered ones do.
 
 mod config;
 mod links;
 mod message;
 mod repair;
 mod shortening;
-
-use std::time::Duration;
 
 use bytes::Bytes;
 use rand::Rng;
@@ -35,7 +33,7 @@ use crate::event::{
 use crate::store::{MessageId, Numbering, Seen, Store};
 use crate::time::Time;
 use links::{Links, Push};
-use repair::Missing;
+use repair::{Feed, Missing};
 use shortening::MainSender;
 
 /// Timers of Plumtree.
@@ -49,6 +47,9 @@ pub enum Timer {
     Forget,
 }
 
+/// Most payload bytes sent for one `Graft`, plus one payload. The asker asks others for the rest.
+const GRAFT_BYTES_MAX: usize = 1 << 20;
+
 type Outputs<P> = Vec<Output<P, Message, Timer>>;
 
 /// The broadcast state of one node.
@@ -59,13 +60,10 @@ pub struct Plumtree<P> {
     store: Store<P>,
     numbering: Numbering,
     main_sender: MainSender,
-    /// How long to wait for an announced message now; longer while the tree is slow.
-    patience: Duration,
     /// Announcements gathered for lazy links, with the link that each is not for.
     gathered: Vec<(Announcement, Option<P>)>,
     missing: Missing<P>,
-    /// No eager link is known to bring messages: none did yet, or one was lost.
-    orphan: bool,
+    feed: Feed,
 }
 
 impl<P: Peer> Plumtree<P> {
@@ -77,10 +75,9 @@ impl<P: Peer> Plumtree<P> {
             store: Store::new(),
             numbering: Numbering::new(),
             main_sender: MainSender::new(),
-            patience: config.graft_after,
             gathered: Vec::new(),
             missing: Missing::new(),
-            orphan: true,
+            feed: Feed::Broken,
             config,
         }
     }
@@ -178,19 +175,17 @@ impl<P: Peer> Plumtree<P> {
         out: &mut Outputs<P>,
     ) {
         if self.store.has_seen(id) {
-            self.on_duplicate(from, id, out);
+            self.on_duplicate(now, from, id, out);
             return;
         }
         let hops = hops.saturating_add(1);
         if hops > HOPS_MAX {
             return;
         }
-        if let Some(lag) = self.missing.found(now, id) {
-            self.be_patient(lag);
-        }
-        self.orphan = false;
+        self.missing.found(id);
+        self.feed = Feed::Flowing;
         self.main_sender.has_sent(id.sender);
-        self.links.set(from, Push::Eager);
+        self.links.set(now, from, Push::Eager);
         let delivery = Delivery {
             topic: None,
             payload: payload.clone(),
@@ -205,17 +200,20 @@ impl<P: Peer> Plumtree<P> {
         self.push_on(now, id, seen, out);
     }
 
-    fn on_duplicate(&mut self, from: P, id: MessageId, out: &mut Outputs<P>) {
+    fn on_duplicate(&mut self, now: Time, from: P, id: MessageId, out: &mut Outputs<P>) {
         // A copy that the network made of the first one says nothing about the tree.
-        if self
+        let same = self
             .store
             .get_mut(id)
-            .is_some_and(|seen| seen.from == Some(from))
-        {
+            .is_some_and(|seen| seen.from == Some(from));
+        // A link that has just become eager still gets what was under way on the old path as well.
+        // Pruned for that, a node that moved in the tree would be cut off from it.
+        let grace = self.config.graft_again_after;
+        if same || self.links.is_freshly_eager(now, from, grace) {
             return;
         }
         if self.links.get(from).is_some() {
-            self.links.set(from, Push::Lazy);
+            self.links.set(now, from, Push::Lazy);
             out.push(Output::Send {
                 to: from,
                 message: Message::Prune,
@@ -224,28 +222,44 @@ impl<P: Peer> Plumtree<P> {
     }
 
     fn announce(&mut self, out: &mut Outputs<P>) {
-        let gathered = std::mem::take(&mut self.gathered);
         for (to, _) in self.links.iter().filter(|(_, push)| *push != Push::Eager) {
-            let news = gathered.iter().filter(|(_, not_for)| *not_for != Some(to));
-            let news: Vec<Announcement> = news.map(|(announcement, _)| *announcement).collect();
-            for chunk in news.chunks(ANNOUNCEMENTS_MAX) {
-                out.push(Output::Send {
-                    to,
-                    message: Message::Ihave(chunk.to_vec()),
-                });
-            }
+            self.announce_gathered(to, out);
+        }
+        self.gathered.clear();
+    }
+
+    fn announce_gathered(&self, to: P, out: &mut Outputs<P>) {
+        let news = self
+            .gathered
+            .iter()
+            .filter(|(_, not_for)| *not_for != Some(to));
+        let news: Vec<Announcement> = news.map(|(announcement, _)| *announcement).collect();
+        for chunk in news.chunks(ANNOUNCEMENTS_MAX) {
+            out.push(Output::Send {
+                to,
+                message: Message::Ihave(chunk.to_vec()),
+            });
         }
     }
 
-    fn on_graft(&mut self, from: P, id: Option<MessageId>, out: &mut Outputs<P>) {
-        self.links.set(from, Push::Eager);
-        let Some(id) = id else { return };
-        let Some(seen) = self.store.get_mut(id) else {
-            return;
-        };
-        if let Some(payload) = seen.payload.clone() {
+    fn on_graft(&mut self, now: Time, from: P, ids: &[MessageId], out: &mut Outputs<P>) {
+        self.links.set(now, from, Push::Eager);
+        // What was gathered is neither pushed nor, over an eager link, announced later.
+        self.announce_gathered(from, out);
+        let mut bytes = 0;
+        for id in ids {
+            let Some(seen) = self.store.get_mut(*id) else {
+                continue;
+            };
+            let Some(payload) = seen.payload.clone() else {
+                continue;
+            };
+            bytes += payload.len();
+            if bytes > GRAFT_BYTES_MAX {
+                break;
+            }
             let message = Message::Gossip {
-                id,
+                id: *id,
                 hops: seen.hops,
                 payload,
             };
@@ -253,10 +267,10 @@ impl<P: Peer> Plumtree<P> {
         }
     }
 
-    fn below(&mut self, event: Event<P>, out: &mut Outputs<P>) {
+    fn below(&mut self, now: Time, event: Event<P>, out: &mut Outputs<P>) {
         match event {
-            Event::NeighborUp(peer) => self.links.add(peer),
-            Event::NeighborDown(peer) => self.link_lost(peer),
+            Event::NeighborUp(peer) => self.link_made(now, peer, out),
+            Event::NeighborDown(peer) => self.link_lost(now, peer, out),
             _ => {}
         }
         out.push(Output::Event(event));
@@ -291,16 +305,18 @@ impl<P: Peer> Protocol<P> for Plumtree<P> {
             }
             Input::Received {
                 from,
-                message: Message::Graft { id },
+                message: Message::Graft { ids },
             } => {
-                self.on_graft(from, id, out);
+                self.on_graft(now, from, &ids, out);
             }
             Input::Received {
                 from,
                 message: Message::Prune,
-            } => self.links.set(from, Push::Lazy),
+            } => {
+                self.links.set(now, from, Push::Lazy);
+            }
             Input::Timer(Timer::Announce) => self.announce(out),
-            Input::Timer(Timer::GraftDue(id)) => self.on_graft_due(id, out),
+            Input::Timer(Timer::GraftDue(id)) => self.on_graft_due(now, id, out),
             Input::Timer(Timer::Forget) => {
                 self.store.forget(now, &self.config.store);
                 self.store.forget_senders(now, &self.config.store);
@@ -316,7 +332,7 @@ impl<P: Peer> Protocol<P> for Plumtree<P> {
                 self.broadcast(now, payload, random, out);
             }
             Input::Command(command) => out.push(Output::Below(command)),
-            Input::Below(event) => self.below(event, out),
+            Input::Below(event) => self.below(now, event, out),
             Input::Start | Input::PeerUp(_) | Input::PeerDown(_) => {}
         }
     }

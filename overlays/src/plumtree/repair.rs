@@ -4,16 +4,15 @@
 //! makes the link eager, so the tree grows together where it was broken.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use super::links::Push;
-use super::message::{Announcement, Message};
+use super::message::{ANNOUNCEMENTS_MAX, Announcement, Message};
 use super::{Outputs, Plumtree, Timer};
 use crate::event::{Output, Peer};
 use crate::store::MessageId;
 use crate::time::Time;
 
-/// Messages that were announced and have not come, with who has them, first announcer first.
+/// Messages that were announced and have not come.
 #[derive(Debug)]
 pub(super) struct Missing<P> {
     waits: BTreeMap<MessageId, Wait<P>>,
@@ -21,9 +20,8 @@ pub(super) struct Missing<P> {
 
 #[derive(Debug)]
 struct Wait<P> {
-    since: Time,
+    /// Who has the message and was not asked yet, first announcer first.
     announcers: Vec<P>,
-    asked: bool,
 }
 
 impl<P: Peer> Missing<P> {
@@ -37,11 +35,42 @@ impl<P: Peer> Missing<P> {
         self.waits.len()
     }
 
-    /// Ends the wait for a message. How long it was, if the message came without being asked for.
-    pub(super) fn found(&mut self, now: Time, id: MessageId) -> Option<Duration> {
-        let wait = self.waits.remove(&id)?;
-        (!wait.asked).then(|| now.since(wait.since))
+    fn first(&self) -> Option<MessageId> {
+        self.waits.keys().next().copied()
     }
+
+    /// Ends the wait for a message.
+    pub(super) fn found(&mut self, id: MessageId) {
+        if !self.waits.is_empty() {
+            self.waits.remove(&id);
+        }
+    }
+
+    /// Of all messages waited for, those that `peer` announced and was not asked for. It is now.
+    fn take_announced_by(&mut self, peer: P) -> Vec<MessageId> {
+        let mut ids = Vec::new();
+        for (id, wait) in &mut self.waits {
+            if ids.len() == ANNOUNCEMENTS_MAX {
+                break;
+            }
+            if let Some(index) = wait.announcers.iter().position(|known| *known == peer) {
+                wait.announcers.remove(index);
+                ids.push(*id);
+            }
+        }
+        ids
+    }
+}
+
+/// Whether a node has a link that brings it the messages of the tree.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Feed {
+    /// A message has come, and no eager link was lost since.
+    Flowing,
+    /// None came yet, or an eager link was lost, which may have been the one.
+    Broken,
+    /// A neighbor was asked to be the one at this time.
+    Asked(Time),
 }
 
 impl<P: Peer> Plumtree<P> {
@@ -56,13 +85,13 @@ impl<P: Peer> Plumtree<P> {
             return;
         };
         if push == Push::Untried {
-            self.links.set(from, Push::Lazy);
-        }
-        if self.store.has_seen(announcement.id) {
-            self.shorten(from, announcement, out);
-            return;
+            self.links.set(now, from, Push::Lazy);
         }
         let id = announcement.id;
+        if self.store.has_seen(id) {
+            self.shorten(now, from, announcement, out);
+            return;
+        }
         if let Some(wait) = self.missing.waits.get_mut(&id) {
             if !wait.announcers.contains(&from) {
                 wait.announcers.push(from);
@@ -73,58 +102,93 @@ impl<P: Peer> Plumtree<P> {
             return;
         }
         let wait = Wait {
-            since: now,
             announcers: vec![from],
-            asked: false,
         };
         self.missing.waits.insert(id, wait);
-        if self.orphan {
-            self.on_graft_due(id, out);
-        } else {
-            let after = self.patience;
+        if push == Push::Eager {
+            // It had the message before it knew that it feeds this node, and will not push it.
+            self.on_graft_due(now, id, out);
+            return;
+        }
+        let after = match self.feed {
+            Feed::Flowing => self.config.graft_after,
+            Feed::Asked(since) if now.since(since) < self.config.graft_again_after => {
+                self.config.graft_again_after
+            }
+            Feed::Broken | Feed::Asked(_) => {
+                self.on_graft_due(now, id, out);
+                return;
+            }
+        };
+        out.push(Output::SetTimer {
+            id: Timer::GraftDue(id),
+            after,
+        });
+    }
+
+    /// A message is still missing: asks its next announcer for it, and for all others that it has.
+    pub(super) fn on_graft_due(&mut self, now: Time, id: MessageId, out: &mut Outputs<P>) {
+        let Some(wait) = self.missing.waits.get_mut(&id) else {
+            return;
+        };
+        wait.announcers
+            .retain(|peer| self.links.get(*peer).is_some());
+        // One that is in the tree already need not be made so.
+        let eager = |peer: &&P| self.links.get(**peer) == Some(Push::Eager);
+        let next = wait
+            .announcers
+            .iter()
+            .find(eager)
+            .or_else(|| wait.announcers.first());
+        let Some(to) = next.copied() else {
+            // All were asked in vain. The next announcement begins anew.
+            self.missing.found(id);
+            return;
+        };
+        let ids = self.missing.take_announced_by(to);
+        for id in &ids {
+            let after = self.config.graft_again_after;
             out.push(Output::SetTimer {
-                id: Timer::GraftDue(id),
+                id: Timer::GraftDue(*id),
                 after,
+            });
+        }
+        self.links.set(now, to, Push::Eager);
+        self.feed = Feed::Asked(now);
+        out.push(Output::Send {
+            to,
+            message: Message::Graft { ids },
+        });
+    }
+
+    /// A neighbor is new. It may have lost others, and with them messages that are still under way.
+    pub(super) fn link_made(&mut self, now: Time, peer: P, out: &mut Outputs<P>) {
+        self.links.add(now, peer);
+        let recent = self
+            .store
+            .recent(now, self.config.catch_up_for)
+            .take(ANNOUNCEMENTS_MAX);
+        let recent: Vec<Announcement> = recent
+            .map(|(id, seen)| Announcement {
+                id,
+                hops: seen.hops,
+            })
+            .collect();
+        if !recent.is_empty() {
+            out.push(Output::Send {
+                to: peer,
+                message: Message::Ihave(recent),
             });
         }
     }
 
-    /// Asks the next announcer of a message that is still missing.
-    pub(super) fn on_graft_due(&mut self, id: MessageId, out: &mut Outputs<P>) {
-        let Some(wait) = self.missing.waits.get_mut(&id) else {
-            return;
-        };
-        while !wait.announcers.is_empty() {
-            let peer = wait.announcers.remove(0);
-            if self.links.get(peer).is_some() {
-                wait.asked = true;
-                self.links.set(peer, Push::Eager);
-                out.push(Output::Send {
-                    to: peer,
-                    message: Message::Graft { id: Some(id) },
-                });
-                let after = self.config.graft_again_after;
-                out.push(Output::SetTimer {
-                    id: Timer::GraftDue(id),
-                    after,
-                });
-                return;
-            }
-        }
-        // All were asked in vain. The next announcement begins anew.
-        self.missing.waits.remove(&id);
-    }
-
-    /// A message came by itself, this long after its announcement: be ready to wait for twice that.
-    pub(super) fn be_patient(&mut self, lag: Duration) {
-        let twice = lag.saturating_mul(2).min(self.config.graft_after_max);
-        self.patience = self.patience.max(twice);
-    }
-
     /// A neighbor is gone. If it was in the tree, this node may have been fed by it.
-    pub(super) fn link_lost(&mut self, peer: P) {
+    pub(super) fn link_lost(&mut self, now: Time, peer: P, out: &mut Outputs<P>) {
         if self.links.remove(peer) == Some(Push::Eager) {
-            self.orphan = true;
+            self.feed = Feed::Broken;
+            if let Some(id) = self.missing.first() {
+                self.on_graft_due(now, id, out);
+            }
         }
     }
 }

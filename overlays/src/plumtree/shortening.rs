@@ -8,6 +8,7 @@ use super::links::Push;
 use super::message::{Announcement, Message};
 use super::{Outputs, Plumtree};
 use crate::event::{Output, Peer};
+use crate::time::Time;
 
 /// Votes that make a candidate the main sender. 4: a guess.
 const VOTES_NEEDED: u32 = 4;
@@ -59,29 +60,35 @@ impl<P: Peer> Plumtree<P> {
     ///
     /// Every node moves to one that had fewer hops, for one and the same sender: so no circle can
     /// come of it, even if all nodes move at once.
-    pub(super) fn shorten(&mut self, from: P, announcement: Announcement, out: &mut Outputs<P>) {
+    pub(super) fn shorten(
+        &mut self,
+        now: Time,
+        from: P,
+        announcement: Announcement,
+        out: &mut Outputs<P>,
+    ) {
         if !self.main_sender.is(announcement.id.sender) {
             return;
         }
         let Some(seen) = self.store.get_mut(announcement.id) else {
             return;
         };
-        let Some(parent) = seen.from else { return };
+        let Some(old) = seen.from else { return };
         let hops = announcement.hops.saturating_add(1);
         let shorter_by = seen.hops.saturating_sub(hops);
-        let in_tree = self.links.get(parent) == Some(Push::Eager);
+        let in_tree = self.links.get(old) == Some(Push::Eager);
         let lazy = self.links.get(from) == Some(Push::Lazy);
         if shorter_by >= self.config.optimization_threshold && in_tree && lazy {
             seen.hops = hops;
             seen.from = Some(from);
-            self.links.set(from, Push::Eager);
-            self.links.set(parent, Push::Lazy);
+            self.links.set(now, from, Push::Eager);
+            self.links.set(now, old, Push::Lazy);
             out.push(Output::Send {
                 to: from,
-                message: Message::Graft { id: None },
+                message: Message::Graft { ids: Vec::new() },
             });
             out.push(Output::Send {
-                to: parent,
+                to: old,
                 message: Message::Prune,
             });
         }
