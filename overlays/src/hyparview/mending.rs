@@ -214,15 +214,24 @@ impl<P: Peer> HyParView<P> {
         }
     }
 
-    /// Exchanges a random neighbor for a random spare, in the periods after a join or a loss. Nodes
-    /// that came in side by side may have only each other; shuffles never leave such an island.
+    /// Exchanges a random neighbor for another node, in the periods after a join or a loss. Nodes that
+    /// came in side by side may have only each other, and shuffles never leave such an island. So
+    /// first for the node that this one joined through: from wherever an island began, that path
+    /// leads out of it.
     fn mix<R: Rng>(&mut self, random: &mut R, out: &mut Outputs<P>) {
         let full = self.active.len() >= self.config.active_max;
         if self.mixes_due == 0 || !full || self.asked.is_some() {
             return;
         }
-        if let Some(peer) = self.passive.random(random, &[]) {
-            self.mixes_due -= 1;
+        let contact = self
+            .contacts
+            .last()
+            .filter(|_| self.mixes_due == MIXES_AFTER_JOIN);
+        let peer = contact
+            .copied()
+            .or_else(|| self.passive.random(random, &[]));
+        self.mixes_due -= 1;
+        if let Some(peer) = peer.filter(|peer| !self.active.contains(*peer)) {
             self.ask(peer, true, out);
         }
     }
