@@ -4,6 +4,7 @@
 //! - `network`: latency, loss, duplication, reorder, cuts
 //! - `subject`: what the simulator wants to see of a protocol, and who watches
 //! - `workload`: joining, failing, broadcasting, with `deliveries` watching
+//! - `carrier`: the overlays by name, for experiments that run on any of them
 //! - `membership`: clusters with membership, what it costs and how often it errs
 //! - `pub_sub`: topics, and whether publications reach their subscribers and nobody else
 //! - `client_server`: whether payloads are relayed, and clients find another server
@@ -11,6 +12,7 @@
 //!
 //! Nothing in the protocols depends on anything here.
 
+pub mod carrier;
 pub mod client_server;
 mod deliveries;
 mod graph;
