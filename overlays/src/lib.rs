@@ -10,7 +10,8 @@
 //! - [`message`]: bytes to messages and back, every size checked first
 //! - [`time`]: the time that drivers hand in
 //! - [`stack`]: one protocol on top of another, so that every layer works over every overlay
-//! - overlays, who connects to whom: [`full_mesh`], [`hyparview`], [`client_server`]
+//! - overlays, who connects to whom: [`full_mesh`], [`hyparview`], [`client_server`],
+//!   [`pub_sub`]
 //! - broadcast, over any overlay: [`plumtree`], [`epidemic`]
 //! - [`membership`], over any broadcast: every member known everywhere; [`failure_detector`]: its ears
 //!
@@ -28,9 +29,11 @@ pub mod event;
 pub mod failure_detector;
 pub mod full_mesh;
 pub mod hyparview;
+mod marked;
 pub mod membership;
 pub mod message;
 pub mod plumtree;
+pub mod pub_sub;
 #[cfg(feature = "sim")]
 pub mod sim;
 pub mod stack;

@@ -66,6 +66,10 @@ impl<P> Config<P> {
     }
 }
 
+/// How often a client asks for the list of servers, in periods; each period while it is short of
+/// servers. 10: a guess.
+const LIST_PERIODS: u32 = 10;
+
 /// The only timer: one period is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct PeriodOver;
@@ -90,6 +94,7 @@ pub struct ClientServer<P> {
     /// Of a server.
     clients: BTreeSet<P>,
     directory: Directory<P>,
+    periods: u32,
     counters: Counters,
     has_left: bool,
 }
@@ -108,6 +113,7 @@ impl<P: Peer> ClientServer<P> {
             config,
             servers,
             clients: BTreeSet::new(),
+            periods: 0,
             counters: Counters::default(),
             has_left: false,
         }
@@ -184,15 +190,21 @@ impl<P: Peer> ClientServer<P> {
 
     fn lane_down<R: Rng>(&mut self, peer: P, random: &mut R, out: &mut Out<P>) {
         self.client_gone(peer, out);
-        let was_neighbor = self.servers.link(&peer) == Some(Link::Neighbor);
+        let was_neighbor = self.server_gone(peer, out);
         self.servers.failed(&peer);
+        if was_neighbor && !self.is_server() {
+            self.dial_missing(random, out);
+        }
+    }
+
+    /// A server that was a neighbor is none any more. Whether it was.
+    fn server_gone(&mut self, peer: P, out: &mut Out<P>) -> bool {
+        let was_neighbor = self.servers.link(&peer) == Some(Link::Neighbor);
         if was_neighbor {
             self.directory.remove_server(&peer);
             out.push(Output::Event(Event::NeighborDown(peer)));
-            if !self.is_server() {
-                self.dial_missing(random, out);
-            }
         }
+        was_neighbor
     }
 
     fn client_gone(&mut self, peer: P, out: &mut Out<P>) {
@@ -210,7 +222,6 @@ impl<P: Peer> ClientServer<P> {
         let known_client = self.clients.contains(&from);
         match role {
             Role::Server if self.is_server() => {
-                self.client_gone(from, out);
                 self.servers.learn(from, false);
                 if self.servers.link(&from).is_none() {
                     self.refuse(from, out);
@@ -219,6 +230,8 @@ impl<P: Peer> ClientServer<P> {
                 self.become_neighbor(from, out);
             }
             Role::Client if self.is_server() && (known_client || has_room) => {
+                self.server_gone(from, out);
+                self.servers.forget(&from);
                 if self.clients.insert(from) {
                     out.push(Output::Event(Event::NeighborUp(from)));
                     for to in self.server_neighbors() {
@@ -254,6 +267,8 @@ impl<P: Peer> ClientServer<P> {
         if self.servers.link(&server) == Some(Link::Neighbor) {
             return;
         }
+        // Restarted in another role, perhaps.
+        self.client_gone(server, out);
         self.servers.set_link(&server, Link::Neighbor);
         out.push(Output::Event(Event::NeighborUp(server)));
         if self.is_server() {
@@ -318,16 +333,30 @@ impl<P: Peer> ClientServer<P> {
             out.push(Output::Disconnect(peer));
         }
         self.dial_missing(random, out);
-        if self.is_server()
-            && let Some(to) = self.server_neighbors().choose(random)
-        {
+        self.periods = self.periods.wrapping_add(1);
+        let Some(to) = self.server_neighbors().choose(random) else {
+            return;
+        };
+        let message = if self.is_server() {
             let (count, sum) = directory::summary(&self.clients);
-            let message = Message::ClientsSummary { count, sum };
-            out.push(Output::Send { to, message });
-        }
+            Message::ClientsSummary { count, sum }
+        } else if self.is_short_of_servers() || self.periods.is_multiple_of(LIST_PERIODS) {
+            // Greeted again, a server tells the servers that it knows by now.
+            Message::Hello(self.config.role)
+        } else {
+            return;
+        };
+        out.push(Output::Send { to, message });
+    }
+
+    fn is_short_of_servers(&self) -> bool {
+        self.server_neighbors().count() < self.config.servers_per_client
     }
 
     fn received<R: Rng>(&mut self, from: P, message: Message<P>, random: &mut R, out: &mut Out<P>) {
+        if from == self.me {
+            return;
+        }
         let from_server = self.servers.link(&from) == Some(Link::Neighbor);
         match message {
             Message::Hello(role) => self.on_hello(from, role, out),

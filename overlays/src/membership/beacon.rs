@@ -7,10 +7,11 @@
 
 use rand::{Rng, RngExt};
 
-use super::layer::{KIND_BEACON, mark};
+use super::layer::KIND_BEACON;
 use super::record::Status;
 use super::{Membership, Out};
 use crate::event::{Command, Output, Peer};
+use crate::marked::mark;
 use crate::time::Time;
 
 /// Beacons in a row that may be lost. 3: as long as it takes to find out that their sender is down

@@ -3,12 +3,12 @@
 //! Its broadcasts share the layer below with those of the application, so each payload begins with
 //! one byte that tells whose it is.
 
-use bytes::{BufMut, Bytes, BytesMut};
 use rand::Rng;
 
 use super::message::{News, STATEMENTS_MAX};
 use super::{Membership, Out, Source};
-use crate::event::{Command, Event, Output, Peer};
+use crate::event::{Command, Delivery, Event, Output, Peer};
+use crate::marked::{mark, unmark};
 use crate::message::{decode, encode};
 use crate::time::Time;
 
@@ -56,19 +56,22 @@ impl<P: Peer> Membership<P> {
                 self.detector.neighbor_down(peer);
                 self.exchange.take_if(|session| *session.with() == peer);
             }
-            Event::Delivered(mut delivery) if delivery.topic.is_none() => {
-                match delivery.payload.split_first() {
-                    Some((&KIND_APPLICATION, _)) => {
-                        delivery.payload = delivery.payload.slice(1..);
+            Event::Delivered(delivery) if delivery.topic.is_none() => {
+                match unmark(&delivery.payload) {
+                    Some((KIND_APPLICATION, payload)) => {
+                        let delivery = Delivery {
+                            payload,
+                            ..delivery
+                        };
                         out.push(Output::Event(Event::Delivered(delivery)));
                     }
-                    Some((&KIND_NEWS, news)) => match decode::<News<P>>(news) {
+                    Some((KIND_NEWS, news)) => match decode::<News<P>>(&news) {
                         Ok(News(news)) => {
                             self.apply_all(now, news, Source::Broadcast, out);
                         }
                         Err(_) => self.counters.malformed += 1,
                     },
-                    Some((&KIND_BEACON, _)) => self.beacon_seen = now,
+                    Some((KIND_BEACON, _)) => self.beacon_seen = now,
                     _ => self.counters.malformed += 1,
                 }
             }
@@ -84,11 +87,4 @@ impl<P: Peer> Membership<P> {
             out.push(Output::Below(Command::Broadcast(marked)));
         }
     }
-}
-
-pub(super) fn mark(kind: u8, payload: &[u8]) -> Bytes {
-    let mut marked = BytesMut::with_capacity(1 + payload.len());
-    marked.put_u8(kind);
-    marked.put_slice(payload);
-    marked.freeze()
 }

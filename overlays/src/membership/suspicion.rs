@@ -95,7 +95,8 @@ impl<P: Peer> Suspicions<P> {
 
     /// How long this suspect still has; zero if its time is over; none if it is no suspect.
     ///
-    /// Who only heard of the suspicion waits twice as long as its accusers: they will tell.
+    /// Who only heard of the suspicion waits for its accusers to tell, and decides itself only when all
+    /// of them must have failed: after twice the longest time.
     pub(super) fn remaining(
         &self,
         now: Time,
@@ -104,12 +105,12 @@ impl<P: Peer> Suspicions<P> {
         grace: Grace,
     ) -> Option<Duration> {
         let suspicion = self.suspects.get(suspect)?;
-        let factor = if suspicion.accusers.contains(me) {
-            1
+        let span = if suspicion.accusers.contains(me) {
+            grace.span(suspicion.accusers.len())
         } else {
-            2
+            grace.most * 2
         };
-        let end = suspicion.since + grace.span(suspicion.accusers.len()) * factor;
+        let end = suspicion.since + span;
         Some(end.since(now))
     }
 
@@ -148,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn who_only_heard_of_it_waits_twice_as_long() {
+    fn who_only_heard_of_it_waits_for_its_accusers() {
         let mut suspicions = Suspicions::new();
         suspicions.accuse(at(0), 9_u32, Version::first(1), 1);
         let remaining = suspicions.remaining(at(5), &9, &2, GRACE);

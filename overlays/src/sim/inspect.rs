@@ -9,6 +9,8 @@ use crate::epidemic::{self, Epidemic};
 use crate::full_mesh::FullMesh;
 use crate::hyparview::HyParView;
 use crate::plumtree::{self, Plumtree};
+use crate::pub_sub::{self, PubSub};
+use crate::stack::Half;
 
 impl Inspect for FullMesh<NodeId> {}
 
@@ -40,6 +42,22 @@ impl Inspect for Plumtree<NodeId> {
 impl Inspect for Epidemic<NodeId> {
     fn payload(message: &epidemic::Message) -> Option<&Bytes> {
         Some(&message.payload)
+    }
+
+    fn check(&self) -> Result<(), String> {
+        self.check()
+    }
+}
+
+impl Inspect for PubSub<NodeId> {
+    fn payload(message: &pub_sub::Message<NodeId>) -> Option<&Bytes> {
+        match message {
+            pub_sub::Message::Topic {
+                message: Half::Upper(message),
+                ..
+            } => Plumtree::<NodeId>::payload(message),
+            _ => None,
+        }
     }
 
     fn check(&self) -> Result<(), String> {

@@ -4,17 +4,23 @@
 //! - `network`: latency, loss, duplication, reorder, cuts
 //! - `subject`: what the simulator wants to see of a protocol, and who watches
 //! - `workload`: joining, failing, broadcasting, with `deliveries` watching
+//! - `carrier`: the overlays by name, for experiments that run on any of them
 //! - `membership`: clusters with membership, what it costs and how often it errs
+//! - `pub_sub`: topics, and whether publications reach their subscribers and nobody else
+//! - `client_server`: whether payloads are relayed, and clients find another server
 //! - `graph`: the overlay as a graph, and its figures
 //!
 //! Nothing in the protocols depends on anything here.
 
+pub mod carrier;
+pub mod client_server;
 mod deliveries;
 mod graph;
 mod inspect;
 pub mod membership;
 mod network;
 mod node;
+pub mod pub_sub;
 mod queue;
 mod subject;
 mod trace;

@@ -1,10 +1,16 @@
 //! Membership in the simulator: what it costs, how fast it tells, how often it errs.
 //!
-//! Runs membership over Plumtree over any overlay. A [`Census`] watches what the nodes tell of each
+//! Runs membership over any overlay with a broadcast. A [`Census`] watches what the nodes tell of each
 //! other and compares it with what is true; the phases are functions on [`Cluster`], and the figures
 //! are read off between them, as with the other workloads.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod census;
+mod report;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rand::rngs::Xoshiro256PlusPlus;
@@ -12,21 +18,20 @@ use rand::seq::IteratorRandom;
 use rand::{RngExt, SeedableRng};
 
 use super::NodeId;
+use super::carrier::MakeCarrier;
 use super::graph::Graph;
 use super::network::NetworkConfig;
-use super::subject::{Inspect, Observer, Subject};
+use super::subject::{Inspect, Subject};
 use super::world::{Totals, World};
-use crate::event::{Command, Event};
+use crate::event::Command;
 use crate::membership::{Config, Details, Entry, Membership, Status, Table, Version};
-use crate::plumtree::{self, Plumtree};
 use crate::stack::Stack;
-use crate::time::Time;
 
-/// Membership over Plumtree over an overlay.
-pub type OverOverlay<O> = Stack<Stack<O, Plumtree<NodeId>>, Membership<NodeId>>;
+pub use census::Census;
+pub use report::{Healing, Report, Trouble};
 
-/// Makes the overlay of a node.
-pub type MakeOverlay<O> = Box<dyn FnMut(NodeId) -> O>;
+/// Membership over an overlay with a broadcast.
+pub type Over<C> = Stack<C, Membership<NodeId>>;
 
 impl Inspect for Membership<NodeId> {
     fn check(&self) -> Result<(), String> {
@@ -36,49 +41,6 @@ impl Inspect for Membership<NodeId> {
     fn members(&self) -> Option<Vec<NodeId>> {
         let live = self.table().iter().filter(|entry| entry.status.is_live());
         Some(live.map(|entry| entry.peer).collect())
-    }
-}
-
-/// What nodes told of each other.
-#[derive(Debug, Default)]
-pub struct Census {
-    /// Nodes that are not running, as the experiment wills it.
-    gone: BTreeSet<NodeId>,
-    /// Of the last crash: when each node told that the member was down.
-    told_down: BTreeMap<NodeId, Time>,
-    watched: Option<NodeId>,
-    /// Suspicions told about nodes that were running, by suspect.
-    pub false_suspects: BTreeMap<NodeId, u64>,
-    /// Deaths told about nodes that were running, by the one buried.
-    pub false_downs: BTreeMap<NodeId, u64>,
-}
-
-impl<X: Subject> Observer<X> for Census {
-    fn event(&mut self, at: Time, node: NodeId, event: &Event<NodeId>) {
-        match event {
-            Event::MemberDown(about) if self.watched == Some(*about) => {
-                self.told_down.entry(node).or_insert(at);
-            }
-            Event::MemberDown(about) if !self.gone.contains(about) => {
-                *self.false_downs.entry(*about).or_default() += 1;
-            }
-            Event::MemberSuspect(about) if !self.gone.contains(about) => {
-                *self.false_suspects.entry(*about).or_default() += 1;
-            }
-            _ => {}
-        }
-    }
-}
-
-impl Census {
-    /// Suspicions and deaths told about nodes that were running, but for `except`.
-    #[must_use]
-    pub fn errors(&self, except: Option<NodeId>) -> (u64, u64) {
-        let sum = |told: &BTreeMap<NodeId, u64>| {
-            let others = told.iter().filter(|(about, _)| Some(**about) != except);
-            others.map(|(_, count)| *count).sum()
-        };
-        (sum(&self.false_suspects), sum(&self.false_downs))
     }
 }
 
@@ -102,31 +64,24 @@ pub struct Cost {
 
 /// A cluster with membership.
 #[derive(Debug)]
-pub struct Cluster<O>
-where
-    OverOverlay<O>: Subject,
-{
+pub struct Cluster<C: Subject> {
     /// The nodes.
-    pub world: World<OverOverlay<O>, Census>,
+    pub world: World<Over<C>, Census>,
     random: Xoshiro256PlusPlus,
     period: Duration,
 }
 
-impl<O> Cluster<O>
-where
-    O: 'static,
-    OverOverlay<O>: Subject,
-{
+impl<C: Subject + 'static> Cluster<C> {
     /// `count` nodes that run and know each other, but have no lanes yet.
     pub fn complete(
         seed: u64,
         count: NodeId,
         network: NetworkConfig,
         config: Config,
-        overlay: MakeOverlay<O>,
+        carrier: MakeCarrier<C>,
     ) -> Self {
         let table = complete_table(count, &config);
-        Self::with(seed, count, network, config, overlay, Some(table))
+        Self::with(seed, count, network, config, carrier, Some(table))
     }
 
     /// `count` nodes that know nobody.
@@ -135,9 +90,9 @@ where
         count: NodeId,
         network: NetworkConfig,
         config: Config,
-        overlay: MakeOverlay<O>,
+        carrier: MakeCarrier<C>,
     ) -> Self {
-        Self::with(seed, count, network, config, overlay, None)
+        Self::with(seed, count, network, config, carrier, None)
     }
 
     fn with(
@@ -145,7 +100,7 @@ where
         count: NodeId,
         network: NetworkConfig,
         config: Config,
-        mut overlay: MakeOverlay<O>,
+        mut carrier: MakeCarrier<C>,
         table: Option<Table<NodeId>>,
     ) -> Self {
         let period = config.detector.period;
@@ -158,8 +113,7 @@ where
             {
                 layer = layer.with_table(table.clone());
             }
-            let broadcast = Plumtree::new(plumtree::Config::default());
-            Stack::new(Stack::new(overlay(node), broadcast), layer)
+            Stack::new(carrier(node), layer)
         };
         let mut world = World::new(seed, network, Box::new(make), Census::default());
         for _ in 0..count {
@@ -309,111 +263,9 @@ fn complete_table(count: NodeId, config: &Config) -> Table<NodeId> {
             peer: node,
             version: Version::first(1),
             status: Status::Alive,
-            details: std::sync::Arc::new(details(node)),
+            details: Arc::new(details(node)),
         };
         table.set(entry).expect("the experiment fits its own limit");
     }
     table
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::client_server::{self, ClientServer};
-    use crate::full_mesh::{self, FullMesh};
-    use crate::hyparview::{self, HyParView};
-
-    const SECOND: Duration = Duration::from_secs(1);
-
-    fn over_hyparview(seed: u64, count: NodeId) -> Cluster<HyParView<NodeId>> {
-        let overlay = |node| HyParView::new(node, hyparview::Config::default());
-        let network = NetworkConfig::default();
-        let mut cluster =
-            Cluster::strangers(seed, count, network, Config::default(), Box::new(overlay));
-        cluster.join(Duration::from_millis(20));
-        assert!(cluster.periods_to_agree(60).is_some(), "seed {seed}");
-        cluster.world.run_for(20 * SECOND);
-        cluster
-    }
-
-    fn heals<O: 'static>(mut cluster: Cluster<O>) -> usize
-    where
-        OverOverlay<O>: Subject,
-    {
-        cluster.join(Duration::from_millis(20));
-        assert!(cluster.periods_to_agree(60).is_some());
-        cluster.world.run_for(20 * SECOND);
-        cluster.partition(60 * SECOND);
-        let half = cluster.world.running().count() / 2;
-        for node in cluster.world.running() {
-            let live = cluster.live_at(node);
-            assert!(live <= half + 2, "{node} still counts {live}");
-        }
-        let periods = cluster
-            .periods_to_agree(30)
-            .expect("agreed after the partition");
-        assert!(cluster.is_connected());
-        periods
-    }
-
-    #[test]
-    fn a_crash_is_known_everywhere_over_hyparview() {
-        let mut cluster = over_hyparview(1, 100);
-        for silent in [false, true] {
-            let crash = cluster.crash(silent, 60).expect("told to everybody");
-            println!("{crash:?}");
-            assert!(crash.detect < 20 * SECOND);
-        }
-        assert!(cluster.agrees());
-        assert!(cluster.world.observer.false_downs.is_empty());
-    }
-
-    #[test]
-    fn membership_heals_within_ten_periods_of_a_partition_over_hyparview() {
-        let overlay = |node| HyParView::new(node, hyparview::Config::default());
-        let network = NetworkConfig::default();
-        let cluster = Cluster::strangers(2, 100, network, Config::default(), Box::new(overlay));
-        let periods = heals(cluster);
-        println!("{periods} periods");
-        assert!(periods <= 10, "{periods}");
-    }
-
-    #[test]
-    fn membership_heals_within_ten_periods_of_a_partition_over_full_mesh() {
-        let overlay = |node| FullMesh::new(node, full_mesh::Config::default());
-        let network = NetworkConfig::default();
-        let cluster = Cluster::strangers(3, 60, network, Config::default(), Box::new(overlay));
-        let periods = heals(cluster);
-        println!("{periods} periods");
-        assert!(periods <= 10, "{periods}");
-    }
-
-    #[test]
-    fn membership_heals_within_ten_periods_of_a_partition_over_client_server() {
-        let overlay = |node: NodeId| {
-            let servers = (0..6).collect();
-            let config = if node < 6 {
-                client_server::Config::server(servers)
-            } else {
-                client_server::Config::client(servers)
-            };
-            ClientServer::new(node, config)
-        };
-        let network = NetworkConfig::default();
-        let cluster = Cluster::strangers(4, 100, network, Config::default(), Box::new(overlay));
-        let periods = heals(cluster);
-        println!("{periods} periods");
-        assert!(periods <= 10, "{periods}");
-    }
-
-    #[test]
-    fn the_same_seed_gives_the_same_trace() {
-        let hashes = [7, 7, 8].map(|seed| {
-            let mut cluster = over_hyparview(seed, 30);
-            cluster.crash(true, 60);
-            cluster.world.trace_hash()
-        });
-        assert_eq!(hashes[0], hashes[1]);
-        assert_ne!(hashes[0], hashes[2]);
-    }
 }
