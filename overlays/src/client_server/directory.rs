@@ -56,15 +56,15 @@ impl<P: Peer> Directory<P> {
     /// Whether what is known of a server agrees with its summary.
     pub(super) fn agrees(&self, server: &P, count: u32, sum: u64) -> bool {
         match self.by_server.get(server) {
-            Some(clients) => summary(clients) == (count, sum),
+            Some(clients) => summary(clients.iter()) == (count, sum),
             None => count == 0,
         }
     }
 }
 
 /// How many clients there are, and the sum of their hashes.
-pub(super) fn summary<P: Peer>(clients: &BTreeSet<P>) -> (u32, u64) {
-    let count = u32::try_from(clients.len()).unwrap_or(u32::MAX);
-    let hashes = clients.iter().map(hash_of);
-    (count, hashes.fold(0, u64::wrapping_add))
+pub(super) fn summary<'a, P: Peer>(clients: impl Iterator<Item = &'a P>) -> (u32, u64) {
+    clients.fold((0, 0), |(count, sum), client| {
+        (count + 1, sum.wrapping_add(hash_of(client)))
+    })
 }

@@ -14,7 +14,7 @@ mod servers;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use rand::seq::IteratorRandom;
@@ -66,9 +66,12 @@ impl<P> Config<P> {
     }
 }
 
-/// How often a client asks for the list of servers, in periods; each period while it is short of
-/// servers. 10: a guess.
-const LIST_PERIODS: u32 = 10;
+/// How often a client greets its servers again, in periods; each period while it is short of servers.
+/// They answer with the servers that they know by now. 10: a guess.
+const HELLO_PERIODS: u32 = 10;
+/// Periods without a hello after which a server takes a client for gone though the lane is there. 50:
+/// five hellos in a row are hardly lost.
+const SILENT_PERIODS_MAX: u32 = 5 * HELLO_PERIODS;
 
 /// The only timer: one period is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -91,8 +94,8 @@ pub struct ClientServer<P> {
     me: P,
     config: Config<P>,
     servers: Servers<P>,
-    /// Of a server.
-    clients: BTreeSet<P>,
+    /// Of a server, with the periods since each said hello.
+    clients: BTreeMap<P, u32>,
     directory: Directory<P>,
     periods: u32,
     counters: Counters,
@@ -112,7 +115,7 @@ impl<P: Peer> ClientServer<P> {
             directory: Directory::new(config.clients_max),
             config,
             servers,
-            clients: BTreeSet::new(),
+            clients: BTreeMap::new(),
             periods: 0,
             counters: Counters::default(),
             has_left: false,
@@ -168,8 +171,7 @@ impl<P: Peer> ClientServer<P> {
         let most = if self.is_server() {
             SERVERS_MAX
         } else {
-            let under_way = self.servers.with(|link| link != Link::Apart).count();
-            self.config.servers_per_client.saturating_sub(under_way)
+            self.servers_missing()
         };
         for peer in self.servers.choose_apart(most, random) {
             self.servers.set_link(&peer, Link::Dialing);
@@ -178,14 +180,28 @@ impl<P: Peer> ClientServer<P> {
     }
 
     fn lane_up(&mut self, peer: P, out: &mut Out<P>) {
-        // A lane that the other end dialed stays a stranger's until it says hello.
-        if matches!(self.servers.link(&peer), Some(Link::Apart | Link::Dialing)) {
-            self.servers.set_link(&peer, Link::Greeted { periods: 0 });
-            out.push(Output::Send {
-                to: peer,
-                message: Message::Hello(self.config.role),
-            });
+        match self.servers.link(&peer) {
+            Some(Link::Dialing) => {}
+            // Given up meanwhile, or dialed by the other end: greeted if there is use for it.
+            Some(Link::Apart) if self.is_server() || self.servers_missing() > 0 => {}
+            Some(Link::Apart) => {
+                out.push(Output::Disconnect(peer));
+                return;
+            }
+            // A lane that a stranger dialed stays a stranger's until it says hello.
+            None | Some(Link::Greeted { .. } | Link::Neighbor) => return,
         }
+        self.servers.set_link(&peer, Link::Greeted { periods: 0 });
+        out.push(Output::Send {
+            to: peer,
+            message: Message::Hello(self.config.role),
+        });
+    }
+
+    /// Servers that a client should be dialing but is not.
+    fn servers_missing(&self) -> usize {
+        let under_way = self.servers.with(|link| link != Link::Apart).count();
+        self.config.servers_per_client.saturating_sub(under_way)
     }
 
     fn lane_down<R: Rng>(&mut self, peer: P, random: &mut R, out: &mut Out<P>) {
@@ -208,7 +224,7 @@ impl<P: Peer> ClientServer<P> {
     }
 
     fn client_gone(&mut self, peer: P, out: &mut Out<P>) {
-        if self.clients.remove(&peer) {
+        if self.clients.remove(&peer).is_some() {
             out.push(Output::Event(Event::NeighborDown(peer)));
             for to in self.server_neighbors() {
                 let message = Message::ClientGone(peer);
@@ -219,7 +235,7 @@ impl<P: Peer> ClientServer<P> {
 
     fn on_hello(&mut self, from: P, role: Role, out: &mut Out<P>) {
         let has_room = self.clients.len() < self.config.clients_max;
-        let known_client = self.clients.contains(&from);
+        let known_client = self.clients.contains_key(&from);
         match role {
             Role::Server if self.is_server() => {
                 self.servers.learn(from, false);
@@ -232,7 +248,7 @@ impl<P: Peer> ClientServer<P> {
             Role::Client if self.is_server() && (known_client || has_room) => {
                 self.server_gone(from, out);
                 self.servers.forget(&from);
-                if self.clients.insert(from) {
+                if self.clients.insert(from, 0).is_none() {
                     out.push(Output::Event(Event::NeighborUp(from)));
                     for to in self.server_neighbors() {
                         let message = Message::Clients {
@@ -277,7 +293,7 @@ impl<P: Peer> ClientServer<P> {
     }
 
     fn tell_clients(&self, to: P, out: &mut Out<P>) {
-        let clients: Vec<P> = self.clients.iter().copied().collect();
+        let clients: Vec<P> = self.clients.keys().copied().collect();
         for (index, chunk) in clients.chunks(CLIENTS_PER_MESSAGE_MAX).enumerate() {
             let message = Message::Clients {
                 first: index == 0,
@@ -293,6 +309,9 @@ impl<P: Peer> ClientServer<P> {
             self.servers.link(&from),
             Some(Link::Greeted { .. } | Link::Neighbor)
         ) {
+            // A late answer to a hello that was given up, unless it is a stranger's: undo the hello.
+            let message = Message::Goodbye;
+            out.push(Output::Send { to: from, message });
             return;
         }
         self.become_neighbor(from, out);
@@ -334,19 +353,32 @@ impl<P: Peer> ClientServer<P> {
         }
         self.dial_missing(random, out);
         self.periods = self.periods.wrapping_add(1);
-        let Some(to) = self.server_neighbors().choose(random) else {
-            return;
-        };
-        let message = if self.is_server() {
-            let (count, sum) = directory::summary(&self.clients);
-            Message::ClientsSummary { count, sum }
-        } else if self.is_short_of_servers() || self.periods.is_multiple_of(LIST_PERIODS) {
-            // Greeted again, a server tells the servers that it knows by now.
-            Message::Hello(self.config.role)
-        } else {
-            return;
-        };
-        out.push(Output::Send { to, message });
+        if self.is_server() {
+            self.drop_silent_clients(out);
+            if let Some(to) = self.server_neighbors().choose(random) {
+                let (count, sum) = directory::summary(self.clients.keys());
+                let message = Message::ClientsSummary { count, sum };
+                out.push(Output::Send { to, message });
+            }
+        } else if self.is_short_of_servers() || self.periods.is_multiple_of(HELLO_PERIODS) {
+            for to in self.server_neighbors() {
+                let message = Message::Hello(self.config.role);
+                out.push(Output::Send { to, message });
+            }
+        }
+    }
+
+    /// A client's last words may have overtaken each other: what it does not repeat is not so.
+    fn drop_silent_clients(&mut self, out: &mut Out<P>) {
+        for periods in self.clients.values_mut() {
+            *periods += 1;
+        }
+        let silent = self.clients.iter().filter(|(_, periods)| **periods > SILENT_PERIODS_MAX);
+        let silent: Vec<P> = silent.map(|(peer, _)| *peer).collect();
+        for peer in silent {
+            self.client_gone(peer, out);
+            out.push(Output::Disconnect(peer));
+        }
     }
 
     fn is_short_of_servers(&self) -> bool {
@@ -441,7 +473,7 @@ impl<P: Peer> Protocol<P> for ClientServer<P> {
 impl<P: Peer> Overlay<P> for ClientServer<P> {
     fn neighbors(&self) -> Vec<P> {
         let mut neighbors: Vec<P> = self.server_neighbors().collect();
-        neighbors.extend(&self.clients);
+        neighbors.extend(self.clients.keys());
         neighbors.sort_unstable();
         neighbors
     }

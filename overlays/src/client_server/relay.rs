@@ -15,7 +15,7 @@ impl<P: Peer> ClientServer<P> {
     /// of its servers. None if there is no way.
     #[must_use]
     pub fn next_hop(&self, to: P) -> Option<P> {
-        if self.clients.contains(&to) || self.servers.link(&to) == Some(Link::Neighbor) {
+        if self.clients.contains_key(&to) || self.servers.link(&to) == Some(Link::Neighbor) {
             return Some(to);
         }
         if self.is_server() {
@@ -42,7 +42,7 @@ impl<P: Peer> ClientServer<P> {
 
     pub(super) fn on_relayed(&mut self, from: P, relayed: Relayed<P>, out: &mut Out<P>) {
         let from_server = self.servers.link(&from) == Some(Link::Neighbor);
-        let from_client = self.clients.contains(&from) && relayed.from == from;
+        let from_client = self.clients.contains_key(&from) && relayed.from == from;
         if !from_server && !from_client {
             self.counters.unroutable += 1;
         } else if relayed.to == self.me {

@@ -137,6 +137,18 @@ fn a_full_server_sends_clients_on() {
 }
 
 #[test]
+fn a_client_that_greets_no_more_is_taken_for_gone() {
+    let mut bench = server();
+    for period in 0..51 {
+        if period % 10 == 0 {
+            bench.receive(11, Message::Hello(Role::Client));
+        }
+        bench.give(Input::Timer(PeriodOver));
+    }
+    assert_eq!(bench.node.neighbors(), [1, 2, 11]);
+}
+
+#[test]
 fn a_client_that_is_sent_on_dials_whom_it_was_told() {
     let mut bench = Bench::new(Config::client(vec![1]));
     bench.give(Input::Start);
@@ -150,7 +162,8 @@ fn a_client_that_is_sent_on_dials_whom_it_was_told() {
 fn a_stranger_cannot_welcome_itself_in() {
     let mut bench = client();
     let out = bench.receive(66, Message::Welcome(vec![67, 68]));
-    assert_eq!(out, []);
+    assert_eq!(sent(&out), [(66, Message::Goodbye)]);
+    assert_eq!(out.len(), 1);
     assert_eq!(bench.node.neighbors(), [1, 2]);
 }
 

@@ -4,6 +4,7 @@
 //! application can see has its event and every death its date.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::exchange::statement_of;
 use super::message::Message;
@@ -18,6 +19,9 @@ use crate::time::Time;
 /// follows on the ring, as everybody knows alike. Enough for the accusers that make it certain, one of
 /// them lost.
 const WITNESSES: usize = 4;
+
+/// Least time until a timer that came too early comes again.
+const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(10);
 
 impl<P: Peer> Membership<P> {
     pub(super) fn apply_all(
@@ -210,10 +214,11 @@ impl<P: Peer> Membership<P> {
             return;
         };
         if !remaining.is_zero() {
-            // Another timer may run for it, set with a later accuser; this one looks again as well.
+            // Another timer may run for it, set with a later accuser; this one looks again as well. A
+            // timer can come a hair too early, and must not come back at once.
             out.push(Output::SetTimer {
                 id: Timer::Grace { suspect, version },
-                after: remaining,
+                after: remaining.max(LOOK_AGAIN_AFTER),
             });
             return;
         }

@@ -21,6 +21,9 @@ const BEACON_WAIT_MIN: Duration = Duration::from_secs(2);
 /// Who misses it acts at a random time until then, so that the first spares the others the effort.
 const BEACON_WAIT_MAX: Duration = Duration::from_secs(10);
 
+/// Least time until a timer that came too early comes again.
+const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(10);
+
 impl<P: Peer> PubSub<P> {
     /// Tells all nodes that this one takes part, and those within the topic the beacon's number.
     pub(super) fn announce<R: Rng>(
@@ -78,7 +81,7 @@ impl<P: Peer> PubSub<P> {
                 if after.is_zero() {
                     self.announce(now, topic, random, out);
                 } else {
-                    self.announce_in(now, topic, after, out);
+                    self.announce_in(now, topic, after.max(LOOK_AGAIN_AFTER), out);
                 }
             }
             _ => {}

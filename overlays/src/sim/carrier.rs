@@ -8,6 +8,7 @@ use std::str::FromStr;
 use super::NodeId;
 use super::subject::Subject;
 use crate::client_server::{self, ClientServer};
+use crate::epidemic::{self, Epidemic};
 use crate::full_mesh::{self, FullMesh};
 use crate::hyparview::{self, HyParView};
 use crate::plumtree::{self, Plumtree};
@@ -28,11 +29,17 @@ pub enum Carrier {
     ClientServer,
     /// Publish-subscribe, which has its own broadcast.
     PubSub,
+    /// HyParView with near neighbors, and Plumtree.
+    HyParViewXbot,
+    /// HyParView and flooding.
+    Epidemic,
 }
 
 /// Not the name of an overlay.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is no overlay; use full_mesh, hyparview, client_server or pub_sub")]
+#[error(
+    "`{0}` is no overlay; use full_mesh, hyparview, client_server, pub_sub, hyparview_xbot or epidemic"
+)]
 pub struct UnknownCarrier(String);
 
 /// Something to be done with any overlay.
@@ -45,12 +52,22 @@ pub trait Task {
 }
 
 impl Carrier {
-    /// All of them.
+    /// The overlays, each with what is usual on it.
     pub const ALL: [Self; 4] = [
         Self::FullMesh,
         Self::HyParView,
         Self::ClientServer,
         Self::PubSub,
+    ];
+
+    /// Those, and their variants.
+    pub const EVERY: [Self; 6] = [
+        Self::FullMesh,
+        Self::HyParView,
+        Self::ClientServer,
+        Self::PubSub,
+        Self::HyParViewXbot,
+        Self::Epidemic,
     ];
 
     /// Its name on the command line and in results.
@@ -61,6 +78,8 @@ impl Carrier {
             Self::HyParView => "hyparview",
             Self::ClientServer => "client_server",
             Self::PubSub => "pub_sub",
+            Self::HyParViewXbot => "hyparview_xbot",
+            Self::Epidemic => "epidemic",
         }
     }
 
@@ -94,6 +113,18 @@ impl Carrier {
             Self::PubSub => task.run(Box::new(|node| {
                 PubSub::new(node, pub_sub::Config::default())
             })),
+            Self::HyParViewXbot => task.run(with_plumtree(|node| {
+                let config = hyparview::Config {
+                    xbot: Some(hyparview::XbotConfig::default()),
+                    ..hyparview::Config::default()
+                };
+                HyParView::new(node, config)
+            })),
+            Self::Epidemic => task.run(Box::new(|node| {
+                let overlay = HyParView::new(node, hyparview::Config::default());
+                let broadcast = Epidemic::new(epidemic::Config::default());
+                Stack::new(overlay, broadcast)
+            })),
         }
     }
 }
@@ -117,7 +148,9 @@ impl FromStr for Carrier {
     type Err = UnknownCarrier;
 
     fn from_str(name: &str) -> Result<Self, UnknownCarrier> {
-        let found = Self::ALL.into_iter().find(|carrier| carrier.name() == name);
+        let found = Self::EVERY
+            .into_iter()
+            .find(|carrier| carrier.name() == name);
         found.ok_or_else(|| UnknownCarrier(name.into()))
     }
 }

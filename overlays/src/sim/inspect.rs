@@ -60,6 +60,10 @@ impl Inspect for PubSub<NodeId> {
         }
     }
 
+    fn has_topics() -> bool {
+        true
+    }
+
     fn check(&self) -> Result<(), String> {
         self.check()
     }

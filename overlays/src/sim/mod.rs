@@ -9,13 +9,16 @@
 //! - `membership`: clusters with membership, what it costs and how often it errs
 //! - `pub_sub`: topics, and whether publications reach their subscribers and nobody else
 //! - `client_server`: whether payloads are relayed, and clients find another server
+//! - `faults`: everything goes wrong, and `checks` that nothing breaks
 //! - `graph`: the overlay as a graph, and its figures
 //!
 //! Nothing in the protocols depends on anything here.
 
 pub mod carrier;
+mod checks;
 pub mod client_server;
 mod deliveries;
+pub mod faults;
 mod graph;
 mod inspect;
 pub mod membership;

@@ -25,6 +25,11 @@ pub trait Inspect: Protocol<NodeId> {
         Ok(())
     }
 
+    /// Whether it delivers publications to the subscribers of a topic.
+    fn has_topics() -> bool {
+        false
+    }
+
     /// The members that this node believes to be alive, itself included; none without membership.
     fn members(&self) -> Option<Vec<NodeId>> {
         None
@@ -41,6 +46,10 @@ impl<L: Inspect, U: Inspect> Inspect for Stack<L, U> {
 
     fn check(&self) -> Result<(), String> {
         self.lower.check().and_then(|()| self.upper.check())
+    }
+
+    fn has_topics() -> bool {
+        L::has_topics() || U::has_topics()
     }
 
     fn members(&self) -> Option<Vec<NodeId>> {

@@ -22,7 +22,7 @@ use super::carrier::MakeCarrier;
 use super::graph::Graph;
 use super::network::NetworkConfig;
 use super::subject::{Inspect, Subject};
-use super::world::{Totals, World};
+use super::world::{Make, Totals, World};
 use crate::event::Command;
 use crate::membership::{Config, Details, Entry, Membership, Status, Table, Version};
 use crate::stack::Stack;
@@ -100,22 +100,12 @@ impl<C: Subject + 'static> Cluster<C> {
         count: NodeId,
         network: NetworkConfig,
         config: Config,
-        mut carrier: MakeCarrier<C>,
+        carrier: MakeCarrier<C>,
         table: Option<Table<NodeId>>,
     ) -> Self {
         let period = config.detector.period;
-        let make = move |node: NodeId, starts: u32| {
-            let incarnation = u64::from(starts) + 1;
-            let layer = Membership::new(node, incarnation, details(node), config.clone());
-            let mut layer = layer.expect("the details of simulated nodes are small");
-            if starts == 0
-                && let Some(table) = &table
-            {
-                layer = layer.with_table(table.clone());
-            }
-            Stack::new(carrier(node), layer)
-        };
-        let mut world = World::new(seed, network, Box::new(make), Census::default());
+        let make = with_membership(config, table, carrier);
+        let mut world = World::new(seed, network, make, Census::default());
         for _ in 0..count {
             world.add_node();
         }
@@ -246,6 +236,26 @@ impl<C: Subject + 'static> Cluster<C> {
             bytes_per_node_s: per_node_s(bytes - before.bytes),
         }
     }
+}
+
+/// Puts membership on an overlay. A node that starts for the first time knows the table, if there is
+/// one; a later start is a greater incarnation that knows nobody.
+pub(super) fn with_membership<C: Subject + 'static>(
+    config: Config,
+    table: Option<Table<NodeId>>,
+    mut carrier: MakeCarrier<C>,
+) -> Make<Over<C>> {
+    Box::new(move |node: NodeId, starts: u32| {
+        let incarnation = u64::from(starts) + 1;
+        let layer = Membership::new(node, incarnation, details(node), config.clone());
+        let mut layer = layer.expect("the details of simulated nodes are small");
+        if starts == 0
+            && let Some(table) = &table
+        {
+            layer = layer.with_table(table.clone());
+        }
+        Stack::new(carrier(node), layer)
+    })
 }
 
 fn details(node: NodeId) -> Details {
