@@ -1,5 +1,6 @@
 //! The command line of Overlane: one file or folder per subcommand, which this file only names.
 
+mod doctor;
 mod sim;
 
 use std::process::ExitCode;
@@ -16,11 +17,13 @@ struct CommandLine {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Doctor(Box<doctor::Arguments>),
     Sim(Box<sim::Arguments>),
 }
 
 fn main() -> ExitCode {
     match CommandLine::parse().command {
+        Command::Doctor(arguments) => doctor::run(*arguments),
         Command::Sim(arguments) => sim::run(&arguments),
     }
 }
