@@ -373,7 +373,10 @@ impl<P: Peer> ClientServer<P> {
         for periods in self.clients.values_mut() {
             *periods += 1;
         }
-        let silent = self.clients.iter().filter(|(_, periods)| **periods > SILENT_PERIODS_MAX);
+        let silent = self
+            .clients
+            .iter()
+            .filter(|(_, periods)| **periods > SILENT_PERIODS_MAX);
         let silent: Vec<P> = silent.map(|(peer, _)| *peer).collect();
         for peer in silent {
             self.client_gone(peer, out);

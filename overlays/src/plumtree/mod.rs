@@ -19,6 +19,8 @@ mod links;
 mod message;
 mod repair;
 mod shortening;
+#[cfg(test)]
+mod tests;
 
 use bytes::Bytes;
 use rand::Rng;
