@@ -158,6 +158,18 @@ impl<X: Subject, O: Observer<X>> World<X, O> {
         node
     }
 
+    /// Mean time that a message takes over a lane, all lanes counted.
+    pub fn mean_link_latency(&mut self) -> Duration {
+        let (mut total, mut lanes) = (0, 0);
+        for node in 0..self.node_count() {
+            for Lane { peer, .. } in self.nodes[node as usize].lanes.clone() {
+                total += self.network.latency(node, peer);
+                lanes += 1;
+            }
+        }
+        Duration::from_micros(total / lanes.max(1))
+    }
+
     /// Gives a running node an order.
     pub fn command(&mut self, node: NodeId, command: Command<NodeId>) {
         self.feed(node, Input::Command(command));
