@@ -25,6 +25,8 @@ use crate::event::{Command, TopicId};
 use crate::membership::Config;
 
 const SECOND: Duration = Duration::from_secs(1);
+/// The first nodes are those that others are configured with.
+const SEED_NODES: NodeId = 3;
 
 /// How a fault run is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -206,10 +208,14 @@ impl<X: Subject> FaultRun<X> {
         self.world.running().choose(&mut self.random)
     }
 
-    /// A node enters through any other, as if it had found it among its seed nodes.
+    /// A node enters through one of the seed nodes that every node is configured with, or, while none of
+    /// them runs, through any other. Parts of a cluster that know nothing of each other, and share no
+    /// seed node, no protocol can bring together.
     fn join(&mut self, node: NodeId) {
-        let others = self.world.running().filter(|other| *other != node);
-        if let Some(contact) = others.choose(&mut self.random) {
+        let others = || self.world.running().filter(|other| *other != node);
+        let seeds = others().filter(|other| *other < SEED_NODES);
+        let contact = seeds.choose(&mut self.random);
+        if let Some(contact) = contact.or_else(|| others().choose(&mut self.random)) {
             self.world.command(node, Command::Join(contact));
         }
     }
