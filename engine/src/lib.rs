@@ -1,5 +1,42 @@
 //! Overlane: a cluster networking engine for Linux servers.
+//!
+//! A program starts a [`Node`], gives mailboxes their receivers, and sends to mailboxes of other
+//! nodes over named **channels**. Each channel has its own priority, reliability, queue and TCP
+//! lanes, so that a 1 GB transfer on one never delays a 50-byte heartbeat on another.
+//!
+//! # Layout
+//!
+//! A message's way: [`Channel`] (`channel.rs`), `ring/`, `shard/dispatch.rs`, `shard/route.rs`,
+//! `shard/lane.rs`, the network, `shard/receive.rs` with `io/` and [`wire`], `shard/deliver.rs`, and
+//! a handler or an [`Inbox`]. What threads share is in `fabric.rs` and `peer.rs`; `control/` knows
+//! which peers are wanted and tells what happens; [`config`] defines every parameter once.
+
+mod channel;
 pub mod config;
-mod delivery;
+mod control;
+mod deadline;
+pub mod delivery;
+pub mod error;
+pub mod events;
+mod fabric;
+mod inbox;
+mod io;
+mod message;
+pub mod metrics;
+mod node;
+mod peer;
 mod ring;
+mod shard;
 pub mod wire;
+
+pub use channel::{Broadcast, Channel};
+pub use config::{ChannelConfig, Config};
+pub use error::{NameError, NotConnected, SendError, StartError};
+pub use events::{Event, Events};
+pub use inbox::{Inbox, Received};
+pub use io::preflight;
+pub use message::{Destination, MailboxId, Message, Payload};
+pub use metrics::{ChannelMetrics, Metrics, ShardMetrics};
+pub use node::{Node, NodeBuilder, PeerInfo, StopReport};
+pub use peer::Peer;
+pub use shard::context::{ShardContext, ShardHandle};

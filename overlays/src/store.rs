@@ -93,6 +93,17 @@ pub(crate) struct Seen<P> {
     pub(crate) payload: Option<Bytes>,
 }
 
+/// What is known of a message.
+#[derive(Debug)]
+pub(crate) enum Look<'s, P> {
+    /// Nothing: it is new.
+    Unseen,
+    /// It was seen and has left.
+    Left,
+    /// It is kept.
+    Kept(&'s Seen<P>),
+}
+
 #[derive(Debug)]
 struct Kept<P> {
     came: Time,
@@ -134,11 +145,28 @@ impl<P> Store<P> {
 
     /// Whether a message was seen, kept or not.
     pub(crate) fn has_seen(&self, id: MessageId) -> bool {
-        self.places.contains_key(&id)
-            || self
-                .floors
-                .get(&id.sender)
-                .is_some_and(|(floor, _)| id.number <= *floor)
+        self.places.contains_key(&id) || self.has_left(id)
+    }
+
+    /// What is known of a message. One search for both questions, as announcements are the most
+    /// frequent of all messages.
+    pub(crate) fn look(&self, id: MessageId) -> Look<'_, P> {
+        let place = self
+            .places
+            .get(&id)
+            .and_then(|place| place.checked_sub(self.left));
+        let kept = place.and_then(|place| self.kept.get(usize::try_from(place).ok()?));
+        match kept {
+            Some(kept) => Look::Kept(&kept.seen),
+            None if self.has_left(id) => Look::Left,
+            None => Look::Unseen,
+        }
+    }
+
+    fn has_left(&self, id: MessageId) -> bool {
+        self.floors
+            .get(&id.sender)
+            .is_some_and(|(floor, _)| id.number <= *floor)
     }
 
     /// A message that is kept.

@@ -1,1 +1,40 @@
-//! One definition of each parameter: file, environment, flag, documentation.
+//! One definition of each parameter: file, environment, flag, builder and documentation follow.
+//!
+//! `node.rs` and `channel.rs` hold the definitions; everything else here is driven by their tables.
+
+mod allowed;
+mod builder;
+mod channel;
+mod choices;
+mod definition;
+mod environment;
+mod error;
+mod file;
+mod flags;
+mod layers;
+mod load;
+mod nearest;
+mod node;
+mod parameter;
+mod placement;
+mod profile;
+mod setting;
+mod validate;
+
+pub use allowed::{Allowed, Unit, number, quantity};
+pub use builder::ConfigBuilder;
+pub use channel::{CHANNEL_PARAMETERS, ChannelConfig};
+pub use choices::{ControlPlacement, Ordering, Overflow, Priority, Reliability};
+pub use definition::ChannelDefinition;
+#[doc(hidden)]
+pub use definition::fuzz_channel_definition;
+pub use environment::{PREFIX as ENVIRONMENT_PREFIX, variable};
+pub use error::{ConfigError, Given, Place};
+pub use file::FILE_BYTES_MAX;
+pub use flags::{Flags, augment, flag};
+pub use load::{FILE_DEFAULT, Sources};
+pub use node::{Config, NODE_PARAMETERS};
+pub use parameter::Parameter;
+pub use profile::Profile;
+pub use setting::is_name;
+pub use validate::{CHANNELS_MAX, RESERVED_PREFIX};

@@ -19,6 +19,8 @@ mod join;
 mod mending;
 mod message;
 mod shuffle;
+#[cfg(test)]
+mod tests;
 mod view;
 mod xbot;
 

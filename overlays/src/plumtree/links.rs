@@ -23,7 +23,12 @@ struct Link<P> {
     push: Push,
     /// When it last became what it is.
     since: Time,
+    /// When it last brought a payload for the second time.
+    redundant_at: Option<Time>,
 }
+
+/// How long a redundant payload is held against a link. 10 s: a guess.
+const REDUNDANCY_FOR: Duration = Duration::from_secs(10);
 
 /// Links to the neighbors that the overlay told.
 #[derive(Debug)]
@@ -52,6 +57,7 @@ impl<P: Peer> Links<P> {
                 peer,
                 push: Push::Untried,
                 since: now,
+                redundant_at: None,
             });
         }
     }
@@ -72,10 +78,28 @@ impl<P: Peer> Links<P> {
         }
     }
 
-    /// Whether a link has been eager for less than `span`.
-    pub(super) fn is_freshly_eager(&self, now: Time, peer: P, span: Duration) -> bool {
-        self.links.iter().any(|link| {
-            link.peer == peer && link.push == Push::Eager && now.since(link.since) < span
-        })
+    /// Whether a link has been eager for at least `grace`.
+    pub(super) fn is_settled(&self, now: Time, peer: P, grace: Duration) -> bool {
+        let link = self.links.iter().find(|link| link.peer == peer);
+        link.is_some_and(|link| link.push == Push::Eager && now.since(link.since) >= grace)
+    }
+
+    /// Notes that a link brought a payload for the second time. Whether it does so all the time, that
+    /// is for longer than `grace`. After any node moves in the tree, some payloads are still under way
+    /// on old paths; were links pruned for those, nodes would cut themselves and others off.
+    pub(super) fn is_redundant(&mut self, now: Time, peer: P, grace: Duration) -> bool {
+        let Some(link) = self.links.iter_mut().find(|link| link.peer == peer) else {
+            return false;
+        };
+        if link.push != Push::Eager {
+            // The other end has not heard yet that it should only announce.
+            return true;
+        }
+        let before = link
+            .redundant_at
+            .filter(|before| now.since(*before) < REDUNDANCY_FOR);
+        let before = before.filter(|before| *before >= link.since);
+        link.redundant_at = before.or(Some(now));
+        before.is_some_and(|before| now.since(before) >= grace)
     }
 }

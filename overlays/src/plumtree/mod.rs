@@ -11,14 +11,16 @@
 //!
 //! Beyond the paper: new links are neither eager nor lazy but *untried*, so that neither a join nor
 //! the first broadcast floods; a node that lost its way into the tree asks at the first announcement
-//! instead of waiting, and for all that it lacks; a link that has just become eager is not pruned; and
-//! a shorter path is also taken when its announcement comes after the payload, as gathered ones do.
+//! instead of waiting, and for all that it lacks; a link is pruned for lasting redundancy only;
+//! and a shorter path is also taken when its announcement comes after the payload, as gathered ones do.
 
 mod config;
 mod links;
 mod message;
 mod repair;
 mod shortening;
+#[cfg(test)]
+mod tests;
 
 use bytes::Bytes;
 use rand::Rng;
@@ -34,7 +36,7 @@ use crate::store::{MessageId, Numbering, Seen, Store};
 use crate::time::Time;
 use links::{Links, Push};
 use repair::{Feed, Missing};
-use shortening::MainSender;
+use shortening::{Calm, MainSender};
 
 /// Timers of Plumtree.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -60,6 +62,7 @@ pub struct Plumtree<P> {
     store: Store<P>,
     numbering: Numbering,
     main_sender: MainSender,
+    calm: Calm,
     /// Announcements gathered for lazy links, with the link that each is not for.
     gathered: Vec<(Announcement, Option<P>)>,
     missing: Missing<P>,
@@ -75,6 +78,7 @@ impl<P: Peer> Plumtree<P> {
             store: Store::new(),
             numbering: Numbering::new(),
             main_sender: MainSender::new(),
+            calm: Calm::new(),
             gathered: Vec::new(),
             missing: Missing::new(),
             feed: Feed::Broken,
@@ -206,13 +210,11 @@ impl<P: Peer> Plumtree<P> {
             .store
             .get_mut(id)
             .is_some_and(|seen| seen.from == Some(from));
-        // A link that has just become eager still gets what was under way on the old path as well.
-        // Pruned for that, a node that moved in the tree would be cut off from it.
-        let grace = self.config.graft_again_after;
-        if same || self.links.is_freshly_eager(now, from, grace) {
-            return;
-        }
-        if self.links.get(from).is_some() {
+        if !same
+            && self
+                .links
+                .is_redundant(now, from, self.config.graft_again_after)
+        {
             self.links.set(now, from, Push::Lazy);
             out.push(Output::Send {
                 to: from,

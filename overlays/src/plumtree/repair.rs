@@ -7,9 +7,10 @@ use std::collections::BTreeMap;
 
 use super::links::Push;
 use super::message::{ANNOUNCEMENTS_MAX, Announcement, Message};
+use super::shortening::Calm;
 use super::{Outputs, Plumtree, Timer};
 use crate::event::{Output, Peer};
-use crate::store::MessageId;
+use crate::store::{Look, MessageId};
 use crate::time::Time;
 
 /// Messages that were announced and have not come.
@@ -88,9 +89,14 @@ impl<P: Peer> Plumtree<P> {
             self.links.set(now, from, Push::Lazy);
         }
         let id = announcement.id;
-        if self.store.has_seen(id) {
-            self.shorten(now, from, announcement, out);
-            return;
+        match self.store.look(id) {
+            Look::Unseen => {}
+            Look::Left => return,
+            Look::Kept(seen) => {
+                let (old, hops) = (seen.from, seen.hops);
+                self.shorten(now, from, announcement, old, hops, out);
+                return;
+            }
         }
         if let Some(wait) = self.missing.waits.get_mut(&id) {
             if !wait.announcers.contains(&from) {
@@ -164,6 +170,7 @@ impl<P: Peer> Plumtree<P> {
     /// A neighbor is new. It may have lost others, and with them messages that are still under way.
     pub(super) fn link_made(&mut self, now: Time, peer: P, out: &mut Outputs<P>) {
         self.links.add(now, peer);
+        self.calm = Calm::new();
         let recent = self
             .store
             .recent(now, self.config.catch_up_for)

@@ -4,6 +4,8 @@
 //! Here it is done for one sender at most, with a low threshold. With many senders it is not done: a
 //! tree has one shape, and what makes it shorter for one sender makes it longer for others.
 
+use std::time::Duration;
+
 use super::links::Push;
 use super::message::{Announcement, Message};
 use super::{Outputs, Plumtree};
@@ -55,8 +57,37 @@ impl MainSender {
     }
 }
 
+/// When a node may move again: each move makes it wait twice as long for the next, until it gets
+/// another neighbor. Otherwise nodes that send often would chase each other's moves for ever.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Calm {
+    until: Time,
+    moves: u32,
+}
+
+/// Wait after the first move. 1 s: a guess, longer than a message is under way.
+const CALM_FOR: Duration = Duration::from_secs(1);
+
+/// Most doublings of that wait, to 17 min.
+const DOUBLINGS_MAX: u32 = 10;
+
+impl Calm {
+    pub(super) const fn new() -> Self {
+        Self {
+            until: Time::ZERO,
+            moves: 0,
+        }
+    }
+
+    fn moved(&mut self, now: Time) {
+        self.until = now + CALM_FOR * (1 << self.moves.min(DOUBLINGS_MAX));
+        self.moves = self.moves.saturating_add(1);
+    }
+}
+
 impl<P: Peer> Plumtree<P> {
-    /// Moves to the announcer of a message that this node has, if that shortens its path by enough.
+    /// Moves from `old`, who sent a message over `hops` in all, to `from`, who has announced it, if
+    /// that shortens the path by enough.
     ///
     /// Every node moves to one that had fewer hops, for one and the same sender: so no circle can
     /// come of it, even if all nodes move at once.
@@ -65,33 +96,39 @@ impl<P: Peer> Plumtree<P> {
         now: Time,
         from: P,
         announcement: Announcement,
+        old: Option<P>,
+        hops: u16,
         out: &mut Outputs<P>,
     ) {
-        if !self.main_sender.is(announcement.id.sender) {
+        // Over a link that has just become eager comes what was under way on an old path: no measure.
+        let Some(old) = old else { return };
+        let hops_there = announcement.hops.saturating_add(1);
+        let shorter_by = hops.saturating_sub(hops_there);
+        if shorter_by < self.config.optimization_threshold
+            || now < self.calm.until
+            || !self.main_sender.is(announcement.id.sender)
+            || !self
+                .links
+                .is_settled(now, old, self.config.graft_again_after)
+            || self.links.get(from) != Some(Push::Lazy)
+        {
             return;
         }
-        let Some(seen) = self.store.get_mut(announcement.id) else {
-            return;
-        };
-        let Some(old) = seen.from else { return };
-        let hops = announcement.hops.saturating_add(1);
-        let shorter_by = seen.hops.saturating_sub(hops);
-        let in_tree = self.links.get(old) == Some(Push::Eager);
-        let lazy = self.links.get(from) == Some(Push::Lazy);
-        if shorter_by >= self.config.optimization_threshold && in_tree && lazy {
-            seen.hops = hops;
+        if let Some(seen) = self.store.get_mut(announcement.id) {
+            seen.hops = hops_there;
             seen.from = Some(from);
-            self.links.set(now, from, Push::Eager);
-            self.links.set(now, old, Push::Lazy);
-            out.push(Output::Send {
-                to: from,
-                message: Message::Graft { ids: Vec::new() },
-            });
-            out.push(Output::Send {
-                to: old,
-                message: Message::Prune,
-            });
         }
+        self.calm.moved(now);
+        self.links.set(now, from, Push::Eager);
+        self.links.set(now, old, Push::Lazy);
+        out.push(Output::Send {
+            to: from,
+            message: Message::Graft { ids: Vec::new() },
+        });
+        out.push(Output::Send {
+            to: old,
+            message: Message::Prune,
+        });
     }
 }
 

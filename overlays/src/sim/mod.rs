@@ -4,6 +4,7 @@
 //! - `network`: latency, loss, duplication, reorder, cuts
 //! - `subject`: what the simulator wants to see of a protocol, and who watches
 //! - `workload`: joining, failing, broadcasting, with `deliveries` watching
+//! - `plan`: the experiment of the papers, with its `report`
 //! - `carrier`: the overlays by name, for experiments that run on any of them
 //! - `membership`: clusters with membership, what it costs and how often it errs
 //! - `pub_sub`: topics, and whether publications reach their subscribers and nobody else
@@ -23,8 +24,10 @@ mod inspect;
 pub mod membership;
 mod network;
 mod node;
+mod plan;
 pub mod pub_sub;
 mod queue;
+mod report;
 mod subject;
 mod trace;
 mod workload;
@@ -33,6 +36,8 @@ mod world;
 pub use deliveries::{Deliveries, Round};
 pub use graph::{Graph, Shape};
 pub use network::{Latency, NetworkConfig};
+pub use plan::{Outcome, Plan, Spreading};
+pub use report::Report;
 pub use subject::{Inspect, Observer, Subject};
 pub use workload::{Progress, Run, Senders};
 pub use world::{Make, Totals, World};

@@ -3,6 +3,7 @@
 //!
 //! Each phase is one function on [`Run`]; the figures are read off by the caller between phases.
 
+use std::ops::Range;
 use std::time::Duration;
 
 use rand::rngs::Xoshiro256PlusPlus;
@@ -19,6 +20,9 @@ use crate::event::Command;
 
 /// Told how far a phase has come: its name, steps done, steps in all.
 pub type Progress<'p> = &'p mut dyn FnMut(&'static str, usize, usize);
+
+/// Bytes of a broadcast payload: a small notice.
+const PAYLOAD_BYTES: usize = 64;
 
 /// Who sends the broadcasts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,58 +90,62 @@ impl<X: Subject> Run<X> {
         count
     }
 
-    /// Cuts the cluster into two halves for `span`, then heals it.
-    pub fn partition(&mut self, span: Duration) {
-        let half: Vec<bool> = (0..self.world.node_count())
-            .map(|node| node % 2 == 0)
-            .collect();
-        let other = half.iter().map(|inside| !inside).collect::<Vec<bool>>();
-        self.world.cut(half.clone(), other.clone());
-        self.world.cut(other, half);
-        self.world.run_for(span);
-        self.world.heal();
-    }
-
-    /// Sends `count` broadcasts, one each `interval`, then waits for `drain`. Those rounds.
+    /// Sends `count` broadcasts, one each `interval`. Which rounds they are.
     pub fn broadcast(
         &mut self,
         count: usize,
         senders: Senders,
         interval: Duration,
-        drain: Duration,
         progress: Progress<'_>,
-    ) -> Vec<Round> {
+    ) -> Range<usize> {
         let first = self.world.observer.rounds().len();
         let running: Vec<NodeId> = self.world.running().collect();
-        let receivers = NodeId::try_from(running.len())
-            .unwrap_or(NodeId::MAX)
-            .saturating_sub(1);
         let mut sender = running.iter().copied().choose(&mut self.random);
         for number in 0..count {
             if senders == Senders::Many {
                 sender = running.iter().copied().choose(&mut self.random);
             }
             let Some(sender) = sender else { break };
-            let payload = self.world.observer.begin(self.world.now(), receivers, 64);
-            self.world.command(sender, Command::Broadcast(payload));
+            self.send(sender, running.len());
             self.world.run_for(interval);
             progress("broadcast", number + 1, count);
         }
-        self.world.run_for(drain);
-        self.world.observer.rounds()[first..].to_vec()
+        first..self.world.observer.rounds().len()
     }
 
-    /// Periods until every running node is connected to every other one and a broadcast reaches
-    /// all; none if that takes more than `cycles_max`.
-    pub fn cycles_to_heal(&mut self, cycles_max: usize, progress: Progress<'_>) -> Option<usize> {
-        for cycle in 0..=cycles_max {
-            progress("heal", cycle, cycles_max);
-            let graph = Graph::of(&self.world);
-            if graph.is_connected() && graph.isolated() == 0 {
-                return Some(cycle);
-            }
-            self.world.run_for(self.period);
+    /// Some broadcasts.
+    #[must_use]
+    pub fn rounds(&self, which: &Range<usize>) -> &[Round] {
+        &self.world.observer.rounds()[which.clone()]
+    }
+
+    /// Whether all running nodes are connected, and a broadcast gets to all of them within `span`.
+    pub fn reaches_all(&mut self, span: Duration) -> bool {
+        let graph = Graph::of(&self.world);
+        if !graph.is_connected() || graph.isolated() > 0 {
+            return false;
         }
-        None
+        let running: Vec<NodeId> = self.world.running().collect();
+        let Some(sender) = running.iter().copied().choose(&mut self.random) else {
+            return true;
+        };
+        self.send(sender, running.len());
+        self.world.run_for(span);
+        self.world
+            .observer
+            .rounds()
+            .last()
+            .is_some_and(|round| round.missed() == 0)
+    }
+
+    fn send(&mut self, sender: NodeId, running: usize) {
+        let receivers = NodeId::try_from(running)
+            .unwrap_or(NodeId::MAX)
+            .saturating_sub(1);
+        let payload = self
+            .world
+            .observer
+            .begin(self.world.now(), receivers, PAYLOAD_BYTES);
+        self.world.command(sender, Command::Broadcast(payload));
     }
 }

@@ -1,0 +1,351 @@
+//! The command line: what may be asked, with which defaults, and what is refused at once.
+//!
+//! Parsed by `main`; the rest of the crate sees checked values only. Everything that can be known to be
+//! wrong before a process is started is refused here, in one sentence, with exit code 2.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use overlane::config::Flags;
+
+use crate::error::{BenchError, Outcome};
+use crate::{pin, raw};
+
+/// Fewest pairs that a median and a spread can be made of.
+const PAIRS_MIN: u32 = 5;
+
+/// The bench harness of Overlane. Without a subcommand it runs the main job: three nodes, a real
+/// file, heartbeats and gossip, all checked.
+#[derive(Debug, Parser)]
+#[command(
+    name = "overlane-bench",
+    version,
+    args_conflicts_with_subcommands = true
+)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+    #[command(flatten)]
+    pub(crate) main_job: MainJobFlags,
+}
+
+/// The single measurements.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// One-way messages per second between two nodes, beside raw sockets
+    Throughput(ThroughputFlags),
+    /// Round trips between handlers on two shards, beside raw ping-pong
+    Latency(LatencyFlags),
+    /// A heartbeat idle, beside a saturating bulk channel, and in one lane with it
+    Isolation(IsolationFlags),
+    /// One node sending to many, beside the same node sending to one
+    Fan(FanFlags),
+    /// The limit: framed batches and ping-pong over plain TCP sockets
+    Raw(RawFlags),
+}
+
+/// Who sends the messages of a throughput run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Producer {
+    /// A task on the shard that owns the lane
+    Shard,
+    /// An application thread, across the byte ring
+    App,
+}
+
+/// What a shard without work does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Idle {
+    /// Goes on looking; compared with busy raw sockets
+    Spin,
+    /// Sleeps in the kernel; compared with blocking raw sockets
+    Park,
+}
+
+/// Who sends heartbeats when they are due.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Pacing {
+    /// A task on the shard that sleeps by the executor's timer
+    Timer,
+    /// An application thread that sleeps by the kernel's timer
+    Thread,
+}
+
+/// Where and how long a paired measurement runs.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct PairFlags {
+    /// One JSON object on one line instead of a table
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Pairs of windows, raw and engine in turn; at least 5
+    #[arg(long, default_value_t = PAIRS_MIN, value_name = "COUNT")]
+    pub(crate) pairs: u32,
+    /// Length of each measured window
+    #[arg(long, default_value_t = 1.0, value_name = "SECONDS")]
+    pub(crate) seconds: f64,
+    /// Time before each window that is not measured
+    #[arg(long, default_value_t = 0.3, value_name = "SECONDS")]
+    pub(crate) warm_up_seconds: f64,
+    /// Core of the sending thread, raw or shard
+    #[arg(long, default_value_t = 0, value_name = "CORE")]
+    pub(crate) sender_core: usize,
+    /// Core of the receiving thread, raw or shard
+    #[arg(long, default_value_t = 1, value_name = "CORE")]
+    pub(crate) receiver_core: usize,
+    /// Bytes that the raw sender gathers for one write
+    #[arg(long, default_value_t = 128, value_name = "KIB")]
+    pub(crate) raw_batch_kib: usize,
+}
+
+/// Flags of `throughput`.
+#[derive(Debug, Args)]
+pub(crate) struct ThroughputFlags {
+    /// Bytes of each message
+    #[arg(long, default_value_t = 64, value_name = "BYTES")]
+    pub(crate) payload: usize,
+    /// Who sends
+    #[arg(long, value_enum, default_value_t = Producer::Shard)]
+    pub(crate) producer: Producer,
+    /// Core of a sending application thread; left out, the kernel moves it as it likes
+    #[arg(long, value_name = "CORE")]
+    pub(crate) producer_core: Option<usize>,
+    #[command(flatten)]
+    pub(crate) pair: PairFlags,
+    #[command(flatten)]
+    pub(crate) engine: Flags,
+}
+
+/// Flags of `latency`.
+#[derive(Debug, Args)]
+pub(crate) struct LatencyFlags {
+    /// Bytes of each message
+    #[arg(long, default_value_t = 64, value_name = "BYTES")]
+    pub(crate) payload: usize,
+    /// What a shard without work does
+    #[arg(long, value_enum, default_value_t = Idle::Spin)]
+    pub(crate) idle: Idle,
+    #[command(flatten)]
+    pub(crate) pair: PairFlags,
+    #[command(flatten)]
+    pub(crate) engine: Flags,
+}
+
+/// Flags of `isolation`.
+#[derive(Debug, Args)]
+pub(crate) struct IsolationFlags {
+    /// Bytes of each bulk message
+    #[arg(long, default_value_t = 65_536, value_name = "BYTES")]
+    pub(crate) bulk_payload: usize,
+    /// Bytes of each heartbeat
+    #[arg(long, default_value_t = 50, value_name = "BYTES")]
+    pub(crate) heartbeat_payload: usize,
+    /// Heartbeats per second
+    #[arg(long, default_value_t = 1_000, value_name = "HZ")]
+    pub(crate) heartbeat_hz: u32,
+    /// Who sends a heartbeat when it is due
+    #[arg(long, value_enum, default_value_t = Pacing::Timer)]
+    pub(crate) pacing: Pacing,
+    #[command(flatten)]
+    pub(crate) pair: PairFlags,
+    #[command(flatten)]
+    pub(crate) engine: Flags,
+}
+
+/// Flags of `fan`.
+#[derive(Debug, Args)]
+pub(crate) struct FanFlags {
+    /// Peers that are sent to
+    #[arg(long, default_value_t = 500, value_name = "COUNT")]
+    pub(crate) peers: usize,
+    /// Bytes of each message
+    #[arg(long, default_value_t = 64, value_name = "BYTES")]
+    pub(crate) payload: usize,
+    #[command(flatten)]
+    pub(crate) pair: PairFlags,
+    #[command(flatten)]
+    pub(crate) engine: Flags,
+}
+
+/// Flags of `raw`.
+#[derive(Debug, Args)]
+pub(crate) struct RawFlags {
+    /// Bytes of each message
+    #[arg(long, default_value_t = 64, value_name = "BYTES")]
+    pub(crate) payload: usize,
+    #[command(flatten)]
+    pub(crate) pair: PairFlags,
+}
+
+/// Flags of the main job.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct MainJobFlags {
+    /// One JSON object a line instead of a table
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// File to send; without it one is generated and kept for the next run
+    #[arg(long, value_name = "PATH")]
+    pub(crate) file: Option<PathBuf>,
+    /// Size of the generated file
+    #[arg(
+        long,
+        default_value_t = 1_024,
+        value_name = "MIB",
+        conflicts_with = "file"
+    )]
+    pub(crate) file_mib: u64,
+    /// Bytes of the file in one message
+    #[arg(long, default_value_t = 256, value_name = "KIB")]
+    pub(crate) chunk_kib: usize,
+    /// Heartbeats per second from each node to each other node
+    #[arg(long, default_value_t = 1_000, value_name = "HZ")]
+    pub(crate) heartbeat_hz: u32,
+    /// Rumours per second that each node starts
+    #[arg(long, default_value_t = 20, value_name = "HZ")]
+    pub(crate) gossip_hz: u32,
+    /// Time with heartbeats only, before the file and again after it
+    #[arg(long, default_value_t = 3.0, value_name = "SECONDS")]
+    pub(crate) quiet_seconds: f64,
+    /// Where the generated file, the received file and the report go
+    #[arg(long, default_value = "target/overlane-bench", value_name = "FOLDER")]
+    pub(crate) folder: PathBuf,
+    #[command(flatten)]
+    pub(crate) engine: Flags,
+}
+
+impl PairFlags {
+    /// Refuses what no run could be made of.
+    pub(crate) fn check(&self) -> Outcome<()> {
+        if self.pairs < PAIRS_MIN {
+            return refuse(format!(
+                "--pairs {}: a median with a spread needs at least {PAIRS_MIN} pairs",
+                self.pairs
+            ));
+        }
+        seconds("--seconds", self.seconds, 0.02, 60.0)?;
+        seconds("--warm-up-seconds", self.warm_up_seconds, 0.0, 60.0)?;
+        if !(1..=4_096).contains(&self.raw_batch_kib) {
+            return refuse(format!(
+                "--raw-batch-kib {}: give 1 to 4096 KiB",
+                self.raw_batch_kib
+            ));
+        }
+        pin::require_core("--sender-core", self.sender_core)?;
+        pin::require_core("--receiver-core", self.receiver_core)
+    }
+
+    /// Length of each measured window.
+    pub(crate) fn measure(&self) -> Duration {
+        Duration::from_secs_f64(self.seconds)
+    }
+
+    /// Time before each window.
+    pub(crate) fn warm_up(&self) -> Duration {
+        Duration::from_secs_f64(self.warm_up_seconds)
+    }
+
+    /// Cores of the sending and of the receiving thread.
+    pub(crate) fn cores(&self) -> (usize, usize) {
+        (self.sender_core, self.receiver_core)
+    }
+}
+
+impl MainJobFlags {
+    /// Refuses what no run could be made of.
+    pub(crate) fn check(&self) -> Outcome<()> {
+        seconds("--quiet-seconds", self.quiet_seconds, 0.1, 20.0)?;
+        within("--chunk-kib", self.chunk_kib, 1, 1_023)?;
+        within("--heartbeat-hz", self.heartbeat_hz as usize, 1, 10_000)?;
+        within("--gossip-hz", self.gossip_hz as usize, 1, 10_000)?;
+        if !(1..=65_536).contains(&self.file_mib) {
+            return refuse(format!("--file-mib {}: give 1 to 65536 MiB", self.file_mib));
+        }
+        match &self.file {
+            Some(path) if !path.is_file() => refuse(format!(
+                "--file {}: there is no such file; name one that can be read, or leave the flag out",
+                path.display()
+            )),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Refuses a payload that the framing of `raw` or the harness could not carry.
+pub(crate) fn check_payload(flag: &str, payload_bytes: usize) -> Outcome<()> {
+    within(flag, payload_bytes, 1, raw::frame::PAYLOAD_BYTES_MAX)
+}
+
+/// Refuses a number outside `least..=most`.
+pub(crate) fn within(flag: &str, value: usize, least: usize, most: usize) -> Outcome<()> {
+    if (least..=most).contains(&value) {
+        return Ok(());
+    }
+    refuse(format!("{flag} {value}: give {least} to {most}"))
+}
+
+fn seconds(flag: &str, value: f64, least: f64, most: f64) -> Outcome<()> {
+    if value.is_finite() && (least..=most).contains(&value) {
+        return Ok(());
+    }
+    refuse(format!("{flag} {value}: give {least} to {most} seconds"))
+}
+
+fn refuse(sentence: String) -> Outcome<()> {
+    Err(BenchError::BadInput(sentence))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn throughput(arguments: &[&str]) -> PairFlags {
+        let all = ["overlane-bench", "throughput"].iter().chain(arguments);
+        match Cli::try_parse_from(all).unwrap().command {
+            Some(Command::Throughput(flags)) => flags.pair,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_defaults_can_be_run_on_a_machine_with_two_cores() {
+        let flags = throughput(&["--receiver-core", "0"]);
+        flags.check().unwrap();
+        assert_eq!((flags.pairs, flags.measure()), (5, Duration::from_secs(1)));
+        Cli::try_parse_from(["overlane-bench"])
+            .unwrap()
+            .main_job
+            .check()
+            .unwrap();
+    }
+
+    #[test]
+    fn bad_values_are_refused_with_flag_and_range() {
+        for (arguments, said) in [
+            (["--pairs", "4"], "--pairs 4: "),
+            (["--seconds", "0"], "--seconds 0: "),
+            (["--seconds", "NaN"], "--seconds NaN: "),
+            (["--warm-up-seconds", "61"], "--warm-up-seconds 61: "),
+            (["--raw-batch-kib", "0"], "--raw-batch-kib 0: "),
+            (["--sender-core", "4096"], "--sender-core 4096: "),
+        ] {
+            let error = throughput(&arguments).check().unwrap_err();
+            assert_eq!(error.exit_code(), 2);
+            assert!(error.to_string().starts_with(said), "{error}");
+        }
+        assert!(check_payload("--payload", 0).is_err());
+        assert!(check_payload("--payload", raw::frame::PAYLOAD_BYTES_MAX + 1).is_err());
+    }
+
+    #[test]
+    fn a_file_that_is_not_there_is_refused() {
+        let cli = Cli::try_parse_from(["overlane-bench", "--file", "/no/such/file"]).unwrap();
+        let error = cli.main_job.check().unwrap_err();
+        assert!(
+            error.to_string().starts_with("--file /no/such/file: "),
+            "{error}"
+        );
+    }
+}

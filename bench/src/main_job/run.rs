@@ -1,0 +1,122 @@
+//! The main job in its steps: heartbeats alone, the file beside them, heartbeats alone again, checks.
+//!
+//! The whole run has a budget of 60 s; a file that would not fit in ends as a failed check, not as a hang.
+
+use std::time::{Duration, Instant};
+
+use overlane::config::{Config, Flags};
+
+use super::cluster::{Cluster, RECEIVER, SENDER};
+use super::file_source::FileSource;
+use super::outcome::Run;
+use super::protocol::{COORDINATION, DATA, GOSSIP};
+use crate::cli::MainJobFlags;
+use crate::clock;
+use crate::error::{BenchError, Outcome};
+use crate::node::settings::{self, Defaults};
+use crate::progress::Progress;
+
+/// A whole run takes no longer.
+const RUN_WITHIN: Duration = Duration::from_secs(60);
+/// Of that, what is kept for draining, checking and the report.
+const CHECK_WITHIN: Duration = Duration::from_secs(12);
+/// One step of the pictures.
+const STEP: Duration = Duration::from_millis(250);
+
+/// Runs the main job; failed checks are an error after everything was printed.
+pub(crate) fn run(flags: &MainJobFlags) -> Outcome<()> {
+    flags.check()?;
+    let common = configuration(&flags.engine)?;
+    let deadline = Instant::now() + RUN_WITHIN - CHECK_WITHIN;
+    std::fs::create_dir_all(&flags.folder).map_err(|source| BenchError::File {
+        action: "create",
+        path: flags.folder.clone(),
+        source,
+    })?;
+    let file = match &flags.file {
+        Some(path) => FileSource::of_user(path)?,
+        None => FileSource::generated(&flags.folder, flags.file_mib << 20)?,
+    };
+    let into = flags.folder.join("received.bin");
+    let mut cluster = Cluster::start(&common, flags)?;
+    let mut run = Run::new(file, cluster.differences.clone());
+    let quiet = Duration::from_secs_f64(flags.quiet_seconds);
+    let progress = Progress::of_bytes("main job", run.file.bytes);
+    cluster.start_traffic()?;
+    progress.say("heartbeats and rumours");
+    watch(
+        &mut cluster,
+        &mut run,
+        &progress,
+        Instant::now() + quiet,
+        |_| false,
+    )?;
+    progress.say("file beside them");
+    cluster.start_file(&run.file, &into, flags.chunk_kib * 1024)?;
+    watch(
+        &mut cluster,
+        &mut run,
+        &progress,
+        deadline - quiet,
+        Run::file_is_over,
+    )?;
+    progress.say("heartbeats and rumours");
+    watch(
+        &mut cluster,
+        &mut run,
+        &progress,
+        Instant::now() + quiet,
+        |_| false,
+    )?;
+    progress.say("checking");
+    cluster.stop_traffic()?;
+    run.flows = cluster.settle()?;
+    run.take(clock::now_ns(), &cluster.poll()?);
+    drop(progress);
+    run.check_file_on_disk(&into)?;
+    drop(cluster);
+    run.finish(flags)
+}
+
+/// The three channels, each for one kind of traffic.
+fn configuration(engine: &Flags) -> Outcome<Config> {
+    let data = format!("{DATA}:priority=medium,overflow=block,notsent_lowat_bytes=256KiB");
+    let coordination = format!("{COORDINATION}:priority=high");
+    let gossip = format!("{GOSSIP}:priority=low,reliability=best_effort,overflow=drop_newest");
+    let node = [("pin", "false")];
+    settings::load(
+        Defaults {
+            node: &node,
+            channels: &[&coordination, &data, &gossip],
+        },
+        engine,
+    )
+}
+
+/// Polls all nodes, step by step, until `deadline` or until `over`.
+fn watch(
+    cluster: &mut Cluster,
+    run: &mut Run,
+    progress: &Progress,
+    deadline: Instant,
+    over: fn(&Run) -> bool,
+) -> Outcome<()> {
+    // What came before belongs to the step before.
+    run.take(clock::now_ns(), &cluster.poll()?);
+    while Instant::now() < deadline && !over(run) {
+        let left = deadline.saturating_duration_since(Instant::now());
+        std::thread::sleep(STEP.min(left));
+        let nodes = cluster.poll()?;
+        progress.reach(nodes[RECEIVER].file.bytes);
+        run.take(clock::now_ns(), &nodes);
+        if let Some(fault) = [SENDER, RECEIVER]
+            .iter()
+            .find_map(|n| nodes[*n].file.fault.clone())
+        {
+            return Err(BenchError::CheckFailed(format!(
+                "the file did not get through: {fault}"
+            )));
+        }
+    }
+    Ok(())
+}

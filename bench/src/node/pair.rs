@@ -1,0 +1,168 @@
+//! The parent's end of a sending and a receiving node in two processes.
+//!
+//! Offers the same two measurements as raw/process.rs does for plain sockets, so that the two can be
+//! taken in turn.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use overlane::config::Config;
+
+use super::protocol::{Command, ROLE, Reply, RoundTripOrder, SendOrder, Specification};
+use super::settings::{self, Settings};
+use crate::accounts::{self, Flow, NodeAccounts};
+use crate::child::Child;
+use crate::error::{BenchError, Outcome};
+use crate::latencies::Latencies;
+use crate::sample::{Sample, Window};
+
+/// Longest wait for an answer that needs waiting: connecting, settling, draining.
+const ANSWER_WITHIN: Duration = Duration::from_secs(60);
+
+/// Name of the sending node.
+pub(crate) const SENDER: &str = "a";
+/// Name of the receiving node.
+pub(crate) const RECEIVER: &str = "b";
+
+/// A process that hosts nodes.
+#[derive(Debug)]
+pub(crate) struct NodeProcess {
+    child: Child,
+    /// Where its nodes listen.
+    pub(crate) addresses: Vec<SocketAddr>,
+}
+
+impl NodeProcess {
+    /// Starts the nodes in a process of their own.
+    pub(crate) fn start(name: &str, nodes: Vec<Settings>) -> Outcome<Self> {
+        let (child, reply) = Child::start(ROLE, name, &Specification { nodes })?;
+        match reply {
+            Reply::Listening(addresses) => Ok(Self { child, addresses }),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// A command that is answered by [`Reply::Done`].
+    pub(crate) fn order(&mut self, command: &Command) -> Outcome<()> {
+        match self.child.ask_within(command, ANSWER_WITHIN)? {
+            Reply::Done => Ok(()),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Counters up to now.
+    pub(crate) fn sample(&mut self) -> Outcome<Sample> {
+        match self.child.ask(&Command::Sample)? {
+            Reply::Sample(sample) => Ok(sample),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Round trips from its first node.
+    pub(crate) fn round_trips(&mut self, order: RoundTripOrder) -> Outcome<Latencies> {
+        let within = order.warm_up + order.measure + ANSWER_WITHIN;
+        match self.child.ask_within(&Command::RoundTrips(order), within)? {
+            Reply::Latencies(buckets) => {
+                let mut latencies = Latencies::default();
+                latencies.add(&buckets);
+                Ok(latencies)
+            }
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// The counters of its nodes, by peer and channel.
+    pub(crate) fn accounts(&mut self) -> Outcome<Vec<NodeAccounts>> {
+        match self.child.ask(&Command::Accounts)? {
+            Reply::Accounts(accounts) => Ok(accounts),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Resident memory in bytes, and connections.
+    pub(crate) fn memory(&mut self) -> Outcome<(u64, usize)> {
+        match self.child.ask(&Command::Memory)? {
+            Reply::Memory {
+                resident_bytes,
+                connections,
+            } => Ok((resident_bytes, connections)),
+            other => Err(unexpected(&other)),
+        }
+    }
+}
+
+/// A sender and its receivers, connected.
+#[derive(Debug)]
+pub(crate) struct NodePair {
+    /// The process with the sending node.
+    pub(crate) sender: NodeProcess,
+    /// The process with the receiving nodes.
+    pub(crate) receiver: NodeProcess,
+}
+
+impl NodePair {
+    /// Two nodes on two cores, with all their lanes up.
+    pub(crate) fn start(common: &Config, cores: (usize, usize)) -> Outcome<Self> {
+        Self::start_many(common, cores, &[RECEIVER.to_owned()])
+    }
+
+    /// One sending node, and receiving nodes of these names in one process.
+    pub(crate) fn start_many(
+        common: &Config,
+        cores: (usize, usize),
+        receivers: &[String],
+    ) -> Outcome<Self> {
+        let nodes = receivers
+            .iter()
+            .map(|name| settings::of_node(common, name, cores.1));
+        let receiver = NodeProcess::start("receiver", nodes.collect())?;
+        let sender = settings::of_node(common, SENDER, cores.0);
+        let mut sender = NodeProcess::start("sender", vec![sender])?;
+        let peers = receivers
+            .iter()
+            .cloned()
+            .zip(receiver.addresses.iter().copied());
+        sender.order(&Command::Connect {
+            peers: peers.collect(),
+        })?;
+        Ok(Self { sender, receiver })
+    }
+
+    /// One window of one-way traffic.
+    pub(crate) fn stream(
+        &mut self,
+        order: &SendOrder,
+        warm_up: Duration,
+        measure: Duration,
+    ) -> Outcome<Window> {
+        self.sender.order(&Command::StartSending(order.clone()))?;
+        std::thread::sleep(warm_up);
+        let before = (self.sender.sample()?, self.receiver.sample()?);
+        std::thread::sleep(measure);
+        let after = (self.sender.sample()?, self.receiver.sample()?);
+        self.sender.order(&Command::StopSending)?;
+        Ok(Window::between((before.0, after.0), (before.1, after.1)))
+    }
+
+    /// Drains both nodes and holds their counters against each other.
+    pub(crate) fn settle(&mut self) -> Outcome<Vec<Flow>> {
+        let mut nodes = self.sender.accounts()?;
+        nodes.extend(self.receiver.accounts()?);
+        let flows = accounts::flows(&nodes);
+        let fault = flows.iter().find_map(|flow| {
+            let fault = flow.fault.as_ref()?;
+            let Flow { from, account, .. } = flow;
+            Some(format!(
+                "channel {} {from} to {}: {fault}",
+                account.channel, account.peer
+            ))
+        });
+        fault.map_or(Ok(flows), |fault| Err(BenchError::CheckFailed(fault)))
+    }
+}
+
+fn unexpected(reply: &Reply) -> BenchError {
+    BenchError::Engine(format!(
+        "a process with nodes answered {reply:?} to another question"
+    ))
+}

@@ -1,0 +1,287 @@
+//! A child process that hosts nodes: one that sends or receives, or many that receive.
+//!
+//! Obeys the commands of protocol.rs one at a time on its main thread, which sleeps while a test runs;
+//! the work is done by the nodes' shards and by producers.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use overlane::{Channel, Message, Node, ShardContext};
+
+use super::counters;
+use super::producer::{Receiver, Sending, Work};
+use super::protocol::{Command, Reply, RoundTripOrder, SendOrder, Specification};
+use super::round_trip::{self, Beats, RoundTrips};
+use crate::child::Parent;
+use crate::error::{BenchError, Outcome};
+use crate::payloads::{Arrivals, Arrived, Payloads, Place};
+use crate::sample::Sample;
+
+/// Mailbox whose handler counts what a producer sent.
+const SINK: &str = "sink";
+/// How long lanes may take to come up.
+const CONNECT_WITHIN: Duration = Duration::from_secs(30);
+/// How long messages may take to end after the last was sent.
+const SETTLE_WITHIN: Duration = Duration::from_secs(15);
+/// How long a stopping node may drain.
+const STOP_WITHIN: Duration = Duration::from_secs(2);
+
+/// Runs this process until the parent closes its pipe.
+pub(crate) fn serve(mut parent: Parent) {
+    let Some(specification) = parent.next::<Specification>() else {
+        return;
+    };
+    match specification.and_then(|specification| Host::start(&specification)) {
+        Ok(mut host) => {
+            let addresses = host
+                .nodes
+                .iter()
+                .map(|hosted| hosted.node.local_addr())
+                .collect();
+            parent.answer(Ok(Reply::Listening(addresses)));
+            parent.serve(|command| host.obey(command));
+        }
+        Err(error) => parent.answer::<Reply>(Err(error)),
+    }
+}
+
+/// All nodes of this process.
+struct Host {
+    nodes: Vec<Hosted>,
+    /// What producers of this process got accepted, by channel and receiver.
+    accepted: BTreeMap<(String, String), Arc<AtomicU64>>,
+    sending: Option<Sending>,
+}
+
+/// One node, with what its handlers count.
+struct Hosted {
+    node: Node,
+    inline_bytes_max: usize,
+    channels: BTreeMap<String, Channel>,
+    arrived: Arc<Arrived>,
+    round_trips: RoundTrips,
+}
+
+impl Hosted {
+    fn start(settings: &super::settings::Settings) -> Outcome<Self> {
+        let config = settings.config()?;
+        let inline_bytes_max = config.inline_bytes_max;
+        let names: Vec<String> = config
+            .channels
+            .iter()
+            .map(|channel| channel.name.clone())
+            .collect();
+        let node = Node::start(config).map_err(|error| BenchError::BadInput(error.to_string()))?;
+        let channels: Vec<Channel> = names
+            .iter()
+            .map(|name| node.channel(name))
+            .collect::<Result<_, _>>()
+            .map_err(|error| BenchError::Engine(error.to_string()))?;
+        let arrived = Arc::new(Arrived::default());
+        let mut arrivals = Arrivals::new(Arc::clone(&arrived));
+        node.handle(
+            SINK,
+            move |_: &mut ShardContext<'_>, message: Message<'_>| {
+                arrivals.take(message.payload());
+            },
+        )
+        .map_err(|error| BenchError::Engine(error.to_string()))?;
+        let round_trips = round_trip::install(&node, channels.clone())?;
+        let channels = names.into_iter().zip(channels).collect();
+        Ok(Self {
+            node,
+            inline_bytes_max,
+            channels,
+            arrived,
+            round_trips,
+        })
+    }
+
+    fn channel(&self, name: &str) -> Outcome<&Channel> {
+        let channel = self.channels.get(name);
+        channel.ok_or_else(|| BenchError::Engine(format!("the test has no channel {name}")))
+    }
+}
+
+impl Host {
+    fn start(specification: &Specification) -> Outcome<Self> {
+        let nodes = specification
+            .nodes
+            .iter()
+            .map(Hosted::start)
+            .collect::<Outcome<_>>()?;
+        Ok(Self {
+            nodes,
+            accepted: BTreeMap::new(),
+            sending: None,
+        })
+    }
+
+    fn first(&self) -> &Hosted {
+        &self.nodes[0]
+    }
+
+    fn obey(&mut self, command: Command) -> Outcome<Reply> {
+        match command {
+            Command::Connect { peers } => self.connect(&peers),
+            Command::StartSending(order) => self.start_sending(&order),
+            Command::StopSending => {
+                if let Some(sending) = self.sending.take() {
+                    sending.stop()?;
+                }
+                self.settle()
+            }
+            Command::RoundTrips(order) => self.round_trips(&order),
+            Command::Sample => self.sample(),
+            Command::Accounts => {
+                let accounts = self
+                    .nodes
+                    .iter()
+                    .map(|hosted| counters::accounts(&hosted.node));
+                Ok(Reply::Accounts(accounts.collect()))
+            }
+            Command::Memory => {
+                let nodes = self.nodes.iter();
+                let connections = nodes
+                    .map(|hosted| counters::connections(&hosted.node))
+                    .sum();
+                Ok(Reply::Memory {
+                    resident_bytes: resident_bytes()?,
+                    connections,
+                })
+            }
+            Command::Stop => {
+                for hosted in self.nodes.drain(..) {
+                    drop(hosted.node.stop(STOP_WITHIN));
+                }
+                Ok(Reply::Done)
+            }
+        }
+    }
+
+    fn connect(&self, peers: &[(String, std::net::SocketAddr)]) -> Outcome<Reply> {
+        let failed = |error: &dyn std::error::Error| BenchError::Engine(error.to_string());
+        let node = &self.first().node;
+        for (name, address) in peers {
+            node.connect(name, *address)
+                .map_err(|error| failed(&error))?;
+        }
+        let deadline = Instant::now() + CONNECT_WITHIN;
+        for (name, _) in peers {
+            let left = deadline.saturating_duration_since(Instant::now());
+            node.wait_connected(name, left)
+                .map_err(|error| failed(&error))?;
+        }
+        Ok(Reply::Done)
+    }
+
+    fn start_sending(&mut self, order: &SendOrder) -> Outcome<Reply> {
+        let hosted = &self.nodes[0];
+        let channel = hosted.channel(&order.channel)?.clone();
+        let mut receivers = Vec::new();
+        for peer in &order.peers {
+            let to = hosted.node.destination(peer, SINK);
+            let to = to.map_err(|error| BenchError::Engine(error.to_string()))?;
+            let key = (order.channel.clone(), peer.clone());
+            let accepted = Arc::clone(self.accepted.entry(key).or_default());
+            let place = Place::after(accepted.load(Ordering::Relaxed));
+            receivers.push(Receiver {
+                to,
+                place,
+                accepted,
+            });
+        }
+        let work = Work {
+            channel,
+            receivers,
+            payloads: Payloads::new(order.payload_bytes),
+            inline: order.payload_bytes <= hosted.inline_bytes_max,
+            stop: Arc::new(AtomicBool::new(false)),
+        };
+        self.sending = Some(Sending::start(
+            &hosted.node,
+            order.producer,
+            order.producer_core,
+            work,
+        )?);
+        Ok(Reply::Done)
+    }
+
+    /// Waits until each accepted message has ended.
+    fn settle(&self) -> Outcome<Reply> {
+        let deadline = Instant::now() + SETTLE_WITHIN;
+        loop {
+            let accounts = counters::accounts(&self.first().node);
+            if accounts.is_settled() {
+                return Ok(Reply::Done);
+            }
+            if Instant::now() > deadline {
+                return Err(BenchError::CheckFailed(format!(
+                    "messages had not ended {} s after the last was sent: {accounts:?}",
+                    SETTLE_WITHIN.as_secs()
+                )));
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+
+    fn round_trips(&self, order: &RoundTripOrder) -> Outcome<Reply> {
+        let hosted = self.first();
+        let channel = hosted.channel(&order.channel)?;
+        let to = hosted.node.destination(&order.peer, round_trip::ECHO);
+        let to = to.map_err(|error| BenchError::Engine(error.to_string()))?;
+        let times = (order.warm_up, order.measure);
+        let bytes = order.payload_bytes;
+        let buckets = match order.open_loop {
+            None => hosted.round_trips.closed_loop(channel, &to, bytes, times),
+            Some(pace) => {
+                let beats = Beats {
+                    channel: channel.clone(),
+                    to,
+                    payload_bytes: bytes,
+                    pace,
+                };
+                hosted.round_trips.open_loop(&hosted.node, beats, times)
+            }
+        };
+        buckets.map(Reply::Latencies)
+    }
+
+    fn sample(&self) -> Outcome<Reply> {
+        let disorders: u64 = self
+            .nodes
+            .iter()
+            .map(|hosted| hosted.arrived.disorders())
+            .sum();
+        if disorders > 0 {
+            return Err(BenchError::CheckFailed(format!(
+                "{disorders} messages were lost, doubled, damaged or out of order"
+            )));
+        }
+        let messages = self
+            .nodes
+            .iter()
+            .map(|hosted| hosted.arrived.messages())
+            .sum();
+        let bytes = self.nodes.iter().map(|hosted| hosted.arrived.bytes()).sum();
+        let syscalls = self
+            .nodes
+            .iter()
+            .map(|hosted| counters::syscalls(&hosted.node))
+            .sum();
+        Ok(Reply::Sample(Sample::take(messages, bytes, syscalls)))
+    }
+}
+
+/// Resident memory of this process.
+fn resident_bytes() -> Outcome<u64> {
+    let status = std::fs::read_to_string("/proc/self/status");
+    let status = status.map_err(BenchError::system("reading /proc/self/status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kib = line.and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok());
+    kib.map(|kib| kib * 1024).ok_or_else(|| {
+        BenchError::Engine("/proc/self/status has no VmRSS; is /proc mounted?".to_owned())
+    })
+}

@@ -1,0 +1,240 @@
+//! A node's configuration on its way from the flags of the parent to a child process.
+//!
+//! The parent loads it as any program does (defaults of the test, file, environment, flags), so that a
+//! mistake is refused before a process is started. A child gets the same values as text.
+
+use std::net::SocketAddr;
+
+use overlane::config::{
+    CHANNEL_PARAMETERS, ChannelConfig, Config, Flags, NODE_PARAMETERS, Parameter, Sources,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::error::{BenchError, Outcome};
+
+/// Node parameters that the harness gives each node by itself.
+const OWN_PARAMETERS: [&str; 5] = ["node_name", "listen", "cores", "shards", "incarnation"];
+
+/// Names of parameters with the text of their values.
+type Values = Vec<(String, String)>;
+
+/// All parameters of a node, as text.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Settings {
+    node: Values,
+    channels: Vec<(String, Values)>,
+}
+
+/// What a test asks of its nodes before the user's flags change it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Defaults<'a> {
+    /// Node parameters.
+    pub(crate) node: &'a [(&'static str, &'a str)],
+    /// Channels, in the form of `--channel`.
+    pub(crate) channels: &'a [&'a str],
+}
+
+/// Loads what all nodes of a test have in common.
+pub(crate) fn load(defaults: Defaults<'_>, given: &Flags) -> Outcome<Config> {
+    let own = given
+        .node
+        .iter()
+        .find(|(name, _)| OWN_PARAMETERS.contains(name));
+    if let Some((name, value)) = own {
+        return Err(BenchError::BadInput(format!(
+            "{} {value}: the harness gives each of its nodes its own; leave the flag out",
+            overlane::config::flag(name)
+        )));
+    }
+    if let Some(peer) = given.peers.first() {
+        return Err(BenchError::BadInput(format!(
+            "--peer {peer}: the harness connects its own nodes only; leave the flag out"
+        )));
+    }
+    let mut flags = given.clone();
+    let node = defaults
+        .node
+        .iter()
+        .map(|(name, value)| (*name, (*value).to_owned()));
+    flags.node = node.chain(given.node.iter().cloned()).collect();
+    let channels = defaults
+        .channels
+        .iter()
+        .map(|definition| (*definition).to_owned());
+    flags.channels = channels.chain(given.channels.iter().cloned()).collect();
+    Sources::of_process(flags).load().map_err(refused)
+}
+
+/// `common` as the configuration of one node, alone on its core.
+pub(crate) fn of_node(common: &Config, name: &str, core: usize) -> Settings {
+    let mut config = common.clone();
+    config.node_name = name.to_owned();
+    config.cluster = "overlane-bench".to_owned();
+    config.listen = SocketAddr::from(([127, 0, 0, 1], 0));
+    config.shards = 1;
+    config.cores = vec![core];
+    config.peers.clear();
+    Settings::of(&config)
+}
+
+impl Settings {
+    fn of(config: &Config) -> Self {
+        let channel =
+            |channel: &ChannelConfig| (channel.name.clone(), values(CHANNEL_PARAMETERS, channel));
+        Self {
+            node: values(NODE_PARAMETERS, config),
+            channels: config.channels.iter().map(channel).collect(),
+        }
+    }
+
+    /// The configuration again.
+    pub(crate) fn config(&self) -> Outcome<Config> {
+        let mut config = Config::default();
+        set(NODE_PARAMETERS, &mut config, &self.node)?;
+        for (name, values) in &self.channels {
+            let mut channel = ChannelConfig::new(name);
+            set(CHANNEL_PARAMETERS, &mut channel, values)?;
+            config.channels.push(channel);
+        }
+        config.validate().map_err(refused)?;
+        Ok(config)
+    }
+
+    /// What differs from the engine's defaults, for reports.
+    pub(crate) fn differences(&self) -> String {
+        let differs = |name: &str, value: &str, default: &str| {
+            (value != default).then(|| format!("{name}={value}"))
+        };
+        let node =
+            self.node
+                .iter()
+                .zip(NODE_PARAMETERS)
+                .filter_map(|((name, value), parameter)| {
+                    differs(name, value, &parameter.default_text())
+                });
+        let channels = self.channels.iter().map(|(channel, values)| {
+            let values = values.iter().zip(CHANNEL_PARAMETERS);
+            let keys: Vec<String> = values
+                .filter_map(|((name, value), parameter)| {
+                    differs(name, value, &parameter.default_text())
+                })
+                .collect();
+            format!("channel {channel}: {}", keys.join(", "))
+        });
+        let node: Vec<String> = node.collect();
+        let channels: Vec<String> = channels.collect();
+        [node.join(", "), channels.join("; ")].join("; ")
+    }
+}
+
+fn values<S: Default>(parameters: &[Parameter<S>], settings: &S) -> Values {
+    parameters
+        .iter()
+        .map(|known| (known.name.to_owned(), known.get(settings)))
+        .collect()
+}
+
+fn set<S: Default>(parameters: &[Parameter<S>], settings: &mut S, values: &Values) -> Outcome<()> {
+    for (name, value) in values {
+        let known = parameters.iter().find(|known| known.name == name);
+        let known = known.ok_or_else(|| BenchError::BadInput(format!("no parameter {name}")))?;
+        known
+            .set(settings, value)
+            .map_err(|right| BenchError::BadInput(format!("{name} {value}: {right}")))?;
+    }
+    Ok(())
+}
+
+fn refused(error: overlane::config::ConfigError) -> BenchError {
+    BenchError::BadInput(error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DEFAULTS: Defaults<'_> = Defaults {
+        node: &[("spin_us", "0")],
+        channels: &["data:priority=4,overflow=block", "coordination:priority=1"],
+    };
+
+    #[test]
+    fn a_configuration_survives_the_way_to_a_child() {
+        let common = load(DEFAULTS, &Flags::default()).unwrap();
+        let settings = of_node(&common, "a", 0);
+        let config = settings.config().unwrap();
+        assert_eq!(
+            (config.node_name.as_str(), config.spin_us, config.shards),
+            ("a", 0, 1)
+        );
+        assert_eq!(config.channels, common.channels);
+        let differences = settings.differences();
+        assert!(differences.contains("spin_us=0"), "{differences}");
+        assert!(differences.contains("overflow=block"), "{differences}");
+    }
+
+    #[test]
+    fn flags_change_what_a_test_asks_for() {
+        let given = Flags {
+            node: vec![("spin_us", "7".to_owned())],
+            channels: vec!["data:priority=2".to_owned()],
+            ..Flags::default()
+        };
+        let config = load(DEFAULTS, &given).unwrap();
+        assert_eq!(config.spin_us, 7);
+        let data = config
+            .channels
+            .iter()
+            .find(|channel| channel.name == "data")
+            .unwrap();
+        assert_eq!(data.priority, 2.into());
+        assert_eq!(
+            data.overflow,
+            overlane::config::Overflow::Block,
+            "the rest stays"
+        );
+    }
+
+    #[test]
+    fn what_the_harness_decides_by_itself_is_refused() {
+        let node = vec![("listen", "127.0.0.1:1".to_owned())];
+        let error = load(
+            DEFAULTS,
+            &Flags {
+                node,
+                ..Flags::default()
+            },
+        )
+        .unwrap_err();
+        assert_eq!(error.exit_code(), 2);
+        assert!(
+            error.to_string().starts_with("--listen 127.0.0.1:1: "),
+            "{error}"
+        );
+        let peers = vec!["b=127.0.0.1:1".to_owned()];
+        assert!(
+            load(
+                DEFAULTS,
+                &Flags {
+                    peers,
+                    ..Flags::default()
+                }
+            )
+            .is_err()
+        );
+    }
+
+    #[test]
+    fn a_mistake_in_a_channel_is_bad_input() {
+        let channels = vec!["data:priority=99".to_owned()];
+        let error = load(
+            DEFAULTS,
+            &Flags {
+                channels,
+                ..Flags::default()
+            },
+        )
+        .unwrap_err();
+        assert_eq!(error.exit_code(), 2);
+    }
+}

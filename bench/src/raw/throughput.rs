@@ -1,0 +1,71 @@
+//! One way, as fast as blocking sockets go: a sender that batches frames, a receiver that decodes them.
+//!
+//! Called by raw/process.rs on a pinned thread each. Neither may allocate once it runs.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use super::frame;
+use crate::error::{BenchError, Outcome};
+use crate::payloads::{Arrivals, Payloads, Place};
+
+/// Receive buffer: room for several batches, so that a partial frame is seldom moved.
+const RECEIVE_BYTES: usize = 512 * 1024;
+
+/// Sends until `stop`, then closes. `sent` counts messages, batch by batch.
+pub(crate) fn send_until(
+    stop: &AtomicBool,
+    stream: &mut TcpStream,
+    payloads: &Payloads,
+    batch_bytes: usize,
+    sent: &AtomicU64,
+) -> Outcome<()> {
+    let mut place = Place::default();
+    let frame_bytes = frame::HEADER_BYTES + payloads.at(place).len();
+    let mut batch = Vec::with_capacity(batch_bytes + frame_bytes);
+    while !stop.load(Ordering::Relaxed) {
+        batch.clear();
+        let mut messages = 0;
+        while batch.len() < batch_bytes {
+            frame::encode(&mut batch, payloads.at(place));
+            place.advance(1);
+            messages += 1;
+        }
+        stream
+            .write_all(&batch)
+            .map_err(BenchError::system("writing a raw batch"))?;
+        sent.fetch_add(messages, Ordering::Relaxed);
+    }
+    Ok(())
+}
+
+/// Decodes frames of up to `payload_bytes` until the sender closes, handing each to `arrivals`.
+pub(crate) fn receive(
+    stream: &mut TcpStream,
+    payload_bytes: usize,
+    arrivals: &mut Arrivals,
+) -> Outcome<()> {
+    let mut buffer = vec![0_u8; RECEIVE_BYTES.max(4 * (frame::HEADER_BYTES + payload_bytes))];
+    let (mut start, mut end) = (0, 0);
+    loop {
+        let read = stream.read(&mut buffer[end..]);
+        let count = read.map_err(BenchError::system("reading a raw batch"))?;
+        if count == 0 {
+            return Ok(());
+        }
+        end += count;
+        let mut rest = &buffer[start..end];
+        while let Some(payload) = frame::decode(&mut rest)? {
+            arrivals.take(payload);
+        }
+        start = end - rest.len();
+        // Move the part of a frame to the front only when little room is left behind it.
+        if start == end {
+            (start, end) = (0, 0);
+        } else if buffer.len() - end < buffer.len() / 2 {
+            buffer.copy_within(start..end, 0);
+            (start, end) = (0, end - start);
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! The binary as a user runs it, without nodes: refusals, exit codes, the raw limit.
+
+use std::process::{Command, Output};
+
+fn bench(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_overlane-bench"))
+        .args(arguments)
+        .output()
+        .expect("it starts")
+}
+
+fn refused(arguments: &[&str]) -> String {
+    let output = bench(arguments);
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+    assert!(output.stdout.is_empty(), "{output:?}");
+    String::from_utf8(output.stderr).expect("messages are text")
+}
+
+#[test]
+fn bad_input_ends_with_exit_code_two_and_names_the_flag() {
+    for (arguments, named) in [
+        (&["throughput", "--payload", "0"][..], "--payload 0"),
+        (
+            &["throughput", "--payload", "99999999"],
+            "--payload 99999999",
+        ),
+        (&["throughput", "--pairs", "2"], "--pairs 2"),
+        (&["latency", "--payload", "3"], "--payload 3"),
+        (&["latency", "--sender-core", "777"], "--sender-core 777"),
+        (&["isolation", "--heartbeat-hz", "0"], "--heartbeat-hz 0"),
+        (&["fan", "--peers", "1"], "--peers 1"),
+        (&["raw", "--seconds=-1"], "--seconds -1"),
+        (&["--file", "/no/such/file"], "--file /no/such/file"),
+        (&["--file-mib", "0"], "--file-mib 0"),
+        (&["--chunk-kib", "4096"], "--chunk-kib 4096"),
+        (
+            &["throughput", "--listen", "127.0.0.1:1"],
+            "--listen 127.0.0.1:1",
+        ),
+        (&["throughput", "--channel", "data:priority=99"], "priority"),
+        (&["nonsense"], "nonsense"),
+    ] {
+        let message = refused(arguments);
+        assert!(message.contains(named), "{arguments:?}: {message}");
+    }
+}
+
+#[test]
+fn a_child_cannot_be_run_by_hand() {
+    let message = refused(&["child", "raw", "1"]);
+    assert!(message.contains("--help"), "{message}");
+    refused(&["child", "node", "not-a-number"]);
+}
+
+#[test]
+fn raw_prints_one_object_a_line_and_nothing_else() {
+    let output = bench(&[
+        "raw",
+        "--json",
+        "--seconds",
+        "0.03",
+        "--warm-up-seconds",
+        "0.02",
+        "--receiver-core",
+        "0",
+    ]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert!(
+        output.stderr.is_empty(),
+        "no progress where there is no terminal: {output:?}"
+    );
+    let text = String::from_utf8(output.stdout).expect("JSON is text");
+    let objects: Vec<serde_json::Value> = text
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("one object a line"))
+        .collect();
+    let tests: Vec<&str> = objects
+        .iter()
+        .filter_map(|object| object["test"].as_str())
+        .collect();
+    assert_eq!(
+        tests,
+        [
+            "raw-throughput",
+            "raw-ping-pong-blocking",
+            "raw-ping-pong-busy"
+        ]
+    );
+    assert!(
+        objects[0]["messages_per_s"]
+            .as_f64()
+            .is_some_and(|rate| rate > 0.0),
+        "{text}"
+    );
+    for ping_pong in &objects[1..] {
+        assert!(
+            ping_pong["p50_us"].as_f64().is_some_and(|p50| p50 > 0.0),
+            "{text}"
+        );
+        assert!(ping_pong.get("messages_per_s").is_none(), "{text}");
+    }
+}

@@ -1,0 +1,166 @@
+//! The binary as a user runs it, with nodes: a small main job and one short run of each measurement.
+
+use std::path::PathBuf;
+use std::process::{Command, Output};
+
+fn bench(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_overlane-bench"))
+        .args(arguments)
+        .output()
+        .expect("it starts")
+}
+
+fn objects(output: &Output) -> Vec<serde_json::Value> {
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let text = String::from_utf8(output.stdout.clone()).expect("JSON is text");
+    text.lines()
+        .map(|line| serde_json::from_str(line).expect("one object a line"))
+        .collect()
+}
+
+/// Both nodes on one core: a test must pass on a machine with one.
+const SHORT: [&str; 7] = [
+    "--json",
+    "--seconds",
+    "0.05",
+    "--warm-up-seconds",
+    "0.05",
+    "--receiver-core",
+    "0",
+];
+
+fn short(arguments: &[&str]) -> Vec<serde_json::Value> {
+    objects(&bench(&[arguments, &SHORT].concat()))
+}
+
+fn folder(name: &str) -> PathBuf {
+    let folder = std::env::temp_dir().join(format!("overlane-bench-{name}-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).expect("a temporary folder can be made");
+    folder
+}
+
+#[test]
+fn the_main_job_moves_a_file_and_accounts_for_everything() {
+    let folder = folder("main-job");
+    let path = folder
+        .to_str()
+        .expect("a temporary folder has a plain name");
+    let run = [
+        "--json",
+        "--file-mib",
+        "8",
+        "--quiet-seconds",
+        "0.3",
+        "--folder",
+        path,
+        "--chunk-kib",
+        "64",
+    ];
+    for again in [false, true] {
+        let objects = objects(&bench(&run));
+        let tests: Vec<&str> = objects
+            .iter()
+            .filter_map(|object| object["test"].as_str())
+            .collect();
+        assert_eq!(
+            tests,
+            ["main-job-data", "main-job-coordination", "main-job-gossip"]
+        );
+        let [data, coordination, gossip] = &objects[..] else {
+            panic!("{objects:?}")
+        };
+        // A start, 128 chunks, an end.
+        assert_eq!(data["accepted"], 130, "again: {again}");
+        assert_eq!(data["acknowledged"], data["accepted"]);
+        assert_eq!(data["delivered"], data["accepted"]);
+        assert_eq!(coordination["delivered"], coordination["accepted"]);
+        assert!(
+            coordination["accepted"]
+                .as_u64()
+                .is_some_and(|count| count > 100)
+        );
+        assert!(gossip["delivered"].as_u64().is_some_and(|count| count > 0));
+    }
+    let report = std::fs::read_to_string(folder.join("report.html")).expect("a report is written");
+    assert!(report.contains("passed") && report.matches("<svg").count() == 3);
+    assert!(
+        !folder.join("received.bin").exists(),
+        "a good copy is removed"
+    );
+    std::fs::remove_dir_all(&folder).expect("the folder can be removed");
+}
+
+#[test]
+fn a_throughput_run_is_paired_with_raw_and_exact() {
+    for producer in ["shard", "app"] {
+        for payload in ["64", "65536"] {
+            let objects = short(&["throughput", "--producer", producer, "--payload", payload]);
+            let [result] = &objects[..] else {
+                panic!("{objects:?}")
+            };
+            for key in [
+                "messages_per_s",
+                "mib_per_s",
+                "raw_messages_per_s",
+                "ratio_to_raw",
+            ] {
+                assert!(
+                    result[key].as_f64().is_some_and(|value| value > 0.0),
+                    "{key}: {result}"
+                );
+            }
+            assert_eq!(result["accepted"], result["acknowledged"], "{result}");
+            assert_eq!(result["accepted"], result["delivered"], "{result}");
+            assert_eq!(result["reported"], 0, "{result}");
+        }
+    }
+}
+
+#[test]
+fn a_latency_run_is_paired_with_raw() {
+    for idle in ["spin", "park"] {
+        let objects = short(&["latency", "--idle", idle]);
+        let [result] = &objects[..] else {
+            panic!("{objects:?}")
+        };
+        for key in ["p50_us", "p99_us", "p999_us", "raw_p50_us", "ratio_to_raw"] {
+            assert!(
+                result[key].as_f64().is_some_and(|value| value > 0.0),
+                "{key}: {result}"
+            );
+        }
+    }
+}
+
+#[test]
+fn isolation_has_its_five_figures() {
+    let objects = short(&["isolation", "--heartbeat-hz", "200"]);
+    let [result] = &objects[..] else {
+        panic!("{objects:?}")
+    };
+    for key in [
+        "idle_p99_us",
+        "loaded_p99_us",
+        "shared_lane_p99_us",
+        "bulk_mib_per_s",
+        "bulk_alone_mib_per_s",
+    ] {
+        assert!(
+            result[key].as_f64().is_some_and(|value| value > 0.0),
+            "{key}: {result}"
+        );
+    }
+}
+
+#[test]
+fn fan_has_a_result_for_one_peer_and_one_for_all() {
+    let objects = short(&["fan", "--peers", "3"]);
+    let tests: Vec<&str> = objects
+        .iter()
+        .filter_map(|object| object["test"].as_str())
+        .collect();
+    assert_eq!(tests, ["fan-1", "fan-3"]);
+    for result in &objects {
+        assert_eq!(result["accepted"], result["delivered"], "{result}");
+    }
+}

@@ -1,0 +1,70 @@
+//! The builder of a configuration in code. Its setters come from the definitions in `node.rs`.
+
+use std::net::SocketAddr;
+
+use super::channel::ChannelConfig;
+use super::error::ConfigError;
+use super::node::Config;
+
+/// Builds a [`Config`]; [`build`](Self::build) checks it.
+#[derive(Clone, Debug, Default)]
+pub struct ConfigBuilder {
+    config: Config,
+}
+
+impl Config {
+    /// Starts from the default of every parameter.
+    ///
+    /// ```
+    /// use overlane::config::{ChannelConfig, Config, Priority};
+    ///
+    /// let config = Config::builder()
+    ///     .name("a")
+    ///     .channel(ChannelConfig::new("data").priority(4).parallelism(2))
+    ///     .channel(ChannelConfig::new("gossip").priority(Priority::LOW))
+    ///     .peer("b", "127.0.0.1:7401".parse()?)
+    ///     .build()?;
+    /// assert_eq!(config.channels.len(), 2);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn builder() -> ConfigBuilder {
+        ConfigBuilder::default()
+    }
+}
+
+impl ConfigBuilder {
+    /// What the setters change.
+    pub(super) fn settings(&mut self) -> &mut Config {
+        &mut self.config
+    }
+
+    /// Name of this node, as [`node_name`](Self::node_name).
+    #[must_use]
+    pub fn name(self, name: impl Into<String>) -> Self {
+        self.node_name(name)
+    }
+
+    /// Adds a channel.
+    #[must_use]
+    pub fn channel(mut self, channel: ChannelConfig) -> Self {
+        self.config.channels.push(channel);
+        self
+    }
+
+    /// Adds a node to keep lanes to, or gives it another address.
+    #[must_use]
+    pub fn peer(mut self, name: impl Into<String>, address: SocketAddr) -> Self {
+        self.config.peers.insert(name.into(), address);
+        self
+    }
+
+    /// Checks the configuration and hands it over.
+    ///
+    /// # Errors
+    /// What [`Config::validate`] finds.
+    pub fn build(self) -> Result<Config, ConfigError> {
+        self.config.validate()?;
+        Ok(self.config)
+    }
+}

@@ -1,0 +1,124 @@
+//! The definitions of a channel's parameters: this list is the only place that has them.
+//!
+//! The struct with its setters, file keys, the text of `--channel`, checks of single values and
+//! `docs/tuning.md` follow from it, as for a node's in `node.rs`.
+
+use super::allowed::{Allowed, Unit};
+use super::choices::{
+    ORDERING_WORDS, OVERFLOW_WORDS, Ordering, Overflow, Priority, RELIABILITY_WORDS, Reliability,
+};
+use super::parameter::{Parameter, parameters};
+use super::setting::Setting;
+use crate::wire::BODY_BYTES_MAX;
+
+parameters! {
+    /// One named class of traffic; made by [`ChannelConfig::new`] and the setters.
+    pub struct ChannelConfig;
+    pub static CHANNEL_PARAMETERS;
+    setters on ChannelConfig;
+
+    /// Priority, 1 is served first, strictly; high is 1, medium 4, low 6.
+    priority: Priority as impl Into<Priority> = Priority::MEDIUM;
+        Unit::None, Allowed::Described(
+            "a priority from 1 to 7, or high (1), medium (4), low (6)");
+        origin "the middle";
+        cost "a busy channel starves those after it, unless they have a floor";
+    /// Lanes to each peer; a partition key picks the lane.
+    parallelism: u16 = 1;
+        Unit::Count("lanes"), Allowed::Number(1, 64);
+        origin "one lane keeps all messages in order";
+        cost "higher is more sockets per peer, and order only per key; \
+              lower leaves shards without a share";
+    /// What is promised: best_effort may drop a message, reliable acknowledges or reports it.
+    reliability: Reliability = Reliability::Reliable;
+        Unit::None, Allowed::Words(RELIABILITY_WORDS);
+        origin "losing silently should be asked for";
+        cost "reliable holds each message until it is acknowledged; \
+              best_effort forgets it once sent";
+    /// Order in which messages reach the receiver.
+    ordering: Ordering = Ordering::Fifo;
+        Unit::None, Allowed::Words(ORDERING_WORDS);
+        origin "what a single connection gives anyway";
+        cost "fifo lets one slow message delay those behind it on its lane";
+    /// What happens to a message that finds the queue of its lane full.
+    overflow: Overflow = Overflow::Reject;
+        Unit::None, Allowed::Words(OVERFLOW_WORDS);
+        origin "the sender knows best what to give up";
+        cost "block makes senders wait; the dropping ones lose messages, counted";
+    /// Most messages that wait in the queue of one lane.
+    queue_messages_max: usize = 65_536;
+        Unit::Count("messages"), Allowed::Number(1, 1 << 24);
+        origin "guess: 4 MiB of 64-byte messages";
+        cost "higher is memory and waiting time; lower overflows sooner";
+    /// Most bytes that wait in the queue of one lane.
+    queue_bytes_max: usize = 4 << 20;
+        Unit::Bytes, Allowed::Number(4096, 1 << 30);
+        origin "guess: the 64 MiB of NATS are too many for hundreds of peers";
+        cost "higher is memory per lane and waiting time; lower overflows sooner";
+    /// Size of the ring from application threads, one for each shard.
+    ring_bytes: usize = 1 << 20;
+        Unit::Bytes, Allowed::PowerOfTwo(64 << 10, 512 << 20);
+        origin "guess: ten thousand small messages between two turns";
+        cost "higher is memory per shard; lower returns Full in shorter bursts";
+    /// Largest payload of one message.
+    message_bytes_max: usize = 1 << 20;
+        Unit::Bytes, Allowed::Number(1, BODY_BYTES_MAX as u64);
+        origin "the 1 MiB payload of NATS";
+        cost "higher lets each lane of a peer use so much memory for one message";
+    /// Bytes that one lane of this channel sends per turn; auto is the node's.
+    send_quantum_bytes: Option<usize> as usize = None;
+        Unit::Bytes, Allowed::Number(4096, 16 << 20);
+        origin "the node's send_quantum_bytes";
+        cost "higher lets this channel hold a turn longer; lower takes more sends";
+    /// Bytes per turn that are served even while higher priorities are busy; 0 is strict.
+    floor_bytes: usize = 0;
+        Unit::Bytes, Allowed::Number(0, 16 << 20);
+        origin "the design: priority is strict unless asked otherwise";
+        cost "higher delays the priorities before it by so much in each turn";
+    /// SO_PRIORITY of the lanes' sockets; auto leaves it to the kernel.
+    so_priority: Option<u8> as u8 = None;
+        Unit::None, Allowed::Number(0, 6);
+        origin "only queueing disciplines that are set up for it look at it";
+        cost "none on the host itself; 7 and more would need CAP_NET_ADMIN";
+    /// DSCP that the lanes' packets carry; auto leaves it to the kernel.
+    dscp: Option<u8> as u8 = None;
+        Unit::None, Allowed::Number(0, 63);
+        origin "only networks that are set up for it look at it";
+        cost "some networks drop or demote packets with an unexpected one";
+    /// Most unsent bytes that the kernel holds for a lane (TCP_NOTSENT_LOWAT); auto is no limit.
+    notsent_lowat_bytes: Option<u32> as u32 = None;
+        Unit::Bytes, Allowed::Number(4096, 1 << 30);
+        origin "the kernel's; bulk channels want about two send quanta";
+        cost "lower keeps bulk in queues where priorities count, with more wake-ups";
+    /// SO_SNDBUF of the lanes' sockets; auto lets the kernel tune it.
+    send_buffer_bytes: Option<u32> as u32 = None;
+        Unit::Bytes, Allowed::Number(4096, 1 << 30);
+        origin "the kernel's tuning fits most links";
+        cost "a fixed size turns that tuning off; the kernel caps it at net.core.wmem_max";
+    /// SO_RCVBUF of the lanes' sockets; auto lets the kernel tune it.
+    receive_buffer_bytes: Option<u32> as u32 = None;
+        Unit::Bytes, Allowed::Number(4096, 1 << 30);
+        origin "the kernel's tuning fits most links";
+        cost "a fixed size turns that tuning off; the kernel caps it at net.core.rmem_max";
+
+    beside {
+        /// Name of the channel, 1 to 255 of the characters `a-z 0-9 _ . -`.
+        name: String;
+    }
+}
+
+impl ChannelConfig {
+    /// A channel of that name with the default of every parameter.
+    #[must_use]
+    pub fn new(name: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            ..Self::default()
+        }
+    }
+
+    /// What the setters change.
+    fn settings(&mut self) -> &mut Self {
+        self
+    }
+}

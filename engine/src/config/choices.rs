@@ -1,0 +1,159 @@
+//! The parameters whose value is a choice: priority, reliability, ordering, overflow, control.
+//!
+//! Each choice is its text form, both ways. What the design names but this version does not do is
+//! refused here with a sentence that says what is available.
+
+use super::allowed::{Allowed, Unit};
+use super::setting::Setting;
+
+/// Priority of a channel: 0 to 7, 0 is served first, strictly.
+///
+/// 0 belongs to the engine's own control channel, so a configured channel has 1 to 7. Any number
+/// can be built; [`Config::validate`](super::Config::validate) refuses the others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Priority(pub u8);
+
+impl Priority {
+    /// The engine's own control channel; refused for a configured channel.
+    pub const ENGINE: Self = Self(0);
+    /// `high`: heartbeats, coordination.
+    pub const HIGH: Self = Self(1);
+    /// `medium`: ordinary data.
+    pub const MEDIUM: Self = Self(4);
+    /// `low`: gossip, bulk.
+    pub const LOW: Self = Self(6);
+    /// How many priorities there are, the engine's own included.
+    pub const COUNT: usize = 8;
+
+    const NAMES: [(&'static str, Self); 3] = [
+        ("high", Self::HIGH),
+        ("medium", Self::MEDIUM),
+        ("low", Self::LOW),
+    ];
+}
+
+impl From<u8> for Priority {
+    fn from(number: u8) -> Self {
+        Self(number)
+    }
+}
+
+impl Setting for Priority {
+    fn read(text: &str, unit: Unit, allowed: &Allowed) -> Result<Self, String> {
+        let text = text.trim();
+        if let Some((_, priority)) = Self::NAMES.iter().find(|(name, _)| *name == text) {
+            return Ok(*priority);
+        }
+        match text.parse::<u8>() {
+            Ok(0) => Err(format!(
+                "{}, because 0 is reserved for the engine's own control channel",
+                allowed.sentence(unit)
+            )),
+            Ok(number @ 1..=7) => Ok(Self(number)),
+            _ => Err(allowed.sentence(unit)),
+        }
+    }
+
+    fn print(&self, _: Unit) -> String {
+        let name = Self::NAMES.iter().find(|(_, priority)| priority == self);
+        name.map_or_else(|| self.0.to_string(), |(name, _)| (*name).to_string())
+    }
+}
+
+/// Defines an enum of words, its text forms, and the words that a later version will accept.
+macro_rules! choice {
+    (
+        $(#[doc = $about:literal])+
+        pub enum $name:ident ($words:ident) {
+            $( $(#[doc = $doc:literal])+ $variant:ident = $word:literal, )+
+        }
+        later: $later:expr;
+    ) => {
+        $(#[doc = $about])+
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum $name {
+            $( $(#[doc = $doc])+ $variant, )+
+        }
+
+        /// The words of the choice.
+        pub(super) const $words: &[&str] = &[$($word),+];
+
+        impl $name {
+            /// The word that stands for it in files, environment and flags.
+            #[must_use]
+            pub const fn word(self) -> &'static str {
+                match self {
+                    $( Self::$variant => $word, )+
+                }
+            }
+        }
+
+        impl Setting for $name {
+            fn read(text: &str, unit: Unit, allowed: &Allowed) -> Result<Self, String> {
+                let later: &[&str] = $later;
+                match text.trim() {
+                    $( $word => Ok(Self::$variant), )+
+                    word if later.contains(&word) => Err(format!(
+                        "{} in this version, which does not have {word} yet",
+                        allowed.sentence(unit)
+                    )),
+                    _ => Err(allowed.sentence(unit)),
+                }
+            }
+
+            fn print(&self, _: Unit) -> String {
+                self.word().to_string()
+            }
+        }
+    };
+}
+
+choice! {
+    /// What a channel does for a message that cannot be handed over at once.
+    pub enum Reliability (RELIABILITY_WORDS) {
+        /// Dropped and counted when there is no room or no peer.
+        BestEffort = "best_effort",
+        /// In order and acknowledged; what its lane had not got acknowledged when it ended is
+        /// reported.
+        Reliable = "reliable",
+    }
+    later: &["at_least_once", "guaranteed"];
+}
+
+choice! {
+    /// In which order a channel's messages reach the receiver.
+    pub enum Ordering (ORDERING_WORDS) {
+        /// As they were accepted, per lane: with parallel lanes, per partition key.
+        Fifo = "fifo",
+        /// No promise: messages without a partition key are spread over all lanes.
+        Unordered = "unordered",
+    }
+    later: &["monotonic", "causal"];
+}
+
+choice! {
+    /// What happens to a message that finds the queue of its lane full.
+    pub enum Overflow (OVERFLOW_WORDS) {
+        /// The new message is refused with `Full`.
+        Reject = "reject",
+        /// Sending waits for room; `try_send` still returns `Full`.
+        Block = "block",
+        /// The oldest queued message makes room and is counted. Senders so much faster than the
+        /// shard that the queue is twice over its bound have the newest dropped meanwhile.
+        DropOldest = "drop_oldest",
+        /// The new message is taken, dropped and counted.
+        DropNewest = "drop_newest",
+    }
+    later: &[];
+}
+
+choice! {
+    /// Where the control shard runs.
+    pub enum ControlPlacement (CONTROL_WORDS) {
+        /// On a thread of its own, not pinned.
+        Own = "own",
+        /// On shard 0, for small nodes.
+        Shared = "shared",
+    }
+    later: &[];
+}

@@ -1,0 +1,103 @@
+//! The text that defines a channel: `name:key=value,...`, for flags and environment alike.
+//!
+//! Reading checks names, keys and values; what is accepted prints back as an equal definition.
+
+use std::fmt;
+
+use super::channel::{CHANNEL_PARAMETERS, ChannelConfig};
+use super::error::{ConfigError, Place};
+use super::layers::unknown_channel_key;
+use super::validate::check_channel_name;
+
+/// A channel to add, or parameters to change of a channel that is there already.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChannelDefinition {
+    name: String,
+    /// Key and value as the table prints it, each key once, in the order given.
+    settings: Vec<(&'static str, String)>,
+}
+
+impl ChannelDefinition {
+    /// Reads `name` or `name:key=value,...`; `place` goes into the error.
+    ///
+    /// # Errors
+    /// The first part that is not right, with what would be.
+    pub fn read(text: &str, place: &Place) -> Result<Self, ConfigError> {
+        let (name, settings) = match text.split_once(':') {
+            Some((name, settings)) => (name.trim(), Some(settings)),
+            None => (text.trim(), None),
+        };
+        let refused = |key: String, value: &str, right: String| ConfigError::Refused {
+            place: place.clone(),
+            key,
+            value: value.trim().to_string(),
+            right,
+        };
+        check_channel_name(name)
+            .map_err(|right| refused("channel name".to_string(), name, right))?;
+        let mut definition = Self {
+            name: name.to_string(),
+            settings: Vec::new(),
+        };
+        for setting in settings
+            .into_iter()
+            .flat_map(|settings| settings.split(','))
+        {
+            let Some((key, value)) = setting.split_once('=') else {
+                let right = "key=value, with commas between".to_string();
+                return Err(refused(format!("channel.{name}"), setting, right));
+            };
+            let (key, value) = (key.trim(), value.trim());
+            let Some(parameter) = CHANNEL_PARAMETERS.iter().find(|known| known.name == key) else {
+                return Err(unknown_channel_key(place.clone(), name, key));
+            };
+            let path = format!("channel.{name}.{key}");
+            if definition.settings.iter().any(|(given, _)| *given == key) {
+                return Err(refused(path, value, "each key once".to_string()));
+            }
+            let mut channel = ChannelConfig::default();
+            parameter
+                .set(&mut channel, value)
+                .map_err(|right| refused(path, value, right))?;
+            definition
+                .settings
+                .push((parameter.name, parameter.get(&channel)));
+        }
+        Ok(definition)
+    }
+
+    /// Name of the channel.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The keys that are given and their values, in text form.
+    pub fn settings(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        self.settings
+            .iter()
+            .map(|(key, value)| (*key, value.as_str()))
+    }
+}
+
+impl fmt::Display for ChannelDefinition {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.name)?;
+        for (index, (key, value)) in self.settings.iter().enumerate() {
+            let separator = if index == 0 { ':' } else { ',' };
+            write!(formatter, "{separator}{key}={value}")?;
+        }
+        Ok(())
+    }
+}
+
+/// Reads arbitrary bytes as a definition: it must not panic, and must print back what it accepted.
+#[doc(hidden)]
+pub fn fuzz_channel_definition(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    if let Ok(definition) = ChannelDefinition::read(&text, &Place::Code) {
+        let printed = definition.to_string();
+        let again = ChannelDefinition::read(&printed, &Place::Code);
+        assert_eq!(again.as_ref(), Ok(&definition), "{printed}");
+    }
+}

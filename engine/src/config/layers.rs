@@ -1,0 +1,206 @@
+//! Lays one source over another and remembers where each value came from.
+//!
+//! Called by the readers of file, environment and flags, in order of precedence. Values are
+//! replaced; peers and channels are merged by name. Reads no source itself.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use super::channel::{CHANNEL_PARAMETERS, ChannelConfig};
+use super::definition::ChannelDefinition;
+use super::error::{ConfigError, Given, Place};
+use super::nearest::did_you_mean;
+use super::node::{Config, NODE_PARAMETERS};
+use super::profile::Profile;
+use super::setting::is_name;
+use super::validate::check_channel_name;
+
+/// The parameter whose values are merged by name.
+pub(super) const PEERS: &str = "peers";
+
+/// A configuration that is being put together.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Layers {
+    config: Config,
+    places: BTreeMap<String, Place>,
+}
+
+impl Layers {
+    /// The defaults under a profile.
+    pub(super) fn of_profile(profile: Profile) -> Result<Self, ConfigError> {
+        let mut layers = Self::default();
+        for (name, value) in profile.differences() {
+            layers.node(
+                name,
+                value,
+                Place::BuiltInProfile {
+                    profile: profile.name(),
+                },
+            )?;
+        }
+        Ok(layers)
+    }
+
+    /// Sets a parameter of the node.
+    pub(super) fn node(&mut self, name: &str, text: &str, place: Place) -> Result<(), ConfigError> {
+        let Some(parameter) = NODE_PARAMETERS.iter().find(|known| known.name == name) else {
+            return Err(unknown_node_key(place, name));
+        };
+        let mut before = BTreeMap::<String, SocketAddr>::new();
+        if name == PEERS {
+            before.clone_from(&self.config.peers);
+        }
+        parameter
+            .set(&mut self.config, text)
+            .map_err(|right| ConfigError::Refused {
+                place: place.clone(),
+                key: name.to_string(),
+                value: text.to_string(),
+                right,
+            })?;
+        for (peer, address) in before {
+            self.config.peers.entry(peer).or_insert(address);
+        }
+        self.places.insert(name.to_string(), place);
+        Ok(())
+    }
+
+    /// Adds a peer, or gives it another address.
+    pub(super) fn peer(
+        &mut self,
+        name: &str,
+        address: &str,
+        place: Place,
+    ) -> Result<(), ConfigError> {
+        let text = format!("{name}={address}");
+        if is_name(name) && !address.contains(',') {
+            return self.node(PEERS, &text, place);
+        }
+        // Not left to the list, to which this might look like two peers.
+        Err(ConfigError::Refused {
+            place,
+            key: PEERS.to_string(),
+            value: text,
+            right: "one name and one address, such as b=127.0.0.1:7401".to_string(),
+        })
+    }
+
+    /// Adds a channel if it is not there yet.
+    pub(super) fn channel(&mut self, name: &str, place: &Place) -> Result<(), ConfigError> {
+        self.entry(name, place).map(|_| ())
+    }
+
+    /// Sets a parameter of a channel, which is added if it is not there yet.
+    pub(super) fn channel_key(
+        &mut self,
+        channel: &str,
+        key: &str,
+        text: &str,
+        place: Place,
+    ) -> Result<(), ConfigError> {
+        let Some(parameter) = CHANNEL_PARAMETERS.iter().find(|known| known.name == key) else {
+            return Err(unknown_channel_key(place, channel, key));
+        };
+        let path = format!("channel.{channel}.{key}");
+        let entry = self.entry(channel, &place)?;
+        parameter
+            .set(entry, text)
+            .map_err(|right| ConfigError::Refused {
+                place: place.clone(),
+                key: path.clone(),
+                value: text.to_string(),
+                right,
+            })?;
+        self.places.insert(path, place);
+        Ok(())
+    }
+
+    /// Lays a channel definition over what is there.
+    pub(super) fn define(
+        &mut self,
+        definition: &ChannelDefinition,
+        place: &Place,
+    ) -> Result<(), ConfigError> {
+        self.channel(definition.name(), place)?;
+        for (key, value) in definition.settings() {
+            self.channel_key(definition.name(), key, value, place.clone())?;
+        }
+        Ok(())
+    }
+
+    /// Checks the whole and hands it over.
+    pub(super) fn finish(mut self) -> Result<Config, ConfigError> {
+        // One list of peers can then serve all nodes of a cluster.
+        self.config.peers.remove(&self.config.node_name);
+        match self.config.validate() {
+            Ok(()) => Ok(self.config),
+            Err(ConfigError::Conflict { given, right }) => {
+                let given = given.into_iter().map(|given| self.placed(given)).collect();
+                Err(ConfigError::Conflict { given, right })
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn placed(&self, given: Given) -> Given {
+        let place = self
+            .places
+            .get(&given.key)
+            .cloned()
+            .unwrap_or(Place::Default);
+        Given {
+            place: given.place.map(|_| place),
+            ..given
+        }
+    }
+
+    fn entry(&mut self, name: &str, place: &Place) -> Result<&mut ChannelConfig, ConfigError> {
+        check_channel_name(name).map_err(|right| ConfigError::Refused {
+            place: place.clone(),
+            key: "channel name".to_string(),
+            value: name.to_string(),
+            right,
+        })?;
+        let channels = &mut self.config.channels;
+        let index = channels.iter().position(|channel| channel.name == name);
+        let index = index.unwrap_or_else(|| {
+            channels.push(ChannelConfig::new(name));
+            channels.len() - 1
+        });
+        Ok(&mut channels[index])
+    }
+}
+
+/// The error for a key that is no parameter of a node.
+pub(super) fn unknown_node_key(place: Place, key: &str) -> ConfigError {
+    let right = if CHANNEL_PARAMETERS.iter().any(|known| known.name == key) {
+        format!("it is a parameter of a channel: put it under [channel.NAME] as {key}")
+    } else {
+        let known = NODE_PARAMETERS.iter().map(|known| known.name);
+        did_you_mean(
+            key,
+            known.chain(["channel", "profile"]),
+            "docs/tuning.md lists them all",
+        )
+    };
+    ConfigError::Unknown {
+        place,
+        key: key.to_string(),
+        right,
+    }
+}
+
+/// The error for a key that is no parameter of a channel.
+pub(super) fn unknown_channel_key(place: Place, channel: &str, key: &str) -> ConfigError {
+    let right = if NODE_PARAMETERS.iter().any(|known| known.name == key) {
+        format!("it is a parameter of the node: give {key} outside of channels")
+    } else {
+        let known = CHANNEL_PARAMETERS.iter().map(|known| known.name);
+        did_you_mean(key, known, "docs/tuning.md lists them all")
+    };
+    ConfigError::Unknown {
+        place,
+        key: format!("channel.{channel}.{key}"),
+        right,
+    }
+}

@@ -1,0 +1,186 @@
+//! The definitions of a node's parameters: this list is the only place that has them.
+//!
+//! The struct, the builder's setters, file keys, `OVERLANE_*` variables, flags, checks of single
+//! values and `docs/tuning.md` follow from it. What several parameters must agree on is in
+//! `validate.rs`.
+
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddr};
+
+use super::allowed::{Allowed, Unit};
+use super::builder::ConfigBuilder;
+use super::channel::ChannelConfig;
+use super::choices::{CONTROL_WORDS, ControlPlacement};
+use super::parameter::{Parameter, parameters};
+use super::setting::Setting;
+
+/// How names are described in messages and documentation.
+const NAME: Allowed = Allowed::Described("1 to 255 of the characters a-z 0-9 _ . -");
+
+parameters! {
+    /// What a node needs to know to start: plain values, checked by [`validate`](Self::validate).
+    ///
+    /// Made by [`Config::builder`], by [`Config::load`] from files, environment and flags, or from
+    /// [`Default`] by setting fields.
+    pub struct Config;
+    pub static NODE_PARAMETERS;
+    setters on ConfigBuilder;
+
+    /// Name of this node; every node of a cluster has another one.
+    node_name: String as impl Into<String> = "node".to_string();
+        Unit::None, NAME;
+        origin "guess: a single node needs no better name";
+        cost "none; two nodes of one name refuse each other";
+    /// Name of the cluster; nodes of different clusters refuse each other's lanes.
+    cluster: String as impl Into<String> = "overlane".to_string();
+        Unit::None, NAME;
+        origin "the project's name";
+        cost "none";
+    /// Number that grows each time this node starts; auto is the milliseconds since 1970.
+    incarnation: Option<u64> as u64 = None;
+        Unit::None, Allowed::Number(1, u64::MAX);
+        origin "a clock grows by itself and needs no file";
+        cost "a lower number than before makes peers refuse this node as an old one";
+    /// Address that lanes from other nodes come to; port 0 takes any free port.
+    listen: SocketAddr = SocketAddr::from((Ipv4Addr::LOCALHOST, 7400));
+        Unit::None, Allowed::Described("an address and port such as 127.0.0.1:7400");
+        origin "loopback, because lanes are not authenticated yet; the port is a guess";
+        cost "an address beyond loopback lets every host that reaches it send";
+    /// Data shards: threads that each own a share of the lanes; 0 is one for each usable core.
+    shards: usize = 0;
+        Unit::Count("shards"), Allowed::Number(0, 256);
+        origin "one thread per core is the design";
+        cost "more shards than cores make threads wait for one another; fewer leave cores idle";
+    /// Cores to pin the shards to, in order, as `0,2,4`; empty is the allowed cores in order.
+    cores: Vec<usize> = Vec::new();
+        Unit::None, Allowed::Described("core numbers with commas between, such as 0,2,4");
+        origin "the cores that the process may run on";
+        cost "two busy threads on one core share its time";
+    /// Whether each shard stays on its core.
+    pin: bool = true;
+        Unit::None, Allowed::Words(&["true", "false"]);
+        origin "one pinned thread per core is the design";
+        cost "unpinned shards move between cores and lose their caches; \
+              pinned ones cannot leave a core that others keep busy";
+    /// Where the control shard runs: on a thread of its own, or on shard 0.
+    control: ControlPlacement = ControlPlacement::Own;
+        Unit::None, Allowed::Words(CONTROL_WORDS);
+        origin "the design: control work never delays payloads";
+        cost "own costs a thread; shared lets control work delay the lanes of shard 0";
+    /// How long a shard without work keeps looking before it parks; 0 parks at once.
+    spin_us: u64 = 50;
+        Unit::Microseconds, Allowed::Number(0, 1_000_000);
+        origin "the design; `overlane-bench latency --payload 64 --idle spin` and `--idle park` \
+                measure what it is worth";
+        cost "higher burns its core for so long after each burst; lower pays a wake-up more often";
+    /// Largest payload that is copied through the rings; larger ones are handed over by reference.
+    inline_bytes_max: usize = 1024;
+        Unit::Bytes, Allowed::Number(64, 16_384);
+        origin "the design; the crossing point of copy and hand-over is not measured";
+        cost "higher copies more and fills rings sooner; lower allocates for more messages";
+    /// Size of one receive buffer: the most that one receive takes from a connection.
+    receive_buffer_bytes: usize = 64 << 10;
+        Unit::Bytes, Allowed::Number(4096, 1 << 20);
+        origin "the design; `overlane-bench throughput --payload 65536` measures it";
+        cost "higher uses more memory per priority; lower takes more receives for the same bytes";
+    /// Bytes that a shard receives per priority and turn: the receive buffers of that priority.
+    receive_quantum_bytes: usize = 256 << 10;
+        Unit::Bytes, Allowed::Number(4096, 64 << 20);
+        origin "guess: four receive buffers";
+        cost "higher lets bulk hold a turn longer and is memory per shard and priority; \
+              lower limits the throughput of one connection";
+    /// Bytes that one lane sends per turn; a channel can have its own.
+    send_quantum_bytes: usize = 128 << 10;
+        Unit::Bytes, Allowed::Number(4096, 16 << 20);
+        origin "guess: two receive buffers of the other side";
+        cost "higher lets bulk hold a turn longer; lower takes more sends for the same bytes";
+    /// Bytes that a shard sends per turn over all lanes; once spent, lower priorities wait.
+    turn_bytes_max: usize = 1 << 20;
+        Unit::Bytes, Allowed::Number(64 << 10, 1 << 30);
+        origin "guess: eight send quanta";
+        cost "higher makes turns longer, which delays what arrives meanwhile; \
+              lower starves low priorities more often";
+    /// Entries of a shard's submission queue; the completion queue has twice as many.
+    data_ring_entries: u32 = 512;
+        Unit::Count("entries"), Allowed::PowerOfTwo(16, 32_768);
+        origin "guess: a turn over 500 lanes fits without a second submission";
+        cost "higher is kernel memory, 64 bytes and two completions of 16 each; \
+              lower submits several times per turn";
+    /// Size of the ring behind each inbox.
+    inbox_bytes: usize = 1 << 20;
+        Unit::Bytes, Allowed::PowerOfTwo(64 << 10, 512 << 20);
+        origin "guess: a thousand messages of the inline limit";
+        cost "higher is memory per inbox; \
+              lower stops receiving sooner when the application is slow";
+    /// Nodes to keep lanes to, as `b=127.0.0.1:7401,c=127.0.0.1:7402`.
+    peers: BTreeMap<String, SocketAddr> = BTreeMap::new();
+        Unit::None, Allowed::Described(
+            "names and addresses such as b=127.0.0.1:7401,c=127.0.0.1:7402");
+        origin "no peer is known beforehand";
+        cost "lanes, each a socket and a queue, to each of them";
+    /// Most peers that this node has at a time.
+    peers_max: usize = 1024;
+        Unit::Count("peers"), Allowed::Number(1, 65_536);
+        origin "guess: twice the 500 peers of the fan test";
+        cost "higher lets peers use more memory and descriptors; lower refuses peers";
+    /// Most connections that this node has at a time, of lanes and of unfinished handshakes.
+    connections_max: usize = 16_384;
+        Unit::Count("connections"), Allowed::Number(1, 1 << 20);
+        origin "guess: a quarter of the 64 Ki of a NATS server";
+        cost "each connection is a file descriptor; lower refuses lanes";
+    /// Most accepted connections whose handshake is not finished.
+    pending_handshakes_max: usize = 256;
+        Unit::Count("connections"), Allowed::Number(1, 65_536);
+        origin "guess: a burst of restarting nodes fits";
+        cost "higher lets strangers hold more memory; lower refuses nodes that come all at once";
+    /// Time that a new connection has to finish its handshake.
+    handshake_deadline_ms: u64 = 5000;
+        Unit::Milliseconds, Allowed::Number(10, 600_000);
+        origin "NATS gives 2 s, s2n-quic 10 s";
+        cost "higher lets strangers hold a place longer; lower refuses nodes behind slow links";
+    /// Time that a dial has to connect.
+    connect_timeout_ms: u64 = 3000;
+        Unit::Milliseconds, Allowed::Number(10, 600_000);
+        origin "one lost SYN is sent again after 1 s, a second one after 3 s";
+        cost "higher waits longer for dead hosts; lower gives up on slow ones";
+    /// First wait before a lane is dialled again; it doubles each time, with jitter.
+    reconnect_base_ms: u64 = 50;
+        Unit::Milliseconds, Allowed::Number(1, 600_000);
+        origin "guess: a restarted process listens again within it";
+        cost "higher leaves a lane down longer; lower dials a dead node more often";
+    /// Longest wait before a lane is dialled again.
+    reconnect_max_ms: u64 = 5000;
+        Unit::Milliseconds, Allowed::Number(1, 3_600_000);
+        origin "guess: a node that comes back is found within seconds";
+        cost "higher finds a node that comes back later; lower dials a dead node more often";
+    /// Silence of the other host after which a lane ends, by keepalive and TCP_USER_TIMEOUT.
+    idle_timeout_ms: u64 = 10_000;
+        Unit::Milliseconds, Allowed::Number(1000, 3_600_000);
+        origin "guess: longer than a few lost packets, shorter than a person waits";
+        cost "higher notices dead hosts later; lower ends lanes over short outages";
+    /// Longest time that an acknowledgement waits for a frame to go along with.
+    ack_delay_us: u64 = 1000;
+        Unit::Microseconds, Allowed::Number(0, 1_000_000);
+        origin "guess: far below a round trip between hosts, far above a turn";
+        cost "higher makes senders hold messages longer; lower sends more small frames";
+    /// Most mailbox names that the other end of a lane can introduce.
+    mailboxes_per_lane_max: usize = 4096;
+        Unit::Count("mailboxes"), Allowed::Number(1, 65_536);
+        origin "guess: 1 MiB of names of 255 bytes";
+        cost "higher lets a peer use more memory; lower ends lanes that use more mailboxes";
+    /// Control frames per second that one lane may bring.
+    control_frames_per_second_max: u32 = 10_000;
+        Unit::Count("frames per second"), Allowed::Number(10, 10_000_000);
+        origin "guess: ten times one acknowledgement per millisecond";
+        cost "higher lets a flood cost more time; lower ends lanes of busy peers";
+    /// Events that wait for a slow reader of `node.events()`; the oldest go first, counted.
+    events_queue_max: usize = 1024;
+        Unit::Count("events"), Allowed::Number(16, 1 << 20);
+        origin "guess: every peer of the fan test up and down once";
+        cost "higher is memory; lower loses events for slow readers";
+
+    beside {
+        /// The channels, in no particular order. Empty is a node without channels.
+        channels: Vec<ChannelConfig>;
+    }
+}

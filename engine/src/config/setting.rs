@@ -1,0 +1,160 @@
+//! Text to value and back, for each type that a parameter can have.
+//!
+//! Called through the parameter tables. Every printed value reads back as the same value, and a
+//! text that is refused comes back with the sentence that says what would be right.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use super::allowed::{Allowed, Unit, number, quantity};
+use crate::wire::name::NAME_BYTES_MAX;
+
+/// What stands for `None` in text: the engine or the kernel decides.
+pub(super) const AUTO: &str = "auto";
+
+/// A value that a parameter can hold.
+pub(super) trait Setting: Sized {
+    /// The value of a text, or what would have been right.
+    fn read(text: &str, unit: Unit, allowed: &Allowed) -> Result<Self, String>;
+    /// The text of a value.
+    fn print(&self, unit: Unit) -> String;
+    /// What is read, as the end of a sentence that starts with "expected".
+    fn expected(unit: Unit, allowed: &Allowed) -> String {
+        allowed.sentence(unit)
+    }
+}
+
+macro_rules! number_settings {
+    ($($kind:ty),+) => {
+        $(
+            impl Setting for $kind {
+                fn read(text: &str, unit: Unit, allowed: &Allowed) -> Result<Self, String> {
+                    number(text, unit)
+                        .filter(|value| allowed.admits(*value))
+                        .and_then(|value| Self::try_from(value).ok())
+                        .ok_or_else(|| allowed.sentence(unit))
+                }
+
+                fn print(&self, unit: Unit) -> String {
+                    u64::try_from(*self)
+                        .map_or_else(|_| self.to_string(), |value| quantity(value, unit))
+                }
+            }
+        )+
+    };
+}
+
+number_settings!(u8, u16, u32, u64, usize);
+
+impl<T: Setting> Setting for Option<T> {
+    fn read(text: &str, unit: Unit, allowed: &Allowed) -> Result<Self, String> {
+        if text.trim() == AUTO {
+            return Ok(None);
+        }
+        T::read(text, unit, allowed)
+            .map(Some)
+            .map_err(|_| Self::expected(unit, allowed))
+    }
+
+    fn print(&self, unit: Unit) -> String {
+        self.as_ref()
+            .map_or_else(|| AUTO.to_string(), |value| value.print(unit))
+    }
+
+    fn expected(unit: Unit, allowed: &Allowed) -> String {
+        format!("{AUTO} or {}", T::expected(unit, allowed))
+    }
+}
+
+impl Setting for bool {
+    fn read(text: &str, unit: Unit, allowed: &Allowed) -> Result<Self, String> {
+        text.trim().parse().map_err(|_| allowed.sentence(unit))
+    }
+
+    fn print(&self, _: Unit) -> String {
+        self.to_string()
+    }
+}
+
+impl Setting for SocketAddr {
+    fn read(text: &str, unit: Unit, allowed: &Allowed) -> Result<Self, String> {
+        text.trim().parse().map_err(|_| allowed.sentence(unit))
+    }
+
+    fn print(&self, _: Unit) -> String {
+        self.to_string()
+    }
+}
+
+impl Setting for String {
+    fn read(text: &str, unit: Unit, allowed: &Allowed) -> Result<Self, String> {
+        if is_name(text) {
+            Ok(text.to_string())
+        } else {
+            Err(allowed.sentence(unit))
+        }
+    }
+
+    fn print(&self, _: Unit) -> String {
+        self.clone()
+    }
+}
+
+impl Setting for Vec<usize> {
+    fn read(text: &str, unit: Unit, allowed: &Allowed) -> Result<Self, String> {
+        entries(text)
+            .map(|entry| entry.parse().map_err(|_| allowed.sentence(unit)))
+            .collect()
+    }
+
+    fn print(&self, _: Unit) -> String {
+        self.iter()
+            .map(usize::to_string)
+            .collect::<Vec<_>>()
+            .join(",")
+    }
+}
+
+impl Setting for BTreeMap<String, SocketAddr> {
+    fn read(text: &str, unit: Unit, allowed: &Allowed) -> Result<Self, String> {
+        let mut peers = Self::new();
+        for entry in entries(text) {
+            let (name, address) = peer(entry).ok_or_else(|| allowed.sentence(unit))?;
+            if peers.insert(name, address).is_some() {
+                return Err(format!("each peer once, but `{entry}` repeats a name"));
+            }
+        }
+        Ok(peers)
+    }
+
+    fn print(&self, _: Unit) -> String {
+        let entries = self
+            .iter()
+            .map(|(name, address)| format!("{name}={address}"));
+        entries.collect::<Vec<_>>().join(",")
+    }
+}
+
+/// The entries of a list that commas separate; an empty text is an empty list.
+fn entries(text: &str) -> impl Iterator<Item = &str> {
+    let text = text.trim();
+    text.split(',')
+        .map(str::trim)
+        .filter(move |_| !text.is_empty())
+}
+
+/// `name=address`.
+fn peer(entry: &str) -> Option<(String, SocketAddr)> {
+    let (name, address) = entry.split_once('=')?;
+    if !is_name(name) {
+        return None;
+    }
+    Some((name.to_string(), address.trim().parse().ok()?))
+}
+
+/// Whether the text can name a node, a cluster or a channel.
+#[must_use]
+pub fn is_name(text: &str) -> bool {
+    let allowed = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'.' | b'-');
+    (1..=NAME_BYTES_MAX).contains(&text.len()) && text.bytes().all(allowed)
+}

@@ -1,0 +1,248 @@
+//! The checks of a whole configuration: each value by itself, then what values must agree on.
+//!
+//! Called by the builder, by loading and by every start. Looks at the configuration only: whether
+//! the machine can carry it (cores, descriptors, ports) is asked by `preflight`.
+
+use super::channel::{CHANNEL_PARAMETERS, ChannelConfig};
+use super::error::{ConfigError, Given, Place};
+use super::node::{Config, NODE_PARAMETERS};
+use super::parameter::Parameter;
+use super::setting::is_name;
+
+/// Most channels of a node, the engine's own not counted.
+pub const CHANNELS_MAX: usize = 64;
+
+/// What names of the engine's own channels begin with.
+pub const RESERVED_PREFIX: &str = "overlane.";
+
+impl Config {
+    /// Checks each value, and what the values must agree on.
+    ///
+    /// # Errors
+    /// The first finding, with the parameter, its value and what would be right.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        values(NODE_PARAMETERS, self, "")?;
+        for channel in &self.channels {
+            name(&channel.name)?;
+            values(CHANNEL_PARAMETERS, channel, &prefix(channel))?;
+        }
+        self.channel_names()?;
+        self.core_list()?;
+        self.quanta()?;
+        self.reconnecting()?;
+        self.connections()?;
+        for channel in &self.channels {
+            self.channel(channel)?;
+        }
+        Ok(())
+    }
+
+    /// Lanes to each peer: one per channel and degree of parallelism, and the engine's own.
+    #[must_use]
+    pub fn lanes_per_peer(&self) -> usize {
+        1 + self
+            .channels
+            .iter()
+            .map(|channel| usize::from(channel.parallelism))
+            .sum::<usize>()
+    }
+
+    fn channel_names(&self) -> Result<(), ConfigError> {
+        let mut names: Vec<&str> = self.channels.iter().map(|channel| &*channel.name).collect();
+        names.sort_unstable();
+        if let Some(pair) = names.windows(2).find(|pair| pair[0] == pair[1]) {
+            return conflict(
+                [derived("channel", pair[0])],
+                "give each channel another name",
+            );
+        }
+        if names.len() > CHANNELS_MAX {
+            let right = format!("a node has at most {CHANNELS_MAX} channels");
+            return conflict([derived("channels", &names.len().to_string())], &right);
+        }
+        Ok(())
+    }
+
+    fn core_list(&self) -> Result<(), ConfigError> {
+        let mut cores = self.cores.clone();
+        cores.sort_unstable();
+        if let Some(pair) = cores.windows(2).find(|pair| pair[0] == pair[1]) {
+            let right = format!("name core {} once", pair[0]);
+            return conflict([self.given("cores")], &right);
+        }
+        if !cores.is_empty() && self.shards > cores.len() {
+            return conflict(
+                [self.given("shards"), self.given("cores")],
+                "name at least as many cores as shards, or none",
+            );
+        }
+        Ok(())
+    }
+
+    fn quanta(&self) -> Result<(), ConfigError> {
+        if self.receive_quantum_bytes < self.receive_buffer_bytes {
+            return conflict(
+                [
+                    self.given("receive_quantum_bytes"),
+                    self.given("receive_buffer_bytes"),
+                ],
+                "the quantum must be at least one receive buffer",
+            );
+        }
+        if self.turn_bytes_max < self.send_quantum_bytes {
+            return conflict(
+                [
+                    self.given("turn_bytes_max"),
+                    self.given("send_quantum_bytes"),
+                ],
+                "a turn must have room for the quantum of one lane",
+            );
+        }
+        Ok(())
+    }
+
+    fn reconnecting(&self) -> Result<(), ConfigError> {
+        if self.reconnect_max_ms < self.reconnect_base_ms {
+            return conflict(
+                [
+                    self.given("reconnect_base_ms"),
+                    self.given("reconnect_max_ms"),
+                ],
+                "the first wait must not exceed the longest",
+            );
+        }
+        Ok(())
+    }
+
+    fn connections(&self) -> Result<(), ConfigError> {
+        if self.peers.contains_key(&self.node_name) {
+            return conflict(
+                [self.given("node_name"), self.given("peers")],
+                "a node is not its own peer: remove it from peers or name the node otherwise",
+            );
+        }
+        if self.peers.len() > self.peers_max {
+            return conflict(
+                [
+                    self.given("peers_max"),
+                    derived("number of peers", &self.peers.len().to_string()),
+                ],
+                "allow as many peers as are configured",
+            );
+        }
+        if self.pending_handshakes_max > self.connections_max {
+            return conflict(
+                [
+                    self.given("pending_handshakes_max"),
+                    self.given("connections_max"),
+                ],
+                "unfinished handshakes are connections too, so allow no more of them",
+            );
+        }
+        let lanes = self.lanes_per_peer() * self.peers.len().max(1);
+        if lanes > self.connections_max {
+            return conflict(
+                [
+                    self.given("connections_max"),
+                    derived("lanes", &lanes.to_string()),
+                ],
+                "allow as many connections as the configured peers have lanes, \
+                 or give channels less parallelism",
+            );
+        }
+        Ok(())
+    }
+
+    fn channel(&self, channel: &ChannelConfig) -> Result<(), ConfigError> {
+        let of = |name| given_from(CHANNEL_PARAMETERS, channel, &prefix(channel), name);
+        if channel.message_bytes_max > channel.queue_bytes_max {
+            return conflict(
+                [of("message_bytes_max"), of("queue_bytes_max")],
+                "the queue must have room for one message of the largest size",
+            );
+        }
+        Ok(())
+    }
+
+    fn given(&self, name: &'static str) -> Given {
+        given_from(NODE_PARAMETERS, self, "", name)
+    }
+}
+
+/// What stands before a channel's keys.
+fn prefix(channel: &ChannelConfig) -> String {
+    format!("channel.{}.", channel.name)
+}
+
+/// Every value must survive its own text: then it is one that a file could have given.
+fn values<S: Clone + Default>(
+    parameters: &[Parameter<S>],
+    settings: &S,
+    prefix: &str,
+) -> Result<(), ConfigError> {
+    for parameter in parameters {
+        let value = parameter.get(settings);
+        parameter
+            .set(&mut settings.clone(), &value)
+            .map_err(|right| ConfigError::Refused {
+                place: Place::Code,
+                key: format!("{prefix}{}", parameter.name),
+                value,
+                right,
+            })?;
+    }
+    Ok(())
+}
+
+/// Checks a channel's name; `right` says what is wrong with it.
+pub(super) fn check_channel_name(name: &str) -> Result<(), String> {
+    if !is_name(name) {
+        return Err("1 to 255 of the characters a-z 0-9 _ . -".to_string());
+    }
+    if name.starts_with(RESERVED_PREFIX) {
+        return Err(format!(
+            "a name that does not begin with {RESERVED_PREFIX}, which the engine's own channels do"
+        ));
+    }
+    Ok(())
+}
+
+fn name(name: &str) -> Result<(), ConfigError> {
+    check_channel_name(name).map_err(|right| ConfigError::Refused {
+        place: Place::Code,
+        key: "channel name".to_string(),
+        value: name.to_string(),
+        right,
+    })
+}
+
+/// A value that follows from others.
+fn derived(key: &str, value: &str) -> Given {
+    Given {
+        key: key.to_string(),
+        value: value.to_string(),
+        place: None,
+    }
+}
+
+fn given_from<S: Default>(
+    parameters: &[Parameter<S>],
+    settings: &S,
+    prefix: &str,
+    name: &'static str,
+) -> Given {
+    let parameter = parameters.iter().find(|parameter| parameter.name == name);
+    let value = parameter.map_or_else(String::new, |parameter| parameter.get(settings));
+    Given {
+        key: format!("{prefix}{name}"),
+        value,
+        place: Some(Place::Code),
+    }
+}
+
+fn conflict<const N: usize>(given: [Given; N], right: &str) -> Result<(), ConfigError> {
+    Err(ConfigError::Conflict {
+        given: given.to_vec(),
+        right: right.to_string(),
+    })
+}

@@ -1,0 +1,190 @@
+//! The route book: every peer this node knows, as an immutable snapshot with an epoch.
+//!
+//! Only the functions of `control/` write it; shards compare the epoch once a turn and take the
+//! newest snapshot up. It opens no connection: a route says what is wanted, shards make it so.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use crate::config::ChannelConfig;
+use crate::error::NameError;
+use crate::peer::{LaneAddress, Peer};
+use crate::ring::gate::{Gate, GateState};
+
+/// What is wanted of one peer.
+#[derive(Clone, Debug)]
+pub(crate) struct Route {
+    pub(crate) peer: Arc<Peer>,
+    /// Dial it there; without an address it is left to the peer to dial.
+    pub(crate) address: Option<SocketAddr>,
+    /// Disconnected by command: its lanes end, its dials are refused.
+    pub(crate) refused: bool,
+}
+
+/// All routes at one epoch.
+#[derive(Debug, Default)]
+pub(crate) struct Routes {
+    pub(crate) epoch: u64,
+    pub(crate) routes: Vec<Route>,
+    by_name: HashMap<String, usize>,
+}
+
+impl Routes {
+    pub(crate) fn find(&self, name: &str) -> Option<&Route> {
+        self.by_name.get(name).map(|&index| &self.routes[index])
+    }
+}
+
+/// The book. See the module's text.
+#[derive(Debug)]
+pub(crate) struct RouteBook {
+    self_name: String,
+    channels: Vec<ChannelConfig>,
+    shards: u16,
+    peers_max: usize,
+    epoch: AtomicU64,
+    current: RwLock<Arc<Routes>>,
+    writing: Mutex<()>,
+}
+
+impl RouteBook {
+    pub(crate) fn new(
+        self_name: String,
+        channels: Vec<ChannelConfig>,
+        shards: u16,
+        peers_max: usize,
+    ) -> Self {
+        Self {
+            self_name,
+            channels,
+            shards,
+            peers_max,
+            epoch: AtomicU64::new(0),
+            current: RwLock::new(Arc::default()),
+            writing: Mutex::new(()),
+        }
+    }
+
+    /// The epoch of the newest snapshot. One load: shards ask each turn.
+    #[inline]
+    pub(crate) fn epoch(&self) -> u64 {
+        self.epoch.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn snapshot(&self) -> Arc<Routes> {
+        Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The peer of that name, known from now on if it was not.
+    pub(crate) fn peer(&self, name: &str) -> Result<Arc<Peer>, NameError> {
+        if let Some(route) = self.snapshot().find(name) {
+            return Ok(Arc::clone(&route.peer));
+        }
+        self.change(name, |_| {})
+    }
+
+    /// Dial that peer there from now on.
+    pub(crate) fn connect(&self, name: &str, address: SocketAddr) -> Result<Arc<Peer>, NameError> {
+        self.change(name, |route| {
+            route.address = Some(address);
+            route.refused = false;
+        })
+    }
+
+    /// Neither dial nor accept that peer from now on.
+    pub(crate) fn disconnect(&self, name: &str) -> Result<Arc<Peer>, NameError> {
+        self.change(name, |route| {
+            route.address = None;
+            route.refused = true;
+        })
+    }
+
+    fn change(&self, name: &str, change: impl FnOnce(&mut Route)) -> Result<Arc<Peer>, NameError> {
+        check_name(name)?;
+        let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = self.snapshot();
+        let mut routes = before.routes.clone();
+        let mut by_name = before.by_name.clone();
+        let index = match by_name.get(name) {
+            Some(&index) => index,
+            None => {
+                if routes.len() >= self.peers_max {
+                    return Err(NameError::TooMany {
+                        kind: "peers",
+                        names_max: self.peers_max,
+                        parameter: "peers_max",
+                    });
+                }
+                by_name.insert(name.to_owned(), routes.len());
+                routes.push(Route {
+                    peer: self.make_peer(name, routes.len()),
+                    address: None,
+                    refused: false,
+                });
+                routes.len() - 1
+            }
+        };
+        change(&mut routes[index]);
+        let peer = Arc::clone(&routes[index].peer);
+        let epoch = before.epoch + 1;
+        *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(Routes {
+            epoch,
+            routes,
+            by_name,
+        });
+        self.epoch.store(epoch, Ordering::Release);
+        Ok(peer)
+    }
+
+    fn make_peer(&self, name: &str, index: usize) -> Arc<Peer> {
+        let spread = fnv1a(name.as_bytes());
+        let mut lanes = Vec::new();
+        for (channel, config) in self.channels.iter().enumerate() {
+            for lane in 0..config.parallelism {
+                let offset = lanes.len() as u64;
+                lanes.push(LaneAddress {
+                    shard: u16::try_from((spread + offset) % u64::from(self.shards)).unwrap_or(0),
+                    channel: u16::try_from(channel).unwrap_or(u16::MAX),
+                    index: lane,
+                    gate: Gate::new(
+                        config.queue_messages_max as u64,
+                        config.queue_bytes_max as u64,
+                    ),
+                });
+            }
+        }
+        let index = u32::try_from(index).unwrap_or(u32::MAX);
+        Arc::new(Peer::new(
+            name.to_owned(),
+            index,
+            name == self.self_name,
+            lanes.into_boxed_slice(),
+        ))
+    }
+
+    /// The node stops: no gate opens again.
+    pub(crate) fn close_all_gates(&self) {
+        for route in &self.snapshot().routes {
+            for lane in route.peer.lanes() {
+                lane.gate.set_state(GateState::Closed);
+            }
+        }
+    }
+}
+
+/// FNV-1a, 64 bits: spreads names over shards; it need not resist anybody.
+fn fnv1a(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+    })
+}
+
+/// The form of node and mailbox names: that of every name on the wire.
+pub(crate) fn check_name(name: &str) -> Result<(), NameError> {
+    crate::wire::name::check_name(name).map_err(|error| NameError::Malformed {
+        name: name.escape_debug().take(64).collect(),
+        why: error.to_string(),
+    })
+}

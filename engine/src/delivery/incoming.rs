@@ -1,0 +1,234 @@
+//! A lane's receiving side: what was delivered, and when the peer is owed an acknowledgement.
+//!
+//! Owned by the lane of a shard, which calls [`Incoming::delivered`] or [`Incoming::refused`] for
+//! each batch of messages it has processed. An acknowledgement goes out for free in front of any
+//! batch that the lane sends anyway ([`Incoming::take_ack`] before each); alone it goes when
+//! [`Incoming::ack_is_due`], or when the shard is about to park with one owed.
+use std::time::{Duration, Instant};
+
+use crate::config::Reliability;
+use crate::wire::Ack;
+
+/// When an acknowledgement goes out although the lane has nothing else to send.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AckPolicy {
+    /// After this many payload bytes. Default 64 KiB: a guess, a quarter of a socket buffer.
+    pub bytes: u64,
+    /// After this many messages. Default 1,024: a guess, one Ack costs 1 % of their headers.
+    pub messages: u64,
+    /// After the first message that is not acknowledged has waited so long. Default 1 ms: a
+    /// guess, below what a person or a heartbeat notices.
+    pub delay: Duration,
+}
+
+impl Default for AckPolicy {
+    fn default() -> Self {
+        Self {
+            bytes: 64 << 10,
+            messages: 1024,
+            delay: Duration::from_millis(1),
+        }
+    }
+}
+
+/// The counts of one lane's receiving side.
+#[derive(Clone, Debug)]
+pub struct Incoming {
+    reliability: Reliability,
+    policy: AckPolicy,
+    delivered: u64,
+    refused: u64,
+    owed: Owed,
+}
+
+/// What was processed since the last acknowledgement.
+#[derive(Clone, Copy, Debug, Default)]
+struct Owed {
+    messages: u64,
+    bytes: u64,
+    refused: u64,
+    since: Option<Instant>,
+}
+
+impl Incoming {
+    /// Nothing received yet.
+    #[must_use]
+    pub fn new(reliability: Reliability, policy: AckPolicy) -> Self {
+        Self {
+            reliability,
+            policy,
+            delivered: 0,
+            refused: 0,
+            owed: Owed::default(),
+        }
+    }
+
+    /// `messages` with `bytes` of payload were given to handlers or inboxes.
+    #[inline]
+    pub fn delivered(&mut self, messages: u64, bytes: u64, now: Instant) {
+        self.delivered += messages;
+        self.owe(messages, bytes, now);
+    }
+
+    /// `messages` with `bytes` of payload were for mailboxes that do not exist here.
+    #[inline]
+    pub fn refused(&mut self, messages: u64, bytes: u64, now: Instant) {
+        self.refused += messages;
+        self.owe(messages, bytes, now);
+        if self.reliability == Reliability::Reliable {
+            self.owed.refused += messages;
+        }
+    }
+
+    #[inline]
+    fn owe(&mut self, messages: u64, bytes: u64, now: Instant) {
+        if messages == 0 || self.reliability == Reliability::BestEffort {
+            return;
+        }
+        self.owed.messages += messages;
+        self.owed.bytes += bytes;
+        self.owed.since.get_or_insert(now);
+    }
+
+    /// Whether an acknowledgement should go out now even if it has to go alone.
+    #[inline]
+    #[must_use]
+    pub fn ack_is_due(&self, now: Instant) -> bool {
+        self.owed.messages >= self.policy.messages
+            || self.owed.bytes >= self.policy.bytes
+            || self.ack_deadline().is_some_and(|deadline| now >= deadline)
+    }
+
+    /// When [`Incoming::ack_is_due`] turns true by itself; `None` if nothing is owed.
+    #[must_use]
+    pub fn ack_deadline(&self) -> Option<Instant> {
+        self.owed.since.map(|since| since + self.policy.delay)
+    }
+
+    /// The acknowledgement that is owed, due or not; the caller then has to send it. `None` if
+    /// there is nothing new to say.
+    pub fn take_ack(&mut self) -> Option<Ack> {
+        self.owed.since?;
+        let refused = u32::try_from(self.owed.refused).unwrap_or(u32::MAX);
+        self.owed = Owed::default();
+        Some(Ack {
+            processed: self.processed(),
+            refused,
+        })
+    }
+
+    /// Messages given to handlers or inboxes.
+    #[must_use]
+    pub const fn delivered_total(&self) -> u64 {
+        self.delivered
+    }
+
+    /// Messages refused because their mailbox does not exist.
+    #[must_use]
+    pub const fn refused_total(&self) -> u64 {
+        self.refused
+    }
+
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "counts on the wire are modulo 2^32"
+    )]
+    const fn processed(&self) -> u32 {
+        (self.delivered + self.refused) as u32
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const POLICY: AckPolicy = AckPolicy {
+        bytes: 1000,
+        messages: 10,
+        delay: Duration::from_millis(5),
+    };
+
+    fn reliable() -> Incoming {
+        Incoming::new(Reliability::Reliable, POLICY)
+    }
+
+    #[test]
+    fn nothing_is_owed_before_a_message_came() {
+        let mut incoming = reliable();
+        let now = Instant::now();
+        incoming.delivered(0, 0, now);
+        assert!(!incoming.ack_is_due(now + POLICY.delay));
+        assert_eq!((incoming.ack_deadline(), incoming.take_ack()), (None, None));
+    }
+
+    #[test]
+    fn an_ack_is_due_by_count_or_bytes_or_age() {
+        let now = Instant::now();
+        for (messages, bytes) in [(10, 0), (1, 1000)] {
+            let mut incoming = reliable();
+            incoming.delivered(messages - 1, 0, now);
+            assert!(
+                !incoming.ack_is_due(now),
+                "{messages} messages, {bytes} bytes"
+            );
+            incoming.delivered(1, bytes, now);
+            assert!(
+                incoming.ack_is_due(now),
+                "{messages} messages, {bytes} bytes"
+            );
+        }
+        let mut incoming = reliable();
+        incoming.delivered(1, 1, now);
+        incoming.delivered(1, 1, now + POLICY.delay / 2);
+        assert_eq!(
+            incoming.ack_deadline(),
+            Some(now + POLICY.delay),
+            "the first one counts"
+        );
+        assert!(!incoming.ack_is_due(now + POLICY.delay / 2));
+        assert!(incoming.ack_is_due(now + POLICY.delay));
+    }
+
+    #[test]
+    fn an_ack_counts_all_processed_and_the_newly_refused() {
+        let now = Instant::now();
+        let mut incoming = reliable();
+        incoming.delivered(3, 30, now);
+        incoming.refused(2, 20, now);
+        assert_eq!(
+            incoming.take_ack(),
+            Some(Ack {
+                processed: 5,
+                refused: 2
+            })
+        );
+        assert_eq!(incoming.take_ack(), None);
+        assert!(!incoming.ack_is_due(now + POLICY.delay));
+        incoming.delivered(1, 10, now);
+        assert_eq!(
+            incoming.take_ack(),
+            Some(Ack {
+                processed: 6,
+                refused: 0
+            })
+        );
+        assert_eq!(
+            (incoming.delivered_total(), incoming.refused_total()),
+            (4, 2)
+        );
+    }
+
+    #[test]
+    fn a_best_effort_channel_owes_nothing() {
+        let now = Instant::now();
+        let mut incoming = Incoming::new(Reliability::BestEffort, POLICY);
+        incoming.delivered(100, 10_000, now);
+        incoming.refused(1, 1, now);
+        assert!(!incoming.ack_is_due(now + POLICY.delay));
+        assert_eq!(incoming.take_ack(), None);
+        assert_eq!(
+            (incoming.delivered_total(), incoming.refused_total()),
+            (100, 1)
+        );
+    }
+}

@@ -1,0 +1,296 @@
+//! The ledger of a lane's sending side: each accepted message ends in exactly one column.
+//!
+//! Owned by the lane of a shard, which calls it as messages move: [`Outgoing::accept`] when an
+//! application's message is taken, [`Outgoing::handed_over`] when its bytes are given to the
+//! kernel, [`Outgoing::acknowledge`] for each Ack of the peer, [`Outgoing::end`] once when the
+//! lane is gone. Columns: best effort `accepted = sent + dropped`; reliable
+//! `accepted = acknowledged + reported`, where reported is refused (the peer has no such mailbox),
+//! undelivered (never handed over) or unknown (handed over, never acknowledged).
+//!
+//! The seam for `at_least_once` and `guaranteed`: their messages are kept, in order, in a queue
+//! beside this ledger, and leave it by the count in [`Acknowledged`]. When a lane ends, they call
+//! `end` on none of it: the peer says on the new lane how far it had come, that count is fed to
+//! `acknowledge`, and the rest is handed over again. This file stays a ledger of counts.
+use std::time::{Duration, Instant};
+
+use super::latency::HandOverMarks;
+use crate::config::Reliability;
+use crate::wire::{Ack, CloseReason};
+
+/// What an acknowledgement newly covers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Acknowledged {
+    /// Messages that it covers for the first time, refused ones included.
+    pub messages: u64,
+    /// How many of those the peer refused, because it has no such mailbox.
+    pub refused: u64,
+}
+
+/// What was left of a lane when it ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    /// Accepted and never handed over: the peer surely did not get these. On a best-effort
+    /// channel they are counted as dropped.
+    pub undelivered: u64,
+    /// Handed over and not acknowledged: the peer may have got these.
+    pub unknown: u64,
+}
+
+/// An acknowledgement that no well-behaved peer sends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AckError {
+    /// It covers messages that were not handed over, or takes back what was acknowledged.
+    #[error(
+        "the peer acknowledged up to {processed} (modulo 2^32) where {acknowledged} were \
+         acknowledged before and {in_flight} are under way"
+    )]
+    OutOfRange {
+        /// The count in the acknowledgement.
+        processed: u32,
+        /// The last count that was taken.
+        acknowledged: u32,
+        /// Messages handed over and not yet acknowledged.
+        in_flight: u64,
+    },
+    /// It refuses more messages than it covers.
+    #[error("the peer refused {refused} messages in an acknowledgement of {messages}")]
+    RefusedTooMany {
+        /// Messages that it says were refused.
+        refused: u32,
+        /// Messages that it newly covers.
+        messages: u32,
+    },
+    /// The channel is best effort: nothing is acknowledged on it.
+    #[error("the peer acknowledged messages of a best-effort channel")]
+    NotExpected,
+}
+
+impl AckError {
+    /// The reason to close the lane with.
+    #[must_use]
+    pub const fn close_reason(&self) -> CloseReason {
+        CloseReason::BadAck
+    }
+}
+
+/// The ledger of one lane, from its first message to its end.
+#[derive(Clone, Debug)]
+pub struct Outgoing {
+    reliability: Reliability,
+    accepted: u64,
+    handed_over: u64,
+    /// Handed-over messages that an Ack covered, refused ones included.
+    covered: u64,
+    refused: u64,
+    /// Dropped before they were handed over.
+    dropped: u64,
+    undelivered: u64,
+    unknown: u64,
+    marks: HandOverMarks,
+}
+
+impl Outgoing {
+    /// An empty ledger.
+    #[must_use]
+    pub fn new(reliability: Reliability) -> Self {
+        Self {
+            reliability,
+            accepted: 0,
+            handed_over: 0,
+            covered: 0,
+            refused: 0,
+            dropped: 0,
+            undelivered: 0,
+            unknown: 0,
+            marks: HandOverMarks::default(),
+        }
+    }
+
+    /// `messages` were accepted from the application and wait to be handed over.
+    #[inline]
+    pub fn accept(&mut self, messages: u64) {
+        self.accepted += messages;
+    }
+
+    /// `messages` of those waiting were given to the kernel, as one batch.
+    #[inline]
+    pub fn handed_over(&mut self, messages: u64, now: Instant) {
+        debug_assert!(
+            messages <= self.queued(),
+            "handed over what was never accepted"
+        );
+        self.handed_over += messages;
+        if self.reliability == Reliability::Reliable && messages > 0 {
+            self.marks.push(messages, now);
+        }
+    }
+
+    /// `messages` of those waiting were thrown away by the channel's overflow policy. On a
+    /// reliable channel they count as reported, and the caller has to report them.
+    #[inline]
+    pub fn drop_queued(&mut self, messages: u64) {
+        debug_assert!(messages <= self.queued(), "dropped what was never accepted");
+        match self.reliability {
+            Reliability::BestEffort => self.dropped += messages,
+            Reliability::Reliable => self.undelivered += messages,
+        }
+    }
+
+    /// Takes an acknowledgement of the peer. `latency` is called with the time from hand-over to
+    /// `now` and the number of messages that took so long, once for each batch that it covers.
+    ///
+    /// # Errors
+    /// [`AckError`] if the peer cannot mean it; the ledger is unchanged and the lane has to be
+    /// closed.
+    pub fn acknowledge(
+        &mut self,
+        ack: Ack,
+        now: Instant,
+        latency: impl FnMut(Duration, u64),
+    ) -> Result<Acknowledged, AckError> {
+        if self.reliability == Reliability::BestEffort {
+            return Err(AckError::NotExpected);
+        }
+        let acknowledged = count_modulo(self.covered);
+        let newly = ack.processed.wrapping_sub(acknowledged);
+        let in_flight = self.in_flight();
+        if u64::from(newly) > in_flight {
+            let processed = ack.processed;
+            return Err(AckError::OutOfRange {
+                processed,
+                acknowledged,
+                in_flight,
+            });
+        }
+        if ack.refused > newly {
+            return Err(AckError::RefusedTooMany {
+                refused: ack.refused,
+                messages: newly,
+            });
+        }
+        let (messages, refused) = (u64::from(newly), u64::from(ack.refused));
+        self.covered += messages;
+        self.refused += refused;
+        self.marks.acknowledge(messages, now, latency);
+        Ok(Acknowledged { messages, refused })
+    }
+
+    /// The lane is gone: settles all that is open. A second call finds nothing left.
+    pub fn end(&mut self) -> Report {
+        let report = match self.reliability {
+            Reliability::BestEffort => {
+                let undelivered = self.queued();
+                self.dropped += undelivered;
+                Report {
+                    undelivered,
+                    unknown: 0,
+                }
+            }
+            Reliability::Reliable => {
+                let report = Report {
+                    undelivered: self.queued(),
+                    unknown: self.in_flight(),
+                };
+                self.undelivered += report.undelivered;
+                self.unknown += report.unknown;
+                report
+            }
+        };
+        self.marks.clear();
+        report
+    }
+
+    /// What the channel promises.
+    #[must_use]
+    pub const fn reliability(&self) -> Reliability {
+        self.reliability
+    }
+
+    /// Messages accepted from the application.
+    #[must_use]
+    pub const fn accepted(&self) -> u64 {
+        self.accepted
+    }
+
+    /// Messages that the peer delivered and said so.
+    #[must_use]
+    pub const fn acknowledged(&self) -> u64 {
+        self.covered - self.refused
+    }
+
+    /// Messages reported to the application: refused, undelivered or unknown.
+    #[must_use]
+    pub const fn reported(&self) -> u64 {
+        self.refused + self.undelivered + self.unknown
+    }
+
+    /// Messages that the peer refused, a part of those reported.
+    #[must_use]
+    pub const fn refused(&self) -> u64 {
+        self.refused
+    }
+
+    /// Messages given to the kernel.
+    #[must_use]
+    pub const fn sent(&self) -> u64 {
+        self.handed_over
+    }
+
+    /// Messages of a best-effort channel that were thrown away.
+    #[must_use]
+    pub const fn dropped(&self) -> u64 {
+        self.dropped
+    }
+
+    /// Messages accepted and waiting to be handed over.
+    #[must_use]
+    pub const fn queued(&self) -> u64 {
+        self.accepted
+            .saturating_sub(self.handed_over + self.dropped + self.undelivered)
+    }
+
+    /// Messages handed over and still to be acknowledged; 0 on a best-effort channel. The caller
+    /// keeps it far below 2^31, or an acknowledgement would be ambiguous.
+    #[must_use]
+    pub const fn in_flight(&self) -> u64 {
+        match self.reliability {
+            Reliability::BestEffort => 0,
+            Reliability::Reliable => self.handed_over.saturating_sub(self.covered + self.unknown),
+        }
+    }
+
+    /// How long the oldest message under way has waited for its acknowledgement.
+    #[must_use]
+    pub fn oldest_in_flight(&self, now: Instant) -> Option<Duration> {
+        self.marks.oldest_age(now)
+    }
+
+    /// Whether nothing is open: every accepted message has ended in a column.
+    #[must_use]
+    pub const fn is_drained(&self) -> bool {
+        self.queued() == 0 && self.in_flight() == 0
+    }
+
+    /// The accounting identity: every accepted message ended in exactly one column. Exact once
+    /// [`Outgoing::is_drained`], false while messages are open or after a wrong call.
+    #[must_use]
+    pub const fn identity_holds(&self) -> bool {
+        let settled = match self.reliability {
+            Reliability::BestEffort => self.sent() + self.dropped,
+            Reliability::Reliable => self.acknowledged() + self.reported(),
+        };
+        self.accepted == settled
+    }
+}
+
+/// A count as it goes over the wire.
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "counts on the wire are modulo 2^32"
+)]
+const fn count_modulo(count: u64) -> u32 {
+    count as u32
+}
+
+#[cfg(test)]
+mod tests;

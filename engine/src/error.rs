@@ -1,0 +1,137 @@
+//! The errors of the engine's boundaries: starting, sending, naming. Each text says what to do.
+//!
+//! The other boundaries have theirs beside them: `config::ConfigError`, `wire::DecodeError`,
+//! `wire::HandshakeError`, `wire::CloseReason`.
+
+use std::io;
+use std::net::SocketAddr;
+
+/// Why a node did not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The configuration does not hold together.
+    #[error(transparent)]
+    Config(#[from] crate::config::ConfigError),
+    /// The machine does not offer what the engine needs.
+    #[error("{what}; {mend}")]
+    Machine {
+        /// What is wrong.
+        what: String,
+        /// How to mend it.
+        mend: String,
+    },
+    /// The listening address could not be taken.
+    #[error(
+        "cannot listen on {address}: {source}; choose another `listen` address or end the program that holds it"
+    )]
+    Listen {
+        /// The address asked for.
+        address: SocketAddr,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// A name of a peer or mailbox cannot be used.
+    #[error(transparent)]
+    Name(#[from] NameError),
+    /// A shard's thread could not be made or could not set itself up.
+    #[error(
+        "shard {shard} did not start: {reason}; run `overlane doctor` to see what this machine lacks"
+    )]
+    Shard {
+        /// Which shard.
+        shard: usize,
+        /// What went wrong.
+        reason: String,
+    },
+}
+
+/// Why a message was not accepted. The message is the caller's still.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SendError {
+    /// The lane's queue is at its bound. Wait with `send` or `send_blocking`, or send less.
+    #[error(
+        "the queue to that peer is full: wait for room with `send` or `send_blocking`, or raise queue_bytes_max or queue_messages_max"
+    )]
+    Full,
+    /// There is no lane to that peer now. Connect to it, or wait for the event that it is up.
+    #[error("there is no lane to that peer: connect to it, or wait for its lane to come up")]
+    Unreachable,
+    /// The payload is above the channel's `message_bytes_max`.
+    #[error(
+        "a payload of {bytes} bytes is above the channel's message_bytes_max of {bytes_max}: raise it on both nodes, or split the payload"
+    )]
+    TooLarge {
+        /// The payload's length.
+        bytes: usize,
+        /// The channel's limit.
+        bytes_max: usize,
+    },
+    /// The node is stopping.
+    #[error("the node is stopping and accepts no more messages")]
+    Closed,
+}
+
+/// Why a name could not be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum NameError {
+    /// No such channel in the configuration.
+    #[error("there is no channel named `{name}`: the configured ones are {known}")]
+    UnknownChannel {
+        /// The name asked for.
+        name: String,
+        /// The names there are.
+        known: String,
+    },
+    /// A name outside the allowed form.
+    #[error("`{name}` cannot be a name: {why}")]
+    Malformed {
+        /// The name given.
+        name: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The bound on names of this kind is reached.
+    #[error("there are {names_max} {kind} already: raise {parameter}, or use fewer")]
+    TooMany {
+        /// What there are too many of.
+        kind: &'static str,
+        /// The bound.
+        names_max: usize,
+        /// The parameter that sets it.
+        parameter: &'static str,
+    },
+    /// The mailbox has a receiver already.
+    #[error("mailbox `{name}` has a receiver already: a mailbox has one handler or one inbox")]
+    MailboxTaken {
+        /// The mailbox.
+        name: String,
+    },
+    /// The node is stopping or has stopped.
+    #[error("the node is stopping")]
+    Closed,
+    /// No such shard.
+    #[error("there is no shard {shard}: this node has {shards}, counted from 0")]
+    UnknownShard {
+        /// The shard asked for.
+        shard: usize,
+        /// How many there are.
+        shards: usize,
+    },
+}
+
+/// Waiting for a peer took longer than allowed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{lanes_up} of {lanes} lanes to `{peer}` came up in time: check its address, that it runs, and that both nodes agree on cluster and channels; events() tells the reason of each refusal"
+)]
+pub struct NotConnected {
+    /// The peer waited for.
+    pub peer: String,
+    /// Lanes up when the time was over.
+    pub lanes_up: u32,
+    /// Lanes wanted.
+    pub lanes: usize,
+}

@@ -1,0 +1,329 @@
+//! Step 9, for application threads: the inbox of a mailbox, a ring from the shards to one reader.
+//!
+//! Shards push and wake the reader once a turn; a full inbox stops the reading of the lanes that
+//! feed it, which is the back-pressure. The reader tells stopped shards when there is room again.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering, fence};
+use std::time::Duration;
+
+use bytes::Bytes;
+use event_listener::{Event, Listener};
+
+use crate::deadline::deadline_in;
+use crate::fabric::Fabric;
+use crate::message::{Destination, MailboxId};
+use crate::peer::Peer;
+use crate::ring::{Consumer, Payload, Producer, PushError, Tag, byte_ring};
+
+/// What the two ends of an inbox share.
+#[derive(Debug)]
+pub(crate) struct InboxSignals {
+    arrived: Event,
+    /// A shard found no room and waits to be rung.
+    blocked: AtomicBool,
+    /// Bytes of payloads that lie outside the ring, held by reference.
+    shared_bytes: AtomicUsize,
+    capacity_bytes: usize,
+}
+
+/// A shard's end of an inbox.
+#[derive(Clone, Debug)]
+pub(crate) struct InboxWriter {
+    producer: Producer,
+    signals: Arc<InboxSignals>,
+    /// The shard's turn in which it was last pushed to.
+    touched_in: u64,
+}
+
+impl InboxWriter {
+    #[inline]
+    pub(crate) fn push(&mut self, tag: Tag, payload: &[u8]) -> Result<(), PushError> {
+        match self.producer.try_push(tag, payload) {
+            Err(PushError::Full) => {
+                self.announce_block();
+                // Room that was made before the announcement was not signalled: look again.
+                self.producer.try_push(tag, payload)
+            }
+            outcome => outcome,
+        }
+    }
+
+    /// Whether a payload that is held by reference fits: the ring has room for many references, so
+    /// what they refer to is bounded by the inbox's size too. One payload always passes.
+    pub(crate) fn has_room_for(&self, bytes: usize) -> bool {
+        // Into a closed one nothing will be pushed, and nobody will make room in it any more.
+        if self.signals.fits(bytes) || self.producer.is_closed() {
+            return true;
+        }
+        self.announce_block();
+        self.signals.fits(bytes) || self.producer.is_closed()
+    }
+
+    /// Pushes a payload by reference; [`has_room_for`](Self::has_room_for) has been asked.
+    pub(crate) fn push_shared(&mut self, tag: Tag, payload: Bytes) -> Result<(), PushError> {
+        let bytes = payload.len();
+        self.signals
+            .shared_bytes
+            .fetch_add(bytes, Ordering::Relaxed);
+        let pushed = match self.producer.try_push_shared(tag, payload) {
+            Err((PushError::Full, payload)) => {
+                self.announce_block();
+                self.producer.try_push_shared(tag, payload)
+            }
+            outcome => outcome,
+        };
+        pushed.map_err(|(error, _)| {
+            self.signals
+                .shared_bytes
+                .fetch_sub(bytes, Ordering::Relaxed);
+            error
+        })
+    }
+
+    fn announce_block(&self) {
+        self.signals.blocked.store(true, Ordering::SeqCst);
+        fence(Ordering::SeqCst);
+    }
+
+    /// Notes the turn of a push; true the first time in that turn.
+    pub(crate) fn touch(&mut self, turn: u64) -> bool {
+        std::mem::replace(&mut self.touched_in, turn) != turn
+    }
+
+    pub(crate) fn signals(&self) -> &Arc<InboxSignals> {
+        &self.signals
+    }
+}
+
+impl InboxSignals {
+    fn fits(&self, bytes: usize) -> bool {
+        let held = self.shared_bytes.load(Ordering::Relaxed);
+        held == 0 || held + bytes <= self.capacity_bytes
+    }
+
+    /// Wakes the reader, if it waits.
+    pub(crate) fn wake(&self) {
+        self.arrived.notify(usize::MAX);
+    }
+}
+
+/// The messages of one mailbox, read by one application thread or task at a time.
+///
+/// Dropping it ends the mailbox: messages that come later are refused, and so reported to their
+/// senders.
+#[derive(Debug)]
+pub struct Inbox {
+    consumer: Consumer,
+    signals: Arc<InboxSignals>,
+    fabric: Arc<Fabric>,
+    /// The record at the front was handed out and is to be freed before the next is: its bytes in
+    /// the ring, and outside it.
+    lent: Option<(usize, usize)>,
+    /// Freed since a shard announced that it waits.
+    freed_bytes: usize,
+}
+
+/// A message in an inbox: borrowed from it until the next one is asked for.
+#[derive(Debug)]
+pub struct Received<'a> {
+    tag: Tag,
+    payload: Payload<'a>,
+    fabric: &'a Fabric,
+}
+
+impl Received<'_> {
+    /// The application's bytes.
+    #[must_use]
+    pub fn payload(&self) -> &[u8] {
+        self.payload.as_slice()
+    }
+
+    /// The payload to keep: a copy of a small one, a reference to a large one.
+    #[must_use]
+    pub fn to_bytes(&self) -> Bytes {
+        match self.payload {
+            Payload::Inline(bytes) => Bytes::copy_from_slice(bytes),
+            Payload::Shared(bytes) => bytes.clone(),
+        }
+    }
+
+    /// The node that sent it.
+    ///
+    /// # Panics
+    /// Never: peers are not forgotten while the node runs.
+    #[must_use]
+    pub fn from(&self) -> Arc<Peer> {
+        let routes = self.fabric.routes.snapshot();
+        Arc::clone(&routes.routes[self.tag.lane as usize].peer)
+    }
+
+    /// The name of the channel it came on.
+    #[must_use]
+    pub fn channel(&self) -> &str {
+        &self.fabric.channels[self.tag.extra as usize].name
+    }
+
+    /// Where an answer goes: a mailbox on the node this message came from.
+    #[must_use]
+    pub fn reply_to(&self, mailbox: MailboxId) -> Destination {
+        Destination {
+            peer: self.from(),
+            mailbox,
+            key: None,
+        }
+    }
+}
+
+impl std::ops::Deref for Received<'_> {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        self.payload()
+    }
+}
+
+/// An inbox of `capacity_bytes` and the end that shards push into.
+pub(crate) fn inbox(fabric: Arc<Fabric>, capacity_bytes: usize) -> (InboxWriter, Inbox) {
+    let (producer, consumer) = byte_ring(capacity_bytes);
+    let signals = Arc::new(InboxSignals {
+        arrived: Event::new(),
+        blocked: AtomicBool::new(false),
+        shared_bytes: AtomicUsize::new(0),
+        capacity_bytes: producer.capacity_bytes(),
+    });
+    let writer = InboxWriter {
+        producer,
+        signals: Arc::clone(&signals),
+        touched_in: 0,
+    };
+    (
+        writer,
+        Inbox {
+            consumer,
+            signals,
+            fabric,
+            lent: None,
+            freed_bytes: 0,
+        },
+    )
+}
+
+impl Inbox {
+    /// The next message if there is one.
+    pub fn try_recv(&mut self) -> Option<Received<'_>> {
+        self.free_lent();
+        if self.consumer.is_empty() {
+            return None;
+        }
+        self.lend()
+    }
+
+    /// The next message, waiting for it without blocking the thread. Runs on any async runtime.
+    /// `None` once the node has stopped and everything received has been read.
+    pub async fn recv(&mut self) -> Option<Received<'_>> {
+        self.free_lent();
+        while self.consumer.is_empty() {
+            let arrived = self.signals.arrived.listen();
+            if self.is_over() {
+                return None;
+            }
+            if self.consumer.is_empty() {
+                arrived.await;
+            }
+        }
+        self.lend()
+    }
+
+    /// The next message, blocking the thread until it comes. `None` once the node has stopped and
+    /// everything received has been read.
+    pub fn recv_blocking(&mut self) -> Option<Received<'_>> {
+        self.free_lent();
+        while self.consumer.is_empty() {
+            let arrived = self.signals.arrived.listen();
+            if self.is_over() {
+                return None;
+            }
+            if self.consumer.is_empty() {
+                arrived.wait();
+            }
+        }
+        self.lend()
+    }
+
+    /// The next message, blocking the thread for `timeout` at most.
+    pub fn recv_timeout(&mut self, timeout: Duration) -> Option<Received<'_>> {
+        self.free_lent();
+        let deadline = deadline_in(timeout);
+        while self.consumer.is_empty() {
+            let arrived = self.signals.arrived.listen();
+            if self.is_over() {
+                return None;
+            }
+            if self.consumer.is_empty() && arrived.wait_deadline(deadline).is_none() {
+                return self.try_recv();
+            }
+        }
+        self.lend()
+    }
+
+    /// No shard will push any more, and nothing is left.
+    fn is_over(&self) -> bool {
+        self.fabric.has_ended() && self.consumer.is_empty()
+    }
+
+    fn lend(&mut self) -> Option<Received<'_>> {
+        let record = self.consumer.peek()?;
+        self.lent = Some(match record.payload {
+            Payload::Inline(bytes) => (bytes.len(), 0),
+            Payload::Shared(bytes) => (0, bytes.len()),
+        });
+        Some(Received {
+            tag: record.tag,
+            payload: record.payload,
+            fabric: &self.fabric,
+        })
+    }
+
+    /// Frees the message lent last, and rings the shards if one of them waits for room.
+    fn free_lent(&mut self) {
+        let Some((inline_bytes, shared_bytes)) = self.lent.take() else {
+            return;
+        };
+        self.consumer.advance();
+        if shared_bytes > 0 {
+            self.signals
+                .shared_bytes
+                .fetch_sub(shared_bytes, Ordering::Relaxed);
+        }
+        fence(Ordering::SeqCst);
+        if self.signals.blocked.load(Ordering::Relaxed) {
+            self.unblock(inline_bytes + shared_bytes);
+        }
+    }
+
+    /// Wakes stopped shards once a quarter of the inbox is free: each wake costs a system call, and
+    /// waking them for one message at a time would make that the price of a message.
+    #[cold]
+    fn unblock(&mut self, bytes: usize) {
+        self.freed_bytes += bytes;
+        let enough =
+            self.consumer.is_empty() || self.freed_bytes >= self.signals.capacity_bytes / 4;
+        if enough && self.signals.blocked.swap(false, Ordering::SeqCst) {
+            self.freed_bytes = 0;
+            for shard in &self.fabric.shards {
+                shard.doorbell.ring();
+            }
+        }
+    }
+}
+
+impl Drop for Inbox {
+    fn drop(&mut self) {
+        // Lanes that wait for room here go on and have their messages refused.
+        self.consumer.close();
+        for shard in &self.fabric.shards {
+            shard.doorbell.ring();
+        }
+    }
+}

@@ -1,0 +1,306 @@
+//! Decides from readings and configuration whether a node can run. Asks the kernel nothing.
+
+use std::io;
+
+use super::{Check, Failure, Limit, Outcome, Readings, RingFailure};
+use crate::config::{Config, ControlPlacement};
+
+/// The oldest kernel whose io_uring has all that a data ring uses.
+const KERNEL_MIN: (u32, u32) = (6, 1);
+
+/// Locked memory without which an executor does not start.
+const MEMLOCK_BYTES_MIN: u64 = 512 << 10;
+
+/// Locked memory that an executor registers: 64 KiB in each of its three rings.
+const MEMLOCK_BYTES_PER_EXECUTOR: u64 = 3 * (64 << 10);
+
+/// Descriptors of a shard with its rings, eventfds and acceptor, rounded up from seven.
+const FILES_PER_SHARD: u64 = 8;
+
+/// All checks, in the order in which they should be mended.
+#[must_use]
+pub fn judge(config: &Config, readings: &Readings) -> Vec<Check> {
+    let checks = [
+        ("kernel", kernel(&readings.kernel_release)),
+        ("io_uring_disabled", io_uring_disabled(readings)),
+        ("io_uring", ring(readings)),
+        ("memlock", memlock(config, readings)),
+        ("open_files", open_files(config, readings)),
+        ("cores", cores(config, readings)),
+        ("listen", listen(config, readings)),
+    ];
+    checks
+        .into_iter()
+        .map(|(name, outcome)| Check { name, outcome })
+        .collect()
+}
+
+fn ok(detail: impl Into<String>) -> Outcome {
+    Outcome::Ok(detail.into())
+}
+
+fn fail(what: impl Into<String>, mend: impl Into<String>) -> Outcome {
+    Outcome::Fail(Failure {
+        what: what.into(),
+        mend: mend.into(),
+    })
+}
+
+fn kernel(release: &str) -> Outcome {
+    let mut numbers = release
+        .split(['.', '-', '+'])
+        .map_while(|part| part.parse::<u32>().ok());
+    let (least_major, least_minor) = KERNEL_MIN;
+    match (numbers.next(), numbers.next()) {
+        (Some(major), Some(minor)) if (major, minor) >= KERNEL_MIN => {
+            ok(format!("Linux {release}"))
+        }
+        (Some(_), Some(_)) => fail(
+            format!("the kernel is Linux {release}, whose io_uring lacks what a shard needs"),
+            format!("boot Linux {least_major}.{least_minor} or newer"),
+        ),
+        _ => Outcome::Warn(format!(
+            "the kernel release `{release}` cannot be read; \
+             Linux {least_major}.{least_minor} or newer is needed"
+        )),
+    }
+}
+
+fn io_uring_disabled(readings: &Readings) -> Outcome {
+    match readings.io_uring_disabled {
+        None => ok("this kernel has no kernel.io_uring_disabled"),
+        Some(0) => ok("kernel.io_uring_disabled is 0"),
+        Some(value) if readings.ring.is_ok() => ok(format!(
+            "kernel.io_uring_disabled is {value}, but this process may use io_uring"
+        )),
+        Some(1) => fail(
+            "kernel.io_uring_disabled is 1, which keeps io_uring from unprivileged processes",
+            "run `sysctl kernel.io_uring_disabled=0` as root, or add this user to the group that \
+             kernel.io_uring_group names",
+        ),
+        Some(value) => fail(
+            format!("kernel.io_uring_disabled is {value}, which keeps io_uring from all processes"),
+            "run `sysctl kernel.io_uring_disabled=0` as root",
+        ),
+    }
+}
+
+fn ring(readings: &Readings) -> Outcome {
+    match &readings.ring {
+        Ok(missing) if missing.is_empty() => {
+            ok("single issuer, deferred task work, buffer rings and all operations are there")
+        }
+        Ok(missing) => fail(
+            format!("io_uring lacks the operations {}", missing.join(", ")),
+            "boot Linux 6.1 or newer that is built with networking and file systems",
+        ),
+        Err(RingFailure::Setup(number)) => setup_failure(*number, readings),
+        Err(RingFailure::Probe(number)) => registration("asking for its operations", *number),
+        Err(RingFailure::BufferRing(number)) => registration("registering buffer rings", *number),
+        Err(RingFailure::RingDescriptor(number)) => {
+            registration("registering the ring's descriptor", *number)
+        }
+    }
+}
+
+fn setup_failure(number: i32, readings: &Readings) -> Outcome {
+    let reason = reason(number);
+    match number {
+        libc::EPERM | libc::EACCES if readings.io_uring_disabled.unwrap_or(0) == 0 => fail(
+            format!("io_uring_setup is forbidden ({reason}), most likely by a seccomp filter"),
+            "allow io_uring_setup, io_uring_enter and io_uring_register in the seccomp profile of \
+             the container or service",
+        ),
+        libc::EPERM | libc::EACCES => fail(
+            format!("io_uring_setup is forbidden ({reason})"),
+            "mend kernel.io_uring_disabled as said there",
+        ),
+        libc::ENOSYS => fail(
+            format!("there is no io_uring_setup ({reason})"),
+            "boot a kernel with CONFIG_IO_URING, or allow it in the seccomp profile",
+        ),
+        libc::EINVAL => fail(
+            format!("io_uring does not know single issuer with deferred task work ({reason})"),
+            "boot Linux 6.1 or newer",
+        ),
+        libc::ENOMEM => fail(
+            format!("there is no memory for a ring ({reason})"),
+            "lower data_ring_entries, or raise the memory limit of this process",
+        ),
+        libc::EMFILE | libc::ENFILE => fail(
+            format!("there is no descriptor left for a ring ({reason})"),
+            "raise the limit of open files (`ulimit -n`)",
+        ),
+        _ => fail(
+            format!("io_uring_setup fails ({reason})"),
+            "see `man 2 io_uring_setup` for this error",
+        ),
+    }
+}
+
+fn registration(doing: &str, number: i32) -> Outcome {
+    let mend = match number {
+        libc::EPERM | libc::EACCES | libc::ENOSYS => {
+            "allow io_uring_register in the seccomp profile of the container or service"
+        }
+        libc::ENOMEM => "raise the limit of locked memory (`ulimit -l`)",
+        _ => "boot Linux 6.1 or newer",
+    };
+    fail(
+        format!("{doing} of io_uring fails ({})", reason(number)),
+        mend,
+    )
+}
+
+/// The kernel's words for an error number.
+fn reason(number: i32) -> String {
+    io::Error::from_raw_os_error(number).to_string()
+}
+
+/// The shards, and the control shard unless it runs on one of them.
+fn executors(config: &Config, readings: &Readings) -> u64 {
+    let shards = config.placement(&readings.cores_usable).len();
+    let control = u64::from(config.control == ControlPlacement::Own);
+    u64::try_from(shards)
+        .unwrap_or(u64::MAX)
+        .saturating_add(control)
+}
+
+fn memlock(config: &Config, readings: &Readings) -> Outcome {
+    let Limit { hard, .. } = readings.memlock;
+    let wanted = executors(config, readings).saturating_mul(MEMLOCK_BYTES_PER_EXECUTOR);
+    let needed = wanted.max(MEMLOCK_BYTES_MIN);
+    if hard < MEMLOCK_BYTES_MIN {
+        return fail(
+            format!("only {} KiB of memory can be locked", hard >> 10),
+            format!(
+                "raise the limit to {} KiB (`ulimit -l`, LimitMEMLOCK= of the service)",
+                needed >> 10
+            ),
+        );
+    }
+    if hard < wanted {
+        return Outcome::Warn(format!(
+            "{} KiB of memory can be locked but {} KiB are wanted, so that executors go on without \
+             registered memory; raise `ulimit -l`",
+            hard >> 10,
+            wanted >> 10
+        ));
+    }
+    ok(raised(readings.memlock, needed, |bytes| {
+        format!("{} KiB", bytes >> 10)
+    }))
+}
+
+fn open_files(config: &Config, readings: &Readings) -> Outcome {
+    let Limit { hard, .. } = readings.files;
+    let count = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
+    let own = readings
+        .files_open
+        .saturating_add(executors(config, readings).saturating_mul(FILES_PER_SHARD));
+    let lanes = count(config.lanes_per_peer()).saturating_mul(count(config.peers.len()));
+    let (needed, most) = (
+        own.saturating_add(lanes),
+        own.saturating_add(count(config.connections_max)),
+    );
+    if hard < needed {
+        return fail(
+            format!(
+                "only {hard} files can be open, but the {} configured peers need {needed}",
+                config.peers.len()
+            ),
+            format!("raise the limit to {most} (`ulimit -n`, LimitNOFILE= of the service)"),
+        );
+    }
+    if hard < most {
+        return Outcome::Warn(format!(
+            "{hard} files can be open, so that connections_max = {} cannot be reached; raise \
+             `ulimit -n` to {most} or lower connections_max",
+            config.connections_max
+        ));
+    }
+    ok(raised(readings.files, most, |files| files.to_string()))
+}
+
+/// What a limit allows, and whether a start has to raise it for that.
+fn raised(limit: Limit, needed: u64, print: impl Fn(u64) -> String) -> String {
+    let text = |value| {
+        if value == libc::RLIM_INFINITY {
+            "unlimited".to_string()
+        } else {
+            print(value)
+        }
+    };
+    let needs = print(needed);
+    if limit.soft < needed {
+        let (soft, hard) = (text(limit.soft), text(limit.hard));
+        return format!("{needs} needed, {soft} now, which every start raises to {hard}");
+    }
+    format!("{needs} needed, {} allowed", text(limit.soft))
+}
+
+fn cores(config: &Config, readings: &Readings) -> Outcome {
+    let usable = &readings.cores_usable;
+    let list = |cores: &[usize]| {
+        cores
+            .iter()
+            .map(usize::to_string)
+            .collect::<Vec<_>>()
+            .join(",")
+    };
+    if let Some(core) = config.cores.iter().find(|core| !usable.contains(core)) {
+        return fail(
+            format!("core {core} does not exist or is not allowed to this process"),
+            format!("take `cores` from {}, or leave it empty", list(usable)),
+        );
+    }
+    let placement = config.placement(usable);
+    let available = if config.cores.is_empty() {
+        usable.len()
+    } else {
+        config.cores.len()
+    };
+    if placement.len() > available.max(1) {
+        return Outcome::Warn(format!(
+            "{} shards share {available} cores and wait for one another; lower `shards`",
+            placement.len()
+        ));
+    }
+    let pinned: Vec<usize> = placement.iter().copied().flatten().collect();
+    if pinned.is_empty() {
+        return ok(format!("shards: {}, not pinned", placement.len()));
+    }
+    ok(format!(
+        "shards: {}, on cores {}",
+        placement.len(),
+        list(&pinned)
+    ))
+}
+
+fn listen(config: &Config, readings: &Readings) -> Outcome {
+    let address = config.listen;
+    let Some(number) = readings.listen_error else {
+        return ok(format!("{address} is free"));
+    };
+    let mend = match number {
+        libc::EADDRINUSE => {
+            "stop the process that has it (`ss -ltnp` shows it), or take another port \
+                             with `listen`"
+                .to_string()
+        }
+        libc::EADDRNOTAVAIL => {
+            "take an address of this host (`ip address` shows them), or 0.0.0.0".to_string()
+        }
+        libc::EACCES => {
+            "take a port of 1024 or more, or give the process CAP_NET_BIND_SERVICE".to_string()
+        }
+        _ => "take another address with `listen`".to_string(),
+    };
+    fail(
+        format!(
+            "the address {address} cannot be listened on ({})",
+            reason(number)
+        ),
+        mend,
+    )
+}

@@ -1,0 +1,202 @@
+//! Asks the kernel what the checks need to know. Decides nothing.
+//!
+//! The only lasting change is made by `raise_limits`, which a start calls and `doctor` does not.
+
+use std::alloc::{Layout, alloc_zeroed, dealloc};
+use std::io;
+use std::net::TcpListener;
+
+use io_uring::{IoUring, Probe, opcode};
+
+use crate::config::Config;
+
+/// A resource limit of this process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limit {
+    /// What holds now.
+    pub soft: u64,
+    /// Up to which a start raises it.
+    pub hard: u64,
+}
+
+/// Where setting up a data ring failed, with the error number of the kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RingFailure {
+    /// `io_uring_setup`, or mapping what it made.
+    Setup(i32),
+    /// Asking which operations there are.
+    Probe(i32),
+    /// Registering a ring of receive buffers.
+    BufferRing(i32),
+    /// Registering the ring's own descriptor.
+    RingDescriptor(i32),
+}
+
+/// All that the checks look at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Readings {
+    /// Release of the kernel, as `uname -r` prints it.
+    pub kernel_release: String,
+    /// `kernel.io_uring_disabled`; kernels before 6.6 do not have it.
+    pub io_uring_disabled: Option<u32>,
+    /// Operations of a data ring that the kernel lacks, or why there is no such ring.
+    pub ring: Result<Vec<&'static str>, RingFailure>,
+    /// Locked memory, in bytes.
+    pub memlock: Limit,
+    /// Open files.
+    pub files: Limit,
+    /// Files that are open now.
+    pub files_open: u64,
+    /// Cores that this thread may run on.
+    pub cores_usable: Vec<usize>,
+    /// The error number of binding the address to listen on, if it failed.
+    pub listen_error: Option<i32>,
+}
+
+impl Readings {
+    /// Asks this machine.
+    #[must_use]
+    pub fn take(config: &Config) -> Self {
+        let proc = |path: &str| std::fs::read_to_string(format!("/proc/sys/kernel/{path}")).ok();
+        let cores = core_affinity::get_core_ids().unwrap_or_default();
+        // Without SO_REUSEPORT, so that a port that another node shares is found to be taken.
+        let listen = TcpListener::bind(config.listen);
+        Self {
+            kernel_release: proc("osrelease").unwrap_or_default().trim().to_string(),
+            io_uring_disabled: proc("io_uring_disabled").and_then(|text| text.trim().parse().ok()),
+            ring: ring(config.data_ring_entries),
+            memlock: limit(libc::RLIMIT_MEMLOCK),
+            files: limit(libc::RLIMIT_NOFILE),
+            files_open: files_open(),
+            cores_usable: cores.into_iter().map(|core| core.id).collect(),
+            listen_error: listen.err().map(|error| number(&error)),
+        }
+    }
+}
+
+/// Raises the soft limits of open files and of locked memory to the hard ones.
+///
+/// A limit that cannot be raised stays, and the checks then judge by what there is.
+pub fn raise_limits() {
+    for resource in [libc::RLIMIT_NOFILE, libc::RLIMIT_MEMLOCK] {
+        let hard = limit(resource).hard;
+        let raised = libc::rlimit {
+            rlim_cur: hard,
+            rlim_max: hard,
+        };
+        // SAFETY: `raised` is a valid rlimit that outlives the call.
+        unsafe { libc::setrlimit(resource, &raw const raised) };
+    }
+}
+
+fn limit(resource: libc::__rlimit_resource_t) -> Limit {
+    let mut limit = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
+    // SAFETY: `limit` is a valid rlimit that outlives the call. It fails only for a resource that
+    // does not exist, and then leaves zeros, which the checks take for no room.
+    unsafe { libc::getrlimit(resource, &raw mut limit) };
+    Limit {
+        soft: limit.rlim_cur,
+        hard: limit.rlim_max,
+    }
+}
+
+fn files_open() -> u64 {
+    let files = std::fs::read_dir("/proc/self/fd").map_or(0, Iterator::count);
+    // The folder that is read is one of them.
+    u64::try_from(files).unwrap_or(u64::MAX).saturating_sub(1)
+}
+
+/// The operations of the engine and of the executor under it, which ends the process if one of
+/// its own is missing.
+const OPERATIONS: [(u8, &str); 24] = [
+    (opcode::Nop::CODE, "nop"),
+    (opcode::Readv::CODE, "readv"),
+    (opcode::Writev::CODE, "writev"),
+    (opcode::Fsync::CODE, "fsync"),
+    (opcode::ReadFixed::CODE, "read_fixed"),
+    (opcode::WriteFixed::CODE, "write_fixed"),
+    (opcode::PollAdd::CODE, "poll_add"),
+    (opcode::PollRemove::CODE, "poll_remove"),
+    (opcode::SendMsg::CODE, "sendmsg"),
+    (opcode::RecvMsg::CODE, "recvmsg"),
+    (opcode::Timeout::CODE, "timeout"),
+    (opcode::TimeoutRemove::CODE, "timeout_remove"),
+    (opcode::Accept::CODE, "accept"),
+    (opcode::AsyncCancel::CODE, "async_cancel"),
+    (opcode::LinkTimeout::CODE, "link_timeout"),
+    (opcode::Connect::CODE, "connect"),
+    (opcode::Fallocate::CODE, "fallocate"),
+    (opcode::OpenAt::CODE, "openat"),
+    (opcode::Close::CODE, "close"),
+    (opcode::Statx::CODE, "statx"),
+    (opcode::Read::CODE, "read"),
+    (opcode::Write::CODE, "write"),
+    (opcode::Send::CODE, "send"),
+    (opcode::Recv::CODE, "recv"),
+];
+
+/// Makes a data ring as a shard does, and says which operations it lacks. Receiving in multishot
+/// has no operation of its own; kernels that can register a ring of buffers with these flags do it.
+fn ring(entries: u32) -> Result<Vec<&'static str>, RingFailure> {
+    let ring: IoUring = IoUring::builder()
+        .setup_single_issuer()
+        .setup_defer_taskrun()
+        .build(entries)
+        .map_err(|error| RingFailure::Setup(number(&error)))?;
+    let mut probe = Probe::new();
+    ring.submitter()
+        .register_probe(&mut probe)
+        .map_err(|error| RingFailure::Probe(number(&error)))?;
+    buffer_ring(&ring).map_err(|error| RingFailure::BufferRing(number(&error)))?;
+    ring_descriptor(&ring).map_err(|error| RingFailure::RingDescriptor(number(&error)))?;
+    let missing = OPERATIONS
+        .iter()
+        .filter(|(code, _)| !probe.is_supported(*code));
+    Ok(missing.map(|(_, name)| *name).collect())
+}
+
+/// Registers the ring's own descriptor and takes it back: the table of this thread has 16 places,
+/// and what is left in it keeps its ring alive until the thread ends.
+fn ring_descriptor(ring: &IoUring) -> io::Result<()> {
+    let mut submitter = ring.submitter();
+    match submitter.register_ring_fd() {
+        Ok(()) => submitter.unregister_ring_fd(),
+        // The caller has 16 rings of its own. Shards have threads, and tables, of theirs.
+        Err(error) if error.raw_os_error() == Some(libc::EBUSY) => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+/// Registers an empty ring of receive buffers and takes it back.
+fn buffer_ring(ring: &IoUring) -> io::Result<()> {
+    const PAGE: Layout = match Layout::from_size_align(4096, 4096) {
+        Ok(layout) => layout,
+        Err(_) => panic!("a page has a layout"),
+    };
+    /// As many entries as fit the page, by far.
+    const ENTRIES: u16 = 8;
+    const GROUP: u16 = 0;
+    // SAFETY: the layout has a size that is not zero.
+    let page = unsafe { alloc_zeroed(PAGE) };
+    if page.is_null() {
+        return Err(io::ErrorKind::OutOfMemory.into());
+    }
+    let submitter = ring.submitter();
+    // SAFETY: the page is aligned and larger than the entries, and is freed only after it was
+    // taken back below. If that failed, the kernel would still hold its own reference to the page,
+    // and no receive is ever made with this group, so nothing would write to it.
+    let registered = unsafe {
+        submitter.register_buf_ring_with_flags(page.expose_provenance() as u64, ENTRIES, GROUP, 0)
+    };
+    let result = registered.and_then(|()| submitter.unregister_buf_ring(GROUP));
+    // SAFETY: allocated above with the same layout, and not used any more.
+    unsafe { dealloc(page, PAGE) };
+    result
+}
+
+fn number(error: &io::Error) -> i32 {
+    error.raw_os_error().unwrap_or(0)
+}

@@ -1,0 +1,138 @@
+//! Sockets: the shared listening port, the dialling socket, and what a channel asks of its lanes.
+
+use std::io;
+use std::mem::ManuallyDrop;
+use std::net::SocketAddr;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::time::Duration;
+
+use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, TcpKeepalive, Type};
+
+/// What a channel's parameters ask of the socket of each of its lanes. `None` leaves the kernel's
+/// default.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct SocketOptions {
+    pub(crate) priority: Option<u8>,
+    pub(crate) dscp: Option<u8>,
+    pub(crate) notsent_lowat_bytes: Option<u32>,
+    pub(crate) send_buffer_bytes: Option<u32>,
+    pub(crate) receive_buffer_bytes: Option<u32>,
+    /// Unacknowledged data, or silence under keep-alive, for so long ends the connection.
+    pub(crate) idle_timeout: Duration,
+}
+
+/// Connections the kernel completes before the shard has taken them; beyond, it drops the SYN and
+/// the peer tries again. The kernel's own ceiling (somaxconn) is 4096 since Linux 5.4.
+const BACKLOG: i32 = 1024;
+
+/// One listening socket; several shards listen on the same port (SO_REUSEPORT), and the kernel
+/// spreads connections over them.
+pub(crate) fn listen(address: SocketAddr) -> io::Result<OwnedFd> {
+    let socket = stream_socket(address)?;
+    socket.set_reuse_address(true)?;
+    socket.set_reuse_port(true)?;
+    socket.bind(&SockAddr::from(address))?;
+    socket.listen(BACKLOG)?;
+    Ok(OwnedFd::from(socket))
+}
+
+/// Whether somebody else holds the port. SO_REUSEPORT would let two nodes of one user share it in
+/// silence, so the first socket of a node binds without it.
+pub(crate) fn claim_port(address: SocketAddr) -> io::Result<SocketAddr> {
+    let socket = stream_socket(address)?;
+    socket.set_reuse_address(true)?;
+    socket.bind(&SockAddr::from(address))?;
+    let bound = socket.local_addr()?;
+    bound
+        .as_socket()
+        .ok_or_else(|| io::Error::other("the listening address is not an internet address"))
+}
+
+/// A socket to dial `address` with.
+pub(crate) fn dialing_socket(address: SocketAddr) -> io::Result<OwnedFd> {
+    Ok(OwnedFd::from(stream_socket(address)?))
+}
+
+fn stream_socket(address: SocketAddr) -> io::Result<Socket> {
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::STREAM,
+        Some(Protocol::TCP),
+    )?;
+    socket.set_nonblocking(true)?;
+    Ok(socket)
+}
+
+/// Sets what the channel asks for. Called once the lane's channel is known.
+pub(crate) fn apply(socket: &OwnedFd, options: &SocketOptions) -> io::Result<()> {
+    let reference = SockRef::from(socket);
+    reference.set_tcp_nodelay(true)?;
+    reference.set_tcp_user_timeout(Some(options.idle_timeout))?;
+    // Three probes within the idle timeout, so that a silent peer is noticed within about that time.
+    let probe = (options.idle_timeout / 3).max(Duration::from_secs(1));
+    reference.set_tcp_keepalive(
+        &TcpKeepalive::new()
+            .with_time(probe)
+            .with_interval(probe)
+            .with_retries(2),
+    )?;
+    // The type of service goes first: on Linux, setting it also resets the socket's priority.
+    if let Some(dscp) = options.dscp {
+        set_type_of_service(socket, u32::from(dscp) << 2)?;
+    }
+    if let Some(priority) = options.priority {
+        reference.set_priority(u32::from(priority))?;
+    }
+    if let Some(bytes) = options.notsent_lowat_bytes {
+        reference.set_tcp_notsent_lowat(bytes)?;
+    }
+    if let Some(bytes) = options.send_buffer_bytes {
+        reference.set_send_buffer_size(bytes as usize)?;
+    }
+    if let Some(bytes) = options.receive_buffer_bytes {
+        reference.set_recv_buffer_size(bytes as usize)?;
+    }
+    Ok(())
+}
+
+fn set_type_of_service(socket: &OwnedFd, service: u32) -> io::Result<()> {
+    let reference = SockRef::from(socket);
+    match reference.domain()? {
+        Domain::IPV6 => reference.set_tclass_v6(service),
+        _ => reference.set_tos_v4(service),
+    }
+}
+
+/// The address at the other end.
+pub(crate) fn peer_address(socket: &OwnedFd) -> Option<SocketAddr> {
+    SockRef::from(socket).peer_addr().ok()?.as_socket()
+}
+
+/// Sends a handshake message: at most a few KiB into an empty socket buffer, so it goes whole or the
+/// connection is of no use.
+pub(crate) fn send_now(socket: &OwnedFd, bytes: &[u8]) -> io::Result<()> {
+    let reference = SockRef::from(socket);
+    let sent = reference.send_with_flags(bytes, libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT)?;
+    if sent == bytes.len() {
+        Ok(())
+    } else {
+        Err(io::Error::from(io::ErrorKind::WriteZero))
+    }
+}
+
+/// Ends both directions at once; operations under way on the socket complete.
+pub(crate) fn shut_down(socket: &OwnedFd) {
+    // A socket that is not connected any more has nothing to shut down.
+    drop(SockRef::from(socket).shutdown(std::net::Shutdown::Both));
+}
+
+/// A socket the kernel handed over in an accept completion.
+pub(crate) fn accepted(fd: RawFd) -> OwnedFd {
+    // SAFETY: the kernel has just made this descriptor for this process and told nobody else.
+    unsafe { OwnedFd::from_raw_fd(fd) }
+}
+
+/// The raw descriptor for the data ring.
+pub(crate) fn raw(socket: &OwnedFd) -> RawFd {
+    ManuallyDrop::new(socket).as_raw_fd()
+}

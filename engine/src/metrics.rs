@@ -1,0 +1,272 @@
+//! The counters of a node, gathered from its shards and merged.
+//!
+//! Shards count in plain numbers of their own and copy them out between two turns when asked, so
+//! nothing here is on a message's way. Called by `Node::metrics` and when a node stops.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hdrhistogram::Histogram;
+
+use crate::fabric::Fabric;
+use crate::shard::report::{LaneReport, ShardReport};
+use crate::shard::tally::new_histogram;
+use crate::wire::CloseReason;
+
+/// Everything counted on a node since it started.
+#[derive(Clone, Debug, Default)]
+pub struct Metrics {
+    /// For each channel and peer, ordered by peer, then channel.
+    pub lanes: Vec<ChannelMetrics>,
+    /// For each shard.
+    pub shards: Vec<ShardMetrics>,
+    /// Connections from outside that did not become a lane, by reason.
+    pub refused_connections: BTreeMap<CloseReason, u64>,
+}
+
+/// One channel to one peer, all its parallel lanes together.
+#[derive(Clone, Debug)]
+pub struct ChannelMetrics {
+    /// The peer's name.
+    pub peer: String,
+    /// The channel's name.
+    pub channel: Arc<str>,
+    /// Whether the channel is reliable (or best effort).
+    pub reliable: bool,
+    /// Lanes up now.
+    pub lanes_up: u32,
+    /// Messages accepted from the application.
+    pub accepted: u64,
+    /// Messages the peer delivered and acknowledged. Reliable channels.
+    pub acknowledged: u64,
+    /// Messages reported: undelivered or unknown. Reliable channels.
+    pub reported: u64,
+    /// Of those reported: refused by the peer, which has no such mailbox.
+    pub refused: u64,
+    /// Messages handed to the kernel.
+    pub sent: u64,
+    /// Messages dropped before that. Best-effort channels.
+    pub dropped: u64,
+    /// Messages accepted and waiting in an outbox now.
+    pub queued: u64,
+    /// Messages handed to the kernel and not acknowledged yet. Reliable channels.
+    pub in_flight: u64,
+    /// Messages received and given to a handler or an inbox.
+    pub delivered: u64,
+    /// Messages received on a best-effort channel for which there was no mailbox or no room.
+    pub receive_dropped: u64,
+    /// Bytes sent, frame headers included.
+    pub bytes_sent: u64,
+    /// Bytes received, frame headers included.
+    pub bytes_received: u64,
+    /// Messages reserved at the gate now: in a ring, an outbox, or with the kernel.
+    pub queue_messages: u64,
+    /// Their bytes.
+    pub queue_bytes: u64,
+    /// Most messages an outbox has held.
+    pub queue_high_water: u64,
+    /// Sends given to the kernel.
+    pub batches: u64,
+    /// Turns in which a lane had something to send and higher priorities left nothing for it.
+    pub turns_starved: u64,
+    /// Time from hand-over to the kernel to the acknowledgement, in microseconds.
+    pub latency_us: Histogram<u32>,
+    /// Ends of lanes and failed dials, by reason.
+    pub closes: BTreeMap<CloseReason, u64>,
+}
+
+/// One shard.
+#[derive(Clone, Debug, Default)]
+pub struct ShardMetrics {
+    /// Turns of the loop.
+    pub turns: u64,
+    /// Turns that found nothing to do.
+    pub idle_turns: u64,
+    /// Times it went to sleep.
+    pub parks: u64,
+    /// `io_uring_enter` calls on the data ring.
+    pub enters: u64,
+    /// Completions of the data ring.
+    pub completions: u64,
+    /// Wake-ups of it by other threads: writes to its eventfd.
+    pub doorbell_writes: u64,
+    /// Connections now, those still closing included.
+    pub connections: usize,
+    /// Payloads copied because the application held too many receive buffers.
+    pub payloads_copied_out: u64,
+    /// Turns in which the ring of a channel was not reached, summed over channels.
+    pub rings_starved: u64,
+    /// Handlers that panicked.
+    pub handler_panics: u64,
+    /// Events that could not be told.
+    pub events_lost: u64,
+}
+
+impl ShardMetrics {
+    /// System calls of the data path: enters, doorbell writes, and a read for each wake.
+    #[must_use]
+    pub fn syscalls(&self) -> u64 {
+        self.enters + self.doorbell_writes + self.parks
+    }
+}
+
+impl ChannelMetrics {
+    fn new(peer: &str, channel: Arc<str>, reliable: bool) -> Self {
+        Self {
+            peer: peer.to_owned(),
+            channel,
+            reliable,
+            lanes_up: 0,
+            accepted: 0,
+            acknowledged: 0,
+            reported: 0,
+            refused: 0,
+            sent: 0,
+            dropped: 0,
+            queued: 0,
+            in_flight: 0,
+            delivered: 0,
+            receive_dropped: 0,
+            bytes_sent: 0,
+            bytes_received: 0,
+            queue_messages: 0,
+            queue_bytes: 0,
+            queue_high_water: 0,
+            batches: 0,
+            turns_starved: 0,
+            latency_us: new_histogram(),
+            closes: BTreeMap::new(),
+        }
+    }
+
+    /// The accounting identity of the sending side, exact at every moment: what was accepted is
+    /// acknowledged or reported (best effort: sent or dropped), or still under way.
+    #[must_use]
+    pub fn identity_holds(&self) -> bool {
+        let settled = if self.reliable {
+            self.acknowledged + self.reported + self.in_flight
+        } else {
+            self.sent + self.dropped
+        };
+        self.accepted == settled + self.queued
+    }
+
+    /// Whether nothing is queued or under way.
+    #[must_use]
+    pub fn is_drained(&self) -> bool {
+        self.queue_messages == 0 && self.queued == 0 && self.in_flight == 0
+    }
+
+    fn add(&mut self, lane: &LaneReport) {
+        let ledgers = &lane.ledgers;
+        self.lanes_up += u32::from(lane.is_up);
+        // What an overflow policy dropped at the gate was accepted and settled in one step.
+        self.accepted += ledgers.accepted + lane.gate_dropped;
+        self.acknowledged += ledgers.acknowledged;
+        self.reported += ledgers.reported;
+        self.refused += ledgers.refused;
+        self.sent += ledgers.sent;
+        self.dropped += ledgers.dropped;
+        if self.reliable {
+            self.reported += lane.gate_dropped;
+        } else {
+            self.dropped += lane.gate_dropped;
+        }
+        self.queued += ledgers.queued;
+        self.in_flight += ledgers.in_flight;
+        self.delivered += ledgers.delivered;
+        self.receive_dropped += lane.receive_dropped;
+        self.bytes_sent += lane.bytes_sent;
+        self.bytes_received += lane.bytes_received;
+        self.queue_messages += lane.queued_at_gate.0;
+        self.queue_bytes += lane.queued_at_gate.1;
+        self.queue_high_water = self.queue_high_water.max(lane.depth_high_water);
+        self.batches += lane.batches;
+        self.turns_starved += lane.turns_starved;
+        if let Some(latency) = &lane.latency {
+            // The histograms of all lanes have the same bounds, so this cannot fail.
+            self.latency_us.add(latency).expect("equal bounds");
+        }
+        for (reason, count) in &lane.closes {
+            *self.closes.entry(*reason).or_default() += count;
+        }
+    }
+}
+
+impl Metrics {
+    /// Asks every shard; one that does not answer within `patience` is left out.
+    pub(crate) fn gather(fabric: &Fabric, patience: Duration) -> Self {
+        let (to, reports) = crossbeam_channel::unbounded();
+        for shard in &fabric.shards {
+            shard.command(crate::shard::command::Command::Report(to.clone()));
+        }
+        drop(to);
+        let deadline = std::time::Instant::now() + patience;
+        let mut gathered = Vec::new();
+        while let Ok(report) = reports.recv_deadline(deadline) {
+            gathered.push(report);
+        }
+        Self::merge(fabric, &gathered)
+    }
+
+    pub(crate) fn merge(fabric: &Fabric, reports: &[ShardReport]) -> Self {
+        let routes = fabric.routes.snapshot();
+        let mut lanes: BTreeMap<(&str, usize), ChannelMetrics> = BTreeMap::new();
+        let mut metrics = Self::default();
+        for report in reports {
+            for lane in &report.lanes {
+                let peer = routes.routes[lane.peer as usize].peer.name();
+                let plan = &fabric.channels[lane.channel];
+                lanes
+                    .entry((peer, lane.channel))
+                    .or_insert_with(|| {
+                        ChannelMetrics::new(peer, Arc::clone(&plan.name), plan.reliable)
+                    })
+                    .add(lane);
+            }
+            for (reason, count) in &report.refusals {
+                *metrics.refused_connections.entry(*reason).or_default() += count;
+            }
+            metrics.shards.push(shard_metrics(report));
+        }
+        metrics.lanes = lanes.into_values().collect();
+        metrics
+    }
+
+    /// One channel to one peer.
+    #[must_use]
+    pub fn channel(&self, peer: &str, channel: &str) -> Option<&ChannelMetrics> {
+        self.lanes
+            .iter()
+            .find(|metrics| metrics.peer == peer && *metrics.channel == *channel)
+    }
+
+    /// Whether the accounting identity holds for every channel and peer.
+    #[must_use]
+    pub fn identity_holds(&self) -> bool {
+        self.lanes.iter().all(ChannelMetrics::identity_holds)
+    }
+
+    /// Whether nothing is queued or under way anywhere.
+    #[must_use]
+    pub fn is_drained(&self) -> bool {
+        self.lanes.iter().all(ChannelMetrics::is_drained)
+    }
+}
+
+fn shard_metrics(report: &ShardReport) -> ShardMetrics {
+    ShardMetrics {
+        turns: report.tally.turns,
+        idle_turns: report.tally.idle_turns,
+        parks: report.tally.parks,
+        enters: report.ring.enters,
+        completions: report.ring.completions,
+        doorbell_writes: report.doorbell_writes,
+        connections: report.connections,
+        payloads_copied_out: report.payloads_copied_out,
+        rings_starved: report.starved.iter().sum(),
+        handler_panics: report.tally.handler_panics,
+        events_lost: report.tally.events_lost,
+    }
+}

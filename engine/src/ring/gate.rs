@@ -1,0 +1,253 @@
+//! The gate of a lane: may a message for it be accepted, and is the lane there at all.
+//!
+//! Shared by every thread that sends and the one shard that owns the lane. Senders reserve room
+//! before they touch a ring, so that no peer can fill the ring that others share; the shard releases
+//! it when the bytes are with the kernel (or reported). Holds numbers only, never a message.
+
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+
+use event_listener::{Event, EventListener};
+
+/// Whether the lane behind a gate takes messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum GateState {
+    /// No lane at the moment.
+    Down = 0,
+    /// Messages are taken.
+    Open = 1,
+    /// The node is stopping: there will be no lane again.
+    Closed = 2,
+}
+
+/// Why a gate let nothing through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    Full,
+    Down,
+    Closed,
+}
+
+/// Messages and bytes share one word, so that a reservation is one atomic addition.
+const BYTES_BITS: u32 = 36;
+const BYTES_MASK: u64 = (1 << BYTES_BITS) - 1;
+
+const fn packed(messages: u64, bytes: u64) -> u64 {
+    messages << BYTES_BITS | bytes
+}
+
+/// See the module's text.
+#[derive(Debug)]
+pub(crate) struct Gate {
+    queued: AtomicU64,
+    state: AtomicU8,
+    messages_max: u64,
+    bytes_max: u64,
+    /// Accepted and dropped at once, by an overflow policy, without reaching the shard.
+    dropped: AtomicU64,
+    room: Event,
+}
+
+impl Gate {
+    /// A gate that is down. The limits stay below 2^27 messages and 2^35 bytes (configuration
+    /// refuses more), which leaves room for reservations that are about to be taken back.
+    pub(crate) fn new(messages_max: u64, bytes_max: u64) -> Self {
+        Self {
+            queued: AtomicU64::new(0),
+            state: AtomicU8::new(GateState::Down as u8),
+            messages_max,
+            bytes_max,
+            dropped: AtomicU64::new(0),
+            room: Event::new(),
+        }
+    }
+
+    pub(crate) fn state(&self) -> GateState {
+        match self.state.load(Ordering::Acquire) {
+            0 => GateState::Down,
+            1 => GateState::Open,
+            _ => GateState::Closed,
+        }
+    }
+
+    /// The shard's: a lane came or went. Whoever waits for room looks again.
+    pub(crate) fn set_state(&self, state: GateState) {
+        self.state.store(state as u8, Ordering::Release);
+        self.room.notify(usize::MAX);
+    }
+
+    /// Reserves room for one message of `bytes`. A message larger than the whole bound passes when
+    /// nothing else is queued, so that a limit can delay but never forbid what `message_bytes_max`
+    /// allows.
+    #[inline]
+    pub(crate) fn reserve(&self, bytes: u64) -> Result<(), Refusal> {
+        self.reserve_many(1, bytes)
+    }
+
+    /// Reserves room for `messages` of `bytes` in all, or for none.
+    #[inline]
+    pub(crate) fn reserve_many(&self, messages: u64, bytes: u64) -> Result<(), Refusal> {
+        self.reserve_within(messages, bytes, self.messages_max, self.bytes_max)
+    }
+
+    #[inline]
+    fn reserve_within(
+        &self,
+        messages: u64,
+        bytes: u64,
+        messages_max: u64,
+        bytes_max: u64,
+    ) -> Result<(), Refusal> {
+        match self.state() {
+            GateState::Open => {}
+            GateState::Down => return Err(Refusal::Down),
+            GateState::Closed => return Err(Refusal::Closed),
+        }
+        let add = packed(messages, bytes);
+        let before = self.queued.fetch_add(add, Ordering::Relaxed);
+        let (queued_messages, queued_bytes) = (before >> BYTES_BITS, before & BYTES_MASK);
+        let fits =
+            queued_messages + messages <= messages_max && queued_bytes + bytes <= bytes_max;
+        if fits || (before == 0 && messages == 1) {
+            return Ok(());
+        }
+        self.take_back(messages, bytes);
+        Err(Refusal::Full)
+    }
+
+    /// Reserves up to twice the bounds: for policies that make room by dropping older messages,
+    /// which the shard does when it takes the newer ones up. When the shard is that far behind,
+    /// the newest are dropped after all, or the memory its ring refers to would have no bound.
+    #[inline]
+    pub(crate) fn reserve_over(&self, bytes: u64) -> Result<(), Refusal> {
+        self.reserve_within(1, bytes, self.messages_max * 2, self.bytes_max * 2)
+    }
+
+    /// Takes a reservation back that led to nothing. Somebody may have been refused because of it;
+    /// if nothing else is queued, no release will ever tell them that there is room.
+    pub(crate) fn take_back(&self, messages: u64, bytes: u64) {
+        let taken = packed(messages, bytes);
+        if self.queued.fetch_sub(taken, Ordering::Relaxed) == taken {
+            self.room.notify(usize::MAX);
+        }
+    }
+
+    /// The shard's: so much has left the queue. Wakes who waits for room.
+    pub(crate) fn release(&self, messages: u64, bytes: u64) {
+        if messages == 0 {
+            return;
+        }
+        self.queued
+            .fetch_sub(packed(messages, bytes), Ordering::Relaxed);
+        self.room.notify(usize::MAX);
+    }
+
+    /// Messages and bytes queued now.
+    pub(crate) fn queued(&self) -> (u64, u64) {
+        let queued = self.queued.load(Ordering::Relaxed);
+        (queued >> BYTES_BITS, queued & BYTES_MASK)
+    }
+
+    /// Whether more is queued than the limits allow (only [`Gate::reserve_over`] can do that).
+    pub(crate) fn is_over(&self) -> bool {
+        let (messages, bytes) = self.queued();
+        messages > 1 && (messages > self.messages_max || bytes > self.bytes_max)
+    }
+
+    /// A message was accepted and dropped in one step, at the gate.
+    pub(crate) fn count_drop(&self, messages: u64) {
+        self.dropped.fetch_add(messages, Ordering::Relaxed);
+    }
+
+    /// Messages dropped at the gate so far.
+    pub(crate) fn dropped(&self) -> u64 {
+        self.dropped.load(Ordering::Relaxed)
+    }
+
+    /// Listen first, try again, then wait: room that came in between is not missed.
+    pub(crate) fn listen(&self) -> EventListener {
+        self.room.listen()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use event_listener::Listener;
+
+    use super::*;
+
+    fn open_gate(messages_max: u64, bytes_max: u64) -> Gate {
+        let gate = Gate::new(messages_max, bytes_max);
+        gate.set_state(GateState::Open);
+        gate
+    }
+
+    #[test]
+    fn a_gate_without_a_lane_lets_nothing_through() {
+        let gate = Gate::new(10, 1000);
+        assert_eq!(gate.reserve(1), Err(Refusal::Down));
+        gate.set_state(GateState::Closed);
+        assert_eq!(gate.reserve(1), Err(Refusal::Closed));
+        assert_eq!(gate.queued(), (0, 0));
+    }
+
+    #[test]
+    fn both_bounds_hold_and_a_refused_reservation_leaves_no_trace() {
+        let gate = open_gate(3, 100);
+        assert_eq!(gate.reserve(40), Ok(()));
+        assert_eq!(gate.reserve(40), Ok(()));
+        assert_eq!(gate.reserve(40), Err(Refusal::Full));
+        assert_eq!(gate.reserve(20), Ok(()));
+        assert_eq!(gate.reserve(0), Err(Refusal::Full));
+        assert_eq!(gate.queued(), (3, 100));
+        gate.release(3, 100);
+        assert_eq!(gate.queued(), (0, 0));
+    }
+
+    #[test]
+    fn one_message_above_the_byte_bound_passes_when_it_is_alone() {
+        let gate = open_gate(3, 100);
+        assert_eq!(gate.reserve(5000), Ok(()));
+        assert_eq!(gate.reserve(1), Err(Refusal::Full));
+        gate.release(1, 5000);
+        assert_eq!(gate.reserve(1), Ok(()));
+    }
+
+    #[test]
+    fn whoever_was_refused_because_of_a_reservation_taken_back_is_woken() {
+        let gate = open_gate(1, 100);
+        gate.reserve(1).expect("an empty gate has room");
+        let listener = gate.listen();
+        assert_eq!(gate.reserve(1), Err(Refusal::Full));
+        gate.take_back(1, 1);
+        assert!(
+            listener
+                .wait_timeout(std::time::Duration::from_secs(30))
+                .is_some()
+        );
+    }
+
+    #[test]
+    fn a_queue_over_its_bound_stops_at_twice_the_bound() {
+        let gate = open_gate(2, 100);
+        for _ in 0..4 {
+            assert_eq!(gate.reserve_over(10), Ok(()));
+        }
+        assert!(gate.is_over());
+        assert_eq!(gate.reserve_over(10), Err(Refusal::Full));
+        assert_eq!(gate.queued(), (4, 40));
+    }
+
+    #[test]
+    fn whoever_listened_before_the_release_is_woken() {
+        let gate = open_gate(1, 100);
+        gate.reserve(1).expect("an empty gate has room");
+        let listener = gate.listen();
+        gate.release(1, 1);
+        assert!(
+            listener
+                .wait_timeout(std::time::Duration::from_secs(30))
+                .is_some()
+        );
+    }
+}

@@ -1,0 +1,221 @@
+//! The connections of a shard: sockets, what each is at, and the memory the kernel works on.
+//!
+//! A connection is freed only when none of its operations is under way: its handshake buffer and its
+//! batch are named in them. Slots are reused; the generation tells a late completion from a new one.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+
+use super::outbox::Batch;
+use crate::io::operation::{Operation, OperationKind};
+use crate::wire::{Acceptor, Dialer};
+
+/// What a connection is at.
+#[derive(Debug)]
+pub(crate) enum Phase {
+    /// Connecting on behalf of a lane. The address is named in the operation.
+    Connecting {
+        lane: u32,
+        address: Box<socket2::SockAddr>,
+    },
+    /// Hello sent, waiting for the answer.
+    Greeting {
+        lane: u32,
+        dialer: Dialer,
+        buffer: Box<[u8]>,
+    },
+    /// Accepted, waiting for the Hello.
+    Greeted {
+        acceptor: Acceptor,
+        buffer: Box<[u8]>,
+    },
+    /// Carries a lane.
+    Lane { lane: u32 },
+}
+
+/// One socket and what is under way on it.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    pub(crate) socket: Option<OwnedFd>,
+    pub(crate) generation: u32,
+    /// What it is at, or was at when it was closed: operations may still work on its memory.
+    pub(crate) phase: Phase,
+    /// Shut down, or its socket handed over; freed with its last operation.
+    pub(crate) closing: bool,
+    pub(crate) address: Option<SocketAddr>,
+    /// The batch being sent, when `sending`.
+    pub(crate) batch: Batch,
+    /// The message header of a scattered send: the kernel reads it until the send completes.
+    pub(crate) send_header: Box<SendHeader>,
+    pub(crate) sending: bool,
+    pub(crate) receiving: bool,
+    /// Other operations under way: a connect, a handshake receive.
+    pub(crate) others: u32,
+    /// The receive is to be armed again when buffers are there (and the lane is not blocked).
+    pub(crate) starving: bool,
+}
+
+/// A `msghdr`, at a fixed place.
+pub(crate) struct SendHeader(pub(crate) libc::msghdr);
+
+impl Default for SendHeader {
+    fn default() -> Self {
+        Self(libc::msghdr {
+            msg_name: std::ptr::null_mut(),
+            msg_namelen: 0,
+            msg_iov: std::ptr::null_mut(),
+            msg_iovlen: 0,
+            msg_control: std::ptr::null_mut(),
+            msg_controllen: 0,
+            msg_flags: 0,
+        })
+    }
+}
+
+impl std::fmt::Debug for SendHeader {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("SendHeader")
+    }
+}
+
+impl Connection {
+    fn new(socket: OwnedFd, generation: u32, phase: Phase, address: Option<SocketAddr>) -> Self {
+        Self {
+            socket: Some(socket),
+            generation,
+            phase,
+            closing: false,
+            address,
+            batch: Batch::default(),
+            send_header: Box::default(),
+            sending: false,
+            receiving: false,
+            others: 0,
+            starving: false,
+        }
+    }
+
+    /// The lane it carries.
+    pub(crate) fn lane(&self) -> Option<u32> {
+        match self.phase {
+            Phase::Lane { lane } if !self.closing => Some(lane),
+            _ => None,
+        }
+    }
+
+    fn is_quiet(&self) -> bool {
+        !self.sending && !self.receiving && self.others == 0
+    }
+}
+
+/// All connections of a shard.
+#[derive(Debug, Default)]
+pub(crate) struct Connections {
+    slots: Vec<Option<Connection>>,
+    generations: Vec<u32>,
+    free: VecDeque<u32>,
+    count: usize,
+    handshakes: usize,
+}
+
+impl Connections {
+    /// Connections there are, closing ones included.
+    pub(crate) fn count(&self) -> usize {
+        self.count
+    }
+
+    /// Accepted connections that have not said Hello yet.
+    pub(crate) fn handshakes(&self) -> usize {
+        self.handshakes
+    }
+
+    pub(crate) fn insert(
+        &mut self,
+        socket: OwnedFd,
+        phase: Phase,
+        address: Option<SocketAddr>,
+    ) -> u32 {
+        let index = self.free.pop_front().unwrap_or_else(|| {
+            self.slots.push(None);
+            self.generations.push(0);
+            u32::try_from(self.slots.len() - 1).unwrap_or(u32::MAX)
+        });
+        self.count += 1;
+        self.handshakes += usize::from(matches!(phase, Phase::Greeted { .. }));
+        let generation = self.generations[place(index)];
+        self.slots[place(index)] = Some(Connection::new(socket, generation, phase, address));
+        index
+    }
+
+    pub(crate) fn get(&mut self, index: u32) -> Option<&mut Connection> {
+        self.slots.get_mut(place(index))?.as_mut()
+    }
+
+    /// The connection an operation was for, if it is still that one.
+    pub(crate) fn of(&mut self, operation: Operation) -> Option<&mut Connection> {
+        let connection = self.slots.get_mut(place(operation.index))?.as_mut()?;
+        (connection.generation == operation.generation).then_some(connection)
+    }
+
+    /// An operation of that kind for this connection.
+    pub(crate) fn operation(&self, kind: OperationKind, index: u32) -> Operation {
+        Operation::new(
+            kind,
+            index,
+            self.generations.get(place(index)).copied().unwrap_or(0),
+        )
+    }
+
+    /// A connection goes on to its next phase. Nothing is under way on the last one.
+    pub(crate) fn set_phase(&mut self, index: u32, phase: Phase) {
+        if let Some(connection) = self.slots.get_mut(place(index)).and_then(Option::as_mut) {
+            self.handshakes -= usize::from(matches!(connection.phase, Phase::Greeted { .. }));
+            connection.phase = phase;
+        }
+    }
+
+    /// Marks a connection as closing; false if it was already, or is gone.
+    pub(crate) fn set_closing(&mut self, index: u32) -> bool {
+        let Some(connection) = self.slots.get_mut(place(index)).and_then(Option::as_mut) else {
+            return false;
+        };
+        let was_open = !std::mem::replace(&mut connection.closing, true);
+        let greeted = matches!(connection.phase, Phase::Greeted { .. });
+        self.handshakes -= usize::from(was_open && greeted);
+        was_open
+    }
+
+    /// Frees a closing connection if nothing is under way on it any more.
+    pub(crate) fn free_if_quiet(&mut self, index: u32) -> Option<Connection> {
+        let slot = self.slots.get_mut(place(index))?;
+        let done = slot
+            .as_ref()
+            .is_some_and(|connection| connection.is_quiet() && connection.closing);
+        if !done {
+            return None;
+        }
+        self.count -= 1;
+        // 24 bits travel with an operation.
+        let generation = &mut self.generations[place(index)];
+        *generation = (*generation + 1) & 0x00FF_FFFF;
+        self.free.push_back(index);
+        slot.take()
+    }
+
+    /// The indexes of all connections.
+    pub(crate) fn indexes(&self) -> Vec<u32> {
+        let taken = self
+            .slots
+            .iter()
+            .enumerate()
+            .filter(|(_, slot)| slot.is_some());
+        taken
+            .filter_map(|(index, _)| u32::try_from(index).ok())
+            .collect()
+    }
+}
+
+fn place(index: u32) -> usize {
+    usize::try_from(index).unwrap_or(usize::MAX)
+}

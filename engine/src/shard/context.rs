@@ -1,0 +1,214 @@
+//! Sending from the shard itself: from a handler while it runs, and from a task that lives there.
+//!
+//! No ring and no doorbell when the lane is this shard's own: the message goes straight into the
+//! lane's outbox. For a lane of another shard it goes the way of any thread.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use super::outbox::OutgoingPayload;
+use super::{Core, Shard};
+use crate::channel::{Admission, Channel, admit, check_size, lane_offset};
+use crate::error::SendError;
+use crate::fabric::Fabric;
+use crate::message::{Destination, Payload};
+
+/// What a handler can do besides reading its message.
+#[derive(Debug)]
+pub struct ShardContext<'a> {
+    pub(crate) core: &'a mut Core,
+}
+
+impl ShardContext<'_> {
+    /// Accepts a message, or says at once why not; see [`Channel::try_send`].
+    ///
+    /// # Errors
+    /// As [`Channel::try_send`].
+    #[inline]
+    pub fn try_send<'p>(
+        &mut self,
+        channel: &Channel,
+        to: &Destination,
+        payload: impl Into<Payload<'p>>,
+    ) -> Result<(), SendError> {
+        let offset = lane_offset(channel.plan(), to);
+        self.core.send_here(channel, to, offset, payload.into())
+    }
+
+    /// Which shard this is, from 0.
+    #[must_use]
+    pub fn shard(&self) -> usize {
+        self.core.index
+    }
+}
+
+/// A task's hold on its shard. It stays on the shard's thread.
+#[derive(Clone)]
+pub struct ShardHandle {
+    pub(crate) shard: Rc<RefCell<Shard>>,
+    pub(crate) fabric: Arc<Fabric>,
+    pub(crate) index: usize,
+}
+
+impl ShardHandle {
+    /// Accepts a message, or says at once why not; see [`Channel::try_send`].
+    ///
+    /// # Errors
+    /// As [`Channel::try_send`].
+    #[inline]
+    pub fn try_send<'p>(
+        &self,
+        channel: &Channel,
+        to: &Destination,
+        payload: impl Into<Payload<'p>>,
+    ) -> Result<(), SendError> {
+        let offset = lane_offset(channel.plan(), to);
+        self.try_send_on(channel, to, offset, payload.into())
+    }
+
+    #[inline]
+    fn try_send_on(
+        &self,
+        channel: &Channel,
+        to: &Destination,
+        offset: usize,
+        payload: Payload<'_>,
+    ) -> Result<(), SendError> {
+        let mut shard = self.shard.borrow_mut();
+        let outcome = shard.core.send_here(channel, to, offset, payload);
+        drop(shard);
+        self.rouse();
+        outcome
+    }
+
+    /// Accepts as many of `payloads`, in order, as there is room for now; returns how many.
+    ///
+    /// # Errors
+    /// As [`Channel::try_send`], if not even the first was accepted.
+    pub fn send_many(
+        &self,
+        channel: &Channel,
+        to: &Destination,
+        payloads: &[&[u8]],
+    ) -> Result<usize, SendError> {
+        let mut shard = self.shard.borrow_mut();
+        let mut sent = 0;
+        for payload in payloads {
+            let offset = lane_offset(channel.plan(), to);
+            match shard
+                .core
+                .send_here(channel, to, offset, Payload::Borrowed(payload))
+            {
+                Ok(()) => sent += 1,
+                Err(error) if sent == 0 => return Err(error),
+                Err(_) => break,
+            }
+        }
+        drop(shard);
+        self.rouse();
+        Ok(sent)
+    }
+
+    /// Accepts a message, waiting for room if the channel's policy is `block`; meanwhile the shard
+    /// goes on.
+    ///
+    /// # Errors
+    /// As [`Channel::send`].
+    pub async fn send<'p>(
+        &self,
+        channel: &Channel,
+        to: &Destination,
+        payload: impl Into<Payload<'p>>,
+    ) -> Result<(), SendError> {
+        let payload = payload.into();
+        let offset = lane_offset(channel.plan(), to);
+        let lane = to.peer.lane(offset);
+        if usize::from(lane.shard) != self.index {
+            // It takes the way of any thread, where the ring can be full as well as the lane.
+            return channel.send_on(to, offset, payload).await;
+        }
+        loop {
+            match self.try_send_on(channel, to, offset, payload.clone()) {
+                Err(SendError::Full) if channel.waits() => {}
+                outcome => return outcome,
+            }
+            let room = lane.gate.listen();
+            match self.try_send_on(channel, to, offset, payload.clone()) {
+                Err(SendError::Full) => room.await,
+                outcome => return outcome,
+            }
+        }
+    }
+
+    /// Lets the shard's turn and its other tasks run.
+    pub async fn yield_now(&self) {
+        futures_lite::future::yield_now().await;
+    }
+
+    /// Which shard this is, from 0.
+    #[must_use]
+    pub fn shard(&self) -> usize {
+        self.index
+    }
+
+    /// The shard's turn may be parked: a task runs beside it.
+    #[inline]
+    fn rouse(&self) {
+        self.fabric.shards[self.index].doorbell.ring();
+    }
+}
+
+impl std::fmt::Debug for ShardHandle {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("ShardHandle")
+            .field("shard", &self.index)
+            .finish()
+    }
+}
+
+impl Core {
+    /// Steps 1 to 4 in one, for a sender on this very shard.
+    #[inline]
+    pub(crate) fn send_here(
+        &mut self,
+        channel: &Channel,
+        to: &Destination,
+        offset: usize,
+        payload: Payload<'_>,
+    ) -> Result<(), SendError> {
+        let plan = &self.fabric.channels[channel.index];
+        let Some(index) = self.lane_by_number(to.peer.lane_number(offset)) else {
+            // The lane is another shard's, or of a peer this shard has not taken up yet.
+            return channel.try_send_on(to, offset, payload);
+        };
+        let bytes = payload.len();
+        check_size(plan, bytes)?;
+        let lane = &mut self.lanes[index as usize];
+        if let Admission::Dropped = admit(plan, &lane.address().gate, bytes)? {
+            return Ok(());
+        }
+        if !lane.takes_messages() {
+            lane.address().gate.take_back(1, bytes as u64);
+            return Err(SendError::Unreachable);
+        }
+        let payload = if bytes <= self.inline_bytes_max {
+            OutgoingPayload::Inline(payload.as_slice())
+        } else {
+            OutgoingPayload::Shared(payload.into_shared())
+        };
+        lane.take_message(
+            plan,
+            &self.fabric.mailboxes,
+            &mut self.pool,
+            to.mailbox,
+            payload,
+        );
+        if !lane.is_ready {
+            lane.is_ready = true;
+            self.ready[lane.priority].push_back(index);
+        }
+        Ok(())
+    }
+}

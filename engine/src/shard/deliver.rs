@@ -1,0 +1,185 @@
+//! Step 8: one message to its receiver: a handler on this shard, or an inbox.
+//!
+//! Called by `receive` for what came over a socket and by `loopback` for what a node sends to
+//! itself. It never looks at frames, and never waits: an inbox without room is the caller's matter.
+
+use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::Core;
+use super::context::ShardContext;
+use crate::inbox::InboxWriter;
+use crate::io::receive_buffers::{Filled, ReceiveBuffers};
+use crate::message::{MailboxId, Message};
+use crate::peer::Peer;
+use crate::ring::{PushError, Tag};
+
+/// A handler, run on the shard with borrowed bytes.
+pub(crate) type Handler = Box<dyn FnMut(&mut ShardContext<'_>, Message<'_>) + Send>;
+
+/// What takes the messages of a mailbox on one shard.
+pub(crate) enum MailboxReceiver {
+    Handler(Handler),
+    Inbox(InboxWriter),
+}
+
+/// Where the bytes of a message lie, and how to keep them longer than the turn.
+pub(crate) trait Source {
+    fn bytes(&self) -> &[u8];
+    fn keep(&mut self, range: Range<usize>) -> Bytes;
+}
+
+/// In a receive buffer.
+pub(crate) struct InBuffer<'a> {
+    pub(crate) filled: &'a mut Filled,
+    pub(crate) buffers: Option<&'a mut ReceiveBuffers>,
+}
+
+impl Source for InBuffer<'_> {
+    #[inline]
+    fn bytes(&self) -> &[u8] {
+        self.filled.bytes()
+    }
+
+    fn keep(&mut self, range: Range<usize>) -> Bytes {
+        match &mut self.buffers {
+            // A buffer is worth pinning for a payload of half its size, not for less.
+            Some(buffers) if range.len() * 2 >= self.filled.bytes().len() => {
+                buffers.keep(self.filled, range.start, range.end)
+            }
+            _ => Bytes::copy_from_slice(&self.filled.bytes()[range]),
+        }
+    }
+}
+
+/// In a piece of memory of its own, put together from several receives.
+pub(crate) struct Assembled<'a>(pub(crate) &'a mut Vec<u8>);
+
+impl Source for Assembled<'_> {
+    #[inline]
+    fn bytes(&self) -> &[u8] {
+        self.0
+    }
+
+    fn keep(&mut self, range: Range<usize>) -> Bytes {
+        Bytes::copy_from_slice(&self.0[range])
+    }
+}
+
+/// A payload that was shared within this process.
+pub(crate) struct Whole<'a>(pub(crate) &'a Bytes);
+
+impl Source for Whole<'_> {
+    fn bytes(&self) -> &[u8] {
+        self.0
+    }
+
+    fn keep(&mut self, range: Range<usize>) -> Bytes {
+        self.0.slice(range)
+    }
+}
+
+/// A small payload of this process.
+pub(crate) struct Borrowed<'a>(pub(crate) &'a [u8]);
+
+impl Source for Borrowed<'_> {
+    fn bytes(&self) -> &[u8] {
+        self.0
+    }
+
+    fn keep(&mut self, range: Range<usize>) -> Bytes {
+        Bytes::copy_from_slice(&self.0[range])
+    }
+}
+
+/// What became of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Delivery {
+    Delivered,
+    /// There is no such mailbox here.
+    NoMailbox,
+    /// The inbox has no room now.
+    NoRoom,
+}
+
+/// The receivers of a shard's mailboxes, by the mailbox's number.
+#[derive(Default)]
+pub(crate) struct Receivers {
+    by_mailbox: Vec<Option<MailboxReceiver>>,
+}
+
+impl Receivers {
+    pub(crate) fn put(&mut self, mailbox: MailboxId, receiver: MailboxReceiver) {
+        let index = mailbox.0 as usize;
+        if self.by_mailbox.len() <= index {
+            self.by_mailbox.resize_with(index + 1, || None);
+        }
+        self.by_mailbox[index] = Some(receiver);
+    }
+
+    /// Hands over the bytes of `source` in `range`.
+    #[inline]
+    pub(crate) fn deliver(
+        &mut self,
+        core: &mut Core,
+        from: &Arc<Peer>,
+        channel: u16,
+        mailbox: MailboxId,
+        source: &mut impl Source,
+        range: Range<usize>,
+    ) -> Delivery {
+        match self.by_mailbox.get_mut(mailbox.0 as usize) {
+            Some(Some(MailboxReceiver::Handler(handler))) => {
+                let payload = &source.bytes()[range];
+                let message = Message {
+                    from,
+                    channel,
+                    mailbox,
+                    payload,
+                };
+                let mut context = ShardContext { core };
+                // A handler that panics must not take the lanes of this shard with it.
+                if catch_unwind(AssertUnwindSafe(|| handler(&mut context, message))).is_err() {
+                    core.count_handler_panic(mailbox);
+                }
+                Delivery::Delivered
+            }
+            Some(Some(MailboxReceiver::Inbox(inbox))) => {
+                let tag = Tag {
+                    lane: from.index(),
+                    mailbox: mailbox.0,
+                    extra: u32::from(channel),
+                };
+                let inline = range.len() <= core.inline_bytes_max;
+                let pushed = if inline {
+                    inbox.push(tag, &source.bytes()[range])
+                } else if inbox.has_room_for(range.len()) {
+                    inbox.push_shared(tag, source.keep(range))
+                } else {
+                    Err(PushError::Full)
+                };
+                match pushed {
+                    Ok(()) => {
+                        core.touch_inbox(inbox);
+                        Delivery::Delivered
+                    }
+                    Err(PushError::Full) => Delivery::NoRoom,
+                    Err(PushError::Closed | PushError::TooLarge) => Delivery::NoMailbox,
+                }
+            }
+            _ => Delivery::NoMailbox,
+        }
+    }
+}
+
+impl std::fmt::Debug for Receivers {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("Receivers")
+            .field("mailboxes", &self.by_mailbox.len())
+            .finish()
+    }
+}

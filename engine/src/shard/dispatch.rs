@@ -1,0 +1,155 @@
+//! Step 4, the only place where priority is decided: whose messages leave the rings, and whose
+//! batches go to the kernel, this turn.
+//!
+//! Both are walked from priority 0 down, each channel up to its quantum, all of them up to the
+//! turn's budget. What the budget does not reach is starved this turn, counted, and served only up
+//! to its channel's floor. Nothing is sent here: `lane` does that.
+
+use std::io;
+use std::ops::ControlFlow;
+
+use super::Core;
+use super::outbox::OutgoingPayload;
+use crate::message::MailboxId;
+use crate::ring::{Consumer, DrainPayload};
+
+/// A channel's ring on this shard.
+#[derive(Debug)]
+pub(crate) struct ChannelQueue {
+    pub(crate) ring: Consumer,
+    pub(crate) channel: usize,
+}
+
+/// Bytes that one ring gives up in a turn before the next ring is looked at. Larger than the
+/// default send quantum, so that a lane's next batch is whole when the last one completes.
+const RING_QUANTUM_BYTES: usize = 256 * 1024;
+
+impl Core {
+    /// Moves messages from the rings into the outboxes of their lanes. True if there were any.
+    pub(crate) fn drain_rings(&mut self) -> bool {
+        let mut budget = self.turn_bytes_max;
+        let mut moved = false;
+        for place in 0..self.queues.len() {
+            if self.queues[place].ring.is_empty() {
+                continue;
+            }
+            let channel = self.queues[place].channel;
+            let quantum = if budget > 0 {
+                budget.min(RING_QUANTUM_BYTES)
+            } else {
+                self.starved[channel] += 1;
+                self.fabric.channels[channel].config.floor_bytes
+            };
+            if quantum == 0 {
+                continue;
+            }
+            let bytes = self.drain_ring(place, quantum);
+            budget = budget.saturating_sub(bytes);
+            moved |= bytes > 0;
+        }
+        moved
+    }
+
+    /// Drains one ring; returns the bytes moved.
+    fn drain_ring(&mut self, place: usize, quantum: usize) -> usize {
+        let mut bytes = 0;
+        let mut unknown = false;
+        let Self {
+            queues,
+            lanes,
+            lane_of_number,
+            ready,
+            pool,
+            fabric,
+            strays,
+            ..
+        } = self;
+        let queue = &mut queues[place];
+        let plan = &fabric.channels[queue.channel];
+        queue.ring.drain(quantum, |tag, payload| {
+            let index = lane_of_number
+                .get(tag.lane as usize)
+                .copied()
+                .unwrap_or(u32::MAX);
+            let Some(lane) = lanes.get_mut(index as usize) else {
+                unknown = true;
+                return ControlFlow::Break(());
+            };
+            let payload = match payload {
+                DrainPayload::Inline(bytes) => OutgoingPayload::Inline(bytes),
+                DrainPayload::Shared(shared) => OutgoingPayload::Shared(shared.take()),
+            };
+            bytes += payload.len() + crate::wire::HEADER_BYTES;
+            if !lane.takes_messages() {
+                lane.settle_stray(payload.len());
+                strays.push(index);
+                return ControlFlow::Continue(());
+            }
+            lane.take_message(
+                plan,
+                &fabric.mailboxes,
+                pool,
+                MailboxId(tag.mailbox),
+                payload,
+            );
+            if !lane.is_ready {
+                lane.is_ready = true;
+                ready[lane.priority].push_back(index);
+            }
+            ControlFlow::Continue(())
+        });
+        fabric.shards[self.index].rooms[plan.index].notify(usize::MAX);
+        if unknown {
+            // The message overtook the news of its peer: take the routes up and go on.
+            self.adopt_routes();
+            return bytes + self.drain_ring_known(place, quantum);
+        }
+        bytes
+    }
+
+    /// After the routes were taken up every lane in the ring is known: a number is given out only
+    /// with the snapshot that holds it.
+    fn drain_ring_known(&mut self, place: usize, quantum: usize) -> usize {
+        debug_assert!(self.epoch == self.fabric.routes.epoch());
+        self.drain_ring(place, quantum)
+    }
+
+    /// Gives the lanes that have something to send their turn. True if anything was sent.
+    pub(crate) fn flush_ready(&mut self) -> io::Result<bool> {
+        let mut budget = self.turn_bytes_max;
+        let mut any = false;
+        for priority in 0..self.ready.len() {
+            let mut floors = None;
+            for _ in 0..self.ready[priority].len() {
+                let Some(lane) = self.ready[priority].pop_front() else {
+                    break;
+                };
+                if budget == 0 && !self.within_floor(lane, &mut floors) {
+                    self.ready[priority].push_back(lane);
+                    continue;
+                }
+                self.lanes[lane as usize].is_ready = false;
+                let bytes = self.flush_lane(lane)?;
+                any |= bytes > 0;
+                budget = budget.saturating_sub(bytes);
+                if let Some(floors) = &mut floors {
+                    *floors = floors.saturating_sub(bytes);
+                }
+            }
+        }
+        Ok(any)
+    }
+
+    /// The budget is used up: a lane is still served within its channel's floor; otherwise it is
+    /// starved this turn.
+    fn within_floor(&mut self, lane: u32, left: &mut Option<usize>) -> bool {
+        let state = &mut self.lanes[lane as usize];
+        let floor = self.fabric.channels[state.channel].config.floor_bytes;
+        let left = left.get_or_insert(floor);
+        if *left == 0 {
+            state.tally.turns_starved += 1;
+            return false;
+        }
+        true
+    }
+}

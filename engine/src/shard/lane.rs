@@ -1,0 +1,368 @@
+//! Step 6: a lane, and how the frames of a turn become one send.
+//!
+//! A lane is owned by one shard for as long as the node runs; connections come and go under it. This
+//! is the only place that writes to a socket once the handshake is over. It never decides whose turn
+//! it is (`dispatch`) and never reads (`receive`).
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::Core;
+use super::inbound::Inbound;
+use super::outbox::{ChunkPool, Outbox, OutgoingPayload, Shape};
+use super::tally::LaneTally;
+use crate::config::Overflow;
+use crate::delivery::{Backoff, Outgoing};
+use crate::fabric::{ChannelPlan, Mailboxes};
+use crate::io::operation::OperationKind;
+use crate::message::MailboxId;
+use crate::peer::{LaneAddress, Peer};
+use crate::wire::{CloseReason, FrameKind};
+
+/// Where a lane stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LaneState {
+    /// No connection; a deadline may be set to dial.
+    Idle,
+    /// This node dials on that connection.
+    Dialing { connection: u32 },
+    /// Up on that connection.
+    Up {
+        connection: u32,
+        dialed: bool,
+        /// What the peer ran as when this connection was made; it may have been started since.
+        incarnation: u64,
+        since: Instant,
+    },
+    /// The lane to this node itself: no socket.
+    Loop,
+}
+
+/// How far the orderly end of a lane has come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Farewell {
+    /// This side takes no more messages and says Bye once all is acknowledged.
+    pub(crate) wanted: Option<CloseReason>,
+    pub(crate) said: bool,
+    pub(crate) heard: Option<CloseReason>,
+}
+
+/// See the module's text.
+#[derive(Debug)]
+pub(crate) struct Lane {
+    pub(crate) peer: Arc<Peer>,
+    pub(crate) offset: usize,
+    pub(crate) channel: usize,
+    pub(crate) priority: usize,
+    pub(crate) state: LaneState,
+    /// Where to dial; `None` leaves it to the peer.
+    pub(crate) address: Option<SocketAddr>,
+    /// Disconnected by command.
+    pub(crate) refused: bool,
+    /// A deadline to dial is set.
+    pub(crate) dial_is_due: bool,
+    pub(crate) backoff: Backoff,
+    pub(crate) outbox: Outbox,
+    pub(crate) ledger: Outgoing,
+    pub(crate) announced: Announced,
+    /// Taken out while its frames are read.
+    pub(crate) inbound: Option<Box<Inbound>>,
+    pub(crate) farewell: Farewell,
+    /// In the queue of lanes with something to send.
+    pub(crate) is_ready: bool,
+    /// In the list of lanes that owe an acknowledgement.
+    pub(crate) owes_ack: bool,
+    pub(crate) tally: LaneTally,
+}
+
+impl Farewell {
+    /// Why the lane ends: this side's own wish, or what the peer said.
+    pub(crate) fn reason(&self) -> CloseReason {
+        self.wanted
+            .or(self.heard)
+            .unwrap_or(CloseReason::PeerClosed)
+    }
+}
+
+impl Lane {
+    pub(crate) fn address(&self) -> &LaneAddress {
+        self.peer.lane(self.offset)
+    }
+
+    /// Whether messages can be put into the outbox.
+    #[inline]
+    pub(crate) fn takes_messages(&self) -> bool {
+        matches!(self.state, LaneState::Up { .. } | LaneState::Loop)
+            && !self.farewell.said
+            && self.farewell.heard.is_none()
+    }
+
+    pub(crate) fn is_up(&self) -> bool {
+        matches!(self.state, LaneState::Up { .. } | LaneState::Loop)
+    }
+
+    /// Takes a message over from a ring or from a task on the shard: it is accepted already, and now
+    /// in the outbox, or settled. Room was reserved at the gate.
+    #[inline]
+    pub(crate) fn take_message(
+        &mut self,
+        plan: &ChannelPlan,
+        names: &Mailboxes,
+        pool: &mut ChunkPool,
+        mailbox: MailboxId,
+        payload: OutgoingPayload<'_>,
+    ) {
+        self.ledger.accept(1);
+        let id = match self.announced.id_of(mailbox) {
+            Some(id) => id,
+            None => match self.announce(names, mailbox) {
+                Some(id) => id,
+                None => return self.settle_unsendable(payload.len()),
+            },
+        };
+        self.outbox.push_message(pool, id, payload);
+        self.tally.note_depth(self.outbox.messages());
+        if plan.overflow == Overflow::DropOldest {
+            self.drop_oldest(pool);
+        }
+    }
+
+    /// First use of a mailbox on this connection: its name goes ahead of the message.
+    #[cold]
+    fn announce(&mut self, names: &Mailboxes, mailbox: MailboxId) -> Option<u32> {
+        if matches!(self.state, LaneState::Loop) {
+            return self.announced.insert_itself(mailbox);
+        }
+        let name = names.name(mailbox)?;
+        let id = self.announced.insert(mailbox)?;
+        self.outbox
+            .push_control(FrameKind::Mailbox, id, name.as_bytes());
+        Some(id)
+    }
+
+    /// The lane has announced as many names as it may: the message is reported (or dropped).
+    #[cold]
+    fn settle_unsendable(&mut self, bytes: usize) {
+        self.ledger.drop_queued(1);
+        self.address().gate.release(1, bytes as u64);
+        self.tally.unsendable += 1;
+    }
+
+    /// Makes room by the `drop_oldest` policy.
+    fn drop_oldest(&mut self, pool: &mut ChunkPool) {
+        while self.outbox.messages() > 1 && self.address().gate.is_over() {
+            let Some(bytes) = self.outbox.drop_front(pool) else {
+                return;
+            };
+            self.ledger.drop_queued(1);
+            self.address().gate.release(1, bytes);
+            self.tally.dropped_oldest += 1;
+        }
+    }
+
+    /// A message that came for a lane that takes none: settled on the spot.
+    pub(crate) fn settle_stray(&mut self, bytes: usize) {
+        self.ledger.accept(1);
+        self.ledger.drop_queued(1);
+        self.address().gate.release(1, bytes as u64);
+        self.tally.strays += 1;
+    }
+
+    /// Both sides have said Bye, and this side's is with the kernel.
+    pub(crate) fn has_parted(&self) -> bool {
+        self.farewell.said && self.farewell.heard.is_some() && self.outbox.is_empty()
+    }
+
+    /// Whether everything accepted is settled and nothing is left to say.
+    pub(crate) fn is_drained(&self) -> bool {
+        self.outbox.is_empty() && self.ledger.queued() == 0 && self.ledger.in_flight() == 0
+    }
+}
+
+/// The ids this side has announced on the current connection, by mailbox.
+#[derive(Debug, Default)]
+pub(crate) struct Announced {
+    /// By the mailbox's number; one more than the id, 0 for none.
+    ids: Vec<u32>,
+    next: u32,
+    names_max: u32,
+}
+
+impl Announced {
+    pub(crate) fn new(names_max: usize) -> Self {
+        Self {
+            names_max: u32::try_from(names_max).unwrap_or(u32::MAX),
+            ..Self::default()
+        }
+    }
+
+    #[inline]
+    fn id_of(&self, mailbox: MailboxId) -> Option<u32> {
+        let index = usize::try_from(mailbox.0).ok()?;
+        self.ids.get(index)?.checked_sub(1)
+    }
+
+    fn insert(&mut self, mailbox: MailboxId) -> Option<u32> {
+        if self.next >= self.names_max {
+            return None;
+        }
+        let id = self.next;
+        self.next += 1;
+        self.put(mailbox, id)
+    }
+
+    /// On the lane to this node itself the mailbox's own number serves.
+    fn insert_itself(&mut self, mailbox: MailboxId) -> Option<u32> {
+        self.put(mailbox, mailbox.0)
+    }
+
+    fn put(&mut self, mailbox: MailboxId, id: u32) -> Option<u32> {
+        let index = usize::try_from(mailbox.0).ok()?;
+        if self.ids.len() <= index {
+            self.ids.resize(index + 1, 0);
+        }
+        self.ids[index] = id + 1;
+        Some(id)
+    }
+
+    /// A new connection knows no names.
+    pub(crate) fn clear(&mut self) {
+        self.ids.clear();
+        self.next = 0;
+    }
+}
+
+impl Core {
+    /// Puts a lane into the queue of those with something to send.
+    #[inline]
+    pub(crate) fn mark_ready(&mut self, lane: u32) {
+        let state = &mut self.lanes[lane as usize];
+        if !state.is_ready {
+            state.is_ready = true;
+            self.ready[state.priority].push_back(lane);
+        }
+    }
+
+    /// Sends what a lane has, up to its quantum: one operation. Returns the bytes it queued. Nothing
+    /// happens while its last batch is with the kernel: the completion comes back here.
+    pub(crate) fn flush_lane(&mut self, index: u32) -> io::Result<usize> {
+        let lane = &mut self.lanes[index as usize];
+        let LaneState::Up { connection, .. } = lane.state else {
+            return Ok(0);
+        };
+        let Some(socket) = self.connections.get(connection) else {
+            return Ok(0);
+        };
+        if socket.sending {
+            return Ok(0);
+        }
+        if let Some(ack) = lane
+            .inbound
+            .as_mut()
+            .and_then(|inbound| inbound.ledger.take_ack())
+        {
+            let refused = ack.refused.to_le_bytes();
+            let body: &[u8] = if ack.refused == 0 { &[] } else { &refused };
+            lane.outbox
+                .push_control(FrameKind::Ack, ack.processed, body);
+        }
+        say_bye(lane);
+        if lane.outbox.is_empty() {
+            // This side's Bye was out before the peer's came.
+            if lane.has_parted() {
+                let reason = lane.farewell.reason();
+                self.end_lane(index, reason);
+            }
+            return Ok(0);
+        }
+        let quantum = self.fabric.channels[lane.channel].send_quantum_bytes;
+        let load = lane.outbox.fill(&mut socket.batch, quantum);
+        lane.ledger.handed_over(load.messages, self.now);
+        lane.tally.batches += 1;
+        lane.tally.bytes_sent += load.wire_bytes;
+        self.submit_send(connection)?;
+        Ok(usize::try_from(load.wire_bytes).unwrap_or(usize::MAX))
+    }
+
+    /// Queues the send of what is left of a connection's batch.
+    fn submit_send(&mut self, index: u32) -> io::Result<()> {
+        let operation = self.connections.operation(OperationKind::Send, index);
+        let Some(connection) = self.connections.get(index) else {
+            return Ok(());
+        };
+        let Some(socket) = &connection.socket else {
+            return Ok(());
+        };
+        let socket = crate::io::socket::raw(socket);
+        connection.sending = true;
+        match connection.batch.shape() {
+            Shape::Contiguous(bytes) => self.ring.send(socket, bytes, operation),
+            Shape::Scattered(vectors) => {
+                let header = &mut connection.send_header.0;
+                header.msg_iov = vectors.as_mut_ptr().cast();
+                header.msg_iovlen = vectors.len();
+                self.ring.send_vectored(socket, header, operation)
+            }
+        }
+    }
+
+    /// A send completed: the rest of the batch goes out, or its room is released and the next batch
+    /// gets its turn.
+    pub(crate) fn sent(&mut self, index: u32, result: i32) -> io::Result<()> {
+        let Some(connection) = self.connections.get(index) else {
+            return Ok(());
+        };
+        connection.sending = false;
+        if let Ok(bytes) = usize::try_from(result) {
+            connection.batch.advance(bytes);
+            if connection.batch.remaining() > 0 && connection.lane().is_some() {
+                return self.submit_send(index);
+            }
+        }
+        let load = connection.batch.finish(&mut self.pool);
+        let Some(lane) = connection.lane() else {
+            self.connections.free_if_quiet(index);
+            return Ok(());
+        };
+        let state = &mut self.lanes[lane as usize];
+        state
+            .address()
+            .gate
+            .release(load.messages, load.payload_bytes);
+        if result < 0 {
+            self.end_lane(lane, reason_of(result));
+        } else if state.has_parted() {
+            self.end_lane(lane, self.lanes[lane as usize].farewell.reason());
+        } else if !state.outbox.is_empty() || state.farewell.wanted.is_some() {
+            self.mark_ready(lane);
+        }
+        Ok(())
+    }
+}
+
+/// The last frame of this side, once everything it sent is acknowledged.
+fn say_bye(lane: &mut Lane) {
+    if let Some(reason) = lane.farewell.wanted
+        && !lane.farewell.said
+        && lane.is_drained()
+    {
+        lane.outbox
+            .push_control(FrameKind::Bye, u32::from(reason.code()), &[]);
+        lane.farewell.said = true;
+    }
+}
+
+/// What a failed operation says about the connection.
+pub(crate) fn reason_of(result: i32) -> CloseReason {
+    match -result {
+        libc::ECONNRESET | libc::EPIPE | libc::ECANCELED => CloseReason::Reset,
+        libc::ECONNREFUSED => CloseReason::ConnectRefused,
+        libc::ETIMEDOUT => CloseReason::IdleTimeout,
+        libc::EHOSTUNREACH | libc::ENETUNREACH | libc::ENETDOWN | libc::EHOSTDOWN => {
+            CloseReason::Unreachable
+        }
+        _ => CloseReason::Io,
+    }
+}

@@ -1,0 +1,114 @@
+//! Messages of a node to itself: from the lane's outbox to the receiver, without a socket.
+//!
+//! Called by the turn for the lanes to this very node. The frames are the same as those that cross
+//! the network, and so are the ledgers: delivered is acknowledged at once.
+
+use super::deliver::{Borrowed, Delivery, Receivers, Whole};
+use super::outbox::{Outbox, TakenPayload};
+use super::{Core, Shard};
+use crate::config::Reliability;
+use crate::message::MailboxId;
+use crate::wire::Ack;
+
+/// Messages that loop back in one turn before other lanes are looked at.
+const MESSAGES_PER_TURN: usize = 4096;
+
+impl Shard {
+    /// Delivers what waits in the outbox of a lane to this node itself. True if anything moved.
+    pub(crate) fn loop_back(&mut self, lane: u32) -> bool {
+        let Self { core, receivers } = self;
+        // Taken out, so that a handler may send to its own node.
+        let mut outbox = std::mem::take(&mut core.lanes[lane as usize].outbox);
+        let mut moved = 0;
+        while moved < MESSAGES_PER_TURN {
+            let Some(delivery) = deliver_front(core, receivers, lane, &outbox) else {
+                break;
+            };
+            let reliable =
+                core.lanes[lane as usize].ledger.reliability() != Reliability::BestEffort;
+            if delivery == Delivery::NoRoom && reliable {
+                core.note_blocked(lane);
+                break;
+            }
+            let Some(bytes) = outbox.drop_front(&mut core.pool) else {
+                break;
+            };
+            settle(core, lane, delivery, bytes);
+            moved += 1;
+        }
+        let state = &mut core.lanes[lane as usize];
+        // What handlers sent meanwhile goes behind what was there.
+        let newer = std::mem::replace(&mut state.outbox, outbox);
+        state.outbox.append(newer);
+        if moved == MESSAGES_PER_TURN || (!state.outbox.is_empty() && !core.blocked.contains(&lane))
+        {
+            core.mark_ready(lane);
+        }
+        moved > 0
+    }
+}
+
+fn deliver_front(
+    core: &mut Core,
+    receivers: &mut Receivers,
+    lane: u32,
+    outbox: &Outbox,
+) -> Option<Delivery> {
+    let front = outbox.front()?;
+    let state = &core.lanes[lane as usize];
+    let channel = u16::try_from(state.channel).unwrap_or(u16::MAX);
+    let peer = state.peer.clone();
+    let mailbox = MailboxId(front.mailbox);
+    Some(match front.payload {
+        TakenPayload::Inline(bytes) => receivers.deliver(
+            core,
+            &peer,
+            channel,
+            mailbox,
+            &mut Borrowed(bytes),
+            0..bytes.len(),
+        ),
+        TakenPayload::Shared(bytes) => receivers.deliver(
+            core,
+            &peer,
+            channel,
+            mailbox,
+            &mut Whole(bytes),
+            0..bytes.len(),
+        ),
+    })
+}
+
+/// Both ledgers at once: handed over, delivered or refused, acknowledged.
+fn settle(core: &mut Core, lane: u32, delivery: Delivery, bytes: u64) {
+    let now = core.now;
+    let state = &mut core.lanes[lane as usize];
+    state.address().gate.release(1, bytes);
+    state.ledger.handed_over(1, now);
+    let Some(inbound) = &mut state.inbound else {
+        return;
+    };
+    match delivery {
+        Delivery::Delivered => inbound.ledger.delivered(1, bytes, now),
+        Delivery::NoMailbox if state.ledger.reliability() != Reliability::BestEffort => {
+            inbound.ledger.refused(1, bytes, now);
+        }
+        Delivery::NoMailbox | Delivery::NoRoom => state.tally.receive_dropped += 1,
+    }
+    let Some(Ack { processed, refused }) = inbound.ledger.take_ack() else {
+        return;
+    };
+    let tally = &mut state.tally;
+    let taken = state
+        .ledger
+        .acknowledge(Ack { processed, refused }, now, |latency, messages| {
+            tally.record_latency(latency, messages);
+        });
+    debug_assert!(
+        taken.is_ok(),
+        "a node acknowledges to itself what it sent to itself"
+    );
+    if refused > 0 {
+        core.report_refused(lane, u64::from(refused));
+    }
+}

@@ -1,0 +1,384 @@
+//! The outbox of a lane: frames waiting for its socket, and the batch that is being sent.
+//!
+//! Frames are encoded once, here, into chunks; a batch is a few chunks given to the kernel in one
+//! operation. While a batch is under way the next chunk fills, so batching follows load by itself.
+//! Owned by its lane; it does not know sockets, only bytes. A batch belongs to its connection while
+//! the kernel reads it.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+
+use crate::wire::{FrameKind, HEADER_BYTES, put_header};
+
+/// Encoded bytes in one chunk. A batch of this size costs one system call for about 900 messages of
+/// 64 bytes, and stays within the second-level cache beside the receive buffers.
+pub(crate) const CHUNK_BYTES: usize = 64 * 1024;
+
+/// Wire bytes at which a chunk of shared payloads is closed, so that a quantum can be kept to.
+const CHUNK_WIRE_BYTES: usize = 64 * 1024;
+
+/// Shared payloads in one chunk, and chunks in one batch: the kernel takes at most 1,024 pieces in
+/// one operation, and each shared payload makes two.
+const SHARED_PIECES_MAX: usize = 64;
+const BATCH_CHUNKS_MAX: usize = 7;
+
+/// Empty chunks kept by a shard for reuse: 4 MiB.
+const POOL_CHUNKS_MAX: usize = 64;
+
+/// A payload that goes out by reference, after the `at`th encoded byte of its chunk.
+#[derive(Debug)]
+struct SharedPiece {
+    at: usize,
+    payload: Bytes,
+}
+
+/// Some whole frames, encoded.
+#[derive(Debug, Default)]
+pub(crate) struct Chunk {
+    bytes: Vec<u8>,
+    /// Where the first frame begins that was not dropped or looped back.
+    head: usize,
+    shared: VecDeque<SharedPiece>,
+    wire_bytes: usize,
+    messages: u64,
+    /// What the messages were charged for at the gate.
+    payload_bytes: u64,
+}
+
+/// Spare buffers for chunks.
+#[derive(Debug, Default)]
+pub(crate) struct ChunkPool {
+    free: Vec<Vec<u8>>,
+}
+
+impl ChunkPool {
+    fn chunk(&mut self) -> Chunk {
+        let bytes = self
+            .free
+            .pop()
+            .unwrap_or_else(|| Vec::with_capacity(CHUNK_BYTES));
+        Chunk {
+            bytes,
+            ..Chunk::default()
+        }
+    }
+
+    fn recycle(&mut self, chunk: Chunk) {
+        let mut bytes = chunk.bytes;
+        if self.free.len() < POOL_CHUNKS_MAX && bytes.capacity() >= CHUNK_BYTES {
+            bytes.clear();
+            self.free.push(bytes);
+        }
+    }
+}
+
+/// A payload on its way into an outbox.
+#[derive(Debug)]
+pub(crate) enum OutgoingPayload<'a> {
+    /// Copied into the chunk.
+    Inline(&'a [u8]),
+    /// Sent by reference.
+    Shared(Bytes),
+}
+
+impl OutgoingPayload<'_> {
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Self::Inline(bytes) => bytes.len(),
+            Self::Shared(bytes) => bytes.len(),
+        }
+    }
+}
+
+/// One frame taken out at the front again: dropped, or looped back to this node itself.
+#[derive(Debug)]
+pub(crate) struct Taken<'a> {
+    pub(crate) mailbox: u32,
+    pub(crate) payload: TakenPayload<'a>,
+}
+
+/// Its payload.
+#[derive(Debug)]
+pub(crate) enum TakenPayload<'a> {
+    Inline(&'a [u8]),
+    Shared(&'a Bytes),
+}
+
+/// See the module's text.
+#[derive(Debug, Default)]
+pub(crate) struct Outbox {
+    /// Frames of the lane's own (announcements, acknowledgements, the farewell). They go first.
+    control: Vec<u8>,
+    chunks: VecDeque<Chunk>,
+    messages: u64,
+    payload_bytes: u64,
+}
+
+/// What a batch held, for the ledgers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Load {
+    pub(crate) messages: u64,
+    pub(crate) payload_bytes: u64,
+    pub(crate) wire_bytes: u64,
+}
+
+impl Outbox {
+    /// Whether there is nothing to send at all.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.messages == 0 && self.control.is_empty()
+    }
+
+    /// Messages waiting.
+    pub(crate) fn messages(&self) -> u64 {
+        self.messages
+    }
+
+    /// Appends a frame of the lane's own.
+    pub(crate) fn push_control(&mut self, kind: FrameKind, word: u32, body: &[u8]) {
+        let length = u32::try_from(body.len()).unwrap_or(u32::MAX);
+        self.control.extend_from_slice(&header(kind, length, word));
+        self.control.extend_from_slice(body);
+    }
+
+    /// Appends a message. Its size has been checked against the channel's limit at the API.
+    #[inline]
+    pub(crate) fn push_message(
+        &mut self,
+        pool: &mut ChunkPool,
+        mailbox: u32,
+        payload: OutgoingPayload<'_>,
+    ) {
+        let length = payload.len();
+        let inline = if let OutgoingPayload::Inline(bytes) = &payload {
+            bytes.len()
+        } else {
+            0
+        };
+        let fits = self.chunks.back().is_some_and(|chunk| {
+            chunk.bytes.len() + HEADER_BYTES + inline <= CHUNK_BYTES
+                && chunk.wire_bytes < CHUNK_WIRE_BYTES
+                && chunk.shared.len() < SHARED_PIECES_MAX
+        });
+        if !fits {
+            self.chunks.push_back(pool.chunk());
+        }
+        let Some(chunk) = self.chunks.back_mut() else {
+            return;
+        };
+        let frame_length = u32::try_from(length).unwrap_or(u32::MAX);
+        chunk
+            .bytes
+            .extend_from_slice(&header(FrameKind::Message, frame_length, mailbox));
+        match payload {
+            OutgoingPayload::Inline(bytes) => chunk.bytes.extend_from_slice(bytes),
+            OutgoingPayload::Shared(payload) => {
+                chunk.shared.push_back(SharedPiece {
+                    at: chunk.bytes.len(),
+                    payload,
+                });
+            }
+        }
+        chunk.wire_bytes += HEADER_BYTES + length;
+        chunk.messages += 1;
+        chunk.payload_bytes += length as u64;
+        self.messages += 1;
+        self.payload_bytes += length as u64;
+    }
+
+    /// The message at the front.
+    pub(crate) fn front(&self) -> Option<Taken<'_>> {
+        let chunk = self.chunks.front()?;
+        let (body_bytes, mailbox) = read_header(&chunk.bytes[chunk.head..])?;
+        let body_at = chunk.head + HEADER_BYTES;
+        let payload = match chunk.shared.front() {
+            Some(piece) if is_shared(chunk, body_at, body_bytes) => {
+                TakenPayload::Shared(&piece.payload)
+            }
+            _ => TakenPayload::Inline(&chunk.bytes[body_at..body_at + body_bytes]),
+        };
+        Some(Taken { mailbox, payload })
+    }
+
+    /// Removes the message at the front; says what it was charged for.
+    pub(crate) fn drop_front(&mut self, pool: &mut ChunkPool) -> Option<u64> {
+        let chunk = self.chunks.front_mut()?;
+        let (body_bytes, _) = read_header(&chunk.bytes[chunk.head..])?;
+        let body_at = chunk.head + HEADER_BYTES;
+        if is_shared(chunk, body_at, body_bytes) {
+            chunk.shared.pop_front();
+            chunk.head = body_at;
+        } else {
+            chunk.head = body_at + body_bytes;
+        }
+        chunk.wire_bytes -= HEADER_BYTES + body_bytes;
+        chunk.messages -= 1;
+        chunk.payload_bytes -= body_bytes as u64;
+        self.messages -= 1;
+        self.payload_bytes -= body_bytes as u64;
+        if chunk.messages == 0
+            && let Some(empty) = self.chunks.pop_front()
+        {
+            pool.recycle(empty);
+        }
+        Some(body_bytes as u64)
+    }
+
+    /// Empties the outbox; says how many messages it held.
+    pub(crate) fn clear(&mut self, pool: &mut ChunkPool) -> Load {
+        let load = Load {
+            messages: self.messages,
+            payload_bytes: self.payload_bytes,
+            wire_bytes: 0,
+        };
+        for chunk in self.chunks.drain(..) {
+            pool.recycle(chunk);
+        }
+        *self = Self::default();
+        load
+    }
+
+    /// Puts what `other` holds behind what is here.
+    pub(crate) fn append(&mut self, mut other: Self) {
+        self.control.append(&mut other.control);
+        self.chunks.append(&mut other.chunks);
+        self.messages += other.messages;
+        self.payload_bytes += other.payload_bytes;
+    }
+
+    /// Moves whole chunks into `batch`, at least one if there is any, until `bytes_max` is reached.
+    pub(crate) fn fill(&mut self, batch: &mut Batch, bytes_max: usize) -> Load {
+        batch.control.append(&mut self.control);
+        let mut wire_bytes = batch.control.len();
+        let mut load = Load::default();
+        while let Some(chunk) = self.chunks.front() {
+            let full =
+                batch.chunks.len() >= BATCH_CHUNKS_MAX || wire_bytes + chunk.wire_bytes > bytes_max;
+            if !batch.chunks.is_empty() && full {
+                break;
+            }
+            wire_bytes += chunk.wire_bytes;
+            load.messages += chunk.messages;
+            load.payload_bytes += chunk.payload_bytes;
+            if let Some(chunk) = self.chunks.pop_front() {
+                batch.chunks.push(chunk);
+            }
+        }
+        self.messages -= load.messages;
+        self.payload_bytes -= load.payload_bytes;
+        load.wire_bytes = wire_bytes as u64;
+        batch.load = load;
+        load
+    }
+}
+
+fn is_shared(chunk: &Chunk, body_at: usize, body_bytes: usize) -> bool {
+    // An empty payload is never shared (it is inline by any limit), so a piece at this place is
+    // this frame's.
+    body_bytes > 0
+        && chunk
+            .shared
+            .front()
+            .is_some_and(|piece| piece.at == body_at)
+}
+
+#[inline]
+fn header(kind: FrameKind, body_bytes: u32, word: u32) -> [u8; HEADER_BYTES] {
+    let mut header = [0; HEADER_BYTES];
+    put_header(&mut header, kind, body_bytes, word);
+    header
+}
+
+fn read_header(bytes: &[u8]) -> Option<(usize, u32)> {
+    let word0 = u32::from_le_bytes(bytes.get(..4)?.try_into().ok()?);
+    let word1 = u32::from_le_bytes(bytes.get(4..8)?.try_into().ok()?);
+    Some((usize::try_from(word0 & 0x00FF_FFFF).ok()?, word1))
+}
+
+/// What is with the kernel now. Its bytes stay where they are until the operation completes.
+#[derive(Debug, Default)]
+pub(crate) struct Batch {
+    control: Vec<u8>,
+    chunks: Vec<Chunk>,
+    load: Load,
+    sent: usize,
+    vectors: Vec<Vector>,
+}
+
+/// An entry of a scatter list, as `sendmsg` takes it.
+#[derive(Clone, Copy, Debug)]
+#[repr(transparent)]
+pub(crate) struct Vector(libc::iovec);
+
+/// How a batch goes to the kernel.
+#[derive(Debug)]
+pub(crate) enum Shape<'a> {
+    /// In one piece.
+    Contiguous(&'a [u8]),
+    /// In several: the list to put into the message header.
+    Scattered(&'a mut [Vector]),
+}
+
+impl Batch {
+    /// Bytes of the batch not sent yet.
+    pub(crate) fn remaining(&self) -> usize {
+        usize::try_from(self.load.wire_bytes).unwrap_or(usize::MAX) - self.sent
+    }
+
+    /// So many more bytes were sent.
+    pub(crate) fn advance(&mut self, bytes: usize) {
+        self.sent += bytes.min(self.remaining());
+    }
+
+    pub(crate) fn load(&self) -> Load {
+        self.load
+    }
+
+    /// The pieces not sent yet.
+    pub(crate) fn shape(&mut self) -> Shape<'_> {
+        let sent = self.sent;
+        if let ([chunk], true) = (&self.chunks[..], self.control.is_empty())
+            && chunk.shared.is_empty()
+        {
+            return Shape::Contiguous(&chunk.bytes[chunk.head + sent..]);
+        }
+        if self.chunks.is_empty() {
+            return Shape::Contiguous(&self.control[sent..]);
+        }
+        self.vectors.clear();
+        let mut skip = sent;
+        push_vector(&mut self.vectors, &self.control, &mut skip);
+        for chunk in &self.chunks {
+            let mut from = chunk.head;
+            for piece in &chunk.shared {
+                push_vector(&mut self.vectors, &chunk.bytes[from..piece.at], &mut skip);
+                push_vector(&mut self.vectors, &piece.payload, &mut skip);
+                from = piece.at;
+            }
+            push_vector(&mut self.vectors, &chunk.bytes[from..], &mut skip);
+        }
+        Shape::Scattered(&mut self.vectors)
+    }
+
+    /// The batch is sent, or will never be: its buffers go back.
+    pub(crate) fn finish(&mut self, pool: &mut ChunkPool) -> Load {
+        for chunk in self.chunks.drain(..) {
+            pool.recycle(chunk);
+        }
+        self.control.clear();
+        self.sent = 0;
+        std::mem::take(&mut self.load)
+    }
+}
+
+fn push_vector(vectors: &mut Vec<Vector>, bytes: &[u8], skip: &mut usize) {
+    let skipped = (*skip).min(bytes.len());
+    *skip -= skipped;
+    let rest = &bytes[skipped..];
+    if !rest.is_empty() {
+        vectors.push(Vector(libc::iovec {
+            iov_base: rest.as_ptr().cast_mut().cast(),
+            iov_len: rest.len(),
+        }));
+    }
+}

@@ -1,0 +1,113 @@
+//! Step 5: from the number in a record to the lane, by the newest snapshot of the routes.
+//!
+//! The snapshot is taken up at the start of a turn, and when a message overtakes it. Each peer has
+//! a fixed block of lane numbers; this shard keeps a lane for those it owns. Changed wishes (dial
+//! there, do not dial, disconnect) are carried out by `link`.
+
+use std::sync::Arc;
+
+use super::Core;
+use super::lane::{Announced, Farewell, Lane, LaneState};
+use super::outbox::Outbox;
+use super::tally::LaneTally;
+use crate::control::routes::Route;
+use crate::delivery::{Backoff, Outgoing};
+use crate::peer::Peer;
+
+/// A lane number of another shard.
+pub(crate) const NOT_OURS: u32 = u32::MAX;
+
+impl Core {
+    /// Takes up the newest snapshot if it is newer than what this shard knows.
+    #[inline]
+    pub(crate) fn follow_routes(&mut self) {
+        if self.fabric.routes.epoch() != self.epoch {
+            self.adopt_routes();
+        }
+    }
+
+    #[cold]
+    pub(crate) fn adopt_routes(&mut self) {
+        let routes = self.fabric.routes.snapshot();
+        self.epoch = routes.epoch;
+        for route in &routes.routes {
+            if route.peer.index() as usize >= self.peers_known {
+                self.adopt_peer(&route.peer);
+                self.peers_known += 1;
+            }
+            self.adopt_wish(route);
+        }
+    }
+
+    /// Makes the lanes of a new peer that this shard owns.
+    fn adopt_peer(&mut self, peer: &Arc<Peer>) {
+        for (offset, address) in peer.lanes().iter().enumerate() {
+            let number = peer.lane_number(offset) as usize;
+            if self.lane_of_number.len() <= number {
+                self.lane_of_number.resize(number + 1, NOT_OURS);
+            }
+            if usize::from(address.shard) != self.index {
+                continue;
+            }
+            let index = u32::try_from(self.lanes.len()).unwrap_or(NOT_OURS);
+            self.lane_of_number[number] = index;
+            let lane = self.new_lane(peer, offset);
+            self.lanes.push(lane);
+            if peer.is_self() {
+                self.loop_lanes.push(index);
+                self.loop_lane_up(index);
+            }
+        }
+    }
+
+    fn new_lane(&self, peer: &Arc<Peer>, offset: usize) -> Lane {
+        let channel = usize::from(peer.lane(offset).channel);
+        let plan = &self.fabric.channels[channel];
+        Lane {
+            peer: Arc::clone(peer),
+            offset,
+            channel,
+            priority: plan.priority,
+            state: LaneState::Idle,
+            address: None,
+            refused: false,
+            dial_is_due: false,
+            backoff: Backoff::new(self.backoff_limits),
+            outbox: Outbox::default(),
+            ledger: Outgoing::new(plan.reliability),
+            announced: Announced::new(self.fabric.config.mailboxes_per_lane_max),
+            inbound: None,
+            farewell: Farewell::default(),
+            is_ready: false,
+            owes_ack: false,
+            tally: LaneTally::default(),
+        }
+    }
+
+    /// Carries out what is wanted of a peer now, as far as it changed.
+    fn adopt_wish(&mut self, route: &Route) {
+        for offset in 0..route.peer.lanes().len() {
+            let index = self.lane_of_number[route.peer.lane_number(offset) as usize];
+            let Some(lane) = self.lanes.get_mut(index as usize) else {
+                continue;
+            };
+            if lane.address == route.address && lane.refused == route.refused {
+                continue;
+            }
+            lane.address = route.address;
+            lane.refused = route.refused;
+            if route.refused {
+                self.disconnect_lane(index);
+            } else if route.address.is_some() {
+                self.dial_soon(index);
+            }
+        }
+    }
+
+    /// The lane on this shard with that number.
+    #[inline]
+    pub(crate) fn lane_by_number(&self, number: u32) -> Option<u32> {
+        let index = *self.lane_of_number.get(number as usize)?;
+        (index != NOT_OURS).then_some(index)
+    }
+}

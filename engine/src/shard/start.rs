@@ -1,0 +1,248 @@
+//! Making a shard: its thread, its executor, its ring, and the loop on it.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::os::fd::OwnedFd;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+use glommio::{LocalExecutorBuilder, Placement};
+
+use super::command::Command;
+use super::context::ShardHandle;
+use super::deliver::Receivers;
+use super::dispatch::ChannelQueue;
+use super::timers::{Deadline, Timers};
+use super::{Core, OwnNames, PRIORITIES, Shard, ShardTally, link, turn};
+use crate::control;
+use crate::delivery::BackoffLimits;
+use crate::error::StartError;
+use crate::fabric::Fabric;
+use crate::io::data_ring::DataRing;
+use crate::io::parking::Parking;
+use crate::io::receive_buffers::ReceiveBuffers;
+use crate::ring::Consumer;
+use crate::wire::{CloseReason, Name};
+
+/// Memory glommio registers for file I/O on each of its three rings; the network code uses none of
+/// it, and glommio's default is above the usual limit of locked memory.
+const EXECUTOR_IO_BYTES: usize = 64 << 10;
+/// glommio's own rings serve the eventfd, timers and a user's tasks.
+const EXECUTOR_RING_DEPTH: usize = 16;
+/// How long a user's task may keep timers and events of the executor waiting.
+const PREEMPT_EVERY: Duration = Duration::from_millis(1);
+
+/// What a shard's thread is given.
+pub(crate) struct ShardSeat {
+    pub(crate) index: usize,
+    pub(crate) core: Option<usize>,
+    pub(crate) fabric: Arc<Fabric>,
+    pub(crate) rings: Vec<Consumer>,
+    pub(crate) commands: Receiver<Command>,
+    pub(crate) listener: OwnedFd,
+    /// The control shard, when it lives here.
+    pub(crate) control: Option<control::ControlSeat>,
+}
+
+/// A running shard's thread; the result is what ended it.
+pub(crate) type ShardThread = thread::JoinHandle<Result<(), String>>;
+
+/// Starts the thread and waits until the shard is set up.
+pub(crate) fn start(seat: ShardSeat) -> Result<ShardThread, StartError> {
+    let shard = seat.index;
+    let failed = |reason: String| StartError::Shard { shard, reason };
+    let (ready, started) = bounded(1);
+    let fabric = Arc::clone(&seat.fabric);
+    fabric.control.shard_starts(shard);
+    let thread = thread::Builder::new()
+        .name(format!("overlane-{shard}"))
+        .spawn(move || live(seat, ready))
+        .map_err(|error| {
+            fabric.control.shard_ended(shard);
+            failed(format!("its thread could not be made: {error}"))
+        })?;
+    match started.recv() {
+        Ok(Ok(())) => Ok(thread),
+        Ok(Err(reason)) => {
+            drop(thread.join());
+            Err(failed(reason))
+        }
+        Err(_) => {
+            drop(thread.join());
+            Err(failed("its thread ended while it was set up".to_owned()))
+        }
+    }
+}
+
+/// The thread's life. A panic in it closes the node's gates, so that senders learn of it.
+fn live(seat: ShardSeat, ready: Sender<Result<(), String>>) -> Result<(), String> {
+    let fabric = Arc::clone(&seat.fabric);
+    let index = seat.index;
+    let outcome = catch_unwind(AssertUnwindSafe(|| execute(seat, &ready)));
+    let ended = match outcome {
+        Ok(Ok(())) => return Ok(()),
+        Ok(Err(reason)) => reason,
+        Err(_) => "it panicked".to_owned(),
+    };
+    // If the shard was being set up, whoever starts it hears why; otherwise nobody listens here.
+    drop(ready.try_send(Err(ended.clone())));
+    tracing::error!(shard = index, reason = %ended, "a shard has ended: this node closes its channels");
+    fabric.shard_failed();
+    fabric.control.shard_ended(index);
+    Err(ended)
+}
+
+fn execute(seat: ShardSeat, ready: &Sender<Result<(), String>>) -> Result<(), String> {
+    if let Some(core) = seat.core
+        && !core_affinity::set_for_current(core_affinity::CoreId { id: core })
+    {
+        return Err(format!("it could not be pinned to core {core}"));
+    }
+    let executor = LocalExecutorBuilder::new(Placement::Unbound)
+        .name("overlane")
+        .io_memory(EXECUTOR_IO_BYTES)
+        .ring_depth(EXECUTOR_RING_DEPTH)
+        .preempt_timer(PREEMPT_EVERY)
+        .make()
+        .map_err(|error| format!("its executor could not be made: {error}"))?;
+    executor.run(async move {
+        let fabric = Arc::clone(&seat.fabric);
+        let index = seat.index;
+        let eventfd = Arc::clone(&fabric.shards[index].doorbell);
+        let parking = Parking::new(eventfd.fd()).map_err(|error| error.to_string())?;
+        let mut seat = seat;
+        let control = seat.control.take();
+        let shard = Shard::new(seat)
+            .map_err(|error| format!("its data ring could not be made: {error}"))?;
+        let handle = ShardHandle {
+            shard: Rc::new(RefCell::new(shard)),
+            fabric: Arc::clone(&fabric),
+            index,
+        };
+        let control = control.map(|seat| glommio::spawn_local(control::run(seat)));
+        // Whoever starts the shard waits for this.
+        drop(ready.send(Ok(())));
+        let ended = turn::run(handle, parking)
+            .await
+            .map_err(|error| format!("its data ring failed: {error}"));
+        fabric.control.shard_ended(index);
+        if let Some(control) = control {
+            control.await;
+        }
+        ended
+    })
+}
+
+impl Shard {
+    /// On the shard's own thread: the ring belongs to the thread that makes it.
+    fn new(seat: ShardSeat) -> std::io::Result<Self> {
+        let ShardSeat {
+            index,
+            fabric,
+            rings,
+            commands,
+            listener,
+            ..
+        } = seat;
+        let config = &fabric.config;
+        let mut ring = DataRing::new(config.data_ring_entries)?;
+        ring.mute();
+        ring.signal_on(fabric.shards[index].doorbell.fd())?;
+        let (buffers, class_of_priority) = receive_classes(&fabric, &ring)?;
+        let mut queues: Vec<_> = rings
+            .into_iter()
+            .enumerate()
+            .map(|(channel, ring)| ChannelQueue { ring, channel })
+            .collect();
+        queues.sort_by_key(|queue| fabric.channels[queue.channel].priority);
+        let name = |text: &str| Name::new(text).map_err(std::io::Error::other);
+        let now = Instant::now();
+        let mut timers = Timers::default();
+        timers.set(now + link::SWEEP_EVERY, Deadline::Sweep);
+        let mut core = Core {
+            index,
+            names: OwnNames {
+                cluster: name(&config.cluster)?,
+                node: name(&config.node_name)?,
+            },
+            ring,
+            starving: buffers.iter().map(|_| VecDeque::new()).collect(),
+            buffers,
+            class_of_priority,
+            connections: Default::default(),
+            listener: Some(listener),
+            lanes: Vec::new(),
+            loop_lanes: Vec::new(),
+            lane_of_number: Vec::new(),
+            peers_known: 0,
+            epoch: 0,
+            queues,
+            ready: Default::default(),
+            owing: Vec::new(),
+            blocked: Vec::new(),
+            early: Vec::new(),
+            strays: Vec::new(),
+            inflow: Default::default(),
+            touched: Vec::new(),
+            pool: Default::default(),
+            timers,
+            timer_armed_for: None,
+            commands,
+            newborn: Vec::new(),
+            random: fastrand::Rng::new(),
+            backoff_limits: BackoffLimits {
+                base: Duration::from_millis(config.reconnect_base_ms),
+                max: Duration::from_millis(config.reconnect_max_ms),
+                reset_after: Duration::from_millis(config.reconnect_max_ms),
+            },
+            now,
+            inline_bytes_max: config.inline_bytes_max,
+            turn_bytes_max: config.turn_bytes_max,
+            draining: None,
+            reports: None,
+            tally: ShardTally::default(),
+            starved: vec![0; fabric.channels.len()],
+            refusals: vec![0; CloseReason::COUNT],
+            completions: Vec::new(),
+            fabric: Arc::clone(&fabric),
+        };
+        core.arm_accept()?;
+        core.adopt_routes();
+        Ok(Self {
+            core,
+            receivers: Receivers::default(),
+        })
+    }
+}
+
+/// One set of receive buffers for each priority that a channel uses.
+fn receive_classes(
+    fabric: &Fabric,
+    ring: &DataRing,
+) -> std::io::Result<(Vec<ReceiveBuffers>, [usize; PRIORITIES])> {
+    let config = &fabric.config;
+    let wanted = config.receive_quantum_bytes / config.receive_buffer_bytes;
+    let count = u16::try_from(wanted.clamp(1, 1 << 15))
+        .unwrap_or(1 << 15)
+        .next_power_of_two();
+    let mut class_of_priority = [0; PRIORITIES];
+    let mut buffers = Vec::new();
+    for (priority, class) in class_of_priority.iter_mut().enumerate() {
+        if !fabric.channels.iter().any(|plan| plan.priority == priority) {
+            continue;
+        }
+        *class = buffers.len();
+        let group = u16::try_from(buffers.len()).unwrap_or(0);
+        buffers.push(ReceiveBuffers::new(
+            &ring.registered_by(),
+            group,
+            count,
+            config.receive_buffer_bytes,
+        )?);
+    }
+    Ok((buffers, class_of_priority))
+}

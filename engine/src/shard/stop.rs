@@ -1,0 +1,129 @@
+//! The end of a shard: accept no more, finish what is queued, part from every peer, by a deadline.
+//!
+//! Begun by `Node::stop`. Rings are closed first and drained, then each lane says Bye when all it
+//! sent is acknowledged, and closes when the peer has said it too. At the deadline what is left is
+//! reported and closed.
+
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::Sender;
+
+use super::Core;
+use super::lane::LaneState;
+use super::report::ShardReport;
+use super::timers::Deadline;
+use crate::wire::CloseReason;
+
+/// A sender that is between its claim in a ring and its commit is there in microseconds, unless its
+/// thread was killed: then its message is lost with it.
+const STALLED_SENDER_GRACE: Duration = Duration::from_secs(1);
+
+impl Core {
+    pub(crate) fn begin_drain(&mut self, deadline: Instant, reports: Sender<ShardReport>) {
+        if self.draining.is_none() {
+            self.draining = Some(deadline);
+            self.reports = Some(reports);
+            self.timers.set(deadline, Deadline::Sweep);
+            for queue in &self.queues {
+                queue.ring.close();
+            }
+            self.end_accept();
+        }
+    }
+
+    /// Nothing can come out of a ring any more.
+    fn rings_are_finished(&self) -> bool {
+        self.queues.iter().all(|queue| queue.ring.is_finished())
+    }
+
+    /// Moves the end forward. True if anything was done.
+    pub(crate) fn follow_drain(&mut self) -> bool {
+        let Some(deadline) = self.draining else {
+            return false;
+        };
+        let late = self.now >= deadline;
+        if !late && !self.rings_are_finished() {
+            return false;
+        }
+        let mut any = false;
+        for index in 0..self.lanes.len() {
+            let lane = u32::try_from(index).unwrap_or(u32::MAX);
+            any |= self.part_from(lane, late);
+        }
+        any
+    }
+
+    fn part_from(&mut self, lane: u32, late: bool) -> bool {
+        let state = &mut self.lanes[lane as usize];
+        match state.state {
+            LaneState::Up { .. } if late => {
+                let drained = state.is_drained();
+                let reason = if drained {
+                    CloseReason::LocalStop
+                } else {
+                    CloseReason::DrainTimeout
+                };
+                self.end_lane(lane, reason);
+                true
+            }
+            LaneState::Up { .. } if state.farewell.wanted.is_none() => {
+                state.farewell.wanted = Some(CloseReason::LocalStop);
+                self.mark_ready(lane);
+                true
+            }
+            LaneState::Dialing { connection } => {
+                state.state = LaneState::Idle;
+                self.close_connection(connection);
+                true
+            }
+            LaneState::Loop if late || state.outbox.messages() == 0 => {
+                self.end_loop_lane(lane);
+                true
+            }
+            LaneState::Up { .. } | LaneState::Loop | LaneState::Idle => false,
+        }
+    }
+
+    /// The lane to this node itself ends without a Bye: there is nobody to say it to.
+    fn end_loop_lane(&mut self, lane: u32) {
+        let state = &mut self.lanes[lane as usize];
+        let queued = state.outbox.clear(&mut self.pool);
+        state
+            .address()
+            .gate
+            .release(queued.messages, queued.payload_bytes);
+        let report = state.ledger.end();
+        state.state = LaneState::Idle;
+        state.peer.count_lane_down();
+        if report.undelivered > 0 {
+            self.report_undelivered(
+                lane,
+                report.undelivered,
+                "the node stopped before its inbox had room for them",
+            );
+        }
+    }
+
+    /// The final counters, to whoever stopped the node.
+    pub(crate) fn last_report(&self) {
+        if let Some(reports) = &self.reports {
+            drop(reports.send(self.report()));
+        }
+    }
+
+    /// Whether the shard's thread can end: no lane, no connection, nothing in the rings.
+    pub(crate) fn has_stopped(&mut self) -> bool {
+        let Some(deadline) = self.draining else {
+            return false;
+        };
+        if self.lanes.iter().any(super::lane::Lane::is_up) {
+            return false;
+        }
+        for connection in self.connections.indexes() {
+            self.close_connection(connection);
+        }
+        // What is in the rings was accepted: it is taken out and reported, however late it is.
+        let emptied = self.rings_are_finished() || self.now >= deadline + STALLED_SENDER_GRACE;
+        self.connections.count() == 0 && self.listener.is_none() && emptied
+    }
+}

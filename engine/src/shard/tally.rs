@@ -1,0 +1,108 @@
+//! What a lane and a shard count besides the ledgers. Plain numbers: only their shard touches them,
+//! and hands out copies on request (`report`).
+
+use std::time::Duration;
+
+use hdrhistogram::Histogram;
+
+use crate::delivery::{Incoming, Outgoing};
+use crate::wire::CloseReason;
+
+/// Latencies above this are recorded as this: a minute.
+const LATENCY_US_MAX: u64 = 60_000_000;
+
+/// Counters of one lane over all its connections.
+#[derive(Debug, Default)]
+pub(crate) struct LaneTally {
+    /// The ledgers of connections that have ended.
+    pub(crate) ended: Ledgers,
+    pub(crate) bytes_sent: u64,
+    pub(crate) bytes_received: u64,
+    pub(crate) batches: u64,
+    pub(crate) depth_high_water: u64,
+    pub(crate) turns_starved: u64,
+    /// Turned away at the shard: the lane had ended after the message was accepted.
+    pub(crate) strays: u64,
+    /// Made room for newer ones.
+    pub(crate) dropped_oldest: u64,
+    /// The lane had announced as many mailbox names as it may.
+    pub(crate) unsendable: u64,
+    /// Received on a best-effort channel for an inbox that was full, or for no mailbox.
+    pub(crate) receive_dropped: u64,
+    pub(crate) closes: Vec<(CloseReason, u64)>,
+    latency: Option<Box<Histogram<u32>>>,
+}
+
+/// The sums of ledgers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Ledgers {
+    pub(crate) accepted: u64,
+    pub(crate) acknowledged: u64,
+    pub(crate) reported: u64,
+    pub(crate) refused: u64,
+    pub(crate) sent: u64,
+    pub(crate) dropped: u64,
+    pub(crate) queued: u64,
+    pub(crate) in_flight: u64,
+    pub(crate) delivered: u64,
+}
+
+impl Ledgers {
+    /// Adds a lane's two ledgers as they stand.
+    pub(crate) fn add(&mut self, outgoing: &Outgoing, incoming: Option<&Incoming>) {
+        self.accepted += outgoing.accepted();
+        self.acknowledged += outgoing.acknowledged();
+        self.reported += outgoing.reported();
+        self.refused += outgoing.refused();
+        self.sent += outgoing.sent();
+        self.dropped += outgoing.dropped();
+        self.queued += outgoing.queued();
+        self.in_flight += outgoing.in_flight();
+        self.delivered += incoming.map_or(0, Incoming::delivered_total);
+    }
+}
+
+impl LaneTally {
+    #[inline]
+    pub(crate) fn note_depth(&mut self, messages: u64) {
+        self.depth_high_water = self.depth_high_water.max(messages);
+    }
+
+    pub(crate) fn count_close(&mut self, reason: CloseReason) {
+        match self.closes.iter_mut().find(|(known, _)| *known == reason) {
+            Some((_, count)) => *count += 1,
+            None => self.closes.push((reason, 1)),
+        }
+    }
+
+    /// `messages` took so long from their hand-over to their acknowledgement.
+    pub(crate) fn record_latency(&mut self, latency: Duration, messages: u64) {
+        let micros = u64::try_from(latency.as_micros())
+            .unwrap_or(u64::MAX)
+            .clamp(1, LATENCY_US_MAX);
+        let histogram = self
+            .latency
+            .get_or_insert_with(|| Box::new(new_histogram()));
+        histogram.saturating_record_n(micros, u32::try_from(messages).unwrap_or(u32::MAX));
+    }
+
+    pub(crate) fn latency(&self) -> Option<&Histogram<u32>> {
+        self.latency.as_deref()
+    }
+}
+
+/// Two significant digits: a lane's histogram stays below 10 KiB, and 1 % is finer than any two runs
+/// agree.
+pub(crate) fn new_histogram() -> Histogram<u32> {
+    Histogram::new_with_bounds(1, LATENCY_US_MAX, 2).expect("the bounds are fixed and valid")
+}
+
+/// Counters of one shard.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct ShardTally {
+    pub(crate) turns: u64,
+    pub(crate) idle_turns: u64,
+    pub(crate) parks: u64,
+    pub(crate) handler_panics: u64,
+    pub(crate) events_lost: u64,
+}

@@ -1,0 +1,62 @@
+//! The deadlines of a shard: when to dial again, when a handshake has taken too long, when to look
+//! for peers that stopped in the middle of a frame. No I/O; the time is an argument.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::time::Instant;
+
+/// What a deadline is for. A deadline is never cancelled: whoever it is for checks whether it still
+/// matters (the generation tells a connection from its successor).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Deadline {
+    /// Dial the lane with this index on the shard.
+    Dial { lane: u32 },
+    /// This connection must have become a lane.
+    Handshake { connection: u32, generation: u32 },
+    /// Look over the lanes for senders that are too slow.
+    Sweep,
+}
+
+/// Deadlines in order.
+#[derive(Debug, Default)]
+pub(crate) struct Timers {
+    heap: BinaryHeap<Reverse<(Instant, Deadline)>>,
+}
+
+impl Timers {
+    pub(crate) fn set(&mut self, at: Instant, deadline: Deadline) {
+        self.heap.push(Reverse((at, deadline)));
+    }
+
+    pub(crate) fn next(&self) -> Option<Instant> {
+        self.heap.peek().map(|Reverse((at, _))| *at)
+    }
+
+    /// The earliest deadline that has passed, taken out.
+    pub(crate) fn expired(&mut self, now: Instant) -> Option<Deadline> {
+        if self.next()? > now {
+            return None;
+        }
+        self.heap.pop().map(|Reverse((_, deadline))| deadline)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn deadlines_come_in_order_and_not_before_their_time() {
+        let start = Instant::now();
+        let at = |ms| start + Duration::from_millis(ms);
+        let mut timers = Timers::default();
+        timers.set(at(20), Deadline::Sweep);
+        timers.set(at(10), Deadline::Dial { lane: 4 });
+        assert_eq!(timers.next(), Some(at(10)));
+        assert_eq!(timers.expired(at(9)), None);
+        assert_eq!(timers.expired(at(25)), Some(Deadline::Dial { lane: 4 }));
+        assert_eq!(timers.expired(at(25)), Some(Deadline::Sweep));
+        assert_eq!(timers.expired(at(25)), None);
+    }
+}

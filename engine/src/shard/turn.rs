@@ -1,0 +1,301 @@
+//! The loop of a shard: turns while there is work, a spin when there is none, then the parking place.
+//!
+//! A turn follows the way of the messages: what came in is read and delivered, urgent lanes first;
+//! what waits in the rings goes to the lanes; lanes get their sends; one `enter` gives it all to the
+//! kernel. The order within a turn is the whole of the scheduling: there is no other.
+
+use std::cell::RefCell;
+use std::io;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use super::deliver::Receivers;
+use super::receive::{receive, retry_blocked};
+use super::timers::Deadline;
+use super::{Core, PRIORITIES, Shard, link};
+use crate::io::parking::Parking;
+use crate::shard::command::Command;
+use crate::shard::context::ShardHandle;
+
+/// Looks at the rings between two looks at the clock while spinning: about a microsecond's worth.
+const LOOKS_PER_SLICE: u32 = 32;
+
+/// Runs turns until the shard has stopped.
+pub(crate) async fn run(handle: ShardHandle, parking: Parking) -> io::Result<()> {
+    let shard = Rc::clone(&handle.shard);
+    let spin = Duration::from_micros(handle.fabric.config.spin_us);
+    loop {
+        let worked = shard.borrow_mut().turn()?;
+        spawn_newborn(&handle);
+        // Tasks on this shard run between turns.
+        futures_lite::future::yield_now().await;
+        if worked {
+            continue;
+        }
+        if shard.borrow_mut().core.has_stopped() {
+            shard.borrow().core.last_report();
+            break;
+        }
+        if spin_for_work(&shard, spin).await || shard.borrow_mut().core.pay_acks() {
+            continue;
+        }
+        park(&shard, &parking).await?;
+    }
+    parking.close().await;
+    Ok(())
+}
+
+/// Starts the tasks asked for. Not within the turn: a task may run at once, and send.
+fn spawn_newborn(handle: &ShardHandle) {
+    let newborn = std::mem::take(&mut handle.shard.borrow_mut().core.newborn);
+    for make in newborn {
+        glommio::spawn_local(make.make(handle.clone())).detach();
+    }
+}
+
+/// Looks for work for as long as a parked shard would take to wake. True if there is some.
+async fn spin_for_work(shard: &RefCell<Shard>, spin: Duration) -> bool {
+    if shard.borrow_mut().core.has_work() {
+        return true;
+    }
+    let until = Instant::now() + spin;
+    while Instant::now() < until {
+        for _ in 0..LOOKS_PER_SLICE {
+            if shard.borrow_mut().core.has_work() {
+                return true;
+            }
+            std::hint::spin_loop();
+        }
+        futures_lite::future::yield_now().await;
+    }
+    false
+}
+
+/// Sleeps until the doorbell rings, a completion comes, or a deadline passes.
+async fn park(shard: &RefCell<Shard>, parking: &Parking) -> io::Result<()> {
+    {
+        let mut shard = shard.borrow_mut();
+        let core = &mut shard.core;
+        core.arm_timer()?;
+        core.ring.unmute();
+        core.fabric.shards[core.index].doorbell.announce_sleep();
+        // What came before the announcement rang no bell: look again.
+        if core.has_work() {
+            core.awake();
+            return Ok(());
+        }
+        core.tally.parks += 1;
+    }
+    let woken = parking.wait().await;
+    shard.borrow_mut().core.awake();
+    woken
+}
+
+impl Shard {
+    /// One turn. True if it found anything to do.
+    pub(crate) fn turn(&mut self) -> io::Result<bool> {
+        let Self { core, receivers } = self;
+        core.now = Instant::now();
+        core.tally.turns += 1;
+        core.follow_routes();
+        let mut worked = obey(core, receivers);
+        worked |= core.meet_deadlines()?;
+        if core.ring.has_task_work() {
+            core.ring.enter()?;
+        }
+        worked |= core.reap()?;
+        worked |= take_inflow(core, receivers);
+        worked |= core.feed_starving()?;
+        worked |= core.drain_rings();
+        worked |= self.loop_lanes();
+        let core = &mut self.core;
+        worked |= core.follow_drain();
+        core.remind_acks();
+        worked |= core.flush_ready()?;
+        core.wake_inboxes();
+        core.tell_strays();
+        if core.ring.queued() > 0 {
+            core.ring.enter()?;
+        }
+        core.tally.idle_turns += u64::from(!worked);
+        Ok(worked)
+    }
+
+    /// Messages to this node itself have no socket to wait for.
+    fn loop_lanes(&mut self) -> bool {
+        let mut moved = false;
+        for place in 0..self.core.loop_lanes.len() {
+            let lane = self.core.loop_lanes[place];
+            if self.core.lanes[lane as usize].outbox.messages() > 0 {
+                moved |= self.loop_back(lane);
+            }
+        }
+        moved
+    }
+}
+
+/// Carries out what other threads asked for.
+fn obey(core: &mut Core, receivers: &mut Receivers) -> bool {
+    let mut any = false;
+    while let Ok(command) = core.commands.try_recv() {
+        any = true;
+        match command {
+            Command::Receive {
+                mailbox,
+                receiver,
+                done,
+            } => {
+                receivers.put(mailbox, receiver);
+                // Whoever asked may have given up waiting.
+                let _ = done.send(());
+            }
+            Command::Newcomer { number, newcomer } => {
+                if let Err(error) = core.welcome_newcomer(number, *newcomer) {
+                    tracing::error!(%error, "a connection handed over could not be taken on");
+                }
+            }
+            Command::Spawn(make) => core.newborn.push(make),
+            Command::Report(to) => drop(to.send(core.report())),
+            Command::Stop { deadline, reports } => core.begin_drain(deadline, reports),
+        }
+    }
+    any
+}
+
+/// Reads and delivers what came, urgent lanes first, then tries the lanes that a full inbox stopped.
+fn take_inflow(core: &mut Core, receivers: &mut Receivers) -> bool {
+    let mut any = false;
+    for lane in std::mem::take(&mut core.early) {
+        retry_blocked(core, receivers, lane);
+        any = true;
+    }
+    for priority in 0..PRIORITIES {
+        while let Some((connection, inflow)) = core.inflow[priority].pop_front() {
+            receive(core, receivers, connection, inflow);
+            any = true;
+        }
+    }
+    if !core.blocked.is_empty() {
+        for lane in std::mem::take(&mut core.blocked) {
+            retry_blocked(core, receivers, lane);
+        }
+    }
+    any
+}
+
+impl Core {
+    /// Whether a turn would find anything. No system call.
+    #[inline]
+    pub(crate) fn has_work(&mut self) -> bool {
+        self.ring.has_news()
+            || self.queues.iter().any(|queue| !queue.ring.is_empty())
+            || self.ready.iter().any(|lanes| !lanes.is_empty())
+            || !self.commands.is_empty()
+            || self.fabric.routes.epoch() != self.epoch
+            || self.timers.next().is_some_and(|at| at <= self.now)
+    }
+
+    fn awake(&mut self) {
+        self.fabric.shards[self.index].doorbell.awake();
+        self.ring.mute();
+    }
+
+    /// The ring wakes the shard at its next deadline.
+    fn arm_timer(&mut self) -> io::Result<()> {
+        let Some(next) = self.timers.next() else {
+            return Ok(());
+        };
+        if self.timer_armed_for.is_some_and(|armed| armed <= next) {
+            return Ok(());
+        }
+        self.timer_armed_for = Some(next);
+        self.ring
+            .wake_after(next.saturating_duration_since(Instant::now()))
+    }
+
+    pub(crate) fn timer_fired(&mut self) {
+        self.timer_armed_for = None;
+    }
+
+    fn meet_deadlines(&mut self) -> io::Result<bool> {
+        let mut any = false;
+        while let Some(deadline) = self.timers.expired(self.now) {
+            any = true;
+            match deadline {
+                Deadline::Dial { lane } => self.dial(lane)?,
+                Deadline::Handshake {
+                    connection,
+                    generation,
+                } => {
+                    self.handshake_deadline(connection, generation)?;
+                }
+                Deadline::Sweep => {
+                    self.sweep(self.now);
+                    self.timers
+                        .set(self.now + link::SWEEP_EVERY, Deadline::Sweep);
+                }
+            }
+        }
+        Ok(any)
+    }
+
+    /// Acknowledgements that found nothing to go along with and have waited long enough.
+    fn remind_acks(&mut self) {
+        let mut place = 0;
+        while let Some(&lane) = self.owing.get(place) {
+            let state = &mut self.lanes[lane as usize];
+            let ledger = state.inbound.as_ref().map(|inbound| &inbound.ledger);
+            if ledger.is_none_or(|ledger| ledger.ack_deadline().is_none()) {
+                state.owes_ack = false;
+                self.owing.swap_remove(place);
+                continue;
+            }
+            if ledger.is_some_and(|ledger| ledger.ack_is_due(self.now)) {
+                self.mark_ready(lane);
+            }
+            place += 1;
+        }
+    }
+
+    /// Before the shard sleeps, nobody is left waiting for an acknowledgement. True if one is to go.
+    fn pay_acks(&mut self) -> bool {
+        self.remind_acks();
+        let mut any = false;
+        for place in 0..self.owing.len() {
+            let lane = self.owing[place];
+            let sending = match self.lanes[lane as usize].state {
+                super::lane::LaneState::Up { connection, .. } => self
+                    .connections
+                    .get(connection)
+                    .is_some_and(|connection| connection.sending),
+                _ => false,
+            };
+            // A lane whose batch is with the kernel comes back by itself.
+            if !sending {
+                self.mark_ready(lane);
+                any = true;
+            }
+        }
+        any
+    }
+
+    /// Tells of the messages that were accepted for a lane that had just ended.
+    fn tell_strays(&mut self) {
+        if self.strays.is_empty() {
+            return;
+        }
+        let mut strays = std::mem::take(&mut self.strays);
+        strays.sort_unstable();
+        for group in strays.chunk_by(|left, right| left == right) {
+            if self.fabric.channels[self.lanes[group[0] as usize].channel].reliable {
+                self.report_undelivered(
+                    group[0],
+                    group.len() as u64,
+                    "the lane ended before they were sent",
+                );
+            }
+        }
+        strays.clear();
+        self.strays = strays;
+    }
+}

@@ -1,0 +1,160 @@
+//! Why a lane or a connection ended: one list for logs, counters, events and the wire.
+//!
+//! Every close, refusal and failed dial anywhere in the engine carries exactly one of these.
+//! Codes are stable for ever: a retired code is never given out again, a new reason takes a free
+//! code in its group. Counters are arrays of [`CloseReason::COUNT`], indexed by
+//! [`CloseReason::index`], which is local to a build and never goes over the wire.
+use std::fmt;
+
+/// Writes the enum and its tables from one list, so that no reason can miss its code or sentence.
+macro_rules! close_reasons {
+    ($($reason:ident = $code:literal, $name:literal, $sentence:literal;)+) => {
+        /// Why a lane or a connection ended.
+        ///
+        /// Always from the view of the node that counts it; a reason that a peer sent is turned
+        /// by [`CloseReason::seen_by_peer`].
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub enum CloseReason {
+            $(#[doc = $sentence] $reason,)+
+        }
+
+        impl CloseReason {
+            /// Every reason, in the order of [`CloseReason::index`].
+            pub const ALL: &'static [Self] = &[$(Self::$reason,)+];
+
+            /// How many reasons there are: the length of an array of counters.
+            pub const COUNT: usize = Self::ALL.len();
+
+            /// The number that stands for this reason on the wire.
+            #[must_use]
+            pub const fn code(self) -> u16 {
+                match self { $(Self::$reason => $code,)+ }
+            }
+
+            /// The reason that a code stands for, or `None` for one that this version lacks.
+            #[must_use]
+            pub const fn from_code(code: u16) -> Option<Self> {
+                match code { $($code => Some(Self::$reason),)+ _ => None }
+            }
+
+            /// The reason as a metric label or a JSON value: lower case with underscores.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$reason => $name,)+ }
+            }
+
+            /// The reason as a sentence for a person, without the full stop.
+            #[must_use]
+            pub const fn sentence(self) -> &'static str {
+                match self { $(Self::$reason => $sentence,)+ }
+            }
+        }
+    };
+}
+
+close_reasons! {
+    // 1..: somebody wanted it.
+    PeerClosed = 1, "peer_closed", "the peer closed the connection without saying why";
+    PeerStopped = 2, "peer_stopped", "the peer is stopping and said goodbye";
+    LocalStop = 3, "local_stop", "this node is stopping";
+    Disconnected = 4, "disconnected", "this node was told to disconnect from the peer";
+    PeerDisconnected = 5, "peer_disconnected", "the peer was told to disconnect from this node";
+    ChannelRemoved = 6, "channel_removed", "the channel was removed from the configuration";
+    Unrecognised = 7, "unrecognised", "the peer gave a reason that this version does not know";
+    // 20..: the handshake failed.
+    WrongMagic = 20, "wrong_magic", "the other side does not speak Overlane";
+    WrongVersion = 21, "wrong_version", "the two nodes speak different protocol versions";
+    WrongCluster = 22, "wrong_cluster", "the two nodes belong to different clusters";
+    WrongNode = 23, "wrong_node", "the node at this address is not the one that was dialled";
+    SelfDial = 24, "self_dial", "the address belongs to the node that dialled it";
+    ChannelUnknown = 25, "channel_unknown", "the accepting node has no such channel";
+    ChannelMismatch = 26, "channel_mismatch", "the two nodes configure the channel differently";
+    LaneOutOfRange = 27, "lane_out_of_range", "the lane index is not below the parallelism";
+    HandshakeTimeout = 28, "handshake_timeout", "the handshake was not finished in time";
+    HandshakeTooLarge = 29, "handshake_too_large", "a handshake message is over its size limit";
+    HandshakeMalformed = 30, "handshake_malformed", "a handshake message cannot be read";
+    TooManyHandshakes = 31, "too_many_handshakes", "too many handshakes are pending";
+    TooManyPeers = 32, "too_many_peers", "the accepting node has as many peers as it allows";
+    // 40..: another connection took the lane's place, or kept it.
+    SimultaneousDial = 40, "simultaneous_dial", "both nodes dialled and the other dial is kept";
+    AlreadyUp = 41, "already_up", "the lane is already up on another connection";
+    Replaced = 42, "replaced", "the peer dialled this lane anew and the new connection is kept";
+    StaleIncarnation = 43, "stale_incarnation", "a newer start of that node is already known";
+    PeerRestarted = 44, "peer_restarted", "the peer was started again";
+    // 60..: the peer broke the rules of the wire.
+    FrameTooLarge = 60, "frame_too_large", "a frame is over the size limit of the channel";
+    FrameMalformed = 61, "frame_malformed", "a frame has a body that its kind cannot have";
+    UnknownFrame = 62, "unknown_frame", "a frame is of a mandatory kind that is not known here";
+    BadMailbox = 63, "bad_mailbox", "a mailbox was announced or used against the rules";
+    BadAck = 64, "bad_ack", "an acknowledgement covers messages that were never sent";
+    ControlFlood = 65, "control_flood", "the peer sends control frames faster than allowed";
+    AfterBye = 66, "after_bye", "the peer sent a message after its goodbye";
+    // 80..: time and pressure.
+    IdleTimeout = 80, "idle_timeout", "nothing was heard from the peer for too long";
+    TooSlow = 81, "too_slow", "the peer takes or sends bytes slower than the minimum rate";
+    DrainTimeout = 82, "drain_timeout", "the lane did not drain before the deadline";
+    // 100..: the network or the kernel.
+    ConnectRefused = 100, "connect_refused", "nothing listens at the address";
+    ConnectTimeout = 101, "connect_timeout", "the address did not answer in time";
+    Unreachable = 102, "unreachable", "there is no network path to the address";
+    Reset = 103, "reset", "the connection was reset";
+    Io = 104, "io", "the kernel reported another error on the socket";
+}
+
+impl CloseReason {
+    /// The place of this reason in an array of [`CloseReason::COUNT`] counters.
+    #[must_use]
+    pub const fn index(self) -> usize {
+        self as usize
+    }
+
+    /// What the receiver of this reason calls it: `LocalStop` at the sender of a Bye is
+    /// `PeerStopped` at its receiver. Reasons that read the same from both sides stay as they are.
+    #[must_use]
+    pub const fn seen_by_peer(self) -> Self {
+        match self {
+            Self::LocalStop => Self::PeerStopped,
+            Self::PeerStopped => Self::LocalStop,
+            Self::Disconnected => Self::PeerDisconnected,
+            Self::PeerDisconnected => Self::Disconnected,
+            other => other,
+        }
+    }
+}
+
+impl fmt::Display for CloseReason {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.sentence())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn every_reason_has_its_own_code_name_and_index() {
+        let codes: HashSet<_> = CloseReason::ALL
+            .iter()
+            .map(|reason| reason.code())
+            .collect();
+        let names: HashSet<_> = CloseReason::ALL
+            .iter()
+            .map(|reason| reason.name())
+            .collect();
+        assert_eq!(codes.len(), CloseReason::COUNT);
+        assert_eq!(names.len(), CloseReason::COUNT);
+        for (index, reason) in CloseReason::ALL.iter().enumerate() {
+            assert_eq!(reason.index(), index);
+            assert_eq!(CloseReason::from_code(reason.code()), Some(*reason));
+            assert_eq!(reason.seen_by_peer().seen_by_peer(), *reason);
+        }
+    }
+
+    #[test]
+    fn zero_and_unused_codes_stand_for_no_reason() {
+        assert_eq!(CloseReason::from_code(0), None);
+        assert_eq!(CloseReason::from_code(u16::MAX), None);
+    }
+}

@@ -1,0 +1,143 @@
+//! The bodies of control frames: what a mailbox announcement, an acknowledgement, a goodbye and a
+//! ping carry, appended to the batch being sent and read from a [`Frame`].
+//!
+//! Called by the lanes of the shard, once per batch or less. Nothing here decides anything:
+//! `delivery/` keeps the counts, the lane closes itself.
+use super::close::CloseReason;
+use super::frame::{Frame, FrameKind, HEADER_BYTES, put_header};
+
+/// An acknowledgement: how far the receiver of a lane's messages has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ack {
+    /// Messages of this lane processed since it came up, modulo 2^32.
+    pub processed: u32,
+    /// How many of those that this acknowledgement covers for the first time were refused,
+    /// because the mailbox does not exist, instead of delivered.
+    pub refused: u32,
+}
+
+impl Ack {
+    /// The most bytes that [`Ack::append_to`] adds.
+    pub const BYTES_MAX: usize = HEADER_BYTES + 4;
+
+    /// Appends the frame. Without refused messages, which is nearly always, the body is empty.
+    pub fn append_to(self, out: &mut Vec<u8>) {
+        if self.refused == 0 {
+            append_frame(out, FrameKind::Ack, self.processed, &[]);
+        } else {
+            append_frame(
+                out,
+                FrameKind::Ack,
+                self.processed,
+                &self.refused.to_le_bytes(),
+            );
+        }
+    }
+
+    /// Reads an acknowledgement from a frame of kind [`FrameKind::Ack`].
+    #[must_use]
+    pub fn from_frame(frame: &Frame<'_>) -> Self {
+        let refused = frame
+            .body
+            .first_chunk()
+            .map_or(0, |bytes| u32::from_le_bytes(*bytes));
+        Self {
+            processed: frame.word,
+            refused,
+        }
+    }
+}
+
+/// Appends a message for the mailbox with this id on the lane.
+///
+/// # Panics
+/// If the payload is above [`super::BODY_BYTES_MAX`], see [`put_header`].
+#[inline]
+pub fn append_message(out: &mut Vec<u8>, mailbox_id: u32, payload: &[u8]) {
+    append_frame(out, FrameKind::Message, mailbox_id, payload);
+}
+
+/// Appends the announcement of a mailbox. `name` must be a checked one.
+pub fn append_mailbox(out: &mut Vec<u8>, mailbox_id: u32, name: &str) {
+    append_frame(out, FrameKind::Mailbox, mailbox_id, name.as_bytes());
+}
+
+/// Appends a goodbye: no message follows, for this reason.
+pub fn append_bye(out: &mut Vec<u8>, reason: CloseReason) {
+    append_frame(out, FrameKind::Bye, u32::from(reason.code()), &[]);
+}
+
+/// Appends a ping. The word comes back in the pong.
+pub fn append_ping(out: &mut Vec<u8>, word: u32) {
+    append_frame(out, FrameKind::Ping, word, &[]);
+}
+
+/// Appends the answer to a ping.
+pub fn append_pong(out: &mut Vec<u8>, word: u32) {
+    append_frame(out, FrameKind::Pong, word, &[]);
+}
+
+/// Why the peer says goodbye, from the view of the node that receives it. A code of a later
+/// version is [`CloseReason::Unrecognised`].
+#[must_use]
+pub fn bye_reason(frame: &Frame<'_>) -> CloseReason {
+    u16::try_from(frame.word)
+        .ok()
+        .and_then(CloseReason::from_code)
+        .map_or(CloseReason::Unrecognised, CloseReason::seen_by_peer)
+}
+
+#[inline]
+fn append_frame(out: &mut Vec<u8>, kind: FrameKind, word: u32, body: &[u8]) {
+    let mut header = [0; HEADER_BYTES];
+    // A length that does not fit is above the maximum too, so `put_header` refuses it.
+    let body_bytes = u32::try_from(body.len()).unwrap_or(u32::MAX);
+    put_header(&mut header, kind, body_bytes, word);
+    out.extend_from_slice(&header);
+    out.extend_from_slice(body);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::{FrameLimits, Next, next_frame};
+
+    fn only_frame(bytes: &[u8]) -> Frame<'_> {
+        match next_frame(bytes, &FrameLimits::default()) {
+            Ok(Next::Frame(frame, consumed_bytes)) if consumed_bytes == bytes.len() => frame,
+            other => panic!("not exactly one frame: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn acknowledgements_come_back_as_they_were_written() {
+        for (processed, refused) in [(0, 0), (7, 0), (u32::MAX, 3), (5, u32::MAX)] {
+            let ack = Ack { processed, refused };
+            let mut bytes = Vec::new();
+            ack.append_to(&mut bytes);
+            assert!(bytes.len() <= Ack::BYTES_MAX);
+            assert_eq!(Ack::from_frame(&only_frame(&bytes)), ack);
+        }
+    }
+
+    #[test]
+    fn a_goodbye_is_read_from_the_view_of_the_receiver() {
+        for (said, heard) in [
+            (CloseReason::LocalStop, CloseReason::PeerStopped),
+            (CloseReason::Disconnected, CloseReason::PeerDisconnected),
+            (CloseReason::BadAck, CloseReason::BadAck),
+        ] {
+            let mut bytes = Vec::new();
+            append_bye(&mut bytes, said);
+            assert_eq!(bye_reason(&only_frame(&bytes)), heard);
+        }
+        for word in [0, 9999, u32::MAX] {
+            let frame = Frame {
+                kind: FrameKind::Bye,
+                word,
+                body: &[],
+            };
+            assert_eq!(bye_reason(&frame), CloseReason::Unrecognised);
+        }
+    }
+}

@@ -1,0 +1,333 @@
+//! `docs/limits.md`: each limit, its default, what happens when it is reached, and what proves it.
+
+use std::path::PathBuf;
+
+use overlane::config::{
+    CHANNEL_PARAMETERS, CHANNELS_MAX, FILE_BYTES_MAX, NODE_PARAMETERS, Unit, number, quantity,
+};
+use overlane::wire::{CloseReason, frame, hello, name};
+
+use self::Reached::{Closed, Otherwise};
+use self::Value::{Channel, Constant, Derived, Node};
+use super::{assert_document, default_of, head, row};
+
+const INTRODUCTION: &str = "\
+# Limits
+
+Everything that somebody else can make larger has a limit, which is checked before memory is taken
+for it. A peer that exceeds one loses its connection with a counted reason, and no other peer
+notices. This file follows from `engine/tests/config/documents/limits.rs`; a test fails when it
+differs, and `OVERLANE_BLESS=1 cargo test -p overlane --test config documents` writes it anew.
+
+";
+
+/// Where the value of a limit is.
+enum Value {
+    /// A parameter of the node.
+    Node(&'static str),
+    /// A parameter of a channel.
+    Channel(&'static str),
+    /// A constant of the source, and its value.
+    Constant(&'static str, u64, Unit),
+    /// It follows from other limits.
+    Derived(&'static str),
+}
+
+/// What happens when a limit is reached.
+enum Reached {
+    /// The connection is closed, with this counted reason.
+    Closed(CloseReason),
+    /// Something else.
+    Otherwise(&'static str),
+}
+
+struct Limit {
+    what: &'static str,
+    value: Value,
+    reached: Reached,
+    /// File and name of the test.
+    proof: &'static str,
+}
+
+const fn limit(what: &'static str, value: Value, reached: Reached, proof: &'static str) -> Limit {
+    Limit {
+        what,
+        value,
+        reached,
+        proof,
+    }
+}
+
+const STRANGERS: &[Limit] = &[
+    limit(
+        "handshake message",
+        Constant(
+            "wire::hello::HANDSHAKE_BODY_BYTES_MAX",
+            hello::HANDSHAKE_BODY_BYTES_MAX as u64,
+            Unit::Bytes,
+        ),
+        Closed(CloseReason::HandshakeTooLarge),
+        "hostile.rs::a_handshake_over_its_limit_is_closed",
+    ),
+    limit(
+        "bytes held for a stranger",
+        Derived("one handshake message and its prefix of 8 bytes"),
+        Closed(CloseReason::HandshakeTooLarge),
+        "hostile.rs::a_handshake_over_its_limit_is_closed",
+    ),
+    limit(
+        "time for a handshake",
+        Node("handshake_deadline_ms"),
+        Closed(CloseReason::HandshakeTimeout),
+        "hostile.rs::a_handshake_of_one_byte_per_second_is_closed",
+    ),
+    limit(
+        "unfinished handshakes",
+        Node("pending_handshakes_max"),
+        Closed(CloseReason::TooManyHandshakes),
+        "hostile.rs::ten_thousand_idle_connections_do_not_stop_honest_ones",
+    ),
+    limit(
+        "connections",
+        Node("connections_max"),
+        Closed(CloseReason::TooManyHandshakes),
+        "hostile.rs::connections_over_the_limit_are_closed",
+    ),
+    limit(
+        "peers",
+        Node("peers_max"),
+        Closed(CloseReason::TooManyPeers),
+        "hostile.rs::a_peer_too_many_is_refused",
+    ),
+    limit(
+        "lanes of a channel to one peer",
+        Channel("parallelism"),
+        Closed(CloseReason::LaneOutOfRange),
+        "hostile.rs::a_lane_index_out_of_range_is_refused",
+    ),
+    limit(
+        "name of a cluster, node, channel or mailbox",
+        Constant(
+            "wire::name::NAME_BYTES_MAX",
+            name::NAME_BYTES_MAX as u64,
+            Unit::Bytes,
+        ),
+        Closed(CloseReason::HandshakeMalformed),
+        "config/mistakes.rs::a_bad_channel_name_is_refused_in_every_source",
+    ),
+    limit(
+        "text of a refusal",
+        Constant(
+            "wire::hello::REFUSE_TEXT_BYTES_MAX",
+            hello::REFUSE_TEXT_BYTES_MAX as u64,
+            Unit::Bytes,
+        ),
+        Otherwise("the sender shortens it"),
+        "the unit tests of engine/src/wire/hello.rs",
+    ),
+];
+
+const PEERS: &[Limit] = &[
+    limit(
+        "payload of a message, sending",
+        Channel("message_bytes_max"),
+        Otherwise("refused with `TooLarge`"),
+        "hostile.rs::a_payload_over_the_limit_is_refused_to_the_sender",
+    ),
+    limit(
+        "payload of a message, receiving",
+        Channel("message_bytes_max"),
+        Closed(CloseReason::FrameTooLarge),
+        "hostile.rs::a_frame_over_the_limit_is_closed_before_its_body",
+    ),
+    limit(
+        "body of a frame",
+        Constant(
+            "wire::BODY_BYTES_MAX",
+            frame::BODY_BYTES_MAX as u64,
+            Unit::Bytes,
+        ),
+        Otherwise("the header has no more bits for it"),
+        "the unit tests of engine/src/wire/frame.rs",
+    ),
+    limit(
+        "body of a frame of unknown, optional kind",
+        Constant(
+            "wire::frame::OPTIONAL_BODY_BYTES_MAX",
+            frame::OPTIONAL_BODY_BYTES_MAX as u64,
+            Unit::Bytes,
+        ),
+        Closed(CloseReason::FrameTooLarge),
+        "the unit tests of engine/src/wire/frame.rs",
+    ),
+    limit(
+        "mailboxes that a lane introduces",
+        Node("mailboxes_per_lane_max"),
+        Closed(CloseReason::BadMailbox),
+        "hostile.rs::a_mailbox_too_many_is_closed",
+    ),
+    limit(
+        "control frames per second and lane",
+        Node("control_frames_per_second_max"),
+        Closed(CloseReason::ControlFlood),
+        "hostile.rs::a_flood_of_control_frames_is_closed",
+    ),
+    limit(
+        "silence of the other host",
+        Node("idle_timeout_ms"),
+        Closed(CloseReason::IdleTimeout),
+        "hostile.rs::a_peer_that_stops_answering_is_closed",
+    ),
+    limit(
+        "time for a dial",
+        Node("connect_timeout_ms"),
+        Closed(CloseReason::ConnectTimeout),
+        "hostile.rs::a_dial_without_answer_ends",
+    ),
+    limit(
+        "bytes received per priority, shard and turn",
+        Node("receive_quantum_bytes"),
+        Otherwise("the rest waits in the socket for the next turn"),
+        "hostile.rs::a_flooding_peer_does_not_stop_honest_ones",
+    ),
+    limit(
+        "bytes sent per shard and turn",
+        Node("turn_bytes_max"),
+        Otherwise("lower priorities wait for the next turn, counted as starved"),
+        "hostile.rs::a_flooding_channel_starves_only_lower_priorities_counted",
+    ),
+    limit(
+        "memory charged to one peer",
+        Derived("per lane `queue_bytes_max` to send and one `message_bytes_max` being received"),
+        Otherwise("by its parts"),
+        "hostile.rs::a_peer_holds_no_more_than_its_budget",
+    ),
+];
+
+const APPLICATIONS: &[Limit] = &[
+    limit(
+        "messages in the queue of a lane",
+        Channel("queue_messages_max"),
+        Otherwise("`overflow` of the channel decides; drops are counted"),
+        "overflow.rs::each_policy_keeps_the_queue_within_its_messages",
+    ),
+    limit(
+        "bytes in the queue of a lane",
+        Channel("queue_bytes_max"),
+        Otherwise("`overflow` of the channel decides; drops are counted"),
+        "overflow.rs::each_policy_keeps_the_queue_within_its_bytes",
+    ),
+    limit(
+        "bytes in a channel's ring to a shard",
+        Channel("ring_bytes"),
+        Otherwise("`try_send` returns `Full`, the others wait"),
+        "overflow.rs::a_full_ring_refuses_and_takes_again",
+    ),
+    limit(
+        "bytes in an inbox",
+        Node("inbox_bytes"),
+        Otherwise("the shard stops reading the lanes that bring more"),
+        "overflow.rs::a_full_inbox_stops_its_lanes_and_loses_nothing",
+    ),
+    limit(
+        "events that wait",
+        Node("events_queue_max"),
+        Otherwise("the oldest are dropped, counted"),
+        "overflow.rs::a_slow_reader_of_events_loses_the_oldest",
+    ),
+    limit(
+        "channels",
+        Constant(
+            "config::CHANNELS_MAX",
+            CHANNELS_MAX as u64,
+            Unit::Count("channels"),
+        ),
+        Otherwise("the configuration is refused"),
+        "config/mistakes.rs::more_channels_than_a_node_has_are_refused",
+    ),
+    limit(
+        "configuration file",
+        Constant("config::FILE_BYTES_MAX", FILE_BYTES_MAX, Unit::Bytes),
+        Otherwise("the configuration is refused"),
+        "config/mistakes.rs::\
+             a_file_that_is_absent_too_large_not_text_or_not_toml_is_refused_by_name",
+    ),
+];
+
+impl Value {
+    /// The value, and where it is set.
+    fn cells(&self) -> (String, String) {
+        match self {
+            Self::Node(name) => parameter(NODE_PARAMETERS, name),
+            Self::Channel(name) => parameter(CHANNEL_PARAMETERS, name),
+            Self::Constant(name, value, unit) => {
+                let text = quantity(*value, *unit);
+                assert_eq!(number(&text, *unit), Some(*value));
+                (
+                    format!("{text} {unit}").replace("iB bytes", "iB"),
+                    format!("constant `{name}`"),
+                )
+            }
+            Self::Derived(how) => ((*how).to_string(), "follows".to_string()),
+        }
+    }
+}
+
+fn parameter<S: Default>(table: &[overlane::config::Parameter<S>], name: &str) -> (String, String) {
+    let parameter = table.iter().find(|parameter| parameter.name == name);
+    let parameter = parameter.unwrap_or_else(|| panic!("there is no parameter {name}"));
+    let default = default_of(parameter).replace('`', "");
+    let unit = match parameter.unit {
+        Unit::Bytes if default.ends_with("iB") => String::new(),
+        unit => format!(" {unit}"),
+    };
+    (format!("{default}{unit}"), format!("`{name}`"))
+}
+
+fn table(limits: &[Limit]) -> String {
+    let mut text = head(&["Limit", "Default", "Set by", "When it is reached", "Test"]);
+    for limit in limits {
+        let (default, set_by) = limit.value.cells();
+        let reached = match &limit.reached {
+            Closed(reason) => format!("closed, counted as `{}`", reason.name()),
+            Otherwise(text) => (*text).to_string(),
+        };
+        let proof = match limit.proof.split_once("::") {
+            Some((file, test)) => {
+                assert_has_test(file, test);
+                format!("`engine/tests/{}`", limit.proof)
+            }
+            None => limit.proof.to_string(),
+        };
+        text += &row(&[limit.what, &default, &set_by, &reached, &proof]);
+    }
+    text
+}
+
+/// A test that a file is said to have must be there.
+fn assert_has_test(file: &str, test: &str) {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+        .join("tests")
+        .join(file);
+    if let Ok(text) = std::fs::read_to_string(&path) {
+        assert!(
+            text.contains(&format!("fn {test}(")),
+            "{file} has no test {test}"
+        );
+    }
+}
+
+fn document() -> String {
+    format!(
+        "{INTRODUCTION}## What strangers can do\n\n{}\n## What peers can do\n\n{}\n\
+         ## What applications can do\n\n{}",
+        table(STRANGERS),
+        table(PEERS),
+        table(APPLICATIONS)
+    )
+}
+
+#[test]
+fn limits_are_those_of_the_definitions() {
+    assert_document("limits.md", &document());
+}

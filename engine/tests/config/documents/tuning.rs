@@ -1,0 +1,201 @@
+//! `docs/tuning.md`: every parameter with its unit, default, the origin of that, and its cost.
+
+use overlane::config::{CHANNEL_PARAMETERS, NODE_PARAMETERS, Parameter, Profile, flag, variable};
+
+use super::{assert_document, default_of, head, row};
+use crate::support::{FileText, load, sources};
+
+const INTRODUCTION: &str = "\
+# Tuning
+
+Every parameter of a node and of its channels. This file follows from the definitions in
+`engine/src/config/node.rs` and `channel.rs`; a test fails when it differs from them, and
+`OVERLANE_BLESS=1 cargo test -p overlane --test config documents` writes it anew.
+
+## Where values come from
+
+Later ones win:
+
+1. the defaults below, and those in which the profile differs from them
+2. a TOML file: `--config FILE`, else the one that `OVERLANE_CONFIG` names, else `overlane.toml` in
+   the working directory if it is there
+3. the part `[profile.NAME]` of that file, for the profile that `--profile` or `OVERLANE_PROFILE`
+   names, which is `dev`, `test` or `prod`, the default
+4. environment variables `OVERLANE_*`
+5. flags
+
+Single values are replaced; channels and peers are merged by name. A peer with the node's own name
+is left out, so that all nodes of a cluster can share one list. A key, variable or flag that is not
+in this file is refused, and so is a value outside its range, with the place, the value and what
+would be right. `overlane doctor` takes the same sources and says whether a node would start with
+them.
+
+Sizes can be written as `65536`, `64KiB`, `1MiB` or `1GB`; times are plain numbers in the unit that
+their name ends in. `auto` leaves a value to the engine or to the kernel.
+";
+
+const FILE_EXAMPLE: &str = r#"node_name = "a"
+listen = "127.0.0.1:7400"
+spin_us = 20
+inbox_bytes = "2MiB"
+
+[peers]
+b = "127.0.0.1:7401"
+c = "127.0.0.1:7402"
+
+[channel.coordination]
+priority = "high"
+
+[channel.data]
+priority = "medium"
+parallelism = 4
+notsent_lowat_bytes = "256KiB"
+
+[channel.gossip]
+priority = "low"
+reliability = "best_effort"
+
+[profile.dev]
+shards = 1
+
+[profile.dev.channel.data]
+parallelism = 1
+"#;
+
+const VARIABLES: &str = "\
+The same as environment variables, with semicolons between channels:
+
+    OVERLANE_NODE_NAME=a
+    OVERLANE_LISTEN=127.0.0.1:7400
+    OVERLANE_SPIN_US=20
+    OVERLANE_PEERS=b=127.0.0.1:7401,c=127.0.0.1:7402
+    OVERLANE_CHANNEL=coordination:priority=high;data:parallelism=4,notsent_lowat_bytes=256KiB
+
+And as flags, of every program that takes them:
+
+    --node-name a --listen 127.0.0.1:7400 --spin-us 20
+    --peer b=127.0.0.1:7401 --peer c=127.0.0.1:7402
+    --channel coordination:priority=high
+    --channel data:parallelism=4,notsent_lowat_bytes=256KiB
+";
+
+fn document() -> String {
+    let example: String = FILE_EXAMPLE
+        .lines()
+        .map(|line| {
+            if line.is_empty() {
+                "\n".to_string()
+            } else {
+                format!("    {line}\n")
+            }
+        })
+        .collect();
+    [
+        INTRODUCTION.to_string(),
+        format!("\n## Examples\n\nA file:\n\n{example}\n{VARIABLES}"),
+        profiles(),
+        format!(
+            "\n## Parameters of a node\n\nIn a file at the top level. A variable has the name in \
+             capitals after `OVERLANE_`.\n\n{}",
+            table(NODE_PARAMETERS, |name| format!(
+                "`{name}` <br> `{}` <br> `{}`",
+                flag(name),
+                variable(name)
+            ))
+        ),
+        format!(
+            "\n## Parameters of a channel\n\nIn a file under `[channel.NAME]`; in `--channel \
+             NAME:KEY=VALUE,...` and `OVERLANE_CHANNEL` as keys.\n\n{}",
+            table(CHANNEL_PARAMETERS, |name| format!("`{name}`"))
+        ),
+    ]
+    .concat()
+}
+
+fn profiles() -> String {
+    let mut text =
+        "\n## Profiles\n\nThe defaults in which the profiles differ; `prod` has those of \
+                    the tables below.\n\n"
+            .to_string();
+    text += &head(&["Parameter", "`dev`", "`test`", "`prod`"]);
+    let value = |profile: Profile, parameter: &str| {
+        let mut differences = profile.differences().iter();
+        differences
+            .find(|(name, _)| *name == parameter)
+            .map(|(_, value)| format!("`{value}`"))
+    };
+    for parameter in NODE_PARAMETERS {
+        let name = parameter.name;
+        let values = Profile::ALL.map(|profile| value(profile, name));
+        if values.iter().any(Option::is_some) {
+            let cells = values.map(|value| value.unwrap_or_else(|| default_of(parameter)));
+            text += &row(&[&format!("`{name}`"), &cells[0], &cells[1], &cells[2]]);
+        }
+    }
+    text
+}
+
+fn table<S: Default>(parameters: &[Parameter<S>], names: impl Fn(&str) -> String) -> String {
+    let mut text = head(&[
+        "Parameter",
+        "What it does",
+        "Values",
+        "Default",
+        "Its origin",
+        "Cost",
+    ]);
+    for parameter in parameters {
+        text += &row(&[
+            &names(parameter.name),
+            parameter.doc.trim(),
+            &parameter.expected(),
+            &default_of(parameter),
+            parameter.origin,
+            parameter.cost,
+        ]);
+    }
+    text
+}
+
+#[test]
+fn tuning_has_every_parameter() {
+    assert_document("tuning.md", &document());
+}
+
+#[test]
+fn the_examples_of_tuning_load_and_agree() {
+    let file = FileText::new(FILE_EXAMPLE);
+    let config = load(&sources(Some(&file), &[], &["--profile", "dev"]));
+    let lanes: Vec<_> = config
+        .channels
+        .iter()
+        .map(|channel| channel.parallelism)
+        .collect();
+    assert_eq!(
+        (lanes, config.shards, config.spin_us),
+        (vec![1, 1, 1], 1, 20)
+    );
+
+    let indented = |prefix: &str| -> Vec<String> {
+        let lines = VARIABLES
+            .lines()
+            .filter_map(|line| line.strip_prefix("    "));
+        lines
+            .filter(|line| line.starts_with(prefix))
+            .map(str::to_string)
+            .collect()
+    };
+    let variables: Vec<(String, String)> = indented("OVERLANE_")
+        .iter()
+        .filter_map(|line| line.split_once('='))
+        .map(|(name, value)| (name.to_string(), value.to_string()))
+        .collect();
+    let flags = indented("--").join(" ");
+    let flags: Vec<&str> = flags.split(' ').collect();
+    let by_variables = load(&sources(None, &variables, &[]));
+    assert_eq!(by_variables, load(&sources(None, &[], &flags)));
+    assert_eq!(
+        (by_variables.channels.len(), by_variables.peers.len()),
+        (2, 2)
+    );
+}

@@ -1,0 +1,330 @@
+//! What is wrong with a configuration is said with its place, its value and what would be right.
+
+use crate::support::{FileText, environment, error_of, flags, sources};
+use overlane::config::{ChannelConfig, Config, FILE_BYTES_MAX};
+
+fn assert_says(error: &str, parts: &[&str]) {
+    for part in parts {
+        assert!(error.contains(part), "{error:?} lacks {part:?}");
+    }
+}
+
+fn file_error(text: &str) -> String {
+    error_of(&sources(Some(&FileText::new(text)), &[], &[]))
+}
+
+fn conflict(config: &Config) -> String {
+    config.validate().expect_err("a conflict").to_string()
+}
+
+#[test]
+fn an_unknown_key_of_a_file_is_refused_with_the_nearest() {
+    assert_says(
+        &file_error("spin_su = 5"),
+        &["key spin_su", "did you mean `spin_us`?"],
+    );
+    let nested = file_error("[channel.data]\nprioritty = 5");
+    assert_says(
+        &nested,
+        &["key channel.data.prioritty", "did you mean `priority`?"],
+    );
+    let table = file_error("[chanel.data]\npriority = 5");
+    assert_says(&table, &["key chanel", "did you mean `channel`?"]);
+    let profile = file_error("[profile.production]\nshards = 1");
+    assert_says(&profile, &["key profile.production", "dev, test, prod"]);
+}
+
+#[test]
+fn an_unknown_variable_is_refused_with_the_nearest() {
+    let error = error_of(&environment(&[("OVERLANE_SPINUS".into(), "5".into())]));
+    assert_says(
+        &error,
+        &[
+            "variable OVERLANE_SPINUS",
+            "did you mean `OVERLANE_SPIN_US`?",
+        ],
+    );
+    let error = error_of(&environment(&[("OVERLANE_".into(), "5".into())]));
+    assert_says(&error, &["variable OVERLANE_:", "docs/tuning.md"]);
+}
+
+#[test]
+fn an_unknown_flag_is_refused_with_the_nearest() {
+    let command = overlane::config::augment(clap::Command::new("program"));
+    let error = command
+        .try_get_matches_from(["program", "--spin-uss", "5"])
+        .expect_err("unknown");
+    assert_says(&error.to_string(), &["--spin-uss", "--spin-us"]);
+    let error = error_of(&flags(&["--channel", "data:paralelism=2"]));
+    assert_says(
+        &error,
+        &[
+            "flag --channel",
+            "data.paralelism",
+            "did you mean `parallelism`?",
+        ],
+    );
+}
+
+#[test]
+fn a_key_of_the_other_scope_is_refused_with_its_place() {
+    assert_says(
+        &file_error("priority = 1"),
+        &["a parameter of a channel", "[channel.NAME]"],
+    );
+    let error = error_of(&flags(&["--channel", "data:spin_us=2"]));
+    assert_says(&error, &["a parameter of the node"]);
+}
+
+#[test]
+fn a_mistake_in_a_profile_that_is_not_chosen_is_found_too() {
+    let error = file_error("[profile.dev]\nspin_us = \"fast\"");
+    assert_says(
+        &error,
+        &["key profile.dev.spin_us", "`fast`", "0 to 1000000"],
+    );
+}
+
+#[test]
+fn an_unknown_profile_is_refused_with_its_source() {
+    let error = error_of(&flags(&["--profile", "prd"]));
+    assert_says(&error, &["flag --profile", "`prd`", "did you mean `prod`?"]);
+    let error = error_of(&environment(&[(
+        "OVERLANE_PROFILE".into(),
+        "staging".into(),
+    )]));
+    assert_says(
+        &error,
+        &["variable OVERLANE_PROFILE", "`staging`", "dev, test, prod"],
+    );
+}
+
+#[test]
+fn a_file_that_is_absent_too_large_not_text_or_not_toml_is_refused_by_name() {
+    let absent = error_of(&flags(&["--config", "/nonexistent/overlane.toml"]));
+    assert_says(
+        &absent,
+        &["file /nonexistent/overlane.toml", "No such file"],
+    );
+    let folder = error_of(&flags(&["--config", "/"]));
+    assert_says(&folder, &["file /:", "expected a text file"]);
+    let endless = error_of(&flags(&["--config", "/dev/zero"]));
+    assert_says(
+        &endless,
+        &["file /dev/zero", &format!("at most {FILE_BYTES_MAX} bytes")],
+    );
+    assert_says(&file_error("spin_us ="), &["expected TOML", "line 1"]);
+    assert_says(
+        &file_error("pin = true\npin = false"),
+        &["expected TOML", "duplicate key"],
+    );
+    let deep = format!("a = {}", "[".repeat(100_000));
+    assert_says(&file_error(&deep), &["expected TOML"]);
+}
+
+#[test]
+fn a_table_where_a_value_belongs_is_refused_and_the_reverse() {
+    assert_says(
+        &file_error("[spin_us]\na = 1"),
+        &["key spin_us", "a table", "a single value"],
+    );
+    assert_says(
+        &file_error("channel = 5"),
+        &["key channel", "`5`", "a table"],
+    );
+    assert_says(
+        &file_error("profile = \"dev\""),
+        &["key profile", "`dev`", "a table"],
+    );
+    assert_says(&file_error("cores = [[0]]"), &["key cores", "one list"]);
+    let two = file_error("[peers]\nb = \"127.0.0.1:1,c=127.0.0.1:2\"");
+    assert_says(&two, &["key peers.b", "one name and one address"]);
+    let two = file_error("[peers]\n\"b=127.0.0.1:1,c\" = \"127.0.0.1:2\"");
+    assert_says(&two, &["key peers.b", "one name and one address"]);
+    assert_says(
+        &file_error("[peers]\nb = 5"),
+        &["key peers.b", "b=5", "127.0.0.1:7401"],
+    );
+}
+
+#[test]
+fn what_a_later_version_has_is_refused_with_what_this_one_has() {
+    for word in ["at_least_once", "guaranteed"] {
+        let error = error_of(&flags(&["--channel", &format!("data:reliability={word}")]));
+        assert_says(
+            &error,
+            &[
+                &format!("`{word}`"),
+                "best_effort, reliable",
+                "this version",
+            ],
+        );
+    }
+    for word in ["monotonic", "causal"] {
+        let error = error_of(&flags(&["--channel", &format!("data:ordering={word}")]));
+        assert_says(
+            &error,
+            &[&format!("`{word}`"), "fifo, unordered", "this version"],
+        );
+    }
+}
+
+#[test]
+fn priority_0_is_refused_as_the_engines_own() {
+    let error = error_of(&flags(&["--channel", "data:priority=0"]));
+    assert_says(
+        &error,
+        &[
+            "`0`",
+            "1 to 7",
+            "reserved for the engine's own control channel",
+        ],
+    );
+    let error = conflict(&Config {
+        channels: vec![ChannelConfig::new("data").priority(0)],
+        ..Config::default()
+    });
+    assert_says(&error, &["channel.data.priority", "reserved"]);
+}
+
+#[test]
+fn a_bad_channel_name_is_refused_in_every_source() {
+    for name in [
+        "",
+        "Data",
+        "a b",
+        "a/b",
+        "ä",
+        &"a".repeat(256),
+        "overlane.control",
+    ] {
+        let in_code = Config {
+            channels: vec![ChannelConfig::new(name)],
+            ..Config::default()
+        };
+        assert_says(&conflict(&in_code), &["channel name"]);
+        assert_says(
+            &error_of(&flags(&["--channel", name])),
+            &["flag --channel", "channel name"],
+        );
+        let in_file = file_error(&format!("[channel.\"{name}\"]\n"));
+        assert_says(&in_file, &["channel name"]);
+    }
+}
+
+#[test]
+fn two_channels_of_one_name_are_refused() {
+    let built = Config::builder()
+        .channel(ChannelConfig::new("data"))
+        .channel(ChannelConfig::new("data").priority(1))
+        .build();
+    assert_says(
+        &built.expect_err("twice").to_string(),
+        &["channel = data", "another name"],
+    );
+}
+
+#[test]
+fn values_that_do_not_agree_are_refused_with_both_and_their_places() {
+    let file = FileText::new("receive_buffer_bytes = \"512KiB\"\n");
+    let error = error_of(&sources(
+        Some(&file),
+        &[],
+        &["--receive-quantum-bytes", "128KiB"],
+    ));
+    assert_says(
+        &error,
+        &[
+            "receive_quantum_bytes = 128KiB (flag --receive-quantum-bytes)",
+            &format!("receive_buffer_bytes = 512KiB (file {}, key", file.path()),
+            "at least one receive buffer",
+        ],
+    );
+    let error = error_of(&flags(&["--channel", "data:message_bytes_max=8MiB"]));
+    assert_says(
+        &error,
+        &[
+            "message_bytes_max = 8MiB (flag --channel)",
+            "queue_bytes_max = 4MiB (default)",
+        ],
+    );
+}
+
+#[test]
+fn each_rule_between_values_is_enforced() {
+    type Change = fn(&mut Config);
+    let cases: [(Change, &str); 10] = [
+        (
+            |config| config.receive_quantum_bytes = 4096,
+            "at least one receive buffer",
+        ),
+        (
+            |config| config.turn_bytes_max = 64 << 10,
+            "the quantum of one lane",
+        ),
+        (
+            |config| config.reconnect_base_ms = 6000,
+            "must not exceed the longest",
+        ),
+        (|config| config.cores = vec![1, 0, 1], "name core 1 once"),
+        (
+            |config| (config.cores, config.shards) = (vec![0], 2),
+            "at least as many cores as shards",
+        ),
+        (
+            |config| config.pending_handshakes_max = 20_000,
+            "allow no more of them",
+        ),
+        (
+            |config| {
+                (config.connections_max, config.pending_handshakes_max) = (5, 1);
+                config.channels[0].parallelism = 2;
+            },
+            "allow as many connections",
+        ),
+        (|config| config.peers_max = 1, "allow as many peers"),
+        (
+            |config| config.channels[0].queue_bytes_max = 4096,
+            "one message of the largest size",
+        ),
+        (|config| config.node_name = "b".into(), "not its own peer"),
+    ];
+    for (change, right) in cases {
+        let address = "127.0.0.1:7001".parse().expect("an address");
+        let mut config = Config::builder()
+            .channel(ChannelConfig::new("data"))
+            .peer("b", address)
+            .peer("c", address)
+            .build()
+            .expect("right before the change");
+        change(&mut config);
+        assert_says(&conflict(&config), &[right]);
+    }
+}
+
+#[test]
+fn the_smallest_ring_has_room_for_four_payloads_of_the_largest_inline_limit() {
+    let mut config = Config {
+        inline_bytes_max: 16 << 10,
+        inbox_bytes: 64 << 10,
+        channels: vec![ChannelConfig::new("data").ring_bytes(64 << 10)],
+        ..Config::default()
+    };
+    assert_eq!(config.validate(), Ok(()));
+    config.inline_bytes_max += 1;
+    assert_says(&conflict(&config), &["inline_bytes_max", "64 to 16KiB"]);
+    (config.inline_bytes_max, config.inbox_bytes) = (1024, 32 << 10);
+    assert_says(&conflict(&config), &["inbox_bytes", "64KiB to 512MiB"]);
+}
+
+#[test]
+fn more_channels_than_a_node_has_are_refused() {
+    let channels = (0..65)
+        .map(|number| ChannelConfig::new(format!("c{number}")))
+        .collect();
+    let error = conflict(&Config {
+        channels,
+        ..Config::default()
+    });
+    assert_says(&error, &["channels = 65", "at most 64"]);
+}

@@ -1,0 +1,288 @@
+//! Every parameter from each source: file, profile, environment, flag; later ones win.
+
+use overlane::config::{
+    CHANNEL_PARAMETERS, ChannelConfig, Config, NODE_PARAMETERS, Profile, Reliability, flag,
+    variable,
+};
+use proptest::prelude::*;
+
+use crate::support::{FileText, environment, error_of, flags, load, sample, sources};
+
+/// The default configuration with one parameter of the node changed.
+fn node_with(name: &str, text: &str) -> Config {
+    let mut config = Config::default();
+    let parameter = NODE_PARAMETERS
+        .iter()
+        .find(|parameter| parameter.name == name);
+    assert_eq!(
+        parameter.map(|parameter| parameter.set(&mut config, text)),
+        Some(Ok(()))
+    );
+    config
+}
+
+/// A node with the channel `data`, one parameter of which is changed.
+fn channel_with(name: &str, text: &str) -> Config {
+    let mut channel = ChannelConfig::new("data");
+    let parameter = CHANNEL_PARAMETERS
+        .iter()
+        .find(|parameter| parameter.name == name);
+    assert_eq!(
+        parameter.map(|parameter| parameter.set(&mut channel, text)),
+        Some(Ok(()))
+    );
+    Config {
+        channels: vec![channel],
+        ..Config::default()
+    }
+}
+
+#[test]
+fn each_node_parameter_comes_from_file_environment_and_flag() {
+    for parameter in NODE_PARAMETERS {
+        let name = parameter.name;
+        let text = sample(parameter);
+        let expected = node_with(name, &text);
+        let file = FileText::new(&format!("{name} = \"{text}\"\n"));
+        assert_eq!(
+            load(&sources(Some(&file), &[], &[])),
+            expected,
+            "file {name} = {text}"
+        );
+        let variables = [(variable(name), text.clone())];
+        assert_eq!(
+            load(&environment(&variables)),
+            expected,
+            "variable {name} = {text}"
+        );
+        assert_eq!(
+            load(&flags(&[&flag(name), &text])),
+            expected,
+            "flag {name} = {text}"
+        );
+    }
+}
+
+#[test]
+fn each_channel_parameter_comes_from_file_environment_and_flag() {
+    for parameter in CHANNEL_PARAMETERS {
+        let name = parameter.name;
+        let text = sample(parameter);
+        let expected = channel_with(name, &text);
+        let file = FileText::new(&format!("[channel.data]\n{name} = \"{text}\"\n"));
+        assert_eq!(
+            load(&sources(Some(&file), &[], &[])),
+            expected,
+            "file {name} = {text}"
+        );
+        let definition = format!("data:{name}={text}");
+        let variables = [("OVERLANE_CHANNEL".to_string(), definition.clone())];
+        assert_eq!(
+            load(&environment(&variables)),
+            expected,
+            "variable {definition}"
+        );
+        assert_eq!(
+            load(&flags(&["--channel", &definition])),
+            expected,
+            "flag {definition}"
+        );
+    }
+}
+
+#[test]
+fn a_bad_value_of_each_node_parameter_names_source_value_and_range() {
+    for parameter in NODE_PARAMETERS {
+        let name = parameter.name;
+        let right = parameter.expected();
+        let file = FileText::new(&format!("{name} = \"?!\"\n"));
+        let places = [
+            (
+                sources(Some(&file), &[], &[]),
+                format!("file {}, key {name}", file.path()),
+            ),
+            (
+                environment(&[(variable(name), "?!".into())]),
+                format!("variable {}", variable(name)),
+            ),
+            (flags(&[&flag(name), "?!"]), format!("flag {}", flag(name))),
+        ];
+        for (sources, place) in places {
+            let error = error_of(&sources);
+            for part in [place.as_str(), "`?!`", name, right.as_str()] {
+                assert!(error.contains(part), "{error} lacks {part}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_bad_value_of_each_channel_parameter_names_source_value_and_range() {
+    for parameter in CHANNEL_PARAMETERS {
+        let name = parameter.name;
+        let key = format!("channel.data.{name}");
+        let right = parameter.expected();
+        let file = FileText::new(&format!("[channel.data]\n{name} = \"?!\"\n"));
+        let definition = format!("data:{name}=?!");
+        let variables = [("OVERLANE_CHANNEL".to_string(), definition.clone())];
+        let places = [
+            (
+                sources(Some(&file), &[], &[]),
+                format!("file {}, key {key}", file.path()),
+            ),
+            (
+                environment(&variables),
+                "environment variable OVERLANE_CHANNEL".to_string(),
+            ),
+            (
+                flags(&["--channel", &definition]),
+                "flag --channel".to_string(),
+            ),
+        ];
+        for (sources, place) in places {
+            let error = error_of(&sources);
+            for part in [place.as_str(), "`?!`", &key, &right] {
+                assert!(error.contains(part), "{error} lacks {part}");
+            }
+        }
+    }
+}
+
+#[test]
+fn later_sources_win() {
+    let file = FileText::new("spin_us = 1\n[profile.dev]\nspin_us = 2\n");
+    let base = sources(Some(&file), &[], &[]);
+    assert_eq!(load(&base).spin_us, 1);
+    let profile = [("OVERLANE_PROFILE".to_string(), "dev".to_string())];
+    assert_eq!(load(&sources(Some(&file), &profile, &[])).spin_us, 2);
+    let variable = ("OVERLANE_SPIN_US".to_string(), "3".to_string());
+    let both = [profile[0].clone(), variable];
+    assert_eq!(load(&sources(Some(&file), &both, &[])).spin_us, 3);
+    assert_eq!(
+        load(&sources(Some(&file), &both, &["--spin-us", "4"])).spin_us,
+        4
+    );
+}
+
+#[test]
+fn a_base_value_in_the_file_wins_over_a_built_in_profile() {
+    let file = FileText::new("shards = 3\n");
+    let config = load(&sources(Some(&file), &[], &["--profile", "test"]));
+    assert_eq!(config.shards, 3);
+    assert_eq!(config.listen.port(), 0, "not in the file, so the profile's");
+}
+
+#[test]
+fn every_built_in_profile_is_valid_and_differs_as_documented() {
+    for profile in Profile::ALL {
+        let config = load(&flags(&["--profile", profile.name()]));
+        for (name, value) in profile.differences() {
+            let parameter = NODE_PARAMETERS
+                .iter()
+                .find(|parameter| parameter.name == *name);
+            let parameter = parameter.unwrap_or_else(|| panic!("no parameter {name}"));
+            assert_eq!(parameter.get(&config), *value, "{name}");
+            assert_ne!(parameter.default_text(), *value, "{name} does not differ");
+        }
+    }
+}
+
+#[test]
+fn channels_merge_by_name_over_all_sources() {
+    let file = FileText::new(
+        "[channel.data]\npriority = \"high\"\nparallelism = 2\n\
+         [profile.dev.channel.data]\nparallelism = 3\n",
+    );
+    let variables = [
+        ("OVERLANE_PROFILE".to_string(), "dev".to_string()),
+        (
+            "OVERLANE_CHANNEL".to_string(),
+            "data:ring_bytes=128KiB; gossip:priority=low;".into(),
+        ),
+    ];
+    let more = [
+        "--channel",
+        "gossip:reliability=best_effort",
+        "--channel",
+        "events",
+    ];
+    let config = load(&sources(Some(&file), &variables, &more));
+    let expected = vec![
+        ChannelConfig::new("data")
+            .priority(1)
+            .parallelism(3)
+            .ring_bytes(128 << 10),
+        ChannelConfig::new("gossip")
+            .priority(6)
+            .reliability(Reliability::BestEffort),
+        ChannelConfig::new("events"),
+    ];
+    assert_eq!(config.channels, expected);
+}
+
+#[test]
+fn peers_merge_by_name_and_the_node_itself_is_left_out() {
+    let file = FileText::new(
+        "node_name = \"a\"\n[peers]\na = \"127.0.0.1:7001\"\nb = \"127.0.0.1:7002\"\n",
+    );
+    let variables = [(
+        "OVERLANE_PEERS".to_string(),
+        "c=127.0.0.1:7003,d=127.0.0.1:7004".to_string(),
+    )];
+    let config = load(&sources(
+        Some(&file),
+        &variables,
+        &["--peer", "b=127.0.0.1:8002"],
+    ));
+    let peers: Vec<String> = config
+        .peers
+        .iter()
+        .map(|(name, address)| format!("{name}={address}"))
+        .collect();
+    assert_eq!(
+        peers,
+        ["b=127.0.0.1:8002", "c=127.0.0.1:7003", "d=127.0.0.1:7004"]
+    );
+}
+
+#[test]
+fn numbers_lists_and_truths_can_be_plain_toml() {
+    let file = FileText::new("spin_us = 7\npin = false\nshards = 2\ncores = [0, 1]\n");
+    let config = load(&sources(Some(&file), &[], &[]));
+    assert_eq!(
+        (config.spin_us, config.pin, config.cores),
+        (7, false, vec![0, 1])
+    );
+}
+
+#[test]
+fn variables_of_others_are_left_alone() {
+    let variables = [
+        ("HOME".to_string(), "/".to_string()),
+        ("OVERLANEX".into(), "1".into()),
+    ];
+    assert_eq!(load(&environment(&variables)), Config::default());
+}
+
+/// Lines of a file that are right or nearly so.
+fn near_lines() -> impl Strategy<Value = Vec<String>> {
+    let keys = NODE_PARAMETERS.iter().map(|parameter| parameter.name);
+    let keys: Vec<&str> = keys
+        .chain(CHANNEL_PARAMETERS.iter().map(|parameter| parameter.name))
+        .collect();
+    let value = "[0-9]{1,20}|\"[a-z0-9_.:=,KMiB]{0,12}\"|true|\\[[0-9, ]{0,5}\\]|1e9|\\{a=1\\}";
+    let setting =
+        (prop::sample::select(keys), value).prop_map(|(key, value)| format!("{key} = {value}"));
+    let table = "\\[(peers|profile|channel)?(\\.[a-z]{1,4}){0,3}\\]";
+    prop::collection::vec(prop_oneof![setting, table, ".{0,10}"], 0..8)
+}
+
+proptest! {
+    #[test]
+    fn no_file_panics(lines in near_lines()) {
+        let file = FileText::new(&lines.join("\n"));
+        if let Err(error) = sources(Some(&file), &[], &[]).load() {
+            prop_assert!(error.to_string().contains(&file.path()), "{error}");
+        }
+    }
+}

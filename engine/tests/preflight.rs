@@ -1,0 +1,326 @@
+//! Each thing that keeps a node from starting is said in one sentence, with how to mend it.
+
+use overlane::config::{ChannelConfig, Config, ControlPlacement};
+use overlane::preflight::{self, Check, Limit, Outcome, Readings, RingFailure, judge};
+
+/// A machine on which every check passes.
+fn good() -> Readings {
+    Readings {
+        kernel_release: "6.1.0-18-amd64".to_string(),
+        io_uring_disabled: Some(0),
+        ring: Ok(Vec::new()),
+        memlock: Limit {
+            soft: 8 << 20,
+            hard: 8 << 20,
+        },
+        files: Limit {
+            soft: 1 << 20,
+            hard: 1 << 20,
+        },
+        files_open: 3,
+        cores_usable: vec![0, 1],
+        listen_error: None,
+    }
+}
+
+fn outcome(checks: &[Check], name: &str) -> Outcome {
+    let check = checks.iter().find(|check| check.name == name);
+    check
+        .unwrap_or_else(|| panic!("no check {name}"))
+        .outcome
+        .clone()
+}
+
+/// The sentence of a failed check.
+fn failure(config: &Config, readings: &Readings, name: &str) -> String {
+    match outcome(&judge(config, readings), name) {
+        Outcome::Fail(failure) => failure.to_string(),
+        other => panic!("{name}: {other:?}"),
+    }
+}
+
+fn warning(config: &Config, readings: &Readings, name: &str) -> String {
+    match outcome(&judge(config, readings), name) {
+        Outcome::Warn(text) => text,
+        other => panic!("{name}: {other:?}"),
+    }
+}
+
+fn detail(config: &Config, readings: &Readings, name: &str) -> String {
+    match outcome(&judge(config, readings), name) {
+        Outcome::Ok(text) => text,
+        other => panic!("{name}: {other:?}"),
+    }
+}
+
+#[test]
+fn a_good_machine_passes_every_check() {
+    for check in judge(&Config::default(), &good()) {
+        assert!(matches!(check.outcome, Outcome::Ok(_)), "{check:?}");
+    }
+}
+
+#[test]
+fn a_kernel_that_is_too_old_fails_and_an_unreadable_release_warns() {
+    let release = |text: &str| Readings {
+        kernel_release: text.into(),
+        ..good()
+    };
+    let config = Config::default();
+    for old in ["5.15.0", "6.0.19", "2.6.32-754"] {
+        let sentence = failure(&config, &release(old), "kernel");
+        assert!(
+            sentence.contains(old) && sentence.contains("boot Linux 6.1"),
+            "{sentence}"
+        );
+    }
+    for new in ["6.1", "6.1.0", "6.18.44-fc-v657", "7.0-rc1", "10.2.1+"] {
+        assert_eq!(
+            detail(&config, &release(new), "kernel"),
+            format!("Linux {new}")
+        );
+    }
+    for strange in ["", "six", "6"] {
+        assert!(warning(&config, &release(strange), "kernel").contains("6.1"));
+    }
+}
+
+#[test]
+fn io_uring_that_is_disabled_fails_only_if_it_is_so_for_this_process() {
+    let config = Config::default();
+    let forbidden = Err(RingFailure::Setup(libc::EPERM));
+    for (value, words) in [(1, "io_uring_group"), (2, "all processes")] {
+        let disabled = Readings {
+            io_uring_disabled: Some(value),
+            ring: forbidden.clone(),
+            ..good()
+        };
+        let sentence = failure(&config, &disabled, "io_uring_disabled");
+        assert!(
+            sentence.contains("sysctl kernel.io_uring_disabled=0"),
+            "{sentence}"
+        );
+        assert!(sentence.contains(words), "{sentence}");
+        assert!(failure(&config, &disabled, "io_uring").contains("kernel.io_uring_disabled"));
+        let privileged = Readings {
+            io_uring_disabled: Some(value),
+            ..good()
+        };
+        assert!(detail(&config, &privileged, "io_uring_disabled").contains("may use io_uring"));
+    }
+    let before_6_6 = Readings {
+        io_uring_disabled: None,
+        ..good()
+    };
+    assert!(detail(&config, &before_6_6, "io_uring_disabled").contains("has no"));
+}
+
+#[test]
+fn each_failure_of_the_ring_says_how_to_mend_it() {
+    for (cause, mend) in [
+        (RingFailure::Setup(libc::EPERM), "seccomp profile"),
+        (RingFailure::Setup(libc::EACCES), "seccomp profile"),
+        (RingFailure::Setup(libc::ENOSYS), "CONFIG_IO_URING"),
+        (RingFailure::Setup(libc::EINVAL), "boot Linux 6.1"),
+        (RingFailure::Setup(libc::ENOMEM), "lower data_ring_entries"),
+        (RingFailure::Setup(libc::EMFILE), "ulimit -n"),
+        (RingFailure::Setup(libc::EIO), "man 2 io_uring_setup"),
+        (RingFailure::Probe(libc::EPERM), "allow io_uring_register"),
+        (RingFailure::BufferRing(libc::EINVAL), "boot Linux 6.1"),
+        (RingFailure::BufferRing(libc::ENOMEM), "ulimit -l"),
+        (RingFailure::RingDescriptor(libc::EINVAL), "boot Linux 6.1"),
+    ] {
+        let readings = Readings {
+            ring: Err(cause),
+            ..good()
+        };
+        let sentence = failure(&Config::default(), &readings, "io_uring");
+        assert!(sentence.contains(mend), "{cause:?}: {sentence}");
+    }
+    let missing = Readings {
+        ring: Ok(vec!["recv", "send"]),
+        ..good()
+    };
+    assert!(failure(&Config::default(), &missing, "io_uring").contains("recv, send"));
+}
+
+#[test]
+fn too_little_lockable_memory_fails_and_barely_enough_warns() {
+    let config = Config {
+        shards: 2,
+        ..Config::default()
+    };
+    let with = |soft, hard| Readings {
+        memlock: Limit { soft, hard },
+        ..good()
+    };
+    let sentence = failure(&config, &with(64 << 10, 64 << 10), "memlock");
+    assert!(
+        sentence.contains("64 KiB") && sentence.contains("ulimit -l"),
+        "{sentence}"
+    );
+    let text = warning(&config, &with(512 << 10, 512 << 10), "memlock");
+    assert!(
+        text.contains("512 KiB") && text.contains("576 KiB"),
+        "{text}"
+    );
+    let shared = Config {
+        control: ControlPlacement::Shared,
+        ..config.clone()
+    };
+    assert!(detail(&shared, &with(512 << 10, 512 << 10), "memlock").contains("512 KiB needed"));
+    let text = detail(&config, &with(64 << 10, 8 << 20), "memlock");
+    assert!(text.contains("raises to 8192 KiB"), "{text}");
+    let text = detail(
+        &config,
+        &with(libc::RLIM_INFINITY, libc::RLIM_INFINITY),
+        "memlock",
+    );
+    assert!(text.contains("unlimited"), "{text}");
+}
+
+#[test]
+fn too_few_open_files_for_the_configured_peers_fails_and_for_the_limit_warns() {
+    let mut config = Config {
+        shards: 1,
+        ..Config::default()
+    };
+    config.channels = vec![ChannelConfig::new("data").parallelism(4)];
+    for number in 0..10_u16 {
+        let address = ([127, 0, 0, 1], 7000 + number).into();
+        config.peers.insert(format!("peer-{number}"), address);
+    }
+    // 3 are open, two executors take 8 each, 10 peers have 5 lanes each.
+    let with = |soft, hard| Readings {
+        files: Limit { soft, hard },
+        ..good()
+    };
+    let sentence = failure(&config, &with(68, 68), "open_files");
+    assert!(
+        sentence.contains("only 68") && sentence.contains("need 69"),
+        "{sentence}"
+    );
+    assert!(sentence.contains("ulimit -n"), "{sentence}");
+    let text = warning(&config, &with(69, 69), "open_files");
+    assert!(text.contains("connections_max = 16384"), "{text}");
+    let text = detail(&config, &with(1024, 1 << 20), "open_files");
+    assert!(
+        text.contains("1024 now, which every start raises to 1048576"),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_core_that_does_not_exist_fails_and_too_many_shards_warn() {
+    let config = Config {
+        cores: vec![0, 4096],
+        ..Config::default()
+    };
+    let sentence = failure(&config, &good(), "cores");
+    assert!(
+        sentence.contains("core 4096") && sentence.contains("from 0,1"),
+        "{sentence}"
+    );
+    let config = Config {
+        shards: 3,
+        ..Config::default()
+    };
+    assert!(warning(&config, &good(), "cores").contains("3 shards share 2 cores"));
+    let config = Config {
+        pin: false,
+        ..Config::default()
+    };
+    assert_eq!(detail(&config, &good(), "cores"), "shards: 2, not pinned");
+    let config = Config {
+        cores: vec![1],
+        ..Config::default()
+    };
+    assert_eq!(detail(&config, &good(), "cores"), "shards: 1, on cores 1");
+}
+
+#[test]
+fn an_address_that_cannot_be_listened_on_fails_by_its_reason() {
+    for (number, mend) in [
+        (libc::EADDRINUSE, "ss -ltnp"),
+        (libc::EADDRNOTAVAIL, "ip address"),
+        (libc::EACCES, "CAP_NET_BIND_SERVICE"),
+        (libc::EAFNOSUPPORT, "another address"),
+    ] {
+        let readings = Readings {
+            listen_error: Some(number),
+            ..good()
+        };
+        let sentence = failure(&Config::default(), &readings, "listen");
+        assert!(
+            sentence.contains("127.0.0.1:7400") && sentence.contains(mend),
+            "{sentence}"
+        );
+    }
+}
+
+#[test]
+fn no_sentence_spans_lines_and_each_failure_has_a_mend() {
+    let bad = Readings {
+        kernel_release: "4.4.0".into(),
+        io_uring_disabled: Some(2),
+        ring: Err(RingFailure::Setup(libc::EPERM)),
+        memlock: Limit { soft: 0, hard: 0 },
+        files: Limit { soft: 0, hard: 0 },
+        files_open: 3,
+        cores_usable: vec![],
+        listen_error: Some(libc::EADDRINUSE),
+    };
+    let config = Config {
+        cores: vec![9],
+        ..Config::default()
+    };
+    for check in judge(&config, &bad) {
+        let Outcome::Fail(failure) = check.outcome else {
+            panic!("{check:?}")
+        };
+        assert!(!failure.to_string().contains(['\n', '\t']) && !failure.mend.is_empty());
+        assert!(!failure.to_string().contains("  "), "{failure}");
+    }
+}
+
+#[test]
+fn a_port_that_this_machine_has_in_use_is_found() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let listen = taken.local_addr().expect("its address");
+    let config = Config {
+        listen,
+        ..Config::default()
+    };
+    let check = outcome(&preflight::checks(&config), "listen");
+    let Outcome::Fail(failure) = check else {
+        panic!("{check:?}")
+    };
+    assert!(failure.what.contains(&listen.to_string()), "{failure}");
+    assert_eq!(
+        preflight::start(&config),
+        Err(failure),
+        "a start says the same"
+    );
+}
+
+#[test]
+fn checks_leave_no_descriptor_open() {
+    let config = Config {
+        listen: ([127, 0, 0, 1], 0).into(),
+        ..Config::default()
+    };
+    let open = || {
+        std::fs::read_dir("/proc/self/fd")
+            .expect("it is there")
+            .count()
+    };
+    // Other tests of this process open and close theirs meanwhile, so look for a trend.
+    let before = open();
+    for _ in 0..100 {
+        assert_eq!(preflight::checks(&config).len(), 7);
+    }
+    assert!(
+        open() < before + 50,
+        "a descriptor leaks with each run of the checks"
+    );
+}

@@ -1,0 +1,132 @@
+//! What the tests of the engine share: small clusters on loopback, and waiting for a condition.
+#![allow(
+    dead_code,
+    unreachable_pub,
+    reason = "each test binary uses a part of it"
+)]
+
+pub mod child;
+pub mod accounting;
+pub mod payload;
+pub mod proxy;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use overlane::config::{ChannelConfig, ConfigBuilder, Reliability};
+use overlane::{Config, Metrics, Node};
+
+/// How long any condition may take on a loaded machine. Nothing is expected to come near it.
+pub const GENEROUS: Duration = Duration::from_secs(60);
+
+/// A node's configuration on any free port, with one shard, not pinned: tests run side by side.
+pub fn config(name: &str) -> ConfigBuilder {
+    Config::builder()
+        .name(name)
+        .cluster(cluster())
+        .listen("127.0.0.1:0".parse().expect("an address"))
+        .shards(1)
+        .pin(false)
+        .reconnect_base_ms(5)
+        .reconnect_max_ms(50)
+}
+
+/// The cluster of the running test. Tests run side by side in one process and their nodes have the
+/// same names: one that dials a port after its peer has stopped could find another test's node there.
+pub fn cluster() -> String {
+    let test = std::thread::current();
+    test.name().unwrap_or("test").replace("::", ".")
+}
+
+/// A reliable channel.
+pub fn reliable(name: &str) -> ChannelConfig {
+    ChannelConfig::new(name).priority(4)
+}
+
+/// A best-effort channel.
+pub fn best_effort(name: &str) -> ChannelConfig {
+    ChannelConfig::new(name)
+        .priority(6)
+        .reliability(Reliability::BestEffort)
+}
+
+/// Starts a node of that configuration.
+pub fn start(config: ConfigBuilder) -> Node {
+    Node::start(config.build().expect("a valid configuration")).expect("the node starts")
+}
+
+/// Connects both to each other, as two nodes that have each other in their configuration.
+pub fn connect_both(a: &Node, b: &Node) {
+    a.connect(b.name(), b.local_addr()).expect("a name");
+    b.connect(a.name(), a.local_addr()).expect("a name");
+    a.wait_connected(b.name(), GENEROUS).expect("lanes come up");
+    b.wait_connected(a.name(), GENEROUS).expect("lanes come up");
+}
+
+/// Waits until `holds`, or fails with `what` and what `state` says.
+pub fn wait_until<S: std::fmt::Debug>(
+    what: &str,
+    mut state: impl FnMut() -> S,
+    holds: impl Fn(&S) -> bool,
+) -> S {
+    let deadline = Instant::now() + GENEROUS;
+    loop {
+        let now = state();
+        if holds(&now) {
+            return now;
+        }
+        assert!(
+            Instant::now() < deadline,
+            "{what} did not come true; at the end: {now:#?}"
+        );
+        std::thread::yield_now();
+    }
+}
+
+/// Waits until nothing is queued or under way on the node, and checks the identity.
+pub fn drained(node: &Node) -> Metrics {
+    let metrics = wait_until("the node drains", || node.metrics(), Metrics::is_drained);
+    assert!(
+        metrics.identity_holds(),
+        "the accounting identity is broken: {metrics:#?}"
+    );
+    metrics
+}
+
+/// Waits for an event for which `wanted` has an answer; fails with `what` if none comes.
+pub fn wait_for_event<T>(
+    events: &overlane::Events,
+    what: &str,
+    mut wanted: impl FnMut(&overlane::Event) -> Option<T>,
+) -> T {
+    let deadline = Instant::now() + GENEROUS;
+    let mut seen = Vec::new();
+    while let Some(event) = events.recv_deadline(deadline) {
+        if let Some(found) = wanted(&event) {
+            return found;
+        }
+        seen.push(event);
+    }
+    panic!("{what} did not happen; what happened: {seen:#?}");
+}
+
+/// A handler that counts its messages, and the count.
+pub fn counting_handler() -> (
+    impl FnMut(&mut overlane::ShardContext<'_>, overlane::Message<'_>) + Clone + Send + 'static,
+    Arc<AtomicU64>,
+) {
+    let count = Arc::new(AtomicU64::new(0));
+    let counted = Arc::clone(&count);
+    let handler = move |_: &mut overlane::ShardContext<'_>, _: overlane::Message<'_>| {
+        counted.fetch_add(1, Ordering::Relaxed);
+    };
+    (handler, count)
+}
+
+/// Runs `work` on a thread of its own and fails with `what` if it does not end.
+pub fn ends<T: Send + 'static>(what: &str, work: impl FnOnce() -> T + Send + 'static) -> T {
+    let thread = std::thread::spawn(work);
+    wait_until(what, || thread.is_finished(), |finished| *finished);
+    thread.join().expect("the thread does not panic")
+}

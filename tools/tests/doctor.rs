@@ -1,0 +1,197 @@
+//! `overlane doctor` on machines that are made unfit for real: limits, filters, ports, cores.
+
+mod seccomp;
+
+use std::net::TcpListener;
+use std::process::{Command, Output};
+
+/// The doctor, without the configuration that the tests themselves run under.
+fn doctor() -> Command {
+    clean(Command::new(env!("CARGO_BIN_EXE_overlane")))
+}
+
+/// The doctor under `prlimit` with that limit.
+fn limited(limit: &str) -> Command {
+    let mut command = Command::new("prlimit");
+    command.arg(limit).arg(env!("CARGO_BIN_EXE_overlane"));
+    clean(command)
+}
+
+fn clean(mut command: Command) -> Command {
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("OVERLANE_") {
+            command.env_remove(name);
+        }
+    }
+    command.current_dir(env!("CARGO_TARGET_TMPDIR"));
+    command
+}
+
+/// Runs the doctor with those arguments; port 0, so that a node on this machine is no hindrance.
+fn run(mut command: Command, arguments: &[&str]) -> Output {
+    command
+        .args(["doctor", "--listen", "127.0.0.1:0"])
+        .args(arguments);
+    command.output().expect("the doctor runs")
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// The one line of that check.
+fn line(output: &Output, check: &str) -> String {
+    let printed = text(&output.stdout);
+    let found = printed
+        .lines()
+        .find(|line| line.split_whitespace().nth(1) == Some(check));
+    found
+        .unwrap_or_else(|| panic!("no {check} in {printed}"))
+        .to_string()
+}
+
+/// Asserts exit code 2 and one sentence about the check that has all parts.
+fn assert_fails(output: &Output, check: &str, parts: &[&str]) {
+    let line = line(output, check);
+    assert_eq!(output.status.code(), Some(2), "{line}");
+    assert!(line.starts_with("FAIL"), "{line}");
+    for part in parts {
+        assert!(line.contains(part), "{line:?} lacks {part:?}");
+    }
+}
+
+#[test]
+fn a_fit_machine_passes_with_exit_code_0() {
+    let output = run(
+        doctor(),
+        &[
+            "--channel",
+            "data:parallelism=2",
+            "--peer",
+            "b=127.0.0.1:7401",
+        ],
+    );
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stdout));
+    assert!(line(&output, "configuration").contains("channels: 1, peers: 1, lanes to each: 3"));
+    assert!(line(&output, "io_uring").starts_with("ok"));
+}
+
+#[test]
+fn json_has_one_object_per_line_with_outcome_and_mend() {
+    let output = run(doctor(), &["--json", "--cores", "4095"]);
+    assert_eq!(output.status.code(), Some(2));
+    let objects: Vec<serde_json::Value> = text(&output.stdout)
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{line}: {error}")))
+        .collect();
+    assert_eq!(objects.len(), 8);
+    for object in &objects {
+        let keys = [&object["check"], &object["outcome"], &object["detail"]];
+        assert!(keys.iter().all(|value| value.is_string()), "{object}");
+        assert_eq!(
+            object["outcome"] == "fail",
+            object["mend"].is_string(),
+            "{object}"
+        );
+    }
+}
+
+#[test]
+fn a_core_that_does_not_exist_fails() {
+    let output = run(doctor(), &["--cores", "4095"]);
+    assert_fails(
+        &output,
+        "cores",
+        &["core 4095 does not exist", "take `cores` from"],
+    );
+}
+
+#[test]
+fn a_port_in_use_fails() {
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = taken.local_addr().expect("its address").to_string();
+    let output = doctor()
+        .args(["doctor", "--listen", &address])
+        .output()
+        .expect("the doctor runs");
+    assert_fails(&output, "listen", &[&address, "in use", "ss -ltnp"]);
+}
+
+#[test]
+fn an_address_of_another_host_fails() {
+    let mut command = doctor();
+    let output = command
+        .args(["doctor", "--listen", "192.0.2.1:7400"])
+        .output();
+    let output = output.expect("the doctor runs");
+    assert_fails(&output, "listen", &["192.0.2.1:7400", "ip address"]);
+}
+
+#[test]
+fn too_few_open_files_for_the_peers_fail() {
+    let peers = "b=127.0.0.1:7401,c=127.0.0.1:7402";
+    let arguments = ["--channel", "data:parallelism=64", "--peer", peers];
+    let output = run(limited("--nofile=64:64"), &arguments);
+    assert_fails(
+        &output,
+        "open_files",
+        &["only 64 files", "2 configured peers", "ulimit -n"],
+    );
+    // The soft limit alone is no hindrance: a start raises it.
+    let output = run(limited("--nofile=64:1000"), &arguments);
+    assert!(
+        !line(&output, "open_files").starts_with("FAIL"),
+        "{}",
+        text(&output.stdout)
+    );
+}
+
+#[test]
+fn too_little_lockable_memory_fails() {
+    let output = run(limited("--memlock=65536:65536"), &[]);
+    assert_fails(&output, "memlock", &["only 64 KiB", "ulimit -l"]);
+}
+
+#[test]
+fn a_seccomp_filter_that_forbids_io_uring_fails() {
+    let output = run(seccomp::forbid_io_uring(doctor()), &[]);
+    assert_fails(
+        &output,
+        "io_uring",
+        &["io_uring_setup is forbidden", "seccomp profile"],
+    );
+}
+
+#[test]
+fn a_bad_configuration_fails_by_its_place() {
+    let output = run(doctor(), &["--spin-us", "fast"]);
+    assert_fails(
+        &output,
+        "configuration",
+        &["flag --spin-us", "`fast`", "0 to 1000000"],
+    );
+    let output = run(
+        {
+            let mut command = doctor();
+            command.env("OVERLANE_SHARD", "2");
+            command
+        },
+        &[],
+    );
+    assert_fails(
+        &output,
+        "configuration",
+        &["OVERLANE_SHARD", "did you mean `OVERLANE_SHARDS`?"],
+    );
+}
+
+#[test]
+fn an_unknown_flag_is_refused_with_exit_code_2() {
+    let output = run(doctor(), &["--spin-uss", "5"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(
+        text(&output.stderr).contains("--spin-us"),
+        "{}",
+        text(&output.stderr)
+    );
+}
