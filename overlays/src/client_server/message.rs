@@ -47,6 +47,8 @@ pub enum Message<P> {
     Refused(Vec<P>),
     /// I leave for good.
     Goodbye,
+    /// You are no neighbor of mine, whatever I said before.
+    Apart,
     /// Between servers: these are clients of mine. `first` begins the list anew.
     Clients {
         /// Forget what was said before.
@@ -93,6 +95,7 @@ impl<P: Peer> message::Message for Message<P> {
             }
             Self::Hello(_)
             | Self::Goodbye
+            | Self::Apart
             | Self::ClientGone(_)
             | Self::ClientsSummary { .. }
             | Self::WantClients => Ok(()),

@@ -66,8 +66,8 @@ impl<P> Config<P> {
     }
 }
 
-/// How often a client greets its servers again, in periods; each period while it is short of servers.
-/// They answer with the servers that they know by now. 10: a guess.
+/// How often a node greets its servers again, in periods; a client each period while it is short of
+/// them. They answer with the servers that they know by now. 10: a guess.
 const HELLO_PERIODS: u32 = 10;
 /// Periods without a hello after which a server takes a client for gone though the lane is there. 50:
 /// five hellos in a row are hardly lost.
@@ -310,7 +310,7 @@ impl<P: Peer> ClientServer<P> {
             Some(Link::Greeted { .. } | Link::Neighbor)
         ) {
             // A late answer to a hello that was given up, unless it is a stranger's: undo the hello.
-            let message = Message::Goodbye;
+            let message = Message::Apart;
             out.push(Output::Send { to: from, message });
             return;
         }
@@ -360,7 +360,9 @@ impl<P: Peer> ClientServer<P> {
                 let message = Message::ClientsSummary { count, sum };
                 out.push(Output::Send { to, message });
             }
-        } else if self.is_short_of_servers() || self.periods.is_multiple_of(HELLO_PERIODS) {
+        }
+        let short = !self.is_server() && self.is_short_of_servers();
+        if short || self.periods.is_multiple_of(HELLO_PERIODS) {
             for to in self.server_neighbors() {
                 let message = Message::Hello(self.config.role);
                 out.push(Output::Send { to, message });
@@ -397,9 +399,13 @@ impl<P: Peer> ClientServer<P> {
             Message::Hello(role) => self.on_hello(from, role, out),
             Message::Welcome(servers) => self.on_welcome(from, servers, random, out),
             Message::Refused(servers) => self.on_refused(from, servers, random, out),
+            Message::Apart => self.lane_down(from, random, out),
             Message::Goodbye => {
                 self.lane_down(from, random, out);
-                self.servers.forget(&from);
+                // One that the operator named may come back under its name.
+                if !self.config.servers.contains(&from) {
+                    self.servers.forget(&from);
+                }
             }
             Message::Relayed(relayed) => self.on_relayed(from, relayed, out),
             // The rest is between servers that are neighbors.

@@ -12,7 +12,7 @@ use crate::time::Time;
 
 impl<P: Peer> Membership<P> {
     pub(super) fn received(&mut self, now: Time, from: P, message: Message<P>, out: &mut Out<P>) {
-        self.heard_from(from, &message, out);
+        self.heard_from(now, from, &message, out);
         match message {
             Message::Probe(message) => {
                 let mut actions = Vec::new();
@@ -65,8 +65,9 @@ impl<P: Peer> Membership<P> {
         }
     }
 
-    /// A member that this node thinks dead or dying speaks: tell it, so that it can refute.
-    fn heard_from(&self, from: P, message: &Message<P>, out: &mut Out<P>) {
+    /// A member that this node thinks dead or dying speaks: tell it, so that it can refute. One that it
+    /// does not know: compare, as there must be a part of the cluster that this node does not know.
+    fn heard_from(&mut self, now: Time, from: P, message: &Message<P>, out: &mut Out<P>) {
         let answers = matches!(message, Message::Probe(detector::Message::Ack(_)));
         let speaks = matches!(
             message,
@@ -76,6 +77,9 @@ impl<P: Peer> Membership<P> {
             return;
         }
         let Some(entry) = self.table.get(&from) else {
+            if self.exchange.is_none() {
+                self.compare_with(now, from, out);
+            }
             return;
         };
         if entry.status == Status::Alive {

@@ -25,6 +25,8 @@ use crate::event::{Command, TopicId};
 use crate::membership::Config;
 
 const SECOND: Duration = Duration::from_secs(1);
+/// The first nodes are those that others are configured with.
+const SEED_NODES: NodeId = 3;
 
 /// How a fault run is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -169,6 +171,8 @@ struct FaultRun<X: Subject> {
     random: Xoshiro256PlusPlus,
     paused: BTreeSet<NodeId>,
     slow: BTreeSet<NodeId>,
+    /// Nodes that found no seed node yet.
+    waiting: BTreeSet<NodeId>,
     subscribers: BTreeMap<TopicId, BTreeSet<NodeId>>,
     faults: u32,
 }
@@ -181,6 +185,7 @@ impl<X: Subject> FaultRun<X> {
             random: Xoshiro256PlusPlus::seed_from_u64(seed ^ 0x6661_756c_7473_0000),
             paused: BTreeSet::new(),
             slow: BTreeSet::new(),
+            waiting: BTreeSet::new(),
             subscribers: BTreeMap::new(),
             faults: 0,
         }
@@ -206,11 +211,23 @@ impl<X: Subject> FaultRun<X> {
         self.world.running().choose(&mut self.random)
     }
 
-    /// A node enters through any other, as if it had found it among its seed nodes.
+    /// A node enters through one of the seed nodes that all are configured with, as soon as one runs.
     fn join(&mut self, node: NodeId) {
-        let others = self.world.running().filter(|other| *other != node);
-        if let Some(contact) = others.choose(&mut self.random) {
-            self.world.command(node, Command::Join(contact));
+        let seeds = self.world.running().take_while(|other| *other < SEED_NODES);
+        let others = seeds.filter(|other| *other != node);
+        match others.choose(&mut self.random) {
+            Some(contact) => self.world.command(node, Command::Join(contact)),
+            None => {
+                self.waiting.insert(node);
+            }
+        }
+    }
+
+    fn let_the_waiting_join(&mut self) {
+        for node in std::mem::take(&mut self.waiting) {
+            if self.world.state(node).is_some() {
+                self.join(node);
+            }
         }
     }
 
@@ -230,6 +247,7 @@ impl<X: Subject> FaultRun<X> {
             12 => self.measure(),
             _ => {}
         }
+        self.let_the_waiting_join();
         self.say_something();
     }
 
@@ -380,6 +398,7 @@ impl<X: Subject> FaultRun<X> {
                 self.restart(node);
             }
         }
+        self.let_the_waiting_join();
     }
 
     /// Milliseconds until the overlay is one, all know all, and payloads reach everybody.
