@@ -140,6 +140,7 @@ impl Node {
     /// Everything but the peers.
     fn start_alone(config: Config) -> Result<Self, StartError> {
         config.validate()?;
+        socket::await_free_port(config.listen);
         preflight::start(&config).map_err(|failure| StartError::Machine {
             what: failure.what,
             mend: failure.mend,
