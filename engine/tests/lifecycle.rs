@@ -454,7 +454,8 @@ fn a_node_stops_though_its_tasks_never_end() {
     let a = start(config("a").channel(reliable("data")));
     let b = start(config("b").channel(reliable("data")));
     connect_both(&a, &b);
-    a.spawn_on_shard(0, |_| std::future::pending()).expect("the shard is there");
+    a.spawn_on_shard(0, |_| std::future::pending())
+        .expect("the shard is there");
     a.spawn_on_shard(0, |handle| async move {
         loop {
             handle.yield_now().await;

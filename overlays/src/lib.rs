@@ -1,1 +1,47 @@
-//! Overlay and membership protocols as state machines without I/O.
+//! Overlay and membership protocols as pure state machines, and (feature `sim`) a simulator for them.
+//!
+//! Nothing in this crate has a clock, a socket or a thread. A *driver* (the engine's control shard,
+//! or the simulator) hands a protocol its inputs together with the time and a random generator, and
+//! carries out the outputs. The whole contract is on one screen: [`event`].
+//!
+//! # Layout
+//!
+//! - [`event`]: `Input`, `Output`, `Command`, `Event` and the trait [`Protocol`]
+//! - [`message`]: bytes to messages and back, every size checked first
+//! - [`time`]: the time that drivers hand in
+//! - [`stack`]: one protocol on top of another, so that every layer works over every overlay
+//! - overlays, who connects to whom: [`full_mesh`], [`hyparview`], [`client_server`],
+//!   [`pub_sub`]
+//! - broadcast, over any overlay: [`plumtree`], [`epidemic`]
+//! - [`membership`], over any broadcast: every member known everywhere; [`failure_detector`]: its ears
+//!
+//! # Invariants worth naming
+//!
+//! - The same inputs, times and generator give the same outputs: collections are ordered, no
+//!   protocol reads anything but its arguments.
+//! - No input makes a protocol panic, whatever a peer sent. A message that breaks a bound is dropped.
+//! - Every collection that a peer can make grow has a bound.
+#![forbid(unsafe_code)]
+
+pub mod client_server;
+pub mod epidemic;
+pub mod event;
+pub mod failure_detector;
+pub mod full_mesh;
+pub mod hyparview;
+mod marked;
+pub mod membership;
+pub mod message;
+pub mod plumtree;
+pub mod pub_sub;
+#[cfg(feature = "sim")]
+pub mod sim;
+pub mod stack;
+mod store;
+pub mod time;
+
+pub use event::{Command, Delivery, Event, Input, Output, Overlay, Peer, Protocol, TopicId};
+pub use message::{DecodeError, Message, decode, encode};
+pub use stack::Stack;
+pub use store::{MessageId, StoreConfig};
+pub use time::Time;

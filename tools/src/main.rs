@@ -1,6 +1,7 @@
-//! The command line of Overlane: one file per subcommand, which this file only names.
+//! The command line of Overlane: one file or folder per subcommand, which this file only names.
 
 mod doctor;
+mod sim;
 
 use std::process::ExitCode;
 
@@ -17,10 +18,12 @@ struct CommandLine {
 #[derive(Debug, Subcommand)]
 enum Command {
     Doctor(Box<doctor::Arguments>),
+    Sim(Box<sim::Arguments>),
 }
 
 fn main() -> ExitCode {
     match CommandLine::parse().command {
         Command::Doctor(arguments) => doctor::run(*arguments),
+        Command::Sim(arguments) => sim::run(&arguments),
     }
 }

@@ -161,8 +161,10 @@ pub(crate) fn start(control: Control) -> Result<thread::JoinHandle<()>, StartErr
         .name("overlane-control".to_owned())
         .spawn(move || control.run())
         .map_err(|error| StartError::Machine {
-            what: format!("the control shard's thread could not be made: {error}"),
-            mend: "raise the limit of threads (ulimit -u)".to_owned(),
+            what: format!("the control shard did not start: no thread could be made ({error})"),
+            mend: "raise the limit of threads (ulimit -u); `overlane doctor` shows what else is \
+                   missing"
+                .to_owned(),
         })
 }
 

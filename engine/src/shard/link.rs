@@ -283,7 +283,9 @@ impl Core {
             self.listener = None;
         } else if !more && is_shortage(result) {
             // At once it would fail again, and again: the connection waits in the kernel.
-            tracing::warn!("no descriptor or memory is left to accept a connection: raise `ulimit -n`");
+            tracing::warn!(
+                "no descriptor or memory is left to accept a connection: raise `ulimit -n`"
+            );
             self.timers.set(self.now + ACCEPT_PAUSE, Deadline::Accept);
         } else if !more {
             self.arm_accept()?;

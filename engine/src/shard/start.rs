@@ -78,11 +78,8 @@ pub(crate) fn start(seat: ShardSeat) -> Result<ShardThread, StartError> {
 fn live(seat: ShardSeat, ready: Sender<Result<(), String>>) -> Result<(), String> {
     let fabric = Arc::clone(&seat.fabric);
     let index = seat.index;
-    let outcome = catch_unwind(AssertUnwindSafe(|| execute(seat, &ready)));
-    let ended = match outcome {
-        Ok(Ok(())) => return Ok(()),
-        Ok(Err(reason)) => reason,
-        Err(_) => "it panicked".to_owned(),
+    let Err(ended) = unwound(|| execute(seat, &ready)) else {
+        return Ok(());
     };
     // If the shard was being set up, whoever starts it hears why; otherwise nobody listens here.
     drop(ready.try_send(Err(ended.clone())));
@@ -104,8 +101,16 @@ fn execute(seat: ShardSeat, ready: &Sender<Result<(), String>>) -> Result<(), St
         .ring_depth(EXECUTOR_RING_DEPTH)
         .make()
         .map_err(|error| format!("its executor could not be made: {error}"))?;
-    // The shard is the executor's only task and never waits in it: it sleeps in its own ring.
-    executor.run(async move { live_in_executor(seat, ready) })
+    // The shard is the executor's only task and never waits in it: it sleeps in its own ring. A panic
+    // ends inside the task, or the executor would keep the shard, and its sockets, for ever.
+    let life = AssertUnwindSafe(|| live_in_executor(seat, ready));
+    executor
+        .run(async move { catch_unwind(life).unwrap_or_else(|_| Err("it panicked".to_owned())) })
+}
+
+/// A panic as an error.
+fn unwound(life: impl FnOnce() -> Result<(), String>) -> Result<(), String> {
+    catch_unwind(AssertUnwindSafe(life)).unwrap_or_else(|_| Err("it panicked".to_owned()))
 }
 
 fn live_in_executor(seat: ShardSeat, ready: &Sender<Result<(), String>>) -> Result<(), String> {

@@ -5,6 +5,7 @@
 //! the doorbell, so a parked shard comes back for its tasks.
 
 use std::future::Future;
+use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -12,6 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 
 use async_executor::LocalExecutor;
+use futures_lite::FutureExt;
 
 use super::command::TaskMaker;
 use super::context::ShardHandle;
@@ -60,7 +62,8 @@ impl Tasks {
     /// Starts what was asked for.
     pub(super) fn start(&mut self, newborn: Vec<TaskMaker>, handle: &ShardHandle) {
         for maker in newborn {
-            self.executor.spawn(maker.make(handle.clone())).detach();
+            let task = self.executor.spawn(maker.make(handle.clone()));
+            self.executor.spawn(watch(task, handle.clone())).detach();
         }
         self.signal.woken.store(true, Ordering::Release);
     }
@@ -86,6 +89,15 @@ impl Tasks {
             }
         }
         self.signal.woken.store(true, Ordering::Release);
+    }
+}
+
+/// A task that panics ends itself and nothing else; it is counted and told.
+async fn watch(task: async_executor::Task<()>, handle: ShardHandle) {
+    let ended = AssertUnwindSafe(task.fallible()).catch_unwind().await;
+    if ended.is_err() {
+        handle.shard.borrow_mut().core.tally.task_panics += 1;
+        tracing::error!(shard = handle.index, "a task on a shard panicked");
     }
 }
 

@@ -17,8 +17,9 @@ fn connections_over_the_limit_are_closed() {
         config.connections_max(4).pending_handshakes_max(4)
     });
     let address = honest.target.local_addr();
-    let mut held: Vec<_> =
-        ["a", "b"].map(|peer| Stranger::lane(address, hello(peer))).into();
+    let mut held: Vec<_> = ["a", "b"]
+        .map(|peer| Stranger::lane(address, hello(peer)))
+        .into();
     held.push(Stranger::connect(address));
     let connections = || honest.target.metrics().shards[0].connections;
     wait_until("all places are taken", connections, |count| *count == 4);
@@ -45,7 +46,10 @@ fn a_peer_too_many_is_refused() {
         assert_eq!(stranger.refusal(), CloseReason::TooManyPeers);
         honest.refused(CloseReason::TooManyPeers, count as u64 + 1);
     }
-    assert!(honest.target.destination("c", "in").is_err(), "nor can the application name one");
+    assert!(
+        honest.target.destination("c", "in").is_err(),
+        "nor can the application name one"
+    );
     drop(Stranger::lane(address, hello("a")));
     honest.finish();
 }
@@ -66,34 +70,43 @@ fn a_storm_of_connections_passes_a_small_ring() {
 
 #[test]
 fn a_process_out_of_descriptors_goes_on_and_accepts_again() {
-    in_child("connections::a_process_out_of_descriptors_goes_on_and_accepts_again", || {
-        let honest = Honest::with(vec![reliable("data")], |config| config);
-        let address = honest.target.local_addr();
-        // Connections until there is no descriptor left, with this many for what is read in /proc.
-        let spare: Vec<_> = (0..8).map(|_| std::fs::File::open("/dev/null")).collect();
-        let open: usize = descriptors().values().sum();
-        // SAFETY: a valid rlimit that outlives the call.
-        let set = unsafe {
-            let limit = libc::rlimit { rlim_cur: open as u64 + 20, rlim_max: 20_000 };
-            libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit)
-        };
-        assert_eq!(set, 0);
-        let mut held = Vec::new();
-        while let Ok(stream) = TcpStream::connect(address) {
-            held.push(stream);
-        }
-        assert!(held.len() >= 10, "{} connections", held.len());
-        drop(spare);
-        honest.goes_on();
-        let turns = || honest.target.metrics().shards[0].turns;
-        let before = turns();
-        honest.goes_on();
-        let spent = turns() - before;
-        assert!(spent < 100_000, "the shard spins over what it cannot accept: {spent} turns");
-        drop(held);
-        drop(Stranger::lane(address, hello("alice")));
-        honest.finish();
-    });
+    in_child(
+        "connections::a_process_out_of_descriptors_goes_on_and_accepts_again",
+        || {
+            let honest = Honest::with(vec![reliable("data")], |config| config);
+            let address = honest.target.local_addr();
+            // Connections until there is no descriptor left, with this many for what is read in /proc.
+            let spare: Vec<_> = (0..8).map(|_| std::fs::File::open("/dev/null")).collect();
+            let open: usize = descriptors().values().sum();
+            // SAFETY: a valid rlimit that outlives the call.
+            let set = unsafe {
+                let limit = libc::rlimit {
+                    rlim_cur: open as u64 + 20,
+                    rlim_max: 20_000,
+                };
+                libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit)
+            };
+            assert_eq!(set, 0);
+            let mut held = Vec::new();
+            while let Ok(stream) = TcpStream::connect(address) {
+                held.push(stream);
+            }
+            assert!(held.len() >= 10, "{} connections", held.len());
+            drop(spare);
+            honest.goes_on();
+            let turns = || honest.target.metrics().shards[0].turns;
+            let before = turns();
+            honest.goes_on();
+            let spent = turns() - before;
+            assert!(
+                spent < 100_000,
+                "the shard spins over what it cannot accept: {spent} turns"
+            );
+            drop(held);
+            drop(Stranger::lane(address, hello("alice")));
+            honest.finish();
+        },
+    );
 }
 
 /// Set to the address that the child is to connect to, and how often.
@@ -108,8 +121,9 @@ fn idle_connections_of_another_process() {
     let (address, count) = wanted.split_once('/').expect("an address and a count");
     let address: SocketAddr = address.parse().expect("an address");
     let count: usize = count.parse().expect("a count");
-    let held: Vec<_> =
-        (0..count).map(|_| TcpStream::connect(address).expect("it listens")).collect();
+    let held: Vec<_> = (0..count)
+        .map(|_| TcpStream::connect(address).expect("it listens"))
+        .collect();
     std::io::copy(&mut std::io::stdin(), &mut std::io::sink()).expect("it can be read");
     drop(held);
 }
@@ -125,8 +139,14 @@ fn ten_thousand_idle_connections_do_not_stop_honest_ones() {
     });
     // Of another process, so that each side has its own limit of descriptors.
     let mut child = Command::new(std::env::current_exe().expect("this program has a path"))
-        .args(["connections::idle_connections_of_another_process", "--exact"])
-        .env(IDLERS, format!("{}/{}", honest.target.local_addr(), held + 50))
+        .args([
+            "connections::idle_connections_of_another_process",
+            "--exact",
+        ])
+        .env(
+            IDLERS,
+            format!("{}/{}", honest.target.local_addr(), held + 50),
+        )
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .spawn()

@@ -42,9 +42,18 @@ fn an_answer_that_is_none_ends_the_dial_with_its_reason() {
     };
     assert_eq!(says(b"SSH-2.0-OpenSSH_9.2\r\n"), CloseReason::WrongMagic);
     assert_eq!(says(b"OVLN\x09\x00"), CloseReason::WrongVersion);
-    assert_eq!(says(b"OVLN\x01\x00\xff\xff"), CloseReason::HandshakeTooLarge);
-    assert_eq!(says(b"OVLN\x01\x00\x00\x00"), CloseReason::HandshakeMalformed);
-    assert_eq!(says(&encoded(&hello("alice"))), CloseReason::HandshakeMalformed);
+    assert_eq!(
+        says(b"OVLN\x01\x00\xff\xff"),
+        CloseReason::HandshakeTooLarge
+    );
+    assert_eq!(
+        says(b"OVLN\x01\x00\x00\x00"),
+        CloseReason::HandshakeMalformed
+    );
+    assert_eq!(
+        says(&encoded(&hello("alice"))),
+        CloseReason::HandshakeMalformed
+    );
     assert_eq!(says(b""), CloseReason::PeerClosed);
     let refuse = Refuse::new(CloseReason::TooManyPeers, "full");
     let bytes = HandshakeMessage::Refuse(refuse).encode();
@@ -70,7 +79,11 @@ fn a_dial_without_answer_ends() {
     let any: std::net::SocketAddr = "127.0.0.1:0".parse().expect("an address");
     full.bind(&any.into()).expect("a port");
     full.listen(0).expect("it listens");
-    let there = full.local_addr().expect("it is bound").as_socket().expect("an address");
+    let there = full
+        .local_addr()
+        .expect("it is bound")
+        .as_socket()
+        .expect("an address");
     let _waiting = Stranger::connect(there);
     let events = honest.target.events();
     honest.target.connect("bob", there).expect("a name");

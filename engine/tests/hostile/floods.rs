@@ -19,7 +19,11 @@ use crate::support::{
 fn a_flood_of_control_frames_is_closed() {
     let honest = Honest::start(|config| config.control_frames_per_second_max(100));
     let mut useless_ack = Vec::new();
-    Ack { processed: 0, refused: 0 }.append_to(&mut useless_ack);
+    Ack {
+        processed: 0,
+        refused: 0,
+    }
+    .append_to(&mut useless_ack);
     for (peer, drop_of_it) in [
         ("pings", good_frame(FrameKind::Ping, 1, &[])),
         ("pongs", good_frame(FrameKind::Pong, 1, &[])),
@@ -45,7 +49,11 @@ fn as_many_mailboxes_as_allowed_are_no_flood() {
     let mailboxes = (0..100).flat_map(|id| good_frame(FrameKind::Mailbox, id, b"in"));
     stranger.say(&mailboxes.collect::<Vec<_>>());
     stranger.say(&good_frame(FrameKind::Message, 99, b"hello"));
-    wait_until("the message", || count.load(Ordering::Relaxed), |count| *count == 1);
+    wait_until(
+        "the message",
+        || count.load(Ordering::Relaxed),
+        |count| *count == 1,
+    );
     honest.finish();
 }
 
@@ -79,13 +87,24 @@ fn a_flooding_peer_does_not_stop_honest_ones() {
             })
         })
         .collect();
-    wait_until("the flood", || count.load(Ordering::Relaxed), |count| *count > 200_000);
+    wait_until(
+        "the flood",
+        || count.load(Ordering::Relaxed),
+        |count| *count > 200_000,
+    );
     for _ in 0..5 {
         honest.goes_on();
     }
     over.store(true, Ordering::Relaxed);
-    let sent: u64 = floods.into_iter().map(|flood| flood.join().expect("it ends")).sum();
-    wait_until("all of it", || count.load(Ordering::Relaxed), |count| *count == sent);
+    let sent: u64 = floods
+        .into_iter()
+        .map(|flood| flood.join().expect("it ends"))
+        .sum();
+    wait_until(
+        "all of it",
+        || count.load(Ordering::Relaxed),
+        |count| *count == sent,
+    );
     honest.finish();
 }
 
@@ -116,8 +135,14 @@ fn a_flooding_channel_starves_only_lower_priorities_counted() {
         })
     };
     let node = |name| {
-        let config = config(name).turn_bytes_max(64 << 10).send_quantum_bytes(64 << 10);
-        start(channels().into_iter().fold(config, |config, channel| config.channel(channel)))
+        let config = config(name)
+            .turn_bytes_max(64 << 10)
+            .send_quantum_bytes(64 << 10);
+        start(
+            channels()
+                .into_iter()
+                .fold(config, |config, channel| config.channel(channel)),
+        )
     };
     let (a, b) = (node("a"), node("b"));
     let (handler, count) = counting_handler();
@@ -130,11 +155,16 @@ fn a_flooding_channel_starves_only_lower_priorities_counted() {
         flood(&a, "low", 2000),
         flood(&a, "high", 2000),
     ];
-    threads.into_iter().for_each(|thread| thread.join().expect("it ends"));
+    threads
+        .into_iter()
+        .for_each(|thread| thread.join().expect("it ends"));
     let metrics = drained(&a);
     let starved = |name| {
         let lane = metrics.channel("b", name).expect("it was used");
-        assert_eq!(lane.acknowledged, lane.accepted, "nothing is lost by waiting");
+        assert_eq!(
+            lane.acknowledged, lane.accepted,
+            "nothing is lost by waiting"
+        );
         lane.turns_starved
     };
     let rings: u64 = metrics.shards.iter().map(|shard| shard.rings_starved).sum();
@@ -145,7 +175,10 @@ fn a_flooding_channel_starves_only_lower_priorities_counted() {
 
 fn resident_bytes() -> usize {
     let status = std::fs::read_to_string("/proc/self/statm").expect("there is /proc");
-    let pages = status.split(' ').nth(1).expect("the second number is the resident pages");
+    let pages = status
+        .split(' ')
+        .nth(1)
+        .expect("the second number is the resident pages");
     pages.parse::<usize>().expect("a number") * 4096
 }
 
@@ -177,14 +210,23 @@ fn a_peer_holds_no_more_than_its_budget() {
         }
         let queued = || {
             let metrics = honest.target.metrics();
-            let lanes = metrics.lanes.iter().filter(|lane| lane.peer.starts_with("peer-"));
-            lanes.map(|lane| lane.queue_bytes).max().expect("there are some")
+            let lanes = metrics
+                .lanes
+                .iter()
+                .filter(|lane| lane.peer.starts_with("peer-"));
+            lanes
+                .map(|lane| lane.queue_bytes)
+                .max()
+                .expect("there are some")
         };
         assert!(queued() <= queue as u64, "{} bytes are queued", queued());
         honest.goes_on();
         // ... and then much more than the inbox holds that it is for.
         for stranger in &mut held {
-            stranger.stream.set_write_timeout(Some(Duration::from_millis(20))).expect("it can");
+            stranger
+                .stream
+                .set_write_timeout(Some(Duration::from_millis(20)))
+                .expect("it can");
             let more = good_frame(FrameKind::Message, 0, &[7; 1000]).repeat(1000);
             let _ = stranger.stream.write_all(&[7]);
             for _ in 0..10 {
@@ -198,7 +240,10 @@ fn a_peer_holds_no_more_than_its_budget() {
         // What each may hold, and as much again for buffers on their way.
         let budget = 2 * peers as usize * (queue + (1 << 20));
         println!("{peers} peers hold {grown} bytes of {budget}");
-        assert!(grown < budget, "{grown} bytes for {peers} peers, over {budget}");
+        assert!(
+            grown < budget,
+            "{grown} bytes for {peers} peers, over {budget}"
+        );
         drop((held, inbox));
         honest.finish();
     });

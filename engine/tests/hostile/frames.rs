@@ -43,7 +43,10 @@ fn a_frame_over_the_limit_is_closed_before_its_body() {
     // Headers alone. The last one is a word of 2^32 - 1: an optional frame of 16 MiB.
     let too_large = [
         ("one byte too many", frame(MESSAGE, LIMIT + 1, 0, &[])),
-        ("all that a header can state", frame(MESSAGE, LENGTH_MAX, 0, &[])),
+        (
+            "all that a header can state",
+            frame(MESSAGE, LENGTH_MAX, 0, &[]),
+        ),
         ("an optional frame", frame(0x80, 4097, 0, &[])),
         ("a word of all ones", frame(0xff, LENGTH_MAX, u32::MAX, &[])),
     ];
@@ -62,8 +65,14 @@ fn frames_of_the_least_and_the_largest_length_are_delivered() {
     stranger.say(&frame(0xff, 4096, u32::MAX, &[0; 4096]));
     stranger.say(&good_frame(FrameKind::Message, 0, b"last"));
     for expected in [&b""[..], &largest, b"last"] {
-        let message = inbox.recv_timeout(crate::support::GENEROUS).expect("it comes");
-        assert!(message.payload() == expected, "{} bytes came", message.payload().len());
+        let message = inbox
+            .recv_timeout(crate::support::GENEROUS)
+            .expect("it comes");
+        assert!(
+            message.payload() == expected,
+            "{} bytes came",
+            message.payload().len()
+        );
     }
     honest.finish();
 }
@@ -106,9 +115,18 @@ fn a_mailbox_against_the_rules_is_closed() {
         ("a hole", [mailbox(0, b"in"), mailbox(2, b"out")].concat()),
         ("not UTF-8", mailbox(0, b"\xff\xfe")),
         ("a control character", mailbox(0, b"a\nb")),
-        ("a message before", good_frame(FrameKind::Message, 0, b"to nobody")),
-        ("a message for the next", [mailbox(0, b"in"), frame(MESSAGE, 0, 1, &[])].concat()),
-        ("a message for the last id there is", frame(MESSAGE, 0, u32::MAX, &[])),
+        (
+            "a message before",
+            good_frame(FrameKind::Message, 0, b"to nobody"),
+        ),
+        (
+            "a message for the next",
+            [mailbox(0, b"in"), frame(MESSAGE, 0, 1, &[])].concat(),
+        ),
+        (
+            "a message for the last id there is",
+            frame(MESSAGE, 0, u32::MAX, &[]),
+        ),
     ];
     assert_closed(&honest, CloseReason::BadMailbox, &bad);
     honest.finish();
@@ -117,11 +135,22 @@ fn a_mailbox_against_the_rules_is_closed() {
 #[test]
 fn a_mailbox_too_many_is_closed() {
     let honest = Honest::start(|config| config.mailboxes_per_lane_max(3));
-    let announced = |count: u32| (0..count).flat_map(|id| mailbox(id, b"in")).collect::<Vec<_>>();
-    assert_closed(&honest, CloseReason::BadMailbox, &[("a fourth", announced(4))]);
+    let announced = |count: u32| {
+        (0..count)
+            .flat_map(|id| mailbox(id, b"in"))
+            .collect::<Vec<_>>()
+    };
+    assert_closed(
+        &honest,
+        CloseReason::BadMailbox,
+        &[("a fourth", announced(4))],
+    );
     let mut stranger = Stranger::lane(honest.target.local_addr(), hello("alice"));
     stranger.say(&[announced(3), good_frame(FrameKind::Ping, 5, &[])].concat());
-    assert_eq!(stranger.next_frame(), Some((FrameKind::Pong, 5, Vec::new())));
+    assert_eq!(
+        stranger.next_frame(),
+        Some((FrameKind::Pong, 5, Vec::new()))
+    );
     honest.finish();
 }
 
@@ -169,12 +198,20 @@ fn acks_of_what_was_sent_are_taken_and_the_books_stay_exact() {
         (lane.acknowledged, lane.reported, lane.in_flight)
     };
     let mut bytes = Vec::new();
-    Ack { processed: 4, refused: 1 }.append_to(&mut bytes);
+    Ack {
+        processed: 4,
+        refused: 1,
+    }
+    .append_to(&mut bytes);
     stranger.say(&bytes);
     wait_until("the ack", settled, |settled| *settled == (3, 1, 6));
     // Behind an earlier one: the difference is 2^32 - 1 messages.
     bytes.clear();
-    Ack { processed: 3, refused: 0 }.append_to(&mut bytes);
+    Ack {
+        processed: 3,
+        refused: 0,
+    }
+    .append_to(&mut bytes);
     stranger.say(&bytes);
     stranger.ends();
     honest.closed("alice", "data", CloseReason::BadAck, 1);
@@ -190,7 +227,11 @@ fn a_message_after_the_goodbye_is_closed() {
     let bye = frame(BYE, 0, 3, &[]);
     let all = [letter("in", b"before"), bye, frame(MESSAGE, 0, 0, &[])].concat();
     assert_closed(&honest, CloseReason::AfterBye, &[("in one piece", all)]);
-    assert_eq!(count.load(Ordering::Relaxed), 1, "the message after it is not delivered");
+    assert_eq!(
+        count.load(Ordering::Relaxed),
+        1,
+        "the message after it is not delivered"
+    );
     honest.finish();
 }
 
@@ -228,7 +269,11 @@ fn frames_cut_off_anywhere_are_delivered_as_far_as_they_are_whole() {
         stranger.ends();
         expected += u64::from(cut >= first_ends) + u64::from(cut == bytes.len());
         honest.closed("alice", "data", CloseReason::PeerClosed, cut as u64 + 1);
-        assert_eq!(count.load(Ordering::Relaxed), expected, "cut off after {cut} bytes");
+        assert_eq!(
+            count.load(Ordering::Relaxed),
+            expected,
+            "cut off after {cut} bytes"
+        );
     }
     honest.finish();
 }

@@ -65,8 +65,14 @@ fn a_handshake_over_its_limit_is_closed() {
     let malformed = [
         ("no body", prefix(0)),
         ("one byte", [prefix(1), vec![0]].concat()),
-        ("as long as may be, and nonsense", [prefix(most), vec![7; usize::from(most)]].concat()),
-        ("a name of 4 GiB", [prefix(6), vec![0, 0xff, 0xff, 0xff, 0xff, 0x0f]].concat()),
+        (
+            "as long as may be, and nonsense",
+            [prefix(most), vec![7; usize::from(most)]].concat(),
+        ),
+        (
+            "a name of 4 GiB",
+            [prefix(6), vec![0, 0xff, 0xff, 0xff, 0xff, 0x0f]].concat(),
+        ),
         ("an answer", [prefix(4), vec![1, 1, b'x', 1]].concat()),
     ];
     assert_refused(&honest, CloseReason::HandshakeMalformed, &malformed);
@@ -87,11 +93,26 @@ fn a_hello_that_does_not_fit_is_refused_with_the_reason() {
     refused(CloseReason::SelfDial, "the node's own name", bytes);
     let mismatches = [
         ("priority", changed(|hello| hello.terms.priority = 255)),
-        ("reliability", changed(|hello| hello.terms.reliability = name("none at all"))),
-        ("ordering", changed(|hello| hello.terms.ordering = name("random"))),
-        ("parallelism", changed(|hello| hello.terms.parallelism = u16::MAX)),
-        ("limit", changed(|hello| hello.terms.body_bytes_max = u32::MAX)),
-        ("compression", changed(|hello| hello.terms.compression = name("zip"))),
+        (
+            "reliability",
+            changed(|hello| hello.terms.reliability = name("none at all")),
+        ),
+        (
+            "ordering",
+            changed(|hello| hello.terms.ordering = name("random")),
+        ),
+        (
+            "parallelism",
+            changed(|hello| hello.terms.parallelism = u16::MAX),
+        ),
+        (
+            "limit",
+            changed(|hello| hello.terms.body_bytes_max = u32::MAX),
+        ),
+        (
+            "compression",
+            changed(|hello| hello.terms.compression = name("zip")),
+        ),
     ];
     assert_refused(&honest, CloseReason::ChannelMismatch, &mismatches);
     honest.finish();
@@ -160,8 +181,9 @@ fn a_handshake_of_one_byte_per_second_is_closed() {
         })
         .collect();
     // These say nothing at all.
-    let mut silent: Vec<_> =
-        (0..4).map(|_| Stranger::connect(honest.target.local_addr())).collect();
+    let mut silent: Vec<_> = (0..4)
+        .map(|_| Stranger::connect(honest.target.local_addr()))
+        .collect();
     honest.refused(CloseReason::HandshakeTimeout, 8);
     silent.iter_mut().for_each(Stranger::ends);
     for thread in slow {

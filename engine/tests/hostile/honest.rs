@@ -42,16 +42,27 @@ impl Honest {
         tune: impl FnOnce(ConfigBuilder) -> ConfigBuilder,
     ) -> Self {
         let with_channels = |config: ConfigBuilder| {
-            channels.iter().fold(config, |config, channel| config.channel(channel.clone()))
+            channels
+                .iter()
+                .fold(config, |config, channel| config.channel(channel.clone()))
         };
         let target = start(tune(with_channels(config("target"))));
         let friend = start(with_channels(config("friend")));
         echo(&target);
         let back = friend.inbox("back").expect("a mailbox");
-        friend.connect("target", target.local_addr()).expect("a name");
-        friend.wait_connected("target", GENEROUS).expect("lanes come up");
-        target.wait_connected("friend", GENEROUS).expect("lanes come up");
-        let (over, rounds) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+        friend
+            .connect("target", target.local_addr())
+            .expect("a name");
+        friend
+            .wait_connected("target", GENEROUS)
+            .expect("lanes come up");
+        target
+            .wait_connected("friend", GENEROUS)
+            .expect("lanes come up");
+        let (over, rounds) = (
+            Arc::new(AtomicBool::new(false)),
+            Arc::new(AtomicU64::new(0)),
+        );
         let talk = std::thread::spawn({
             let channel = friend.channel("data").expect("it is configured");
             let to = friend.destination("target", "echo").expect("names");
@@ -82,29 +93,48 @@ impl Honest {
     /// Waits until the target has refused `count` connections for that reason.
     pub(crate) fn refused(&self, reason: CloseReason, count: u64) {
         let refused = || self.target.metrics().refused_connections;
-        wait_until("the refusals", refused, |refused| refused.get(&reason) == Some(&count));
+        wait_until("the refusals", refused, |refused| {
+            refused.get(&reason) == Some(&count)
+        });
     }
 
     /// Waits until `count` lanes of `channel` to `peer` have ended for that reason.
     pub(crate) fn closed(&self, peer: &str, channel: &str, reason: CloseReason, count: u64) {
         let closes = || {
             let metrics = self.target.metrics();
-            metrics.channel(peer, channel).map(|lane| lane.closes.clone()).unwrap_or_default()
+            metrics
+                .channel(peer, channel)
+                .map(|lane| lane.closes.clone())
+                .unwrap_or_default()
         };
-        wait_until("the end of the lane", closes, |closes| closes.get(&reason) == Some(&count));
+        wait_until("the end of the lane", closes, |closes| {
+            closes.get(&reason) == Some(&count)
+        });
     }
 
     /// Ends the talk and checks the books of both nodes.
     pub(crate) fn finish(self) {
         self.goes_on();
         self.over.store(true, Ordering::Relaxed);
-        let sent = self.talk.join().expect("the honest talk is as it should be");
+        let sent = self
+            .talk
+            .join()
+            .expect("the honest talk is as it should be");
         for (node, peer) in [(&self.friend, "target"), (&self.target, "friend")] {
             let metrics = drained(node);
             let lane = metrics.channel(peer, "data").expect("it was used");
-            let settled = (lane.accepted, lane.acknowledged, lane.reported, lane.delivered);
+            let settled = (
+                lane.accepted,
+                lane.acknowledged,
+                lane.reported,
+                lane.delivered,
+            );
             assert_eq!(settled, (sent, sent, 0, sent), "{lane:#?}");
-            assert!(lane.closes.is_empty(), "an honest lane ended: {:?}", lane.closes);
+            assert!(
+                lane.closes.is_empty(),
+                "an honest lane ended: {:?}",
+                lane.closes
+            );
         }
     }
 }
@@ -113,9 +143,12 @@ impl Honest {
 fn echo(target: &Node) {
     let channel = target.channel("data").expect("it is configured");
     let back = target.mailbox("back").expect("a name");
-    let handler = move |context: &mut overlane::ShardContext<'_>, message: overlane::Message<'_>| {
+    let handler = move |context: &mut overlane::ShardContext<'_>,
+                        message: overlane::Message<'_>| {
         let to = message.reply_to(back);
-        context.try_send(&channel, &to, message.payload()).expect("there is room for a round");
+        context
+            .try_send(&channel, &to, message.payload())
+            .expect("there is room for a round");
     };
     target.handle("echo", handler).expect("a mailbox");
 }
@@ -137,10 +170,14 @@ fn talk(
             payload
         };
         for number in sent..sent + ROUND {
-            channel.try_send(to, &payload(number)).expect("there is room for a round");
+            channel
+                .try_send(to, &payload(number))
+                .expect("there is room for a round");
         }
         for number in sent..sent + ROUND {
-            let message = back.recv_timeout(GENEROUS).expect("each message comes back");
+            let message = back
+                .recv_timeout(GENEROUS)
+                .expect("each message comes back");
             assert_eq!(message.payload(), payload(number));
         }
         sent += ROUND;

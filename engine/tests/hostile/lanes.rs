@@ -82,8 +82,10 @@ fn a_lane_that_the_node_dialled_is_not_given_up_for_a_dial_of_the_same_start() {
     again.say(&encoded(&of_incarnation(hello("alice"), 5)));
     assert_eq!(again.refusal(), CloseReason::AlreadyUp);
     assert_up(&mut dialled);
-    let mut restarted =
-        Stranger::lane(honest.target.local_addr(), of_incarnation(hello("alice"), 6));
+    let mut restarted = Stranger::lane(
+        honest.target.local_addr(),
+        of_incarnation(hello("alice"), 6),
+    );
     dialled.ends();
     honest.closed("alice", "data", CloseReason::PeerRestarted, 1);
     assert_up(&mut restarted);

@@ -53,7 +53,9 @@ fn a_peer_that_stops_answering_is_closed() {
     let dead = Stranger::lane(address, hello("dead"));
     unplug(&dead);
     let to = honest.target.destination("dead", "in").expect("names");
-    channel.try_send(&to, b"are you there?").expect("there is room");
+    channel
+        .try_send(&to, b"are you there?")
+        .expect("there is room");
     // This one is alive, but never reads.
     let deaf = Stranger::lane(address, hello("deaf"));
     let to = honest.target.destination("deaf", "in").expect("names");
@@ -102,16 +104,34 @@ fn a_lane_that_waits_for_its_reader_is_not_called_slow() {
     stranger.say(&letter("in", &vec![7; size]));
     // In two halves, the second when the inbox is full.
     stranger.say(&message[..100]);
-    let came = || honest.target.metrics().channel("alice", "data").map_or(0, |lane| lane.bytes_received);
+    let came = || {
+        honest
+            .target
+            .metrics()
+            .channel("alice", "data")
+            .map_or(0, |lane| lane.bytes_received)
+    };
     let so_far = size as u64 + 100;
     wait_until("the first half", came, |bytes| *bytes > so_far);
     stranger.say(&message[100..]);
     // Three times as long as a slow peer has, and longer than two sweeps.
     std::thread::sleep(Duration::from_millis(4500));
-    let closes = honest.target.metrics().channel("alice", "data").expect("it is up").closes.clone();
+    let closes = honest
+        .target
+        .metrics()
+        .channel("alice", "data")
+        .expect("it is up")
+        .closes
+        .clone();
     assert!(closes.is_empty(), "{closes:?}");
     for _ in 0..2 {
-        assert_eq!(inbox.recv_timeout(crate::support::GENEROUS).expect("it comes").len(), size);
+        assert_eq!(
+            inbox
+                .recv_timeout(crate::support::GENEROUS)
+                .expect("it comes")
+                .len(),
+            size
+        );
     }
     honest.finish();
 }

@@ -62,7 +62,12 @@ pub(crate) fn frame(kind: u8, stated_bytes: u32, word: u32, body: &[u8]) -> Vec<
 /// A frame that is right.
 pub(crate) fn good_frame(kind: FrameKind, word: u32, body: &[u8]) -> Vec<u8> {
     let mut header = [0; 8];
-    put_header(&mut header, kind, u32::try_from(body.len()).expect("small"), word);
+    put_header(
+        &mut header,
+        kind,
+        u32::try_from(body.len()).expect("small"),
+        word,
+    );
     [&header[..], body].concat()
 }
 
@@ -75,8 +80,12 @@ pub(crate) fn letter(mailbox: &str, payload: &[u8]) -> Vec<u8> {
 
 impl Stranger {
     pub(crate) fn from(stream: TcpStream) -> Self {
-        stream.set_read_timeout(Some(GENEROUS)).expect("a socket takes a timeout");
-        stream.set_write_timeout(Some(GENEROUS)).expect("a socket takes a timeout");
+        stream
+            .set_read_timeout(Some(GENEROUS))
+            .expect("a socket takes a timeout");
+        stream
+            .set_write_timeout(Some(GENEROUS))
+            .expect("a socket takes a timeout");
         stream.set_nodelay(true).expect("a socket takes it");
         Self {
             stream,

@@ -1,0 +1,182 @@
+//! What must hold whatever peers send, and in whatever order things happen to a node.
+//!
+//! Used by the fuzz target beside this file, and by `tests/hostile.rs` in the normal test run. Bytes
+//! are read as a script of inputs for one protocol; the functions panic where a promise is broken:
+//! a protocol never panics, everything it sends is within its bounds and decodes to the same
+//! message, it never sends to itself, and neighbors are exactly those it told.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::time::Duration;
+
+use bytes::Bytes;
+use overlane_overlays::client_server::{self, ClientServer};
+use overlane_overlays::epidemic::{self, Epidemic};
+use overlane_overlays::full_mesh::{self, FullMesh};
+use overlane_overlays::hyparview::{self, HyParView, XbotConfig};
+use overlane_overlays::membership::{self, Details, Membership};
+use overlane_overlays::plumtree::{self, Plumtree};
+use overlane_overlays::pub_sub::{self, PubSub};
+use overlane_overlays::{
+    Command, Event, Input, Message, Output, Overlay, Protocol, Stack, Time, decode, encode,
+};
+use rand::SeedableRng;
+use rand::rngs::Xoshiro256PlusPlus;
+
+/// The node under test; peers are small numbers, so that scripts meet the same ones again.
+pub(crate) const ME: u32 = 0;
+
+/// Most timers kept for later; a script is short, so a node that sets more sets them without end.
+const TIMERS_MAX: usize = 1 << 16;
+
+/// The first byte chooses the protocol, the rest is the script.
+pub(crate) fn protocols(data: &[u8]) {
+    let Some((choice, script)) = data.split_first() else {
+        return;
+    };
+    let xbot = hyparview::Config {
+        xbot: Some(XbotConfig::default()),
+        ..Default::default()
+    };
+    let plumtree = || {
+        Plumtree::new(plumtree::Config {
+            missing_max: 64,
+            ..Default::default()
+        })
+    };
+    match choice % 8 {
+        0 => overlay(FullMesh::new(ME, full_mesh::Config::default()), script),
+        1 => overlay(HyParView::new(ME, xbot), script),
+        2 => overlay(HyParView::new(ME, hyparview::Config::default()), script),
+        3 => overlay(Stack::new(HyParView::new(ME, xbot), plumtree()), script),
+        4 => {
+            let broadcast = Epidemic::new(epidemic::Config::default());
+            let below = FullMesh::new(ME, full_mesh::Config::default());
+            overlay(Stack::new(below, broadcast), script);
+        }
+        5 => {
+            let config = client_server::Config::server(vec![1, 2]);
+            overlay(ClientServer::new(ME, config), script);
+        }
+        6 => overlay(PubSub::new(ME, pub_sub::Config::default()), script),
+        _ => {
+            let below = Stack::new(HyParView::new(ME, xbot), plumtree());
+            let config = membership::Config::default();
+            let layer = Membership::new(ME, 1, Details::default(), config);
+            overlay(Stack::new(below, layer.expect("no details")), script);
+        }
+    }
+}
+
+/// Runs a script on an overlay, with or without layers.
+pub(crate) fn overlay<X: Overlay<u32>>(node: X, script: &[u8]) {
+    let mut subject = Subject {
+        node,
+        random: Xoshiro256PlusPlus::seed_from_u64(1),
+        now: Time::ZERO,
+        timers: VecDeque::new(),
+        neighbors: BTreeSet::new(),
+    };
+    subject.step(Input::Start);
+    let mut script = script;
+    while let Some(input) = subject.next_input(&mut script) {
+        subject.step(input);
+    }
+}
+
+struct Subject<X: Protocol<u32>> {
+    node: X,
+    random: Xoshiro256PlusPlus,
+    now: Time,
+    timers: VecDeque<X::Timer>,
+    neighbors: BTreeSet<u32>,
+}
+
+impl<X: Overlay<u32>> Subject<X> {
+    /// Reads one input: what, who, and for a message its length and bytes.
+    fn next_input(&mut self, script: &mut &[u8]) -> Option<Input<u32, X::Message, X::Timer>> {
+        loop {
+            let [what, who, rest @ ..] = *script else {
+                return None;
+            };
+            *script = rest;
+            let peer = u32::from(who % 12) + 1;
+            let payload = || Bytes::copy_from_slice(&[*what, *who]);
+            return Some(match what % 16 {
+                0 => Input::PeerUp(peer),
+                1 => Input::PeerDown(peer),
+                2 => Input::Command(Command::Join(peer)),
+                3 => Input::Command(Command::Broadcast(payload())),
+                4 => Input::Command(Command::Publish(u64::from(peer), payload())),
+                5 => Input::Command(Command::Subscribe(u64::from(peer))),
+                6 => Input::Command(Command::Unsubscribe(u64::from(peer))),
+                7 if peer == 1 => Input::Command(Command::Leave),
+                7..=9 => {
+                    self.now = self.now + Duration::from_millis(u64::from(*who));
+                    match self.timers.pop_front() {
+                        Some(id) => Input::Timer(id),
+                        None => continue,
+                    }
+                }
+                _ => {
+                    let [length, rest @ ..] = *script else {
+                        return None;
+                    };
+                    let length = usize::from(*length).min(rest.len());
+                    let (bytes, rest) = rest.split_at(length);
+                    *script = rest;
+                    match decode(bytes) {
+                        Ok(message) => Input::Received {
+                            from: peer,
+                            message,
+                        },
+                        Err(_) => continue,
+                    }
+                }
+            });
+        }
+    }
+
+    fn step(&mut self, input: Input<u32, X::Message, X::Timer>) {
+        let mut out = Vec::new();
+        self.node
+            .handle(self.now, input, &mut self.random, &mut out);
+        for output in out {
+            match output {
+                Output::Send { to, message } => {
+                    assert_ne!(to, ME, "sent to itself: {message:?}");
+                    let bytes = encode(&message);
+                    assert!(
+                        bytes.len() <= X::Message::BYTES_MAX,
+                        "too long: {message:?}"
+                    );
+                    assert_eq!(decode(&bytes).as_ref(), Ok(&message));
+                }
+                Output::SetTimer { id, .. } => {
+                    assert!(self.timers.len() < TIMERS_MAX, "timers without end");
+                    self.timers.push_back(id);
+                }
+                Output::Event(Event::NeighborUp(peer)) => {
+                    assert!(self.neighbors.insert(peer), "{peer} told up twice");
+                }
+                Output::Event(Event::NeighborDown(peer)) => {
+                    assert!(
+                        self.neighbors.remove(&peer),
+                        "{peer} told down, but was not up"
+                    );
+                }
+                _ => {}
+            }
+        }
+        let neighbors = self.node.neighbors();
+        assert!(
+            neighbors
+                .iter()
+                .copied()
+                .eq(neighbors.iter().copied().filter(|peer| *peer != ME))
+        );
+        assert_eq!(
+            neighbors.iter().copied().collect::<BTreeSet<_>>(),
+            self.neighbors
+        );
+    }
+}

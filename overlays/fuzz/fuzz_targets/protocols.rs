@@ -1,0 +1,6 @@
+//! Coverage-guided input for `checks::protocols`.
+#![no_main]
+#[path = "../checks.rs"]
+mod checks;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| checks::protocols(data));

@@ -1,0 +1,73 @@
+//! Payloads between nodes that have no lane to each other: client, server, server, client.
+//!
+//! A payload takes at most [`RELAY_HOPS_MAX`] lanes and is never kept: where there is no way on it is
+//! dropped and counted. A server vouches for the sender's name of what its own clients send.
+
+use bytes::Bytes;
+
+use super::message::{Message, RELAY_HOPS_MAX, Relayed};
+use super::servers::Link;
+use super::{ClientServer, Out};
+use crate::event::{Event, Output, PAYLOAD_BYTES_MAX, Peer};
+
+impl<P: Peer> ClientServer<P> {
+    /// The neighbor over which a node is reached: itself, a server that has it, or, for a client, one
+    /// of its servers. None if there is no way.
+    #[must_use]
+    pub fn next_hop(&self, to: P) -> Option<P> {
+        if self.clients.contains_key(&to) || self.servers.link(&to) == Some(Link::Neighbor) {
+            return Some(to);
+        }
+        if self.is_server() {
+            let mut holders = self.directory.servers_of(to);
+            return holders.find(|server| self.servers.link(server) == Some(Link::Neighbor));
+        }
+        self.server_neighbors().next()
+    }
+
+    /// Sends a payload of this node's own.
+    pub(super) fn relay(&mut self, to: P, payload: Bytes, out: &mut Out<P>) {
+        if payload.len() > PAYLOAD_BYTES_MAX || to == self.me {
+            self.counters.unroutable += 1;
+            return;
+        }
+        let relayed = Relayed {
+            from: self.me,
+            to,
+            hops_left: RELAY_HOPS_MAX,
+            payload,
+        };
+        self.pass_on(relayed, None, out);
+    }
+
+    pub(super) fn on_relayed(&mut self, from: P, relayed: Relayed<P>, out: &mut Out<P>) {
+        let from_server = self.servers.link(&from) == Some(Link::Neighbor);
+        let from_client = self.clients.contains_key(&from) && relayed.from == from;
+        if !from_server && !from_client {
+            self.counters.unroutable += 1;
+        } else if relayed.to == self.me {
+            out.push(Output::Event(Event::Relayed {
+                from: relayed.from,
+                payload: relayed.payload,
+            }));
+        } else if self.is_server() {
+            self.pass_on(relayed, Some(from), out);
+        } else {
+            self.counters.unroutable += 1;
+        }
+    }
+
+    fn pass_on(&mut self, relayed: Relayed<P>, came_from: Option<P>, out: &mut Out<P>) {
+        let next = self.next_hop(relayed.to);
+        match (next, relayed.hops_left.checked_sub(1)) {
+            (Some(to), Some(hops_left)) if next != came_from => {
+                let message = Message::Relayed(Relayed {
+                    hops_left,
+                    ..relayed
+                });
+                out.push(Output::Send { to, message });
+            }
+            _ => self.counters.unroutable += 1,
+        }
+    }
+}

@@ -1,0 +1,505 @@
+//! Finds out which members do not answer: one probe per node and period, whatever the cluster's size.
+//!
+//! A part of [`crate::membership`], which tells it whom to watch and what to do with its accusations;
+//! it knows neither versions nor members, and never says that anybody is *down*.
+//!
+//! A probe is a ping; unanswered, it is repeated, and a few others are asked to ping too. What they
+//! answer, also that they got no answer, proves that this node itself can hear. A node that hears
+//! nobody, or whose timers come late, takes the fault for its own: it accuses nobody and gives
+//! everybody more time ([`health`]; the idea is Lifeguard's). Why not an existing crate:
+//! `docs/decisions/0010-failure-detection.md`.
+
+mod health;
+mod relay;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
+
+use rand::seq::{IteratorRandom, SliceRandom};
+use rand::{Rng, RngExt};
+use serde::{Deserialize, Serialize};
+
+use crate::event::Peer;
+use crate::time::Time;
+use health::Health;
+use relay::Relays;
+
+/// Most members waiting for a probe out of turn. One is probed per period, more would be stale.
+const URGENT_MAX: usize = 16;
+/// With nobody to ask for help, this many probes in a row must fail before an accusation.
+const LONELY_FAILURES: u8 = 3;
+
+/// Most that the time of one member is stretched: 4 times, not to watch the others too rarely.
+const LENIENCY_MAX: u32 = 3;
+/// Most members whose time is stretched.
+const LENIENT_MAX: usize = 32;
+
+/// Settings of a [`Detector`].
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Time between probes. 1 s: SWIM and memberlist's LAN profile.
+    pub period: Duration,
+    /// How long a ping may take before others are asked. 300 ms: six times the slowest latency of
+    /// the simulator's network (50 ms one way), so that a repeated packet still makes it.
+    pub direct_wait: Duration,
+    /// How long those who were asked have. 600 ms: twice `direct_wait`, so that a helper can wait
+    /// out its own ping and still say so; with `direct_wait` less than `period`.
+    pub indirect_wait: Duration,
+    /// How many are asked. 3: memberlist's LAN profile.
+    pub helpers: usize,
+    /// Every how many periods the member that follows on the ring is probed in the place of a
+    /// neighbor. 5: a guess; it bounds how long a member that nobody neighbors can be dead unseen.
+    pub ring_every: u32,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            period: Duration::from_secs(1),
+            direct_wait: Duration::from_millis(300),
+            indirect_wait: Duration::from_millis(600),
+            helpers: 3,
+            ring_every: 5,
+        }
+    }
+}
+
+/// What detectors say to one another. Numbers are the asker's own and are given back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Message<P> {
+    /// Answer with [`Message::Ack`].
+    Ping(u32),
+    /// I am here.
+    Ack(u32),
+    /// Ping `target`, and tell me what came of it.
+    PingFor {
+        /// Number of the asker.
+        number: u32,
+        /// Whom to ping.
+        target: P,
+    },
+    /// The target that you asked about answered me.
+    Heard(u32),
+    /// The target that you asked about did not answer me in time.
+    Silent(u32),
+}
+
+/// Timers of the detector.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub enum Timer {
+    /// The next probe is due.
+    Period,
+    /// The direct answer to probe `.0` is late.
+    Direct(u32),
+    /// Probe `.0` must have been answered by now.
+    Verdict(u32),
+    /// The ping made for somebody else under this number is late.
+    Relay(u32),
+}
+
+/// What the detector wants done.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Action<P> {
+    /// Send this.
+    Send {
+        /// To whom, neighbor or not.
+        to: P,
+        /// What.
+        message: Message<P>,
+    },
+    /// Call [`Detector::timer`] with this id after this time.
+    SetTimer {
+        /// Given back.
+        id: Timer,
+        /// From now.
+        after: Duration,
+    },
+    /// This member answered neither this node nor those it asked.
+    Accuse(P),
+}
+
+/// The members that the detector may choose from, as its owner sees them.
+pub trait Watched<P> {
+    /// Part of the cluster, so that it makes sense to probe it.
+    fn is_live(&self, peer: &P) -> bool;
+    /// The member that this node has to watch though it may be no neighbor.
+    fn following(&self) -> Option<P>;
+    /// Some live member, from a random number: asked for help where neighbors are too few.
+    fn near(&self, random: u64) -> Option<P>;
+}
+
+#[derive(Debug)]
+struct Probe<P> {
+    number: u32,
+    target: P,
+    /// How many times longer than usual this one may take.
+    patience: u32,
+    sent: Time,
+    /// When the timer that runs now is due.
+    due: Time,
+    /// Answered within the time that everybody has.
+    promptly: bool,
+    answered: bool,
+    /// Those asked for help who have not said anything yet.
+    asked: BTreeSet<P>,
+    /// Those asked for help who said something.
+    heard_from: usize,
+}
+
+/// The failure detector of one node.
+#[derive(Debug)]
+pub struct Detector<P> {
+    me: P,
+    config: Config,
+    neighbors: BTreeSet<P>,
+    /// Neighbors still to be probed in this round, in random order.
+    round: Vec<P>,
+    /// Members wrongly accused, and by how much their time is stretched since.
+    lenient: BTreeMap<P, u32>,
+    urgent: VecDeque<P>,
+    probe: Option<Probe<P>>,
+    relays: Relays<P>,
+    health: Health,
+    last_number: u32,
+    periods: u32,
+    period_due: Time,
+}
+
+impl<P: Peer> Detector<P> {
+    /// A detector that watches nobody yet.
+    #[must_use]
+    pub const fn new(me: P, config: Config) -> Self {
+        Self {
+            me,
+            config,
+            neighbors: BTreeSet::new(),
+            round: Vec::new(),
+            lenient: BTreeMap::new(),
+            urgent: VecDeque::new(),
+            probe: None,
+            relays: Relays::new(),
+            health: Health::new(),
+            last_number: 0,
+            periods: 0,
+            period_due: Time::ZERO,
+        }
+    }
+
+    /// The neighbors, as the overlay told them.
+    #[must_use]
+    pub const fn neighbors(&self) -> &BTreeSet<P> {
+        &self.neighbors
+    }
+
+    /// How many times longer than usual this node lets others take: 1 when it trusts itself.
+    #[must_use]
+    pub const fn patience(&self) -> u32 {
+        self.health.patience()
+    }
+
+    /// Starts the periods, at a random phase so that nodes started together do not probe together.
+    pub fn start<R: Rng>(&mut self, now: Time, random: &mut R, out: &mut Vec<Action<P>>) {
+        self.last_number = random.random();
+        let after = self.config.period.mul_f64(random.random_range(0.0..=1.0));
+        self.period_due = now + after;
+        let id = Timer::Period;
+        out.push(Action::SetTimer { id, after });
+    }
+
+    /// The overlay made a neighbor.
+    pub fn neighbor_up<R: Rng>(&mut self, peer: P, random: &mut R) {
+        if peer != self.me && self.neighbors.insert(peer) {
+            let place = random.random_range(0..=self.round.len());
+            self.round.insert(place, peer);
+        }
+    }
+
+    /// The overlay lost a neighbor: nobody knows yet whether the node is gone too.
+    pub fn neighbor_down(&mut self, peer: P) {
+        if self.neighbors.remove(&peer) {
+            self.round.retain(|other| *other != peer);
+            self.probe_soon(peer);
+        }
+    }
+
+    /// Probes this member before its turn.
+    pub fn probe_soon(&mut self, peer: P) {
+        if peer != self.me && self.urgent.len() < URGENT_MAX && !self.urgent.contains(&peer) {
+            self.urgent.push_back(peer);
+        }
+    }
+
+    /// A member was accused, or even thought dead, and refuted it: it lives, but it is slow.
+    pub fn be_lenient_with(&mut self, peer: P) {
+        if self.lenient.len() >= LENIENT_MAX && !self.lenient.contains_key(&peer) {
+            // So many are hardly all slow. Those that are will be here again soon.
+            self.lenient.clear();
+        }
+        let leniency = self.lenient.entry(peer).or_default();
+        *leniency = (*leniency + 1).min(LENIENCY_MAX);
+    }
+
+    /// How many times longer than usual this node lets this member take.
+    #[must_use]
+    pub fn patience_with(&self, peer: &P) -> u32 {
+        self.health.patience() + self.lenient.get(peer).copied().unwrap_or(0)
+    }
+
+    /// Takes a timer.
+    pub fn timer<R: Rng>(
+        &mut self,
+        now: Time,
+        id: Timer,
+        watched: &impl Watched<P>,
+        random: &mut R,
+        out: &mut Vec<Action<P>>,
+    ) {
+        match id {
+            Timer::Period => self.period(now, watched, random, out),
+            Timer::Direct(number) => self.direct_is_late(now, number, watched, random, out),
+            Timer::Verdict(number) => self.verdict(now, number, out),
+            Timer::Relay(number) => {
+                if let Some((to, number)) = self.relays.give_up(number) {
+                    let message = Message::Silent(number);
+                    out.push(Action::Send { to, message });
+                }
+            }
+        }
+    }
+
+    /// Takes a message.
+    pub fn received(&mut self, now: Time, from: P, message: &Message<P>, out: &mut Vec<Action<P>>) {
+        match *message {
+            Message::Ping(number) => out.push(Action::Send {
+                to: from,
+                message: Message::Ack(number),
+            }),
+            Message::Ack(number) => self.acknowledged(now, from, number, out),
+            Message::PingFor { number, target } => self.ping_for(from, number, target, out),
+            Message::Heard(number) => self.helper_said(&from, number, true),
+            Message::Silent(number) => self.helper_said(&from, number, false),
+        }
+    }
+
+    fn next_number(&mut self) -> u32 {
+        self.last_number = self.last_number.wrapping_add(1);
+        self.last_number
+    }
+
+    fn period<R: Rng>(
+        &mut self,
+        now: Time,
+        watched: &impl Watched<P>,
+        random: &mut R,
+        out: &mut Vec<Action<P>>,
+    ) {
+        if self.is_stalled(now, self.period_due) {
+            self.health.worsen();
+        }
+        let after = self.config.period * self.patience();
+        self.period_due = now + after;
+        let id = Timer::Period;
+        out.push(Action::SetTimer { id, after });
+        if self.probe.is_some() {
+            return;
+        }
+        self.periods = self.periods.wrapping_add(1);
+        let Some(target) = self.choose_target(watched, random) else {
+            return;
+        };
+        let number = self.next_number();
+        let patience = self.patience_with(&target);
+        let after = self.config.direct_wait * patience;
+        self.probe = Some(Probe {
+            number,
+            target,
+            patience,
+            sent: now,
+            due: now + after,
+            promptly: false,
+            answered: false,
+            asked: BTreeSet::new(),
+            heard_from: 0,
+        });
+        out.push(Action::Send {
+            to: target,
+            message: Message::Ping(number),
+        });
+        let id = Timer::Direct(number);
+        out.push(Action::SetTimer { id, after });
+    }
+
+    fn choose_target<R: Rng>(&mut self, watched: &impl Watched<P>, random: &mut R) -> Option<P> {
+        while let Some(peer) = self.urgent.pop_front() {
+            if watched.is_live(&peer) {
+                return Some(peer);
+            }
+        }
+        if self.neighbors.is_empty() || self.periods.is_multiple_of(self.config.ring_every.max(1)) {
+            return watched.following();
+        }
+        for _ in 0..=self.neighbors.len() {
+            if self.round.is_empty() {
+                self.round.extend(&self.neighbors);
+                self.round.shuffle(random);
+            }
+            let candidate = self.round.pop()?;
+            if watched.is_live(&candidate) {
+                return Some(candidate);
+            }
+        }
+        None
+    }
+
+    fn direct_is_late<R: Rng>(
+        &mut self,
+        now: Time,
+        number: u32,
+        watched: &impl Watched<P>,
+        random: &mut R,
+        out: &mut Vec<Action<P>>,
+    ) {
+        let Some(mut probe) = self.probe.take_if(|probe| probe.number == number) else {
+            return;
+        };
+        if probe.answered {
+            self.answered(&probe);
+            return;
+        }
+        if self.is_stalled(now, probe.due) {
+            // Slept: the answer may be waiting in line behind this timer.
+            self.health.worsen();
+        }
+        probe.asked = self.choose_helpers(&probe.target, watched, random);
+        let target = probe.target;
+        out.push(Action::Send {
+            to: target,
+            message: Message::Ping(number),
+        });
+        for to in &probe.asked {
+            out.push(Action::Send {
+                to: *to,
+                message: Message::PingFor { number, target },
+            });
+        }
+        let after = self.config.indirect_wait * probe.patience;
+        probe.due = now + after;
+        self.probe = Some(probe);
+        let id = Timer::Verdict(number);
+        out.push(Action::SetTimer { id, after });
+    }
+
+    fn choose_helpers<R: Rng>(
+        &self,
+        target: &P,
+        watched: &impl Watched<P>,
+        random: &mut R,
+    ) -> BTreeSet<P> {
+        let near = self
+            .neighbors
+            .iter()
+            .filter(|peer| *peer != target)
+            .copied();
+        let mut helpers: BTreeSet<P> = near
+            .sample(random, self.config.helpers)
+            .into_iter()
+            .collect();
+        // Two tries for each that is missing: a small cluster has no more to offer.
+        for _ in 0..2 * self.config.helpers {
+            if helpers.len() >= self.config.helpers {
+                break;
+            }
+            if let Some(peer) = watched.near(random.random())
+                && peer != *target
+                && peer != self.me
+            {
+                helpers.insert(peer);
+            }
+        }
+        helpers
+    }
+
+    fn verdict(&mut self, now: Time, number: u32, out: &mut Vec<Action<P>>) {
+        let Some(probe) = self.probe.take_if(|probe| probe.number == number) else {
+            return;
+        };
+        if probe.answered {
+            self.answered(&probe);
+            return;
+        }
+        let asked = probe.asked.len() + probe.heard_from;
+        let unheard = asked > 0 && probe.heard_from == 0 && !self.health.is_worst();
+        let lonely = asked == 0 && self.health.failures() < LONELY_FAILURES;
+        let blame_self = self.is_stalled(now, probe.due) || unheard || lonely;
+        if blame_self || probe.heard_from * 2 < asked {
+            self.health.worsen();
+        }
+        if blame_self {
+            self.probe_soon(probe.target);
+        } else {
+            out.push(Action::Accuse(probe.target));
+        }
+    }
+
+    fn answered(&mut self, probe: &Probe<P>) {
+        self.health.improve();
+        if probe.promptly
+            && let Some(leniency) = self.lenient.get_mut(&probe.target)
+        {
+            *leniency -= 1;
+            if *leniency == 0 {
+                self.lenient.remove(&probe.target);
+            }
+        }
+    }
+
+    fn acknowledged(&mut self, now: Time, from: P, number: u32, out: &mut Vec<Action<P>>) {
+        if let Some(probe) = &mut self.probe
+            && probe.number == number
+            && probe.target == from
+        {
+            probe.answered = true;
+            probe.promptly |= now.since(probe.sent) <= self.config.direct_wait;
+        } else if let Some((to, number)) = self.relays.answered(number, &from) {
+            let message = Message::Heard(number);
+            out.push(Action::Send { to, message });
+        }
+    }
+
+    fn helper_said(&mut self, from: &P, number: u32, target_answered: bool) {
+        if let Some(probe) = &mut self.probe
+            && probe.number == number
+            && probe.asked.remove(from)
+        {
+            probe.heard_from += 1;
+            probe.answered |= target_answered;
+        }
+    }
+
+    fn ping_for(&mut self, from: P, asked: u32, target: P, out: &mut Vec<Action<P>>) {
+        if target == self.me {
+            let message = Message::Heard(asked);
+            out.push(Action::Send { to: from, message });
+            return;
+        }
+        let number = self.next_number();
+        if !self.relays.begin(number, from, asked, target) {
+            return;
+        }
+        out.push(Action::Send {
+            to: target,
+            message: Message::Ping(number),
+        });
+        out.push(Action::SetTimer {
+            id: Timer::Relay(number),
+            after: self.config.direct_wait,
+        });
+    }
+
+    /// A timer this late means that this node did not run, so silence proves nothing.
+    fn is_stalled(&self, now: Time, due: Time) -> bool {
+        now.since(due) > self.config.direct_wait
+    }
+}

@@ -1,0 +1,267 @@
+//! The rules of one detector, input by input.
+
+use std::time::Duration;
+
+use rand::SeedableRng;
+use rand::rngs::SmallRng;
+
+use super::{Action, Config, Detector, Message, Timer, Watched};
+use crate::time::Time;
+
+/// Everybody lives; 90 follows on the ring; nobody else is near.
+struct All;
+
+impl Watched<u32> for All {
+    fn is_live(&self, _peer: &u32) -> bool {
+        true
+    }
+    fn following(&self) -> Option<u32> {
+        Some(90)
+    }
+    fn near(&self, _random: u64) -> Option<u32> {
+        None
+    }
+}
+
+struct Bench {
+    detector: Detector<u32>,
+    random: SmallRng,
+    now: Time,
+}
+
+impl Bench {
+    fn with_neighbors(neighbors: &[u32]) -> Self {
+        let mut random = SmallRng::seed_from_u64(7);
+        let mut detector = Detector::new(1, Config::default());
+        for peer in neighbors {
+            detector.neighbor_up(*peer, &mut random);
+        }
+        Self {
+            detector,
+            random,
+            now: Time::ZERO,
+        }
+    }
+
+    fn timer(&mut self, after: Duration, id: Timer) -> Vec<Action<u32>> {
+        self.now = self.now + after;
+        let mut out = Vec::new();
+        self.detector
+            .timer(self.now, id, &All, &mut self.random, &mut out);
+        out
+    }
+
+    fn received(&mut self, from: u32, message: Message<u32>) -> Vec<Action<u32>> {
+        let mut out = Vec::new();
+        self.detector.received(self.now, from, &message, &mut out);
+        out
+    }
+
+    /// Lets a probe begin and run into its direct wait; returns target, number and helpers.
+    fn unanswered(&mut self) -> (u32, u32, Vec<u32>) {
+        self.detector.period_due = self.now;
+        let out = self.timer(Duration::ZERO, Timer::Period);
+        let (target, number) = pinged(&out).expect("a ping");
+        let wait = self.direct_wait();
+        let out = self.timer(wait, Timer::Direct(number));
+        let helpers = out.iter().filter_map(|action| match action {
+            Action::Send {
+                to,
+                message: Message::PingFor { .. },
+            } => Some(*to),
+            _ => None,
+        });
+        (target, number, helpers.collect())
+    }
+
+    fn direct_wait(&self) -> Duration {
+        Config::default().direct_wait * self.detector.patience()
+    }
+
+    fn verdict(&mut self, number: u32) -> Vec<Action<u32>> {
+        let wait = Config::default().indirect_wait * self.detector.patience();
+        self.timer(wait, Timer::Verdict(number))
+    }
+}
+
+fn pinged(out: &[Action<u32>]) -> Option<(u32, u32)> {
+    out.iter().find_map(|action| match action {
+        Action::Send {
+            to,
+            message: Message::Ping(number),
+        } => Some((*to, *number)),
+        _ => None,
+    })
+}
+
+#[test]
+fn every_neighbor_is_probed_once_per_round_and_the_ring_now_and_then() {
+    let mut bench = Bench::with_neighbors(&[2, 3, 4, 5]);
+    let mut targets = Vec::new();
+    for _ in 0..10 {
+        bench.detector.period_due = bench.now;
+        let out = bench.timer(Duration::from_millis(700), Timer::Period);
+        let (target, number) = pinged(&out).expect("a ping");
+        bench.received(target, Message::Ack(number));
+        let wait = bench.direct_wait();
+        bench.timer(wait, Timer::Direct(number));
+        targets.push(target);
+    }
+    let mut first: Vec<u32> = targets[..4].to_vec();
+    first.sort_unstable();
+    assert_eq!(first, [2, 3, 4, 5]);
+    assert_eq!((targets[4], targets[9]), (90, 90));
+}
+
+#[test]
+fn silence_is_an_accusation_only_when_those_asked_were_heard() {
+    let mut bench = Bench::with_neighbors(&[2, 3, 4, 5]);
+    let (target, number, helpers) = bench.unanswered();
+    assert_eq!(helpers.len(), 3);
+    for helper in helpers {
+        bench.received(helper, Message::Silent(number));
+    }
+    assert_eq!(bench.verdict(number), [Action::Accuse(target)]);
+    assert_eq!(bench.detector.patience(), 1);
+}
+
+#[test]
+fn who_hears_nobody_blames_itself_and_grows_patient() {
+    let mut bench = Bench::with_neighbors(&[2, 3, 4, 5]);
+    let mut accusations = 0;
+    for _ in 0..8 {
+        let (_, number, _) = bench.unanswered();
+        accusations += bench.verdict(number).len();
+    }
+    assert_eq!(accusations, 0);
+    assert_eq!(bench.detector.patience(), 9);
+    let (target, number, _) = bench.unanswered();
+    assert_eq!(
+        bench.verdict(number),
+        [Action::Accuse(target)],
+        "not for ever"
+    );
+}
+
+#[test]
+fn an_answer_through_a_helper_acquits() {
+    let mut bench = Bench::with_neighbors(&[2, 3, 4, 5]);
+    let (_, number, helpers) = bench.unanswered();
+    bench.received(helpers[0], Message::Heard(number));
+    assert_eq!(bench.verdict(number), []);
+}
+
+#[test]
+fn a_stranger_cannot_answer_for_the_target_or_for_a_helper() {
+    let mut bench = Bench::with_neighbors(&[2, 3, 4, 5]);
+    let (target, number, helpers) = bench.unanswered();
+    bench.received(77, Message::Ack(number));
+    bench.received(77, Message::Heard(number));
+    for helper in helpers {
+        bench.received(helper, Message::Silent(number));
+        bench.received(helper, Message::Heard(number));
+    }
+    assert_eq!(bench.verdict(number), [Action::Accuse(target)]);
+}
+
+#[test]
+fn a_node_that_slept_through_the_verdict_does_not_accuse() {
+    let mut bench = Bench::with_neighbors(&[2, 3, 4, 5]);
+    let (_, number, helpers) = bench.unanswered();
+    for helper in helpers {
+        bench.received(helper, Message::Silent(number));
+    }
+    assert_eq!(
+        bench.timer(Duration::from_secs(5), Timer::Verdict(number)),
+        []
+    );
+    assert_eq!(bench.detector.patience(), 2);
+}
+
+#[test]
+fn a_helper_tells_what_came_of_it() {
+    let mut bench = Bench::with_neighbors(&[2, 3]);
+    let ask = Message::PingFor {
+        number: 40,
+        target: 3,
+    };
+    let out = bench.received(2, ask.clone());
+    let (to, number) = pinged(&out).expect("a ping");
+    assert_eq!(to, 3);
+    let heard = Action::Send {
+        to: 2,
+        message: Message::Heard(40),
+    };
+    assert_eq!(bench.received(3, Message::Ack(number)), [heard]);
+    let out = bench.received(2, ask);
+    let (_, number) = pinged(&out).expect("a ping");
+    let silent = Action::Send {
+        to: 2,
+        message: Message::Silent(40),
+    };
+    assert_eq!(
+        bench.timer(Duration::from_millis(300), Timer::Relay(number)),
+        [silent]
+    );
+    assert_eq!(bench.received(3, Message::Ack(number)), []);
+}
+
+#[test]
+fn one_asker_cannot_use_up_a_helper() {
+    let mut bench = Bench::with_neighbors(&[2, 3]);
+    let ask = |number| Message::PingFor { number, target: 3 };
+    let answered = (0..1_000).filter(|number| !bench.received(2, ask(*number)).is_empty());
+    assert_eq!(answered.count(), 4);
+    assert!(!bench.received(4, ask(0)).is_empty());
+}
+
+#[test]
+fn a_lost_lane_is_looked_into_first() {
+    let mut bench = Bench::with_neighbors(&[2, 3, 4, 5]);
+    bench.detector.neighbor_down(4);
+    let out = bench.timer(Duration::ZERO, Timer::Period);
+    assert_eq!(pinged(&out).map(|(to, _)| to), Some(4));
+}
+
+#[test]
+fn who_was_wrongly_accused_gets_more_time_until_it_is_prompt_again() {
+    let mut bench = Bench::with_neighbors(&[2]);
+    bench.detector.be_lenient_with(2);
+    let waits = |bench: &mut Bench, answer_after: u64| {
+        bench.detector.period_due = bench.now;
+        let out = bench.timer(Duration::ZERO, Timer::Period);
+        let (target, number) = pinged(&out).expect("a ping");
+        let wait = out.iter().find_map(|action| match action {
+            Action::SetTimer {
+                id: Timer::Direct(_),
+                after,
+            } => Some(*after),
+            _ => None,
+        });
+        let wait = wait.expect("a wait");
+        bench.now = bench.now + Duration::from_millis(answer_after);
+        bench.received(target, Message::Ack(number));
+        let rest = wait.saturating_sub(Duration::from_millis(answer_after));
+        bench.timer(rest, Timer::Direct(number));
+        wait.as_millis()
+    };
+    assert_eq!(waits(&mut bench, 500), 600);
+    assert_eq!(waits(&mut bench, 100), 600);
+    assert_eq!(waits(&mut bench, 100), 300);
+    assert!(
+        bench.detector.lenient.is_empty(),
+        "strangers are not remembered"
+    );
+}
+
+#[test]
+fn with_nobody_to_ask_it_takes_three_failures() {
+    let mut bench = Bench::with_neighbors(&[2]);
+    let mut verdicts = Vec::new();
+    for _ in 0..4 {
+        let (_, number, helpers) = bench.unanswered();
+        assert_eq!(helpers, [0_u32; 0]);
+        verdicts.push(bench.verdict(number).len());
+    }
+    assert_eq!(verdicts, [0, 0, 0, 1]);
+}

@@ -1,0 +1,86 @@
+//! Messages of HyParView, in the paper's terms, and their bounds.
+
+use serde::{Deserialize, Serialize};
+
+use super::xbot::XbotMessage;
+use crate::event::Peer;
+use crate::message::{self, DecodeError};
+
+/// Most nodes in one shuffle. The paper sends 8; this leaves room to tune.
+pub const SHUFFLE_PEERS_MAX: usize = 64;
+
+/// Most hops that any walk may be asked to make.
+pub const WALK_HOPS_MAX: u8 = 32;
+
+/// What nodes of a HyParView overlay say to each other.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Message<P> {
+    /// The sender is new and wants in.
+    Join,
+    /// News of a newcomer, on its walk.
+    ForwardJoin {
+        /// The newcomer.
+        newcomer: P,
+        /// Hops left.
+        hops: u8,
+    },
+    /// The sender wants the receiver as its neighbor.
+    Neighbor {
+        /// High: the sender has no other neighbor, or must not be refused for being a newcomer.
+        high_priority: bool,
+    },
+    /// Yes: the sender has the receiver in its active view.
+    Accept,
+    /// No: the sender's active view is full.
+    Refuse,
+    /// The receiver is not, or no longer, the sender's neighbor.
+    Disconnect {
+        /// The sender leaves for good and should be forgotten.
+        leaving: bool,
+        /// Who took the receiver's place: likely to have room for it.
+        instead: Option<P>,
+    },
+    /// The sender counts the receiver among its neighbors. Mends views that loss made one-sided.
+    Present,
+    /// A sample of nodes, on its walk.
+    Shuffle {
+        /// Who began it, and gets the reply.
+        origin: P,
+        /// The sample, without the origin.
+        peers: Vec<P>,
+        /// Hops left.
+        hops: u8,
+    },
+    /// A sample in return.
+    ShuffleReply {
+        /// The sample.
+        peers: Vec<P>,
+    },
+    /// Exchange of neighbors for nearer ones.
+    Xbot(XbotMessage<P>),
+}
+
+impl<P: Peer> message::Message for Message<P> {
+    /// A shuffle is the longest: tag, origin, count of at most two bytes, peers, hops.
+    const BYTES_MAX: usize = 1 + P::BYTES_MAX + 2 + SHUFFLE_PEERS_MAX * P::BYTES_MAX + 1;
+
+    fn validate(&self) -> Result<(), DecodeError> {
+        match self {
+            Self::ForwardJoin { hops, .. } => check_hops(*hops),
+            Self::Shuffle { peers, hops, .. } => {
+                message::at_most(peers, SHUFFLE_PEERS_MAX, "peers")?;
+                check_hops(*hops)
+            }
+            Self::ShuffleReply { peers } => message::at_most(peers, SHUFFLE_PEERS_MAX, "peers"),
+            _ => Ok(()),
+        }
+    }
+}
+
+const fn check_hops(hops: u8) -> Result<(), DecodeError> {
+    if hops <= WALK_HOPS_MAX {
+        Ok(())
+    } else {
+        Err(DecodeError::Invalid { field: "hops" })
+    }
+}

@@ -1,0 +1,419 @@
+//! What one node does, input by input. Whole overlays are tested in `tests/swarm.rs`.
+
+use std::time::Duration;
+
+use rand::SeedableRng;
+use rand::rngs::Xoshiro256PlusPlus;
+
+use super::*;
+
+const ME: u32 = 0;
+
+/// A node under test, with the outputs of its last input.
+struct Subject {
+    node: HyParView<u32>,
+    random: Xoshiro256PlusPlus,
+    now: Time,
+    out: Outputs<u32>,
+}
+
+impl Subject {
+    fn new(config: Config) -> Self {
+        let random = Xoshiro256PlusPlus::seed_from_u64(11);
+        let mut subject = Self {
+            node: HyParView::new(ME, config),
+            random,
+            now: Time::ZERO,
+            out: Vec::new(),
+        };
+        subject.feed(Input::Start);
+        subject
+    }
+
+    /// A node whose active view is `1..=5`.
+    fn full() -> Self {
+        let mut subject = Self::new(Config::default());
+        for peer in 1..=5 {
+            subject.receive(
+                peer,
+                Message::Neighbor {
+                    high_priority: true,
+                },
+            );
+        }
+        assert_eq!(subject.node.neighbors(), vec![1, 2, 3, 4, 5]);
+        subject
+    }
+
+    fn feed(&mut self, input: Input<u32, Message<u32>, Timer>) {
+        self.out.clear();
+        self.node
+            .handle(self.now, input, &mut self.random, &mut self.out);
+        self.node.check().unwrap();
+    }
+
+    fn receive(&mut self, from: u32, message: Message<u32>) {
+        self.feed(Input::Received { from, message });
+    }
+
+    fn sent(&self) -> Vec<(u32, Message<u32>)> {
+        let sent = self.out.iter().filter_map(|output| match output {
+            Output::Send { to, message } => Some((*to, message.clone())),
+            _ => None,
+        });
+        sent.collect()
+    }
+
+    fn sent_to(&self, peer: u32) -> Vec<Message<u32>> {
+        self.sent()
+            .into_iter()
+            .filter(|(to, _)| *to == peer)
+            .map(|(_, message)| message)
+            .collect()
+    }
+
+    fn told(&self, event: &Event<u32>) -> bool {
+        self.out
+            .iter()
+            .any(|output| matches!(output, Output::Event(told) if told == event))
+    }
+}
+
+#[test]
+fn a_newcomer_is_admitted_even_if_that_evicts_another() {
+    let mut subject = Subject::full();
+    subject.receive(9, Message::Join);
+    let neighbors = subject.node.neighbors();
+    assert!(neighbors.contains(&9) && neighbors.len() == 5);
+    let evicted = (1..=5).find(|peer| !neighbors.contains(peer)).unwrap();
+    let goodbye = Message::Disconnect {
+        leaving: false,
+        instead: Some(9),
+    };
+    assert_eq!(subject.sent_to(evicted), vec![goodbye]);
+    assert!(subject.told(&Event::NeighborDown(evicted)) && subject.told(&Event::NeighborUp(9)));
+    assert_eq!(
+        subject.sent_to(9),
+        vec![Message::Neighbor {
+            high_priority: true
+        }]
+    );
+    assert!(subject.node.passive_view().contains(&evicted));
+    let news = subject.sent().into_iter().filter(|(_, message)| {
+        *message
+            == Message::ForwardJoin {
+                newcomer: 9,
+                hops: Config::default().active_walk_hops,
+            }
+    });
+    assert_eq!(news.count(), 4, "every other neighbor hears of it");
+}
+
+#[test]
+fn the_walk_of_a_newcomer_leaves_it_in_a_passive_view_and_ends_in_an_active_one() {
+    let mut subject = Subject::full();
+    let news = |hops| Message::ForwardJoin { newcomer: 9, hops };
+    subject.receive(1, news(3));
+    assert_eq!(subject.node.passive_view(), &[9]);
+    let (to, forwarded) = subject.sent().remove(0);
+    assert_eq!(forwarded, news(2));
+    assert_ne!(to, 1, "not back to where it came from");
+    subject.receive(1, news(0));
+    assert!(subject.node.neighbors().contains(&9));
+    assert!(!subject.node.passive_view().contains(&9));
+}
+
+#[test]
+fn low_priority_is_refused_and_high_priority_accepted_by_a_full_node() {
+    let mut subject = Subject::full();
+    subject.receive(
+        9,
+        Message::Neighbor {
+            high_priority: false,
+        },
+    );
+    assert_eq!(subject.sent(), vec![(9, Message::Refuse)]);
+    subject.receive(
+        9,
+        Message::Neighbor {
+            high_priority: true,
+        },
+    );
+    assert!(subject.sent_to(9).contains(&Message::Accept));
+    assert!(subject.node.neighbors().contains(&9));
+}
+
+#[test]
+fn a_lost_neighbor_is_replaced_and_after_a_refusal_the_next_spare_is_asked() {
+    let mut subject = Subject::full();
+    for peer in [20, 21] {
+        subject.receive(
+            1,
+            Message::ForwardJoin {
+                newcomer: peer,
+                hops: 3,
+            },
+        );
+    }
+    subject.feed(Input::PeerDown(3));
+    assert!(subject.told(&Event::NeighborDown(3)));
+    let (first, question) = subject.sent().remove(0);
+    assert_eq!(
+        question,
+        Message::Neighbor {
+            high_priority: false
+        }
+    );
+    subject.receive(first, Message::Refuse);
+    let (second, _) = subject.sent().remove(0);
+    assert_ne!(first, second);
+    subject.receive(second, Message::Accept);
+    assert!(subject.node.neighbors().contains(&second));
+    assert_eq!(subject.node.neighbors().len(), 5);
+}
+
+#[test]
+fn a_node_without_neighbors_asks_with_high_priority() {
+    let mut subject = Subject::new(Config::default());
+    subject.receive(
+        1,
+        Message::Neighbor {
+            high_priority: true,
+        },
+    );
+    subject.receive(1, Message::ShuffleReply { peers: vec![8] });
+    subject.feed(Input::PeerDown(1));
+    assert_eq!(
+        subject.sent_to(8),
+        vec![Message::Neighbor {
+            high_priority: true
+        }]
+    );
+}
+
+#[test]
+fn a_node_that_does_not_answer_gives_way_to_the_next() {
+    let mut subject = Subject::new(Config::default());
+    subject.receive(
+        1,
+        Message::Neighbor {
+            high_priority: true,
+        },
+    );
+    subject.receive(1, Message::ShuffleReply { peers: vec![7, 8] });
+    subject.feed(Input::PeerDown(1));
+    let (first, _) = subject.sent().remove(0);
+    subject.feed(Input::Timer(Timer::AnswerDue { question: 1 }));
+    let (second, _) = subject.sent().remove(0);
+    assert_ne!(first, second);
+    assert!(
+        !subject.node.passive_view().contains(&first),
+        "it is forgotten"
+    );
+    subject.feed(Input::Timer(Timer::AnswerDue { question: 1 }));
+    assert!(subject.out.is_empty(), "an old timer means nothing");
+}
+
+#[test]
+fn a_goodbye_is_final_and_a_plain_disconnect_is_not() {
+    let mut subject = Subject::full();
+    subject.receive(
+        1,
+        Message::Disconnect {
+            leaving: false,
+            instead: None,
+        },
+    );
+    subject.receive(
+        2,
+        Message::Disconnect {
+            leaving: true,
+            instead: None,
+        },
+    );
+    assert_eq!(subject.node.neighbors().len(), 3);
+    assert!(subject.node.passive_view().contains(&1));
+    assert!(!subject.node.passive_view().contains(&2));
+}
+
+#[test]
+fn leaving_tells_every_neighbor_and_then_the_node_is_silent() {
+    let mut subject = Subject::full();
+    subject.feed(Input::Command(Command::Leave));
+    let goodbye = Message::Disconnect {
+        leaving: true,
+        instead: None,
+    };
+    assert_eq!(
+        subject.sent(),
+        (1..=5)
+            .map(|peer| (peer, goodbye.clone()))
+            .collect::<Vec<_>>()
+    );
+    subject.receive(1, Message::Join);
+    subject.feed(Input::Timer(Timer::PeriodOver));
+    assert!(subject.out.is_empty() && subject.node.neighbors().is_empty());
+}
+
+#[test]
+fn a_one_sided_neighbor_is_taken_in_or_told_off() {
+    let mut subject = Subject::full();
+    subject.receive(9, Message::Present);
+    let goodbye = Message::Disconnect {
+        leaving: false,
+        instead: None,
+    };
+    assert_eq!(subject.sent(), vec![(9, goodbye)]);
+    subject.feed(Input::PeerDown(1));
+    subject.receive(9, Message::Present);
+    assert!(subject.node.neighbors().contains(&9));
+}
+
+#[test]
+fn a_silent_neighbor_is_dropped_and_a_heard_one_kept() {
+    let mut subject = Subject::full();
+    for _ in 0..=Config::default().silent_periods_max {
+        subject.now = subject.now + Duration::from_secs(10);
+        for peer in 1..=4 {
+            subject.receive(peer, Message::Present);
+        }
+        subject.feed(Input::Timer(Timer::PeriodOver));
+    }
+    let neighbors = subject.node.neighbors();
+    assert!((1..=4).all(|peer| neighbors.contains(&peer)) && !neighbors.contains(&5));
+}
+
+#[test]
+fn a_lost_neighbor_is_tried_again_each_period_until_it_is_forgotten() {
+    let mut subject = Subject::new(Config {
+        answer_timeout: Duration::ZERO,
+        ..Config::default()
+    });
+    subject.receive(
+        1,
+        Message::Neighbor {
+            high_priority: true,
+        },
+    );
+    subject.receive(
+        2,
+        Message::Neighbor {
+            high_priority: true,
+        },
+    );
+    subject.feed(Input::PeerDown(1));
+    let again = Message::Neighbor {
+        high_priority: true,
+    };
+    subject.receive(2, Message::Present);
+    subject.feed(Input::Timer(Timer::PeriodOver));
+    assert!(
+        subject.sent_to(1).contains(&again),
+        "the network may have healed"
+    );
+    subject.feed(Input::PeerDown(1));
+    subject.now = subject.now + Config::default().lost_for;
+    subject.receive(2, Message::Present);
+    subject.feed(Input::Timer(Timer::PeriodOver));
+    assert!(subject.sent_to(1).is_empty());
+}
+
+#[test]
+fn a_shuffle_goes_on_until_its_hops_are_used_and_is_answered_to_its_origin() {
+    let mut subject = Subject::full();
+    subject.receive(
+        1,
+        Message::ForwardJoin {
+            newcomer: 30,
+            hops: 3,
+        },
+    );
+    let shuffle = |hops| Message::Shuffle {
+        origin: 40,
+        peers: vec![41, 42],
+        hops,
+    };
+    subject.receive(1, shuffle(4));
+    let (to, forwarded) = subject.sent().remove(0);
+    assert!(to != 1 && forwarded == shuffle(3));
+    subject.receive(1, shuffle(1));
+    assert_eq!(
+        subject.sent(),
+        vec![(40, Message::ShuffleReply { peers: vec![30] })]
+    );
+    for peer in [40, 41, 42] {
+        assert!(subject.node.passive_view().contains(&peer));
+    }
+}
+
+#[test]
+fn partisans_deviations_answer_the_last_hop_and_always_evict() {
+    let config = Config {
+        partisan_deviations: true,
+        ..Config::default()
+    };
+    let mut subject = Subject::new(config);
+    for peer in 1..=5 {
+        subject.receive(
+            peer,
+            Message::Neighbor {
+                high_priority: true,
+            },
+        );
+    }
+    subject.receive(
+        1,
+        Message::Shuffle {
+            origin: 40,
+            peers: vec![41],
+            hops: 1,
+        },
+    );
+    assert_eq!(subject.sent()[0].0, 1);
+    subject.feed(Input::PeerDown(2));
+    assert!(subject.sent().iter().any(|(_, message)| {
+        *message
+            == Message::Neighbor {
+                high_priority: true,
+            }
+    }));
+}
+
+#[test]
+fn x_bot_exchanges_a_far_neighbor_for_a_near_spare() {
+    let mut subject = Subject::new(Config {
+        xbot: Some(XbotConfig::default()),
+        ..Config::default()
+    });
+    for peer in 1..=5_u32 {
+        subject.receive(
+            peer,
+            Message::Neighbor {
+                high_priority: true,
+            },
+        );
+        let rtt = Duration::from_millis(10 * u64::from(peer));
+        subject.feed(Input::Command(Command::Measured { peer, rtt }));
+    }
+    subject.receive(1, Message::ShuffleReply { peers: vec![9] });
+    subject.node.mixes_due = 0;
+    subject.feed(Input::Timer(Timer::PeriodOver));
+    let ping = XbotMessage::Ping { sent_micros: 0 };
+    assert!(subject.sent_to(9).contains(&Message::Xbot(ping)));
+    subject.now = Time::from_micros(5_000);
+    subject.receive(9, Message::Xbot(XbotMessage::Pong { sent_micros: 0 }));
+    // The farthest, 5, is the one that stays for the sake of the whole; 4 is given up.
+    assert_eq!(
+        subject.sent(),
+        vec![(9, Message::Xbot(XbotMessage::Optimize { old: 4 }))]
+    );
+    subject.receive(
+        9,
+        Message::Xbot(XbotMessage::OptimizeReply {
+            old: 4,
+            accepted: true,
+        }),
+    );
+    let neighbors = subject.node.neighbors();
+    assert!(neighbors.contains(&9) && !neighbors.contains(&4) && neighbors.contains(&5));
+}

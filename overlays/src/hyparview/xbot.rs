@@ -1,0 +1,430 @@
+//! X-BOT: exchange a far neighbor for a near spare, four nodes at a time, so that every node keeps
+//! as many neighbors as it had.
+//!
+//! After Leitão, Marques, Pereira and Rodrigues, "X-BOT: a protocol for resilient optimization of
+//! unstructured overlays" (2009). The initiator wants a near `candidate` instead of its farthest
+//! neighbor `old`; the candidate, if full, gives up its own farthest, the `disconnected` one, which
+//! takes `old` if that is nearer to it than the candidate was. Distance is round-trip time, by own
+//! pings or as the driver measured it.
+
+use std::time::Duration;
+
+use rand::Rng;
+use serde::{Deserialize, Serialize};
+
+use super::message::Message;
+use super::{HyParView, Outputs, Timer};
+use crate::event::{Output, Peer};
+use crate::time::Time;
+
+/// Messages of an exchange.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum XbotMessage<P> {
+    /// Asks for a `Pong` at once.
+    Ping {
+        /// The sender's clock.
+        sent_micros: u64,
+    },
+    /// Answer to a `Ping`.
+    Pong {
+        /// Copied from the `Ping`.
+        sent_micros: u64,
+    },
+    /// Initiator to candidate: take me, I would give up `old`.
+    Optimize {
+        /// The neighbor to be given up.
+        old: P,
+    },
+    /// Candidate to the neighbor that it would give up: take `old` instead of me.
+    Replace {
+        /// Who takes your place at mine.
+        initiator: P,
+        /// Who would take mine at yours.
+        old: P,
+    },
+    /// From there to `old`: take me instead of the initiator.
+    Switch {
+        /// Whom you would give up.
+        initiator: P,
+        /// Whom I would give up.
+        candidate: P,
+    },
+    /// Answer of `old`.
+    SwitchReply {
+        /// Copied from the `Switch`.
+        initiator: P,
+        /// Copied from the `Switch`.
+        candidate: P,
+        /// Done.
+        accepted: bool,
+    },
+    /// Answer of the node that the candidate would give up.
+    ReplaceReply {
+        /// Copied from the `Replace`.
+        initiator: P,
+        /// Copied from the `Replace`.
+        old: P,
+        /// Done.
+        accepted: bool,
+    },
+    /// Answer of the candidate.
+    OptimizeReply {
+        /// Copied from the `Optimize`.
+        old: P,
+        /// Done.
+        accepted: bool,
+    },
+}
+
+/// An exchange that this node takes part in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Role<P> {
+    /// Pinging spares to find a near one.
+    Comparing,
+    /// Waiting for the candidate.
+    Initiator { candidate: P, old: P },
+    /// Waiting for the neighbor to be given up.
+    Candidate { disconnected: P },
+    /// Pinging `old`, then waiting for it.
+    Disconnected { initiator: P, candidate: P, old: P },
+}
+
+/// What a node remembers for X-BOT.
+#[derive(Debug)]
+pub(super) struct Xbot<P> {
+    role: Option<Role<P>>,
+    exchanges: u32,
+}
+
+impl<P> Default for Xbot<P> {
+    fn default() -> Self {
+        Self {
+            role: None,
+            exchanges: 0,
+        }
+    }
+}
+
+impl<P: Peer> Xbot<P> {
+    /// Whether losing this neighbor is part of an exchange that will bring another.
+    pub(super) fn expects_to_lose(&self, peer: P) -> bool {
+        match self.role {
+            Some(Role::Initiator { old, .. }) => old == peer,
+            Some(Role::Candidate { disconnected }) => disconnected == peer,
+            _ => false,
+        }
+    }
+}
+
+impl<P: Peer> HyParView<P> {
+    pub(super) fn measured(&mut self, peer: P, rtt: Duration) {
+        if let Some(neighbor) = self.active.get_mut(peer) {
+            neighbor.rtt_micros = u64::try_from(rtt.as_micros()).ok();
+        }
+    }
+
+    pub(super) fn begin_xbot<R: Rng>(&mut self, now: Time, random: &mut R, out: &mut Outputs<P>) {
+        let Some(config) = self.config.xbot.clone() else {
+            return;
+        };
+        let unmeasured = self
+            .active
+            .entries()
+            .iter()
+            .filter(|peer| peer.rtt_micros.is_none());
+        let unmeasured: Vec<P> = unmeasured.map(|neighbor| neighbor.peer).collect();
+        for peer in unmeasured {
+            self.measure(now, peer, out);
+        }
+        let due = self.periods.is_multiple_of(config.periods_between.max(1));
+        let full = self.active.len() >= self.config.active_max;
+        if due && full && self.xbot.role.is_none() {
+            self.take_role(Role::Comparing, out);
+            for candidate in self.passive.sample(random, config.candidates) {
+                self.measure(now, candidate, out);
+            }
+        }
+    }
+
+    pub(super) fn on_xbot_due<R: Rng>(
+        &mut self,
+        exchange: u32,
+        random: &mut R,
+        out: &mut Outputs<P>,
+    ) {
+        if self.xbot.exchanges == exchange && self.xbot.role.take().is_some() {
+            self.seek(random, out);
+        }
+    }
+
+    pub(super) fn on_xbot<R: Rng>(
+        &mut self,
+        now: Time,
+        from: P,
+        message: XbotMessage<P>,
+        random: &mut R,
+        out: &mut Outputs<P>,
+    ) {
+        if let XbotMessage::Ping { sent_micros } = message {
+            self.say(from, XbotMessage::Pong { sent_micros }, out);
+            return;
+        }
+        // Nobody sends the others to a node that does not exchange neighbors.
+        if self.config.xbot.is_none() {
+            return;
+        }
+        match message {
+            XbotMessage::Ping { .. } => {}
+            XbotMessage::Pong { sent_micros } => {
+                self.on_pong(from, now.since(Time::from_micros(sent_micros)), out);
+            }
+            XbotMessage::Optimize { old } => self.on_optimize(from, old, random, out),
+            XbotMessage::Replace { initiator, old } => {
+                self.on_replace(now, from, initiator, old, out);
+            }
+            XbotMessage::Switch {
+                initiator,
+                candidate,
+            } => {
+                let accepted = self.trade(initiator, from, random, out);
+                self.say(
+                    from,
+                    XbotMessage::SwitchReply {
+                        initiator,
+                        candidate,
+                        accepted,
+                    },
+                    out,
+                );
+            }
+            XbotMessage::SwitchReply {
+                initiator,
+                candidate,
+                accepted,
+            } => {
+                let role = Role::Disconnected {
+                    initiator,
+                    candidate,
+                    old: from,
+                };
+                if self.end_role(role) {
+                    let accepted = accepted && self.trade(candidate, from, random, out);
+                    let old = from;
+                    let reply = XbotMessage::ReplaceReply {
+                        initiator,
+                        old,
+                        accepted,
+                    };
+                    self.say(candidate, reply, out);
+                }
+            }
+            XbotMessage::ReplaceReply {
+                initiator,
+                old,
+                accepted,
+            } => {
+                if self.end_role(Role::Candidate { disconnected: from }) {
+                    if accepted {
+                        self.drop_out(from, out);
+                        self.admit(initiator, random, out);
+                    }
+                    self.say(initiator, XbotMessage::OptimizeReply { old, accepted }, out);
+                }
+            }
+            XbotMessage::OptimizeReply { old, accepted } => {
+                if self.end_role(Role::Initiator {
+                    candidate: from,
+                    old,
+                }) && accepted
+                {
+                    self.part_from(old, random, out);
+                    self.admit(from, random, out);
+                }
+                self.seek(random, out);
+            }
+        }
+    }
+
+    fn on_optimize<R: Rng>(&mut self, from: P, old: P, random: &mut R, out: &mut Outputs<P>) {
+        if !self.active.contains(from) && self.active.len() < self.config.active_max {
+            self.admit(from, random, out);
+            self.say(
+                from,
+                XbotMessage::OptimizeReply {
+                    old,
+                    accepted: true,
+                },
+                out,
+            );
+            return;
+        }
+        let farthest = self.farthest().map(|(peer, _)| peer);
+        let free = self.xbot.role.is_none() && !self.active.contains(from);
+        match farthest.filter(|_| free) {
+            Some(disconnected) => {
+                self.take_role(Role::Candidate { disconnected }, out);
+                let message = XbotMessage::Replace {
+                    initiator: from,
+                    old,
+                };
+                self.say(disconnected, message, out);
+            }
+            None => self.say(
+                from,
+                XbotMessage::OptimizeReply {
+                    old,
+                    accepted: false,
+                },
+                out,
+            ),
+        }
+    }
+
+    fn on_replace(&mut self, now: Time, from: P, initiator: P, old: P, out: &mut Outputs<P>) {
+        let possible = self.active.contains(from) && !self.active.contains(old) && old != self.me;
+        if possible && self.xbot.role.is_none() {
+            self.take_role(
+                Role::Disconnected {
+                    initiator,
+                    candidate: from,
+                    old,
+                },
+                out,
+            );
+            self.measure(now, old, out);
+        } else {
+            self.say(
+                from,
+                XbotMessage::ReplaceReply {
+                    initiator,
+                    old,
+                    accepted: false,
+                },
+                out,
+            );
+        }
+    }
+
+    fn on_pong(&mut self, from: P, rtt: Duration, out: &mut Outputs<P>) {
+        self.measured(from, rtt);
+        let nearer_than = |rtt_micros: u64| rtt < Duration::from_micros(rtt_micros);
+        match self.xbot.role {
+            Some(Role::Comparing) if !self.active.contains(from) => {
+                if let Some((old, rtt_micros)) = self.farthest()
+                    && nearer_than(rtt_micros)
+                {
+                    self.xbot.role = Some(Role::Initiator {
+                        candidate: from,
+                        old,
+                    });
+                    self.say(from, XbotMessage::Optimize { old }, out);
+                }
+            }
+            Some(Role::Disconnected {
+                initiator,
+                candidate,
+                old,
+            }) if old == from => {
+                let rtt_micros = self
+                    .active
+                    .get_mut(candidate)
+                    .and_then(|peer| peer.rtt_micros);
+                if rtt_micros.is_some_and(nearer_than) {
+                    self.say(
+                        old,
+                        XbotMessage::Switch {
+                            initiator,
+                            candidate,
+                        },
+                        out,
+                    );
+                } else {
+                    self.xbot.role = None;
+                    let reply = XbotMessage::ReplaceReply {
+                        initiator,
+                        old,
+                        accepted: false,
+                    };
+                    self.say(candidate, reply, out);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Gives one neighbor up for another node. False if it was no neighbor any more.
+    fn trade<R: Rng>(&mut self, give_up: P, take: P, random: &mut R, out: &mut Outputs<P>) -> bool {
+        let was_there = self.active.contains(give_up);
+        if was_there {
+            self.part_from(give_up, random, out);
+            self.admit(take, random, out);
+        }
+        was_there
+    }
+
+    fn part_from<R: Rng>(&mut self, peer: P, random: &mut R, out: &mut Outputs<P>) {
+        if self.active.contains(peer) {
+            let message = Message::Disconnect {
+                leaving: false,
+                instead: None,
+            };
+            out.push(Output::Send { to: peer, message });
+            self.drop_out(peer, out);
+            self.learn(peer, &[], random);
+        }
+    }
+
+    /// The farthest neighbor that may be given up, and its round-trip time. The very farthest ones
+    /// stay: they are the long links that keep the overlay in one piece.
+    fn farthest(&self) -> Option<(P, u64)> {
+        let kept = self.config.xbot.as_ref()?.unbiased;
+        let measured = self.active.entries().iter();
+        let mut measured: Vec<(u64, P)> = measured
+            .filter_map(|neighbor| Some((neighbor.rtt_micros?, neighbor.peer)))
+            .collect();
+        measured.sort_unstable_by(|one, other| other.cmp(one));
+        measured
+            .get(kept)
+            .map(|(rtt_micros, peer)| (*peer, *rtt_micros))
+    }
+
+    fn measure(&self, now: Time, peer: P, out: &mut Outputs<P>) {
+        self.say(
+            peer,
+            XbotMessage::Ping {
+                sent_micros: now.as_micros(),
+            },
+            out,
+        );
+    }
+
+    fn say(&self, to: P, message: XbotMessage<P>, out: &mut Outputs<P>) {
+        if to != self.me {
+            out.push(Output::Send {
+                to,
+                message: Message::Xbot(message),
+            });
+        }
+    }
+
+    fn take_role(&mut self, role: Role<P>, out: &mut Outputs<P>) {
+        self.xbot.exchanges = self.xbot.exchanges.wrapping_add(1);
+        self.xbot.role = Some(role);
+        let id = Timer::XbotDue {
+            exchange: self.xbot.exchanges,
+        };
+        out.push(Output::SetTimer {
+            id,
+            after: self.config.answer_timeout,
+        });
+    }
+
+    /// Whether this node still had this role.
+    fn end_role(&mut self, role: Role<P>) -> bool {
+        let had = self.xbot.role == Some(role);
+        if had {
+            self.xbot.role = None;
+        }
+        had
+    }
+}

@@ -1,0 +1,5 @@
+//! The rules of membership, seen from outside.
+
+mod behavior;
+mod hostile;
+mod world;

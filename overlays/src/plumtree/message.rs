@@ -1,0 +1,80 @@
+//! Messages of Plumtree, in the paper's terms, and their bounds.
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use crate::event::PAYLOAD_BYTES_MAX;
+use crate::message::{self, DecodeError};
+use crate::store::MessageId;
+
+/// Most messages announced or asked for in one message; more go in several.
+pub const ANNOUNCEMENTS_MAX: usize = 256;
+
+/// Most hops that a message may have made. No tree is that deep; it ends loops of hostile nodes.
+pub const HOPS_MAX: u16 = 1_024;
+
+/// A message that the sender has, offered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Announcement {
+    /// Which.
+    pub id: MessageId,
+    /// Hops that it took to the sender.
+    pub hops: u16,
+}
+
+/// What nodes of a Plumtree say to each other.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Message {
+    /// Eager push: the payload itself.
+    Gossip {
+        /// Which message.
+        id: MessageId,
+        /// Hops that it took to the sender.
+        hops: u16,
+        /// What was broadcast.
+        payload: Bytes,
+    },
+    /// Lazy push: messages that the sender has.
+    Ihave(Vec<Announcement>),
+    /// Make this link eager, and send these messages.
+    Graft {
+        /// The messages that are missing; none if only the link matters.
+        ids: Vec<MessageId>,
+    },
+    /// Make this link lazy.
+    Prune,
+}
+
+impl message::Message for Message {
+    /// Tag, id, hops, length and payload, or a full list of announcements, whichever is longer.
+    const BYTES_MAX: usize = {
+        let gossip = 1 + MessageId::BYTES_MAX + 3 + 3 + PAYLOAD_BYTES_MAX;
+        let ihave = 1 + 2 + ANNOUNCEMENTS_MAX * (MessageId::BYTES_MAX + 3);
+        if gossip > ihave { gossip } else { ihave }
+    };
+
+    fn validate(&self) -> Result<(), DecodeError> {
+        match self {
+            Self::Gossip { hops, payload, .. } => {
+                message::at_most(payload, PAYLOAD_BYTES_MAX, "payload")?;
+                check_hops(*hops)
+            }
+            Self::Ihave(announcements) => {
+                message::at_most(announcements, ANNOUNCEMENTS_MAX, "announcements")?;
+                announcements
+                    .iter()
+                    .try_for_each(|announcement| check_hops(announcement.hops))
+            }
+            Self::Graft { ids } => message::at_most(ids, ANNOUNCEMENTS_MAX, "ids"),
+            Self::Prune => Ok(()),
+        }
+    }
+}
+
+const fn check_hops(hops: u16) -> Result<(), DecodeError> {
+    if hops <= HOPS_MAX {
+        Ok(())
+    } else {
+        Err(DecodeError::Invalid { field: "hops" })
+    }
+}

@@ -1,0 +1,401 @@
+//! The rules of one node, and what hostile peers can do to it. Whole topics run in the simulator.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use bytes::Bytes;
+use proptest::prelude::*;
+use rand::SeedableRng;
+use rand::rngs::SmallRng;
+
+use super::message::CONTACTS_MAX;
+use super::{Config, KIND_NEWS, Message, News, PubSub, SwarmMessage, Timer};
+use crate::event::{Command, Event, Input, Output, PAYLOAD_BYTES_MAX, Protocol, TopicId};
+use crate::marked::mark;
+use crate::message::{Message as _, encode};
+use crate::stack::Half;
+use crate::store::MessageId;
+use crate::time::Time;
+use crate::{hyparview, plumtree};
+
+const ME: u32 = 100;
+
+type Outputs = Vec<Output<u32, Message<u32>, Timer>>;
+type In = Input<u32, Message<u32>, Timer>;
+
+struct Bench {
+    node: PubSub<u32>,
+    random: SmallRng,
+    now: Time,
+}
+
+impl Bench {
+    fn new(config: Config) -> Self {
+        let mut bench = Self {
+            node: PubSub::new(ME, config),
+            random: SmallRng::seed_from_u64(5),
+            now: Time::ZERO,
+        };
+        bench.give(Input::Start);
+        bench
+    }
+
+    /// With node 1 as its neighbor in the overlay of all nodes.
+    fn joined() -> Self {
+        let mut bench = Self::new(Config::default());
+        bench.receive(1, Message::Base(Half::Lower(hyparview::Message::Join)));
+        bench
+    }
+
+    fn give(&mut self, input: In) -> Outputs {
+        let mut out = Vec::new();
+        self.node
+            .handle(self.now, input, &mut self.random, &mut out);
+        out
+    }
+
+    fn receive(&mut self, from: u32, message: Message<u32>) -> Outputs {
+        self.give(Input::Received { from, message })
+    }
+
+    fn subscribe(&mut self, topic: TopicId) -> Outputs {
+        self.give(Input::Command(Command::Subscribe(topic)))
+    }
+
+    /// Node 1 passes on what `number` says, by broadcast to all nodes.
+    fn news(&mut self, number: u64, news: News<u32>) -> Outputs {
+        let payload = mark(KIND_NEWS, &encode(&news));
+        self.receive(1, Message::Base(gossip(number, payload)))
+    }
+}
+
+fn gossip(number: u64, payload: Bytes) -> SwarmMessage<u32> {
+    Half::Upper(plumtree::Message::Gossip {
+        id: MessageId { sender: 9, number },
+        hops: 1,
+        payload,
+    })
+}
+
+const fn here(topic: TopicId, peer: u32) -> News<u32> {
+    News::Here {
+        topic,
+        peer,
+        beacon: 77,
+    }
+}
+
+fn sent(out: &Outputs) -> Vec<(u32, Message<u32>)> {
+    let sent = out.iter().filter_map(|output| match output {
+        Output::Send { to, message } => Some((*to, message.clone())),
+        _ => None,
+    });
+    sent.collect()
+}
+
+/// Those that were asked to let this node into a topic.
+fn joined_through(out: &Outputs, wanted: TopicId) -> BTreeSet<u32> {
+    let joins = sent(out).into_iter().filter(|(_, message)| {
+        matches!(message, Message::Topic { topic, message: Half::Lower(hyparview::Message::Join) }
+            if *topic == wanted)
+    });
+    joins.map(|(to, _)| to).collect()
+}
+
+#[test]
+fn a_subscriber_joins_through_those_it_heard_of() {
+    let mut bench = Bench::joined();
+    bench.news(0, here(7, 20));
+    let out = bench.subscribe(7);
+    assert_eq!(joined_through(&out, 7), BTreeSet::from([20]));
+}
+
+#[test]
+fn a_subscriber_that_heard_of_nobody_asks_its_neighbors() {
+    let mut bench = Bench::joined();
+    let out = bench.subscribe(7);
+    assert!(sent(&out).contains(&(1, Message::WhoIs(7))));
+    let out = bench.receive(
+        1,
+        Message::Contacts {
+            topic: 7,
+            peers: vec![30, ME],
+        },
+    );
+    assert_eq!(joined_through(&out, 7), BTreeSet::from([30]));
+}
+
+#[test]
+fn a_lonely_subscriber_joins_the_next_one_it_hears_of() {
+    let mut bench = Bench::joined();
+    bench.subscribe(7);
+    let out = bench.news(0, here(7, 20));
+    assert_eq!(joined_through(&out, 7), BTreeSet::from([20]));
+    let other = bench.news(1, here(8, 20));
+    assert_eq!(joined_through(&other, 8), BTreeSet::new(), "not its topic");
+}
+
+#[test]
+fn who_asks_is_told_and_a_subscriber_names_itself() {
+    let mut bench = Bench::joined();
+    assert_eq!(bench.receive(5, Message::WhoIs(7)), []);
+    bench.subscribe(7);
+    let told = Message::Contacts {
+        topic: 7,
+        peers: vec![ME],
+    };
+    assert_eq!(sent(&bench.receive(5, Message::WhoIs(7))), [(5, told)]);
+}
+
+#[test]
+fn who_left_a_topic_is_no_contact_any_more() {
+    let mut bench = Bench::joined();
+    bench.news(0, here(7, 20));
+    bench.news(1, News::Gone { topic: 7, peer: 20 });
+    assert_eq!(joined_through(&bench.subscribe(7), 7), BTreeSet::new());
+}
+
+#[test]
+fn messages_of_a_topic_that_is_not_subscribed_are_sent_back() {
+    let mut bench = Bench::joined();
+    let message = Message::Topic {
+        topic: 7,
+        message: Half::Lower(hyparview::Message::Join),
+    };
+    let out = bench.receive(5, message);
+    assert_eq!(sent(&out), [(5, Message::NotHere(7))]);
+}
+
+#[test]
+fn a_beacon_that_does_not_come_within_the_topic_leads_to_its_sender() {
+    let mut bench = Bench::joined();
+    bench.subscribe(7);
+    let join = Message::Topic {
+        topic: 7,
+        message: Half::Lower(hyparview::Message::Join),
+    };
+    bench.receive(5, join);
+    assert_eq!(bench.node.topic_neighbors(7), [5]);
+    let out = bench.news(0, here(7, 20));
+    let check = Timer::Check {
+        topic: 7,
+        beacon: 77,
+    };
+    let timer = out.iter().find_map(|output| match output {
+        Output::SetTimer { id, after } if *id == check => Some(*after),
+        _ => None,
+    });
+    assert!(timer.is_some_and(|after| after >= Duration::from_secs(2)));
+    let out = bench.give(Input::Timer(check));
+    assert_eq!(joined_through(&out, 7), BTreeSet::from([20]));
+    let again = bench.give(Input::Timer(check));
+    assert_eq!(joined_through(&again, 7), BTreeSet::new(), "once is enough");
+}
+
+#[test]
+fn a_publication_for_another_is_delivered_here_and_passed_on() {
+    let mut bench = Bench::joined();
+    bench.subscribe(7);
+    let payload = Bytes::from_static(b"hello");
+    let message = Message::PublishFor {
+        topic: 7,
+        payload: payload.clone(),
+    };
+    let out = bench.receive(5, message.clone());
+    assert!(out.iter().any(|output| matches!(output,
+        Output::Event(Event::Delivered(delivery))
+            if delivery.topic == Some(7) && delivery.payload == payload)));
+    bench.give(Input::Command(Command::Unsubscribe(7)));
+    let out = bench.receive(5, message);
+    assert_eq!(sent(&out), [(5, Message::NotHere(7))]);
+}
+
+#[test]
+fn more_topics_than_allowed_are_refused_and_counted() {
+    let config = Config {
+        topics_max: 3,
+        ..Config::default()
+    };
+    let mut bench = Bench::new(config);
+    for topic in 0..5 {
+        bench.subscribe(topic);
+    }
+    assert_eq!(bench.node.topics().collect::<Vec<_>>(), [0, 1, 2]);
+    assert_eq!(bench.node.counters().refused, 2);
+    bench.give(Input::Command(Command::Unsubscribe(1)));
+    bench.subscribe(4);
+    assert_eq!(bench.node.topics().collect::<Vec<_>>(), [0, 2, 4]);
+}
+
+#[test]
+fn timers_of_an_earlier_subscription_do_nothing() {
+    let mut bench = Bench::joined();
+    let timers: Vec<Timer> = bench
+        .subscribe(7)
+        .into_iter()
+        .filter_map(|output| match output {
+            Output::SetTimer { id, .. } => Some(id),
+            _ => None,
+        })
+        .collect();
+    bench.give(Input::Command(Command::Unsubscribe(7)));
+    bench.subscribe(7);
+    for id in timers {
+        if matches!(id, Timer::Topic { .. } | Timer::Announce { .. }) {
+            assert_eq!(bench.give(Input::Timer(id)), [], "{id:?}");
+        }
+    }
+}
+
+#[test]
+fn what_cannot_be_published_is_counted() {
+    let mut bench = Bench::joined();
+    let publish = |topic, bytes| {
+        let payload = Bytes::from(vec![0; bytes]);
+        Input::Command(Command::Publish(topic, payload))
+    };
+    bench.give(publish(7, 1));
+    bench.subscribe(7);
+    bench.give(publish(7, PAYLOAD_BYTES_MAX));
+    assert_eq!(bench.node.counters().unpublished, 2);
+}
+
+#[test]
+fn what_a_peer_says_of_topics_fills_no_memory() {
+    let config = Config {
+        topics_known_max: 10,
+        ..Config::default()
+    };
+    let mut bench = Bench::new(config);
+    bench.receive(1, Message::Base(Half::Lower(hyparview::Message::Join)));
+    for number in 0..500_u64 {
+        let peer = u32::try_from(number % 90).expect("small");
+        bench.news(number, here(number % 50, peer));
+    }
+    assert_eq!(bench.node.check(), Ok(()));
+    let too_many = Message::Contacts {
+        topic: 7,
+        peers: vec![1_u32; CONTACTS_MAX + 1],
+    };
+    assert!(too_many.validate().is_err());
+}
+
+fn peer() -> impl Strategy<Value = u32> {
+    prop_oneof![0_u32..20, Just(ME)]
+}
+
+fn swarm() -> impl Strategy<Value = SwarmMessage<u32>> {
+    use hyparview::Message as Overlay;
+    let peers = || prop::collection::vec(peer(), 0..8);
+    let overlay = prop_oneof![
+        Just(Overlay::Join),
+        any::<bool>().prop_map(|high_priority| Overlay::Neighbor { high_priority }),
+        Just(Overlay::Accept),
+        Just(Overlay::Refuse),
+        (any::<bool>(), prop::option::of(peer()))
+            .prop_map(|(leaving, instead)| Overlay::Disconnect { leaving, instead }),
+        Just(Overlay::Present),
+        (peer(), 0_u8..8).prop_map(|(newcomer, hops)| Overlay::ForwardJoin { newcomer, hops }),
+        peers().prop_map(|peers| Overlay::ShuffleReply { peers }),
+    ];
+    let payload = prop_oneof![
+        prop::collection::vec(any::<u8>(), 0..20).prop_map(Bytes::from),
+        (0_u64..6, peer(), any::<u64>()).prop_map(|(topic, peer, beacon)| {
+            let news = News::Here {
+                topic,
+                peer,
+                beacon,
+            };
+            mark(KIND_NEWS, &encode(&news))
+        }),
+        (0_u64..6, peer())
+            .prop_map(|(topic, peer)| mark(KIND_NEWS, &encode(&News::Gone { topic, peer }))),
+    ];
+    prop_oneof![
+        overlay.prop_map(Half::Lower),
+        (0_u64..100, payload).prop_map(|(number, payload)| gossip(number, payload)),
+        Just(Half::Upper(plumtree::Message::Prune)),
+    ]
+}
+
+fn input() -> impl Strategy<Value = In> {
+    let topic = || 0_u64..6;
+    let message = prop_oneof![
+        3 => swarm().prop_map(Message::Base),
+        4 => (topic(), swarm()).prop_map(|(topic, message)| Message::Topic { topic, message }),
+        1 => topic().prop_map(Message::NotHere),
+        1 => topic().prop_map(Message::WhoIs),
+        1 => (topic(), prop::collection::vec(peer(), 0..=CONTACTS_MAX))
+            .prop_map(|(topic, peers)| Message::Contacts { topic, peers }),
+        1 => (topic(), prop::collection::vec(any::<u8>(), 0..20))
+            .prop_map(|(topic, payload)| Message::PublishFor { topic, payload: payload.into() }),
+    ];
+    prop_oneof![
+        8 => (peer(), message).prop_map(|(from, message)| Input::Received { from, message }),
+        2 => topic().prop_map(|topic| Input::Command(Command::Subscribe(topic))),
+        1 => topic().prop_map(|topic| Input::Command(Command::Unsubscribe(topic))),
+        1 => topic().prop_map(|topic| Input::Command(Command::Publish(topic, Bytes::new()))),
+        1 => peer().prop_map(Input::PeerUp),
+        1 => peer().prop_map(Input::PeerDown),
+    ]
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Input(In),
+    /// The oldest timer that was set, after this many milliseconds.
+    Timer(u64),
+}
+
+proptest! {
+    #[test]
+    fn no_sequence_of_inputs_breaks_a_bound(
+        seed in any::<u64>(),
+        steps in prop::collection::vec(
+            prop_oneof![
+                4 => input().prop_map(Step::Input),
+                1 => (0_u64..20_000).prop_map(Step::Timer),
+            ],
+            0..150,
+        ),
+    ) {
+        let config = Config { topics_max: 3, topics_known_max: 4, ..Config::default() };
+        let mut bench = Bench::new(config);
+        bench.random = SmallRng::seed_from_u64(seed);
+        let mut timers = std::collections::VecDeque::new();
+        let mut lanes = BTreeSet::new();
+        for step in steps {
+            let input = match step {
+                Step::Input(input) => input,
+                Step::Timer(after) => {
+                    bench.now = bench.now + Duration::from_millis(after);
+                    match timers.pop_front() {
+                        Some(id) => Input::Timer(id),
+                        None => continue,
+                    }
+                }
+            };
+            if let Input::PeerDown(peer) = &input {
+                lanes.remove(peer);
+            }
+            for output in bench.give(input) {
+                match output {
+                    Output::SetTimer { id, .. } => timers.push_back(id),
+                    Output::Send { message, .. } => {
+                        prop_assert_eq!(message.validate(), Ok(()));
+                        prop_assert!(encode(&message).len() <= Message::<u32>::BYTES_MAX);
+                    }
+                    Output::Connect(peer) => {
+                        prop_assert!(lanes.insert(peer), "{} asked for twice", peer);
+                    }
+                    Output::Disconnect(peer) => {
+                        prop_assert!(lanes.remove(&peer), "{} given up twice", peer);
+                    }
+                    _ => {}
+                }
+            }
+            prop_assert_eq!(bench.node.check(), Ok(()));
+            prop_assert_eq!(bench.node.lanes.len(), lanes.len());
+        }
+    }
+}

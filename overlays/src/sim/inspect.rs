@@ -1,0 +1,70 @@
+//! How the simulator looks into each protocol of this crate.
+
+use bytes::Bytes;
+
+use super::NodeId;
+use super::subject::Inspect;
+use crate::client_server::ClientServer;
+use crate::epidemic::{self, Epidemic};
+use crate::full_mesh::FullMesh;
+use crate::hyparview::HyParView;
+use crate::plumtree::{self, Plumtree};
+use crate::pub_sub::{self, PubSub};
+use crate::stack::Half;
+
+impl Inspect for FullMesh<NodeId> {}
+
+impl Inspect for ClientServer<NodeId> {
+    fn check(&self) -> Result<(), String> {
+        self.check()
+    }
+}
+
+impl Inspect for HyParView<NodeId> {
+    fn check(&self) -> Result<(), String> {
+        self.check()
+    }
+}
+
+impl Inspect for Plumtree<NodeId> {
+    fn payload(message: &plumtree::Message) -> Option<&Bytes> {
+        match message {
+            plumtree::Message::Gossip { payload, .. } => Some(payload),
+            _ => None,
+        }
+    }
+
+    fn check(&self) -> Result<(), String> {
+        self.check()
+    }
+}
+
+impl Inspect for Epidemic<NodeId> {
+    fn payload(message: &epidemic::Message) -> Option<&Bytes> {
+        Some(&message.payload)
+    }
+
+    fn check(&self) -> Result<(), String> {
+        self.check()
+    }
+}
+
+impl Inspect for PubSub<NodeId> {
+    fn payload(message: &pub_sub::Message<NodeId>) -> Option<&Bytes> {
+        match message {
+            pub_sub::Message::Topic {
+                message: Half::Upper(message),
+                ..
+            } => Plumtree::<NodeId>::payload(message),
+            _ => None,
+        }
+    }
+
+    fn has_topics() -> bool {
+        true
+    }
+
+    fn check(&self) -> Result<(), String> {
+        self.check()
+    }
+}

@@ -1,0 +1,94 @@
+//! Whole clusters with membership, small enough for every run of the tests.
+
+use std::time::Duration;
+
+use super::*;
+use crate::sim::carrier::{Carrier, Task};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// Starts a cluster of nodes that do not know each other and lets it settle.
+fn settled<C: Subject + 'static>(seed: u64, count: NodeId, make: MakeCarrier<C>) -> Cluster<C> {
+    println!("seed {seed}");
+    let network = NetworkConfig::default();
+    let mut cluster = Cluster::strangers(seed, count, network, Config::default(), make);
+    cluster.join(Duration::from_millis(20), &mut |_, _, _| {});
+    assert!(cluster.periods_to_agree(60).is_some(), "seed {seed}");
+    cluster.world.run_for(20 * SECOND);
+    cluster
+}
+
+/// Two crashes, a noticed one and a silent one.
+struct Crashes(u64);
+
+impl Task for Crashes {
+    type Output = ();
+
+    fn run<C: Subject + 'static>(self, make: MakeCarrier<C>) {
+        let mut cluster = settled(self.0, 80, make);
+        for silent in [false, true] {
+            let crash = cluster.crash(silent, 60).expect("told to everybody");
+            assert!(crash.detect < 20 * SECOND, "{crash:?}");
+        }
+        assert!(cluster.agrees());
+        assert_eq!(cluster.world.observer.errors(None), (0, 0));
+    }
+}
+
+#[test]
+fn a_crash_is_told_everywhere_over_every_overlay() {
+    for carrier in Carrier::ALL {
+        println!("{carrier}");
+        carrier.run(80, Crashes(1));
+    }
+}
+
+/// A partition of 60 s. Periods until all agree again.
+struct Partition(u64);
+
+impl Task for Partition {
+    type Output = usize;
+
+    fn run<C: Subject + 'static>(self, make: MakeCarrier<C>) -> usize {
+        let mut cluster = settled(self.0, 80, make);
+        cluster.partition(60 * SECOND);
+        for node in cluster.world.running() {
+            let live = cluster.live_at(node);
+            assert!(live <= 42, "{node} still counts {live}");
+        }
+        let periods = cluster.periods_to_agree(30);
+        assert!(cluster.is_connected());
+        periods.expect("all agree again")
+    }
+}
+
+#[test]
+fn all_agree_within_ten_periods_of_a_partition_over_every_overlay() {
+    for carrier in Carrier::ALL {
+        let periods = carrier.run(80, Partition(2));
+        println!("{carrier}: {periods} periods");
+        assert!(periods <= 10, "{carrier}: {periods} periods");
+    }
+}
+
+/// A short life with a crash: its trace hash.
+struct Trace(u64);
+
+impl Task for Trace {
+    type Output = u64;
+
+    fn run<C: Subject + 'static>(self, make: MakeCarrier<C>) -> u64 {
+        let mut cluster = settled(self.0, 30, make);
+        cluster.crash(true, 60);
+        cluster.world.trace_hash()
+    }
+}
+
+#[test]
+fn the_same_seed_gives_the_same_trace() {
+    for carrier in Carrier::ALL {
+        let [one, again, other] = [7, 7, 8].map(|seed| carrier.run(30, Trace(seed)));
+        assert_eq!(one, again, "{carrier}");
+        assert_ne!(one, other, "{carrier}");
+    }
+}

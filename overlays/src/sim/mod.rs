@@ -1,0 +1,46 @@
+//! A simulator: thousands of nodes in one thread, from one seed, twice with the same trace.
+//!
+//! - `world`: nodes, lanes and what happens next; drives protocols as the contract promises
+//! - `network`: latency, loss, duplication, reorder, cuts
+//! - `subject`: what the simulator wants to see of a protocol, and who watches
+//! - `workload`: joining, failing, broadcasting, with `deliveries` watching
+//! - `plan`: the experiment of the papers, with its `report`
+//! - `carrier`: the overlays by name, for experiments that run on any of them
+//! - `membership`: clusters with membership, what it costs and how often it errs
+//! - `pub_sub`: topics, and whether publications reach their subscribers and nobody else
+//! - `client_server`: whether payloads are relayed, and clients find another server
+//! - `faults`: everything goes wrong, and `checks` that nothing breaks
+//! - `graph`: the overlay as a graph, and its figures
+//!
+//! Nothing in the protocols depends on anything here.
+
+pub mod carrier;
+mod checks;
+pub mod client_server;
+mod deliveries;
+pub mod faults;
+mod graph;
+mod inspect;
+pub mod membership;
+mod network;
+mod node;
+mod plan;
+pub mod pub_sub;
+mod queue;
+mod report;
+mod subject;
+mod trace;
+mod workload;
+mod world;
+
+pub use deliveries::{Deliveries, Round};
+pub use graph::{Graph, Shape};
+pub use network::{Latency, NetworkConfig};
+pub use plan::{Outcome, Plan, Spreading};
+pub use report::Report;
+pub use subject::{Inspect, Observer, Subject};
+pub use workload::{Progress, Run, Senders};
+pub use world::{Make, Totals, World};
+
+/// Identity of a simulated node: its index.
+pub type NodeId = u32;

@@ -1,0 +1,165 @@
+//! What lies between the simulated nodes: how long a message takes, whether it arrives, how often.
+//!
+//! Called by the world for each message and each dial. Decides from its own random stream and never
+//! touches a node.
+
+use std::time::Duration;
+
+use rand::rngs::Xoshiro256PlusPlus;
+use rand::{RngExt, SeedableRng};
+
+use super::NodeId;
+
+/// How long messages take from node to node.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Latency {
+    /// Drawn once per pair of nodes, uniform, the same both ways: order is kept.
+    PerLink {
+        /// Least.
+        min: Duration,
+        /// Most.
+        max: Duration,
+    },
+    /// Drawn for each message, uniform: later messages overtake earlier ones.
+    PerMessage {
+        /// Least.
+        min: Duration,
+        /// Most.
+        max: Duration,
+    },
+    /// Drawn for each message: `min` plus an exponential part with this mean, cut at ten means.
+    HeavyTail {
+        /// Least.
+        min: Duration,
+        /// Mean of what comes on top.
+        mean: Duration,
+    },
+}
+
+/// What the network does to messages while it is at its best and while it is troubled.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct NetworkConfig {
+    /// How long messages take.
+    pub latency: Latency,
+    /// Share of messages lost, 0 to 1.
+    pub loss: f64,
+    /// Share of messages that arrive twice, 0 to 1.
+    pub duplication: f64,
+    /// Share of messages that take up to `reorder_delay` longer, so that others overtake them.
+    pub reorder: f64,
+    /// The most that a reordered message is late.
+    pub reorder_delay: Duration,
+    /// After how long a lane to a silent peer is given up. 3 s: what a lane heartbeat would need.
+    pub lane_timeout: Duration,
+}
+
+impl Default for NetworkConfig {
+    /// No trouble, 10 to 50 ms per link: what other simulators of these protocols assume.
+    fn default() -> Self {
+        Self {
+            latency: Latency::PerLink {
+                min: Duration::from_millis(10),
+                max: Duration::from_millis(50),
+            },
+            loss: 0.0,
+            duplication: 0.0,
+            reorder: 0.0,
+            reorder_delay: Duration::from_millis(200),
+            lane_timeout: Duration::from_secs(3),
+        }
+    }
+}
+
+/// Nodes that cannot reach certain others.
+#[derive(Clone, Debug)]
+struct Cut {
+    from: Vec<bool>,
+    to: Vec<bool>,
+}
+
+/// The network between the nodes of a world.
+#[derive(Debug)]
+pub(super) struct Network {
+    pub(super) config: NetworkConfig,
+    salt: u64,
+    random: Xoshiro256PlusPlus,
+    cuts: Vec<Cut>,
+}
+
+impl Network {
+    pub(super) fn new(seed: u64, config: NetworkConfig) -> Self {
+        let random = Xoshiro256PlusPlus::seed_from_u64(seed ^ 0x6e65_7477_6f72_6b00);
+        Self {
+            config,
+            salt: mix(seed ^ 0x6c61_7465_6e63_7900),
+            random,
+            cuts: Vec::new(),
+        }
+    }
+
+    /// Messages from a node in `from` no longer reach a node in `to`. Both are indexed by node.
+    pub(super) fn cut(&mut self, from: Vec<bool>, to: Vec<bool>) {
+        self.cuts.push(Cut { from, to });
+    }
+
+    pub(super) fn heal(&mut self) {
+        self.cuts.clear();
+    }
+
+    /// Whether messages get from one node to another.
+    pub(super) fn reaches(&self, from: NodeId, to: NodeId) -> bool {
+        let is_in = |set: &[bool], node: NodeId| set.get(node as usize).copied().unwrap_or(false);
+        !self
+            .cuts
+            .iter()
+            .any(|cut| is_in(&cut.from, from) && is_in(&cut.to, to))
+    }
+
+    /// Microseconds after which the copies of one message arrive: none if it is lost.
+    pub(super) fn arrivals(&mut self, from: NodeId, to: NodeId) -> [Option<u64>; 2] {
+        if !self.cuts.is_empty() && !self.reaches(from, to) || self.happens(self.config.loss) {
+            return [None, None];
+        }
+        let mut first = self.latency(from, to);
+        if self.happens(self.config.reorder) {
+            let late = self.random.random_range(0.0..1.0) * self.config.reorder_delay.as_secs_f64();
+            first += micros(Duration::from_secs_f64(late));
+        }
+        let again = self.happens(self.config.duplication);
+        [Some(first), again.then(|| first + self.latency(from, to))]
+    }
+
+    /// Microseconds that one message takes, if it arrives.
+    pub(super) fn latency(&mut self, from: NodeId, to: NodeId) -> u64 {
+        match self.config.latency {
+            Latency::PerLink { min, max } => {
+                let pair = u64::from(from.min(to)) << 32 | u64::from(from.max(to));
+                let (min, max) = (micros(min), micros(max));
+                min + mix(self.salt ^ pair) % (max - min + 1)
+            }
+            Latency::PerMessage { min, max } => self.random.random_range(micros(min)..=micros(max)),
+            Latency::HeavyTail { min, mean } => {
+                let uniform: f64 = self.random.random_range(f64::MIN_POSITIVE..1.0);
+                let tail = (-uniform.ln()).min(10.0);
+                micros(min + mean.mul_f64(tail))
+            }
+        }
+    }
+
+    fn happens(&mut self, share: f64) -> bool {
+        share > 0.0 && self.random.random_bool(share)
+    }
+}
+
+/// Whole microseconds of a span.
+pub(super) fn micros(span: Duration) -> u64 {
+    u64::try_from(span.as_micros()).unwrap_or(u64::MAX)
+}
+
+/// Spreads the bits of a number over all 64 (the finalizer of splitmix64).
+pub(super) const fn mix(number: u64) -> u64 {
+    let mut mixed = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    mixed ^ (mixed >> 31)
+}

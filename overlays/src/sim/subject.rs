@@ -1,0 +1,81 @@
+//! What the simulator wants to see of a protocol besides its contract, and who watches.
+//!
+//! Implemented beside each protocol's own type for the simulator only; nothing here changes what a
+//! protocol does.
+
+use bytes::Bytes;
+
+use super::NodeId;
+use crate::event::{Event, Overlay, Protocol};
+use crate::stack::{Half, Stack};
+use crate::time::Time;
+
+/// A protocol that can be looked into.
+pub trait Inspect: Protocol<NodeId> {
+    /// The application payload that a message carries, if it carries one: what redundancy counts.
+    fn payload(_message: &Self::Message) -> Option<&Bytes> {
+        None
+    }
+
+    /// Says which promise about its own state the protocol has broken.
+    ///
+    /// # Errors
+    /// One sentence about what is wrong.
+    fn check(&self) -> Result<(), String> {
+        Ok(())
+    }
+
+    /// Whether it delivers publications to the subscribers of a topic.
+    fn has_topics() -> bool {
+        false
+    }
+
+    /// The members that this node believes to be alive, itself included; none without membership.
+    fn members(&self) -> Option<Vec<NodeId>> {
+        None
+    }
+}
+
+impl<L: Inspect, U: Inspect> Inspect for Stack<L, U> {
+    fn payload(message: &Self::Message) -> Option<&Bytes> {
+        match message {
+            Half::Lower(message) => L::payload(message),
+            Half::Upper(message) => U::payload(message),
+        }
+    }
+
+    fn check(&self) -> Result<(), String> {
+        self.lower.check().and_then(|()| self.upper.check())
+    }
+
+    fn has_topics() -> bool {
+        L::has_topics() || U::has_topics()
+    }
+
+    fn members(&self) -> Option<Vec<NodeId>> {
+        self.upper.members().or_else(|| self.lower.members())
+    }
+}
+
+/// What a world simulates: an overlay, with any layers on it.
+pub trait Subject: Overlay<NodeId> + Inspect {}
+
+impl<X: Overlay<NodeId> + Inspect> Subject for X {}
+
+/// Watches a world, and may stop it.
+pub trait Observer<X: Subject> {
+    /// A node's protocol told this.
+    fn event(&mut self, _at: Time, _node: NodeId, _event: &Event<NodeId>) {}
+
+    /// A message is about to be sent; `bytes` is its size on the wire.
+    fn sent(&mut self, _from: NodeId, _to: NodeId, _message: &X::Message, _bytes: u32) {}
+
+    /// A message with a payload reached a live node.
+    fn payload_received(&mut self, _at: Time, _node: NodeId, _payload: &Bytes) {}
+
+    /// A node has taken one input; `state` is what came of it.
+    fn stepped(&mut self, _at: Time, _node: NodeId, _state: &X) {}
+}
+
+/// Watches nothing.
+impl<X: Subject> Observer<X> for () {}

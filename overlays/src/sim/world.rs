@@ -1,0 +1,518 @@
+//! The world: all nodes of a simulation, their lanes, and what happens next.
+//!
+//! Drives every node exactly as the contract in [`crate::event`] promises, in one thread, from one
+//! seed. Called by the workloads; knows nothing about particular protocols.
+
+use std::fmt;
+use std::mem;
+use std::time::Duration;
+
+use rand::SeedableRng;
+use rand::rngs::Xoshiro256PlusPlus;
+
+use super::NodeId;
+use super::network::{Network, NetworkConfig, micros, mix};
+use super::node::{Conditions, Lane, Node};
+use super::queue::Queue;
+use super::subject::{Observer, Subject};
+use super::trace::{Trace, digest};
+use crate::event::{Command, Input, Output, OutputOf};
+use crate::time::Time;
+
+/// Makes the protocol of a node that starts for the given time, counted from zero.
+pub type Make<X> = Box<dyn FnMut(NodeId, u32) -> X>;
+
+/// Thousands of nodes in one thread.
+pub struct World<X: Subject, O: Observer<X>> {
+    now: u64,
+    queue: Queue<Happening<X::Message, X::Timer>>,
+    nodes: Vec<Node<X>>,
+    network: Network,
+    make: Make<X>,
+    random: Xoshiro256PlusPlus,
+    trace: Trace,
+    lanes_made: u64,
+    out: Vec<OutputOf<X, NodeId>>,
+    totals: Totals,
+    /// Sees everything that happens.
+    pub observer: O,
+}
+
+/// What a world has counted since it began.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Inputs handled by nodes.
+    pub events: u64,
+    /// Messages sent.
+    pub messages: u64,
+    /// Their bytes on the wire, without frame headers.
+    pub bytes: u64,
+}
+
+/// Something that will happen to a node.
+#[derive(Debug)]
+pub(super) struct Happening<M, T> {
+    node: NodeId,
+    /// Start of the node that this is for; older ones are gone with their timers and lanes.
+    starts: u32,
+    what: What<M, T>,
+}
+
+#[derive(Debug)]
+enum What<M, T> {
+    Message {
+        from: NodeId,
+        message: M,
+    },
+    Timer(T),
+    /// A dial arrives.
+    Dial {
+        from: NodeId,
+        from_starts: u32,
+        lane: u64,
+    },
+    LaneUp {
+        peer: NodeId,
+        lane: u64,
+    },
+    /// The other end closed or crashed.
+    LaneDown {
+        peer: NodeId,
+        lane: u64,
+    },
+    /// Nothing has come over the lane for the lane timeout, if the peer is still out of reach.
+    Silence {
+        peer: NodeId,
+        lane: u64,
+    },
+    /// A dial, or a message without a lane, found nobody.
+    Refused {
+        peer: NodeId,
+    },
+}
+
+impl<X: Subject, O: Observer<X>> fmt::Debug for World<X, O> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("World")
+            .field("now", &self.now())
+            .field("nodes", &self.nodes.len())
+            .field("totals", &self.totals)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<X: Subject, O: Observer<X>> World<X, O> {
+    /// An empty world at time zero.
+    pub fn new(seed: u64, network: NetworkConfig, make: Make<X>, observer: O) -> Self {
+        Self {
+            now: 0,
+            queue: Queue::new(),
+            nodes: Vec::new(),
+            network: Network::new(seed, network),
+            make,
+            random: Xoshiro256PlusPlus::seed_from_u64(seed ^ 0x6e6f_6465_7300_0000),
+            trace: Trace::default(),
+            lanes_made: 0,
+            out: Vec::new(),
+            totals: Totals::default(),
+            observer,
+        }
+    }
+
+    /// World time.
+    pub const fn now(&self) -> Time {
+        Time::from_micros(self.now)
+    }
+
+    /// What was counted so far.
+    pub const fn totals(&self) -> Totals {
+        self.totals
+    }
+
+    /// Hash over all that happened so far.
+    pub const fn trace_hash(&self) -> u64 {
+        self.trace.hash()
+    }
+
+    /// How many nodes there ever were.
+    pub fn node_count(&self) -> NodeId {
+        NodeId::try_from(self.nodes.len()).unwrap_or(NodeId::MAX)
+    }
+
+    /// The protocol of a node that is running.
+    pub fn state(&self, node: NodeId) -> Option<&X> {
+        self.nodes.get(node as usize)?.state.as_ref()
+    }
+
+    /// The nodes that are running, in order.
+    pub fn running(&self) -> impl Iterator<Item = NodeId> + '_ {
+        (0..self.node_count()).filter(|node| self.state(*node).is_some())
+    }
+
+    /// Adds a node and starts it.
+    pub fn add_node(&mut self) -> NodeId {
+        let node = self.node_count();
+        self.nodes.push(Node::new((self.make)(node, 0)));
+        self.feed(node, Input::Start);
+        node
+    }
+
+    /// Mean time that a message takes over a lane, all lanes counted.
+    pub fn mean_link_latency(&mut self) -> Duration {
+        let (mut total, mut lanes) = (0, 0);
+        for node in 0..self.node_count() {
+            for Lane { peer, .. } in self.nodes[node as usize].lanes.clone() {
+                total += self.network.latency(node, peer);
+                lanes += 1;
+            }
+        }
+        Duration::from_micros(total / lanes.max(1))
+    }
+
+    /// Gives a running node an order.
+    pub fn command(&mut self, node: NodeId, command: Command<NodeId>) {
+        self.feed(node, Input::Command(command));
+    }
+
+    /// Lets everything happen that is due within `span`, then stands at its end.
+    pub fn run_for(&mut self, span: Duration) {
+        self.run_until(self.now() + span);
+    }
+
+    /// Lets everything happen that is due until `end`, then stands there.
+    pub fn run_until(&mut self, end: Time) {
+        let until = end.as_micros();
+        while let Some((at, happening)) = self.queue.take(until) {
+            self.now = self.now.max(at);
+            self.happen(happening);
+        }
+        self.now = self.now.max(until);
+    }
+
+    /// Ends a node at once. Its peers see their lanes break, or, if `silent`, time out.
+    pub fn crash(&mut self, node: NodeId, silent: bool) {
+        let timeout = micros(self.network.config.lane_timeout);
+        let gone = &mut self.nodes[node as usize];
+        gone.state = None;
+        gone.starts += 1;
+        gone.conditions = None;
+        gone.stash.clear();
+        for Lane { peer, lane } in mem::take(&mut gone.lanes) {
+            let after = if silent {
+                timeout
+            } else {
+                self.network.latency(node, peer)
+            };
+            self.happens_in(after, peer, What::LaneDown { peer: node, lane });
+        }
+    }
+
+    /// Starts a node that had crashed, with nothing but its identity.
+    pub fn restart(&mut self, node: NodeId) {
+        let starts = self.nodes[node as usize].starts;
+        self.nodes[node as usize].state = Some((self.make)(node, starts));
+        self.feed(node, Input::Start);
+    }
+
+    /// Stops a node from doing anything until it is resumed.
+    pub fn pause(&mut self, node: NodeId) {
+        self.conditions(node).paused = true;
+        let timeout = micros(self.network.config.lane_timeout);
+        for Lane { peer, lane } in self.nodes[node as usize].lanes.clone() {
+            self.happens_in(timeout, peer, What::Silence { peer: node, lane });
+            self.happens_in(timeout, node, What::Silence { peer, lane });
+        }
+    }
+
+    /// Lets a paused node catch up with all that came meanwhile.
+    pub fn resume(&mut self, node: NodeId) {
+        self.conditions(node).paused = false;
+        for happening in mem::take(&mut self.nodes[node as usize].stash) {
+            self.queue.insert(self.now, happening);
+        }
+    }
+
+    /// Delays everything that a node does by this much from now on.
+    pub fn slow_down(&mut self, node: NodeId, by: Duration) {
+        self.conditions(node).slow_micros = micros(by);
+    }
+
+    /// Makes a node's clock run at `rate` times the world's, `ahead` of it.
+    pub fn skew(&mut self, node: NodeId, rate: f64, ahead: Duration) {
+        let conditions = self.conditions(node);
+        conditions.clock_rate = rate;
+        conditions.clock_ahead = ahead;
+    }
+
+    /// Stops messages from nodes in `from` to nodes in `to`, both indexed by node.
+    pub fn cut(&mut self, from: Vec<bool>, to: Vec<bool>) {
+        self.network.cut(from, to);
+        let timeout = micros(self.network.config.lane_timeout);
+        for node in 0..self.node_count() {
+            for Lane { peer, lane } in self.nodes[node as usize].lanes.clone() {
+                if !self.can_talk(node, peer) {
+                    self.happens_in(timeout, node, What::Silence { peer, lane });
+                }
+            }
+        }
+    }
+
+    /// Ends all cuts.
+    pub fn heal(&mut self) {
+        self.network.heal();
+    }
+
+    /// Changes what the network does from now on.
+    pub fn set_network(&mut self, config: NetworkConfig) {
+        self.network.config = config;
+    }
+
+    fn conditions(&mut self, node: NodeId) -> &mut Conditions {
+        self.nodes[node as usize].conditions.get_or_insert_default()
+    }
+
+    fn can_talk(&self, one: NodeId, other: NodeId) -> bool {
+        self.network.reaches(one, other) && self.network.reaches(other, one)
+    }
+
+    fn happens_in(&mut self, after: u64, node: NodeId, what: What<X::Message, X::Timer>) {
+        let Some(host) = self.nodes.get(node as usize) else {
+            return;
+        };
+        let slow = host
+            .conditions
+            .as_ref()
+            .map_or(0, |conditions| conditions.slow_micros);
+        let happening = Happening {
+            node,
+            starts: host.starts,
+            what,
+        };
+        self.queue.insert(
+            self.now.saturating_add(after).saturating_add(slow),
+            happening,
+        );
+    }
+
+    fn happen(&mut self, happening: Happening<X::Message, X::Timer>) {
+        let host = &mut self.nodes[happening.node as usize];
+        if host.is_paused() {
+            if let What::Dial { from, .. } = happening.what {
+                let timeout = micros(self.network.config.lane_timeout);
+                self.happens_in(
+                    timeout,
+                    from,
+                    What::Refused {
+                        peer: happening.node,
+                    },
+                );
+            } else {
+                host.stash.push(happening);
+            }
+            return;
+        }
+        let Happening { node, starts, what } = happening;
+        let current = host.starts == starts && host.state.is_some();
+        match what {
+            What::Message { from, message } => self.message_arrives(node, from, message),
+            What::Dial {
+                from,
+                from_starts,
+                lane,
+            } => {
+                self.dial_arrives(node, from, from_starts, lane);
+            }
+            _ if !current => {}
+            What::Timer(id) => self.feed(node, Input::Timer(id)),
+            What::LaneUp { peer, lane } => self.lane_up(node, peer, lane),
+            What::LaneDown { peer, lane } => self.lane_down(node, peer, lane),
+            What::Silence { peer, lane } => {
+                let other_end = &self.nodes[peer as usize];
+                if other_end.lane(node) != Some(lane)
+                    || other_end.is_paused()
+                    || !self.can_talk(node, peer)
+                {
+                    self.lane_down(node, peer, lane);
+                }
+            }
+            What::Refused { peer } => {
+                if self.nodes[node as usize].lane(peer).is_none() {
+                    self.feed(node, Input::PeerDown(peer));
+                }
+            }
+        }
+    }
+
+    fn message_arrives(&mut self, node: NodeId, from: NodeId, message: X::Message) {
+        if self.state(node).is_none() {
+            let after = self.network.latency(node, from);
+            self.happens_in(after, from, What::Refused { peer: node });
+            return;
+        }
+        if let Some(payload) = X::payload(&message) {
+            self.observer
+                .payload_received(Time::from_micros(self.now), node, payload);
+        }
+        self.feed(node, Input::Received { from, message });
+    }
+
+    fn dial_arrives(&mut self, node: NodeId, from: NodeId, from_starts: u32, lane: u64) {
+        let dialer = &self.nodes[from as usize];
+        if dialer.starts != from_starts || dialer.state.is_none() {
+            return;
+        }
+        if !self.can_talk(node, from) {
+            let timeout = micros(self.network.config.lane_timeout);
+            self.happens_in(timeout, from, What::Refused { peer: node });
+            return;
+        }
+        let after = self.network.latency(node, from);
+        if self.state(node).is_none() {
+            self.happens_in(after, from, What::Refused { peer: node });
+            return;
+        }
+        // Both ends may dial at once; both keep the younger lane.
+        let host = &mut self.nodes[node as usize];
+        let before = host.lane(from);
+        let kept = before.map_or(lane, |before| before.max(lane));
+        host.set_lane(from, kept);
+        self.happens_in(
+            after,
+            from,
+            What::LaneUp {
+                peer: node,
+                lane: kept,
+            },
+        );
+        if before.is_none() {
+            self.feed(node, Input::PeerUp(from));
+        }
+    }
+
+    fn lane_up(&mut self, node: NodeId, peer: NodeId, lane: u64) {
+        let there = self.nodes[peer as usize].lane(node);
+        let host = &mut self.nodes[node as usize];
+        match there {
+            Some(there) if there >= lane => {
+                host.set_lane(peer, there);
+                self.feed(node, Input::PeerUp(peer));
+            }
+            // The other end closed it while the answer was under way.
+            _ => {
+                if host.lane(peer).is_none() {
+                    self.feed(node, Input::PeerDown(peer));
+                }
+            }
+        }
+    }
+
+    fn lane_down(&mut self, node: NodeId, peer: NodeId, lane: u64) {
+        let host = &mut self.nodes[node as usize];
+        if host.lane(peer) == Some(lane) {
+            host.remove_lane(peer);
+            self.feed(node, Input::PeerDown(peer));
+        }
+    }
+
+    /// Gives a node one input and carries out what it wants done.
+    fn feed(&mut self, node: NodeId, input: Input<NodeId, X::Message, X::Timer>) {
+        let host = &mut self.nodes[node as usize];
+        let now = host.clock(self.now);
+        let Some(state) = host.state.as_mut() else {
+            return;
+        };
+        self.totals.events += 1;
+        self.trace
+            .add(self.now, u64::from(node), input_kind(&input));
+        let mut out = mem::take(&mut self.out);
+        state.handle(now, input, &mut self.random, &mut out);
+        self.observer
+            .stepped(Time::from_micros(self.now), node, state);
+        for output in out.drain(..) {
+            self.carry_out(node, output);
+        }
+        self.out = out;
+    }
+
+    fn carry_out(&mut self, node: NodeId, output: OutputOf<X, NodeId>) {
+        match output {
+            Output::Send { to, message } => self.send(node, to, message),
+            Output::Connect(peer) => self.connect(node, peer),
+            Output::Disconnect(peer) => {
+                if let Some(lane) = self.nodes[node as usize].remove_lane(peer) {
+                    let after = self.network.latency(node, peer);
+                    self.happens_in(after, peer, What::LaneDown { peer: node, lane });
+                }
+            }
+            Output::SetTimer { id, after } => {
+                self.trace.add(self.now, u64::from(node), digest(&id).hash);
+                let after = self.nodes[node as usize].world_micros(after);
+                self.happens_in(after, node, What::Timer(id));
+            }
+            Output::Event(event) => {
+                self.observer
+                    .event(Time::from_micros(self.now), node, &event);
+            }
+            // An order that no protocol of this stack owns.
+            Output::Below(_) => {}
+        }
+    }
+
+    fn send(&mut self, from: NodeId, to: NodeId, message: X::Message) {
+        let digest = digest(&message);
+        self.totals.messages += 1;
+        self.totals.bytes += u64::from(digest.bytes);
+        self.trace
+            .add(self.now, u64::from(from) << 32 | u64::from(to), digest.hash);
+        self.observer.sent(from, to, &message, digest.bytes);
+        if !self.network.reaches(from, to) && self.nodes[from as usize].lane(to).is_none() {
+            let timeout = micros(self.network.config.lane_timeout);
+            self.happens_in(timeout, from, What::Refused { peer: to });
+        }
+        let [first, again] = self.network.arrivals(from, to);
+        if let Some(after) = again {
+            let what = What::Message {
+                from,
+                message: message.clone(),
+            };
+            self.happens_in(after, to, what);
+        }
+        if let Some(after) = first {
+            self.happens_in(after, to, What::Message { from, message });
+        }
+    }
+
+    fn connect(&mut self, from: NodeId, to: NodeId) {
+        if from == to || to >= self.node_count() {
+            self.happens_in(0, from, What::Refused { peer: to });
+            return;
+        }
+        if let Some(lane) = self.nodes[from as usize].lane(to) {
+            self.happens_in(0, from, What::LaneUp { peer: to, lane });
+            return;
+        }
+        self.lanes_made += 1;
+        let from_starts = self.nodes[from as usize].starts;
+        let after = self.network.latency(from, to);
+        let what = What::Dial {
+            from,
+            from_starts,
+            lane: self.lanes_made,
+        };
+        self.happens_in(after, to, what);
+    }
+}
+
+/// One number per kind of input, for the trace; the content of messages was added when sent.
+const fn input_kind<P, M, T>(input: &Input<P, M, T>) -> u64 {
+    mix(match input {
+        Input::Start => 1,
+        Input::Received { .. } => 2,
+        Input::PeerUp(_) => 3,
+        Input::PeerDown(_) => 4,
+        Input::Timer(_) => 5,
+        Input::Command(_) => 6,
+        Input::Below(_) => 7,
+    })
+}

@@ -1,0 +1,331 @@
+//! The messages that a broadcast layer has seen lately, so that none is delivered twice and
+//! neighbors can ask for those they miss.
+//!
+//! Bounded in time, in number, and in bytes; everything leaves in the order in which it came. Of a
+//! message that has left, only the number remains: older ones of the same sender count as seen.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use bytes::Bytes;
+use rand::{Rng, RngExt};
+use serde::{Deserialize, Serialize};
+
+use crate::time::Time;
+
+/// Tells one broadcast from all others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct MessageId {
+    /// Drawn at random when its sender started, so that a restarted node is another sender.
+    pub sender: u64,
+    /// Counts the sender's messages from zero.
+    pub number: u64,
+}
+
+impl MessageId {
+    /// Most bytes of an encoded id.
+    pub(crate) const BYTES_MAX: usize = 20;
+}
+
+/// Numbers the messages of one sender.
+#[derive(Debug)]
+pub(crate) struct Numbering {
+    last: Option<MessageId>,
+}
+
+impl Numbering {
+    pub(crate) const fn new() -> Self {
+        Self { last: None }
+    }
+
+    pub(crate) fn next<R: Rng>(&mut self, random: &mut R) -> MessageId {
+        let next = match self.last {
+            None => MessageId {
+                sender: random.random(),
+                number: 0,
+            },
+            Some(last) => MessageId {
+                number: last.number.wrapping_add(1),
+                ..last
+            },
+        };
+        self.last = Some(next);
+        next
+    }
+}
+
+/// How much a broadcast layer remembers.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StoreConfig {
+    /// How long a message is kept for neighbors that ask for it. 30 s: a guess, several repairs.
+    pub keep_for: Duration,
+    /// Most messages kept; the oldest go first. 65,536: a guess; about 8 MiB without payloads.
+    pub messages_max: usize,
+    /// Most bytes of payloads kept; the payloads of the oldest go first. 16 MiB: a guess.
+    pub payload_bytes_max: usize,
+    /// Most senders of whom a last number is kept after their messages have left. 4,096: a guess;
+    /// about 160 KiB. Beyond it, a message that is late by more than `keep_for` may come twice.
+    pub senders_max: usize,
+    /// How long that number is kept. 10 min: a guess, longer than a node is paused.
+    pub senders_for: Duration,
+}
+
+impl Default for StoreConfig {
+    fn default() -> Self {
+        Self {
+            keep_for: Duration::from_secs(30),
+            messages_max: 1 << 16,
+            payload_bytes_max: 16 << 20,
+            senders_max: 1 << 12,
+            senders_for: Duration::from_secs(600),
+        }
+    }
+}
+
+/// A message that this node has.
+#[derive(Debug)]
+pub(crate) struct Seen<P> {
+    /// Hops that it took to this node; 0 at its sender.
+    pub(crate) hops: u16,
+    /// Who sent it first; nobody at its sender.
+    pub(crate) from: Option<P>,
+    /// Gone when room is short.
+    pub(crate) payload: Option<Bytes>,
+}
+
+/// What is known of a message.
+#[derive(Debug)]
+pub(crate) enum Look<'s, P> {
+    /// Nothing: it is new.
+    Unseen,
+    /// It was seen and has left.
+    Left,
+    /// It is kept.
+    Kept(&'s Seen<P>),
+}
+
+#[derive(Debug)]
+struct Kept<P> {
+    came: Time,
+    id: MessageId,
+    seen: Seen<P>,
+}
+
+/// Messages seen.
+#[derive(Debug)]
+pub(crate) struct Store<P> {
+    /// In the order in which they came. The first is number `left` of all that ever came.
+    kept: VecDeque<Kept<P>>,
+    left: u64,
+    /// Where each is, counted over all that ever came.
+    places: BTreeMap<MessageId, u64>,
+    /// How many at the front of `kept` have lost their payload.
+    without_payload: usize,
+    payload_bytes: usize,
+    /// Per sender, the greatest number that has left, and when.
+    floors: BTreeMap<u64, (u64, Time)>,
+}
+
+impl<P> Store<P> {
+    pub(crate) const fn new() -> Self {
+        Self {
+            kept: VecDeque::new(),
+            left: 0,
+            places: BTreeMap::new(),
+            without_payload: 0,
+            payload_bytes: 0,
+            floors: BTreeMap::new(),
+        }
+    }
+
+    /// Nothing is kept, so nothing will have to be forgotten.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.kept.is_empty() && self.floors.is_empty()
+    }
+
+    /// Whether a message was seen, kept or not.
+    pub(crate) fn has_seen(&self, id: MessageId) -> bool {
+        self.places.contains_key(&id) || self.has_left(id)
+    }
+
+    /// What is known of a message. One search for both questions, as announcements are the most
+    /// frequent of all messages.
+    pub(crate) fn look(&self, id: MessageId) -> Look<'_, P> {
+        let place = self
+            .places
+            .get(&id)
+            .and_then(|place| place.checked_sub(self.left));
+        let kept = place.and_then(|place| self.kept.get(usize::try_from(place).ok()?));
+        match kept {
+            Some(kept) => Look::Kept(&kept.seen),
+            None if self.has_left(id) => Look::Left,
+            None => Look::Unseen,
+        }
+    }
+
+    fn has_left(&self, id: MessageId) -> bool {
+        self.floors
+            .get(&id.sender)
+            .is_some_and(|(floor, _)| id.number <= *floor)
+    }
+
+    /// A message that is kept.
+    pub(crate) fn get_mut(&mut self, id: MessageId) -> Option<&mut Seen<P>> {
+        let place = self.places.get(&id)?.checked_sub(self.left)?;
+        self.kept
+            .get_mut(usize::try_from(place).ok()?)
+            .map(|kept| &mut kept.seen)
+    }
+
+    /// The messages that came within the last `span`, latest first.
+    pub(crate) fn recent(
+        &self,
+        now: Time,
+        span: Duration,
+    ) -> impl Iterator<Item = (MessageId, &Seen<P>)> {
+        let recent = self
+            .kept
+            .iter()
+            .rev()
+            .take_while(move |kept| now.since(kept.came) < span);
+        recent.map(|kept| (kept.id, &kept.seen))
+    }
+
+    /// Keeps a message that was not seen, then forgets what is too old or too much.
+    pub(crate) fn insert(&mut self, now: Time, id: MessageId, seen: Seen<P>, config: &StoreConfig) {
+        self.payload_bytes += seen.payload.as_ref().map_or(0, Bytes::len);
+        self.places.insert(id, self.left + self.kept.len() as u64);
+        if self.kept.len() == self.kept.capacity() {
+            // Doubling would leave half of it unused, in the largest thing that a node keeps.
+            self.kept.reserve_exact(self.kept.len() / 4 + 4);
+        }
+        self.kept.push_back(Kept {
+            came: now,
+            id,
+            seen,
+        });
+        self.forget(now, config);
+    }
+
+    /// Forgets what is too old or too much.
+    pub(crate) fn forget(&mut self, now: Time, config: &StoreConfig) {
+        while self.kept.len() > config.messages_max
+            || self
+                .kept
+                .front()
+                .is_some_and(|kept| now.since(kept.came) >= config.keep_for)
+        {
+            self.forget_first(now, config);
+        }
+        while self.payload_bytes > config.payload_bytes_max {
+            let Some(kept) = self.kept.get_mut(self.without_payload) else {
+                break;
+            };
+            self.payload_bytes -= kept.seen.payload.take().map_or(0, |payload| payload.len());
+            self.without_payload += 1;
+        }
+    }
+
+    /// Forgets senders that have not been heard of for long. Takes a while: not for every message.
+    pub(crate) fn forget_senders(&mut self, now: Time, config: &StoreConfig) {
+        self.floors
+            .retain(|_, (_, left)| now.since(*left) < config.senders_for);
+    }
+
+    fn forget_first(&mut self, now: Time, config: &StoreConfig) {
+        let Some(Kept { id, seen, .. }) = self.kept.pop_front() else {
+            return;
+        };
+        self.left += 1;
+        self.places.remove(&id);
+        self.payload_bytes -= seen.payload.map_or(0, |payload| payload.len());
+        self.without_payload = self.without_payload.saturating_sub(1);
+        let room = self.floors.len() < config.senders_max;
+        if let Some((floor, left)) = self.floors.get_mut(&id.sender) {
+            *floor = id.number.max(*floor);
+            *left = now;
+        } else if room {
+            self.floors.insert(id.sender, (id.number, now));
+        }
+    }
+
+    /// Says which bound is broken, if any is.
+    pub(crate) fn check(&self, config: &StoreConfig) -> Result<(), String> {
+        let payloads = self
+            .kept
+            .iter()
+            .filter_map(|kept| kept.seen.payload.as_ref());
+        let bytes: usize = payloads.map(Bytes::len).sum();
+        if bytes != self.payload_bytes || self.places.len() != self.kept.len() {
+            return Err(format!(
+                "{bytes} bytes are kept, {} are counted",
+                self.payload_bytes
+            ));
+        }
+        let messages = self.kept.len();
+        if messages > config.messages_max || bytes > config.payload_bytes_max {
+            return Err(format!("{messages} messages with {bytes} bytes are kept"));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seen(bytes: usize) -> Seen<u32> {
+        Seen {
+            hops: 1,
+            from: None,
+            payload: Some(Bytes::from(vec![0; bytes])),
+        }
+    }
+
+    const fn id(number: u64) -> MessageId {
+        MessageId { sender: 9, number }
+    }
+
+    #[test]
+    fn payloads_go_first_then_messages_and_numbers_stay() {
+        let config = StoreConfig {
+            payload_bytes_max: 100,
+            messages_max: 5,
+            ..StoreConfig::default()
+        };
+        let mut store = Store::new();
+        for number in 0..7 {
+            store.insert(Time::ZERO, id(number), seen(40), &config);
+            store.check(&config).unwrap();
+        }
+        assert!(store.get_mut(id(1)).is_none(), "the oldest has left");
+        assert!(store.has_seen(id(1)), "but is not taken for new");
+        assert!(
+            store
+                .get_mut(id(4))
+                .is_some_and(|seen| seen.payload.is_none())
+        );
+        assert!(
+            store
+                .get_mut(id(6))
+                .is_some_and(|seen| seen.payload.is_some())
+        );
+        assert!(!store.has_seen(id(7)));
+        let late = Time::ZERO + config.keep_for;
+        store.forget(late, &config);
+        store.check(&config).unwrap();
+        assert!(store.kept.is_empty() && store.has_seen(id(6)));
+        store.forget_senders(late + config.senders_for, &config);
+        assert!(store.is_empty());
+    }
+
+    #[test]
+    fn a_restarted_sender_is_another_sender() {
+        use rand::SeedableRng;
+        let mut random = rand::rngs::Xoshiro256PlusPlus::seed_from_u64(3);
+        let (mut before, mut after) = (Numbering::new(), Numbering::new());
+        let (one, two) = (before.next(&mut random), before.next(&mut random));
+        assert_eq!((one.sender, one.number + 1), (two.sender, two.number));
+        assert_ne!(after.next(&mut random).sender, one.sender);
+    }
+}

@@ -1,0 +1,154 @@
+//! Any script of inputs, with any bytes as messages: no protocol breaks a promise. The same checks
+//! run under the fuzzer; see `fuzz/checks.rs`.
+
+use bytes::Bytes;
+use overlane_overlays::hyparview::{self, XbotMessage};
+use overlane_overlays::plumtree::{self, Announcement};
+use overlane_overlays::stack::Half;
+use overlane_overlays::{DecodeError, Message, MessageId, decode, encode};
+use proptest::prelude::*;
+
+#[path = "../fuzz/checks.rs"]
+mod checks;
+
+fn peer() -> impl Strategy<Value = u32> {
+    0_u32..14
+}
+
+fn xbot() -> impl Strategy<Value = XbotMessage<u32>> {
+    let accepted = any::<bool>();
+    prop_oneof![
+        any::<u64>().prop_map(|sent_micros| XbotMessage::Ping { sent_micros }),
+        any::<u64>().prop_map(|sent_micros| XbotMessage::Pong { sent_micros }),
+        peer().prop_map(|old| XbotMessage::Optimize { old }),
+        (peer(), peer()).prop_map(|(initiator, old)| XbotMessage::Replace { initiator, old }),
+        (peer(), peer()).prop_map(|(initiator, candidate)| XbotMessage::Switch {
+            initiator,
+            candidate
+        }),
+        (peer(), peer(), accepted).prop_map(|(initiator, candidate, accepted)| {
+            XbotMessage::SwitchReply {
+                initiator,
+                candidate,
+                accepted,
+            }
+        }),
+        (peer(), peer(), any::<bool>()).prop_map(|(initiator, old, accepted)| {
+            XbotMessage::ReplaceReply {
+                initiator,
+                old,
+                accepted,
+            }
+        }),
+        (peer(), any::<bool>())
+            .prop_map(|(old, accepted)| XbotMessage::OptimizeReply { old, accepted }),
+    ]
+}
+
+fn hyparview() -> impl Strategy<Value = hyparview::Message<u32>> {
+    use hyparview::Message;
+    let peers = || prop::collection::vec(peer(), 0..10);
+    prop_oneof![
+        Just(Message::Join),
+        (peer(), 0_u8..8).prop_map(|(newcomer, hops)| Message::ForwardJoin { newcomer, hops }),
+        any::<bool>().prop_map(|high_priority| Message::Neighbor { high_priority }),
+        Just(Message::Accept),
+        Just(Message::Refuse),
+        (any::<bool>(), prop::option::of(peer()))
+            .prop_map(|(leaving, instead)| Message::Disconnect { leaving, instead }),
+        Just(Message::Present),
+        (peer(), peers(), 0_u8..8).prop_map(|(origin, peers, hops)| Message::Shuffle {
+            origin,
+            peers,
+            hops
+        }),
+        peers().prop_map(|peers| Message::ShuffleReply { peers }),
+        xbot().prop_map(Message::Xbot),
+    ]
+}
+
+fn plumtree() -> impl Strategy<Value = plumtree::Message> {
+    use plumtree::Message;
+    let id = || (0_u64..3, 0_u64..6).prop_map(|(sender, number)| MessageId { sender, number });
+    let announcement = (id(), 0_u16..20).prop_map(|(id, hops)| Announcement { id, hops });
+    prop_oneof![
+        (id(), 0_u16..20).prop_map(|(id, hops)| Message::Gossip {
+            id,
+            hops,
+            payload: Bytes::from_static(&[0, 1, 2])
+        }),
+        prop::collection::vec(announcement, 0..4).prop_map(Message::Ihave),
+        prop::collection::vec(id(), 0..4).prop_map(|ids| Message::Graft { ids }),
+        Just(Message::Prune),
+    ]
+}
+
+/// One entry of a script: something that happens, or a message.
+fn entry<M: Message>(message: impl Strategy<Value = M>) -> impl Strategy<Value = Vec<u8>> {
+    let happening = (0_u8..10, any::<u8>()).prop_map(|(what, who)| vec![what, who]);
+    let received = (any::<u8>(), message).prop_map(|(who, message)| {
+        let bytes = encode(&message);
+        let length = u8::try_from(bytes.len()).unwrap_or(0);
+        [&[10, who, length], bytes.as_slice()].concat()
+    });
+    prop_oneof![1 => happening, 2 => received]
+}
+
+fn script<M: Message>(message: impl Strategy<Value = M>) -> impl Strategy<Value = Vec<u8>> {
+    prop::collection::vec(entry(message), 0..120).prop_map(|entries| entries.concat())
+}
+
+proptest! {
+    #[test]
+    fn any_bytes_are_survived(data in prop::collection::vec(any::<u8>(), 0..400)) {
+        checks::protocols(&data);
+    }
+
+    #[test]
+    fn hyparview_survives_any_messages(x_bot in any::<bool>(), script in script(hyparview())) {
+        let choice = if x_bot { 1 } else { 2 };
+        checks::protocols(&[&[choice], script.as_slice()].concat());
+    }
+
+    #[test]
+    fn plumtree_over_hyparview_survives_any_messages(
+        script in script(prop_oneof![
+            hyparview().prop_map(Half::Lower),
+            plumtree().prop_map(Half::Upper),
+        ])
+    ) {
+        checks::protocols(&[&[3], script.as_slice()].concat());
+    }
+}
+
+#[test]
+fn a_message_is_refused_for_its_length_before_it_is_read() {
+    let long = vec![0; hyparview::Message::<u32>::BYTES_MAX + 1];
+    let refused = decode::<hyparview::Message<u32>>(&long);
+    assert!(
+        matches!(refused, Err(DecodeError::TooLong { .. })),
+        "{refused:?}"
+    );
+}
+
+#[test]
+fn lists_and_counts_out_of_bounds_and_left_over_bytes_are_refused() {
+    use hyparview::Message;
+    let long = Message::ShuffleReply {
+        peers: vec![1_u32; hyparview::SHUFFLE_PEERS_MAX + 1],
+    };
+    let refused = decode::<Message<u32>>(&encode(&long));
+    assert_eq!(refused, Err(DecodeError::Invalid { field: "peers" }));
+    let far = Message::ForwardJoin {
+        newcomer: 1_u32,
+        hops: hyparview::WALK_HOPS_MAX + 1,
+    };
+    let refused = decode::<Message<u32>>(&encode(&far));
+    assert_eq!(refused, Err(DecodeError::Invalid { field: "hops" }));
+    let mut trailing = encode(&Message::<u32>::Join);
+    trailing.push(0);
+    assert_eq!(
+        decode::<Message<u32>>(&trailing),
+        Err(DecodeError::Malformed)
+    );
+}

@@ -1,0 +1,259 @@
+//! Whole overlays and trees in the simulator, with the thresholds that they must keep.
+
+use std::time::Duration;
+
+use overlane_overlays::hyparview::{self, HyParView, XbotConfig};
+use overlane_overlays::sim::carrier::Carrier;
+use overlane_overlays::sim::{
+    Graph, Inspect, Latency, Make, NetworkConfig, Outcome, Plan, Run, Senders, Spreading, World,
+};
+use overlane_overlays::{Command, Overlay, plumtree};
+
+const PERIOD: Duration = Duration::from_secs(10);
+
+fn plan(nodes: u32) -> Plan {
+    Plan {
+        overlay: Carrier::HyParView,
+        hyparview: hyparview::Config::default(),
+        spreading: Spreading::Plumtree,
+        plumtree: plumtree::Config::default(),
+        nodes,
+        seed: 7,
+        network: NetworkConfig::default(),
+        join_spacing: Duration::from_millis(10),
+        cycles: 10,
+        fail: 0.0,
+        broadcasts: 30,
+        senders: Senders::One,
+        interval: Duration::from_secs(1),
+        cycles_to_heal_max: 20,
+    }
+}
+
+fn run(plan: &Plan) -> Outcome {
+    println!("seed {}", plan.seed);
+    plan.run(&mut |_, _, _| {})
+}
+
+fn hyparview_world(seed: u64, config: hyparview::Config) -> World<HyParView<u32>, ()> {
+    let make: Make<HyParView<u32>> = Box::new(move |node, _| HyParView::new(node, config.clone()));
+    World::new(seed, NetworkConfig::default(), make, ())
+}
+
+#[test]
+fn one_seed_gives_one_trace_and_another_seed_another() {
+    let plan = Plan {
+        fail: 0.3,
+        broadcasts: 10,
+        ..plan(100)
+    };
+    let first = run(&plan).report;
+    assert_eq!(run(&plan).report, first);
+    assert_ne!(
+        run(&Plan { seed: 8, ..plan }).report.trace_hash,
+        first.trace_hash
+    );
+}
+
+#[test]
+fn hyparview_is_one_symmetric_random_graph() {
+    for seed in 1..=3 {
+        let report = run(&Plan {
+            seed,
+            broadcasts: 0,
+            ..plan(1_000)
+        })
+        .report;
+        assert_eq!(
+            (report.connected, report.one_way),
+            (Some(true), Some(0)),
+            "{report:?}"
+        );
+        assert!(
+            report.degree_mean > Some(4.9) && report.degree_max <= Some(5),
+            "{report:?}"
+        );
+        assert!(report.mean_shortest_path < Some(5.0), "{report:?}");
+        assert!(report.clustering < Some(0.02), "{report:?}");
+    }
+}
+
+#[test]
+fn plumtree_reaches_all_without_redundancy_over_few_hops() {
+    let one = run(&plan(1_000)).report;
+    assert_eq!(one.missed, Some(0));
+    assert!(
+        one.rmr < Some(0.01) && one.rmr_stable <= Some(0.001),
+        "{one:?}"
+    );
+    assert!(one.last_hop_max <= Some(12), "{one:?}");
+    let many = run(&Plan {
+        senders: Senders::Many,
+        broadcasts: 100,
+        ..plan(1_000)
+    })
+    .report;
+    assert_eq!(many.missed, Some(0));
+    assert!(
+        many.rmr < Some(0.05) && many.last_hop_mean < Some(21.0),
+        "{many:?}"
+    );
+}
+
+#[test]
+fn half_the_nodes_can_fail_at_once_and_every_broadcast_reaches_the_rest() {
+    for spreading in [Spreading::Plumtree, Spreading::Flood] {
+        let plan = Plan {
+            spreading,
+            fail: 0.5,
+            senders: Senders::Many,
+            interval: Duration::from_millis(100),
+            ..plan(500)
+        };
+        let report = run(&plan).report;
+        assert_eq!(
+            (report.connected, report.isolated),
+            (Some(true), Some(0)),
+            "{report:?}"
+        );
+        assert_eq!(report.reach_percent_healed, Some(100.0), "{report:?}");
+        assert!(report.cycles_to_heal <= Some(3), "{report:?}");
+    }
+}
+
+#[test]
+fn broadcasts_survive_messages_that_overtake_each_other() {
+    let latency = Latency::PerMessage {
+        min: Duration::from_millis(10),
+        max: Duration::from_millis(50),
+    };
+    let network = NetworkConfig {
+        latency,
+        ..NetworkConfig::default()
+    };
+    let report = run(&Plan {
+        network,
+        ..plan(300)
+    })
+    .report;
+    assert_eq!(report.missed, Some(0), "{report:?}");
+}
+
+#[test]
+fn a_newcomer_does_not_disturb_the_tree() {
+    let make: Make<_> = Box::new(|node, _| {
+        overlane_overlays::Stack::new(
+            HyParView::new(node, hyparview::Config::default()),
+            plumtree::Plumtree::new(plumtree::Config::default()),
+        )
+    });
+    let mut run = Run::new(7, NetworkConfig::default(), PERIOD, make);
+    run.join(200, Duration::from_millis(10), &mut |_, _, _| {});
+    run.settle(10, &mut |_, _, _| {});
+    let second = Duration::from_secs(1);
+    run.broadcast(20, Senders::One, second, &mut |_, _, _| {});
+    let newcomer = run.world.add_node();
+    run.world.command(newcomer, Command::Join(0));
+    run.world.run_for(2 * second);
+    let after = run.broadcast(10, Senders::One, second, &mut |_, _, _| {});
+    run.world.run_for(5 * second);
+    let rounds = run.rounds(&after);
+    assert!(rounds.iter().all(|round| round.missed() == 0), "{rounds:?}");
+    let payloads: u32 = rounds.iter().map(|round| round.payloads).sum();
+    let delivered: u32 = rounds.iter().map(|round| round.delivered).sum();
+    assert!(payloads - delivered <= 5, "{rounds:?}");
+}
+
+#[test]
+fn nodes_that_joined_side_by_side_are_no_island() {
+    for seed in 0..20 {
+        let mut world = hyparview_world(seed, hyparview::Config::default());
+        for node in 0..60 {
+            world.add_node();
+            if node > 0 {
+                world.command(node, Command::Join(node / 2));
+            }
+        }
+        world.run_for(6 * PERIOD);
+        assert!(Graph::of(&world).is_connected(), "seed {seed}");
+    }
+}
+
+#[test]
+fn halves_of_a_split_overlay_find_each_other() {
+    for seed in 0..5 {
+        let mut world = hyparview_world(seed, hyparview::Config::default());
+        for node in 0..100 {
+            world.add_node();
+            if node > 0 {
+                world.command(node, Command::Join(node / 2));
+            }
+            world.run_for(Duration::from_millis(20));
+        }
+        world.run_for(3 * PERIOD);
+        let half: Vec<bool> = (0..100).map(|node| node % 2 == 0).collect();
+        let other: Vec<bool> = half.iter().map(|inside| !inside).collect();
+        world.cut(half.clone(), other.clone());
+        world.cut(other, half);
+        world.run_for(6 * PERIOD);
+        assert!(!Graph::of(&world).is_connected());
+        world.heal();
+        world.run_for(10 * PERIOD);
+        let graph = Graph::of(&world);
+        assert!(
+            graph.is_connected() && graph.one_way_edges().is_empty(),
+            "seed {seed}"
+        );
+    }
+}
+
+#[test]
+fn x_bot_makes_neighbors_nearer_and_keeps_the_overlay_whole() {
+    let run = |xbot: Option<XbotConfig>| {
+        let config = hyparview::Config {
+            xbot,
+            ..hyparview::Config::default()
+        };
+        let mut world = hyparview_world(3, config);
+        for node in 0..200 {
+            world.add_node();
+            if node > 0 {
+                world.command(node, Command::Join(node / 2));
+            }
+            world.run_for(Duration::from_millis(20));
+        }
+        world.run_for(60 * PERIOD);
+        let graph = Graph::of(&world);
+        assert!(graph.is_connected());
+        for node in world.running() {
+            assert_eq!(world.state(node).map(Inspect::check), Some(Ok(())));
+        }
+        world.mean_link_latency()
+    };
+    let (random, near) = (run(None), run(Some(XbotConfig::default())));
+    assert!(
+        near < random * 3 / 4,
+        "{near:?} is not much nearer than {random:?}"
+    );
+}
+
+#[test]
+fn a_goodbye_is_heard_at_once() {
+    let mut world = hyparview_world(5, hyparview::Config::default());
+    for node in 0..50 {
+        world.add_node();
+        if node > 0 {
+            world.command(node, Command::Join(0));
+        }
+        world.run_for(Duration::from_millis(50));
+    }
+    world.run_for(3 * PERIOD);
+    world.command(7, Command::Leave);
+    world.run_for(Duration::from_millis(200));
+    let still = world.running().filter(|node| {
+        world
+            .state(*node)
+            .is_some_and(|state| state.neighbors().contains(&7))
+    });
+    assert_eq!(still.count(), 0);
+}

@@ -1,0 +1,113 @@
+//! Workload `broadcast`: the experiments of the HyParView and Plumtree papers.
+
+use std::time::Instant;
+
+use overlane_overlays::sim::carrier::Carrier;
+use overlane_overlays::sim::{Latency, NetworkConfig, Outcome, Plan, Senders, Spreading};
+use overlane_overlays::{hyparview, plumtree};
+
+use super::output::{Bar, peak_rss_bytes, print_report};
+use super::{Arguments, SimError, Spread, plot, span};
+
+/// Cycles after which an overlay that has not healed never will.
+const CYCLES_TO_HEAL_MAX: usize = 30;
+
+pub(super) fn run(arguments: &Arguments) -> Result<(), SimError> {
+    let plan = plan(arguments)?;
+    let outcome = measured(&plan);
+    if arguments.twice {
+        let again = measured(&plan).report.trace_hash;
+        let first = outcome.report.trace_hash.clone();
+        if again != first {
+            return Err(SimError::NotRepeatable {
+                seed: plan.seed,
+                first,
+                second: again,
+            });
+        }
+    }
+    print_report(&outcome.report, arguments.json);
+    match &arguments.plot {
+        None => Ok(()),
+        Some(path) => plot::draw(path, &outcome).map_err(|reason| SimError::Plot {
+            path: path.display().to_string(),
+            reason,
+        }),
+    }
+}
+
+fn measured(plan: &Plan) -> Outcome {
+    let begun = Instant::now();
+    let mut bar = Bar::new();
+    let mut outcome = plan.run(&mut |stage, done, all| bar.show(stage, done, all));
+    bar.finish();
+    let report = &mut outcome.report;
+    report.elapsed_s = begun.elapsed().as_secs_f64();
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "a count of events, far below 2^52"
+    )]
+    let events = report.events as f64;
+    report.events_per_s = events / report.elapsed_s;
+    report.peak_rss_bytes = peak_rss_bytes();
+    outcome
+}
+
+fn plan(arguments: &Arguments) -> Result<Plan, SimError> {
+    let spreading = match arguments.spread {
+        Spread::Plumtree => Spreading::Plumtree,
+        Spread::Flood => Spreading::Flood,
+        Spread::Epidemic => Spreading::Epidemic,
+    };
+    let other = arguments.overlay != Carrier::HyParView;
+    if other && (spreading != Spreading::Plumtree || arguments.xbot) {
+        return Err(SimError::Arguments(
+            "--spread and --xbot need --overlay hyparview",
+        ));
+    }
+    let (min, max) = (
+        span(arguments.latency_min_ms),
+        span(arguments.latency_max_ms),
+    );
+    if min > max {
+        return Err(SimError::Arguments(
+            "--latency-min-ms must not be above --latency-max-ms",
+        ));
+    }
+    let latency = if arguments.latency_per_message {
+        Latency::PerMessage { min, max }
+    } else {
+        Latency::PerLink { min, max }
+    };
+    let mut plumtree = plumtree::Config::default();
+    if let Some(threshold) = arguments.optimization_threshold {
+        plumtree.optimization_threshold = threshold;
+    }
+    Ok(Plan {
+        overlay: arguments.overlay,
+        hyparview: hyparview::Config {
+            xbot: arguments.xbot.then(hyparview::XbotConfig::default),
+            partisan_deviations: arguments.partisan_deviations,
+            ..hyparview::Config::default()
+        },
+        spreading,
+        plumtree,
+        nodes: arguments.nodes,
+        seed: arguments.seed,
+        network: NetworkConfig {
+            latency,
+            loss: arguments.loss.share,
+            ..NetworkConfig::default()
+        },
+        join_spacing: span(arguments.join_spacing_ms),
+        cycles: arguments.cycles,
+        fail: arguments.fail.share,
+        broadcasts: arguments.broadcasts,
+        senders: match arguments.senders {
+            super::Senders::One => Senders::One,
+            super::Senders::Many => Senders::Many,
+        },
+        interval: span(arguments.interval_ms),
+        cycles_to_heal_max: CYCLES_TO_HEAL_MAX,
+    })
+}

@@ -1,0 +1,171 @@
+//! `overlane sim`: simulated clusters of thousands of nodes, repeatable from one seed.
+//!
+//! This file has the arguments and picks the workload; each workload has its file. Results go to
+//! standard output, as a table or as one JSON object a line; progress goes to standard error.
+
+mod broadcast;
+mod faults;
+mod layers;
+mod output;
+mod plot;
+mod span;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::ValueEnum;
+use overlane_overlays::sim::carrier::Carrier;
+
+use span::{Milliseconds, Percent, parse_milliseconds, parse_percent};
+
+/// Simulates a cluster and prints what it measured.
+///
+/// Two runs with the same arguments give the same figures and the same trace hash.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    /// What to simulate
+    #[arg(long, value_enum, default_value_t = Workload::Broadcast)]
+    workload: Workload,
+    /// Who connects to whom: full_mesh, hyparview, client_server or pub_sub
+    #[arg(long, default_value_t = Carrier::HyParView)]
+    overlay: Carrier,
+    /// Nodes that join, one by one
+    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(2..))]
+    nodes: u32,
+    /// The number that repeats the simulation
+    #[arg(long, default_value_t = 7)]
+    seed: u64,
+    /// Share of nodes that crash at once, such as 50%
+    #[arg(long, default_value = "0%", value_parser = parse_percent)]
+    fail: Percent,
+    /// Broadcasts to send; after a failure, as many again when three cycles have passed
+    #[arg(long, default_value_t = 100)]
+    broadcasts: usize,
+    /// How broadcasts are spread
+    #[arg(long, value_enum, default_value_t = Spread::Plumtree)]
+    spread: Spread,
+    /// Who sends the broadcasts
+    #[arg(long, value_enum, default_value_t = Senders::One)]
+    senders: Senders,
+    /// Time between two broadcasts
+    #[arg(long, default_value = "1000", value_name = "MS", value_parser = parse_milliseconds)]
+    interval_ms: Milliseconds,
+    /// Time between two joins
+    #[arg(long, default_value = "10", value_name = "MS", value_parser = parse_milliseconds)]
+    join_spacing_ms: Milliseconds,
+    /// Cycles of 10 s to settle after the last join
+    #[arg(long, default_value_t = 5)]
+    cycles: usize,
+    /// Least time that a message takes
+    #[arg(long, default_value = "10", value_name = "MS", value_parser = parse_milliseconds)]
+    latency_min_ms: Milliseconds,
+    /// Most time that a message takes; drawn once per pair of nodes
+    #[arg(long, default_value = "50", value_name = "MS", value_parser = parse_milliseconds)]
+    latency_max_ms: Milliseconds,
+    /// Draw the latency anew for each message, so that messages overtake each other
+    #[arg(long)]
+    latency_per_message: bool,
+    /// Share of messages lost, such as 5%
+    #[arg(long, default_value = "0%", value_parser = parse_percent)]
+    loss: Percent,
+    /// How much later than the others one node does everything, for `membership`
+    #[arg(long, default_value = "0", value_name = "MS", value_parser = parse_milliseconds)]
+    slow_ms: Milliseconds,
+    /// How many seeds, from --seed on, for `faults`
+    #[arg(long, default_value_t = 1_000)]
+    seeds: u64,
+    /// Hops that a path must get shorter for a node to move in the tree
+    #[arg(long, value_name = "HOPS")]
+    optimization_threshold: Option<u16>,
+    /// HyParView with X-BOT: near neighbors instead of random ones
+    #[arg(long)]
+    xbot: bool,
+    /// HyParView with Partisan's deviations from the paper, for comparison
+    #[arg(long)]
+    partisan_deviations: bool,
+    /// Simulate twice and fail if the trace hashes differ
+    #[arg(long)]
+    twice: bool,
+    /// Print one JSON object a line
+    #[arg(long)]
+    json: bool,
+    /// Draw the figures of each broadcast into this SVG file
+    #[arg(long, value_name = "FILE")]
+    plot: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Workload {
+    /// Nodes join and broadcast; with --fail, before and after healing
+    Broadcast,
+    /// What membership costs, how fast it tells of crashes, how often it errs (--loss, --slow-ms)
+    Membership,
+    /// Two halves for 60 s, then healed: how long until all members know all members again
+    Partition,
+    /// Publications to topics, before and after --fail: do they reach all subscribers, and only them
+    PubSub,
+    /// Payloads relayed by the servers of client_server, before and after servers crash
+    Relay,
+    /// Everything goes wrong, then is mended: --seeds runs, each twice, on all overlays in turn
+    Faults,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Spread {
+    /// Along a tree
+    Plumtree,
+    /// To all neighbors
+    Flood,
+    /// To four random neighbors
+    Epidemic,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Senders {
+    /// Always the same node
+    One,
+    /// A random node each time
+    Many,
+}
+
+/// Why there is no result.
+#[derive(Debug, thiserror::Error)]
+enum SimError {
+    #[error("{0}")]
+    Arguments(&'static str),
+    #[error("{path}: cannot draw: {reason}; give --plot a file in a directory that can be written")]
+    Plot { path: String, reason: String },
+    #[error("{failed} of {seeds} seeds failed; each is named above and repeats its failure")]
+    Faults { failed: usize, seeds: u64 },
+    #[error("seed {seed}: two runs gave the traces {first} and {second}; please report this seed")]
+    NotRepeatable {
+        seed: u64,
+        first: String,
+        second: String,
+    },
+}
+
+/// Simulates, and prints the results.
+pub(crate) fn run(arguments: &Arguments) -> ExitCode {
+    let result = match arguments.workload {
+        Workload::Broadcast => broadcast::run(arguments),
+        Workload::Membership => layers::membership(arguments),
+        Workload::Partition => layers::partition(arguments),
+        Workload::PubSub => layers::pub_sub(arguments),
+        Workload::Relay => layers::relay(arguments),
+        Workload::Faults => faults::run(arguments),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("overlane sim: {error}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// A span of time given in milliseconds.
+const fn span(milliseconds: Milliseconds) -> Duration {
+    Duration::from_micros(milliseconds.micros)
+}
