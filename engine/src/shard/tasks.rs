@@ -64,9 +64,7 @@ impl Tasks {
         for maker in newborn {
             let own = handle.clone();
             // Made within the task: what makes it is the application's, and can panic too.
-            let task = self
-                .executor
-                .spawn(async move { maker.make(own).await });
+            let task = self.executor.spawn(async move { maker.make(own).await });
             self.executor.spawn(watch(task, handle.clone())).detach();
         }
         self.signal.woken.store(true, Ordering::Release);

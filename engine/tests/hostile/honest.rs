@@ -182,7 +182,7 @@ fn talk(
         };
         for number in sent..sent + ROUND {
             channel
-                .try_send(to, &payload(number))
+                .try_send(to, payload(number))
                 .expect("there is room for a round");
         }
         for number in sent..sent + ROUND {

@@ -61,7 +61,7 @@ fn a_peer_that_stops_answering_is_closed() {
     let deaf = Stranger::lane(address, hello("deaf"));
     honest.up("deaf");
     let to = honest.target.destination("deaf", "in").expect("names");
-    while channel.try_send(&to, &[7; 60_000]).is_ok() {}
+    while channel.try_send(&to, vec![7; 60_000]).is_ok() {}
 
     for peer in ["quiet", "dead", "deaf"] {
         println!("{peer}");
