@@ -309,10 +309,14 @@ fn a_task_that_panics_costs_itself_and_nothing_else() {
     let a = start(config("a").channel(reliable("data")));
     a.spawn_on_shard(0, |_| async { panic!("a task that fails") })
         .expect("the shard is there");
+    a.spawn_on_shard(0, |_| -> std::future::Ready<()> {
+        panic!("a task that cannot begin")
+    })
+    .expect("the shard is there");
     wait_until(
         "the count",
         || a.metrics(),
-        |metrics: &Metrics| metrics.shards[0].task_panics == 1,
+        |metrics: &Metrics| metrics.shards[0].task_panics == 2,
     );
     let (sent, seen) = std::sync::mpsc::channel();
     a.spawn_on_shard(0, move |shard| async move {

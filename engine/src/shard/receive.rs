@@ -242,7 +242,7 @@ pub(crate) fn retry_blocked(core: &mut Core, receivers: &mut Receivers, lane: u3
     waiting.drain(..at);
     inbound.carry = waiting;
     let incomplete = !inbound.blocked && !inbound.carry.is_empty();
-    inbound.partial_since = incomplete.then(|| (core.now, inbound.carry.len()));
+    inbound.partial_since = incomplete.then_some((core.now, inbound.carry.len()));
     let unblocked = !inbound.blocked;
     finish(core, lane, inbound, outcome);
     if unblocked {

@@ -62,7 +62,9 @@ impl Tasks {
     /// Starts what was asked for.
     pub(super) fn start(&mut self, newborn: Vec<TaskMaker>, handle: &ShardHandle) {
         for maker in newborn {
-            let task = self.executor.spawn(maker.make(handle.clone()));
+            let own = handle.clone();
+            // Made within the task: what makes it is the application's, and can panic too.
+            let task = self.executor.spawn(async move { maker.make(own).await });
             self.executor.spawn(watch(task, handle.clone())).detach();
         }
         self.signal.woken.store(true, Ordering::Release);

@@ -31,13 +31,14 @@ pub(crate) fn run(handle: &ShardHandle) -> io::Result<()> {
             tasks.start(newborn, handle);
         }
         tasks.run();
-        if worked || tasks.can_run() {
-            continue;
-        }
         let core = &mut handle.shard.borrow_mut().core;
+        // First: tasks may go on for ever.
         if core.has_stopped() {
             core.last_report();
             return Ok(());
+        }
+        if worked || tasks.can_run() {
+            continue;
         }
         if !core.spin_for_work(spin, &tasks) && !core.pay_acks() {
             core.park(&tasks)?;

@@ -200,6 +200,7 @@ fn a_peer_holds_no_more_than_its_budget() {
             let name = format!("peer-{number}");
             let mut stranger = Stranger::lane(honest.target.local_addr(), hello(&name));
             // It reads nothing, so that what is for it queues up ...
+            honest.up(&name);
             let to = honest.target.destination(&name, "in").expect("names");
             while channel.try_send(&to, vec![7; 10_000]).is_ok() {}
             // ... and sends all but the last byte of the largest frame ...

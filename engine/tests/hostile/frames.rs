@@ -183,6 +183,7 @@ fn acks_of_what_was_sent_are_taken_and_the_books_stay_exact() {
     let honest = Honest::start(|config| config);
     let mut stranger = Stranger::lane(honest.target.local_addr(), hello("alice"));
     let channel = honest.target.channel("data").expect("it is configured");
+    honest.up("alice");
     let to = honest.target.destination("alice", "in").expect("names");
     for _ in 0..10 {
         channel.try_send(&to, b"hello").expect("there is room");

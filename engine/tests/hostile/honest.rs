@@ -90,6 +90,17 @@ impl Honest {
         wait_until("honest traffic", state, |rounds| *rounds >= before + 3);
     }
 
+    /// Waits until the lane of `data` to `peer` takes messages: its Welcome goes out before that.
+    pub(crate) fn up(&self, peer: &str) {
+        let up = || {
+            self.target
+                .metrics()
+                .channel(peer, "data")
+                .map_or(0, |lane| lane.lanes_up)
+        };
+        wait_until("the lane", up, |lanes| *lanes == 1);
+    }
+
     /// Waits until the target has refused `count` connections for that reason.
     pub(crate) fn refused(&self, reason: CloseReason, count: u64) {
         let refused = || self.target.metrics().refused_connections;
@@ -171,7 +182,7 @@ fn talk(
         };
         for number in sent..sent + ROUND {
             channel
-                .try_send(to, &payload(number))
+                .try_send(to, payload(number))
                 .expect("there is room for a round");
         }
         for number in sent..sent + ROUND {

@@ -52,14 +52,16 @@ fn a_peer_that_stops_answering_is_closed() {
     // Something is sent to this one, and nobody acknowledges the segment.
     let dead = Stranger::lane(address, hello("dead"));
     unplug(&dead);
+    honest.up("dead");
     let to = honest.target.destination("dead", "in").expect("names");
     channel
         .try_send(&to, b"are you there?")
         .expect("there is room");
     // This one is alive, but never reads.
     let deaf = Stranger::lane(address, hello("deaf"));
+    honest.up("deaf");
     let to = honest.target.destination("deaf", "in").expect("names");
-    while channel.try_send(&to, &[7; 60_000]).is_ok() {}
+    while channel.try_send(&to, vec![7; 60_000]).is_ok() {}
 
     for peer in ["quiet", "dead", "deaf"] {
         println!("{peer}");

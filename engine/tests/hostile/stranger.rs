@@ -187,6 +187,7 @@ impl Stranger {
                 Some(buffer)
             }
             Err(error) if is_end(error.kind()) => None,
+            Err(error) if error.kind() == ErrorKind::Interrupted => self.read_some(),
             Err(error) => panic!("the node neither speaks nor closes: {error}"),
         }
     }
