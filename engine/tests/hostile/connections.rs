@@ -75,12 +75,13 @@ fn a_process_out_of_descriptors_goes_on_and_accepts_again() {
         || {
             let honest = Honest::with(vec![reliable("data")], |config| config);
             let address = honest.target.local_addr();
-            // Connections until there is no descriptor left for either end.
+            // Connections until there is no descriptor left for either end. The number is odd: the
+            // last one is taken at this end, and the other end is in want.
             let open: usize = descriptors().values().sum();
             // SAFETY: a valid rlimit that outlives the call.
             let set = unsafe {
                 let limit = libc::rlimit {
-                    rlim_cur: open as u64 + 20,
+                    rlim_cur: open as u64 + 21,
                     rlim_max: 20_000,
                 };
                 libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit)
