@@ -7,7 +7,7 @@ use overlane::wire::CloseReason;
 
 use crate::honest::Honest;
 use crate::stranger::{Stranger, encoded, hello};
-use crate::support::child::{descriptors, in_child};
+use crate::support::child::{in_child, limit};
 use crate::support::{reliable, wait_until};
 
 #[test]
@@ -73,19 +73,10 @@ fn a_process_out_of_descriptors_goes_on_and_accepts_again() {
     in_child(
         "connections::a_process_out_of_descriptors_goes_on_and_accepts_again",
         || {
+            limit(libc::RLIMIT_NOFILE, 100);
             let honest = Honest::with(vec![reliable("data")], |config| config);
             let address = honest.target.local_addr();
             // All descriptors but one, which this end of a connection takes.
-            let open: usize = descriptors().values().sum();
-            // SAFETY: a valid rlimit that outlives the call.
-            let set = unsafe {
-                let limit = libc::rlimit {
-                    rlim_cur: open as u64 + 20,
-                    rlim_max: 20_000,
-                };
-                libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit)
-            };
-            assert_eq!(set, 0);
             let mut files = Vec::new();
             while let Ok(file) = std::fs::File::open("/dev/null") {
                 files.push(file);
