@@ -1,5 +1,8 @@
 //! Workload `faults`: many small clusters in which everything goes wrong, each run twice.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc;
+use std::thread;
 use std::time::Instant;
 
 use overlane_overlays::sim::faults::{Outcome, Plan};
@@ -29,18 +32,13 @@ struct Figures {
 pub(super) fn run(arguments: &Arguments) -> Result<(), SimError> {
     let begun = Instant::now();
     let plan = Plan::default();
-    let seeds = arguments.seed..arguments.seed.saturating_add(arguments.seeds);
-    let mut bar = Bar::new();
     let (mut outcomes, mut failures) = (Vec::new(), Vec::new());
-    let all = usize::try_from(arguments.seeds).unwrap_or(usize::MAX);
-    for (done, seed) in seeds.enumerate() {
-        match Outcome::proven(seed, plan) {
+    for result in proven(arguments, plan) {
+        match result {
             Ok(outcome) => outcomes.push(outcome),
             Err(failure) => failures.push(failure),
         }
-        bar.show("faults", done + 1, all);
     }
-    bar.finish();
     for failure in &failures {
         eprintln!("{failure}");
     }
@@ -79,5 +77,38 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), SimError> {
     Err(SimError::Faults {
         failed: failures.len(),
         seeds: arguments.seeds,
+    })
+}
+
+/// Runs the seeds on all processors; each is a world of its own. Results come in any order.
+fn proven(arguments: &Arguments, plan: Plan) -> Vec<Result<Outcome, String>> {
+    let threads = thread::available_parallelism().map_or(1, usize::from);
+    let next = AtomicU64::new(0);
+    let (sender, results) = mpsc::channel();
+    thread::scope(|scope| {
+        for _ in 0..threads {
+            let (sender, next) = (sender.clone(), &next);
+            scope.spawn(move || {
+                loop {
+                    let number = next.fetch_add(1, Ordering::Relaxed);
+                    if number >= arguments.seeds {
+                        break;
+                    }
+                    let seed = arguments.seed.wrapping_add(number);
+                    // The receiver outlives the scope.
+                    let _ = sender.send(Outcome::proven(seed, plan));
+                }
+            });
+        }
+        drop(sender);
+        let all = usize::try_from(arguments.seeds).unwrap_or(usize::MAX);
+        let mut bar = Bar::new();
+        let collected = results.iter().enumerate().map(|(done, result)| {
+            bar.show("faults", done + 1, all);
+            result
+        });
+        let collected = collected.collect();
+        bar.finish();
+        collected
     })
 }
