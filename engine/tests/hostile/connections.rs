@@ -14,14 +14,17 @@ use crate::support::{reliable, wait_until};
 fn connections_over_the_limit_are_closed() {
     // One of the four is the friend's.
     let honest = Honest::with(vec![reliable("data")], |config| {
-        config.connections_max(4).pending_handshakes_max(4)
+        config
+            .shards(1)
+            .connections_max(4)
+            .pending_handshakes_max(4)
     });
     let address = honest.target.local_addr();
     let mut held: Vec<_> = ["a", "b"]
         .map(|peer| Stranger::lane(address, hello(peer)))
         .into();
     held.push(Stranger::connect(address));
-    let connections = || honest.target.metrics().shards[0].connections;
+    let connections = || honest.connections();
     wait_until("all places are taken", connections, |count| *count == 4);
     for count in 1..=20 {
         let mut stranger = Stranger::connect(address);
@@ -74,7 +77,7 @@ fn a_process_out_of_descriptors_goes_on_and_accepts_again() {
         "connections::a_process_out_of_descriptors_goes_on_and_accepts_again",
         || {
             limit(libc::RLIMIT_NOFILE, 100);
-            let honest = Honest::with(vec![reliable("data")], |config| config);
+            let honest = Honest::with(vec![reliable("data")], |config| config.shards(1));
             let address = honest.target.local_addr();
             // All descriptors but one, which this end of a connection takes.
             let mut files = Vec::new();
@@ -120,6 +123,7 @@ fn ten_thousand_idle_connections_do_not_stop_honest_ones() {
     let held = 10_000.min(most_descriptors().saturating_sub(500));
     let honest = Honest::start(|config| {
         config
+            .shards(1)
             .handshake_deadline_ms(600_000)
             .pending_handshakes_max(held)
             .connections_max(held + 100)
@@ -139,7 +143,7 @@ fn ten_thousand_idle_connections_do_not_stop_honest_ones() {
         .spawn()
         .expect("the child runs");
     honest.refused(CloseReason::TooManyHandshakes, 50);
-    let connections = || honest.target.metrics().shards[0].connections;
+    let connections = || honest.connections();
     // Two are the friend's lanes.
     wait_until("all are held", connections, |count| *count == held + 2);
     println!("{held} idle connections are held");
