@@ -2,7 +2,7 @@
 //! straightened, and parts of a split overlay find each other again.
 
 use rand::Rng;
-use rand::seq::IndexedRandom;
+use rand::seq::{IndexedRandom, IteratorRandom};
 
 use super::message::Message;
 use super::{HyParView, Outputs, Timer};
@@ -206,13 +206,18 @@ impl<P: Peer> HyParView<P> {
             self.ask(lost.peer, true, out);
         }
         self.mix(random, out);
-        if self.active.len() == 0
-            && let Some(to) = self.contacts.choose(random)
-        {
-            out.push(Output::Send {
+        // Nobody is left, or nobody else is known: the way in may lead further.
+        let full = self.active.len() >= self.config.active_max;
+        let known = self.active.len() > 0 && !self.passive.peers().is_empty();
+        if !full && !known {
+            let contacts = self
+                .contacts
+                .iter()
+                .filter(|peer| !self.active.contains(**peer));
+            out.extend(contacts.choose(random).map(|to| Output::Send {
                 to: *to,
                 message: Message::Join,
-            });
+            }));
         }
     }
 
