@@ -121,7 +121,8 @@ impl Channel {
             ring.try_push(tag, payload.as_slice())
         } else {
             let shared = payload.into_shared();
-            ring.try_push_shared(tag, shared).map_err(|(error, _)| error)
+            ring.try_push_shared(tag, shared)
+                .map_err(|(error, _)| error)
         };
         match pushed {
             Ok(()) => {

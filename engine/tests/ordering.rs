@@ -108,9 +108,11 @@ fn accepted_connections_reach_the_shard_that_owns_their_lane() {
     a.connect("b", b.local_addr()).expect("a name");
     a.wait_connected("b", support::GENEROUS)
         .expect("lanes come up");
-    wait_until("b has all lanes", || b.peers(), |peers| {
-        peers.iter().any(|peer| peer.lanes_up == 8)
-    });
+    wait_until(
+        "b has all lanes",
+        || b.peers(),
+        |peers| peers.iter().any(|peer| peer.lanes_up == 8),
+    );
     let channel = a.channel("data").expect("it is configured");
     let to = a.destination("b", "in").expect("names");
     for key in 0..8_u8 {

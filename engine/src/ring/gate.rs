@@ -106,8 +106,7 @@ impl Gate {
         let add = packed(messages, bytes);
         let before = self.queued.fetch_add(add, Ordering::Relaxed);
         let (queued_messages, queued_bytes) = (before >> BYTES_BITS, before & BYTES_MASK);
-        let fits =
-            queued_messages + messages <= messages_max && queued_bytes + bytes <= bytes_max;
+        let fits = queued_messages + messages <= messages_max && queued_bytes + bytes <= bytes_max;
         if fits || (before == 0 && messages == 1) {
             return Ok(());
         }

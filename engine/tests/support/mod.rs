@@ -5,8 +5,8 @@
     reason = "each test binary uses a part of it"
 )]
 
-pub mod child;
 pub mod accounting;
+pub mod child;
 pub mod payload;
 pub mod proxy;
 

@@ -11,6 +11,7 @@ use rand::{RngExt, SeedableRng};
 use super::NodeId;
 use super::network::NetworkConfig;
 use super::subject::{Observer, Subject};
+use super::workload::Progress;
 use super::world::World;
 use crate::event::{Command, Event, TopicId};
 use crate::pub_sub::{Config, PubSub};
@@ -38,7 +39,7 @@ impl<X: Subject> Observer<X> for Arrivals {
     }
 }
 
-/// What became of one publication.
+/// What became of one publication, or of several.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Reach {
     /// Running subscribers that should have got it.
@@ -79,8 +80,13 @@ pub struct Topics {
 
 impl Topics {
     /// `count` nodes that join one by one, one each `spacing`.
-    #[must_use]
-    pub fn new(seed: u64, count: NodeId, network: NetworkConfig, spacing: Duration) -> Self {
+    pub fn new(
+        seed: u64,
+        count: NodeId,
+        network: NetworkConfig,
+        spacing: Duration,
+        progress: Progress<'_>,
+    ) -> Self {
         let make = |node, _| PubSub::new(node, Config::default());
         let mut world = World::new(seed, network, Box::new(make), Arrivals::default());
         let mut random = Xoshiro256PlusPlus::seed_from_u64(seed ^ 0x746f_7069_6373_0000);
@@ -90,6 +96,7 @@ impl Topics {
                 world.command(node, Command::Join(random.random_range(0..number)));
             }
             world.run_for(spacing);
+            progress("join", number as usize + 1, count as usize);
         }
         Self {
             world,
@@ -210,7 +217,13 @@ mod tests {
     fn subscribed(seed: u64) -> Topics {
         println!("seed {seed}");
         let network = NetworkConfig::default();
-        let mut topics = Topics::new(seed, 120, network, Duration::from_millis(50));
+        let mut topics = Topics::new(
+            seed,
+            120,
+            network,
+            Duration::from_millis(50),
+            &mut |_, _, _| {},
+        );
         topics.world.run_for(10 * SECOND);
         topics.subscribe(8, 30, 20 * SECOND);
         topics.world.run_for(30 * SECOND);
@@ -236,7 +249,13 @@ mod tests {
     #[test]
     fn subscribers_that_all_come_at_once_find_each_other() {
         let network = NetworkConfig::default();
-        let mut topics = Topics::new(3, 120, network, Duration::from_millis(50));
+        let mut topics = Topics::new(
+            3,
+            120,
+            network,
+            Duration::from_millis(50),
+            &mut |_, _, _| {},
+        );
         topics.world.run_for(10 * SECOND);
         topics.subscribe(4, 40, Duration::from_millis(1));
         topics.world.run_for(60 * SECOND);

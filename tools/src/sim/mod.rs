@@ -4,6 +4,8 @@
 //! standard output, as a table or as one JSON object a line; progress goes to standard error.
 
 mod broadcast;
+mod faults;
+mod layers;
 mod output;
 mod plot;
 mod span;
@@ -67,6 +69,12 @@ pub(crate) struct Arguments {
     /// Share of messages lost, such as 5%
     #[arg(long, default_value = "0%", value_parser = parse_percent)]
     loss: Percent,
+    /// How much later than the others one node does everything, for `membership`
+    #[arg(long, default_value = "0", value_name = "MS", value_parser = parse_milliseconds)]
+    slow_ms: Milliseconds,
+    /// How many seeds, from --seed on, for `faults`
+    #[arg(long, default_value_t = 1_000)]
+    seeds: u64,
     /// Hops that a path must get shorter for a node to move in the tree
     #[arg(long, value_name = "HOPS")]
     optimization_threshold: Option<u16>,
@@ -91,6 +99,16 @@ pub(crate) struct Arguments {
 enum Workload {
     /// Nodes join and broadcast; with --fail, before and after healing
     Broadcast,
+    /// What membership costs, how fast it tells of crashes, how often it errs (--loss, --slow-ms)
+    Membership,
+    /// Two halves for 60 s, then healed: how long until all members know all members again
+    Partition,
+    /// Publications to topics, before and after --fail: do they reach all subscribers, and only them
+    PubSub,
+    /// Payloads relayed by the servers of client_server, before and after servers crash
+    Relay,
+    /// Everything goes wrong, then is mended: --seeds runs, each twice, on all overlays in turn
+    Faults,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -118,6 +136,8 @@ enum SimError {
     Arguments(&'static str),
     #[error("{path}: cannot draw: {reason}; give --plot a file in a directory that can be written")]
     Plot { path: String, reason: String },
+    #[error("{failed} of {seeds} seeds failed; each is named above and repeats its failure")]
+    Faults { failed: usize, seeds: u64 },
     #[error("seed {seed}: two runs gave the traces {first} and {second}; please report this seed")]
     NotRepeatable {
         seed: u64,
@@ -130,6 +150,11 @@ enum SimError {
 pub(crate) fn run(arguments: &Arguments) -> ExitCode {
     let result = match arguments.workload {
         Workload::Broadcast => broadcast::run(arguments),
+        Workload::Membership => layers::membership(arguments),
+        Workload::Partition => layers::partition(arguments),
+        Workload::PubSub => layers::pub_sub(arguments),
+        Workload::Relay => layers::relay(arguments),
+        Workload::Faults => faults::run(arguments),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{self, Write};
 
 use indicatif::{ProgressBar, ProgressStyle};
-use overlane_overlays::sim::Report;
+use serde::Serialize;
 use serde_json::Value;
 
 /// A progress bar on standard error, where that is a terminal.
@@ -38,7 +38,7 @@ impl Bar {
 }
 
 /// Prints the figures that were measured: as one JSON object, or one below the other.
-pub(super) fn print_report(report: &Report, json: bool) {
+pub(super) fn print_report(report: &impl Serialize, json: bool) {
     let Ok(Value::Object(figures)) = serde_json::to_value(report) else {
         return;
     };

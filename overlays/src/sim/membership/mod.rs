@@ -22,13 +22,14 @@ use super::carrier::MakeCarrier;
 use super::graph::Graph;
 use super::network::NetworkConfig;
 use super::subject::{Inspect, Subject};
+use super::workload::Progress;
 use super::world::{Make, Totals, World};
 use crate::event::Command;
 use crate::membership::{Config, Details, Entry, Membership, Status, Table, Version};
 use crate::stack::Stack;
 
 pub use census::Census;
-pub use report::{Healing, Report, Trouble};
+pub use report::{Experiment, Healing, Report, Trouble};
 
 /// Membership over an overlay with a broadcast.
 pub type Over<C> = Stack<C, Membership<NodeId>>;
@@ -117,8 +118,10 @@ impl<C: Subject + 'static> Cluster<C> {
     }
 
     /// Every node but the first joins the overlay through one before it.
-    pub fn join(&mut self, spacing: Duration) {
-        for node in 1..self.world.node_count() {
+    pub fn join(&mut self, spacing: Duration, progress: Progress<'_>) {
+        let count = self.world.node_count();
+        for node in 1..count {
+            progress("join", node as usize + 1, count as usize);
             let contact = self.random.random_range(0..node);
             self.world.command(node, Command::Join(contact));
             self.world.run_for(spacing);

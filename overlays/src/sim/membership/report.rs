@@ -9,6 +9,7 @@ use crate::sim::NodeId;
 use crate::sim::carrier::{Carrier, MakeCarrier, Task};
 use crate::sim::network::NetworkConfig;
 use crate::sim::subject::Subject;
+use crate::sim::workload::Progress;
 
 /// The node that is made slow.
 const SLOW_NODE: NodeId = 3;
@@ -70,38 +71,53 @@ pub struct Report {
     pub trace_hash: String,
 }
 
+/// What is to be measured.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Experiment {
+    /// The overlay.
+    pub overlay: Carrier,
+    /// Nodes.
+    pub nodes: NodeId,
+    /// The number that repeats it.
+    pub seed: u64,
+}
+
 impl Report {
     /// Runs the experiment: quiet, then `crashes`, then trouble.
-    #[must_use]
-    pub fn of(carrier: Carrier, nodes: NodeId, seed: u64, crashes: u32, trouble: Trouble) -> Self {
+    pub fn of(
+        experiment: Experiment,
+        crashes: u32,
+        trouble: Trouble,
+        progress: Progress<'_>,
+    ) -> Self {
         let task = Measured {
-            overlay: carrier.name(),
-            nodes,
-            seed,
+            experiment,
             crashes,
             trouble,
+            progress,
         };
-        carrier.run(nodes, task)
+        experiment.overlay.run(experiment.nodes, task)
     }
 }
 
-struct Measured {
-    overlay: &'static str,
-    nodes: NodeId,
-    seed: u64,
+struct Measured<'p> {
+    experiment: Experiment,
     crashes: u32,
     trouble: Trouble,
+    progress: Progress<'p>,
 }
 
-impl Task for Measured {
+impl Task for Measured<'_> {
     type Output = Report;
 
-    fn run<C: Subject + 'static>(self, make: MakeCarrier<C>) -> Report {
-        let network = NetworkConfig::default();
-        let mut cluster =
-            Cluster::complete(self.seed, self.nodes, network, Config::default(), make);
-        cluster.join(JOIN_SPACING);
-        cluster.world.run_for(SETTLE);
+    fn run<C: Subject + 'static>(mut self, make: MakeCarrier<C>) -> Report {
+        let Experiment {
+            overlay,
+            nodes,
+            seed,
+        } = self.experiment;
+        let mut cluster = settled(self.experiment, make, self.progress);
+        (self.progress)("quiet", 0, 1);
         let quiet = cluster.measure(Duration::from_secs(60));
         let (crashes_told, detect, spread) = self.crash(&mut cluster);
         let troubled = self.trouble(&mut cluster);
@@ -111,9 +127,9 @@ impl Task for Measured {
             u64::try_from(mean).unwrap_or(u64::MAX)
         };
         Report {
-            overlay: self.overlay,
-            nodes: self.nodes,
-            seed: self.seed,
+            overlay: overlay.name(),
+            nodes,
+            seed,
             messages_per_node_s: quiet.messages_per_node_s,
             bytes_per_node_s: quiet.bytes_per_node_s,
             detect_ms: mean(detect),
@@ -141,11 +157,15 @@ struct Troubled {
     accused: u64,
 }
 
-impl Measured {
+impl Measured<'_> {
     /// How many crashes everybody told, and the sums of their times.
-    fn crash<C: Subject + 'static>(&self, cluster: &mut Cluster<C>) -> (u32, Duration, Duration) {
+    fn crash<C: Subject + 'static>(
+        &mut self,
+        cluster: &mut Cluster<C>,
+    ) -> (u32, Duration, Duration) {
         let (mut told, mut detect, mut spread) = (0, Duration::ZERO, Duration::ZERO);
         for number in 0..self.crashes {
+            (self.progress)("crash", number as usize, self.crashes as usize);
             if let Some(crash) = cluster.crash(number % 2 == 1, 120) {
                 told += 1;
                 detect += crash.detect;
@@ -156,7 +176,7 @@ impl Measured {
         (told, detect, spread)
     }
 
-    fn trouble<C: Subject + 'static>(&self, cluster: &mut Cluster<C>) -> Troubled {
+    fn trouble<C: Subject + 'static>(&mut self, cluster: &mut Cluster<C>) -> Troubled {
         let Trouble { loss, slow, span } = self.trouble;
         let accusations = |cluster: &Cluster<C>| {
             let state = cluster.world.state(SLOW_NODE);
@@ -172,6 +192,7 @@ impl Measured {
             ..NetworkConfig::default()
         });
         cluster.world.slow_down(SLOW_NODE, slow);
+        (self.progress)("trouble", 0, 1);
         let cost = cluster.measure(span);
         let after = (accusations(cluster), suspicions(cluster));
         cluster.world.set_network(NetworkConfig::default());
@@ -182,7 +203,7 @@ impl Measured {
             clippy::cast_precision_loss,
             reason = "counts of a simulation, far below 2^52"
         )]
-        let per_node = |count: u64| count as f64 / f64::from(self.nodes);
+        let per_node = |count: u64| count as f64 / f64::from(self.experiment.nodes);
         Troubled {
             cost,
             suspicions: per_node(others),
@@ -213,44 +234,61 @@ pub struct Healing {
     pub connected: bool,
     /// Messages per node in those periods, and five more.
     pub messages_per_node: f64,
+    /// Inputs handled in all.
+    pub events: u64,
     /// Hash over all that happened.
     pub trace_hash: String,
 }
 
 impl Healing {
     /// Runs the experiment.
-    #[must_use]
-    pub fn of(carrier: Carrier, nodes: NodeId, seed: u64, partition: Duration) -> Self {
+    pub fn of(experiment: Experiment, partition: Duration, progress: Progress<'_>) -> Self {
         let task = Partitioned {
-            overlay: carrier.name(),
-            nodes,
-            seed,
+            experiment,
             partition,
+            progress,
         };
-        carrier.run(nodes, task)
+        experiment.overlay.run(experiment.nodes, task)
     }
 }
 
-struct Partitioned {
-    overlay: &'static str,
-    nodes: NodeId,
-    seed: u64,
-    partition: Duration,
+/// A cluster that has joined and settled.
+fn settled<C: Subject + 'static>(
+    experiment: Experiment,
+    make: MakeCarrier<C>,
+    progress: Progress<'_>,
+) -> Cluster<C> {
+    let Experiment { nodes, seed, .. } = experiment;
+    let network = NetworkConfig::default();
+    let mut cluster = Cluster::complete(seed, nodes, network, Config::default(), make);
+    cluster.join(JOIN_SPACING, progress);
+    progress("settle", 0, 1);
+    cluster.world.run_for(SETTLE);
+    cluster
 }
 
-impl Task for Partitioned {
+struct Partitioned<'p> {
+    experiment: Experiment,
+    partition: Duration,
+    progress: Progress<'p>,
+}
+
+impl Task for Partitioned<'_> {
     type Output = Healing;
 
     fn run<C: Subject + 'static>(self, make: MakeCarrier<C>) -> Healing {
-        let network = NetworkConfig::default();
-        let mut cluster =
-            Cluster::complete(self.seed, self.nodes, network, Config::default(), make);
-        cluster.join(JOIN_SPACING);
-        cluster.world.run_for(SETTLE);
+        let Experiment {
+            overlay,
+            nodes,
+            seed,
+        } = self.experiment;
+        let mut cluster = settled(self.experiment, make, self.progress);
+        (self.progress)("partition", 0, 1);
         cluster.partition(self.partition);
         let running: Vec<NodeId> = cluster.world.running().collect();
         let live = || running.iter().map(|node| cluster.live_at(*node));
         let (live_min, live_max) = (live().min().unwrap_or(0), live().max().unwrap_or(0));
+        (self.progress)("heal", 0, 1);
         let before = cluster.world.totals().messages;
         let cycles_to_heal = cluster.periods_to_agree(120);
         let connected = cluster.is_connected();
@@ -260,17 +298,18 @@ impl Task for Partitioned {
             clippy::cast_precision_loss,
             reason = "counts of a simulation, far below 2^52"
         )]
-        let messages_per_node = messages as f64 / f64::from(self.nodes);
+        let messages_per_node = messages as f64 / f64::from(nodes);
         Healing {
-            overlay: self.overlay,
-            nodes: self.nodes,
-            seed: self.seed,
+            overlay: overlay.name(),
+            nodes,
+            seed,
             partition_s: self.partition.as_secs(),
             live_min,
             live_max,
             cycles_to_heal,
             connected,
             messages_per_node,
+            events: cluster.world.totals().events,
             trace_hash: format!("{:016x}", cluster.world.trace_hash()),
         }
     }

@@ -12,7 +12,7 @@ fn settled<C: Subject + 'static>(seed: u64, count: NodeId, make: MakeCarrier<C>)
     println!("seed {seed}");
     let network = NetworkConfig::default();
     let mut cluster = Cluster::strangers(seed, count, network, Config::default(), make);
-    cluster.join(Duration::from_millis(20));
+    cluster.join(Duration::from_millis(20), &mut |_, _, _| {});
     assert!(cluster.periods_to_agree(60).is_some(), "seed {seed}");
     cluster.world.run_for(20 * SECOND);
     cluster

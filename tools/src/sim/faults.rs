@@ -1,0 +1,114 @@
+//! Workload `faults`: many small clusters in which everything goes wrong, each run twice.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Instant;
+
+use overlane_overlays::sim::faults::{Outcome, Plan};
+use serde::Serialize;
+
+use super::output::{Bar, peak_rss_bytes, print_report};
+use super::{Arguments, SimError};
+
+/// Figures of all seeds together.
+#[derive(Serialize)]
+struct Figures {
+    seed: u64,
+    seeds: u64,
+    failed: usize,
+    nodes: u32,
+    faults: u64,
+    /// From the end of the trouble until all was well: mean and worst of those that got well.
+    mended_ms_mean: u64,
+    mended_ms_max: u64,
+    /// The seed that took longest.
+    mended_last_seed: u64,
+    elapsed_s: f64,
+    events_per_s: f64,
+    peak_rss_bytes: u64,
+}
+
+pub(super) fn run(arguments: &Arguments) -> Result<(), SimError> {
+    let begun = Instant::now();
+    let plan = Plan::default();
+    let (mut outcomes, mut failures) = (Vec::new(), Vec::new());
+    for result in proven(arguments, plan) {
+        match result {
+            Ok(outcome) => outcomes.push(outcome),
+            Err(failure) => failures.push(failure),
+        }
+    }
+    for failure in &failures {
+        eprintln!("{failure}");
+    }
+    let mended = || outcomes.iter().filter_map(|outcome| outcome.mended_ms);
+    let count = u64::try_from(outcomes.len()).unwrap_or(u64::MAX).max(1);
+    let last = outcomes.iter().max_by_key(|outcome| outcome.mended_ms);
+    let elapsed_s = begun.elapsed().as_secs_f64();
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "a count of events, far below 2^52"
+    )]
+    let events = outcomes
+        .iter()
+        .map(|outcome| 2 * outcome.events)
+        .sum::<u64>() as f64;
+    let figures = Figures {
+        seed: arguments.seed,
+        seeds: arguments.seeds,
+        failed: failures.len(),
+        nodes: plan.nodes,
+        faults: outcomes
+            .iter()
+            .map(|outcome| u64::from(outcome.faults))
+            .sum(),
+        mended_ms_mean: mended().sum::<u64>() / count,
+        mended_ms_max: mended().max().unwrap_or(0),
+        mended_last_seed: last.map_or(0, |outcome| outcome.seed),
+        elapsed_s,
+        events_per_s: events / elapsed_s,
+        peak_rss_bytes: peak_rss_bytes(),
+    };
+    print_report(&figures, arguments.json);
+    if failures.is_empty() {
+        return Ok(());
+    }
+    Err(SimError::Faults {
+        failed: failures.len(),
+        seeds: arguments.seeds,
+    })
+}
+
+/// Runs the seeds on all processors; each is a world of its own. Results come in any order.
+fn proven(arguments: &Arguments, plan: Plan) -> Vec<Result<Outcome, String>> {
+    let threads = thread::available_parallelism().map_or(1, usize::from);
+    let next = AtomicU64::new(0);
+    let (sender, results) = mpsc::channel();
+    thread::scope(|scope| {
+        for _ in 0..threads {
+            let (sender, next) = (sender.clone(), &next);
+            scope.spawn(move || {
+                loop {
+                    let number = next.fetch_add(1, Ordering::Relaxed);
+                    if number >= arguments.seeds {
+                        break;
+                    }
+                    let seed = arguments.seed.wrapping_add(number);
+                    // The receiver outlives the scope.
+                    let _ = sender.send(Outcome::proven(seed, plan));
+                }
+            });
+        }
+        drop(sender);
+        let all = usize::try_from(arguments.seeds).unwrap_or(usize::MAX);
+        let mut bar = Bar::new();
+        let collected = results.iter().enumerate().map(|(done, result)| {
+            bar.show("faults", done + 1, all);
+            result
+        });
+        let collected = collected.collect();
+        bar.finish();
+        collected
+    })
+}

@@ -1,0 +1,267 @@
+//! Workloads of what lies above or beside the plain overlays: membership, partitions, topics, relaying.
+
+use std::time::{Duration, Instant};
+
+use overlane_overlays::sim::NetworkConfig;
+use overlane_overlays::sim::client_server::Star;
+use overlane_overlays::sim::membership::{Experiment, Healing, Report, Trouble};
+use overlane_overlays::sim::pub_sub::{Reach, Topics};
+use serde::Serialize;
+
+use super::output::{Bar, peak_rss_bytes, print_report};
+use super::{Arguments, SimError, span};
+
+/// Crashes that membership is to tell: half of them with lanes that break, half silent.
+const CRASHES: u32 = 10;
+/// How long lost messages and a slow node are watched.
+const TROUBLE: Duration = Duration::from_secs(120);
+/// Length of the partition.
+const PARTITION: Duration = Duration::from_secs(60);
+/// Topics of the publish-subscribe workload; one node in ten subscribes to each.
+const TOPICS: u64 = 20;
+/// Servers of the relay workload.
+const SERVERS: u32 = 8;
+/// Payloads relayed, before and after servers crash.
+const RELAYED: usize = 1_000;
+
+/// The figures of an experiment, and what it took to get them.
+#[derive(Serialize)]
+struct Timed<F> {
+    #[serde(flatten)]
+    figures: F,
+    elapsed_s: f64,
+    events_per_s: f64,
+    peak_rss_bytes: u64,
+}
+
+impl<F: Serialize> Timed<F> {
+    fn print(figures: F, events: u64, begun: Instant, json: bool) {
+        let elapsed_s = begun.elapsed().as_secs_f64();
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "a count of events, far below 2^52"
+        )]
+        let events_per_s = events as f64 / elapsed_s;
+        let timed = Self {
+            figures,
+            elapsed_s,
+            events_per_s,
+            peak_rss_bytes: peak_rss_bytes(),
+        };
+        print_report(&timed, json);
+    }
+}
+
+const fn experiment(arguments: &Arguments) -> Experiment {
+    Experiment {
+        overlay: arguments.overlay,
+        nodes: arguments.nodes,
+        seed: arguments.seed,
+    }
+}
+
+fn repeatable(arguments: &Arguments, first: &str, second: &str) -> Result<(), SimError> {
+    if first == second {
+        return Ok(());
+    }
+    Err(SimError::NotRepeatable {
+        seed: arguments.seed,
+        first: first.into(),
+        second: second.into(),
+    })
+}
+
+pub(super) fn membership(arguments: &Arguments) -> Result<(), SimError> {
+    let trouble = Trouble {
+        loss: arguments.loss.share,
+        slow: span(arguments.slow_ms),
+        span: TROUBLE,
+    };
+    let measured = || {
+        let mut bar = Bar::new();
+        let mut progress = |stage, done, all| bar.show(stage, done, all);
+        let report = Report::of(experiment(arguments), CRASHES, trouble, &mut progress);
+        bar.finish();
+        report
+    };
+    let begun = Instant::now();
+    let report = measured();
+    if arguments.twice {
+        repeatable(arguments, &report.trace_hash, &measured().trace_hash)?;
+    }
+    let events = report.events;
+    Timed::print(report, events, begun, arguments.json);
+    Ok(())
+}
+
+pub(super) fn partition(arguments: &Arguments) -> Result<(), SimError> {
+    let measured = || {
+        let mut bar = Bar::new();
+        let mut progress = |stage, done, all| bar.show(stage, done, all);
+        let healing = Healing::of(experiment(arguments), PARTITION, &mut progress);
+        bar.finish();
+        healing
+    };
+    let begun = Instant::now();
+    let healing = measured();
+    if arguments.twice {
+        repeatable(arguments, &healing.trace_hash, &measured().trace_hash)?;
+    }
+    let events = healing.events;
+    Timed::print(healing, events, begun, arguments.json);
+    Ok(())
+}
+
+/// Figures of publications.
+#[derive(Serialize)]
+struct PubSubFigures {
+    overlay: &'static str,
+    nodes: u32,
+    seed: u64,
+    topics: u64,
+    failed_percent: f64,
+    /// Of publications from subscribers.
+    reach_percent: f64,
+    /// Of publications from nodes that do not take part.
+    reach_percent_outside: f64,
+    /// One minute after the failure.
+    reach_percent_healed: f64,
+    /// Deliveries to nodes that did not subscribe.
+    outsiders: usize,
+    /// Deliveries beyond the first to one node.
+    repeated: usize,
+    trace_hash: String,
+}
+
+pub(super) fn pub_sub(arguments: &Arguments) -> Result<(), SimError> {
+    let begun = Instant::now();
+    let (figures, events) = publish(arguments);
+    if arguments.twice {
+        repeatable(
+            arguments,
+            &figures.trace_hash,
+            &publish(arguments).0.trace_hash,
+        )?;
+    }
+    Timed::print(figures, events, begun, arguments.json);
+    Ok(())
+}
+
+fn publish(arguments: &Arguments) -> (PubSubFigures, u64) {
+    let mut bar = Bar::new();
+    let network = NetworkConfig {
+        loss: arguments.loss.share,
+        ..NetworkConfig::default()
+    };
+    let spacing = span(arguments.join_spacing_ms);
+    let mut progress = |stage, done, all| bar.show(stage, done, all);
+    let (nodes, seed) = (arguments.nodes, arguments.seed);
+    let mut topics = Topics::new(seed, nodes, network, spacing, &mut progress);
+    progress("subscribe", 0, 1);
+    topics.world.run_for(Duration::from_secs(30));
+    topics.subscribe(TOPICS, nodes as usize / 10, Duration::from_secs(30));
+    topics.world.run_for(Duration::from_secs(60));
+    let mut rounds = |topics: &mut Topics, stage, outside| {
+        let mut total = Reach::default();
+        for round in 0..10 {
+            progress(stage, round, 10);
+            total.add(topics.publish(outside, Duration::from_secs(5)));
+        }
+        total
+    };
+    let inside = rounds(&mut topics, "publish", false);
+    let outside = rounds(&mut topics, "outside", true);
+    topics.fail(arguments.fail.share);
+    topics.world.run_for(Duration::from_secs(60));
+    let healed = rounds(&mut topics, "healed", false);
+    bar.finish();
+    let mut all = inside;
+    all.add(outside);
+    all.add(healed);
+    let figures = PubSubFigures {
+        overlay: "pub_sub",
+        nodes,
+        seed,
+        topics: TOPICS,
+        failed_percent: 100.0 * arguments.fail.share,
+        reach_percent: percent(inside.delivered, inside.receivers),
+        reach_percent_outside: percent(outside.delivered, outside.receivers),
+        reach_percent_healed: percent(healed.delivered, healed.receivers),
+        outsiders: all.outsiders,
+        repeated: all.repeated,
+        trace_hash: format!("{:016x}", topics.world.trace_hash()),
+    };
+    (figures, topics.world.totals().events)
+}
+
+/// Figures of relayed payloads.
+#[derive(Serialize)]
+struct RelayFigures {
+    overlay: &'static str,
+    nodes: u32,
+    seed: u64,
+    servers: u32,
+    /// Of payloads between random nodes.
+    reach_percent: f64,
+    /// Servers crashed at once: half of them.
+    servers_crashed: u32,
+    /// Clients without two servers, ten seconds later.
+    clients_short: usize,
+    /// Of payloads between random nodes after that.
+    reach_percent_healed: f64,
+    trace_hash: String,
+}
+
+pub(super) fn relay(arguments: &Arguments) -> Result<(), SimError> {
+    let begun = Instant::now();
+    let (figures, events) = relayed(arguments);
+    if arguments.twice {
+        repeatable(
+            arguments,
+            &figures.trace_hash,
+            &relayed(arguments).0.trace_hash,
+        )?;
+    }
+    Timed::print(figures, events, begun, arguments.json);
+    Ok(())
+}
+
+fn relayed(arguments: &Arguments) -> (RelayFigures, u64) {
+    let network = NetworkConfig {
+        loss: arguments.loss.share,
+        ..NetworkConfig::default()
+    };
+    let servers = SERVERS.min(arguments.nodes);
+    let mut star = Star::new(arguments.seed, servers, arguments.nodes - servers, network);
+    star.world.run_for(Duration::from_secs(10));
+    let (interval, drain) = (Duration::from_millis(5), Duration::from_secs(2));
+    let before = star.relay(RELAYED, interval, drain);
+    let servers_crashed = servers / 2;
+    for server in 0..servers_crashed {
+        star.world.crash(server, server % 2 == 1);
+    }
+    star.world.run_for(Duration::from_secs(10));
+    let clients_short = star.clients_short_of_servers(2);
+    let after = star.relay(RELAYED, interval, drain);
+    let figures = RelayFigures {
+        overlay: "client_server",
+        nodes: arguments.nodes,
+        seed: arguments.seed,
+        servers,
+        reach_percent: percent(before, RELAYED),
+        servers_crashed,
+        clients_short,
+        reach_percent_healed: percent(after, RELAYED),
+        trace_hash: format!("{:016x}", star.world.trace_hash()),
+    };
+    (figures, star.world.totals().events)
+}
+
+fn percent(part: usize, whole: usize) -> f64 {
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "counts of deliveries, far below 2^52"
+    )]
+    let share = part as f64 / whole.max(1) as f64;
+    100.0 * share
+}
