@@ -100,7 +100,7 @@ fn each_policy_keeps(
             let out = stopped.counted();
             if policy == Overflow::DropOldest {
                 // The shard makes the room, as soon as it takes the newer ones up.
-                wait_until("room is made", || stopped.counted(), |out| keeps(out));
+                wait_until("room is made", || stopped.counted(), keeps);
             } else {
                 assert!(keeps(&out), "{policy:?}: {out:#?}");
             }
