@@ -15,6 +15,7 @@ use crate::shard::tally::new_histogram;
 use crate::wire::CloseReason;
 
 /// Everything counted on a node since it started.
+#[doc = include_str!("../doc/metrics.md")]
 #[derive(Clone, Debug, Default)]
 pub struct Metrics {
     /// For each channel and peer, ordered by peer, then channel.

@@ -38,6 +38,7 @@ use crate::shard::{self, ShardSeat, ShardThread};
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A running node. Dropping it stops it at once; [`stop`](Self::stop) lets it finish first.
+#[doc = include_str!("../doc/node.md")]
 #[derive(Debug)]
 pub struct Node {
     fabric: Arc<Fabric>,
@@ -71,6 +72,7 @@ pub struct StopReport {
 ///
 /// A mailbox registered on a running node can miss messages of peers that were quicker: they are
 /// refused, and reported to their senders. One registered here cannot.
+#[doc = include_str!("../doc/node_builder.md")]
 pub struct NodeBuilder {
     config: Config,
     mailboxes: Vec<(String, HandlerMaker)>,
@@ -140,6 +142,7 @@ impl Node {
     /// Everything but the peers.
     fn start_alone(config: Config) -> Result<Self, StartError> {
         config.validate()?;
+        socket::await_free_port(config.listen);
         preflight::start(&config).map_err(|failure| StartError::Machine {
             what: failure.what,
             mend: failure.mend,

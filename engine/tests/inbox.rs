@@ -47,9 +47,11 @@ fn messages_for_no_mailbox_are_refused_and_reported_or_dropped_and_counted() {
         }
         (reported == 10).then_some(())
     });
-    wait_until("best effort has come", || b.metrics(), |metrics| {
-        counted(metrics, "a", "gossip").receive_dropped == 20
-    });
+    wait_until(
+        "best effort has come",
+        || b.metrics(),
+        |metrics| counted(metrics, "a", "gossip").receive_dropped == 20,
+    );
     let metrics = check_accounting(&[&a, &b]);
     let data = counted(&metrics[0], "b", "data");
     assert_eq!((data.accepted, data.refused, data.reported), (10, 10, 10));
@@ -91,9 +93,11 @@ fn messages_for_an_inbox_that_was_dropped_are_refused() {
                 }
             });
             // The inbox holds less than all of them, so the lane is stopped when it is dropped.
-            wait_until("some have come", || b.metrics(), |metrics| {
-                counted(metrics, "a", "data").delivered > 5
-            });
+            wait_until(
+                "some have come",
+                || b.metrics(),
+                |metrics| counted(metrics, "a", "data").delivered > 5,
+            );
             drop(inbox);
         });
         let metrics = check_accounting(&[&a, &b]);

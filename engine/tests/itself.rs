@@ -86,17 +86,25 @@ fn a_full_inbox_holds_a_reliable_channel_back_and_drops_best_effort() {
         let message = payload::numbered(0, number, 500);
         data.send_blocking(&to, message).expect("accepted");
     }
-    wait_until("the inbox is full", || a.metrics(), |metrics| {
-        let own = counted(metrics, "a", "data");
-        own.delivered > 0 && own.queued == count - own.delivered
-    });
+    wait_until(
+        "the inbox is full",
+        || a.metrics(),
+        |metrics| {
+            let own = counted(metrics, "a", "data");
+            own.delivered > 0 && own.queued == count - own.delivered
+        },
+    );
     for _ in 0..100 {
         gossip.try_send(&to, &[0; 500]).expect("accepted");
     }
-    wait_until("best effort is dropped", || a.metrics(), |metrics| {
-        let own = counted(metrics, "a", "gossip");
-        own.delivered + own.receive_dropped == 100 && own.receive_dropped > 0
-    });
+    wait_until(
+        "best effort is dropped",
+        || a.metrics(),
+        |metrics| {
+            let own = counted(metrics, "a", "gossip");
+            own.delivered + own.receive_dropped == 100 && own.receive_dropped > 0
+        },
+    );
     let mut streams = Streams::default();
     while streams.received() < count {
         let message = inbox.recv_timeout(support::GENEROUS).expect("a message");
@@ -125,9 +133,11 @@ fn a_handler_that_sends_to_its_own_node_goes_on_for_ever_without_growing() {
     })
     .expect("a mailbox");
     channel.try_send(&to, b"round").expect("accepted");
-    wait_until("all rounds", || rounds.load(Ordering::Relaxed), |rounds| {
-        *rounds == 50_001
-    });
+    wait_until(
+        "all rounds",
+        || rounds.load(Ordering::Relaxed),
+        |rounds| *rounds == 50_001,
+    );
     let metrics = check_accounting(&[&a]);
     all_acknowledged(&metrics[0], "a", "data", 50_001);
     let depth = counted(&metrics[0], "a", "data").queue_high_water;

@@ -100,7 +100,7 @@ fn each_policy_keeps(
             let out = stopped.counted();
             if policy == Overflow::DropOldest {
                 // The shard makes the room, as soon as it takes the newer ones up.
-                wait_until("room is made", || stopped.counted(), |out| keeps(out));
+                wait_until("room is made", || stopped.counted(), keeps);
             } else {
                 assert!(keeps(&out), "{policy:?}: {out:#?}");
             }
@@ -216,10 +216,14 @@ fn a_full_inbox_stops_its_lanes_and_loses_nothing() {
                 }
                 if round < 5 {
                     // Nothing is read until nothing moves: everything on the way is full.
-                    wait_until("the sender is stopped", || stopped.a.metrics(), |metrics| {
-                        let out = counted(metrics, "b", "data");
-                        out.queue_bytes + bytes as u64 > 256 << 10 || out.accepted == count
-                    });
+                    wait_until(
+                        "the sender is stopped",
+                        || stopped.a.metrics(),
+                        |metrics| {
+                            let out = counted(metrics, "b", "data");
+                            out.queue_bytes + bytes as u64 > 256 << 10 || out.accepted == count
+                        },
+                    );
                 }
                 for _ in 0..count.div_ceil(8).min(count - streams.received()) {
                     let message = stopped.inbox.recv_timeout(support::GENEROUS);

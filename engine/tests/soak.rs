@@ -61,7 +61,10 @@ impl Ledger {
     }
 
     fn received(&self) -> u64 {
-        self.next.iter().map(|next| next.load(Ordering::Relaxed)).sum()
+        self.next
+            .iter()
+            .map(|next| next.load(Ordering::Relaxed))
+            .sum()
     }
 }
 
@@ -70,7 +73,9 @@ fn node(name: &str) -> Node {
     let channels = CHANNELS.map(channel);
     let config = channels
         .into_iter()
-        .fold(config(name).shards(2), |config, channel| config.channel(channel));
+        .fold(config(name).shards(2), |config, channel| {
+            config.channel(channel)
+        });
     start(config)
 }
 
@@ -133,9 +138,11 @@ fn nothing_is_lost_doubled_or_out_of_order() {
             });
         }
     });
-    wait_until("all have come", || ledger.received(), |received| {
-        *received == each * STREAMS
-    });
+    wait_until(
+        "all have come",
+        || ledger.received(),
+        |received| *received == each * STREAMS,
+    );
     let seconds = started.elapsed().as_secs_f64();
     let metrics = check_accounting(&[&a, &b]);
     println!(
@@ -151,5 +158,12 @@ fn nothing_is_lost_doubled_or_out_of_order() {
     for wrong in [&ledger.lost, &ledger.doubled_or_late, &ledger.wrong_length] {
         assert_eq!(wrong.load(Ordering::Relaxed), 0);
     }
-    assert_eq!(metrics[1].shards.iter().map(|shard| shard.handler_panics).sum::<u64>(), 0);
+    assert_eq!(
+        metrics[1]
+            .shards
+            .iter()
+            .map(|shard| shard.handler_panics)
+            .sum::<u64>(),
+        0
+    );
 }

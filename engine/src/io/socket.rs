@@ -4,7 +4,7 @@ use std::io;
 use std::mem::ManuallyDrop;
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, TcpKeepalive, Type};
 
@@ -49,6 +49,24 @@ pub(crate) fn listen_first(address: SocketAddr) -> io::Result<(OwnedFd, SocketAd
     let bound = bound
         .ok_or_else(|| io::Error::other("the listening address is not an internet address"))?;
     Ok((OwnedFd::from(socket), bound))
+}
+
+/// How long a port may stay taken after the process that had it was killed.
+const PORT_PATIENCE: Duration = Duration::from_secs(1);
+const PORT_LOOK_EVERY: Duration = Duration::from_millis(10);
+
+/// Waits for a port that somebody is just leaving. The kernel takes the rings of a killed process
+/// apart after it has reported its end, and until then its listening sockets live on: a supervisor
+/// that starts it again at once would find its own port taken.
+pub(crate) fn await_free_port(address: SocketAddr) {
+    let deadline = Instant::now() + PORT_PATIENCE;
+    let is_taken = || {
+        let taken = listen_first(address).err();
+        taken.is_some_and(|error| error.kind() == io::ErrorKind::AddrInUse)
+    };
+    while is_taken() && Instant::now() < deadline {
+        std::thread::sleep(PORT_LOOK_EVERY);
+    }
 }
 
 /// A socket to dial `address` with.

@@ -18,6 +18,7 @@ use crate::fabric::Fabric;
 use crate::message::{Destination, Payload};
 
 /// What a handler can do besides reading its message.
+#[doc = include_str!("../../doc/shard_context.md")]
 #[derive(Debug)]
 pub struct ShardContext<'a> {
     pub(crate) core: &'a mut Core,
@@ -47,6 +48,7 @@ impl ShardContext<'_> {
 }
 
 /// A task's hold on its shard. It stays on the shard's thread.
+#[doc = include_str!("../../doc/shard_handle.md")]
 #[derive(Clone)]
 pub struct ShardHandle {
     pub(crate) shard: Rc<RefCell<Shard>>,
