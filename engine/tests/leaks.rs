@@ -1,9 +1,14 @@
 //! Nodes that come and go leave nothing: no thread, no memory, and no descriptor but the one that
-//! the executor under each shard is known to lose.
+//! the executor under each shard is known to lose. Connections that come and go leave nothing at all.
 
+#[path = "hostile/stranger.rs"]
+#[allow(dead_code, reason = "most of what it can say is for other tests")]
+mod stranger;
 mod support;
 
 use overlane::Node;
+use overlane::wire::{CloseReason, FrameKind};
+use stranger::{Stranger, good_frame, hello, letter};
 use support::child::{descriptors, in_child, threads};
 use support::{GENEROUS, config, counting_handler, drained, reliable, start, wait_until};
 
@@ -92,4 +97,50 @@ fn a_thousand_starts_leave_nothing_but_what_the_executor_loses() {
             drained(&other);
         },
     );
+}
+
+/// Connections that come and go, after those that warm up.
+const CONNECTIONS: usize = 4000;
+
+/// Growth of resident memory over all of them: half a page for each would be too much.
+const CHURN_BYTES_MAX: usize = 4 << 20;
+
+/// One connection that does not stay: of each kind in turn.
+fn come_and_go(number: usize, node: &Node) {
+    let address = node.local_addr();
+    let mut stranger = match number % 4 {
+        0 | 1 => Stranger::connect(address),
+        _ => Stranger::lane(address, hello("alice")),
+    };
+    match number % 4 {
+        0 => assert!(stranger.say(b"OVL")),
+        1 => assert_eq!(stranger.refused_after(b"nonsense"), CloseReason::WrongMagic),
+        2 => assert!(stranger.say(&letter("in", &[7; 3000]))),
+        _ => {
+            stranger.say(&good_frame(FrameKind::Bye, 3, &[]));
+            stranger.ends();
+        }
+    }
+}
+
+#[test]
+fn connections_that_come_and_go_leave_nothing() {
+    in_child("connections_that_come_and_go_leave_nothing", || {
+        let node = start(config("b").channel(reliable("data")));
+        let (handler, _) = counting_handler();
+        node.handle("in", handler).expect("a mailbox");
+        let threads_before = threads().len();
+        (0..WARM_UP).for_each(|number| come_and_go(number, &node));
+        settle(&node, threads_before);
+        let (open, resident) = (descriptors(), resident_bytes());
+
+        (0..CONNECTIONS).for_each(|number| come_and_go(number, &node));
+
+        settle(&node, threads_before);
+        assert_eq!(descriptors(), open);
+        let growth = resident_bytes().saturating_sub(resident);
+        println!("{CONNECTIONS} connections: resident memory grew by {growth} bytes");
+        assert!(growth <= CHURN_BYTES_MAX, "{growth} bytes leaked");
+        assert!(node.metrics().identity_holds());
+    });
 }

@@ -210,7 +210,6 @@ fn complete_carry(
             );
             if matches!(flow, Ok(Flow::Blocked)) {
                 inbound.blocked = true;
-                inbound.partial_since = None;
                 inbound.carry = assembled;
                 return Ok(at);
             }
@@ -241,8 +240,6 @@ pub(crate) fn retry_blocked(core: &mut Core, receivers: &mut Receivers, lane: u3
     );
     waiting.drain(..at);
     inbound.carry = waiting;
-    let incomplete = !inbound.blocked && !inbound.carry.is_empty();
-    inbound.partial_since = incomplete.then_some((core.now, inbound.carry.len()));
     let unblocked = !inbound.blocked;
     finish(core, lane, inbound, outcome);
     if unblocked {

@@ -7,21 +7,24 @@ use overlane::wire::CloseReason;
 
 use crate::honest::Honest;
 use crate::stranger::{Stranger, encoded, hello};
-use crate::support::child::{descriptors, in_child};
+use crate::support::child::{in_child, limit};
 use crate::support::{reliable, wait_until};
 
 #[test]
 fn connections_over_the_limit_are_closed() {
     // One of the four is the friend's.
     let honest = Honest::with(vec![reliable("data")], |config| {
-        config.connections_max(4).pending_handshakes_max(4)
+        config
+            .shards(1)
+            .connections_max(4)
+            .pending_handshakes_max(4)
     });
     let address = honest.target.local_addr();
     let mut held: Vec<_> = ["a", "b"]
         .map(|peer| Stranger::lane(address, hello(peer)))
         .into();
     held.push(Stranger::connect(address));
-    let connections = || honest.target.metrics().shards[0].connections;
+    let connections = || honest.connections();
     wait_until("all places are taken", connections, |count| *count == 4);
     for count in 1..=20 {
         let mut stranger = Stranger::connect(address);
@@ -73,37 +76,24 @@ fn a_process_out_of_descriptors_goes_on_and_accepts_again() {
     in_child(
         "connections::a_process_out_of_descriptors_goes_on_and_accepts_again",
         || {
-            let honest = Honest::with(vec![reliable("data")], |config| config);
+            limit(libc::RLIMIT_NOFILE, 100);
+            let honest = Honest::with(vec![reliable("data")], |config| config.shards(1));
             let address = honest.target.local_addr();
-            // Connections until there is no descriptor left, with this many for what is read in /proc.
-            let spare: Vec<_> = (0..8).map(|_| std::fs::File::open("/dev/null")).collect();
-            let open: usize = descriptors().values().sum();
-            // SAFETY: a valid rlimit that outlives the call.
-            let set = unsafe {
-                let limit = libc::rlimit {
-                    rlim_cur: open as u64 + 20,
-                    rlim_max: 20_000,
-                };
-                libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit)
-            };
-            assert_eq!(set, 0);
-            let mut held = Vec::new();
-            while let Ok(stream) = TcpStream::connect(address) {
-                held.push(stream);
+            // All descriptors but one, which this end of a connection takes.
+            let mut files = Vec::new();
+            while let Ok(file) = std::fs::File::open("/dev/null") {
+                files.push(file);
             }
-            assert!(held.len() >= 10, "{} connections", held.len());
-            drop(spare);
+            files.pop();
+            let mut stranger = Stranger::connect(address);
+            stranger.say(&encoded(&hello("alice")));
             honest.goes_on();
-            let turns = || honest.target.metrics().shards[0].turns;
-            let before = turns();
-            honest.goes_on();
-            let spent = turns() - before;
-            assert!(
-                spent < 100_000,
-                "the shard spins over what it cannot accept: {spent} turns"
-            );
-            drop(held);
-            drop(Stranger::lane(address, hello("alice")));
+            let parks = || honest.target.metrics().shards[0].parks;
+            let before = parks();
+            // A shard that tries again at once what cannot be would never sleep.
+            wait_until("the shard sleeps", parks, |parks| *parks > before + 3);
+            drop(files);
+            honest.up("alice");
             honest.finish();
         },
     );
@@ -133,6 +123,7 @@ fn ten_thousand_idle_connections_do_not_stop_honest_ones() {
     let held = 10_000.min(most_descriptors().saturating_sub(500));
     let honest = Honest::start(|config| {
         config
+            .shards(1)
             .handshake_deadline_ms(600_000)
             .pending_handshakes_max(held)
             .connections_max(held + 100)
@@ -152,7 +143,7 @@ fn ten_thousand_idle_connections_do_not_stop_honest_ones() {
         .spawn()
         .expect("the child runs");
     honest.refused(CloseReason::TooManyHandshakes, 50);
-    let connections = || honest.target.metrics().shards[0].connections;
+    let connections = || honest.connections();
     // Two are the friend's lanes.
     wait_until("all are held", connections, |count| *count == held + 2);
     println!("{held} idle connections are held");

@@ -25,8 +25,7 @@ fn changed(change: impl FnOnce(&mut Hello)) -> Vec<u8> {
 fn assert_refused(honest: &Honest, reason: CloseReason, sayings: &[(&str, Vec<u8>)]) {
     for (what, bytes) in sayings {
         let mut stranger = Stranger::connect(honest.target.local_addr());
-        stranger.say(bytes);
-        assert_eq!(stranger.refusal(), reason, "{what}");
+        assert_eq!(stranger.refused_after(bytes), reason, "{what}");
     }
     honest.refused(reason, u64::try_from(sayings.len()).expect("a few"));
     honest.goes_on();

@@ -46,7 +46,8 @@ impl Honest {
                 .iter()
                 .fold(config, |config, channel| config.channel(channel.clone()))
         };
-        let target = start(tune(with_channels(config("target"))));
+        // Two shards, so that connections are accepted on one and handed to the other.
+        let target = start(tune(with_channels(config("target").shards(2))));
         let friend = start(with_channels(config("friend")));
         echo(&target);
         let back = friend.inbox("back").expect("a mailbox");
@@ -88,6 +89,12 @@ impl Honest {
             self.rounds.load(Ordering::Relaxed)
         };
         wait_until("honest traffic", state, |rounds| *rounds >= before + 3);
+    }
+
+    /// Connections that the target has.
+    pub(crate) fn connections(&self) -> usize {
+        let shards = self.target.metrics().shards;
+        shards.iter().map(|shard| shard.connections).sum()
     }
 
     /// Waits until the lane of `data` to `peer` takes messages: its Welcome goes out before that.

@@ -1,4 +1,4 @@
-//! Peers that stop: reading, answering, or in the middle of a frame.
+//! Peers that stop: reading, answering, in the middle of a frame, or without a word.
 
 use std::io;
 use std::os::fd::AsRawFd;
@@ -134,6 +134,38 @@ fn a_lane_that_waits_for_its_reader_is_not_called_slow() {
                 .len(),
             size
         );
+    }
+    honest.finish();
+}
+
+#[test]
+fn a_connection_that_breaks_is_told_as_that_and_the_books_stay_exact() {
+    let honest = Honest::start(|config| config);
+    let channel = honest.target.channel("data").expect("it is configured");
+    // Idle, in the middle of a frame, and with more under way to it than it reads.
+    for (number, said) in [&b""[..], b"\x64\0\0", b""].into_iter().enumerate() {
+        let name = format!("peer-{number}");
+        let mut stranger = Stranger::lane(honest.target.local_addr(), hello(&name));
+        honest.up(&name);
+        stranger.say(said);
+        let to = honest.target.destination(&name, "in").expect("names");
+        let mut accepted = 0;
+        while number == 2 && channel.try_send(&to, vec![7; 60_000]).is_ok() {
+            accepted += 1;
+        }
+        // Without a delay, closing is a reset.
+        let linger = socket2::SockRef::from(&stranger.stream).set_linger(Some(Duration::ZERO));
+        linger.expect("a socket takes it");
+        drop(stranger);
+        honest.closed(&name, "data", CloseReason::Reset, 1);
+        let metrics = honest.target.metrics();
+        let lane = metrics.channel(&name, "data").expect("it was up");
+        assert_eq!(
+            (lane.accepted, lane.reported),
+            (accepted, accepted),
+            "{lane:#?}"
+        );
+        assert!(lane.is_drained());
     }
     honest.finish();
 }

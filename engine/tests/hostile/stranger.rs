@@ -172,6 +172,12 @@ impl Stranger {
         }
     }
 
+    /// Says `bytes`, for which the connection is refused.
+    pub(crate) fn refused_after(&mut self, bytes: &[u8]) -> CloseReason {
+        self.say(bytes);
+        self.refusal()
+    }
+
     /// Reads to the end of the connection.
     pub(crate) fn ends(&mut self) {
         while self.read_some().is_some() {}

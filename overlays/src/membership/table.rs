@@ -337,6 +337,12 @@ mod tests {
     }
 
     #[test]
+    fn an_entry_stays_small() {
+        // A hundred million of them were the worst case of the largest simulation.
+        assert!(size_of::<Entry<u32>>() <= 32);
+    }
+
+    #[test]
     fn nobody_follows_the_only_member() {
         assert_eq!(filled([3]).following(3).next(), None);
         assert_eq!(filled([]).near(12_345), None);
