@@ -112,7 +112,8 @@ fn send_until(node: &Node, over: &AtomicBool) -> [u64; 3] {
 /// Two nodes with a proxy between them, which `a` dials.
 fn behind_a_proxy() -> (Node, Node, Proxy) {
     let channel = reliable("data").parallelism(3);
-    let a = start(config("a").channel(channel.clone()));
+    let a = config("a").events_queue_max(1_usize << 18);
+    let a = start(a.channel(channel.clone()));
     let b = start(config("b").channel(channel));
     let proxy = Proxy::start(b.local_addr());
     a.connect("b", proxy.address()).expect("a name");
