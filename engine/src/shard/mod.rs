@@ -5,11 +5,14 @@
 //! out and `receive`, `deliver` on the way in. Nothing here is shared with another shard: others
 //! reach it through rings, commands and the doorbell.
 
+mod accept;
 pub(crate) mod command;
 mod connection;
 pub(crate) mod context;
 pub(crate) mod deliver;
+mod dial;
 mod dispatch;
+mod handshake;
 mod inbound;
 mod lane;
 mod link;
@@ -20,6 +23,7 @@ pub(crate) mod report;
 mod route;
 mod start;
 mod stop;
+mod sweep;
 pub(crate) mod tally;
 mod tasks;
 mod timers;

@@ -12,7 +12,7 @@ use super::deliver::Receivers;
 use super::receive::{receive, retry_blocked};
 use super::tasks::Tasks;
 use super::timers::Deadline;
-use super::{Core, PRIORITIES, Shard, link};
+use super::{Core, PRIORITIES, Shard, sweep};
 use crate::shard::command::Command;
 use crate::shard::context::ShardHandle;
 
@@ -238,7 +238,7 @@ impl Core {
                 Deadline::Sweep => {
                     self.sweep(self.now);
                     self.timers
-                        .set(self.now + link::SWEEP_EVERY, Deadline::Sweep);
+                        .set(self.now + sweep::SWEEP_EVERY, Deadline::Sweep);
                 }
             }
         }
