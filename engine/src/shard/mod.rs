@@ -116,7 +116,7 @@ pub(crate) struct Core {
     blocked: Vec<u32>,
     /// Lanes that came up with bytes in hand.
     early: Vec<u32>,
-    /// Lanes to which messages came after their end, to be told at the end of the turn.
+    /// Lanes with messages that did not even reach their outbox, to be told at the end of the turn.
     strays: Vec<u32>,
     /// Connections whose receive waits for buffers, by class.
     starving: Vec<VecDeque<u32>>,
