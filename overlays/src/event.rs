@@ -10,7 +10,7 @@
 //! - `now` never goes back. A timer may come late; it always comes, once per `SetTimer`, and cannot
 //!   be cancelled: a protocol ignores a timer that no longer matters.
 //! - `Connect` is answered by `PeerUp`, or by `PeerDown` when the lane could not be made. The other
-//!   end gets `PeerUp` too. A lane that ends gives `PeerDown` on both ends, except on the end that
+//!   end gets `PeerUp` too. Both may come again while a lane is up or gone. A lane that ends gives `PeerDown` on both ends, except on the end that
 //!   asked for it with `Disconnect`. What was sent before a `Disconnect` still leaves.
 //! - `Send` to a peer without a lane dials one for the occasion and may close it when idle. If that
 //!   fails the sender gets `PeerDown`. A protocol must live with lost, repeated and reordered

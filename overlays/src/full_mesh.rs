@@ -100,6 +100,14 @@ impl<P: Peer> FullMesh<P> {
         }
     }
 
+    /// Dials a node even if it was lost, but not one that is up or being dialed.
+    fn dial_again(&mut self, peer: P, out: &mut Vec<OutputOf<Self, P>>) {
+        if self.peers.get(&peer) == Some(&Lane::Lost) {
+            self.peers.remove(&peer);
+        }
+        self.learn(peer, out);
+    }
+
     fn lane_up(&mut self, peer: P, out: &mut Vec<OutputOf<Self, P>>) {
         let full = self.peers.len() >= self.config.peers_max && !self.peers.contains_key(&peer);
         if full || peer == self.me {
@@ -158,13 +166,7 @@ impl<P: Peer> FullMesh<P> {
 
     fn command(&mut self, command: Command<P>, out: &mut Vec<OutputOf<Self, P>>) {
         match command {
-            Command::Join(contact) => {
-                let lost = self.peers.get(&contact) == Some(&Lane::Lost);
-                if lost {
-                    self.peers.remove(&contact);
-                }
-                self.learn(contact, out);
-            }
+            Command::Join(contact) => self.dial_again(contact, out),
             Command::Leave => {
                 for to in self.neighbors() {
                     out.push(Output::Send {
@@ -203,9 +205,12 @@ impl<P: Peer> Protocol<P> for FullMesh<P> {
                 });
             }
             Input::Received {
+                from,
                 message: Message::Peers(peers),
-                ..
             } => {
+                // Only a neighbor sends this. If it is none here, a goodbye or the end of a lane came
+                // late, after a new lane was up.
+                self.dial_again(from, out);
                 for peer in peers {
                     self.learn(peer, out);
                 }

@@ -2,7 +2,7 @@
 //! straightened, and parts of a split overlay find each other again.
 
 use rand::Rng;
-use rand::seq::IndexedRandom;
+use rand::seq::{IndexedRandom, IteratorRandom};
 
 use super::message::Message;
 use super::{HyParView, Outputs, Timer};
@@ -16,6 +16,9 @@ const REFUSALS_PER_PERIOD_MAX: usize = 8;
 /// Exchanges of a neighbor for a spare after a join. 2: with none, 3 of 100 clusters of 300 nodes had
 /// an island of 6 to 12 nodes; see docs/simulation.md.
 pub(super) const MIXES_AFTER_JOIN: u32 = 2;
+
+/// Periods between such exchanges in a small cluster. 6: a guess; one neighbor per minute.
+const MIX_PERIODS: u32 = 6;
 
 /// A question that is open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,7 +97,6 @@ impl<P: Peer> HyParView<P> {
         if leaving {
             self.passive.remove(from);
             self.lost.retain(|lost| lost.peer != from);
-            self.contacts.retain(|contact| *contact != from);
         } else {
             self.learn(from, &[], random);
             // It has just made its view full; asking it now would be in vain.
@@ -204,13 +206,18 @@ impl<P: Peer> HyParView<P> {
             self.ask(lost.peer, true, out);
         }
         self.mix(random, out);
-        if self.active.len() == 0
-            && let Some(to) = self.contacts.choose(random)
-        {
-            out.push(Output::Send {
+        // Nobody is left, or nobody else is known: the way in may lead further.
+        let full = self.active.len() >= self.config.active_max;
+        let known = self.active.len() > 0 && !self.passive.peers().is_empty();
+        if !full && !known {
+            let contacts = self
+                .contacts
+                .iter()
+                .filter(|peer| !self.active.contains(**peer));
+            out.extend(contacts.choose(random).map(|to| Output::Send {
                 to: *to,
                 message: Message::Join,
-            });
+            }));
         }
     }
 
@@ -219,6 +226,12 @@ impl<P: Peer> HyParView<P> {
     /// first for the node that this one joined through: from wherever an island began, that path
     /// leads out of it.
     fn mix<R: Rng>(&mut self, random: &mut R, out: &mut Outputs<P>) {
+        // A node with room among its spares is in a small cluster or on an island, where views can be
+        // full and apart for good; in a large cluster chance sees to that, and trees are left alone.
+        let few_known = self.passive.peers().len() < self.config.passive_max;
+        if few_known && self.periods.is_multiple_of(MIX_PERIODS) {
+            self.mixes_due = self.mixes_due.max(1);
+        }
         let full = self.active.len() >= self.config.active_max;
         if self.mixes_due == 0 || !full || self.asked.is_some() {
             return;

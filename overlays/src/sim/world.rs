@@ -75,6 +75,10 @@ enum What<M, T> {
         peer: NodeId,
         lane: u64,
     },
+    /// A lane that was asked for was there already.
+    StillUp {
+        peer: NodeId,
+    },
     /// The other end closed or crashed.
     LaneDown {
         peer: NodeId,
@@ -326,6 +330,15 @@ impl<X: Subject, O: Observer<X>> World<X, O> {
             _ if !current => {}
             What::Timer(id) => self.feed(node, Input::Timer(id)),
             What::LaneUp { peer, lane } => self.lane_up(node, peer, lane),
+            What::StillUp { peer } => {
+                let up = self.nodes[node as usize].lane(peer).is_some();
+                let input = if up {
+                    Input::PeerUp(peer)
+                } else {
+                    Input::PeerDown(peer)
+                };
+                self.feed(node, input);
+            }
             What::LaneDown { peer, lane } => self.lane_down(node, peer, lane),
             What::Silence { peer, lane } => {
                 let other_end = &self.nodes[peer as usize];
@@ -385,7 +398,7 @@ impl<X: Subject, O: Observer<X>> World<X, O> {
                 lane: kept,
             },
         );
-        if before.is_none() {
+        if before != Some(kept) {
             self.feed(node, Input::PeerUp(from));
         }
     }
@@ -488,8 +501,8 @@ impl<X: Subject, O: Observer<X>> World<X, O> {
             self.happens_in(0, from, What::Refused { peer: to });
             return;
         }
-        if let Some(lane) = self.nodes[from as usize].lane(to) {
-            self.happens_in(0, from, What::LaneUp { peer: to, lane });
+        if self.nodes[from as usize].lane(to).is_some() {
+            self.happens_in(0, from, What::StillUp { peer: to });
             return;
         }
         self.lanes_made += 1;
