@@ -17,6 +17,7 @@ use crate::ring::gate::{Gate, GateState, Refusal};
 use crate::ring::{PushError, Tag};
 
 /// A named class of traffic, ready to send on. Cheap to clone, usable from any thread.
+#[doc = include_str!("../doc/channel.md")]
 #[derive(Clone, Debug)]
 pub struct Channel {
     pub(crate) fabric: Arc<Fabric>,

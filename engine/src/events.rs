@@ -101,6 +101,7 @@ pub enum Event {
 }
 
 /// A subscription. Dropping it ends it.
+#[doc = include_str!("../doc/events.md")]
 #[derive(Debug)]
 pub struct Events {
     pub(crate) receiver: Receiver<Event>,

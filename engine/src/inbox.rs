@@ -112,6 +112,7 @@ impl InboxSignals {
 ///
 /// Dropping it ends the mailbox: messages that come later are refused, and so reported to their
 /// senders.
+#[doc = include_str!("../doc/inbox.md")]
 #[derive(Debug)]
 pub struct Inbox {
     consumer: Consumer,
@@ -125,6 +126,7 @@ pub struct Inbox {
 }
 
 /// A message in an inbox: borrowed from it until the next one is asked for.
+#[doc = include_str!("../doc/received.md")]
 #[derive(Debug)]
 pub struct Received<'a> {
     tag: Tag,

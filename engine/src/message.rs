@@ -8,6 +8,7 @@ use crate::peer::Peer;
 
 /// The bytes of a message on their way in: borrowed (copied into the ring when they are small), or
 /// shared (handed over without a copy).
+#[doc = include_str!("../doc/payload.md")]
 #[derive(Clone, Debug)]
 pub enum Payload<'a> {
     /// Copied when accepted. Above `inline_bytes_max` (default 1 KiB) that costs an allocation.
@@ -95,6 +96,7 @@ pub struct MailboxId(pub(crate) u32);
 ///
 /// Made once by [`Node::destination`](crate::Node::destination) or from a received message's
 /// [`from`](Message::from), and used for many sends: it holds what a send would otherwise look up.
+#[doc = include_str!("../doc/destination.md")]
 #[derive(Clone, Debug)]
 pub struct Destination {
     pub(crate) peer: Arc<Peer>,
@@ -122,6 +124,7 @@ impl Destination {
 }
 
 /// A message as a handler on the shard sees it: borrowed, valid until the handler returns.
+#[doc = include_str!("../doc/message.md")]
 #[derive(Debug)]
 pub struct Message<'a> {
     pub(crate) from: &'a Arc<Peer>,

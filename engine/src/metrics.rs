@@ -15,6 +15,7 @@ use crate::shard::tally::new_histogram;
 use crate::wire::CloseReason;
 
 /// Everything counted on a node since it started.
+#[doc = include_str!("../doc/metrics.md")]
 #[derive(Clone, Debug, Default)]
 pub struct Metrics {
     /// For each channel and peer, ordered by peer, then channel.
@@ -99,6 +100,8 @@ pub struct ShardMetrics {
     pub rings_starved: u64,
     /// Handlers that panicked.
     pub handler_panics: u64,
+    /// Tasks on the shard that panicked.
+    pub task_panics: u64,
     /// Events that could not be told.
     pub events_lost: u64,
 }
@@ -267,6 +270,7 @@ fn shard_metrics(report: &ShardReport) -> ShardMetrics {
         payloads_copied_out: report.payloads_copied_out,
         rings_starved: report.starved.iter().sum(),
         handler_panics: report.tally.handler_panics,
+        task_panics: report.tally.task_panics,
         events_lost: report.tally.events_lost,
     }
 }

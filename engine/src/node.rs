@@ -17,7 +17,7 @@ use event_listener::{Event, Listener};
 use crate::channel::Channel;
 use crate::config::{Config, ControlPlacement};
 use crate::control::routes::RouteBook;
-use crate::control::{self, ControlLink, ControlSeat};
+use crate::control::{self, Control, ControlLink};
 use crate::deadline::deadline_in;
 use crate::error::{NameError, NotConnected, StartError};
 use crate::events::Events;
@@ -38,6 +38,7 @@ use crate::shard::{self, ShardSeat, ShardThread};
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A running node. Dropping it stops it at once; [`stop`](Self::stop) lets it finish first.
+#[doc = include_str!("../doc/node.md")]
 #[derive(Debug)]
 pub struct Node {
     fabric: Arc<Fabric>,
@@ -71,6 +72,7 @@ pub struct StopReport {
 ///
 /// A mailbox registered on a running node can miss messages of peers that were quicker: they are
 /// refused, and reported to their senders. One registered here cannot.
+#[doc = include_str!("../doc/node_builder.md")]
 pub struct NodeBuilder {
     config: Config,
     mailboxes: Vec<(String, HandlerMaker)>,
@@ -140,12 +142,14 @@ impl Node {
     /// Everything but the peers.
     fn start_alone(config: Config) -> Result<Self, StartError> {
         config.validate()?;
+        socket::await_free_port(config.listen);
         preflight::start(&config).map_err(|failure| StartError::Machine {
             what: failure.what,
             mend: failure.mend,
         })?;
         let shards = shard_count(&config);
-        let address = socket::claim_port(config.listen).map_err(|source| StartError::Listen {
+        let claimed = socket::listen_first(config.listen);
+        let (listener, address) = claimed.map_err(|source| StartError::Listen {
             address: config.listen,
             source,
         })?;
@@ -153,8 +157,6 @@ impl Node {
             what,
             mend: "run `overlane doctor`".to_owned(),
         };
-        let (link, notices, control_bell) = ControlLink::new(config.events_queue_max)
-            .map_err(|error| machine(error.to_string()))?;
         let mut links = Vec::new();
         let mut ends = Vec::new();
         for _ in 0..shards {
@@ -162,6 +164,9 @@ impl Node {
             links.push(shard);
             ends.push(end);
         }
+        let on_shard_0 = config.control == ControlPlacement::Shared;
+        let doorbell = on_shard_0.then(|| Arc::clone(&links[0].doorbell));
+        let (link, notices) = ControlLink::new(config.events_queue_max, doorbell);
         let channels = plan_channels(&config).map_err(|error| machine(error.to_string()))?;
         let shard_count = u16::try_from(shards).unwrap_or(u16::MAX);
         let fabric = Arc::new(Fabric {
@@ -184,18 +189,15 @@ impl Node {
             config,
         });
         fabric.routes.peer(&fabric.config.node_name)?;
-        let seat = ControlSeat {
-            fabric: Arc::clone(&fabric),
-            notices,
-            doorbell: control_bell,
-        };
-        Self::start_threads(fabric, ends, seat)
+        let control = Control::new(Arc::clone(&fabric), notices);
+        Self::start_threads(fabric, listener, ends, control)
     }
 
     fn start_threads(
         fabric: Arc<Fabric>,
+        listener: OwnedFd,
         ends: Vec<ShardEnds>,
-        control: ControlSeat,
+        control: Control,
     ) -> Result<Self, StartError> {
         let cores = cores(&fabric.config);
         let mut node = Self {
@@ -203,6 +205,7 @@ impl Node {
             threads: Vec::new(),
             control: None,
         };
+        let mut first_listener = Some(listener);
         let mut shared = None;
         match fabric.config.control {
             ControlPlacement::Own => node.control = Some(control::start(control)?),
@@ -210,8 +213,11 @@ impl Node {
         }
         for (index, ends) in ends.into_iter().enumerate() {
             let address = fabric.address;
-            let listener: OwnedFd =
-                socket::listen(address).map_err(|source| StartError::Listen { address, source })?;
+            let listener = match first_listener.take() {
+                Some(listener) => listener,
+                None => socket::listen(address)
+                    .map_err(|source| StartError::Listen { address, source })?,
+            };
             node.threads.push(shard::start(ShardSeat {
                 index,
                 core: fabric

@@ -11,6 +11,7 @@ use event_listener::{Event, EventListener};
 use crate::ring::gate::Gate;
 
 /// Another node, or this one itself.
+#[doc = include_str!("../doc/peer.md")]
 #[derive(Debug)]
 pub struct Peer {
     name: String,

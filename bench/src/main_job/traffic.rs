@@ -157,7 +157,7 @@ impl Traffic {
                 self.start_rumour(shard, gossip);
             } else {
                 let due_ns = heartbeats.due_ns().min(rumours.due_ns());
-                glommio::timer::sleep(Duration::from_nanos(due_ns - now_ns)).await;
+                shard.sleep(Duration::from_nanos(due_ns - now_ns)).await;
             }
         }
     }

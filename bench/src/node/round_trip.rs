@@ -212,7 +212,7 @@ impl Beats {
                 shard.send(&self.channel, &self.to, &message).await?;
             } else {
                 let wait = Duration::from_nanos(schedule.due_ns() - now_ns);
-                glommio::timer::sleep(wait).await;
+                shard.sleep(wait).await;
             }
         }
         Ok(())

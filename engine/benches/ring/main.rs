@@ -31,7 +31,7 @@ struct Effort {
 }
 
 const BENCH: Effort = Effort {
-    rounds: 9,
+    rounds: 7,
     phases: 200,
     chunks: 100,
 };
@@ -143,8 +143,8 @@ fn ns_per(records: usize, started: Instant) -> f64 {
     started.elapsed().as_secs_f64() * 1e9 / records as f64
 }
 
-/// Measures one queue: `push` puts one or more records in and returns how many (0 when full), `take`
-/// takes one or more out and returns how many (0 when empty).
+/// Measures one queue: `push` puts in up to as many records as it is told, `take` takes out some;
+/// both return how many (0 when full, or empty).
 fn measure<Push, Take>(effort: Effort, make: impl Fn() -> (Push, Take)) -> Figures
 where
     Push: FnMut(usize) -> usize + Send,

@@ -138,8 +138,9 @@ choice! {
         Reject = "reject",
         /// Sending waits for room; `try_send` still returns `Full`.
         Block = "block",
-        /// The oldest queued message makes room and is counted. Senders so much faster than the
-        /// shard that the queue is twice over its bound have the newest dropped meanwhile.
+        /// The oldest queued message makes room and is counted. When senders are so much
+        /// faster than the shard that it has not yet made room for twice the bytes of the queue, or
+        /// for the ring, the newest is dropped.
         DropOldest = "drop_oldest",
         /// The new message is taken, dropped and counted.
         DropNewest = "drop_newest",

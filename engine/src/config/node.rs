@@ -153,7 +153,7 @@ parameters! {
         Unit::Milliseconds, Allowed::Number(1, 3_600_000);
         origin "guess: a node that comes back is found within seconds";
         cost "higher finds a node that comes back later; lower dials a dead node more often";
-    /// Silence of the other host after which a lane ends, by keepalive and TCP_USER_TIMEOUT.
+    /// Time after which a lane ends whose other host is silent, takes no bytes, or is stuck in a frame.
     idle_timeout_ms: u64 = 10_000;
         Unit::Milliseconds, Allowed::Number(1000, 3_600_000);
         origin "guess: longer than a few lost packets, shorter than a person waits";

@@ -1,24 +1,23 @@
 //! The control shard: what happens on all shards, in one order, told to whoever subscribed; and the
 //! route book, which says what is wanted.
 //!
-//! One executor, on a thread of its own or on shard 0. It never touches a payload and no shard waits
-//! for it: shards send notices and go on.
+//! A thread of its own, or a step in each turn of shard 0. It never touches a payload and no shard
+//! waits for it: shards send notices and go on. It needs no executor: it waits for one thing only
+//! (`docs/decisions/0002-parking.md`).
 
 pub(crate) mod routes;
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
-use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
-use glommio::{LocalExecutorBuilder, Placement};
-
 use crate::error::StartError;
 use crate::events::{Event, Events};
-use crate::io::parking::Parking;
+use crate::fabric::Fabric;
 use crate::peer::Peer;
 use crate::ring::Doorbell;
+use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 
 /// Notices that wait for the control shard; beyond, shards count what they could not tell.
 const NOTICES_MAX: usize = 1 << 16;
@@ -32,18 +31,20 @@ pub(crate) enum Notice {
     LaneUp { event: Event, incarnation: u64 },
     /// A lane has ended; `event` says which.
     LaneDown { event: Event },
+    /// The last shard has told its last.
+    End,
 }
 
 /// How the rest of the node reaches the control shard.
 #[derive(Debug)]
 pub(crate) struct ControlLink {
     notices: Sender<Notice>,
-    doorbell: Arc<Doorbell>,
+    /// Of shard 0, when the control shard lives there.
+    doorbell: Option<Arc<Doorbell>>,
     subscribers: Mutex<Vec<Subscriber>>,
     events_max: usize,
     /// Shards that may have something to tell still.
     shards: Mutex<BTreeSet<usize>>,
-    over: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -68,27 +69,28 @@ impl Subscriber {
 }
 
 impl ControlLink {
-    /// The link, and what the control shard itself needs.
+    /// The link, and where the notices come out. `doorbell` is rung for each.
     pub(crate) fn new(
         events_max: usize,
-    ) -> std::io::Result<(Self, Receiver<Notice>, Arc<Doorbell>)> {
+        doorbell: Option<Arc<Doorbell>>,
+    ) -> (Self, Receiver<Notice>) {
         let (notices, inbox) = bounded(NOTICES_MAX);
-        let doorbell = Arc::new(Doorbell::new()?);
         let link = Self {
             notices,
-            doorbell: Arc::clone(&doorbell),
+            doorbell,
             subscribers: Mutex::default(),
             events_max,
             shards: Mutex::default(),
-            over: AtomicBool::new(false),
         };
-        Ok((link, inbox, doorbell))
+        (link, inbox)
     }
 
     /// A shard's notice. False if it was lost: the control shard is far behind, or gone.
     pub(crate) fn tell(&self, notice: Notice) -> bool {
         let told = self.notices.try_send(notice).is_ok();
-        self.doorbell.ring();
+        if let Some(doorbell) = &self.doorbell {
+            doorbell.ring();
+        }
         told
     }
 
@@ -122,8 +124,9 @@ impl ControlLink {
 
     /// No more notices will come: the control shard tells what is left and ends.
     pub(crate) fn end(&self) {
-        self.over.store(true, Ordering::Release);
-        self.doorbell.ring();
+        // It waits if the queue is full: the control shard empties it without anybody's help. An
+        // error says that it has ended already.
+        drop(self.notices.send(Notice::End));
     }
 
     /// To everybody; whoever is gone is forgotten, whoever is full loses its oldest.
@@ -144,84 +147,59 @@ impl ControlLink {
     }
 }
 
-/// What the control shard is given.
+/// The control shard itself.
 #[derive(Debug)]
-pub(crate) struct ControlSeat {
-    pub(crate) fabric: Arc<crate::fabric::Fabric>,
-    pub(crate) notices: Receiver<Notice>,
-    pub(crate) doorbell: Arc<Doorbell>,
+pub(crate) struct Control {
+    fabric: Arc<Fabric>,
+    notices: Receiver<Notice>,
+    peers: Presence,
 }
 
 /// Starts the control shard on a thread of its own, not pinned.
-pub(crate) fn start(seat: ControlSeat) -> Result<thread::JoinHandle<()>, StartError> {
-    let failed = |reason: String| StartError::Machine {
-        what: format!("the control shard did not start: {reason}"),
-        mend: "run `overlane doctor` to see what this machine lacks".to_owned(),
-    };
-    let (ready, started) = bounded(1);
-    let live = move || {
-        let executor = LocalExecutorBuilder::new(Placement::Unbound)
-            .name("overlane-control")
-            .io_memory(64 << 10)
-            .ring_depth(16)
-            .make();
-        match executor {
-            Ok(executor) => {
-                drop(ready.send(Ok(())));
-                executor.run(run(seat));
-            }
-            Err(error) => drop(ready.send(Err(error.to_string()))),
-        }
-    };
-    let thread = thread::Builder::new()
+pub(crate) fn start(control: Control) -> Result<thread::JoinHandle<()>, StartError> {
+    thread::Builder::new()
         .name("overlane-control".to_owned())
-        .spawn(live)
-        .map_err(|error| failed(error.to_string()))?;
-    match started.recv() {
-        Ok(Ok(())) => Ok(thread),
-        Ok(Err(reason)) => Err(failed(reason)),
-        Err(_) => Err(failed("its thread ended while it was set up".to_owned())),
-    }
+        .spawn(move || control.run())
+        .map_err(|error| StartError::Machine {
+            what: format!("the control shard did not start: no thread could be made ({error})"),
+            mend: "raise the limit of threads (ulimit -u); `overlane doctor` shows what else is \
+                   missing"
+                .to_owned(),
+        })
 }
 
-/// The control shard's loop: notices until the node has ended.
-pub(crate) async fn run(seat: ControlSeat) {
-    let ControlSeat {
-        fabric,
-        notices,
-        doorbell,
-    } = seat;
-    let parking = match Parking::new(doorbell.fd()) {
-        Ok(parking) => parking,
-        Err(error) => {
-            tracing::error!(%error, "the control shard cannot sleep; events are not told");
-            return;
-        }
-    };
-    let mut peers = Presence::default();
-    loop {
-        let over = fabric.control.over.load(Ordering::Acquire);
-        for notice in notices.try_iter() {
-            peers.follow(&fabric.control, notice);
-        }
-        if over {
-            break;
-        }
-        doorbell.announce_sleep();
-        let woken = if notices.is_empty() && !fabric.control.over.load(Ordering::Acquire) {
-            parking.wait().await
-        } else {
-            Ok(())
-        };
-        doorbell.awake();
-        if let Err(error) = woken {
-            tracing::error!(%error, "the control shard cannot sleep; events are not told");
-            break;
+impl Control {
+    pub(crate) fn new(fabric: Arc<Fabric>, notices: Receiver<Notice>) -> Self {
+        Self {
+            fabric,
+            notices,
+            peers: Presence::default(),
         }
     }
-    parking.close().await;
-    // Whoever reads events learns that there will be no more.
-    fabric.control.lock().clear();
+
+    /// Whether a step would find nothing.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.notices.is_empty()
+    }
+
+    /// Tells what there is to tell, without waiting.
+    pub(crate) fn step(&mut self) {
+        while let Ok(notice) = self.notices.try_recv() {
+            self.peers.follow(&self.fabric.control, notice);
+        }
+    }
+
+    /// Tells what happens until the last shard has ended.
+    pub(crate) fn run(mut self) {
+        while let Ok(notice) = self.notices.recv() {
+            if matches!(notice, Notice::End) {
+                break;
+            }
+            self.peers.follow(&self.fabric.control, notice);
+        }
+        // Whoever reads events learns that there will be no more.
+        self.fabric.control.lock().clear();
+    }
 }
 
 /// Which peers have how many lanes up: what makes a peer up or down.
@@ -233,6 +211,7 @@ struct Presence {
 impl Presence {
     fn follow(&mut self, control: &ControlLink, notice: Notice) {
         match notice {
+            Notice::End => {}
             Notice::Event(event) => control.publish(&event),
             Notice::LaneUp { event, incarnation } => {
                 if let Event::LaneUp { peer, .. } = &event

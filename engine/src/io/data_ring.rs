@@ -44,6 +44,9 @@ pub(crate) struct DataRing {
     enter_fd: RawFd,
     enter_flags: u32,
     counters: RingCounters,
+    /// Where the doorbell's count is read to; after `ring`, which lets go of it first.
+    bell_count: Box<[u8; 8]>,
+    listens: bool,
 }
 
 // From the kernel's interface (linux/io_uring.h); the crate keeps them private.
@@ -74,6 +77,8 @@ impl DataRing {
             enter_flags: 0,
             ring,
             counters: RingCounters::default(),
+            bell_count: Box::new([0; 8]),
+            listens: false,
         };
         made.register_own_fd();
         Ok(made)
@@ -104,29 +109,16 @@ impl DataRing {
         }
     }
 
-    /// The kernel signals `fd` when there is something to reap, unless [`DataRing::mute`]d.
-    pub(crate) fn signal_on(&self, fd: BorrowedFd<'_>) -> io::Result<()> {
-        self.ring.submitter().register_eventfd(fd.as_raw_fd())
-    }
-
-    /// No signals while the shard is awake and looks by itself.
-    pub(crate) fn mute(&mut self) {
-        self.ring.completion().disable_eventfd();
-    }
-
-    /// Signals again; look once more with [`DataRing::has_news`] before sleeping.
-    pub(crate) fn unmute(&mut self) {
-        self.ring.completion().enable_eventfd();
-    }
-
     /// Whether entering the kernel, or reaping, would find something. No system call.
     pub(crate) fn has_news(&mut self) -> bool {
-        !self.ring.completion().is_empty() || self.ring.submission().taskrun()
+        !self.ring.completion().is_empty() || self.has_task_work()
     }
 
-    /// Whether the kernel has work that waits for this thread to enter. No system call.
+    /// Whether the kernel has work that waits for this thread to enter: that of a ready socket, or
+    /// completions that the queue had no room for. No system call.
     pub(crate) fn has_task_work(&mut self) -> bool {
-        self.ring.submission().taskrun()
+        let submission = self.ring.submission();
+        submission.taskrun() || submission.cq_overflow()
     }
 
     /// Operations queued and not yet given to the kernel.
@@ -142,8 +134,35 @@ impl DataRing {
         self.ring.submitter()
     }
 
+    /// A ring at `doorbell` completes an operation here from now on, once.
+    pub(crate) fn listen_to(&mut self, doorbell: BorrowedFd<'_>) -> io::Result<()> {
+        if self.listens {
+            return Ok(());
+        }
+        self.listens = true;
+        let fd = types::Fd(doorbell.as_raw_fd());
+        let entry = opcode::Read::new(fd, self.bell_count.as_mut_ptr(), 8).build();
+        self.push(entry, Operation::new(OperationKind::Doorbell, 0, 0))?;
+        // Given to the kernel before the caller announces that it sleeps.
+        self.enter()
+    }
+
+    /// The doorbell's operation has completed.
+    pub(crate) fn heard_bell(&mut self) {
+        self.listens = false;
+    }
+
     /// Gives what is queued to the kernel and lets it do the work that waits for this thread.
     pub(crate) fn enter(&mut self) -> io::Result<()> {
+        self.enter_for(0)
+    }
+
+    /// Sleeps in the kernel until there is a completion, or a signal comes.
+    pub(crate) fn wait(&mut self) -> io::Result<()> {
+        self.enter_for(1)
+    }
+
+    fn enter_for(&mut self, completions_min: u32) -> io::Result<()> {
         let queued = u32::try_from(self.queued()).unwrap_or(u32::MAX);
         self.counters.enters += 1;
         // SAFETY: an enter without arguments; the entries queued keep to this module's safety rule.
@@ -152,7 +171,7 @@ impl DataRing {
                 libc::SYS_io_uring_enter,
                 self.enter_fd,
                 queued,
-                0,
+                completions_min,
                 ENTER_GETEVENTS | self.enter_flags,
                 std::ptr::null::<libc::c_void>(),
                 0,

@@ -1,11 +1,10 @@
-//! Kernel to bytes and back: the data ring, the receive buffers, the sockets, the parking place.
+//! Kernel to bytes and back: the data ring, the receive buffers, the sockets.
 //!
 //! Owns every system call of the data path. Called only by `shard/`; it knows nothing of frames,
 //! channels or peers, and never decides what is sent or in which order.
 
 pub(crate) mod data_ring;
 pub(crate) mod operation;
-pub(crate) mod parking;
 pub mod preflight;
 pub(crate) mod receive_buffers;
 pub(crate) mod socket;

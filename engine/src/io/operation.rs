@@ -21,6 +21,8 @@ pub(crate) enum OperationKind {
     Cancel = 6,
     /// The next deadline of the shard's timers.
     Timeout = 7,
+    /// Somebody rings the shard's doorbell.
+    Doorbell = 8,
 }
 
 /// An operation: its kind, and the connection (index and generation) it belongs to.
@@ -58,6 +60,7 @@ impl Operation {
             5 => OperationKind::Send,
             6 => OperationKind::Cancel,
             7 => OperationKind::Timeout,
+            8 => OperationKind::Doorbell,
             _ => return None,
         };
         let index = u32::from_le_bytes([a, b, c, d]);

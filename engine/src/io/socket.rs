@@ -4,7 +4,7 @@ use std::io;
 use std::mem::ManuallyDrop;
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, TcpKeepalive, Type};
 
@@ -25,7 +25,7 @@ pub(crate) struct SocketOptions {
 /// the peer tries again. The kernel's own ceiling (somaxconn) is 4096 since Linux 5.4.
 const BACKLOG: i32 = 1024;
 
-/// One listening socket; several shards listen on the same port (SO_REUSEPORT), and the kernel
+/// A further listening socket; several shards listen on the same port (SO_REUSEPORT), and the kernel
 /// spreads connections over them.
 pub(crate) fn listen(address: SocketAddr) -> io::Result<OwnedFd> {
     let socket = stream_socket(address)?;
@@ -36,16 +36,37 @@ pub(crate) fn listen(address: SocketAddr) -> io::Result<OwnedFd> {
     Ok(OwnedFd::from(socket))
 }
 
-/// Whether somebody else holds the port. SO_REUSEPORT would let two nodes of one user share it in
-/// silence, so the first socket of a node binds without it.
-pub(crate) fn claim_port(address: SocketAddr) -> io::Result<SocketAddr> {
+/// The first listening socket of a node, and its address. SO_REUSEPORT would let two nodes of one
+/// user share a port in silence, so this one is bound without it, and lets the node's other shards
+/// in afterwards. It listens from here on: a port that is only bound can be taken by others.
+pub(crate) fn listen_first(address: SocketAddr) -> io::Result<(OwnedFd, SocketAddr)> {
     let socket = stream_socket(address)?;
     socket.set_reuse_address(true)?;
     socket.bind(&SockAddr::from(address))?;
-    let bound = socket.local_addr()?;
-    bound
-        .as_socket()
-        .ok_or_else(|| io::Error::other("the listening address is not an internet address"))
+    socket.set_reuse_port(true)?;
+    socket.listen(BACKLOG)?;
+    let bound = socket.local_addr()?.as_socket();
+    let bound = bound
+        .ok_or_else(|| io::Error::other("the listening address is not an internet address"))?;
+    Ok((OwnedFd::from(socket), bound))
+}
+
+/// How long a port may stay taken after the process that had it was killed.
+const PORT_PATIENCE: Duration = Duration::from_secs(1);
+const PORT_LOOK_EVERY: Duration = Duration::from_millis(10);
+
+/// Waits for a port that somebody is just leaving. The kernel takes the rings of a killed process
+/// apart after it has reported its end, and until then its listening sockets live on: a supervisor
+/// that starts it again at once would find its own port taken.
+pub(crate) fn await_free_port(address: SocketAddr) {
+    let deadline = Instant::now() + PORT_PATIENCE;
+    let is_taken = || {
+        let taken = listen_first(address).err();
+        taken.is_some_and(|error| error.kind() == io::ErrorKind::AddrInUse)
+    };
+    while is_taken() && Instant::now() < deadline {
+        std::thread::sleep(PORT_LOOK_EVERY);
+    }
 }
 
 /// A socket to dial `address` with.
@@ -106,6 +127,26 @@ fn set_type_of_service(socket: &OwnedFd, service: u32) -> io::Result<()> {
 /// The address at the other end.
 pub(crate) fn peer_address(socket: &OwnedFd) -> Option<SocketAddr> {
     SockRef::from(socket).peer_addr().ok()?.as_socket()
+}
+
+/// Whether the kernel has given the connection up (it was reset, or nobody answered), as opposed to
+/// the peer having closed it in order.
+pub(crate) fn is_aborted(socket: &OwnedFd) -> bool {
+    /// The state is the first byte of what TCP_INFO gives; TCP_CLOSE is the kernel's name for it.
+    const TCP_CLOSE: u8 = 7;
+    let mut state = 0_u8;
+    let mut length: libc::socklen_t = 1;
+    // SAFETY: one byte is written to `state`, which is what `length` allows.
+    let got = unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            libc::IPPROTO_TCP,
+            libc::TCP_INFO,
+            (&raw mut state).cast(),
+            &raw mut length,
+        )
+    };
+    got == 0 && state == TCP_CLOSE
 }
 
 /// Sends a handshake message: at most a few KiB into an empty socket buffer, so it goes whole or the

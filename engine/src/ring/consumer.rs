@@ -22,8 +22,8 @@ use super::sync::{Arc, Ordering};
 
 /// A drain frees its room in steps of this many bytes, or of a quarter of a small ring: seldom
 /// enough to be cheap for small records, early enough for producers to go on meanwhile and for the
-/// zeroed lines to be in the nearest cache still. At 4 KiB and more, draining records of 1 KiB took
-/// a fifth longer, those of 64 bytes as long (`docs/decisions/0001-byte-ring.md`).
+/// zeroed lines to be in the nearest cache still. With 4 KiB and more, draining records of 1 KiB
+/// took a quarter longer, those of 64 bytes as long (`docs/decisions/0001-byte-ring.md`).
 const FREE_STEP_BYTES: usize = 1024;
 
 /// The reading end of a ring. There is one, and it may move between threads.

@@ -117,8 +117,9 @@ pub(crate) struct EventFd {
 impl EventFd {
     /// A new eventfd, at zero, and not inherited by programs that are executed.
     ///
-    /// It is a blocking one: io_uring answers a read of an empty non-blocking file with `EAGAIN`
-    /// at once, where it should wait. No write blocks: that takes 2^64 - 2 wakes between two reads.
+    /// It is a blocking one, so that a plain read waits as a read through io_uring does (which
+    /// would wait on a non-blocking one too). No write blocks: that takes 2^64 - 2 wakes between
+    /// two reads.
     fn new() -> io::Result<Self> {
         // SAFETY: no pointers are passed.
         let fd = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC) };

@@ -20,7 +20,7 @@ pub(crate) use byte_ring::byte_ring;
 pub(crate) use consumer::Consumer;
 pub(crate) use doorbell::Doorbell;
 pub(crate) use producer::{Producer, PushError};
-pub(crate) use record::{DrainPayload, Payload, Tag};
+pub(crate) use record::{DrainPayload, HEADER_BYTES as RECORD_HEADER_BYTES, Payload, Tag};
 
 #[cfg(all(test, overlane_loom))]
 mod loom_models;

@@ -12,7 +12,7 @@ use bytes::Bytes;
 pub(super) const GRANULE_BYTES: usize = 16;
 
 /// The state word and the three words of the tag.
-pub(super) const HEADER_BYTES: usize = GRANULE_BYTES;
+pub(crate) const HEADER_BYTES: usize = GRANULE_BYTES;
 
 /// What a record that holds a `Bytes` takes up.
 pub(super) const SHARED_RECORD_BYTES: usize = record_bytes(size_of::<Bytes>());

@@ -96,7 +96,8 @@ impl Storage {
         unsafe { AtomicU32::from_ptr(self.at(offset).cast()) }.load(Ordering::Acquire)
     }
 
-    /// Stores the state word of the header at `position`: the consumer may read the record from now on.
+    /// Stores the state word of the header at `position`: from now on the consumer may read the
+    /// record.
     ///
     /// # Safety
     /// The caller has claimed the record, written the rest of it, and will not touch it any more.

@@ -6,6 +6,7 @@
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
+use std::time::Instant;
 
 use super::outbox::Batch;
 use crate::io::operation::{Operation, OperationKind};
@@ -49,6 +50,8 @@ pub(crate) struct Connection {
     /// The message header of a scattered send: the kernel reads it until the send completes.
     pub(crate) send_header: Box<SendHeader>,
     pub(crate) sending: bool,
+    /// Since when that batch has been with the kernel.
+    pub(crate) sending_since: Option<Instant>,
     pub(crate) receiving: bool,
     /// Other operations under way: a connect, a handshake receive.
     pub(crate) others: u32,
@@ -90,6 +93,7 @@ impl Connection {
             batch: Batch::default(),
             send_header: Box::default(),
             sending: false,
+            sending_since: None,
             receiving: false,
             others: 0,
             starving: false,

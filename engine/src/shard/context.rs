@@ -6,8 +6,11 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::Poll;
+use std::time::{Duration, Instant};
 
 use super::outbox::OutgoingPayload;
+use super::timers::Deadline;
 use super::{Core, Shard};
 use crate::channel::{Admission, Channel, admit, check_size, lane_offset};
 use crate::error::SendError;
@@ -15,6 +18,7 @@ use crate::fabric::Fabric;
 use crate::message::{Destination, Payload};
 
 /// What a handler can do besides reading its message.
+#[doc = include_str!("../../doc/shard_context.md")]
 #[derive(Debug)]
 pub struct ShardContext<'a> {
     pub(crate) core: &'a mut Core,
@@ -44,6 +48,7 @@ impl ShardContext<'_> {
 }
 
 /// A task's hold on its shard. It stays on the shard's thread.
+#[doc = include_str!("../../doc/shard_handle.md")]
 #[derive(Clone)]
 pub struct ShardHandle {
     pub(crate) shard: Rc<RefCell<Shard>>,
@@ -141,9 +146,36 @@ impl ShardHandle {
         }
     }
 
-    /// Lets the shard's turn and its other tasks run.
+    /// Lets the shard take a turn, and its other tasks run.
     pub async fn yield_now(&self) {
-        futures_lite::future::yield_now().await;
+        let mut waited = false;
+        std::future::poll_fn(|context| {
+            if std::mem::replace(&mut waited, true) {
+                return Poll::Ready(());
+            }
+            let waker = context.waker().clone();
+            self.shard.borrow_mut().core.turn_waiters.push(waker);
+            self.rouse();
+            Poll::Pending
+        })
+        .await;
+    }
+
+    /// Waits for `duration`, to the precision of a turn. The shard's own clock: timers of other
+    /// runtimes work on a shard only if they wake from a thread of their own.
+    pub async fn sleep(&self, duration: Duration) {
+        let until = Instant::now() + duration;
+        let mut key = None;
+        std::future::poll_fn(|context| {
+            if Instant::now() >= until {
+                return Poll::Ready(());
+            }
+            let core = &mut self.shard.borrow_mut().core;
+            let key = *key.get_or_insert_with(|| core.new_sleeper(until));
+            core.sleepers.insert(key, context.waker().clone());
+            Poll::Pending
+        })
+        .await;
     }
 
     /// Which shard this is, from 0.
@@ -169,6 +201,18 @@ impl std::fmt::Debug for ShardHandle {
 }
 
 impl Core {
+    /// Sets the deadline of a task that sleeps; under the key returned its waker is looked for.
+    fn new_sleeper(&mut self, until: Instant) -> u64 {
+        self.sleepers_made += 1;
+        self.timers.set(
+            until,
+            Deadline::Sleeper {
+                key: self.sleepers_made,
+            },
+        );
+        self.sleepers_made
+    }
+
     /// Steps 1 to 4 in one, for a sender on this very shard.
     #[inline]
     pub(crate) fn send_here(

@@ -11,7 +11,7 @@ use std::ops::ControlFlow;
 use super::Core;
 use super::outbox::OutgoingPayload;
 use crate::message::MailboxId;
-use crate::ring::{Consumer, DrainPayload};
+use crate::ring::{Consumer, DrainPayload, RECORD_HEADER_BYTES};
 
 /// A channel's ring on this shard.
 #[derive(Debug)]
@@ -79,7 +79,9 @@ impl Core {
                 DrainPayload::Inline(bytes) => OutgoingPayload::Inline(bytes),
                 DrainPayload::Shared(shared) => OutgoingPayload::Shared(shared.take()),
             };
-            bytes += payload.len() + crate::wire::HEADER_BYTES;
+            // As the ring counts them, so that a ring that used up its quantum leaves nothing over
+            // for the next.
+            bytes += payload.len() + RECORD_HEADER_BYTES;
             if !lane.takes_messages() {
                 lane.settle_stray(payload.len());
                 strays.push(index);

@@ -36,6 +36,8 @@ pub(crate) struct Inbound {
     pub(crate) partial_since: Option<(Instant, usize)>,
     /// An inbox has no room: nothing is processed, and the socket is not read.
     pub(crate) blocked: bool,
+    /// The peer has said Bye: no message may follow.
+    pub(crate) said_bye: bool,
     /// Control frames within the second that began then.
     pub(crate) control_frames: (Instant, u32),
 }
@@ -58,6 +60,7 @@ impl Inbound {
             carry: Vec::new(),
             partial_since: None,
             blocked: false,
+            said_bye: false,
             control_frames: (now, 0),
         }
     }

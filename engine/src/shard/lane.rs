@@ -7,7 +7,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::Core;
 use super::inbound::Inbound;
@@ -279,6 +279,7 @@ impl Core {
         }
         let quantum = self.fabric.channels[lane.channel].send_quantum_bytes;
         let load = lane.outbox.fill(&mut socket.batch, quantum);
+        socket.sending_since = Some(self.now);
         lane.ledger.handed_over(load.messages, self.now);
         lane.tally.batches += 1;
         lane.tally.bytes_sent += load.wire_bytes;
@@ -315,6 +316,7 @@ impl Core {
             return Ok(());
         };
         connection.sending = false;
+        let since = connection.sending_since;
         if let Ok(bytes) = usize::try_from(result) {
             connection.batch.advance(bytes);
             if connection.batch.remaining() > 0 && connection.lane().is_some() {
@@ -332,13 +334,48 @@ impl Core {
             .gate
             .release(load.messages, load.payload_bytes);
         if result < 0 {
-            self.end_lane(lane, reason_of(result));
+            let reason = match reason_of(result) {
+                CloseReason::Reset => self.reason_of_abort(since),
+                other => other,
+            };
+            self.end_lane(lane, reason);
         } else if state.has_parted() {
             self.end_lane(lane, self.lanes[lane as usize].farewell.reason());
         } else if !state.outbox.is_empty() || state.farewell.wanted.is_some() {
             self.mark_ready(lane);
         }
         Ok(())
+    }
+}
+
+impl Core {
+    /// Why a stream came to its end: the peer closed it, or the kernel gave it up.
+    pub(crate) fn reason_of_end(&mut self, index: u32) -> CloseReason {
+        let Some(connection) = self.connections.get(index) else {
+            return CloseReason::PeerClosed;
+        };
+        let aborted = connection
+            .socket
+            .as_ref()
+            .is_some_and(crate::io::socket::is_aborted);
+        let since = connection.sending_since.filter(|_| connection.sending);
+        match since {
+            Some(_) if aborted => self.reason_of_abort(since),
+            _ => CloseReason::PeerClosed,
+        }
+    }
+
+    /// The kernel tells an error of a socket once. If the send under way took it and had sent
+    /// something before, nobody learns which it was, but a batch that had been with the kernel for
+    /// the idle timeout was given up for that.
+    fn reason_of_abort(&self, sending_since: Option<Instant>) -> CloseReason {
+        let idle_timeout = Duration::from_millis(self.fabric.config.idle_timeout_ms);
+        match sending_since {
+            Some(since) if self.now.duration_since(since) >= idle_timeout => {
+                CloseReason::IdleTimeout
+            }
+            _ => CloseReason::Reset,
+        }
     }
 }
 

@@ -5,11 +5,14 @@
 //! out and `receive`, `deliver` on the way in. Nothing here is shared with another shard: others
 //! reach it through rings, commands and the doorbell.
 
+mod accept;
 pub(crate) mod command;
 mod connection;
 pub(crate) mod context;
 pub(crate) mod deliver;
+mod dial;
 mod dispatch;
+mod handshake;
 mod inbound;
 mod lane;
 mod link;
@@ -20,19 +23,22 @@ pub(crate) mod report;
 mod route;
 mod start;
 mod stop;
+mod sweep;
 pub(crate) mod tally;
+mod tasks;
 mod timers;
 mod turn;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
+use std::task::Waker;
 use std::time::Instant;
 
 use crossbeam_channel::{Receiver, Sender};
 
-use crate::control::Notice;
+use crate::control::{Control, Notice};
 use crate::delivery::BackoffLimits;
 use crate::events::Event;
 use crate::fabric::Fabric;
@@ -125,6 +131,13 @@ pub(crate) struct Core {
     commands: Receiver<Command>,
     /// Tasks asked for in this turn.
     newborn: Vec<TaskMaker>,
+    /// Tasks that wait for the end of a turn.
+    turn_waiters: Vec<Waker>,
+    /// Tasks that wait for a deadline.
+    sleepers: BTreeMap<u64, Waker>,
+    sleepers_made: u64,
+    /// The control shard, when it lives here.
+    control: Option<Control>,
     random: fastrand::Rng,
     backoff_limits: BackoffLimits,
     now: Instant,
@@ -173,6 +186,10 @@ impl Core {
                 self.timer_fired();
                 Ok(())
             }
+            OperationKind::Doorbell => {
+                self.ring.heard_bell();
+                Ok(())
+            }
             OperationKind::Cancel => Ok(()),
             _ if self.connections.of(operation).is_none() => Ok(()),
             OperationKind::Connect => self.connected(index, result),
@@ -212,7 +229,8 @@ impl Core {
         if lane.is_none() {
             self.connections.free_if_quiet(index);
         } else if result == 0 {
-            self.inflow[priority].push_back((index, Inflow::End(CloseReason::PeerClosed)));
+            let reason = self.reason_of_end(index);
+            self.inflow[priority].push_back((index, Inflow::End(reason)));
         } else if result > 0 || result == -libc::ENOBUFS {
             if !more {
                 self.starve(index, class);

@@ -277,6 +277,9 @@ fn take_message(
     source: &mut impl Source,
     frame: Located,
 ) -> Result<Flow, CloseReason> {
+    if inbound.said_bye {
+        return Err(CloseReason::AfterBye);
+    }
     let known = inbound
         .mailboxes
         .get(frame.word)
@@ -340,8 +343,12 @@ fn take_control(
 ) -> Result<(), CloseReason> {
     match frame.kind {
         FrameKind::Ack => return take_ack(core, lane, inbound, Ack::from_frame(frame)),
-        FrameKind::Mailbox => announce(core, inbound, frame)?,
-        FrameKind::Bye => core.hear_bye(lane, bye_reason(frame)),
+        // Their number has a bound of its own.
+        FrameKind::Mailbox => return announce(core, inbound, frame),
+        FrameKind::Bye => {
+            inbound.said_bye = true;
+            core.hear_bye(lane, bye_reason(frame));
+        }
         FrameKind::Ping => {
             core.lanes[lane as usize]
                 .outbox

@@ -1,7 +1,7 @@
 //! Making a shard: its thread, its executor, its ring, and the loop on it.
 
 use std::cell::RefCell;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::os::fd::OwnedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
@@ -17,13 +17,12 @@ use super::context::ShardHandle;
 use super::deliver::Receivers;
 use super::dispatch::ChannelQueue;
 use super::timers::{Deadline, Timers};
-use super::{Core, OwnNames, PRIORITIES, Shard, ShardTally, link, turn};
-use crate::control;
+use super::{Core, OwnNames, PRIORITIES, Shard, ShardTally, sweep, turn};
+use crate::control::Control;
 use crate::delivery::BackoffLimits;
 use crate::error::StartError;
 use crate::fabric::Fabric;
 use crate::io::data_ring::DataRing;
-use crate::io::parking::Parking;
 use crate::io::receive_buffers::ReceiveBuffers;
 use crate::ring::Consumer;
 use crate::wire::{CloseReason, Name};
@@ -31,11 +30,8 @@ use crate::wire::{CloseReason, Name};
 /// Memory glommio registers for file I/O on each of its three rings; the network code uses none of
 /// it, and glommio's default is above the usual limit of locked memory.
 const EXECUTOR_IO_BYTES: usize = 64 << 10;
-/// glommio's own rings serve the eventfd, timers and a user's tasks.
+/// glommio's own rings serve nothing but the executor itself.
 const EXECUTOR_RING_DEPTH: usize = 16;
-/// How long a user's task may keep timers and events of the executor waiting.
-const PREEMPT_EVERY: Duration = Duration::from_millis(1);
-
 /// What a shard's thread is given.
 pub(crate) struct ShardSeat {
     pub(crate) index: usize,
@@ -45,7 +41,7 @@ pub(crate) struct ShardSeat {
     pub(crate) commands: Receiver<Command>,
     pub(crate) listener: OwnedFd,
     /// The control shard, when it lives here.
-    pub(crate) control: Option<control::ControlSeat>,
+    pub(crate) control: Option<Control>,
 }
 
 /// A running shard's thread; the result is what ended it.
@@ -82,11 +78,8 @@ pub(crate) fn start(seat: ShardSeat) -> Result<ShardThread, StartError> {
 fn live(seat: ShardSeat, ready: Sender<Result<(), String>>) -> Result<(), String> {
     let fabric = Arc::clone(&seat.fabric);
     let index = seat.index;
-    let outcome = catch_unwind(AssertUnwindSafe(|| execute(seat, &ready)));
-    let ended = match outcome {
-        Ok(Ok(())) => return Ok(()),
-        Ok(Err(reason)) => reason,
-        Err(_) => "it panicked".to_owned(),
+    let Err(ended) = unwound(|| execute(seat, &ready)) else {
+        return Ok(());
     };
     // If the shard was being set up, whoever starts it hears why; otherwise nobody listens here.
     drop(ready.try_send(Err(ended.clone())));
@@ -106,35 +99,39 @@ fn execute(seat: ShardSeat, ready: &Sender<Result<(), String>>) -> Result<(), St
         .name("overlane")
         .io_memory(EXECUTOR_IO_BYTES)
         .ring_depth(EXECUTOR_RING_DEPTH)
-        .preempt_timer(PREEMPT_EVERY)
         .make()
         .map_err(|error| format!("its executor could not be made: {error}"))?;
-    executor.run(async move {
-        let fabric = Arc::clone(&seat.fabric);
-        let index = seat.index;
-        let eventfd = Arc::clone(&fabric.shards[index].doorbell);
-        let parking = Parking::new(eventfd.fd()).map_err(|error| error.to_string())?;
-        let mut seat = seat;
-        let control = seat.control.take();
-        let shard = Shard::new(seat)
-            .map_err(|error| format!("its data ring could not be made: {error}"))?;
-        let handle = ShardHandle {
-            shard: Rc::new(RefCell::new(shard)),
-            fabric: Arc::clone(&fabric),
-            index,
-        };
-        let control = control.map(|seat| glommio::spawn_local(control::run(seat)));
-        // Whoever starts the shard waits for this.
-        drop(ready.send(Ok(())));
-        let ended = turn::run(handle, parking)
-            .await
-            .map_err(|error| format!("its data ring failed: {error}"));
-        fabric.control.shard_ended(index);
-        if let Some(control) = control {
-            control.await;
-        }
-        ended
-    })
+    // The shard is the executor's only task and never waits in it: it sleeps in its own ring. A panic
+    // ends inside the task, or the executor would keep the shard, and its sockets, for ever.
+    let life = AssertUnwindSafe(|| live_in_executor(seat, ready));
+    executor
+        .run(async move { catch_unwind(life).unwrap_or_else(|_| Err("it panicked".to_owned())) })
+}
+
+/// A panic as an error.
+fn unwound(life: impl FnOnce() -> Result<(), String>) -> Result<(), String> {
+    catch_unwind(AssertUnwindSafe(life)).unwrap_or_else(|_| Err("it panicked".to_owned()))
+}
+
+fn live_in_executor(seat: ShardSeat, ready: &Sender<Result<(), String>>) -> Result<(), String> {
+    let fabric = Arc::clone(&seat.fabric);
+    let index = seat.index;
+    let shard =
+        Shard::new(seat).map_err(|error| format!("its data ring could not be made: {error}"))?;
+    let handle = ShardHandle {
+        shard: Rc::new(RefCell::new(shard)),
+        fabric: Arc::clone(&fabric),
+        index,
+    };
+    // Whoever starts the shard waits for this.
+    drop(ready.send(Ok(())));
+    let ended = turn::run(&handle).map_err(|error| format!("its data ring failed: {error}"));
+    fabric.control.shard_ended(index);
+    let control = handle.shard.borrow_mut().core.control.take();
+    if let Some(control) = control {
+        control.run();
+    }
+    ended
 }
 
 impl Shard {
@@ -146,12 +143,11 @@ impl Shard {
             rings,
             commands,
             listener,
+            control,
             ..
         } = seat;
         let config = &fabric.config;
-        let mut ring = DataRing::new(config.data_ring_entries)?;
-        ring.mute();
-        ring.signal_on(fabric.shards[index].doorbell.fd())?;
+        let ring = DataRing::new(config.data_ring_entries)?;
         let (buffers, class_of_priority) = receive_classes(&fabric, &ring)?;
         let mut queues: Vec<_> = rings
             .into_iter()
@@ -162,7 +158,7 @@ impl Shard {
         let name = |text: &str| Name::new(text).map_err(std::io::Error::other);
         let now = Instant::now();
         let mut timers = Timers::default();
-        timers.set(now + link::SWEEP_EVERY, Deadline::Sweep);
+        timers.set(now + sweep::SWEEP_EVERY, Deadline::Sweep);
         let mut core = Core {
             index,
             names: OwnNames {
@@ -193,6 +189,10 @@ impl Shard {
             timer_armed_for: None,
             commands,
             newborn: Vec::new(),
+            turn_waiters: Vec::new(),
+            sleepers: BTreeMap::new(),
+            sleepers_made: 0,
+            control,
             random: fastrand::Rng::new(),
             backoff_limits: BackoffLimits {
                 base: Duration::from_millis(config.reconnect_base_ms),

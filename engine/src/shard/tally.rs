@@ -104,5 +104,6 @@ pub(crate) struct ShardTally {
     pub(crate) idle_turns: u64,
     pub(crate) parks: u64,
     pub(crate) handler_panics: u64,
+    pub(crate) task_panics: u64,
     pub(crate) events_lost: u64,
 }

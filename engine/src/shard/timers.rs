@@ -13,6 +13,10 @@ pub(crate) enum Deadline {
     Dial { lane: u32 },
     /// This connection must have become a lane.
     Handshake { connection: u32, generation: u32 },
+    /// Accept again: there was no descriptor left.
+    Accept,
+    /// Wake the task that sleeps under this key.
+    Sleeper { key: u64 },
     /// Look over the lanes for senders that are too slow.
     Sweep,
 }

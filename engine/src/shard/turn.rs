@@ -4,16 +4,15 @@
 //! what waits in the rings goes to the lanes; lanes get their sends; one `enter` gives it all to the
 //! kernel. The order within a turn is the whole of the scheduling: there is no other.
 
-use std::cell::RefCell;
 use std::io;
-use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::deliver::Receivers;
 use super::receive::{receive, retry_blocked};
+use super::tasks::Tasks;
 use super::timers::Deadline;
-use super::{Core, PRIORITIES, Shard, link};
-use crate::io::parking::Parking;
+use super::{Core, PRIORITIES, Shard, sweep};
 use crate::shard::command::Command;
 use crate::shard::context::ShardHandle;
 
@@ -21,74 +20,30 @@ use crate::shard::context::ShardHandle;
 const LOOKS_PER_SLICE: u32 = 32;
 
 /// Runs turns until the shard has stopped.
-pub(crate) async fn run(handle: ShardHandle, parking: Parking) -> io::Result<()> {
-    let shard = Rc::clone(&handle.shard);
+pub(crate) fn run(handle: &ShardHandle) -> io::Result<()> {
+    let doorbell = Arc::clone(&handle.fabric.shards[handle.index].doorbell);
     let spin = Duration::from_micros(handle.fabric.config.spin_us);
+    let mut tasks = Tasks::new(doorbell);
     loop {
-        let worked = shard.borrow_mut().turn()?;
-        spawn_newborn(&handle);
-        // Tasks on this shard run between turns.
-        futures_lite::future::yield_now().await;
-        if worked {
-            continue;
+        let worked = handle.shard.borrow_mut().turn()?;
+        let newborn = std::mem::take(&mut handle.shard.borrow_mut().core.newborn);
+        if !newborn.is_empty() {
+            tasks.start(newborn, handle);
         }
-        if shard.borrow_mut().core.has_stopped() {
-            shard.borrow().core.last_report();
-            break;
-        }
-        if spin_for_work(&shard, spin).await || shard.borrow_mut().core.pay_acks() {
-            continue;
-        }
-        park(&shard, &parking).await?;
-    }
-    parking.close().await;
-    Ok(())
-}
-
-/// Starts the tasks asked for. Not within the turn: a task may run at once, and send.
-fn spawn_newborn(handle: &ShardHandle) {
-    let newborn = std::mem::take(&mut handle.shard.borrow_mut().core.newborn);
-    for make in newborn {
-        glommio::spawn_local(make.make(handle.clone())).detach();
-    }
-}
-
-/// Looks for work for as long as a parked shard would take to wake. True if there is some.
-async fn spin_for_work(shard: &RefCell<Shard>, spin: Duration) -> bool {
-    if shard.borrow_mut().core.has_work() {
-        return true;
-    }
-    let until = Instant::now() + spin;
-    while Instant::now() < until {
-        for _ in 0..LOOKS_PER_SLICE {
-            if shard.borrow_mut().core.has_work() {
-                return true;
-            }
-            std::hint::spin_loop();
-        }
-        futures_lite::future::yield_now().await;
-    }
-    false
-}
-
-/// Sleeps until the doorbell rings, a completion comes, or a deadline passes.
-async fn park(shard: &RefCell<Shard>, parking: &Parking) -> io::Result<()> {
-    {
-        let mut shard = shard.borrow_mut();
-        let core = &mut shard.core;
-        core.arm_timer()?;
-        core.ring.unmute();
-        core.fabric.shards[core.index].doorbell.announce_sleep();
-        // What came before the announcement rang no bell: look again.
-        if core.has_work() {
-            core.awake();
+        tasks.run();
+        let core = &mut handle.shard.borrow_mut().core;
+        // First: tasks may go on for ever.
+        if core.has_stopped() {
+            core.last_report();
             return Ok(());
         }
-        core.tally.parks += 1;
+        if worked || tasks.can_run() {
+            continue;
+        }
+        if !core.spin_for_work(spin, &tasks) && !core.pay_acks() {
+            core.park(&tasks)?;
+        }
     }
-    let woken = parking.wait().await;
-    shard.borrow_mut().core.awake();
-    woken
 }
 
 impl Shard {
@@ -116,6 +71,10 @@ impl Shard {
         core.tell_strays();
         if core.ring.queued() > 0 {
             core.ring.enter()?;
+        }
+        worked |= core.wake_turn_waiters();
+        if let Some(control) = &mut core.control {
+            control.step();
         }
         core.tally.idle_turns += u64::from(!worked);
         Ok(worked)
@@ -191,13 +150,45 @@ impl Core {
             || self.queues.iter().any(|queue| !queue.ring.is_empty())
             || self.ready.iter().any(|lanes| !lanes.is_empty())
             || !self.commands.is_empty()
+            || !self.turn_waiters.is_empty()
+            || self
+                .control
+                .as_ref()
+                .is_some_and(|control| !control.is_idle())
             || self.fabric.routes.epoch() != self.epoch
             || self.timers.next().is_some_and(|at| at <= self.now)
     }
 
-    fn awake(&mut self) {
-        self.fabric.shards[self.index].doorbell.awake();
-        self.ring.mute();
+    /// Looks for work for as long as a parked shard would take to wake. True if there is some.
+    fn spin_for_work(&mut self, spin: Duration, tasks: &Tasks) -> bool {
+        let until = Instant::now() + spin;
+        loop {
+            for _ in 0..LOOKS_PER_SLICE {
+                if self.has_work() || tasks.can_run() {
+                    return true;
+                }
+                std::hint::spin_loop();
+            }
+            if Instant::now() >= until {
+                return false;
+            }
+        }
+    }
+
+    /// Sleeps in the data ring until the doorbell rings, a completion comes, or a deadline passes.
+    /// One system call, which also does the work it wakes for.
+    fn park(&mut self, tasks: &Tasks) -> io::Result<()> {
+        self.arm_timer()?;
+        let doorbell = Arc::clone(&self.fabric.shards[self.index].doorbell);
+        self.ring.listen_to(doorbell.fd())?;
+        doorbell.announce_sleep();
+        // What came before the announcement rang no bell: look again.
+        if !self.has_work() && !tasks.can_run() {
+            self.tally.parks += 1;
+            self.ring.wait()?;
+        }
+        doorbell.awake();
+        Ok(())
     }
 
     /// The ring wakes the shard at its next deadline.
@@ -211,6 +202,15 @@ impl Core {
         self.timer_armed_for = Some(next);
         self.ring
             .wake_after(next.saturating_duration_since(Instant::now()))
+    }
+
+    /// Tasks that let this turn go first.
+    fn wake_turn_waiters(&mut self) -> bool {
+        let any = !self.turn_waiters.is_empty();
+        for waiter in self.turn_waiters.drain(..) {
+            waiter.wake();
+        }
+        any
     }
 
     pub(crate) fn timer_fired(&mut self) {
@@ -229,10 +229,16 @@ impl Core {
                 } => {
                     self.handshake_deadline(connection, generation)?;
                 }
+                Deadline::Accept => self.arm_accept()?,
+                Deadline::Sleeper { key } => {
+                    if let Some(waker) = self.sleepers.remove(&key) {
+                        waker.wake();
+                    }
+                }
                 Deadline::Sweep => {
                     self.sweep(self.now);
                     self.timers
-                        .set(self.now + link::SWEEP_EVERY, Deadline::Sweep);
+                        .set(self.now + sweep::SWEEP_EVERY, Deadline::Sweep);
                 }
             }
         }

@@ -6,7 +6,7 @@
 //! A probe is a ping; unanswered, it is repeated, and a few others are asked to ping too. What they
 //! answer, also that they got no answer, proves that this node itself can hear. A node that hears
 //! nobody, or whose timers come late, takes the fault for its own: it accuses nobody and gives
-//! everybody more time ([`health`]; the idea is Lifeguard's). Why not an existing crate:
+//! everybody more time (`health`; the idea is Lifeguard's). Why not an existing crate:
 //! `docs/decisions/0010-failure-detection.md`.
 
 mod config;

@@ -2,7 +2,7 @@
 //! all must be well again within a bounded time.
 //!
 //! One seed decides what happens when: crashes, restarts, goodbyes, pauses, slow nodes, skewed clocks,
-//! loss, duplication, reordering, partitions both ways and one way. [`Checks`] watches every step.
+//! loss, duplication, reordering, partitions both ways and one way. `Checks` watches every step.
 //! Each seed is run twice and must give the same trace.
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -1,7 +1,7 @@
 //! The doorbell over a real eventfd.
 
 use std::io::Read;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::Arc;
 use std::thread;
 
@@ -83,4 +83,24 @@ fn what_is_pushed_before_each_ring_is_seen_after_each_wake() {
         }
     }
     ringer.join().expect("the ringer only pushes and rings");
+}
+
+#[test]
+#[cfg(not(miri))] // it knows no io_uring
+fn a_read_through_io_uring_waits_for_the_ring() {
+    let doorbell = Doorbell::new().expect("a descriptor is free");
+    let mut data_ring = io_uring::IoUring::new(2).expect("the kernel has io_uring");
+    let mut count = [0_u8; 8];
+    let fd = io_uring::types::Fd(doorbell.fd().as_raw_fd());
+    let read = io_uring::opcode::Read::new(fd, count.as_mut_ptr(), 8).build();
+    // SAFETY: the buffer outlives the read, which is completed below.
+    unsafe { data_ring.submission().push(&read) }.expect("the queue is empty");
+    data_ring.submit().expect("one entry was queued");
+    assert!(data_ring.completion().next().is_none(), "nobody has rung");
+    doorbell.announce_sleep();
+    doorbell.ring();
+    data_ring.submit_and_wait(1).expect("rung");
+    let completion = data_ring.completion().next().expect("waited for");
+    assert_eq!(completion.result(), 8);
+    assert_eq!(u64::from_ne_bytes(count), 1);
 }

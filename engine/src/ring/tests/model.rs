@@ -244,8 +244,20 @@ impl Pair {
     }
 }
 
+/// Failures are printed and kept in a file, but for an interpreter that lets no program near files.
+fn config() -> ProptestConfig {
+    if cfg!(miri) {
+        ProptestConfig {
+            failure_persistence: None,
+            ..ProptestConfig::with_cases(8)
+        }
+    } else {
+        ProptestConfig::with_cases(1000)
+    }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(if cfg!(miri) { 8 } else { 1000 }))]
+    #![proptest_config(config())]
 
     #[test]
     fn any_sequence_of_calls_behaves_like_a_queue(

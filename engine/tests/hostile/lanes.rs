@@ -1,0 +1,93 @@
+//! Who may have a lane that is there already: duplicates, replays, restarts.
+
+use std::net::TcpListener;
+
+use overlane::wire::{CloseReason, FrameKind, Hello};
+
+use crate::honest::Honest;
+use crate::stranger::{Stranger, encoded, good_frame, gossip_hello, hello};
+
+fn of_incarnation(hello: Hello, incarnation: u64) -> Hello {
+    Hello {
+        incarnation,
+        ..hello
+    }
+}
+
+/// That the lane answers.
+fn assert_up(stranger: &mut Stranger) {
+    assert!(stranger.say(&good_frame(FrameKind::Ping, 77, &[])));
+    let (kind, word, _) = stranger.next_frame().expect("an answer");
+    assert_eq!((kind, word), (FrameKind::Pong, 77));
+}
+
+#[test]
+fn a_hello_said_again_replaces_the_lane_that_the_peer_dialled() {
+    let honest = Honest::start(|config| config);
+    let address = honest.target.local_addr();
+    let mut first = Stranger::lane(address, hello("alice"));
+    assert_up(&mut first);
+    for count in 1..=5 {
+        let mut second = Stranger::lane(address, hello("alice"));
+        first.ends();
+        honest.closed("alice", "data", CloseReason::Replaced, count);
+        assert_up(&mut second);
+        first = second;
+    }
+    // A Hello on a lane that is up is no frame.
+    first.say(&encoded(&hello("alice")));
+    first.ends();
+    honest.closed("alice", "data", CloseReason::UnknownFrame, 1);
+    honest.finish();
+}
+
+#[test]
+fn a_restarted_peer_ends_its_old_lanes_and_its_earlier_self_gets_none() {
+    let honest = Honest::start(|config| config);
+    let address = honest.target.local_addr();
+    let mut old = [
+        Stranger::lane(address, of_incarnation(hello("alice"), 5)),
+        Stranger::lane(address, of_incarnation(gossip_hello("alice"), 5)),
+    ];
+    old.iter_mut().for_each(assert_up);
+    let mut new = [
+        Stranger::lane(address, of_incarnation(hello("alice"), 6)),
+        Stranger::lane(address, of_incarnation(gossip_hello("alice"), 6)),
+    ];
+    old.iter_mut().for_each(Stranger::ends);
+    honest.closed("alice", "data", CloseReason::PeerRestarted, 1);
+    honest.closed("alice", "gossip", CloseReason::PeerRestarted, 1);
+    for incarnation in [0, 5] {
+        let mut late = Stranger::connect(address);
+        late.say(&encoded(&of_incarnation(hello("alice"), incarnation)));
+        assert_eq!(late.refusal(), CloseReason::StaleIncarnation);
+    }
+    honest.refused(CloseReason::StaleIncarnation, 2);
+    new.iter_mut().for_each(assert_up);
+    honest.finish();
+}
+
+#[test]
+fn a_lane_that_the_node_dialled_is_not_given_up_for_a_dial_of_the_same_start() {
+    let honest = Honest::with(vec![crate::support::reliable("data")], |config| config);
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let there = listener.local_addr().expect("it is bound");
+    honest.target.connect("alice", there).expect("a name");
+    let (mut dialled, said) = Stranger::accept(&listener);
+    assert_eq!(said.node.as_str(), "target");
+    dialled.welcome("alice", 5);
+    assert_up(&mut dialled);
+
+    let mut again = Stranger::connect(honest.target.local_addr());
+    again.say(&encoded(&of_incarnation(hello("alice"), 5)));
+    assert_eq!(again.refusal(), CloseReason::AlreadyUp);
+    assert_up(&mut dialled);
+    let mut restarted = Stranger::lane(
+        honest.target.local_addr(),
+        of_incarnation(hello("alice"), 6),
+    );
+    dialled.ends();
+    honest.closed("alice", "data", CloseReason::PeerRestarted, 1);
+    assert_up(&mut restarted);
+    honest.finish();
+}

@@ -1,0 +1,18 @@
+//! What a node does when those around it are broken, hostile or only unlucky: each loses its own
+//! connection, with a counted reason, while honest traffic goes on and nothing of it is lost.
+//!
+//! The hostile side speaks over plain sockets (`stranger`); beside it two nodes talk and keep
+//! account (`honest`).
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod connections;
+mod dials;
+mod floods;
+mod frames;
+mod handshakes;
+mod honest;
+mod lanes;
+mod silence;
+mod stranger;

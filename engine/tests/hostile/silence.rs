@@ -1,0 +1,171 @@
+//! Peers that stop: reading, answering, in the middle of a frame, or without a word.
+
+use std::io;
+use std::os::fd::AsRawFd;
+use std::time::Duration;
+
+use overlane::wire::{CloseReason, FrameKind};
+
+use crate::honest::Honest;
+use crate::stranger::{Stranger, frame, good_frame, hello, letter};
+use crate::support::wait_until;
+
+/// The shortest that can be configured; a lane that is only slow has this long too.
+const IDLE_TIMEOUT_MS: u64 = 1000;
+
+/// From now on nothing that is sent to this socket arrives, and so nothing is answered: its host
+/// might as well have lost its power.
+fn unplug(stranger: &Stranger) {
+    let mut drop_all = [libc::sock_filter {
+        code: u16::try_from(libc::BPF_RET | libc::BPF_K).expect("an operation has 16 bits"),
+        jt: 0,
+        jf: 0,
+        k: 0,
+    }];
+    let program = libc::sock_fprog {
+        len: 1,
+        filter: drop_all.as_mut_ptr(),
+    };
+    let length = libc::socklen_t::try_from(size_of_val(&program)).expect("small");
+    // SAFETY: the program and its instruction are alive for the call, which copies them.
+    let set = unsafe {
+        libc::setsockopt(
+            stranger.stream.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_ATTACH_FILTER,
+            (&raw const program).cast(),
+            length,
+        )
+    };
+    assert_eq!(set, 0, "{}", io::Error::last_os_error());
+}
+
+#[test]
+fn a_peer_that_stops_answering_is_closed() {
+    let honest = Honest::start(|config| config.idle_timeout_ms(IDLE_TIMEOUT_MS));
+    let address = honest.target.local_addr();
+    let channel = honest.target.channel("data").expect("it is configured");
+
+    // Nothing is said on this lane, so that only keep-alive can notice.
+    let quiet = Stranger::lane(address, hello("quiet"));
+    unplug(&quiet);
+    // Something is sent to this one, and nobody acknowledges the segment.
+    let dead = Stranger::lane(address, hello("dead"));
+    unplug(&dead);
+    honest.up("dead");
+    let to = honest.target.destination("dead", "in").expect("names");
+    channel
+        .try_send(&to, b"are you there?")
+        .expect("there is room");
+    // This one is alive, but never reads.
+    let deaf = Stranger::lane(address, hello("deaf"));
+    honest.up("deaf");
+    let to = honest.target.destination("deaf", "in").expect("names");
+    while channel.try_send(&to, vec![7; 60_000]).is_ok() {}
+
+    for peer in ["quiet", "dead", "deaf"] {
+        println!("{peer}");
+        honest.closed(peer, "data", CloseReason::IdleTimeout, 1);
+    }
+    drop((quiet, dead, deaf));
+    honest.finish();
+}
+
+#[test]
+fn a_frame_of_one_byte_per_second_is_closed() {
+    let honest = Honest::start(|config| config.idle_timeout_ms(IDLE_TIMEOUT_MS));
+    let address = honest.target.local_addr();
+    // Half a frame that came with the Hello, half a header, and a body in single bytes.
+    let mut with_hello = Stranger::connect(address);
+    let early = [crate::stranger::encoded(&hello("a")), frame(1, 100, 0, &[])].concat();
+    with_hello.say(&early);
+    let mut header = Stranger::lane(address, hello("b"));
+    header.say(&frame(1, 100, 0, &[])[..5]);
+    let mut body = Stranger::lane(address, hello("c"));
+    body.say(&letter("in", b"a whole message"));
+    body.say(&frame(1, 1 << 20, 0, &[]));
+    let trickle = std::thread::spawn(move || {
+        while body.say(&[7]) {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    });
+    for peer in ["a", "b", "c"] {
+        honest.closed(peer, "data", CloseReason::TooSlow, 1);
+    }
+    trickle.join().expect("it does not panic");
+    honest.finish();
+}
+
+#[test]
+fn a_lane_that_waits_for_its_reader_is_not_called_slow() {
+    let honest = Honest::start(|config| config.idle_timeout_ms(IDLE_TIMEOUT_MS));
+    let mut inbox = honest.target.inbox_of("in", 64 << 10).expect("a mailbox");
+    let mut stranger = Stranger::lane(honest.target.local_addr(), hello("alice"));
+    let size = 40_000;
+    let message = good_frame(FrameKind::Message, 0, &vec![7; size]);
+    stranger.say(&letter("in", &vec![7; size]));
+    // In two halves, the second when the inbox is full.
+    stranger.say(&message[..100]);
+    let came = || {
+        honest
+            .target
+            .metrics()
+            .channel("alice", "data")
+            .map_or(0, |lane| lane.bytes_received)
+    };
+    let so_far = size as u64 + 100;
+    wait_until("the first half", came, |bytes| *bytes > so_far);
+    stranger.say(&message[100..]);
+    // Three times as long as a slow peer has, and longer than two sweeps.
+    std::thread::sleep(Duration::from_millis(4500));
+    let closes = honest
+        .target
+        .metrics()
+        .channel("alice", "data")
+        .expect("it is up")
+        .closes
+        .clone();
+    assert!(closes.is_empty(), "{closes:?}");
+    for _ in 0..2 {
+        assert_eq!(
+            inbox
+                .recv_timeout(crate::support::GENEROUS)
+                .expect("it comes")
+                .len(),
+            size
+        );
+    }
+    honest.finish();
+}
+
+#[test]
+fn a_connection_that_breaks_is_told_as_that_and_the_books_stay_exact() {
+    let honest = Honest::start(|config| config);
+    let channel = honest.target.channel("data").expect("it is configured");
+    // Idle, in the middle of a frame, and with more under way to it than it reads.
+    for (number, said) in [&b""[..], b"\x64\0\0", b""].into_iter().enumerate() {
+        let name = format!("peer-{number}");
+        let mut stranger = Stranger::lane(honest.target.local_addr(), hello(&name));
+        honest.up(&name);
+        stranger.say(said);
+        let to = honest.target.destination(&name, "in").expect("names");
+        let mut accepted = 0;
+        while number == 2 && channel.try_send(&to, vec![7; 60_000]).is_ok() {
+            accepted += 1;
+        }
+        // Without a delay, closing is a reset.
+        let linger = socket2::SockRef::from(&stranger.stream).set_linger(Some(Duration::ZERO));
+        linger.expect("a socket takes it");
+        drop(stranger);
+        honest.closed(&name, "data", CloseReason::Reset, 1);
+        let metrics = honest.target.metrics();
+        let lane = metrics.channel(&name, "data").expect("it was up");
+        assert_eq!(
+            (lane.accepted, lane.reported),
+            (accepted, accepted),
+            "{lane:#?}"
+        );
+        assert!(lane.is_drained());
+    }
+    honest.finish();
+}

@@ -1,0 +1,227 @@
+//! The other side of a connection, spoken by hand: what is said is what the test wants said.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+
+use overlane::wire::{
+    AcceptProgress, Acceptor, ChannelTerms, CloseReason, DialProgress, Dialer, FrameKind,
+    FrameLimits, HandshakeMessage, Hello, Name, Next, Welcome, next_frame, put_header,
+};
+
+use crate::support::{GENEROUS, cluster};
+
+/// See the module's text.
+pub(crate) struct Stranger {
+    pub(crate) stream: TcpStream,
+    came: Vec<u8>,
+}
+
+pub(crate) fn name(text: &str) -> Name {
+    Name::new(text).expect("a good name")
+}
+
+/// A good Hello of `node` for the lane of `data`.
+pub(crate) fn hello(node: &str) -> Hello {
+    Hello {
+        cluster: name(&cluster()),
+        node: name(node),
+        incarnation: 1,
+        expected_node: None,
+        channel: name("data"),
+        terms: ChannelTerms {
+            priority: 4,
+            reliability: name("reliable"),
+            ordering: name("fifo"),
+            parallelism: 1,
+            body_bytes_max: 1 << 20,
+            compression: name("none"),
+        },
+        lane: 0,
+    }
+}
+
+/// A good Hello of `node` for the lane of `gossip`.
+pub(crate) fn gossip_hello(node: &str) -> Hello {
+    let mut hello = hello(node);
+    hello.channel = name("gossip");
+    hello.terms.priority = 6;
+    hello.terms.reliability = name("best_effort");
+    hello
+}
+
+pub(crate) fn encoded(hello: &Hello) -> Vec<u8> {
+    HandshakeMessage::Hello(hello.clone()).encode()
+}
+
+/// A frame with that in its header, whatever the body is.
+pub(crate) fn frame(kind: u8, stated_bytes: u32, word: u32, body: &[u8]) -> Vec<u8> {
+    let first = stated_bytes | u32::from(kind) << 24;
+    [&first.to_le_bytes()[..], &word.to_le_bytes(), body].concat()
+}
+
+/// A frame that is right.
+pub(crate) fn good_frame(kind: FrameKind, word: u32, body: &[u8]) -> Vec<u8> {
+    let mut header = [0; 8];
+    put_header(
+        &mut header,
+        kind,
+        u32::try_from(body.len()).expect("small"),
+        word,
+    );
+    [&header[..], body].concat()
+}
+
+/// Announces mailbox 0 as `mailbox`, then a message to it.
+pub(crate) fn letter(mailbox: &str, payload: &[u8]) -> Vec<u8> {
+    let mut bytes = good_frame(FrameKind::Mailbox, 0, mailbox.as_bytes());
+    bytes.extend(good_frame(FrameKind::Message, 0, payload));
+    bytes
+}
+
+impl Stranger {
+    pub(crate) fn from(stream: TcpStream) -> Self {
+        stream
+            .set_read_timeout(Some(GENEROUS))
+            .expect("a socket takes a timeout");
+        stream
+            .set_write_timeout(Some(GENEROUS))
+            .expect("a socket takes a timeout");
+        stream.set_nodelay(true).expect("a socket takes it");
+        Self {
+            stream,
+            came: Vec::new(),
+        }
+    }
+
+    pub(crate) fn connect(address: SocketAddr) -> Self {
+        Self::from(TcpStream::connect(address).expect("the node listens"))
+    }
+
+    /// Connects and brings the lane of that Hello up.
+    pub(crate) fn lane(address: SocketAddr, hello: Hello) -> Self {
+        let mut stranger = Self::connect(address);
+        stranger.say(&encoded(&hello));
+        match stranger.answer(hello) {
+            DialProgress::Welcomed { .. } => stranger,
+            other => panic!("no lane: {other:?}"),
+        }
+    }
+
+    /// Waits for a node to dial, reads its Hello and answers with `welcome`.
+    pub(crate) fn accept(listener: &TcpListener) -> (Self, Hello) {
+        let (stream, _) = listener.accept().expect("a node dials");
+        let mut stranger = Self::from(stream);
+        let mut acceptor = Acceptor::new();
+        let hello = loop {
+            let bytes = stranger.read_some().expect("a Hello comes");
+            match acceptor.receive(&bytes).expect("a good Hello") {
+                AcceptProgress::Done { hello, .. } => break hello,
+                AcceptProgress::NeedMore => {}
+            }
+        };
+        (stranger, hello)
+    }
+
+    pub(crate) fn welcome(&mut self, node: &str, incarnation: u64) {
+        let welcome = Welcome {
+            node: name(node),
+            incarnation,
+        };
+        self.say(&HandshakeMessage::Welcome(welcome).encode());
+    }
+
+    /// Writes; a node that has closed already is as good.
+    pub(crate) fn say(&mut self, bytes: &[u8]) -> bool {
+        match self.stream.write_all(bytes) {
+            Ok(()) => true,
+            Err(error) if is_end(error.kind()) => false,
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    /// The answer to a Hello that was said.
+    fn answer(&mut self, hello: Hello) -> DialProgress {
+        let (mut dialer, _) = Dialer::new(hello);
+        loop {
+            let bytes = self.read_some().expect("an answer comes before the end");
+            match dialer.receive(&bytes).expect("a good answer") {
+                DialProgress::NeedMore => {}
+                DialProgress::Welcomed {
+                    welcome,
+                    consumed_bytes,
+                } => {
+                    self.came = bytes[consumed_bytes..].to_vec();
+                    return DialProgress::Welcomed {
+                        welcome,
+                        consumed_bytes,
+                    };
+                }
+                refused @ DialProgress::Refused { .. } => return refused,
+            }
+        }
+    }
+
+    /// The reason of the refusal that comes, after which the connection ends.
+    pub(crate) fn refusal(&mut self) -> CloseReason {
+        match self.answer(hello("nobody")) {
+            DialProgress::Refused { refuse, .. } => {
+                self.ends();
+                refuse.reason()
+            }
+            other => panic!("no refusal: {other:?}"),
+        }
+    }
+
+    /// Says `bytes`, for which the connection is refused.
+    pub(crate) fn refused_after(&mut self, bytes: &[u8]) -> CloseReason {
+        self.say(bytes);
+        self.refusal()
+    }
+
+    /// Reads to the end of the connection.
+    pub(crate) fn ends(&mut self) {
+        while self.read_some().is_some() {}
+    }
+
+    /// What comes next; `None` at the end.
+    pub(crate) fn read_some(&mut self) -> Option<Vec<u8>> {
+        let mut buffer = vec![0; 64 << 10];
+        match self.stream.read(&mut buffer) {
+            Ok(0) => None,
+            Ok(bytes) => {
+                buffer.truncate(bytes);
+                Some(buffer)
+            }
+            Err(error) if is_end(error.kind()) => None,
+            Err(error) if error.kind() == ErrorKind::Interrupted => self.read_some(),
+            Err(error) => panic!("the node neither speaks nor closes: {error}"),
+        }
+    }
+
+    /// The next frame: its kind, word and body.
+    pub(crate) fn next_frame(&mut self) -> Option<(FrameKind, u32, Vec<u8>)> {
+        loop {
+            let next = next_frame(&self.came, &FrameLimits::default()).expect("a good frame");
+            if let Next::Frame(frame, consumed) = next {
+                let found = (frame.kind, frame.word, frame.body.to_vec());
+                self.came.drain(..consumed);
+                return Some(found);
+            }
+            let more = self.read_some()?;
+            self.came.extend(more);
+        }
+    }
+
+    /// Says no more; what the node says can still be read.
+    pub(crate) fn fall_silent(&self) {
+        drop(self.stream.shutdown(Shutdown::Write));
+    }
+}
+
+/// The node closed, in an orderly way or with what was said still unread.
+fn is_end(kind: ErrorKind) -> bool {
+    matches!(
+        kind,
+        ErrorKind::ConnectionReset | ErrorKind::BrokenPipe | ErrorKind::ConnectionAborted
+    )
+}
