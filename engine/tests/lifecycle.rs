@@ -473,3 +473,20 @@ fn a_node_stops_though_its_tasks_never_end() {
     assert!(stop(a, AGES).drained);
     assert!(stop(b, AGES).drained);
 }
+
+/// What a closed ring of the kernel's leaves to do is done by the thread that made it, in the middle
+/// of whatever that thread waits for.
+#[test]
+fn a_start_leaves_nothing_that_interrupts_its_caller() {
+    let (mut quiet, _other) = std::os::unix::net::UnixStream::pair().expect("a pair of sockets");
+    let timeout = Some(Duration::from_millis(10));
+    quiet
+        .set_read_timeout(timeout)
+        .expect("a socket takes a timeout");
+    for _ in 0..20 {
+        let node = start(config("a"));
+        let error = std::io::Read::read(&mut quiet, &mut [0]).expect_err("nothing comes");
+        assert_eq!(error.kind(), std::io::ErrorKind::WouldBlock, "{error}");
+        drop(node);
+    }
+}

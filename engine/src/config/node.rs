@@ -157,7 +157,8 @@ parameters! {
     idle_timeout_ms: u64 = 10_000;
         Unit::Milliseconds, Allowed::Number(1000, 3_600_000);
         origin "guess: longer than a few lost packets, shorter than a person waits";
-        cost "higher notices dead hosts later; lower ends lanes over short outages";
+        cost "higher notices dead hosts later; \
+              lower ends lanes over short outages, and over readers that pause";
     /// Longest time that an acknowledgement waits for a frame to go along with.
     ack_delay_us: u64 = 1000;
         Unit::Microseconds, Allowed::Number(0, 1_000_000);

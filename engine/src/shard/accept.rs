@@ -20,9 +20,7 @@ use crate::io::operation::{Operation, OperationKind};
 use crate::io::socket;
 use crate::wire::hello::LocalNode;
 use crate::wire::lane_choice::{Choice, RemoteNode, SlotState, keep};
-use crate::wire::{
-    AcceptProgress, Acceptor, CloseReason, HandshakeMessage, Hello, Refuse, Welcome,
-};
+use crate::wire::{AcceptProgress, Acceptor, CloseReason, HandshakeMessage, Refuse, Welcome};
 
 /// There is one accept on each shard, and it belongs to no connection.
 const ACCEPT: Operation = Operation {

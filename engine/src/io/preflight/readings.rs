@@ -64,7 +64,7 @@ impl Readings {
         Self {
             kernel_release: proc("osrelease").unwrap_or_default().trim().to_string(),
             io_uring_disabled: proc("io_uring_disabled").and_then(|text| text.trim().parse().ok()),
-            ring: ring(config.data_ring_entries),
+            ring: ring_elsewhere(config.data_ring_entries),
             memlock: limit(libc::RLIMIT_MEMLOCK),
             files: limit(libc::RLIMIT_NOFILE),
             files_open: files_open(),
@@ -137,6 +137,21 @@ const OPERATIONS: [(u8, &str); 24] = [
     (opcode::Send::CODE, "send"),
     (opcode::Recv::CODE, "recv"),
 ];
+
+/// Tries a ring on a thread of its own: what a closed ring leaves to do is done by the thread that
+/// made it, and would interrupt whatever the caller waits for next.
+fn ring_elsewhere(entries: u32) -> Result<Vec<&'static str>, RingFailure> {
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new()
+            .name("overlane-check".to_owned())
+            .spawn_scoped(scope, || ring(entries));
+        match thread.map(std::thread::ScopedJoinHandle::join) {
+            Ok(Ok(found)) => found,
+            // Without threads there will be no shard, which says so itself.
+            Ok(Err(_)) | Err(_) => ring(entries),
+        }
+    })
+}
 
 /// Makes a data ring as a shard does, and says which operations it lacks. Receiving in multishot
 /// has no operation of its own; kernels that can register a ring of buffers with these flags do it.

@@ -232,7 +232,10 @@ const APPLICATIONS: &[Limit] = &[
     limit(
         "bytes in an inbox",
         Node("inbox_bytes"),
-        Otherwise("the shard stops reading the lanes that bring more"),
+        Otherwise(
+            "the shard stops reading the lanes that bring more; \
+             after `idle_timeout_ms` without room the sender's host ends them",
+        ),
         "overflow.rs::a_full_inbox_stops_its_lanes_and_loses_nothing",
     ),
     limit(
