@@ -107,10 +107,10 @@ pub struct ShardMetrics {
 }
 
 impl ShardMetrics {
-    /// System calls of the data path: enters, doorbell writes, and a read for each wake.
+    /// System calls of the data path: enters (a park is one) and doorbell writes.
     #[must_use]
     pub fn syscalls(&self) -> u64 {
-        self.enters + self.doorbell_writes + self.parks
+        self.enters + self.doorbell_writes
     }
 }
 

@@ -175,6 +175,40 @@ fn frames_that_straddle_receive_buffers_are_put_together() {
 }
 
 #[test]
+fn many_lanes_share_one_receive_buffer_and_one_small_inbox() {
+    for shards in [1, 3] {
+        let channel = || reliable("data").parallelism(32).overflow(Overflow::Block);
+        let a = start(config("a").channel(channel()));
+        // One buffer of 4 KiB for 32 lanes, so nearly all of them wait for it at any time.
+        let b = config("b").shards(shards).receive_buffer_bytes(4096_usize);
+        let b = start(b.receive_quantum_bytes(4096_usize).channel(channel()));
+        let mut inbox = b.inbox_of("in", 64 << 10).expect("a mailbox");
+        connect_both(&a, &b);
+        let data = a.channel("data").expect("it is configured");
+        let to = a.destination("b", "in").expect("names");
+        let count = 200;
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                for number in 0..count {
+                    for key in 0..32 {
+                        let bytes = if number % 20 == 0 { 9000 } else { 700 };
+                        let message = payload::numbered(key, number, bytes);
+                        let sent = data.send_blocking(&to.with_key(key), message);
+                        sent.expect("accepted");
+                    }
+                }
+            });
+            let mut streams = Streams::default();
+            for _ in 0..count * 32 {
+                streams.take(&receive(&mut inbox));
+            }
+        });
+        let metrics = check_accounting(&[&a, &b]);
+        all_acknowledged(&metrics[0], "b", "data", count * 32);
+    }
+}
+
+#[test]
 fn many_channels_carry_messages_over_several_shards() {
     let names: Vec<_> = (0..20).map(|index| format!("channel-{index}")).collect();
     let node = |name| {

@@ -200,7 +200,7 @@ fn a_full_inbox_stops_its_lanes_and_loses_nothing() {
         let channel = reliable("data").overflow(Overflow::Block);
         let channel = channel.message_bytes_max(200_000);
         let mut stopped = Stopped::new(channel.queue_bytes_max(256 << 10));
-        let count = 64_000_000 / (bytes as u64 + 6000);
+        let count = 16_000_000 / (bytes as u64 + 6000);
         thread::scope(|scope| {
             let (channel, to) = (&stopped.channel, &stopped.to);
             scope.spawn(move || {

@@ -112,7 +112,8 @@ fn send_until(node: &Node, over: &AtomicBool) -> [u64; 3] {
 /// Two nodes with a proxy between them, which `a` dials.
 fn behind_a_proxy() -> (Node, Node, Proxy) {
     let channel = reliable("data").parallelism(3);
-    let a = start(config("a").channel(channel.clone()));
+    let a = config("a").events_queue_max(1_usize << 18);
+    let a = start(a.channel(channel.clone()));
     let b = start(config("b").channel(channel));
     let proxy = Proxy::start(b.local_addr());
     a.connect("b", proxy.address()).expect("a name");
@@ -331,8 +332,7 @@ fn a_disconnected_peer_stays_away_until_it_is_connected_again() {
     // `b` goes on dialling, and is told why it is turned away.
     wait_for_event(&of_b, "b is refused", |event| match event {
         Event::DialFailed { reason, .. } => {
-            assert_eq!(*reason, CloseReason::PeerDisconnected);
-            Some(())
+            (*reason == CloseReason::PeerDisconnected).then_some(())
         }
         _ => None,
     });

@@ -242,13 +242,11 @@ impl Core {
         } else {
             OutgoingPayload::Shared(payload.into_shared())
         };
-        lane.take_message(
-            plan,
-            &self.fabric.mailboxes,
-            &mut self.pool,
-            to.mailbox,
-            payload,
-        );
+        let names = &self.fabric.mailboxes;
+        if !lane.take_message(plan, names, &mut self.pool, to.mailbox, payload) {
+            self.strays.push(index);
+            return Ok(());
+        }
         if !lane.is_ready {
             lane.is_ready = true;
             self.ready[lane.priority].push_back(index);

@@ -87,13 +87,11 @@ impl Core {
                 strays.push(index);
                 return ControlFlow::Continue(());
             }
-            lane.take_message(
-                plan,
-                &fabric.mailboxes,
-                pool,
-                MailboxId(tag.mailbox),
-                payload,
-            );
+            let mailbox = MailboxId(tag.mailbox);
+            if !lane.take_message(plan, &fabric.mailboxes, pool, mailbox, payload) {
+                strays.push(index);
+                return ControlFlow::Continue(());
+            }
             if !lane.is_ready {
                 lane.is_ready = true;
                 ready[lane.priority].push_back(index);

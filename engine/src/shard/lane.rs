@@ -74,6 +74,8 @@ pub(crate) struct Lane {
     pub(crate) is_ready: bool,
     /// In the list of lanes that owe an acknowledgement.
     pub(crate) owes_ack: bool,
+    /// Settled because of too many mailbox names, and not told yet.
+    pub(crate) unsendable_untold: u64,
     pub(crate) tally: LaneTally,
 }
 
@@ -104,7 +106,8 @@ impl Lane {
     }
 
     /// Takes a message over from a ring or from a task on the shard: it is accepted already, and now
-    /// in the outbox, or settled. Room was reserved at the gate.
+    /// in the outbox, or settled: then it is false, and to be told. Room was reserved at the gate.
+    #[must_use]
     #[inline]
     pub(crate) fn take_message(
         &mut self,
@@ -113,13 +116,16 @@ impl Lane {
         pool: &mut ChunkPool,
         mailbox: MailboxId,
         payload: OutgoingPayload<'_>,
-    ) {
+    ) -> bool {
         self.ledger.accept(1);
         let id = match self.announced.id_of(mailbox) {
             Some(id) => id,
             None => match self.announce(names, mailbox) {
                 Some(id) => id,
-                None => return self.settle_unsendable(payload.len()),
+                None => {
+                    self.settle_unsendable(payload.len());
+                    return false;
+                }
             },
         };
         self.outbox.push_message(pool, id, payload);
@@ -127,6 +133,7 @@ impl Lane {
         if plan.overflow == Overflow::DropOldest {
             self.drop_oldest(pool);
         }
+        true
     }
 
     /// First use of a mailbox on this connection: its name goes ahead of the message.
@@ -147,7 +154,7 @@ impl Lane {
     fn settle_unsendable(&mut self, bytes: usize) {
         self.ledger.drop_queued(1);
         self.address().gate.release(1, bytes as u64);
-        self.tally.unsendable += 1;
+        self.unsendable_untold += 1;
     }
 
     /// Makes room by the `drop_oldest` policy.
@@ -158,7 +165,6 @@ impl Lane {
             };
             self.ledger.drop_queued(1);
             self.address().gate.release(1, bytes);
-            self.tally.dropped_oldest += 1;
         }
     }
 
@@ -167,7 +173,6 @@ impl Lane {
         self.ledger.accept(1);
         self.ledger.drop_queued(1);
         self.address().gate.release(1, bytes as u64);
-        self.tally.strays += 1;
     }
 
     /// Both sides have said Bye, and this side's is with the kernel.

@@ -5,11 +5,14 @@
 //! out and `receive`, `deliver` on the way in. Nothing here is shared with another shard: others
 //! reach it through rings, commands and the doorbell.
 
+mod accept;
 pub(crate) mod command;
 mod connection;
 pub(crate) mod context;
 pub(crate) mod deliver;
+mod dial;
 mod dispatch;
+mod handshake;
 mod inbound;
 mod lane;
 mod link;
@@ -20,6 +23,7 @@ pub(crate) mod report;
 mod route;
 mod start;
 mod stop;
+mod sweep;
 pub(crate) mod tally;
 mod tasks;
 mod timers;
@@ -112,7 +116,7 @@ pub(crate) struct Core {
     blocked: Vec<u32>,
     /// Lanes that came up with bytes in hand.
     early: Vec<u32>,
-    /// Lanes to which messages came after their end, to be told at the end of the turn.
+    /// Lanes with messages that did not even reach their outbox, to be told at the end of the turn.
     strays: Vec<u32>,
     /// Connections whose receive waits for buffers, by class.
     starving: Vec<VecDeque<u32>>,

@@ -80,6 +80,7 @@ impl Core {
             farewell: Farewell::default(),
             is_ready: false,
             owes_ack: false,
+            unsendable_untold: 0,
             tally: LaneTally::default(),
         }
     }

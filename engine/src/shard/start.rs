@@ -17,7 +17,7 @@ use super::context::ShardHandle;
 use super::deliver::Receivers;
 use super::dispatch::ChannelQueue;
 use super::timers::{Deadline, Timers};
-use super::{Core, OwnNames, PRIORITIES, Shard, ShardTally, link, turn};
+use super::{Core, OwnNames, PRIORITIES, Shard, ShardTally, sweep, turn};
 use crate::control::Control;
 use crate::delivery::BackoffLimits;
 use crate::error::StartError;
@@ -158,7 +158,7 @@ impl Shard {
         let name = |text: &str| Name::new(text).map_err(std::io::Error::other);
         let now = Instant::now();
         let mut timers = Timers::default();
-        timers.set(now + link::SWEEP_EVERY, Deadline::Sweep);
+        timers.set(now + sweep::SWEEP_EVERY, Deadline::Sweep);
         let mut core = Core {
             index,
             names: OwnNames {

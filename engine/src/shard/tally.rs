@@ -21,12 +21,6 @@ pub(crate) struct LaneTally {
     pub(crate) batches: u64,
     pub(crate) depth_high_water: u64,
     pub(crate) turns_starved: u64,
-    /// Turned away at the shard: the lane had ended after the message was accepted.
-    pub(crate) strays: u64,
-    /// Made room for newer ones.
-    pub(crate) dropped_oldest: u64,
-    /// The lane had announced as many mailbox names as it may.
-    pub(crate) unsendable: u64,
     /// Received on a best-effort channel for an inbox that was full, or for no mailbox.
     pub(crate) receive_dropped: u64,
     pub(crate) closes: Vec<(CloseReason, u64)>,

@@ -12,7 +12,7 @@ use super::deliver::Receivers;
 use super::receive::{receive, retry_blocked};
 use super::tasks::Tasks;
 use super::timers::Deadline;
-use super::{Core, PRIORITIES, Shard, link};
+use super::{Core, PRIORITIES, Shard, sweep};
 use crate::shard::command::Command;
 use crate::shard::context::ShardHandle;
 
@@ -238,7 +238,7 @@ impl Core {
                 Deadline::Sweep => {
                     self.sweep(self.now);
                     self.timers
-                        .set(self.now + link::SWEEP_EVERY, Deadline::Sweep);
+                        .set(self.now + sweep::SWEEP_EVERY, Deadline::Sweep);
                 }
             }
         }
@@ -285,7 +285,7 @@ impl Core {
         any
     }
 
-    /// Tells of the messages that were accepted for a lane that had just ended.
+    /// Tells of the messages that were accepted and did not even reach the outbox of their lane.
     fn tell_strays(&mut self) {
         if self.strays.is_empty() {
             return;
@@ -293,12 +293,19 @@ impl Core {
         let mut strays = std::mem::take(&mut self.strays);
         strays.sort_unstable();
         for group in strays.chunk_by(|left, right| left == right) {
-            if self.fabric.channels[self.lanes[group[0] as usize].channel].reliable {
-                self.report_undelivered(
-                    group[0],
-                    group.len() as u64,
-                    "the lane ended before they were sent",
-                );
+            let lane = group[0];
+            let state = &mut self.lanes[lane as usize];
+            let unsendable = std::mem::take(&mut state.unsendable_untold);
+            let ended = group.len() as u64 - unsendable;
+            if !self.fabric.channels[state.channel].reliable {
+                continue;
+            }
+            if ended > 0 {
+                self.report_undelivered(lane, ended, "the lane ended before they were sent");
+            }
+            if unsendable > 0 {
+                let why = "their lane carries no more mailboxes: see mailboxes_per_lane_max";
+                self.report_undelivered(lane, unsendable, why);
             }
         }
         strays.clear();

@@ -9,6 +9,7 @@
 //! everybody more time (`health`; the idea is Lifeguard's). Why not an existing crate:
 //! `docs/decisions/0010-failure-detection.md`.
 
+mod config;
 mod health;
 mod relay;
 #[cfg(test)]
@@ -23,6 +24,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::event::Peer;
 use crate::time::Time;
+pub use config::Config;
 use health::Health;
 use relay::Relays;
 
@@ -35,36 +37,6 @@ const LONELY_FAILURES: u8 = 3;
 const LENIENCY_MAX: u32 = 3;
 /// Most members whose time is stretched.
 const LENIENT_MAX: usize = 32;
-
-/// Settings of a [`Detector`].
-#[derive(Clone, Debug)]
-pub struct Config {
-    /// Time between probes. 1 s: SWIM and memberlist's LAN profile.
-    pub period: Duration,
-    /// How long a ping may take before others are asked. 300 ms: six times the slowest latency of
-    /// the simulator's network (50 ms one way), so that a repeated packet still makes it.
-    pub direct_wait: Duration,
-    /// How long those who were asked have. 600 ms: twice `direct_wait`, so that a helper can wait
-    /// out its own ping and still say so; with `direct_wait` less than `period`.
-    pub indirect_wait: Duration,
-    /// How many are asked. 3: memberlist's LAN profile.
-    pub helpers: usize,
-    /// Every how many periods the member that follows on the ring is probed in the place of a
-    /// neighbor. 5: a guess; it bounds how long a member that nobody neighbors can be dead unseen.
-    pub ring_every: u32,
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Self {
-            period: Duration::from_secs(1),
-            direct_wait: Duration::from_millis(300),
-            indirect_wait: Duration::from_millis(600),
-            helpers: 3,
-            ring_every: 5,
-        }
-    }
-}
 
 /// What detectors say to one another. Numbers are the asker's own and are given back.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

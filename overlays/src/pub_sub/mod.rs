@@ -14,6 +14,7 @@ mod lanes;
 mod message;
 #[cfg(test)]
 mod tests;
+mod timer;
 mod topic;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -21,17 +22,16 @@ use std::collections::{BTreeMap, VecDeque};
 use bytes::Bytes;
 use rand::Rng;
 use rand::seq::IndexedRandom;
-use serde::Serialize;
 
 use crate::event::{
     Command, Delivery, Event, Input, InputOf, Output, OutputOf, Overlay, PAYLOAD_BYTES_MAX, Peer,
     Protocol, TopicId,
 };
-use crate::hyparview::{self, HyParView};
+use crate::hyparview::HyParView;
 use crate::marked::{mark, unmark};
 use crate::message::{decode, encode};
-use crate::plumtree::{self, Plumtree};
-use crate::stack::{Half, Stack};
+use crate::plumtree::Plumtree;
+use crate::stack::Stack;
 use crate::time::Time;
 use contacts::Contacts;
 use lanes::{Lanes, Swarm, Wanted};
@@ -39,6 +39,7 @@ use topic::{SwarmOf, Topic};
 
 pub use config::Config;
 pub use message::{Message, News, SwarmMessage};
+pub use timer::{SwarmTimer, Timer};
 
 /// First byte of a payload of the application, to all nodes or within a topic.
 const KIND_APPLICATION: u8 = 0;
@@ -46,41 +47,6 @@ const KIND_APPLICATION: u8 = 0;
 const KIND_NEWS: u8 = 1;
 /// First byte of a beacon, within a topic.
 const KIND_BEACON: u8 = 2;
-
-/// Timers of an overlay with its broadcast.
-pub type SwarmTimer = Half<hyparview::Timer, plumtree::Timer>;
-
-/// Timers of publish-subscribe.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub enum Timer {
-    /// Of the overlay of all nodes, or its broadcast.
-    Base(SwarmTimer),
-    /// Of the overlay of a topic, or its broadcast.
-    Topic {
-        /// Which topic.
-        topic: TopicId,
-        /// Which subscription to it.
-        life: u32,
-        /// What the overlay or broadcast calls it.
-        id: SwarmTimer,
-    },
-    /// The topic may be due to be announced.
-    Announce {
-        /// Which topic.
-        topic: TopicId,
-        /// Which subscription to it.
-        life: u32,
-        /// Which timer: only the last one set counts.
-        alarm: u32,
-    },
-    /// The beacon that was announced should have come within the topic by now.
-    Check {
-        /// Which topic.
-        topic: TopicId,
-        /// Which beacon.
-        beacon: u64,
-    },
-}
 
 /// What a node has refused or dropped since it started.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

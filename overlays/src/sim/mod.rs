@@ -1,6 +1,7 @@
 //! A simulator: thousands of nodes in one thread, from one seed, twice with the same trace.
 //!
 //! - `world`: nodes, lanes and what happens next; drives protocols as the contract promises
+//! - `misfortune`: crashes, pauses, slowness, skewed clocks, cuts
 //! - `network`: latency, loss, duplication, reorder, cuts
 //! - `subject`: what the simulator wants to see of a protocol, and who watches
 //! - `workload`: joining, failing, broadcasting, with `deliveries` watching
@@ -22,6 +23,7 @@ pub mod faults;
 mod graph;
 mod inspect;
 pub mod membership;
+mod misfortune;
 mod network;
 mod node;
 mod plan;

@@ -12,7 +12,7 @@ use rand::rngs::Xoshiro256PlusPlus;
 
 use super::NodeId;
 use super::network::{Network, NetworkConfig, micros, mix};
-use super::node::{Conditions, Lane, Node};
+use super::node::{Lane, Node};
 use super::queue::Queue;
 use super::subject::{Observer, Subject};
 use super::trace::{Trace, digest};
@@ -24,11 +24,11 @@ pub type Make<X> = Box<dyn FnMut(NodeId, u32) -> X>;
 
 /// Thousands of nodes in one thread.
 pub struct World<X: Subject, O: Observer<X>> {
-    now: u64,
-    queue: Queue<Happening<X::Message, X::Timer>>,
-    nodes: Vec<Node<X>>,
-    network: Network,
-    make: Make<X>,
+    pub(super) now: u64,
+    pub(super) queue: Queue<Happening<X::Message, X::Timer>>,
+    pub(super) nodes: Vec<Node<X>>,
+    pub(super) network: Network,
+    pub(super) make: Make<X>,
     random: Xoshiro256PlusPlus,
     trace: Trace,
     lanes_made: u64,
@@ -59,7 +59,7 @@ pub(super) struct Happening<M, T> {
 }
 
 #[derive(Debug)]
-enum What<M, T> {
+pub(super) enum What<M, T> {
     Message {
         from: NodeId,
         message: M,
@@ -194,93 +194,16 @@ impl<X: Subject, O: Observer<X>> World<X, O> {
         self.now = self.now.max(until);
     }
 
-    /// Ends a node at once. Its peers see their lanes break, or, if `silent`, time out.
-    pub fn crash(&mut self, node: NodeId, silent: bool) {
-        let timeout = micros(self.network.config.lane_timeout);
-        let gone = &mut self.nodes[node as usize];
-        gone.state = None;
-        gone.starts += 1;
-        gone.conditions = None;
-        gone.stash.clear();
-        for Lane { peer, lane } in mem::take(&mut gone.lanes) {
-            let after = if silent {
-                timeout
-            } else {
-                self.network.latency(node, peer)
-            };
-            self.happens_in(after, peer, What::LaneDown { peer: node, lane });
-        }
-    }
-
-    /// Starts a node that had crashed, with nothing but its identity.
-    pub fn restart(&mut self, node: NodeId) {
-        let starts = self.nodes[node as usize].starts;
-        self.nodes[node as usize].state = Some((self.make)(node, starts));
-        self.feed(node, Input::Start);
-    }
-
-    /// Stops a node from doing anything until it is resumed.
-    pub fn pause(&mut self, node: NodeId) {
-        self.conditions(node).paused = true;
-        let timeout = micros(self.network.config.lane_timeout);
-        for Lane { peer, lane } in self.nodes[node as usize].lanes.clone() {
-            self.happens_in(timeout, peer, What::Silence { peer: node, lane });
-            self.happens_in(timeout, node, What::Silence { peer, lane });
-        }
-    }
-
-    /// Lets a paused node catch up with all that came meanwhile.
-    pub fn resume(&mut self, node: NodeId) {
-        self.conditions(node).paused = false;
-        for happening in mem::take(&mut self.nodes[node as usize].stash) {
-            self.queue.insert(self.now, happening);
-        }
-    }
-
-    /// Delays everything that a node does by this much from now on.
-    pub fn slow_down(&mut self, node: NodeId, by: Duration) {
-        self.conditions(node).slow_micros = micros(by);
-    }
-
-    /// Makes a node's clock run at `rate` times the world's, `ahead` of it.
-    pub fn skew(&mut self, node: NodeId, rate: f64, ahead: Duration) {
-        let conditions = self.conditions(node);
-        conditions.clock_rate = rate;
-        conditions.clock_ahead = ahead;
-    }
-
-    /// Stops messages from nodes in `from` to nodes in `to`, both indexed by node.
-    pub fn cut(&mut self, from: Vec<bool>, to: Vec<bool>) {
-        self.network.cut(from, to);
-        let timeout = micros(self.network.config.lane_timeout);
-        for node in 0..self.node_count() {
-            for Lane { peer, lane } in self.nodes[node as usize].lanes.clone() {
-                if !self.can_talk(node, peer) {
-                    self.happens_in(timeout, node, What::Silence { peer, lane });
-                }
-            }
-        }
-    }
-
-    /// Ends all cuts.
-    pub fn heal(&mut self) {
-        self.network.heal();
-    }
-
-    /// Changes what the network does from now on.
-    pub fn set_network(&mut self, config: NetworkConfig) {
-        self.network.config = config;
-    }
-
-    fn conditions(&mut self, node: NodeId) -> &mut Conditions {
-        self.nodes[node as usize].conditions.get_or_insert_default()
-    }
-
-    fn can_talk(&self, one: NodeId, other: NodeId) -> bool {
+    pub(super) fn can_talk(&self, one: NodeId, other: NodeId) -> bool {
         self.network.reaches(one, other) && self.network.reaches(other, one)
     }
 
-    fn happens_in(&mut self, after: u64, node: NodeId, what: What<X::Message, X::Timer>) {
+    pub(super) fn happens_in(
+        &mut self,
+        after: u64,
+        node: NodeId,
+        what: What<X::Message, X::Timer>,
+    ) {
         let Some(host) = self.nodes.get(node as usize) else {
             return;
         };
@@ -429,7 +352,7 @@ impl<X: Subject, O: Observer<X>> World<X, O> {
     }
 
     /// Gives a node one input and carries out what it wants done.
-    fn feed(&mut self, node: NodeId, input: Input<NodeId, X::Message, X::Timer>) {
+    pub(super) fn feed(&mut self, node: NodeId, input: Input<NodeId, X::Message, X::Timer>) {
         let host = &mut self.nodes[node as usize];
         let now = host.clock(self.now);
         let Some(state) = host.state.as_mut() else {

@@ -1,0 +1,329 @@
+//! Accepting: the listener, the Hello of a stranger, and whether it gets the lane it asks for.
+//!
+//! Called by the turn for completions, and for connections that another shard accepted. A stranger
+//! is refused with a reason that both sides count, or ends in `link::lane_up`.
+
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::AsFd;
+use std::time::Duration;
+
+use super::Core;
+use super::command::{Command, Newcomer};
+use super::connection::Phase;
+use super::handshake::HANDSHAKE_BUFFER_BYTES;
+use super::lane::{LaneState, reason_of};
+use super::timers::Deadline;
+use crate::control::Notice;
+use crate::events::Event;
+use crate::io::operation::{Operation, OperationKind};
+use crate::io::socket;
+use crate::wire::hello::LocalNode;
+use crate::wire::lane_choice::{Choice, RemoteNode, SlotState, keep};
+use crate::wire::{AcceptProgress, Acceptor, CloseReason, HandshakeMessage, Refuse, Welcome};
+
+/// There is one accept on each shard, and it belongs to no connection.
+const ACCEPT: Operation = Operation {
+    kind: OperationKind::Accept,
+    generation: 0,
+    index: 0,
+};
+
+impl Core {
+    /// The listener has a new connection.
+    pub(crate) fn accepted(&mut self, result: i32, more: bool) -> io::Result<()> {
+        if !more && self.draining.is_some() {
+            // The kernel has let go of it: the port is free once this is closed.
+            self.listener = None;
+        } else if !more && is_shortage(result) {
+            // At once it would fail again, and again: the connection waits in the kernel.
+            tracing::warn!(
+                "no descriptor or memory is left to accept a connection: raise `ulimit -n`"
+            );
+            self.timers.set(self.now + ACCEPT_PAUSE, Deadline::Accept);
+        } else if !more {
+            self.arm_accept()?;
+        }
+        if result < 0 {
+            // Nothing was taken, so nothing is to be closed.
+            return Ok(());
+        }
+        let descriptor = socket::accepted(result);
+        let address = socket::peer_address(&descriptor);
+        let config = &self.fabric.config;
+        let shards = self.fabric.shards.len();
+        let handshakes_full =
+            self.connections.handshakes() >= config.pending_handshakes_max.div_ceil(shards);
+        let full = self.connections.count() >= config.connections_max.div_ceil(shards);
+        if handshakes_full || full || self.draining.is_some() {
+            let reason = match self.draining {
+                Some(_) => CloseReason::LocalStop,
+                None => CloseReason::TooManyHandshakes,
+            };
+            self.refused_connection(address, reason, String::new());
+            return Ok(());
+        }
+        let deadline = Duration::from_millis(config.handshake_deadline_ms);
+        let buffer = vec![0; HANDSHAKE_BUFFER_BYTES].into_boxed_slice();
+        let phase = Phase::Greeted {
+            acceptor: Acceptor::new(),
+            buffer,
+        };
+        let index = self.connections.insert(descriptor, phase, address);
+        if let Some(connection) = self.connections.get(index) {
+            let generation = connection.generation;
+            self.timers.set(
+                self.now + deadline,
+                Deadline::Handshake {
+                    connection: index,
+                    generation,
+                },
+            );
+        }
+        self.receive_handshake(index)
+    }
+
+    pub(crate) fn arm_accept(&mut self) -> io::Result<()> {
+        match &self.listener {
+            Some(listener) => self.ring.accept(listener.as_fd(), ACCEPT),
+            None => Ok(()),
+        }
+    }
+
+    /// No more connections: the listener is closed when the kernel has let go of it.
+    pub(crate) fn end_accept(&mut self) {
+        if let Err(error) = self.ring.cancel(ACCEPT) {
+            tracing::error!(%error, "a cancellation could not be queued");
+        }
+    }
+
+    /// A Hello, or part of it.
+    pub(super) fn greeted(&mut self, index: u32, result: i32) -> io::Result<()> {
+        let Some(connection) = self.connections.get(index) else {
+            return Ok(());
+        };
+        let address = connection.address;
+        let Phase::Greeted { acceptor, buffer } = &mut connection.phase else {
+            return Ok(());
+        };
+        let bytes = match usize::try_from(result) {
+            Ok(bytes) if bytes > 0 => bytes,
+            Ok(_) => {
+                return self.drop_stranger(
+                    index,
+                    CloseReason::PeerClosed,
+                    "it closed before saying Hello",
+                );
+            }
+            Err(_) => {
+                return self.drop_stranger(
+                    index,
+                    reason_of(result),
+                    "it was lost before saying Hello",
+                );
+            }
+        };
+        match acceptor.receive(&buffer[..bytes]) {
+            Ok(AcceptProgress::NeedMore) => self.receive_handshake(index),
+            Ok(AcceptProgress::Done {
+                hello,
+                consumed_bytes: consumed,
+            }) => {
+                let early = buffer[consumed..bytes].to_vec();
+                // Nothing is under way on it now: it leaves this table with its socket alive.
+                self.connections.set_closing(index);
+                let Some(connection) = self.connections.free_if_quiet(index) else {
+                    return Ok(());
+                };
+                let Some(socket) = connection.socket else {
+                    return Ok(());
+                };
+                self.place_newcomer(Newcomer {
+                    socket,
+                    address,
+                    hello,
+                    early,
+                })
+            }
+            Err(error) => {
+                let refuse = error.refusal();
+                if let Some(connection) = self.connections.get(index)
+                    && let Some(descriptor) = &connection.socket
+                {
+                    // If even this does not go out, the peer sees the connection end.
+                    drop(socket::send_now(
+                        descriptor,
+                        &HandshakeMessage::Refuse(refuse).encode(),
+                    ));
+                }
+                self.drop_stranger(index, error.close_reason(), &error.to_string())
+            }
+        }
+    }
+
+    pub(super) fn drop_stranger(
+        &mut self,
+        index: u32,
+        reason: CloseReason,
+        detail: &str,
+    ) -> io::Result<()> {
+        let address = self
+            .connections
+            .get(index)
+            .and_then(|connection| connection.address);
+        self.refused_connection(address, reason, detail.to_owned());
+        self.close_connection(index);
+        Ok(())
+    }
+
+    pub(super) fn refused_connection(
+        &mut self,
+        address: Option<SocketAddr>,
+        reason: CloseReason,
+        detail: String,
+    ) {
+        self.refusals[reason.index()] += 1;
+        tracing::debug!(?address, %reason, %detail, "connection refused");
+        self.tell(Notice::Event(Event::Refused {
+            address,
+            reason,
+            detail,
+        }));
+    }
+
+    /// Somebody has said Hello: to the shard that owns the lane, which may be this one.
+    pub(super) fn place_newcomer(&mut self, newcomer: Newcomer) -> io::Result<()> {
+        let hello = &newcomer.hello;
+        let channel = self
+            .fabric
+            .channels
+            .iter()
+            .find(|plan| *plan.name == *hello.channel.as_str());
+        let local = LocalNode {
+            cluster: &self.fabric.config.cluster,
+            name: &self.fabric.config.node_name,
+        };
+        if let Err(refuse) = hello.judge(local, channel.map(|plan| &plan.terms)) {
+            self.refuse_newcomer(newcomer, refuse);
+            return Ok(());
+        }
+        let offset = channel.map_or(0, |plan| plan.first_lane + usize::from(hello.lane));
+        let peer = match self.fabric.routes.peer(&hello.node) {
+            Ok(peer) => peer,
+            Err(error) => {
+                self.refuse_newcomer(
+                    newcomer,
+                    Refuse::new(CloseReason::TooManyPeers, &error.to_string()),
+                );
+                return Ok(());
+            }
+        };
+        self.follow_routes();
+        let owner = usize::from(peer.lane(offset).shard);
+        if owner == self.index {
+            let number = peer.lane_number(offset);
+            return self.welcome_newcomer(number, newcomer);
+        }
+        let number = peer.lane_number(offset);
+        self.fabric.shards[owner].command(Command::Newcomer {
+            number,
+            newcomer: Box::new(newcomer),
+        });
+        Ok(())
+    }
+
+    pub(super) fn refuse_newcomer(&mut self, newcomer: Newcomer, refuse: Refuse) {
+        let (reason, text) = (refuse.reason(), refuse.text().to_owned());
+        drop(socket::send_now(
+            &newcomer.socket,
+            &HandshakeMessage::Refuse(refuse).encode(),
+        ));
+        self.refused_connection(
+            newcomer.address,
+            reason,
+            format!("from node {}: {text}", newcomer.hello.node),
+        );
+    }
+
+    /// On the shard that owns the lane: which connection is kept?
+    pub(crate) fn welcome_newcomer(&mut self, number: u32, newcomer: Newcomer) -> io::Result<()> {
+        self.follow_routes();
+        let Some(lane) = self.lane_by_number(number) else {
+            return Ok(());
+        };
+        let state = &self.lanes[lane as usize];
+        let hello = &newcomer.hello;
+        let known = state.peer.incarnation();
+        let remote = RemoteNode {
+            name: hello.node.as_str(),
+            incarnation: hello.incarnation,
+            known_incarnation: (known > 0).then_some(known),
+        };
+        let slot = match state.state {
+            LaneState::Idle | LaneState::Loop => SlotState::Idle,
+            LaneState::Dialing { .. } => SlotState::Dialing,
+            LaneState::Up {
+                dialed: true,
+                incarnation,
+                ..
+            } => SlotState::UpDialedByUs { incarnation },
+            LaneState::Up {
+                dialed: false,
+                incarnation,
+                ..
+            } => SlotState::UpDialedByPeer { incarnation },
+        };
+        let choice = keep(&self.fabric.config.node_name, remote, slot);
+        match choice {
+            _ if state.refused => return self.turn_away(newcomer, CloseReason::Disconnected),
+            _ if self.draining.is_some() => {
+                return self.turn_away(newcomer, CloseReason::LocalStop);
+            }
+            Choice::Refuse(reason) => return self.turn_away(newcomer, reason),
+            Choice::Accept => {}
+            Choice::AcceptInsteadOfDial(_) => self.abandon_dial(lane),
+            Choice::Replace(reason) => self.end_lane(lane, reason),
+        }
+        self.welcome(lane, newcomer)
+    }
+
+    pub(super) fn turn_away(&mut self, newcomer: Newcomer, reason: CloseReason) -> io::Result<()> {
+        self.refuse_newcomer(newcomer, Refuse::new(reason, reason.sentence()));
+        Ok(())
+    }
+
+    pub(super) fn welcome(&mut self, lane: u32, newcomer: Newcomer) -> io::Result<()> {
+        let Newcomer {
+            socket,
+            address,
+            hello,
+            early,
+        } = newcomer;
+        let welcome = Welcome {
+            node: self.names.node.clone(),
+            incarnation: self.fabric.incarnation,
+        };
+        if let Err(error) = socket::send_now(&socket, &HandshakeMessage::Welcome(welcome).encode())
+        {
+            self.refused_connection(address, CloseReason::Reset, error.to_string());
+            // A dial of this node's own may have been given up for it.
+            self.redial_later(lane);
+            return Ok(());
+        }
+        let index = self
+            .connections
+            .insert(socket, Phase::Lane { lane }, address);
+        self.lane_up(lane, index, false, hello.incarnation, early)
+    }
+}
+
+/// How long a shard that has no descriptor for a connection waits before it accepts again.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Whether an accept failed for want of something that may be there later.
+fn is_shortage(result: i32) -> bool {
+    matches!(
+        -result,
+        libc::EMFILE | libc::ENFILE | libc::ENOMEM | libc::ENOBUFS
+    )
+}

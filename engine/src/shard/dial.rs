@@ -1,0 +1,232 @@
+//! Dialling a lane: connect, say Hello, hear the answer, and try again later if there is none.
+//!
+//! Called by the turn for deadlines and completions, and by `route` when a peer is wanted. It ends in
+//! `link::lane_up`, or in a failure that is counted and told.
+
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+use std::time::Duration;
+
+use super::Core;
+use super::connection::Phase;
+use super::handshake::HANDSHAKE_BUFFER_BYTES;
+use super::lane::{LaneState, reason_of};
+use super::timers::Deadline;
+use crate::control::Notice;
+use crate::events::Event;
+use crate::io::operation::OperationKind;
+use crate::io::socket;
+use crate::wire::{CloseReason, DialProgress, Dialer, Hello, Name};
+
+impl Core {
+    /// Dials in this turn.
+    pub(crate) fn dial_soon(&mut self, lane: u32) {
+        let state = &mut self.lanes[lane as usize];
+        if !state.dial_is_due && state.state == LaneState::Idle {
+            state.dial_is_due = true;
+            self.timers.set(self.now, Deadline::Dial { lane });
+        }
+    }
+
+    /// The deadline to dial has come.
+    pub(crate) fn dial(&mut self, lane: u32) -> io::Result<()> {
+        let state = &mut self.lanes[lane as usize];
+        state.dial_is_due = false;
+        let (Some(address), LaneState::Idle, false) = (state.address, state.state, state.refused)
+        else {
+            return Ok(());
+        };
+        if self.draining.is_some() {
+            return Ok(());
+        }
+        match socket::dialing_socket(address) {
+            Ok(socket) => self.connect(lane, socket, address),
+            Err(error) => {
+                self.dial_failed(lane, CloseReason::Io, error.to_string());
+                Ok(())
+            }
+        }
+    }
+
+    pub(super) fn connect(
+        &mut self,
+        lane: u32,
+        socket: OwnedFd,
+        address: SocketAddr,
+    ) -> io::Result<()> {
+        let raw = socket::raw(&socket);
+        let boxed = Box::new(socket2::SockAddr::from(address));
+        let phase = Phase::Connecting {
+            lane,
+            address: boxed,
+        };
+        let index = self.connections.insert(socket, phase, Some(address));
+        self.lanes[lane as usize].state = LaneState::Dialing { connection: index };
+        let operation = self.connections.operation(OperationKind::Connect, index);
+        let Some(connection) = self.connections.get(index) else {
+            return Ok(());
+        };
+        connection.others += 1;
+        let generation = connection.generation;
+        let timeout = Duration::from_millis(self.fabric.config.connect_timeout_ms);
+        self.timers.set(
+            self.now + timeout,
+            Deadline::Handshake {
+                connection: index,
+                generation,
+            },
+        );
+        if let Phase::Connecting { address, .. } = &connection.phase {
+            self.ring.connect(raw, address, operation)?;
+        }
+        Ok(())
+    }
+
+    /// The connect completed: say Hello.
+    pub(crate) fn connected(&mut self, index: u32, result: i32) -> io::Result<()> {
+        let Some(connection) = self.connections.get(index) else {
+            return Ok(());
+        };
+        connection.others -= 1;
+        let Phase::Connecting { lane, .. } = connection.phase else {
+            return Ok(());
+        };
+        if connection.closing {
+            self.connections.free_if_quiet(index);
+            return Ok(());
+        }
+        if result < 0 {
+            let detail = io::Error::from_raw_os_error(-result).to_string();
+            return self.give_up_dial(index, lane, reason_of(result), detail);
+        }
+        let (dialer, bytes) = Dialer::new(self.hello(lane));
+        let Some(connection) = self.connections.get(index) else {
+            return Ok(());
+        };
+        let sent = connection
+            .socket
+            .as_ref()
+            .map(|socket| socket::send_now(socket, &bytes));
+        if let Some(Err(error)) = sent {
+            return self.give_up_dial(index, lane, CloseReason::Reset, error.to_string());
+        }
+        let generation = connection.generation;
+        let buffer = vec![0; HANDSHAKE_BUFFER_BYTES].into_boxed_slice();
+        self.connections.set_phase(
+            index,
+            Phase::Greeting {
+                lane,
+                dialer,
+                buffer,
+            },
+        );
+        let deadline = Duration::from_millis(self.fabric.config.handshake_deadline_ms);
+        self.timers.set(
+            self.now + deadline,
+            Deadline::Handshake {
+                connection: index,
+                generation,
+            },
+        );
+        self.receive_handshake(index)
+    }
+
+    pub(super) fn hello(&self, lane: u32) -> Hello {
+        let state = &self.lanes[lane as usize];
+        let plan = &self.fabric.channels[state.channel];
+        Hello {
+            cluster: self.names.cluster.clone(),
+            node: self.names.node.clone(),
+            incarnation: self.fabric.incarnation,
+            expected_node: Name::new(state.peer.name()).ok(),
+            channel: plan.wire_name.clone(),
+            terms: plan.terms.clone(),
+            lane: state.address().index,
+        }
+    }
+
+    /// The peer's answer to a Hello, or part of it.
+    pub(super) fn answered(&mut self, index: u32, lane: u32, result: i32) -> io::Result<()> {
+        let Ok(bytes) = usize::try_from(result) else {
+            let detail = io::Error::from_raw_os_error(-result).to_string();
+            return self.give_up_dial(index, lane, reason_of(result), detail);
+        };
+        if bytes == 0 {
+            let detail = "the peer closed the connection during the handshake".to_owned();
+            return self.give_up_dial(index, lane, CloseReason::PeerClosed, detail);
+        }
+        let Some(connection) = self.connections.get(index) else {
+            return Ok(());
+        };
+        let Phase::Greeting { dialer, buffer, .. } = &mut connection.phase else {
+            return Ok(());
+        };
+        match dialer.receive(&buffer[..bytes]) {
+            Ok(DialProgress::NeedMore) => self.receive_handshake(index),
+            Ok(DialProgress::Welcomed {
+                welcome,
+                consumed_bytes: consumed,
+            }) => {
+                let early = buffer[consumed..bytes].to_vec();
+                self.lane_up(lane, index, true, welcome.incarnation, early)
+            }
+            Ok(DialProgress::Refused { refuse, .. }) => {
+                let (reason, text) = (refuse.reason().seen_by_peer(), refuse.text().to_owned());
+                self.give_up_dial(index, lane, reason, text)
+            }
+            Err(error) => self.give_up_dial(index, lane, error.close_reason(), error.to_string()),
+        }
+    }
+
+    pub(super) fn give_up_dial(
+        &mut self,
+        index: u32,
+        lane: u32,
+        reason: CloseReason,
+        detail: String,
+    ) -> io::Result<()> {
+        self.close_connection(index);
+        if self.lanes[lane as usize].state == (LaneState::Dialing { connection: index }) {
+            self.lanes[lane as usize].state = LaneState::Idle;
+            self.dial_failed(lane, reason, detail);
+        }
+        Ok(())
+    }
+
+    /// Counts and tells it, and sets the deadline for the next try.
+    pub(super) fn dial_failed(&mut self, lane: u32, reason: CloseReason, detail: String) {
+        let retry_in = self.redial_later(lane);
+        let state = &mut self.lanes[lane as usize];
+        state.tally.count_close(reason);
+        tracing::debug!(peer = state.peer.name(), %reason, %detail, "dial failed");
+        let event = Event::DialFailed {
+            peer: state.peer.clone(),
+            channel: self.fabric.channels[state.channel].name.clone(),
+            lane: state.address().index,
+            reason,
+            detail,
+            retry_in,
+        };
+        self.tell(Notice::Event(event));
+    }
+
+    /// The peer's dial is kept instead of ours.
+    pub(super) fn abandon_dial(&mut self, lane: u32) {
+        if let LaneState::Dialing { connection } = self.lanes[lane as usize].state {
+            self.lanes[lane as usize].state = LaneState::Idle;
+            self.close_connection(connection);
+        }
+    }
+
+    pub(super) fn redial_later(&mut self, lane: u32) -> Duration {
+        let random = self.random.u64(..);
+        let state = &mut self.lanes[lane as usize];
+        let delay = state.backoff.next_delay(random);
+        if state.address.is_some() && !state.dial_is_due && self.draining.is_none() {
+            state.dial_is_due = true;
+            self.timers.set(self.now + delay, Deadline::Dial { lane });
+        }
+        delay
+    }
+}

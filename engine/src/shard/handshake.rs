@@ -1,0 +1,80 @@
+//! What dialling and accepting have in common: the buffer of a handshake, and its deadline.
+
+use std::io;
+
+use super::Core;
+use super::connection::Phase;
+use crate::io::operation::OperationKind;
+use crate::io::socket;
+use crate::wire::CloseReason;
+use crate::wire::hello::{HANDSHAKE_BODY_BYTES_MAX, PREFIX_BYTES};
+
+/// A handshake message is at most this long; more than one never comes before the lane is up.
+pub(super) const HANDSHAKE_BUFFER_BYTES: usize = PREFIX_BYTES + HANDSHAKE_BODY_BYTES_MAX;
+
+impl Core {
+    pub(super) fn receive_handshake(&mut self, index: u32) -> io::Result<()> {
+        let operation = self
+            .connections
+            .operation(OperationKind::ReceiveHandshake, index);
+        let Some(connection) = self.connections.get(index) else {
+            return Ok(());
+        };
+        let Some(descriptor) = &connection.socket else {
+            return Ok(());
+        };
+        let raw = socket::raw(descriptor);
+        let (Phase::Greeting { buffer, .. } | Phase::Greeted { buffer, .. }) =
+            &mut connection.phase
+        else {
+            return Ok(());
+        };
+        connection.others += 1;
+        self.ring.receive_once(raw, buffer, operation)
+    }
+
+    /// Bytes of a handshake have come.
+    pub(crate) fn handshake_received(&mut self, index: u32, result: i32) -> io::Result<()> {
+        let Some(connection) = self.connections.get(index) else {
+            return Ok(());
+        };
+        connection.others -= 1;
+        if connection.closing {
+            self.connections.free_if_quiet(index);
+            return Ok(());
+        }
+        match connection.phase {
+            Phase::Greeting { lane, .. } => self.answered(index, lane, result),
+            Phase::Greeted { .. } => self.greeted(index, result),
+            Phase::Connecting { .. } | Phase::Lane { .. } => Ok(()),
+        }
+    }
+
+    /// A connection has had its time to become a lane.
+    pub(crate) fn handshake_deadline(&mut self, index: u32, generation: u32) -> io::Result<()> {
+        let Some(connection) = self.connections.get(index) else {
+            return Ok(());
+        };
+        if connection.generation != generation || connection.closing {
+            return Ok(());
+        }
+        match connection.phase {
+            Phase::Connecting { lane, .. } => self.give_up_dial(
+                index,
+                lane,
+                CloseReason::ConnectTimeout,
+                "nobody answered".to_owned(),
+            ),
+            Phase::Greeting { lane, .. } => {
+                let detail = "the peer did not answer the Hello".to_owned();
+                self.give_up_dial(index, lane, CloseReason::HandshakeTimeout, detail)
+            }
+            Phase::Greeted { .. } => self.drop_stranger(
+                index,
+                CloseReason::HandshakeTimeout,
+                "it did not say a whole Hello in time",
+            ),
+            Phase::Lane { .. } => Ok(()),
+        }
+    }
+}
