@@ -248,6 +248,14 @@ impl Mailboxes {
         }
     }
 
+    /// The receiver of a mailbox is gone: it may have another.
+    pub(crate) fn give_back(&self, id: MailboxId) {
+        let mut names = self.lock();
+        if let Some(taken) = names.taken.get_mut(id.0 as usize) {
+            *taken = false;
+        }
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, Names> {
         self.names.lock().unwrap_or_else(PoisonError::into_inner)
     }

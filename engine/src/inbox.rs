@@ -111,13 +111,15 @@ impl InboxSignals {
 /// The messages of one mailbox, read by one application thread or task at a time.
 ///
 /// Dropping it ends the mailbox: messages that come later are refused, and so reported to their
-/// senders.
+/// senders, until the mailbox gets another receiver.
 #[doc = include_str!("../doc/inbox.md")]
 #[derive(Debug)]
 pub struct Inbox {
     consumer: Consumer,
     signals: Arc<InboxSignals>,
     fabric: Arc<Fabric>,
+    /// Its name is free again when the inbox is dropped.
+    mailbox: Option<MailboxId>,
     /// The record at the front was handed out and is to be freed before the next is: its bytes in
     /// the ring, and outside it.
     lent: Option<(usize, usize)>,
@@ -205,6 +207,7 @@ pub(crate) fn inbox(fabric: Arc<Fabric>, capacity_bytes: usize) -> (InboxWriter,
             consumer,
             signals,
             fabric,
+            mailbox: None,
             lent: None,
             freed_bytes: 0,
         },
@@ -212,6 +215,11 @@ pub(crate) fn inbox(fabric: Arc<Fabric>, capacity_bytes: usize) -> (InboxWriter,
 }
 
 impl Inbox {
+    /// It is the inbox of that mailbox from now on.
+    pub(crate) fn serve(&mut self, mailbox: MailboxId) {
+        self.mailbox = Some(mailbox);
+    }
+
     /// The next message if there is one.
     pub fn try_recv(&mut self) -> Option<Received<'_>> {
         self.free_lent();
@@ -324,6 +332,9 @@ impl Drop for Inbox {
     fn drop(&mut self) {
         // Lanes that wait for room here go on and have their messages refused.
         self.consumer.close();
+        if let Some(mailbox) = self.mailbox {
+            self.fabric.mailboxes.give_back(mailbox);
+        }
         for shard in &self.fabric.shards {
             shard.doorbell.ring();
         }

@@ -393,14 +393,13 @@ impl Node {
     /// # Errors
     /// As [`inbox`](Self::inbox).
     pub fn inbox_of(&self, mailbox: &str, capacity_bytes: usize) -> Result<Inbox, NameError> {
-        let (writer, reader) = inbox(Arc::clone(&self.fabric), capacity_bytes);
-        self.register(mailbox, |_| MailboxReceiver::Inbox(writer.clone()))?;
-        let signals = Arc::downgrade(writer.signals());
-        self.fabric
-            .inboxes
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(signals);
+        let (writer, mut reader) = inbox(Arc::clone(&self.fabric), capacity_bytes);
+        let id = self.register(mailbox, |_| MailboxReceiver::Inbox(writer.clone()))?;
+        reader.serve(id);
+        let inboxes = &self.fabric.inboxes;
+        let mut inboxes = inboxes.lock().unwrap_or_else(PoisonError::into_inner);
+        inboxes.retain(|signals| signals.strong_count() > 0);
+        inboxes.push(Arc::downgrade(writer.signals()));
         Ok(reader)
     }
 

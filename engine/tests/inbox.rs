@@ -148,6 +148,25 @@ fn messages_for_an_inbox_that_was_dropped_are_refused() {
 }
 
 #[test]
+fn a_mailbox_can_have_another_receiver_when_its_inbox_is_gone() {
+    let (a, b) = pair();
+    let channel = a.channel("data").expect("it is configured");
+    let to = a.destination("b", "in").expect("names");
+    for round in 0..20_u8 {
+        let mut inbox = b.inbox("in").expect("a mailbox");
+        channel.try_send(&to, &[round]).expect("accepted");
+        let message = inbox.recv_timeout(support::GENEROUS).expect("a message");
+        assert_eq!(message.payload(), [round]);
+    }
+    let (handler, handled) = support::counting_handler();
+    b.handle("in", handler).expect("a mailbox");
+    channel.try_send(&to, b"x").expect("accepted");
+    let metrics = check_accounting(&[&a, &b]);
+    all_acknowledged(&metrics[0], "b", "data", 21);
+    assert_eq!(handled.load(std::sync::atomic::Ordering::Relaxed), 1);
+}
+
+#[test]
 fn a_mailbox_has_one_receiver() {
     let (a, _b) = pair();
     let taken = || NameError::MailboxTaken {

@@ -187,21 +187,30 @@ fn connections_cut_at_random_and_stalled_lose_nothing_unreported() {
         out.reported > 0,
         "some were on the way when lanes ended: {out:#?}"
     );
-    // The events told of each one that was reported.
-    let mut told = 0;
+    // The events told of each one that was reported, and none of those that were said to be
+    // undelivered was delivered.
+    let (mut undelivered_told, mut unknown_told) = (0, 0);
     while let Some(event) = events.try_recv() {
         match event {
             Event::LaneDown {
                 undelivered,
                 unknown,
                 ..
-            } => told += undelivered + unknown,
-            Event::Reported { undelivered, .. } => told += undelivered,
+            } => {
+                undelivered_told += undelivered;
+                unknown_told += unknown;
+            }
+            Event::Reported { undelivered, .. } => undelivered_told += undelivered,
             Event::Missed { events } => panic!("{events} events were missed"),
             _ => {}
         }
     }
-    assert_eq!(told, out.reported, "{out:#?}");
+    assert_eq!(undelivered_told + unknown_told, out.reported, "{out:#?}");
+    assert!(
+        streams.received() <= out.acknowledged + unknown_told,
+        "{} came, {unknown_told} unknown: {out:#?}",
+        streams.received()
+    );
     a.wait_connected("b", GENEROUS)
         .expect("lanes come up again");
 }
