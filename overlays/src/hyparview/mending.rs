@@ -13,8 +13,8 @@ use crate::time::Time;
 /// views are full, most refuse; asking all 30 each period would cost more than the shuffles.
 const REFUSALS_PER_PERIOD_MAX: usize = 8;
 
-/// Exchanges of a neighbor for a spare after a join. 2: with none, 3 of 100 clusters of 300 nodes had
-/// an island of 6 to 12 nodes; see docs/simulation.md.
+/// Exchanges of a neighbor for another node after a join. 2: one for the node that it joined through,
+/// one for a random spare.
 pub(super) const MIXES_AFTER_JOIN: u32 = 2;
 
 /// Periods between such exchanges in a small cluster. 6: a guess; one neighbor per minute.
