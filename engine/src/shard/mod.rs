@@ -44,7 +44,7 @@ use crate::events::Event;
 use crate::fabric::Fabric;
 use crate::inbox::{InboxSignals, InboxWriter};
 use crate::io::data_ring::{Completion, DataRing};
-use crate::io::operation::OperationKind;
+use crate::io::operation::{Operation, OperationKind};
 use crate::io::receive_buffers::{Filled, ReceiveBuffers};
 use crate::io::socket;
 use crate::message::MailboxId;
@@ -120,8 +120,8 @@ pub(crate) struct Core {
     strays: Vec<u32>,
     /// Connections whose receive waits for buffers, by class.
     starving: Vec<VecDeque<u32>>,
-    /// Received this turn, by priority.
-    inflow: [VecDeque<(u32, Inflow)>; PRIORITIES],
+    /// Received this turn, by priority; the operation tells a connection from the next in its place.
+    inflow: [VecDeque<(Operation, Inflow)>; PRIORITIES],
     /// Inboxes pushed to this turn.
     touched: Vec<Arc<InboxSignals>>,
     pool: ChunkPool,
@@ -196,20 +196,22 @@ impl Core {
             OperationKind::ReceiveHandshake => self.handshake_received(index, result),
             OperationKind::Send => self.sent(index, result),
             OperationKind::Receive => {
-                self.received(index, completion);
+                self.received(completion);
                 Ok(())
             }
         }
     }
 
     /// A receive completed: a filled buffer, an end, or a lack of buffers.
-    fn received(&mut self, index: u32, completion: Completion) {
+    fn received(&mut self, completion: Completion) {
         let Completion {
+            operation,
             result,
             buffer,
             more,
             ..
         } = completion;
+        let index = operation.index;
         let Some(connection) = self.connections.get(index) else {
             return;
         };
@@ -223,14 +225,14 @@ impl Core {
             // A closing connection's class is found by its group: it kept its phase.
             let class = self.class_of_connection(index).unwrap_or(class);
             if let Some(filled) = self.buffers[class].take(bid, bytes) {
-                self.inflow[priority].push_back((index, Inflow::Filled { class, filled }));
+                self.inflow[priority].push_back((operation, Inflow::Filled { class, filled }));
             }
         }
         if lane.is_none() {
             self.connections.free_if_quiet(index);
         } else if result == 0 {
             let reason = self.reason_of_end(index);
-            self.inflow[priority].push_back((index, Inflow::End(reason)));
+            self.inflow[priority].push_back((operation, Inflow::End(reason)));
         } else if result > 0 || result == -libc::ENOBUFS {
             if !more {
                 self.starve(index, class);
@@ -240,7 +242,7 @@ impl Core {
             // still running when the lane went on, and is armed again only here.
             self.starve(index, class);
         } else {
-            self.inflow[priority].push_back((index, Inflow::End(lane::reason_of(result))));
+            self.inflow[priority].push_back((operation, Inflow::End(lane::reason_of(result))));
         }
     }
 

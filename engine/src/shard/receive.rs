@@ -10,6 +10,7 @@ use super::deliver::{Assembled, Delivery, InBuffer, Receivers, Source};
 use super::inbound::{Inbound, KnownMailbox};
 use super::{Core, Inflow};
 use crate::delivery::Incoming;
+use crate::io::operation::Operation;
 use crate::io::receive_buffers::Filled;
 use crate::wire::control::bye_reason;
 use crate::wire::{Ack, CloseReason, Frame, FrameKind, HEADER_BYTES, Next, next_frame};
@@ -39,11 +40,17 @@ impl Located {
     }
 }
 
-/// One connection's input of this turn: bytes, or its end.
-pub(crate) fn receive(core: &mut Core, receivers: &mut Receivers, connection: u32, inflow: Inflow) {
+/// One connection's input of this turn: bytes, or its end. By now that connection may be gone, and
+/// another in its place.
+pub(crate) fn receive(
+    core: &mut Core,
+    receivers: &mut Receivers,
+    operation: Operation,
+    inflow: Inflow,
+) {
     let lane = core
         .connections
-        .get(connection)
+        .of(operation)
         .and_then(|connection| connection.lane());
     match (inflow, lane) {
         (Inflow::Filled { class, filled }, Some(lane)) => {

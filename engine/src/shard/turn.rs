@@ -129,8 +129,8 @@ fn take_inflow(core: &mut Core, receivers: &mut Receivers) -> bool {
         any = true;
     }
     for priority in 0..PRIORITIES {
-        while let Some((connection, inflow)) = core.inflow[priority].pop_front() {
-            receive(core, receivers, connection, inflow);
+        while let Some((operation, inflow)) = core.inflow[priority].pop_front() {
+            receive(core, receivers, operation, inflow);
             any = true;
         }
     }

@@ -1,6 +1,6 @@
 //! All of it at once: many strangers, each doing the next thing at random.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 use fastrand::Rng;
@@ -8,7 +8,7 @@ use overlane::wire::{FrameKind, Hello};
 
 use crate::honest::Honest;
 use crate::stranger::{Stranger, encoded, frame, good_frame, hello, letter};
-use crate::support::{counting_handler, wait_until};
+use crate::support::{config, counting_handler, ends, reliable, start, wait_until};
 
 /// Strangers at a time, and what each does before it goes.
 const STRANGERS: usize = 6;
@@ -111,4 +111,34 @@ fn everything_at_once_harms_nobody_else() {
         assert!(lane.is_drained() && lane.lanes_up == 0, "{lane:#?}");
     }
     honest.finish();
+}
+
+#[test]
+fn a_node_stops_in_the_middle_of_it() {
+    for shards in [1, 2] {
+        let node = start(config("target").shards(shards).channel(reliable("data")));
+        let (handler, count) = counting_handler();
+        node.handle("in", handler).expect("a mailbox");
+        let address = node.local_addr();
+        let strangers: Vec<_> = (0..4)
+            .map(|number| {
+                let lane = encoded(&hello(&format!("mallory-{number}")));
+                std::thread::spawn(move || {
+                    // Until nobody listens there any more.
+                    while let Ok(stream) = TcpStream::connect(address) {
+                        let mut stranger = Stranger::from(stream);
+                        stranger.say(&lane);
+                        stranger.say(&letter("in", &[7; 5000]));
+                    }
+                })
+            })
+            .collect();
+        let came = || count.load(std::sync::atomic::Ordering::Relaxed);
+        wait_until("the storm", came, |came| *came > 10);
+        let report = ends("the stop", move || node.stop(Duration::from_secs(3600)));
+        assert!(report.drained && report.metrics.identity_holds());
+        strangers
+            .into_iter()
+            .for_each(|stranger| stranger.join().expect("it ends"));
+    }
 }

@@ -5,7 +5,8 @@ use std::net::TcpListener;
 use overlane::wire::{CloseReason, FrameKind, Hello};
 
 use crate::honest::Honest;
-use crate::stranger::{Stranger, encoded, good_frame, gossip_hello, hello};
+use crate::stranger::{Stranger, encoded, good_frame, gossip_hello, hello, letter};
+use crate::support::{counting_handler, reliable, wait_until};
 
 fn of_incarnation(hello: Hello, incarnation: u64) -> Hello {
     Hello {
@@ -69,7 +70,7 @@ fn a_restarted_peer_ends_its_old_lanes_and_its_earlier_self_gets_none() {
 
 #[test]
 fn a_lane_that_the_node_dialled_is_not_given_up_for_a_dial_of_the_same_start() {
-    let honest = Honest::with(vec![crate::support::reliable("data")], |config| config);
+    let honest = Honest::with(vec![reliable("data")], |config| config);
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let there = listener.local_addr().expect("it is bound");
     honest.target.connect("alice", there).expect("a name");
@@ -89,5 +90,53 @@ fn a_lane_that_the_node_dialled_is_not_given_up_for_a_dial_of_the_same_start() {
     dialled.ends();
     honest.closed("alice", "data", CloseReason::PeerRestarted, 1);
     assert_up(&mut restarted);
+    honest.finish();
+}
+
+/// What came on a connection just before another took its lane is of that connection: it is
+/// delivered, or lost with it.
+#[test]
+fn a_connection_never_gets_the_bytes_of_the_one_before_it() {
+    let honest = Honest::with(vec![reliable("data")], |config| {
+        config.pending_handshakes_max(6)
+    });
+    let (handler, _) = counting_handler();
+    honest.target.handle("in", handler).expect("a mailbox");
+    let address = honest.target.local_addr();
+    // Read from anywhere but its beginning, this is a frame of an unknown kind.
+    let strangers: Vec<_> = (0..6)
+        .map(|number| {
+            let name = format!("alice-{}", number % 3);
+            let (lane, letter) = (encoded(&hello(&name)), letter("in", &[7; 5000]));
+            std::thread::spawn(move || {
+                for _ in 0..1500 {
+                    let mut stranger = Stranger::connect(address);
+                    stranger.say(&lane);
+                    stranger.say(&letter);
+                }
+            })
+        })
+        .collect();
+    strangers
+        .into_iter()
+        .for_each(|stranger| stranger.join().expect("it ends"));
+    wait_until("all are gone", || honest.connections(), |count| *count == 1);
+    let metrics = honest.target.metrics();
+    let ends = [
+        CloseReason::Replaced,
+        CloseReason::PeerClosed,
+        CloseReason::Reset,
+    ];
+    for lane in metrics
+        .lanes
+        .iter()
+        .filter(|lane| lane.peer.starts_with("alice"))
+    {
+        let closes = &lane.closes;
+        assert!(
+            closes.keys().all(|reason| ends.contains(reason)),
+            "{closes:?}"
+        );
+    }
     honest.finish();
 }
