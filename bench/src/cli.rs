@@ -96,9 +96,9 @@ pub(crate) struct PairFlags {
     /// Core of the receiving thread, raw or shard
     #[arg(long, default_value_t = 1, value_name = "CORE")]
     pub(crate) receiver_core: usize,
-    /// Bytes that the raw sender gathers for one write
-    #[arg(long, default_value_t = 128, value_name = "KIB")]
-    pub(crate) raw_batch_kib: usize,
+    /// Bytes that the raw sender gathers for one write; left out, the fastest of 128 to 1024 KiB
+    #[arg(long, value_name = "KIB")]
+    pub(crate) raw_batch_kib: Option<usize>,
 }
 
 /// Flags of `throughput`.
@@ -227,11 +227,8 @@ impl PairFlags {
         }
         seconds("--seconds", self.seconds, 0.02, 60.0)?;
         seconds("--warm-up-seconds", self.warm_up_seconds, 0.0, 60.0)?;
-        if !(1..=4_096).contains(&self.raw_batch_kib) {
-            return refuse(format!(
-                "--raw-batch-kib {}: give 1 to 4096 KiB",
-                self.raw_batch_kib
-            ));
+        if let Some(batch_kib) = self.raw_batch_kib {
+            within("--raw-batch-kib", batch_kib, 1, 4_096)?;
         }
         pin::require_core("--sender-core", self.sender_core)?;
         pin::require_core("--receiver-core", self.receiver_core)

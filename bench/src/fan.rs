@@ -22,13 +22,18 @@ use crate::sample::{Window, figure};
 use crate::table;
 use crate::throughput;
 
+/// What may wait for each receiver: some visits of the sender's. The engine's default, 4 MiB for each of 500
+/// lanes, would only be memory that is filled and drained.
+const QUEUE_BYTES_MAX: usize = 256 * 1024;
+
 /// Runs it and prints its results: one peer, then all of them.
 pub(crate) fn run(flags: &FanFlags) -> Outcome<()> {
     cli::check_payload("--payload", flags.payload)?;
     cli::within("--peers", flags.peers, 2, 1_000)?;
     flags.pair.check()?;
-    let common = throughput::configuration(flags.payload, &flags.engine)?;
-    let mut raw = RawPair::start(flags.pair.cores(), flags.pair.raw_batch_kib * 1024)?;
+    let queue_bytes_max = QUEUE_BYTES_MAX.max(4 * flags.payload);
+    let common = throughput::configuration(flags.payload, queue_bytes_max, &flags.engine)?;
+    let mut raw = RawPair::start(flags.pair.cores(), flags.pair.raw_batch_kib)?;
     let mut one = Fan::start(&common, flags, 1)?;
     let mut many = Fan::start(&common, flags, flags.peers)?;
     let (warm_up, measure) = (flags.pair.warm_up(), flags.pair.measure());

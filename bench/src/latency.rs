@@ -75,7 +75,7 @@ fn measure(common: &Config, flags: &LatencyFlags) -> Outcome<Measured> {
         ..
     } = flags.pair;
     let cores = flags.pair.cores();
-    let mut raw = RawPair::start(cores, raw_batch_kib * 1024)?;
+    let mut raw = RawPair::start(cores, raw_batch_kib)?;
     let mut nodes = NodePair::start(common, cores)?;
     let busy = flags.idle == Idle::Spin;
     let order = RoundTripOrder {

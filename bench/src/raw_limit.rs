@@ -14,7 +14,7 @@ use crate::table;
 pub(crate) fn run(flags: &RawFlags) -> Outcome<()> {
     cli::check_payload("--payload", flags.payload)?;
     flags.pair.check()?;
-    let mut raw = RawPair::start(flags.pair.cores(), flags.pair.raw_batch_kib * 1024)?;
+    let mut raw = RawPair::start(flags.pair.cores(), flags.pair.raw_batch_kib)?;
     let progress = Progress::of_steps("raw", 3 * u64::from(flags.pair.pairs));
     let (warm_up, measure) = (flags.pair.warm_up(), flags.pair.measure());
     let mut windows = Vec::new();

@@ -27,7 +27,8 @@ pub(crate) const CHANNEL: &str = "data";
 pub(crate) fn run(flags: &ThroughputFlags) -> Outcome<()> {
     cli::check_payload("--payload", flags.payload)?;
     flags.pair.check()?;
-    let common = configuration(flags.payload, &flags.engine)?;
+    let room_bytes = queue_bytes_max(flags.payload);
+    let common = configuration(flags.payload, room_bytes, &flags.engine)?;
     let order = SendOrder {
         peers: vec![RECEIVER.to_owned()],
         channel: CHANNEL.to_owned(),
@@ -53,11 +54,22 @@ pub(crate) fn run(flags: &ThroughputFlags) -> Outcome<()> {
     Ok(())
 }
 
+/// What may wait in the lane: the engine's default, or more for payloads that it would hold few of.
+fn queue_bytes_max(payload_bytes: usize) -> usize {
+    (4 << 20).max(4 * payload_bytes)
+}
+
 /// The nodes of a throughput test: one channel, wide enough for its payload.
-pub(crate) fn configuration(payload_bytes: usize, engine: &Flags) -> Outcome<Config> {
-    let message_bytes_max = payload_bytes.max(1 << 20);
-    let channel =
-        format!("{CHANNEL}:priority=medium,overflow=block,message_bytes_max={message_bytes_max}");
+pub(crate) fn configuration(
+    payload_bytes: usize,
+    queue_bytes_max: usize,
+    engine: &Flags,
+) -> Outcome<Config> {
+    let message_bytes_max = payload_bytes.max(1 << 20).min(queue_bytes_max);
+    let channel = format!(
+        "{CHANNEL}:priority=medium,overflow=block,message_bytes_max={message_bytes_max},\
+         queue_bytes_max={queue_bytes_max}"
+    );
     settings::load(
         Defaults {
             node: &[],
@@ -72,10 +84,11 @@ struct Measured {
     raw: Vec<Window>,
     ours: Vec<Window>,
     flow: Flow,
+    raw_batch_kib: usize,
 }
 
 fn measure(common: &Config, order: &SendOrder, flags: &PairFlags) -> Outcome<Measured> {
-    let mut raw = RawPair::start(flags.cores(), flags.raw_batch_kib * 1024)?;
+    let mut raw = RawPair::start(flags.cores(), flags.raw_batch_kib)?;
     let mut nodes = NodePair::start(common, flags.cores())?;
     let (warm_up, measure) = (flags.warm_up(), flags.measure());
     // The first connection grows its socket buffers; that belongs to neither side's figure.
@@ -96,6 +109,7 @@ fn measure(common: &Config, order: &SendOrder, flags: &PairFlags) -> Outcome<Mea
         raw: raws,
         ours,
         flow,
+        raw_batch_kib: raw.batch_kib(),
     })
 }
 
@@ -177,7 +191,8 @@ impl Measured {
             )
         );
         println!(
-            "system calls {:.4} and allocations {:.4} per message\n{}",
+            "raw in batches of {} KiB; system calls {:.4} and allocations {:.4} per message\n{}",
+            self.raw_batch_kib,
             record.syscalls_per_message.unwrap_or_default(),
             record.allocations_per_message.unwrap_or_default(),
             self.flow.sentence()

@@ -145,9 +145,11 @@ fn plan(
         overflow: channel.overflow,
         first_lane,
         parallelism: u64::from(channel.parallelism),
+        // A batch is out of reach of `drop_oldest`: half the queue stays where it can make room.
         send_quantum_bytes: channel
             .send_quantum_bytes
-            .unwrap_or(config.send_quantum_bytes),
+            .unwrap_or(config.send_quantum_bytes)
+            .min(channel.queue_bytes_max / 2),
         options: SocketOptions {
             priority: channel.so_priority,
             dscp: channel.dscp,

@@ -13,7 +13,8 @@ use support::{config, connect_both, reliable, start, wait_for_event, wait_until}
 
 fn node(name: &str) -> Node {
     let bulk = reliable("bulk").priority(7).overflow(Overflow::Reject);
-    let config = config(name).channel(bulk);
+    // A lane that stands still ends after the idle timeout; on a busy machine a test takes its time.
+    let config = config(name).idle_timeout_ms(600_000_u64).channel(bulk);
     start(config.channel(reliable("heartbeat").priority(1)))
 }
 

@@ -190,7 +190,7 @@ fn connections_cut_at_random_and_stalled_lose_nothing_unreported() {
     // The events told of each one that was reported, and none of those that were said to be
     // undelivered was delivered.
     let (mut undelivered_told, mut unknown_told) = (0, 0);
-    while let Some(event) = events.try_recv() {
+    wait_for_event(&events, "all that was reported is told", |event| {
         match event {
             Event::LaneDown {
                 undelivered,
@@ -204,7 +204,8 @@ fn connections_cut_at_random_and_stalled_lose_nothing_unreported() {
             Event::Missed { events } => panic!("{events} events were missed"),
             _ => {}
         }
-    }
+        (undelivered_told + unknown_told >= out.reported).then_some(())
+    });
     assert_eq!(undelivered_told + unknown_told, out.reported, "{out:#?}");
     assert!(
         streams.received() <= out.acknowledged + unknown_told,

@@ -149,15 +149,17 @@ async fn produce_on_shard(shard: &ShardHandle, mut work: Work) -> Outcome<()> {
                 turn_bytes = 0;
             }
         }
-        if accepted == 0 {
-            // Nobody has room: sleep until the first receiver has.
-            let receiver = &mut receivers[0];
-            let payload = payloads.at(receiver.place).clone();
-            shard
-                .send(channel, &receiver.to, payload)
-                .await
-                .map_err(refused)?;
-            receiver.accept(1);
+        match &mut receivers[..] {
+            _ if accepted > 0 => {}
+            [receiver] => {
+                // No room: sleep until there is.
+                let payload = payloads.at(receiver.place).clone();
+                let sent = shard.send(channel, &receiver.to, payload).await;
+                sent.map_err(refused)?;
+                receiver.accept(1);
+            }
+            // Whichever has room first goes on: none of them is worth sleeping for.
+            _ => shard.yield_now().await,
         }
     }
     Ok(())

@@ -21,6 +21,13 @@ use crate::payloads::{Arrivals, Arrived, Payloads};
 use crate::pin;
 use crate::sample::{Sample, Window};
 
+/// Batches that are tried when no size is asked for, how often, and how long each time. The best window
+/// counts: others are slow for reasons of the machine's.
+const BATCHES_KIB: [usize; 4] = [128, 256, 512, 1_024];
+const BATCH_TRIES: u32 = 3;
+const TRY_WARM_UP: Duration = Duration::from_millis(20);
+const TRY_MEASURE: Duration = Duration::from_millis(40);
+
 /// Role name of both processes.
 pub(crate) const ROLE: &str = "raw";
 
@@ -32,14 +39,8 @@ const BUSY_ECHO: u8 = b'b';
 /// Which of the two processes this is.
 #[derive(Debug, Serialize, Deserialize)]
 enum Specification {
-    Receiver {
-        core: usize,
-    },
-    Sender {
-        core: usize,
-        receiver: SocketAddr,
-        batch_bytes: usize,
-    },
+    Receiver { core: usize },
+    Sender { core: usize, receiver: SocketAddr },
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -47,6 +48,7 @@ enum Command {
     Sample,
     StartSending {
         payload_bytes: usize,
+        batch_bytes: usize,
     },
     StopSending,
     Ping {
@@ -70,11 +72,12 @@ enum Reply {
 pub(crate) struct RawPair {
     sender: Child,
     receiver: Child,
+    batch_kib: Option<usize>,
 }
 
 impl RawPair {
     /// Starts both processes, each with its one working thread on its core.
-    pub(crate) fn start(cores: (usize, usize), batch_bytes: usize) -> Outcome<Self> {
+    pub(crate) fn start(cores: (usize, usize), batch_kib: Option<usize>) -> Outcome<Self> {
         let specification = Specification::Receiver { core: cores.1 };
         let (receiver, reply) = Child::start(ROLE, "receiver", &specification)?;
         let Reply::Listening(address) = reply else {
@@ -83,21 +86,63 @@ impl RawPair {
         let specification = Specification::Sender {
             core: cores.0,
             receiver: address,
-            batch_bytes,
         };
         let (sender, _) = Child::start::<_, Reply>(ROLE, "sender", &specification)?;
-        Ok(Self { sender, receiver })
+        Ok(Self {
+            sender,
+            receiver,
+            batch_kib,
+        })
     }
 
-    /// One window of one-way traffic.
+    /// One window of one-way traffic, in the batches asked for or in those that are fastest here.
     pub(crate) fn stream(
         &mut self,
         payload_bytes: usize,
         warm_up: Duration,
         measure: Duration,
     ) -> Outcome<Window> {
-        self.sender
-            .ask::<_, Reply>(&Command::StartSending { payload_bytes })?;
+        let batch_kib = match self.batch_kib {
+            Some(batch_kib) => batch_kib,
+            None => self.fastest_batch(payload_bytes)?,
+        };
+        self.stream_in_batches(payload_bytes, batch_kib, warm_up, measure)
+    }
+
+    /// Tries the batch sizes, in turn and several times each, and keeps the one with the best window.
+    fn fastest_batch(&mut self, payload_bytes: usize) -> Outcome<usize> {
+        let mut fastest = (0.0, BATCHES_KIB[0]);
+        for _ in 0..BATCH_TRIES {
+            for batch_kib in BATCHES_KIB {
+                let tried =
+                    self.stream_in_batches(payload_bytes, batch_kib, TRY_WARM_UP, TRY_MEASURE)?;
+                let rate = tried.messages_per_s();
+                if rate > fastest.0 {
+                    fastest = (rate, batch_kib);
+                }
+            }
+        }
+        self.batch_kib = Some(fastest.1);
+        Ok(fastest.1)
+    }
+
+    /// The size of its batches, asked for or found.
+    pub(crate) fn batch_kib(&self) -> usize {
+        self.batch_kib.unwrap_or_default()
+    }
+
+    fn stream_in_batches(
+        &mut self,
+        payload_bytes: usize,
+        batch_kib: usize,
+        warm_up: Duration,
+        measure: Duration,
+    ) -> Outcome<Window> {
+        let batch_bytes = batch_kib * 1024;
+        self.sender.ask::<_, Reply>(&Command::StartSending {
+            payload_bytes,
+            batch_bytes,
+        })?;
         std::thread::sleep(warm_up);
         let before = (sample(&mut self.sender)?, sample(&mut self.receiver)?);
         std::thread::sleep(measure);
@@ -152,13 +197,9 @@ pub(crate) fn serve(mut parent: Parent) {
     };
     match specification {
         Ok(Specification::Receiver { core }) => serve_receiver(parent, core),
-        Ok(Specification::Sender {
-            core,
-            receiver,
-            batch_bytes,
-        }) => {
+        Ok(Specification::Sender { core, receiver }) => {
             parent.answer(Ok(Reply::Ready));
-            let mut sender = Sender::new(core, receiver, batch_bytes);
+            let mut sender = Sender::new(core, receiver);
             parent.serve(|command| sender.obey(command));
         }
         Err(error) => parent.answer::<Reply>(Err(error)),
@@ -225,19 +266,17 @@ fn accept_each(listener: &TcpListener, arrived: &Arc<Arrived>) -> Outcome<()> {
 struct Sender {
     core: usize,
     receiver: SocketAddr,
-    batch_bytes: usize,
     sent: Arc<AtomicU64>,
     stop: Arc<AtomicBool>,
     sending: Option<JoinHandle<Outcome<()>>>,
 }
 
 impl Sender {
-    fn new(core: usize, receiver: SocketAddr, batch_bytes: usize) -> Self {
+    fn new(core: usize, receiver: SocketAddr) -> Self {
         let (sent, stop) = (Arc::default(), Arc::default());
         Self {
             core,
             receiver,
-            batch_bytes,
             sent,
             stop,
             sending: None,
@@ -251,7 +290,10 @@ impl Sender {
                 0,
                 0,
             ))),
-            Command::StartSending { payload_bytes } => self.start_sending(payload_bytes),
+            Command::StartSending {
+                payload_bytes,
+                batch_bytes,
+            } => self.start_sending(payload_bytes, batch_bytes),
             Command::StopSending => {
                 self.stop.store(true, Ordering::Relaxed);
                 self.sending.take().map_or(Ok(()), joined)?;
@@ -281,11 +323,11 @@ impl Sender {
         }
     }
 
-    fn start_sending(&mut self, payload_bytes: usize) -> Outcome<Reply> {
+    fn start_sending(&mut self, payload_bytes: usize, batch_bytes: usize) -> Outcome<Reply> {
         let mut stream = connect(self.receiver, STREAM, payload_bytes)?;
         self.stop.store(false, Ordering::Relaxed);
         let (stop, sent) = (Arc::clone(&self.stop), Arc::clone(&self.sent));
-        let (core, batch_bytes) = (self.core, self.batch_bytes);
+        let core = self.core;
         self.sending = Some(named("raw-sender", move || {
             pin::pin_to(core)?;
             let payloads = Payloads::new(payload_bytes);
