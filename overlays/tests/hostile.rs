@@ -121,6 +121,13 @@ proptest! {
     }
 }
 
+/// Found by the fuzzer: membership kept what the overlay told after a goodbye to itself.
+#[test]
+fn a_goodbye_is_told_through_every_layer() {
+    let script = [7, 5, 119, 12, 0, 3, 0, 0, 0, 7, 0];
+    checks::protocols(&script);
+}
+
 #[test]
 fn a_message_is_refused_for_its_length_before_it_is_read() {
     let long = vec![0; hyparview::Message::<u32>::BYTES_MAX + 1];

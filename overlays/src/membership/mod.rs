@@ -30,7 +30,7 @@ use rand::seq::IteratorRandom;
 use rand::{Rng, RngExt};
 use serde::Serialize;
 
-use crate::event::{Input, InputOf, Output, OutputOf, Peer, Protocol};
+use crate::event::{Event, Input, InputOf, Output, OutputOf, Peer, Protocol};
 use crate::failure_detector::{self as detector, Detector};
 use crate::message::DecodeError;
 use crate::time::Time;
@@ -313,6 +313,10 @@ impl<P: Peer> Protocol<P> for Membership<P> {
         out: &mut Vec<OutputOf<Self, P>>,
     ) {
         if self.has_left {
+            // What is below still tells of the neighbors that it parts from.
+            if let Input::Below(event @ (Event::NeighborUp(_) | Event::NeighborDown(_))) = input {
+                out.push(Output::Event(event));
+            }
             return;
         }
         match input {
