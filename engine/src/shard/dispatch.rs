@@ -100,18 +100,12 @@ impl Core {
         });
         fabric.shards[self.index].rooms[plan.index].notify(usize::MAX);
         if unknown {
-            // The message overtook the news of its peer: take the routes up and go on.
+            // The message overtook the news of its peer: take the routes up and go on. A number is
+            // given out only with the snapshot that holds it, so every lane in the ring is known now.
             self.adopt_routes();
-            return bytes + self.drain_ring_known(place, quantum);
+            return bytes + self.drain_ring(place, quantum);
         }
         bytes
-    }
-
-    /// After the routes were taken up every lane in the ring is known: a number is given out only
-    /// with the snapshot that holds it.
-    fn drain_ring_known(&mut self, place: usize, quantum: usize) -> usize {
-        debug_assert!(self.epoch == self.fabric.routes.epoch());
-        self.drain_ring(place, quantum)
     }
 
     /// Gives the lanes that have something to send their turn. True if anything was sent.
