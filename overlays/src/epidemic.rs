@@ -116,6 +116,7 @@ impl<P: Peer> Epidemic<P> {
         let seen = Seen {
             hops: message.hops,
             from: None,
+            prunes: false,
             payload: None,
         };
         self.store.insert(now, message.id, seen, &self.config.store);

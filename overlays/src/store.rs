@@ -89,6 +89,8 @@ pub(crate) struct Seen<P> {
     pub(crate) hops: u16,
     /// Who sent it first; nobody at its sender.
     pub(crate) from: Option<P>,
+    /// Links that bring it again leave the tree.
+    pub(crate) prunes: bool,
     /// Gone when room is short.
     pub(crate) payload: Option<Bytes>,
 }
@@ -278,6 +280,7 @@ mod tests {
         Seen {
             hops: 1,
             from: None,
+            prunes: false,
             payload: Some(Bytes::from(vec![0; bytes])),
         }
     }

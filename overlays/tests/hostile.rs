@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 use overlane_overlays::hyparview::{self, XbotMessage};
-use overlane_overlays::plumtree::{self, Announcement};
+use overlane_overlays::plumtree::{self, Announcement, Gossip};
 use overlane_overlays::stack::Half;
 use overlane_overlays::{DecodeError, Message, MessageId, decode, encode};
 use proptest::prelude::*;
@@ -72,11 +72,12 @@ fn plumtree() -> impl Strategy<Value = plumtree::Message> {
     let id = || (0_u64..3, 0_u64..6).prop_map(|(sender, number)| MessageId { sender, number });
     let announcement = (id(), 0_u16..20).prop_map(|(id, hops)| Announcement { id, hops });
     prop_oneof![
-        (id(), 0_u16..20).prop_map(|(id, hops)| Message::Gossip {
+        (id(), 0_u16..20, any::<bool>()).prop_map(|(id, hops, prunes)| Message::Gossip(Gossip {
             id,
             hops,
+            prunes,
             payload: Bytes::from_static(&[0, 1, 2])
-        }),
+        })),
         prop::collection::vec(announcement, 0..4).prop_map(Message::Ihave),
         prop::collection::vec(id(), 0..4).prop_map(|ids| Message::Graft { ids }),
         Just(Message::Prune),

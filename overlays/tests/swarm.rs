@@ -101,6 +101,25 @@ fn plumtree_reaches_all_without_redundancy_over_few_hops() {
     );
 }
 
+/// Many messages of many senders are under way at once, from the first one on: were each allowed to
+/// prune, circles would be opened in two places for ever.
+#[test]
+fn a_tree_comes_to_rest_under_many_senders_at_a_high_rate() {
+    for milliseconds in [10, 50] {
+        let report = run(&Plan {
+            senders: Senders::Many,
+            interval: Duration::from_millis(milliseconds),
+            broadcasts: 1_500,
+            ..plan(300)
+        })
+        .report;
+        assert_eq!(report.missed, Some(0), "{report:?}");
+        assert!(report.rmr_stable < Some(0.05), "{report:?}");
+        // Nobody waits for a message until it asks for it, which takes a second.
+        assert!(report.last_delivery_ms_stable < Some(1_000.0), "{report:?}");
+    }
+}
+
 #[test]
 fn half_the_nodes_can_fail_at_once_and_every_broadcast_reaches_the_rest() {
     for spreading in [Spreading::Plumtree, Spreading::Flood] {

@@ -23,12 +23,7 @@ struct Link<P> {
     push: Push,
     /// When it last became what it is.
     since: Time,
-    /// When it last brought a payload for the second time.
-    redundant_at: Option<Time>,
 }
-
-/// How long a redundant payload is held against a link. 10 s: a guess.
-const REDUNDANCY_FOR: Duration = Duration::from_secs(10);
 
 /// Links to the neighbors that the overlay told.
 #[derive(Debug)]
@@ -57,7 +52,6 @@ impl<P: Peer> Links<P> {
                 peer,
                 push: Push::Untried,
                 since: now,
-                redundant_at: None,
             });
         }
     }
@@ -84,22 +78,22 @@ impl<P: Peer> Links<P> {
         link.is_some_and(|link| link.push == Push::Eager && now.since(link.since) >= grace)
     }
 
-    /// Notes that a link brought a payload for the second time. Whether it does so all the time, that
-    /// is for longer than `grace`. After any node moves in the tree, some payloads are still under way
-    /// on old paths; were links pruned for those, nodes would cut themselves and others off.
-    pub(super) fn is_redundant(&mut self, now: Time, peer: P, grace: Duration) -> bool {
-        let Some(link) = self.links.iter_mut().find(|link| link.peer == peer) else {
-            return false;
-        };
-        if link.push != Push::Eager {
-            // The other end has not heard yet that it should only announce.
-            return true;
+    /// Makes a link eager that brought a message first. Not one that was pruned just now: what is still
+    /// under way over it would bring it back at one end only.
+    pub(super) fn brought_first(&mut self, now: Time, peer: P, grace: Duration) {
+        let link = self.links.iter().find(|link| link.peer == peer);
+        if link.is_some_and(|link| link.push != Push::Lazy || now.since(link.since) >= grace) {
+            self.set(now, peer, Push::Eager);
         }
-        let before = link
-            .redundant_at
-            .filter(|before| now.since(*before) < REDUNDANCY_FOR);
-        let before = before.filter(|before| *before >= link.since);
-        link.redundant_at = before.or(Some(now));
-        before.is_some_and(|before| now.since(before) >= grace)
+    }
+
+    /// Whether a link that brought a message again may be pruned: an eager one if the message prunes,
+    /// any other because the other end seems not to know what it is. In both cases not at once: after
+    /// any node moves in the tree, payloads are still under way on old paths.
+    pub(super) fn may_be_pruned(&self, now: Time, peer: P, prunes: bool, grace: Duration) -> bool {
+        let link = self.links.iter().find(|link| link.peer == peer);
+        link.is_some_and(|link| {
+            (prunes || link.push != Push::Eager) && now.since(link.since) >= grace
+        })
     }
 }

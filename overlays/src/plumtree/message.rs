@@ -22,18 +22,24 @@ pub struct Announcement {
     pub hops: u16,
 }
 
+/// A message itself.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Gossip {
+    /// Which.
+    pub id: MessageId,
+    /// Hops that it took to the sender.
+    pub hops: u16,
+    /// Whether links that bring it again leave the tree.
+    pub prunes: bool,
+    /// What was broadcast.
+    pub payload: Bytes,
+}
+
 /// What nodes of a Plumtree say to each other.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Message {
-    /// Eager push: the payload itself.
-    Gossip {
-        /// Which message.
-        id: MessageId,
-        /// Hops that it took to the sender.
-        hops: u16,
-        /// What was broadcast.
-        payload: Bytes,
-    },
+    /// Eager push.
+    Gossip(Gossip),
     /// Lazy push: messages that the sender has.
     Ihave(Vec<Announcement>),
     /// Make this link eager, and send these messages.
@@ -46,18 +52,18 @@ pub enum Message {
 }
 
 impl message::Message for Message {
-    /// Tag, id, hops, length and payload, or a full list of announcements, whichever is longer.
+    /// Tag, id, hops, flag, length and payload, or a full list of announcements, whichever is longer.
     const BYTES_MAX: usize = {
-        let gossip = 1 + MessageId::BYTES_MAX + 3 + 3 + PAYLOAD_BYTES_MAX;
+        let gossip = 1 + MessageId::BYTES_MAX + 3 + 1 + 3 + PAYLOAD_BYTES_MAX;
         let ihave = 1 + 2 + ANNOUNCEMENTS_MAX * (MessageId::BYTES_MAX + 3);
         if gossip > ihave { gossip } else { ihave }
     };
 
     fn validate(&self) -> Result<(), DecodeError> {
         match self {
-            Self::Gossip { hops, payload, .. } => {
-                message::at_most(payload, PAYLOAD_BYTES_MAX, "payload")?;
-                check_hops(*hops)
+            Self::Gossip(gossip) => {
+                message::at_most(&gossip.payload, PAYLOAD_BYTES_MAX, "payload")?;
+                check_hops(gossip.hops)
             }
             Self::Ihave(announcements) => {
                 message::at_most(announcements, ANNOUNCEMENTS_MAX, "announcements")?;

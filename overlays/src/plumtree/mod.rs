@@ -6,17 +6,19 @@
 //!
 //! - this file: inputs to handlers; pushing a message on
 //! - `links`: eager, lazy, untried
+//! - `pruning`: which messages take links out of the tree
 //! - `repair`: announced messages that do not come, and links that are lost
 //! - `shortening`: shorter paths for the sender that sends most
 //!
 //! Beyond the paper: new links are neither eager nor lazy but *untried*, so that neither a join nor
 //! the first broadcast floods; a node that lost its way into the tree asks at the first announcement
-//! instead of waiting, and for all that it lacks; a link is pruned for lasting redundancy only;
+//! instead of waiting, and for all that it lacks; only some messages prune, one at a time;
 //! and a shorter path is also taken when its announcement comes after the payload, as gathered ones do.
 
 mod config;
 mod links;
 mod message;
+mod pruning;
 mod repair;
 mod shortening;
 #[cfg(test)]
@@ -27,7 +29,7 @@ use rand::Rng;
 use serde::Serialize;
 
 pub use config::Config;
-pub use message::{ANNOUNCEMENTS_MAX, Announcement, HOPS_MAX, Message};
+pub use message::{ANNOUNCEMENTS_MAX, Announcement, Gossip, HOPS_MAX, Message};
 
 use crate::event::{
     Command, Delivery, Event, Input, InputOf, Output, OutputOf, PAYLOAD_BYTES_MAX, Peer, Protocol,
@@ -35,6 +37,7 @@ use crate::event::{
 use crate::store::{MessageId, Numbering, Seen, Store};
 use crate::time::Time;
 use links::{Links, Push};
+use pruning::Pruning;
 use repair::{Feed, Missing};
 use shortening::{Calm, MainSender};
 
@@ -63,6 +66,7 @@ pub struct Plumtree<P> {
     numbering: Numbering,
     main_sender: MainSender,
     calm: Calm,
+    pruning: Pruning,
     /// Announcements gathered for lazy links, with the link that each is not for.
     gathered: Vec<(Announcement, Option<P>)>,
     missing: Missing<P>,
@@ -79,6 +83,7 @@ impl<P: Peer> Plumtree<P> {
             numbering: Numbering::new(),
             main_sender: MainSender::new(),
             calm: Calm::new(),
+            pruning: Pruning::new(),
             gathered: Vec::new(),
             missing: Missing::new(),
             feed: Feed::Broken,
@@ -120,6 +125,7 @@ impl<P: Peer> Plumtree<P> {
             let seen = Seen {
                 hops: 0,
                 from: None,
+                prunes: self.pruning.decide(now, random),
                 payload,
             };
             self.push_on(now, id, seen, out);
@@ -129,19 +135,23 @@ impl<P: Peer> Plumtree<P> {
     /// Keeps a message that was not seen before, and sends it on over every link but the one it came
     /// by.
     fn push_on(&mut self, now: Time, id: MessageId, seen: Seen<P>, out: &mut Outputs<P>) {
-        let Seen { hops, from, .. } = seen;
+        let Seen {
+            hops, from, prunes, ..
+        } = seen;
         let Some(payload) = seen.payload.clone() else {
             return;
         };
+        self.pruning.note(now, prunes, from.is_none());
         let announcement = Announcement { id, hops };
         let mut lazy = false;
         for (to, push) in self.links.iter().filter(|(peer, _)| Some(*peer) != from) {
             let message = match push {
-                Push::Eager => Message::Gossip {
+                Push::Eager => Message::Gossip(Gossip {
                     id,
                     hops,
+                    prunes,
                     payload: payload.clone(),
-                },
+                }),
                 Push::Untried => Message::Ihave(vec![announcement]),
                 Push::Lazy => {
                     lazy = true;
@@ -169,17 +179,15 @@ impl<P: Peer> Plumtree<P> {
         self.store.insert(now, id, seen, &self.config.store);
     }
 
-    fn on_gossip(
-        &mut self,
-        now: Time,
-        from: P,
-        id: MessageId,
-        hops: u16,
-        payload: Bytes,
-        out: &mut Outputs<P>,
-    ) {
+    fn on_gossip(&mut self, now: Time, from: P, gossip: Gossip, out: &mut Outputs<P>) {
+        let Gossip {
+            id,
+            hops,
+            prunes,
+            payload,
+        } = gossip;
         if self.store.has_seen(id) {
-            self.on_duplicate(now, from, id, out);
+            self.on_duplicate(now, from, id, prunes, out);
             return;
         }
         let hops = hops.saturating_add(1);
@@ -189,7 +197,8 @@ impl<P: Peer> Plumtree<P> {
         self.missing.found(id);
         self.feed = Feed::Flowing;
         self.main_sender.has_sent(id.sender);
-        self.links.set(now, from, Push::Eager);
+        let grace = self.config.graft_again_after;
+        self.links.brought_first(now, from, grace);
         let delivery = Delivery {
             topic: None,
             payload: payload.clone(),
@@ -199,22 +208,27 @@ impl<P: Peer> Plumtree<P> {
         let seen = Seen {
             hops,
             from: Some(from),
+            prunes,
             payload: Some(payload),
         };
         self.push_on(now, id, seen, out);
     }
 
-    fn on_duplicate(&mut self, now: Time, from: P, id: MessageId, out: &mut Outputs<P>) {
+    fn on_duplicate(
+        &mut self,
+        now: Time,
+        from: P,
+        id: MessageId,
+        prunes: bool,
+        out: &mut Outputs<P>,
+    ) {
         // A copy that the network made of the first one says nothing about the tree.
         let same = self
             .store
             .get_mut(id)
             .is_some_and(|seen| seen.from == Some(from));
-        if !same
-            && self
-                .links
-                .is_redundant(now, from, self.config.graft_again_after)
-        {
+        let grace = self.config.graft_again_after;
+        if !same && self.links.may_be_pruned(now, from, prunes, grace) {
             self.links.set(now, from, Push::Lazy);
             out.push(Output::Send {
                 to: from,
@@ -260,11 +274,12 @@ impl<P: Peer> Plumtree<P> {
             if bytes > GRAFT_BYTES_MAX {
                 break;
             }
-            let message = Message::Gossip {
+            let message = Message::Gossip(Gossip {
                 id: *id,
                 hops: seen.hops,
+                prunes: seen.prunes,
                 payload,
-            };
+            });
             out.push(Output::Send { to: from, message });
         }
     }
@@ -293,9 +308,9 @@ impl<P: Peer> Protocol<P> for Plumtree<P> {
         match input {
             Input::Received {
                 from,
-                message: Message::Gossip { id, hops, payload },
+                message: Message::Gossip(gossip),
             } => {
-                self.on_gossip(now, from, id, hops, payload, out);
+                self.on_gossip(now, from, gossip, out);
             }
             Input::Received {
                 from,

@@ -20,11 +20,16 @@ fn id(number: u64) -> MessageId {
 }
 
 fn gossip(number: u64, hops: u16) -> Message {
-    Message::Gossip {
+    gossip_that(false, number, hops)
+}
+
+fn gossip_that(prunes: bool, number: u64, hops: u16) -> Message {
+    Message::Gossip(Gossip {
         id: id(number),
         hops,
+        prunes,
         payload: Bytes::from_static(b"news"),
-    }
+    })
 }
 
 fn ihave(number: u64, hops: u16) -> Message {
@@ -201,19 +206,40 @@ fn a_graft_gets_the_message_and_what_was_only_gathered() {
 }
 
 #[test]
-fn only_lasting_redundancy_prunes_a_link() {
+fn a_link_that_brings_a_message_again_is_pruned_only_by_one_that_prunes() {
     let mut subject = Subject::in_tree(Config::default());
     subject.receive(1, gossip(1, 4));
     subject.receive(2, gossip(1, 7));
-    assert!(
-        subject.sent().is_empty(),
-        "it may have been under way on an old path"
-    );
-    subject.now = subject.now + Duration::from_secs(1);
-    subject.receive(1, gossip(2, 4));
-    subject.receive(2, gossip(2, 7));
+    assert!(subject.sent().is_empty(), "two might open a circle twice");
+    subject.receive(1, gossip_that(true, 2, 4));
+    subject.receive(2, gossip_that(true, 2, 7));
     assert_eq!(subject.sent(), vec![(2, Message::Prune)]);
     assert!(subject.node.eager_peers().all(|peer| peer != 2));
+}
+
+#[test]
+fn a_new_tree_link_is_not_pruned_by_what_was_under_way_on_an_old_path() {
+    let mut subject = Subject::in_tree(Config::default());
+    subject.receive(1, gossip_that(true, 1, 4));
+    subject.receive(3, graft(&[]));
+    subject.receive(3, gossip_that(true, 1, 7));
+    assert!(subject.sent().is_empty());
+    assert!(subject.node.eager_peers().any(|peer| peer == 3));
+}
+
+#[test]
+fn a_pruned_link_does_not_come_back_by_what_is_still_under_way() {
+    let mut subject = Subject::in_tree(Config::default());
+    subject.receive(2, Message::Prune);
+    subject.receive(2, gossip(1, 4));
+    assert_eq!(subject.delivered(), 1);
+    assert!(subject.node.eager_peers().all(|peer| peer != 2));
+    subject.now = subject.now + Duration::from_secs(1);
+    subject.receive(2, gossip(2, 4));
+    assert!(
+        subject.node.eager_peers().any(|peer| peer == 2),
+        "the other end takes it for a link of the tree"
+    );
 }
 
 #[test]

@@ -13,6 +13,7 @@ use super::{Config, KIND_NEWS, Message, News, PubSub, SwarmMessage, Timer};
 use crate::event::{Command, Event, Input, Output, PAYLOAD_BYTES_MAX, Protocol, TopicId};
 use crate::marked::mark;
 use crate::message::{Message as _, encode};
+use crate::plumtree::Gossip;
 use crate::stack::Half;
 use crate::store::MessageId;
 use crate::time::Time;
@@ -70,11 +71,12 @@ impl Bench {
 }
 
 fn gossip(number: u64, payload: Bytes) -> SwarmMessage<u32> {
-    Half::Upper(plumtree::Message::Gossip {
+    Half::Upper(plumtree::Message::Gossip(Gossip {
         id: MessageId { sender: 9, number },
         hops: 1,
+        prunes: false,
         payload,
-    })
+    }))
 }
 
 const fn here(topic: TopicId, peer: u32) -> News<u32> {

@@ -29,7 +29,7 @@ impl Inspect for HyParView<NodeId> {
 impl Inspect for Plumtree<NodeId> {
     fn payload(message: &plumtree::Message) -> Option<&Bytes> {
         match message {
-            plumtree::Message::Gossip { payload, .. } => Some(payload),
+            plumtree::Message::Gossip(gossip) => Some(&gossip.payload),
             _ => None,
         }
     }
