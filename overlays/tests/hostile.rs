@@ -1,6 +1,9 @@
 //! Any script of inputs, with any bytes as messages: no protocol breaks a promise. The same checks
 //! run under the fuzzer; see `fuzz/checks.rs`.
 
+use std::fs;
+use std::path::Path;
+
 use bytes::Bytes;
 use overlane_overlays::hyparview::{self, XbotMessage};
 use overlane_overlays::plumtree::{self, Announcement, Gossip};
@@ -97,6 +100,20 @@ fn entry<M: Message>(message: impl Strategy<Value = M>) -> impl Strategy<Value =
 
 fn script<M: Message>(message: impl Strategy<Value = M>) -> impl Strategy<Value = Vec<u8>> {
     prop::collection::vec(entry(message), 0..120).prop_map(|entries| entries.concat())
+}
+
+/// The scripts that the fuzzer kept, because each went where no other did.
+#[test]
+fn the_corpus_of_the_fuzz_target_is_survived() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus/protocols");
+    let entries = fs::read_dir(&folder).unwrap_or_else(|error| panic!("{folder:?}: {error}"));
+    let mut scripts = 0;
+    for entry in entries {
+        let path = entry.expect("a readable entry").path();
+        checks::protocols(&fs::read(&path).expect("a readable file"));
+        scripts += 1;
+    }
+    assert!(scripts > 50, "{folder:?} has lost its files");
 }
 
 proptest! {
