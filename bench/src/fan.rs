@@ -19,6 +19,7 @@ use crate::progress::Progress;
 use crate::raw::process::RawPair;
 use crate::record::Record;
 use crate::sample::{Window, figure};
+use crate::shown::show;
 use crate::table;
 use crate::throughput;
 
@@ -61,7 +62,7 @@ pub(crate) fn run(flags: &FanFlags) -> Outcome<()> {
     if flags.pair.json {
         records
             .iter()
-            .for_each(|record| println!("{}", record.json_line()));
+            .for_each(|record| show!("{}", record.json_line()));
     } else {
         print(&one, &many, &records, flags)?;
     }
@@ -192,7 +193,7 @@ fn print(one: &Fan, many: &Fan, records: &[Record; 2], flags: &FanFlags) -> Outc
     let ratio = Spread::of_ratios(&pairs).ok_or_else(nothing_arrived)?;
     rows[0].push(String::new());
     rows[1].push(table::spread(ratio));
-    println!(
+    show!(
         "one node that sends {} byte messages to many",
         flags.payload
     );
@@ -205,9 +206,9 @@ fn print(one: &Fan, many: &Fan, records: &[Record; 2], flags: &FanFlags) -> Outc
         "ratio to raw",
         "ratio to one peer",
     ];
-    println!("{}", table::of(&header, &rows));
+    show!("{}", table::of(&header, &rows));
     let lanes = many.lanes.max(1);
-    println!(
+    show!(
         "{lanes} idle lanes took {} KiB of the sender's resident memory: {} KiB each",
         table::count(many.idle_lanes_bytes / 1024),
         table::number(figure(many.idle_lanes_bytes) / 1024.0 / figure(lanes as u64))

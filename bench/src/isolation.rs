@@ -17,6 +17,7 @@ use crate::pair::Spread;
 use crate::progress::Progress;
 use crate::record::Record;
 use crate::sample::Window;
+use crate::shown::show;
 use crate::table;
 
 /// The heartbeats' own channel.
@@ -46,11 +47,12 @@ pub(crate) fn run(flags: &IsolationFlags) -> Outcome<()> {
     phases.nodes.settle()?;
     let figures = Figures::of(&rounds)?;
     if flags.pair.json {
-        println!("{}", figures.record().json_line());
+        show!("{}", figures.record().json_line());
     } else {
-        println!(
+        show!(
             "heartbeats of {heartbeat_bytes} bytes at {} Hz, there and back, beside messages of {} bytes",
-            flags.heartbeat_hz, flags.bulk_payload
+            flags.heartbeat_hz,
+            flags.bulk_payload
         );
         figures.print();
     }
@@ -242,8 +244,8 @@ impl Figures {
             "p99.9 us",
             "p99 of rounds",
         ];
-        println!("{}", table::of(&header, &rows));
-        println!(
+        show!("{}", table::of(&header, &rows));
+        show!(
             "bulk {} MiB/s beside heartbeats, {} alone: {} kept",
             table::number(self.bulk.median),
             table::number(self.bulk_alone.median),

@@ -18,6 +18,7 @@ use crate::progress::Progress;
 use crate::raw::process::RawPair;
 use crate::record::Record;
 use crate::sample::Window;
+use crate::shown::show;
 use crate::table;
 
 /// The channel that is measured.
@@ -48,11 +49,12 @@ pub(crate) fn run(flags: &LatencyFlags) -> Outcome<()> {
     let measured = measure(&common, flags)?;
     let record = measured.record(flags)?;
     if flags.pair.json {
-        println!("{}", record.json_line());
+        show!("{}", record.json_line());
     } else {
-        println!(
+        show!(
             "round trip of {} byte messages, {}",
-            flags.payload, measured.compared
+            flags.payload,
+            measured.compared
         );
         measured.print(&record)?;
     }
@@ -165,14 +167,14 @@ impl Measured {
             ]);
         }
         rows[0].push(table::spread(self.ratio()?));
-        println!(
+        show!(
             "{}",
             table::of(
                 &["median of pairs", "overlane", "raw", "ratio to raw"],
                 &rows
             )
         );
-        println!(
+        show!(
             "system calls {:.2} and allocations {:.4} per message, each way is one\n{}",
             record.syscalls_per_message.unwrap_or_default(),
             record.allocations_per_message.unwrap_or_default(),

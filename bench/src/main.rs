@@ -40,6 +40,7 @@ mod raw_limit;
 mod record;
 mod report;
 mod sample;
+mod shown;
 mod table;
 mod throughput;
 

@@ -8,6 +8,7 @@ use crate::progress::Progress;
 use crate::raw::process::RawPair;
 use crate::record::Record;
 use crate::sample::Window;
+use crate::shown::show;
 use crate::table;
 
 /// One-way frames, blocking ping-pong and busy ping-pong, each in as many windows as pairs were asked.
@@ -42,7 +43,7 @@ pub(crate) fn run(flags: &RawFlags) -> Outcome<()> {
     ];
     for (record, spread) in &results {
         if flags.pair.json {
-            println!("{}", record.json_line());
+            show!("{}", record.json_line());
         } else {
             print_result(record, *spread);
         }
@@ -98,7 +99,7 @@ fn print_result(record: &Record, spread: Spread) {
     row("p99.9 us", record.p999_us);
     row("smallest window", Some(spread.min));
     row("largest window", Some(spread.max));
-    println!(
+    show!(
         "{}\n",
         table::of(&[&record.test, "median of windows"], &rows)
     );

@@ -18,6 +18,7 @@ use crate::progress::Progress;
 use crate::raw::process::RawPair;
 use crate::record::Record;
 use crate::sample::Window;
+use crate::shown::show;
 use crate::table;
 
 /// The channel that is measured: what waits is never dropped.
@@ -39,13 +40,13 @@ pub(crate) fn run(flags: &ThroughputFlags) -> Outcome<()> {
     let measured = measure(&common, &order, &flags.pair)?;
     let record = measured.record(flags.payload)?;
     if flags.pair.json {
-        println!("{}", record.json_line());
+        show!("{}", record.json_line());
     } else {
         let who = match flags.producer {
             Producer::Shard => "a task on the shard",
             Producer::App => "an application thread",
         };
-        println!(
+        show!(
             "throughput of {} byte messages, sent by {who}",
             flags.payload
         );
@@ -183,14 +184,14 @@ impl Measured {
             ],
         ];
         rows[0].push(table::spread(ratio));
-        println!(
+        show!(
             "{}",
             table::of(
                 &["median of pairs", "overlane", "raw", "ratio to raw"],
                 &rows
             )
         );
-        println!(
+        show!(
             "raw in batches of {} KiB; system calls {:.4} and allocations {:.4} per message\n{}",
             self.raw_batch_kib,
             record.syscalls_per_message.unwrap_or_default(),

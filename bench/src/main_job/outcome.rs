@@ -12,6 +12,7 @@ use crate::latencies::Latencies;
 use crate::record::Record;
 use crate::report::{self, Check, Headline, Interval, Report};
 use crate::sample::figure;
+use crate::shown::show;
 use crate::table;
 
 const MIB: f64 = 1024.0 * 1024.0;
@@ -123,10 +124,10 @@ impl Run {
         if json {
             records
                 .iter()
-                .for_each(|record| println!("{}", record.json_line()));
+                .for_each(|record| show!("{}", record.json_line()));
         } else {
             print(&report);
-            println!("report: {}", path.display());
+            show!("report: {}", path.display());
         }
         let broken = report
             .checks
@@ -339,7 +340,7 @@ fn print(report: &Report) {
             ]
         })
         .collect();
-    println!("{}", table::of(&["main job", "", ""], &headlines));
+    show!("{}", table::of(&["main job", "", ""], &headlines));
     let flows: Vec<Vec<String>> = report
         .flows
         .iter()
@@ -367,11 +368,11 @@ fn print(report: &Report) {
         "dropped",
         "delivered",
     ];
-    println!("{}", table::of(&header, &flows));
+    show!("{}", table::of(&header, &flows));
     for check in &report.checks {
         match &check.fault {
-            None => println!("ok      {}", check.what),
-            Some(fault) => println!("FAILED  {}: {fault}", check.what),
+            None => show!("ok      {}", check.what),
+            Some(fault) => show!("FAILED  {}: {fault}", check.what),
         }
     }
 }

@@ -186,16 +186,12 @@ impl<P: Peer> HyParView<P> {
                 initiator,
                 candidate,
             } => {
-                let accepted = self.trade(initiator, from, random, out);
-                self.say(
-                    from,
-                    XbotMessage::SwitchReply {
-                        initiator,
-                        candidate,
-                        accepted,
-                    },
-                    out,
-                );
+                let reply = XbotMessage::SwitchReply {
+                    initiator,
+                    candidate,
+                    accepted: self.trade(initiator, from, random, out),
+                };
+                self.say(from, reply, out);
             }
             XbotMessage::SwitchReply {
                 initiator,
@@ -207,42 +203,80 @@ impl<P: Peer> HyParView<P> {
                     candidate,
                     old: from,
                 };
-                if self.end_role(role) {
-                    let accepted = accepted && self.trade(candidate, from, random, out);
-                    let old = from;
-                    let reply = XbotMessage::ReplaceReply {
-                        initiator,
-                        old,
-                        accepted,
-                    };
-                    self.say(candidate, reply, out);
-                }
+                self.on_switch_reply(role, accepted, random, out);
             }
             XbotMessage::ReplaceReply {
                 initiator,
                 old,
                 accepted,
-            } => {
-                if self.end_role(Role::Candidate { disconnected: from }) {
-                    if accepted {
-                        self.drop_out(from, out);
-                        self.admit(initiator, random, out);
-                    }
-                    self.say(initiator, XbotMessage::OptimizeReply { old, accepted }, out);
-                }
-            }
+            } => self.on_replace_reply(from, initiator, old, accepted, random, out),
             XbotMessage::OptimizeReply { old, accepted } => {
-                if self.end_role(Role::Initiator {
-                    candidate: from,
-                    old,
-                }) && accepted
-                {
-                    self.part_from(old, random, out);
-                    self.admit(from, random, out);
-                }
-                self.seek(random, out);
+                self.on_optimize_reply(from, old, accepted, random, out);
             }
         }
+    }
+
+    /// The node that was to become the neighbor of the one given up has answered.
+    fn on_switch_reply<R: Rng>(
+        &mut self,
+        role: Role<P>,
+        accepted: bool,
+        random: &mut R,
+        out: &mut Outputs<P>,
+    ) {
+        if let Role::Disconnected {
+            initiator,
+            candidate,
+            old,
+        } = role
+            && self.end_role(role)
+        {
+            let reply = XbotMessage::ReplaceReply {
+                initiator,
+                old,
+                accepted: accepted && self.trade(candidate, old, random, out),
+            };
+            self.say(candidate, reply, out);
+        }
+    }
+
+    /// The neighbor that was to be given up has answered.
+    fn on_replace_reply<R: Rng>(
+        &mut self,
+        from: P,
+        initiator: P,
+        old: P,
+        accepted: bool,
+        random: &mut R,
+        out: &mut Outputs<P>,
+    ) {
+        if self.end_role(Role::Candidate { disconnected: from }) {
+            if accepted {
+                self.drop_out(from, out);
+                self.admit(initiator, random, out);
+            }
+            self.say(initiator, XbotMessage::OptimizeReply { old, accepted }, out);
+        }
+    }
+
+    /// The candidate has answered.
+    fn on_optimize_reply<R: Rng>(
+        &mut self,
+        from: P,
+        old: P,
+        accepted: bool,
+        random: &mut R,
+        out: &mut Outputs<P>,
+    ) {
+        let role = Role::Initiator {
+            candidate: from,
+            old,
+        };
+        if self.end_role(role) && accepted {
+            self.part_from(old, random, out);
+            self.admit(from, random, out);
+        }
+        self.seek(random, out);
     }
 
     fn on_optimize<R: Rng>(&mut self, from: P, old: P, random: &mut R, out: &mut Outputs<P>) {
