@@ -3,10 +3,11 @@
 use std::time::Instant;
 
 use overlane_overlays::sim::carrier::Carrier;
-use overlane_overlays::sim::{Latency, NetworkConfig, Outcome, Plan, Senders, Spreading};
+use overlane_overlays::sim::{Latency, NetworkConfig, Outcome, Plan, Round, Senders, Spreading};
 use overlane_overlays::{hyparview, plumtree};
+use serde::Serialize;
 
-use super::output::{Bar, peak_rss_bytes, print_report};
+use super::output::{Bar, peak_rss_bytes, print_report, print_rows};
 use super::{Arguments, SimError, Spread, plot, span};
 
 /// Cycles after which an overlay that has not healed never will.
@@ -25,6 +26,9 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), SimError> {
                 second: again,
             });
         }
+    }
+    if arguments.each {
+        print_rows(&each(&outcome), arguments.json);
     }
     print_report(&outcome.report, arguments.json);
     match &arguments.plot {
@@ -51,6 +55,32 @@ fn measured(plan: &Plan) -> Outcome {
     report.events_per_s = events / report.elapsed_s;
     report.peak_rss_bytes = peak_rss_bytes();
     outcome
+}
+
+/// One broadcast.
+#[derive(Serialize)]
+struct Broadcast {
+    /// Counted from one.
+    number: usize,
+    reach_percent: f64,
+    rmr: f64,
+    missed: u32,
+    last_hop: u16,
+    last_delivery_ms: f64,
+}
+
+/// The broadcasts in the order in which they were sent; after a failure, those three cycles later follow.
+fn each(outcome: &Outcome) -> Vec<Broadcast> {
+    let rounds = outcome.rounds.iter().chain(&outcome.rounds_healed);
+    let broadcast = |(index, round): (usize, &Round)| Broadcast {
+        number: index + 1,
+        reach_percent: round.reach_percent(),
+        rmr: round.redundancy(),
+        missed: round.missed(),
+        last_hop: round.hops_max,
+        last_delivery_ms: round.time_to_last().as_secs_f64() * 1e3,
+    };
+    rounds.enumerate().map(broadcast).collect()
 }
 
 fn plan(arguments: &Arguments) -> Result<Plan, SimError> {

@@ -90,6 +90,9 @@ pub(crate) struct Arguments {
     /// Print one JSON object a line
     #[arg(long)]
     json: bool,
+    /// Print each broadcast too, before the figures of all
+    #[arg(long)]
+    each: bool,
     /// Draw the figures of each broadcast into this SVG file
     #[arg(long, value_name = "FILE")]
     plot: Option<PathBuf>,

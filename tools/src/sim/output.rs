@@ -51,7 +51,36 @@ pub(super) fn print_report(report: &impl Serialize, json: bool) {
             .map(|(name, figure)| format!("{name:<26}{}\n", readable(&figure)))
             .collect()
     };
-    // A reader that went away, as `head` does, has seen what it wanted.
+    show(&text);
+}
+
+/// Prints figures that there are many of: one JSON object a line, or one row each under their names.
+pub(super) fn print_rows(rows: &[impl Serialize], json: bool) {
+    let mut text = String::new();
+    for row in rows {
+        let Ok(Value::Object(figures)) = serde_json::to_value(row) else {
+            continue;
+        };
+        if json {
+            text.push_str(&format!("{}\n", Value::Object(figures)));
+            continue;
+        }
+        if text.is_empty() {
+            text.extend(figures.keys().map(|name| format!("{name:>18}")));
+            text.push('\n');
+        }
+        text.extend(
+            figures
+                .values()
+                .map(|figure| format!("{:>18}", readable(figure))),
+        );
+        text.push('\n');
+    }
+    show(&text);
+}
+
+/// A reader that went away, as `head` does, has seen what it wanted.
+fn show(text: &str) {
     let _ = io::stdout().write_all(text.as_bytes());
 }
 

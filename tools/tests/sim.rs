@@ -1,0 +1,104 @@
+//! `overlane sim` as a user runs it: what it prints, what it draws, and how it refuses.
+
+use std::fs;
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+fn sim(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_overlane"))
+        .arg("sim")
+        .args(arguments)
+        .output()
+        .expect("overlane can be started")
+}
+
+fn lines(output: &Output) -> Vec<Value> {
+    assert!(output.status.success(), "{output:?}");
+    let text = String::from_utf8_lossy(&output.stdout);
+    let lines = text.lines();
+    lines
+        .map(|line| serde_json::from_str(line).expect("a JSON object a line"))
+        .collect()
+}
+
+#[test]
+fn a_seed_gives_the_same_figures_each_time() {
+    let arguments = ["--nodes", "60", "--broadcasts", "5", "--json", "--twice"];
+    let figures = lines(&sim(&arguments)).remove(0);
+    assert_eq!(figures["missed"], 0);
+    assert_eq!(figures["connected"], true);
+    let again = lines(&sim(&arguments)).remove(0);
+    assert_eq!(figures["trace_hash"], again["trace_hash"]);
+    let other = lines(&sim(&[&arguments[..], &["--seed", "8"]].concat())).remove(0);
+    assert_ne!(figures["trace_hash"], other["trace_hash"]);
+}
+
+#[test]
+fn each_broadcast_is_printed_before_the_figures_of_all() {
+    let arguments = ["--nodes", "60", "--broadcasts", "5", "--each"];
+    let rows = lines(&sim(&[&arguments[..], &["--json"]].concat()));
+    assert_eq!(rows.len(), 6);
+    for (index, row) in rows[..5].iter().enumerate() {
+        assert_eq!(row["number"], index + 1);
+        assert_eq!(row["missed"], 0);
+    }
+    let hops = rows[..5].iter().map(|row| row["last_hop"].as_u64());
+    assert_eq!(hops.max(), Some(rows[5]["last_hop_max"].as_u64()));
+    let text = sim(&arguments).stdout;
+    let text = String::from_utf8_lossy(&text);
+    assert!(
+        text.starts_with("            number     reach_percent"),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_plot_is_drawn() {
+    let path = concat!(env!("CARGO_TARGET_TMPDIR"), "/sim.svg");
+    let arguments = ["--nodes", "60", "--broadcasts", "5", "--plot", path];
+    assert!(sim(&arguments).status.success());
+    assert!(fs::read_to_string(path).is_ok_and(|drawn| drawn.contains("<svg")));
+}
+
+#[test]
+fn every_workload_runs_on_a_small_cluster() {
+    for arguments in [
+        "--workload broadcast --fail 30%",
+        "--workload broadcast --spread flood --xbot",
+        "--workload membership --loss 5%",
+        "--workload partition --overlay full_mesh",
+        "--workload pub-sub --overlay pub_sub",
+        "--workload relay",
+        "--workload faults --seeds 4",
+    ] {
+        let words = arguments.split(' ').chain(["--nodes", "40", "--json"]);
+        let output = sim(&words.collect::<Vec<_>>());
+        assert_eq!(lines(&output).len(), 1, "{arguments}: {output:?}");
+    }
+}
+
+#[test]
+fn what_makes_no_sense_is_refused_with_what_would() {
+    for (arguments, said) in [
+        ("--fail 150%", "150%"),
+        ("--nodes 1", "2.."),
+        ("--overlay ring", "hyparview"),
+        ("--interval-ms -3", "-3"),
+        ("--latency-min-ms 60", "--latency-max-ms"),
+        ("--xbot --overlay full_mesh", "--overlay hyparview"),
+        (
+            "--nodes 20 --broadcasts 1 --plot /nowhere/at/all.svg",
+            "/nowhere/at/all.svg",
+        ),
+    ] {
+        let output = sim(&arguments.split(' ').collect::<Vec<_>>());
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{arguments}: {error}");
+        assert!(error.contains(said), "{arguments}: {error}");
+        assert!(
+            output.stdout.is_empty() || arguments.contains("plot"),
+            "{arguments}"
+        );
+    }
+}
