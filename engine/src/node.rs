@@ -1,37 +1,38 @@
 //! A node: what a program starts, sends and receives with, and stops.
 //!
-//! Owns the threads. Everything a message passes on its way is elsewhere; this file puts the parts
-//! together and takes them apart again.
+//! Owns the threads; `starting` makes them, `stopping` ends them. Everything a message passes on its
+//! way is elsewhere.
 
+mod starting;
+mod stopping;
+
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::net::SocketAddr;
-use std::os::fd::OwnedFd;
-use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
-use crossbeam_channel::{Receiver, bounded, unbounded};
-use event_listener::{Event, Listener};
+use crossbeam_channel::bounded;
+use event_listener::Listener;
+
+pub use starting::NodeBuilder;
+pub use stopping::StopReport;
 
 use crate::channel::Channel;
-use crate::config::{Config, ControlPlacement};
-use crate::control::routes::RouteBook;
-use crate::control::{self, Control, ControlLink};
+use crate::config::Config;
 use crate::deadline::deadline_in;
 use crate::error::{NameError, NotConnected, StartError};
 use crate::events::Events;
-use crate::fabric::{Fabric, Mailboxes, ShardLink, plan_channels};
+use crate::fabric::Fabric;
 use crate::inbox::{Inbox, inbox};
-use crate::io::{preflight, socket};
 use crate::message::{Destination, MailboxId, Message};
 use crate::metrics::Metrics;
 use crate::peer::Peer;
-use crate::ring::{Consumer, Doorbell, byte_ring};
+use crate::shard::ShardThread;
 use crate::shard::command::{Command, TaskMaker};
 use crate::shard::context::{ShardContext, ShardHandle};
-use crate::shard::deliver::{Handler, MailboxReceiver};
-use crate::shard::{self, ShardSeat, ShardThread};
+use crate::shard::deliver::MailboxReceiver;
 
 /// How long a shard may take to answer a question. It answers between two turns; a shard that takes
 /// longer is stuck in a handler.
@@ -44,6 +45,8 @@ pub struct Node {
     fabric: Arc<Fabric>,
     threads: Vec<ShardThread>,
     control: Option<thread::JoinHandle<()>>,
+    /// Inboxes that the builder asked for and nobody has taken yet.
+    prepared: Mutex<BTreeMap<String, Inbox>>,
 }
 
 /// What [`Node::peers`] says of a peer.
@@ -59,67 +62,6 @@ pub struct PeerInfo {
     pub lanes: usize,
 }
 
-/// How a node stopped.
-#[derive(Clone, Debug)]
-pub struct StopReport {
-    /// Whether everything accepted was settled before the deadline.
-    pub drained: bool,
-    /// The final counters.
-    pub metrics: Metrics,
-}
-
-/// A node that is about to start, with the mailboxes it has from its first moment on.
-///
-/// A mailbox registered on a running node can miss messages of peers that were quicker: they are
-/// refused, and reported to their senders. One registered here cannot.
-#[doc = include_str!("../doc/node_builder.md")]
-pub struct NodeBuilder {
-    config: Config,
-    mailboxes: Vec<(String, HandlerMaker)>,
-}
-
-type HandlerMaker = Box<dyn Fn() -> Handler + Send>;
-
-impl std::fmt::Debug for NodeBuilder {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let names: Vec<_> = self.mailboxes.iter().map(|(name, _)| name).collect();
-        formatter
-            .debug_struct("NodeBuilder")
-            .field("config", &self.config)
-            .field("mailboxes", &names)
-            .finish()
-    }
-}
-
-impl NodeBuilder {
-    /// Adds a handler: see [`Node::handle`].
-    #[must_use]
-    pub fn handle<F>(mut self, mailbox: &str, handler: F) -> Self
-    where
-        F: FnMut(&mut ShardContext<'_>, Message<'_>) + Clone + Send + 'static,
-    {
-        self.mailboxes.push((
-            mailbox.to_owned(),
-            Box::new(move || Box::new(handler.clone())),
-        ));
-        self
-    }
-
-    /// Starts the node.
-    ///
-    /// # Errors
-    /// As [`Node::start`]; besides, a mailbox name that cannot be one, or that is given twice.
-    pub fn start(self) -> Result<Node, StartError> {
-        let peers = self.config.peers.clone();
-        let node = Node::start_alone(self.config)?;
-        for (mailbox, make) in self.mailboxes {
-            node.register(&mailbox, |_| MailboxReceiver::Handler(make()))?;
-        }
-        node.open(&peers)?;
-        Ok(node)
-    }
-}
-
 impl Node {
     /// Starts a node: its shards, its control shard, its listening sockets. Returns when all of them
     /// are set up; peers of the configuration are dialled from then on.
@@ -132,125 +74,8 @@ impl Node {
 
     /// To start a node that has mailboxes from its first moment on.
     #[must_use]
-    pub fn builder(config: Config) -> NodeBuilder {
-        NodeBuilder {
-            config,
-            mailboxes: Vec::new(),
-        }
-    }
-
-    /// Everything but the peers.
-    fn start_alone(config: Config) -> Result<Self, StartError> {
-        config.validate()?;
-        socket::await_free_port(config.listen);
-        preflight::start(&config).map_err(|failure| StartError::Machine {
-            what: failure.what,
-            mend: failure.mend,
-        })?;
-        let shards = shard_count(&config);
-        let claimed = socket::listen_first(config.listen);
-        let (listener, address) = claimed.map_err(|source| StartError::Listen {
-            address: config.listen,
-            source,
-        })?;
-        let machine = |what: String| StartError::Machine {
-            what,
-            mend: "run `overlane doctor`".to_owned(),
-        };
-        let mut links = Vec::new();
-        let mut ends = Vec::new();
-        for _ in 0..shards {
-            let (shard, end) = make_link(&config).map_err(|error| machine(error.to_string()))?;
-            links.push(shard);
-            ends.push(end);
-        }
-        let on_shard_0 = config.control == ControlPlacement::Shared;
-        let doorbell = on_shard_0.then(|| Arc::clone(&links[0].doorbell));
-        let (link, notices) = ControlLink::new(config.events_queue_max, doorbell);
-        let channels = plan_channels(&config).map_err(|error| machine(error.to_string()))?;
-        let shard_count = u16::try_from(shards).unwrap_or(u16::MAX);
-        let fabric = Arc::new(Fabric {
-            incarnation: config.incarnation.unwrap_or_else(milliseconds_since_1970),
-            address,
-            channels,
-            routes: RouteBook::new(
-                config.node_name.clone(),
-                config.channels.clone(),
-                shard_count,
-                // One more: this node is in its own book.
-                config.peers_max + 1,
-            ),
-            mailboxes: Mailboxes::new(),
-            shards: links,
-            control: link,
-            stopping: AtomicBool::new(false),
-            ended: AtomicBool::new(false),
-            inboxes: Mutex::default(),
-            config,
-        });
-        fabric.routes.peer(&fabric.config.node_name)?;
-        let control = Control::new(Arc::clone(&fabric), notices);
-        Self::start_threads(fabric, listener, ends, control)
-    }
-
-    fn start_threads(
-        fabric: Arc<Fabric>,
-        listener: OwnedFd,
-        ends: Vec<ShardEnds>,
-        control: Control,
-    ) -> Result<Self, StartError> {
-        let cores = cores(&fabric.config);
-        let mut node = Self {
-            fabric: Arc::clone(&fabric),
-            threads: Vec::new(),
-            control: None,
-        };
-        let mut first_listener = Some(listener);
-        let mut shared = None;
-        match fabric.config.control {
-            ControlPlacement::Own => node.control = Some(control::start(control)?),
-            ControlPlacement::Shared => shared = Some(control),
-        }
-        for (index, ends) in ends.into_iter().enumerate() {
-            let address = fabric.address;
-            let listener = match first_listener.take() {
-                Some(listener) => listener,
-                None => socket::listen(address)
-                    .map_err(|source| StartError::Listen { address, source })?,
-            };
-            node.threads.push(shard::start(ShardSeat {
-                index,
-                core: fabric
-                    .config
-                    .pin
-                    .then(|| cores.get(index % cores.len().max(1)).copied())
-                    .flatten(),
-                fabric: Arc::clone(&fabric),
-                rings: ends.rings,
-                commands: ends.commands,
-                listener,
-                control: shared.take(),
-            })?);
-        }
-        Ok(node)
-    }
-
-    /// The peers of the configuration are wanted from now on.
-    fn open(
-        &self,
-        peers: &std::collections::BTreeMap<String, SocketAddr>,
-    ) -> Result<(), NameError> {
-        for (name, address) in peers {
-            self.fabric.routes.connect(name, *address)?;
-        }
-        self.ring_all();
-        Ok(())
-    }
-
-    fn ring_all(&self) {
-        for shard in &self.fabric.shards {
-            shard.doorbell.ring();
-        }
+    pub const fn builder(config: Config) -> NodeBuilder {
+        NodeBuilder::new(config)
     }
 
     /// The node's name.
@@ -380,12 +205,16 @@ impl Node {
         })
     }
 
-    /// Gives a mailbox an inbox of `inbox_bytes`, to be read by any thread or task.
+    /// Gives a mailbox an inbox of `inbox_bytes`, to be read by any thread or task; the one that
+    /// [`NodeBuilder::inbox`] prepared, if it did.
     ///
     /// # Errors
     /// [`NameError`] if the name cannot be one, or the mailbox has a receiver already.
     pub fn inbox(&self, mailbox: &str) -> Result<Inbox, NameError> {
-        self.inbox_of(mailbox, self.fabric.config.inbox_bytes)
+        match self.prepared().remove(mailbox) {
+            Some(inbox) => Ok(inbox),
+            None => self.inbox_of(mailbox, self.fabric.config.inbox_bytes),
+        }
     }
 
     /// Gives a mailbox an inbox of `capacity_bytes` (rounded up to a power of two).
@@ -401,6 +230,16 @@ impl Node {
         inboxes.retain(|signals| signals.strong_count() > 0);
         inboxes.push(Arc::downgrade(writer.signals()));
         Ok(reader)
+    }
+
+    fn ring_all(&self) {
+        for shard in &self.fabric.shards {
+            shard.doorbell.ring();
+        }
+    }
+
+    fn prepared(&self) -> MutexGuard<'_, BTreeMap<String, Inbox>> {
+        self.prepared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn register(
@@ -489,107 +328,4 @@ impl Node {
     pub fn metrics(&self) -> Metrics {
         Metrics::gather(&self.fabric, PATIENCE)
     }
-
-    /// Stops: accepts no more messages, sends and gets acknowledged what was accepted, parts from
-    /// every peer, ends the threads. What is not settled by the deadline is reported.
-    #[must_use]
-    pub fn stop(mut self, deadline: Duration) -> StopReport {
-        self.shut_down(deadline)
-    }
-
-    fn shut_down(&mut self, deadline: Duration) -> StopReport {
-        let fabric = Arc::clone(&self.fabric);
-        fabric.close();
-        let (reports, gathered) = unbounded();
-        let deadline = deadline_in(deadline);
-        for shard in &fabric.shards {
-            shard.command(Command::Stop {
-                deadline,
-                reports: reports.clone(),
-            });
-        }
-        drop(reports);
-        for thread in self.threads.drain(..) {
-            // A shard that failed has said so in the log; its counters are missing below.
-            drop(thread.join());
-        }
-        fabric.end();
-        fabric.control.end();
-        if let Some(control) = self.control.take() {
-            drop(control.join());
-        }
-        let metrics = Metrics::merge(&fabric, &gathered.try_iter().collect::<Vec<_>>());
-        let unsettled = metrics.lanes.iter().any(|lane| {
-            lane.closes
-                .contains_key(&crate::wire::CloseReason::DrainTimeout)
-        });
-        StopReport {
-            drained: !unsettled && metrics.is_drained(),
-            metrics,
-        }
-    }
-}
-
-impl Drop for Node {
-    fn drop(&mut self) {
-        // Not whether the node has ended: it has when one shard failed, and then the others run on.
-        if !self.threads.is_empty() || self.control.is_some() {
-            drop(self.shut_down(Duration::ZERO));
-        }
-    }
-}
-
-/// A shard's own ends of its rings and commands.
-struct ShardEnds {
-    rings: Vec<Consumer>,
-    commands: Receiver<Command>,
-}
-
-fn make_link(config: &Config) -> std::io::Result<(ShardLink, ShardEnds)> {
-    let (commands, inbox) = unbounded();
-    let (producers, consumers) = config
-        .channels
-        .iter()
-        .map(|channel| byte_ring(channel.ring_bytes))
-        .unzip();
-    let link = ShardLink {
-        doorbell: Arc::new(Doorbell::new()?),
-        commands,
-        rings: producers,
-        rooms: config.channels.iter().map(|_| Event::new()).collect(),
-    };
-    Ok((
-        link,
-        ShardEnds {
-            rings: consumers,
-            commands: inbox,
-        },
-    ))
-}
-
-fn shard_count(config: &Config) -> usize {
-    match config.shards {
-        0 if config.cores.is_empty() => cores(config).len().max(1),
-        0 => config.cores.len(),
-        count => count,
-    }
-}
-
-/// The cores to pin shards to, in order.
-fn cores(config: &Config) -> Vec<usize> {
-    if !config.cores.is_empty() {
-        return config.cores.clone();
-    }
-    core_affinity::get_core_ids()
-        .unwrap_or_default()
-        .into_iter()
-        .map(|core| core.id)
-        .collect()
-}
-
-fn milliseconds_since_1970() -> u64 {
-    let since = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX).max(1)
 }

@@ -113,16 +113,23 @@ fn a_builder_gives_a_node_mailboxes_from_its_first_moment_on() {
         .handle("in", move |_, _| {
             counted.fetch_add(1, Ordering::Relaxed);
         })
+        .inbox("read")
         .start()
         .expect("it starts");
     // The first moment that b can send at all is early enough.
     let channel = b.channel("questions").expect("it is configured");
-    let to = b.destination("a", "in").expect("names");
-    while let Err(error) = channel.try_send(&to, b"hello") {
-        assert_eq!(error, SendError::Unreachable);
-        thread::yield_now();
+    for mailbox in ["in", "read"] {
+        let to = b.destination("a", mailbox).expect("names");
+        while let Err(error) = channel.try_send(&to, b"hello") {
+            assert_eq!(error, SendError::Unreachable);
+            thread::yield_now();
+        }
     }
+    let mut inbox = a.inbox("read").expect("the builder prepared it");
+    let received = inbox.recv_timeout(support::GENEROUS).expect("it was sent");
+    assert_eq!(received.payload(), b"hello");
+    assert!(a.inbox("read").is_err(), "it was handed out already");
     let metrics = check_accounting(&[&a, &b]);
-    all_acknowledged(&metrics[1], "a", "questions", 1);
+    all_acknowledged(&metrics[1], "a", "questions", 2);
     assert_eq!(handled.load(Ordering::Relaxed), 1);
 }

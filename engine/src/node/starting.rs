@@ -1,0 +1,268 @@
+//! Starting: from a configuration to threads that run, with the mailboxes that a node has from its
+//! first moment on.
+//!
+//! Called by [`Node::start`] and [`NodeBuilder::start`]. Whatever fails here leaves no thread behind.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use crossbeam_channel::{Receiver, unbounded};
+use event_listener::Event;
+
+use super::Node;
+use crate::config::{Config, ControlPlacement};
+use crate::control::routes::RouteBook;
+use crate::control::{self, Control, ControlLink};
+use crate::error::{NameError, StartError};
+use crate::fabric::{Fabric, Mailboxes, ShardLink, plan_channels};
+use crate::io::{preflight, socket};
+use crate::message::Message;
+use crate::ring::{Consumer, Doorbell, byte_ring};
+use crate::shard::command::Command;
+use crate::shard::context::ShardContext;
+use crate::shard::deliver::{Handler, MailboxReceiver};
+use crate::shard::{self, ShardSeat};
+
+/// A node that is about to start, with the mailboxes it has from its first moment on.
+///
+/// A mailbox registered on a running node can miss messages of peers that were quicker: they are
+/// refused, and reported to their senders. One registered here cannot.
+#[doc = include_str!("../../doc/node_builder.md")]
+pub struct NodeBuilder {
+    config: Config,
+    mailboxes: Vec<(String, Receiving)>,
+}
+
+/// How a mailbox is to be received.
+enum Receiving {
+    Handler(Box<dyn Fn() -> Handler + Send>),
+    Inbox,
+}
+
+impl std::fmt::Debug for NodeBuilder {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let names: Vec<_> = self.mailboxes.iter().map(|(name, _)| name).collect();
+        formatter
+            .debug_struct("NodeBuilder")
+            .field("config", &self.config)
+            .field("mailboxes", &names)
+            .finish()
+    }
+}
+
+impl NodeBuilder {
+    pub(super) const fn new(config: Config) -> Self {
+        Self {
+            config,
+            mailboxes: Vec::new(),
+        }
+    }
+
+    /// Adds a handler: see [`Node::handle`].
+    #[must_use]
+    pub fn handle<F>(mut self, mailbox: &str, handler: F) -> Self
+    where
+        F: FnMut(&mut ShardContext<'_>, Message<'_>) + Clone + Send + 'static,
+    {
+        let make = Box::new(move || -> Handler { Box::new(handler.clone()) });
+        self.mailboxes
+            .push((mailbox.to_owned(), Receiving::Handler(make)));
+        self
+    }
+
+    /// Adds an inbox of `inbox_bytes`, which the first [`Node::inbox`] of that name hands out.
+    #[must_use]
+    pub fn inbox(mut self, mailbox: &str) -> Self {
+        self.mailboxes.push((mailbox.to_owned(), Receiving::Inbox));
+        self
+    }
+
+    /// Starts the node.
+    ///
+    /// # Errors
+    /// As [`Node::start`]; besides, a mailbox name that cannot be one, or that is given twice.
+    pub fn start(self) -> Result<Node, StartError> {
+        let peers = self.config.peers.clone();
+        let node = Node::start_alone(self.config)?;
+        for (mailbox, receiving) in self.mailboxes {
+            match receiving {
+                Receiving::Handler(make) => {
+                    node.register(&mailbox, |_| MailboxReceiver::Handler(make()))?;
+                }
+                Receiving::Inbox => {
+                    let inbox = node.inbox_of(&mailbox, node.fabric.config.inbox_bytes)?;
+                    node.prepared().insert(mailbox, inbox);
+                }
+            }
+        }
+        node.open(&peers)?;
+        Ok(node)
+    }
+}
+
+impl Node {
+    /// Everything but the peers.
+    fn start_alone(config: Config) -> Result<Self, StartError> {
+        config.validate()?;
+        socket::await_free_port(config.listen);
+        preflight::start(&config).map_err(|failure| StartError::Machine {
+            what: failure.what,
+            mend: failure.mend,
+        })?;
+        let shards = shard_count(&config);
+        let claimed = socket::listen_first(config.listen);
+        let (listener, address) = claimed.map_err(|source| StartError::Listen {
+            address: config.listen,
+            source,
+        })?;
+        let machine = |what: String| StartError::Machine {
+            what,
+            mend: "run `overlane doctor`".to_owned(),
+        };
+        let mut links = Vec::new();
+        let mut ends = Vec::new();
+        for _ in 0..shards {
+            let (shard, end) = make_link(&config).map_err(|error| machine(error.to_string()))?;
+            links.push(shard);
+            ends.push(end);
+        }
+        let on_shard_0 = config.control == ControlPlacement::Shared;
+        let doorbell = on_shard_0.then(|| Arc::clone(&links[0].doorbell));
+        let (link, notices) = ControlLink::new(config.events_queue_max, doorbell);
+        let channels = plan_channels(&config).map_err(|error| machine(error.to_string()))?;
+        let shard_count = u16::try_from(shards).unwrap_or(u16::MAX);
+        let fabric = Arc::new(Fabric {
+            incarnation: config.incarnation.unwrap_or_else(milliseconds_since_1970),
+            address,
+            channels,
+            routes: RouteBook::new(
+                config.node_name.clone(),
+                config.channels.clone(),
+                shard_count,
+                // One more: this node is in its own book.
+                config.peers_max + 1,
+            ),
+            mailboxes: Mailboxes::new(),
+            shards: links,
+            control: link,
+            stopping: AtomicBool::new(false),
+            ended: AtomicBool::new(false),
+            inboxes: Mutex::default(),
+            config,
+        });
+        fabric.routes.peer(&fabric.config.node_name)?;
+        let control = Control::new(Arc::clone(&fabric), notices);
+        Self::start_threads(fabric, listener, ends, control)
+    }
+
+    fn start_threads(
+        fabric: Arc<Fabric>,
+        listener: OwnedFd,
+        ends: Vec<ShardEnds>,
+        control: Control,
+    ) -> Result<Self, StartError> {
+        let cores = cores(&fabric.config);
+        let mut node = Self {
+            fabric: Arc::clone(&fabric),
+            threads: Vec::new(),
+            control: None,
+            prepared: Mutex::default(),
+        };
+        let mut first_listener = Some(listener);
+        let mut shared = None;
+        match fabric.config.control {
+            ControlPlacement::Own => node.control = Some(control::start(control)?),
+            ControlPlacement::Shared => shared = Some(control),
+        }
+        for (index, ends) in ends.into_iter().enumerate() {
+            let address = fabric.address;
+            let listener = match first_listener.take() {
+                Some(listener) => listener,
+                None => socket::listen(address)
+                    .map_err(|source| StartError::Listen { address, source })?,
+            };
+            node.threads.push(shard::start(ShardSeat {
+                index,
+                core: fabric
+                    .config
+                    .pin
+                    .then(|| cores.get(index % cores.len().max(1)).copied())
+                    .flatten(),
+                fabric: Arc::clone(&fabric),
+                rings: ends.rings,
+                commands: ends.commands,
+                listener,
+                control: shared.take(),
+            })?);
+        }
+        Ok(node)
+    }
+
+    /// The peers of the configuration are wanted from now on.
+    fn open(&self, peers: &BTreeMap<String, SocketAddr>) -> Result<(), NameError> {
+        for (name, address) in peers {
+            self.fabric.routes.connect(name, *address)?;
+        }
+        self.ring_all();
+        Ok(())
+    }
+}
+
+/// A shard's own ends of its rings and commands.
+struct ShardEnds {
+    rings: Vec<Consumer>,
+    commands: Receiver<Command>,
+}
+
+fn make_link(config: &Config) -> std::io::Result<(ShardLink, ShardEnds)> {
+    let (commands, inbox) = unbounded();
+    let (producers, consumers) = config
+        .channels
+        .iter()
+        .map(|channel| byte_ring(channel.ring_bytes))
+        .unzip();
+    let link = ShardLink {
+        doorbell: Arc::new(Doorbell::new()?),
+        commands,
+        rings: producers,
+        rooms: config.channels.iter().map(|_| Event::new()).collect(),
+    };
+    Ok((
+        link,
+        ShardEnds {
+            rings: consumers,
+            commands: inbox,
+        },
+    ))
+}
+
+fn shard_count(config: &Config) -> usize {
+    match config.shards {
+        0 if config.cores.is_empty() => cores(config).len().max(1),
+        0 => config.cores.len(),
+        count => count,
+    }
+}
+
+/// The cores to pin shards to, in order.
+fn cores(config: &Config) -> Vec<usize> {
+    if !config.cores.is_empty() {
+        return config.cores.clone();
+    }
+    core_affinity::get_core_ids()
+        .unwrap_or_default()
+        .into_iter()
+        .map(|core| core.id)
+        .collect()
+}
+
+fn milliseconds_since_1970() -> u64 {
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX).max(1)
+}
