@@ -57,7 +57,8 @@ pub enum Event {
         /// Messages handed to the network and not acknowledged: delivered or not, nobody knows.
         unknown: u64,
     },
-    /// Messages that were reported while or after their lane ended, or refused by the receiver.
+    /// Messages that were reported while or after their lane ended, refused by the receiver, or dropped
+    /// by an overflow policy; of the last, sums are told every two seconds.
     Reported {
         /// The peer they were for.
         peer: Arc<Peer>,

@@ -76,6 +76,10 @@ pub(crate) struct Lane {
     pub(crate) owes_ack: bool,
     /// Settled because of too many mailbox names, and not told yet.
     pub(crate) unsendable_untold: u64,
+    /// Dropped by the shard to make room; the gate counts those that senders dropped.
+    pub(crate) overflowed: u64,
+    /// How many of both no event has to tell of any more.
+    pub(crate) overflow_told: u64,
     pub(crate) tally: LaneTally,
 }
 
@@ -157,15 +161,25 @@ impl Lane {
         self.unsendable_untold += 1;
     }
 
-    /// Makes room by the `drop_oldest` policy.
+    /// Makes room by the `drop_oldest` policy. The newest message stays, even if a batch that the kernel
+    /// has not taken yet fills the bound: it cannot be taken back, and the newest is what the policy
+    /// is for. So the bound can be exceeded by one message.
     fn drop_oldest(&mut self, pool: &mut ChunkPool) {
         while self.outbox.messages() > 1 && self.address().gate.is_over() {
             let Some(bytes) = self.outbox.drop_front(pool) else {
                 return;
             };
             self.ledger.drop_queued(1);
+            self.overflowed += 1;
             self.address().gate.release(1, bytes);
         }
+    }
+
+    /// Messages that the overflow policy dropped since this was asked last.
+    pub(crate) fn take_overflow_untold(&mut self) -> u64 {
+        let all = self.overflowed + self.address().gate.dropped();
+        let told = std::mem::replace(&mut self.overflow_told, all);
+        all - told
     }
 
     /// A message that came for a lane that takes none: settled on the spot.

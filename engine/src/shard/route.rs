@@ -81,6 +81,8 @@ impl Core {
             is_ready: false,
             owes_ack: false,
             unsendable_untold: 0,
+            overflowed: 0,
+            overflow_told: 0,
             tally: LaneTally::default(),
         }
     }

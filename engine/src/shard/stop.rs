@@ -105,7 +105,8 @@ impl Core {
     }
 
     /// The final counters, to whoever stopped the node.
-    pub(crate) fn last_report(&self) {
+    pub(crate) fn last_report(&mut self) {
+        self.tell_overflow();
         if let Some(reports) = &self.reports {
             drop(reports.send(self.report()));
         }

@@ -1,4 +1,5 @@
-//! Looking over the lanes for peers that stopped in the middle of a frame.
+//! Looking over the lanes: for peers that stopped in the middle of a frame, and for what overflow
+//! policies dropped, which is told in sums, as there may be one for every message that is sent.
 
 use std::time::{Duration, Instant};
 
@@ -32,11 +33,23 @@ impl Core {
             }
         }
     }
+
+    /// Tells of the messages that reliable channels dropped for want of room.
+    pub(crate) fn tell_overflow(&mut self) {
+        for lane in 0..self.lanes.len() {
+            let state = &mut self.lanes[lane];
+            let undelivered = state.take_overflow_untold();
+            if undelivered > 0 && self.fabric.channels[state.channel].reliable {
+                let why = "their lane's queue was full: see overflow";
+                self.report_undelivered(u32::try_from(lane).unwrap_or(u32::MAX), undelivered, why);
+            }
+        }
+    }
 }
 
 /// A frame that has been incomplete for the idle timeout must have grown meanwhile by this much for
 /// each second: slower is a peer that holds memory on purpose.
 const PARTIAL_BYTES_PER_S_MIN: usize = 1024;
 
-/// How often lanes are looked over for that.
+/// How often lanes are looked over.
 pub(crate) const SWEEP_EVERY: Duration = Duration::from_secs(2);

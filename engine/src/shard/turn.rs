@@ -237,6 +237,7 @@ impl Core {
                 }
                 Deadline::Sweep => {
                     self.sweep(self.now);
+                    self.tell_overflow();
                     self.timers
                         .set(self.now + sweep::SWEEP_EVERY, Deadline::Sweep);
                 }

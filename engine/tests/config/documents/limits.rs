@@ -210,17 +210,20 @@ const PEERS: &[Limit] = &[
     ),
 ];
 
+const QUEUE_IS_FULL: &str = "`overflow` of the channel decides; drops are counted; `drop_oldest` keeps the \
+     newest message besides, while the kernel has all the others";
+
 const APPLICATIONS: &[Limit] = &[
     limit(
         "messages in the queue of a lane",
         Channel("queue_messages_max"),
-        Otherwise("`overflow` of the channel decides; drops are counted"),
+        Otherwise(QUEUE_IS_FULL),
         "overflow.rs::each_policy_keeps_the_queue_within_its_messages",
     ),
     limit(
         "bytes in the queue of a lane",
         Channel("queue_bytes_max"),
-        Otherwise("`overflow` of the channel decides; drops are counted"),
+        Otherwise(QUEUE_IS_FULL),
         "overflow.rs::each_policy_keeps_the_queue_within_its_bytes",
     ),
     limit(
