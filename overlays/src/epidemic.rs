@@ -174,9 +174,7 @@ impl<P: Peer> Protocol<P> for Epidemic<P> {
         match input {
             Input::Received { from, message } => self.received(now, from, message, random, out),
             Input::Timer(Forget) => {
-                self.store.forget(now, &self.config.store);
-                self.store.forget_senders(now, &self.config.store);
-                if !self.store.is_empty() {
+                if self.store.tidy(now, &self.config.store) {
                     let after = self.config.store.keep_for;
                     out.push(Output::SetTimer { id: Forget, after });
                 }

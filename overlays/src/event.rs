@@ -89,6 +89,30 @@ pub enum Output<P, M, T> {
     Below(Command<P>),
 }
 
+impl<P, M, T> Output<P, M, T> {
+    /// The same, with its message or timer as those of the protocol that this one is a part of.
+    pub fn wrap<N, U>(
+        self,
+        message: impl FnOnce(M) -> N,
+        timer: impl FnOnce(T) -> U,
+    ) -> Output<P, N, U> {
+        match self {
+            Self::Send { to, message: inner } => Output::Send {
+                to,
+                message: message(inner),
+            },
+            Self::SetTimer { id, after } => Output::SetTimer {
+                id: timer(id),
+                after,
+            },
+            Self::Connect(peer) => Output::Connect(peer),
+            Self::Disconnect(peer) => Output::Disconnect(peer),
+            Self::Event(event) => Output::Event(event),
+            Self::Below(command) => Output::Below(command),
+        }
+    }
+}
+
 /// Orders from the application, or from the layer above.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Command<P> {

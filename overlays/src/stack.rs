@@ -155,23 +155,10 @@ impl<L, U> Stack<L, U> {
         let mut lower_out = Vec::new();
         self.lower.handle(now, input, random, &mut lower_out);
         for output in lower_out {
-            out.push(match output {
-                Output::Event(event) => {
-                    crossings.push_back(Crossing::Up(event));
-                    continue;
-                }
-                Output::Send { to, message } => Output::Send {
-                    to,
-                    message: Half::Lower(message),
-                },
-                Output::SetTimer { id, after } => Output::SetTimer {
-                    id: Half::Lower(id),
-                    after,
-                },
-                Output::Connect(peer) => Output::Connect(peer),
-                Output::Disconnect(peer) => Output::Disconnect(peer),
-                Output::Below(command) => Output::Below(command),
-            });
+            match output {
+                Output::Event(event) => crossings.push_back(Crossing::Up(event)),
+                other => out.push(other.wrap(Half::Lower, Half::Lower)),
+            }
         }
     }
 
@@ -190,23 +177,10 @@ impl<L, U> Stack<L, U> {
         let mut upper_out = Vec::new();
         self.upper.handle(now, input, random, &mut upper_out);
         for output in upper_out {
-            out.push(match output {
-                Output::Below(command) => {
-                    crossings.push_back(Crossing::Down(command));
-                    continue;
-                }
-                Output::Send { to, message } => Output::Send {
-                    to,
-                    message: Half::Upper(message),
-                },
-                Output::SetTimer { id, after } => Output::SetTimer {
-                    id: Half::Upper(id),
-                    after,
-                },
-                Output::Connect(peer) => Output::Connect(peer),
-                Output::Disconnect(peer) => Output::Disconnect(peer),
-                Output::Event(event) => Output::Event(event),
-            });
+            match output {
+                Output::Below(command) => crossings.push_back(Crossing::Down(command)),
+                other => out.push(other.wrap(Half::Upper, Half::Upper)),
+            }
         }
     }
 }

@@ -217,7 +217,7 @@ impl<P> Store<P> {
     }
 
     /// Forgets what is too old or too much.
-    pub(crate) fn forget(&mut self, now: Time, config: &StoreConfig) {
+    fn forget(&mut self, now: Time, config: &StoreConfig) {
         while self.kept.len() > config.messages_max
             || self
                 .kept
@@ -235,8 +235,16 @@ impl<P> Store<P> {
         }
     }
 
-    /// Forgets senders that have not been heard of for long. Takes a while: not for every message.
-    pub(crate) fn forget_senders(&mut self, now: Time, config: &StoreConfig) {
+    /// Forgets all that is too old or too much, senders too. Whether something is left to be forgotten
+    /// later. Takes a while: not for every message.
+    pub(crate) fn tidy(&mut self, now: Time, config: &StoreConfig) -> bool {
+        self.forget(now, config);
+        self.forget_senders(now, config);
+        !self.is_empty()
+    }
+
+    /// Forgets senders that have not been heard of for long.
+    fn forget_senders(&mut self, now: Time, config: &StoreConfig) {
         self.floors
             .retain(|_, (_, left)| now.since(*left) < config.senders_for);
     }

@@ -5,7 +5,7 @@ use rand::Rng;
 use rand::seq::{IndexedRandom, IteratorRandom};
 
 use super::message::Message;
-use super::{HyParView, Outputs, Timer};
+use super::{HyParView, Outputs, Timer, turn_away};
 use crate::event::{Output, Peer};
 use crate::time::Time;
 
@@ -67,11 +67,7 @@ impl<P: Peer> HyParView<P> {
             self.admit(from, random, out);
         } else {
             // The answer came too late: the place is taken.
-            let message = Message::Disconnect {
-                leaving: false,
-                instead: None,
-            };
-            out.push(Output::Send { to: from, message });
+            turn_away(from, out);
             self.end_question(from);
         }
         self.seek(random, out);
@@ -120,11 +116,7 @@ impl<P: Peer> HyParView<P> {
         if self.active.len() < self.config.active_max {
             self.admit(from, random, out);
         } else {
-            let message = Message::Disconnect {
-                leaving: false,
-                instead: None,
-            };
-            out.push(Output::Send { to: from, message });
+            turn_away(from, out);
         }
     }
 
@@ -175,11 +167,7 @@ impl<P: Peer> HyParView<P> {
             }
         }
         for peer in silent {
-            let message = Message::Disconnect {
-                leaving: false,
-                instead: None,
-            };
-            out.push(Output::Send { to: peer, message });
+            turn_away(peer, out);
             self.drop_out(peer, out);
             self.remember_lost(now, peer);
         }

@@ -239,6 +239,15 @@ impl<P: Peer> HyParView<P> {
     }
 }
 
+/// Tells a node that it is no neighbor (any more), without naming another in its place.
+fn turn_away<P>(peer: P, out: &mut Outputs<P>) {
+    let message = Message::Disconnect {
+        leaving: false,
+        instead: None,
+    };
+    out.push(Output::Send { to: peer, message });
+}
+
 impl<P: Peer> Protocol<P> for HyParView<P> {
     type Message = Message<P>;
     type Timer = Timer;

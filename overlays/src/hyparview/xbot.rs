@@ -13,7 +13,7 @@ use rand::Rng;
 use serde::{Deserialize, Serialize};
 
 use super::message::Message;
-use super::{HyParView, Outputs, Timer};
+use super::{HyParView, Outputs, Timer, turn_away};
 use crate::event::{Output, Peer};
 use crate::time::Time;
 
@@ -398,11 +398,7 @@ impl<P: Peer> HyParView<P> {
 
     fn part_from<R: Rng>(&mut self, peer: P, random: &mut R, out: &mut Outputs<P>) {
         if self.active.contains(peer) {
-            let message = Message::Disconnect {
-                leaving: false,
-                instead: None,
-            };
-            out.push(Output::Send { to: peer, message });
+            turn_away(peer, out);
             self.drop_out(peer, out);
             self.learn(peer, &[], random);
         }

@@ -335,9 +335,7 @@ impl<P: Peer> Protocol<P> for Plumtree<P> {
             Input::Timer(Timer::Announce) => self.announce(out),
             Input::Timer(Timer::GraftDue(id)) => self.on_graft_due(now, id, out),
             Input::Timer(Timer::Forget) => {
-                self.store.forget(now, &self.config.store);
-                self.store.forget_senders(now, &self.config.store);
-                if !self.store.is_empty() {
+                if self.store.tidy(now, &self.config.store) {
                     let after = self.config.store.keep_for;
                     out.push(Output::SetTimer {
                         id: Timer::Forget,

@@ -185,10 +185,7 @@ mod tests {
     #[test]
     fn two_halves_grow_together_after_a_partition() {
         let mut star = settled(6);
-        let even: Vec<bool> = (0..206).map(|node| node % 2 == 0).collect();
-        let odd: Vec<bool> = even.iter().map(|inside| !inside).collect();
-        star.world.cut(even.clone(), odd.clone());
-        star.world.cut(odd, even);
+        star.world.cut_in_halves();
         star.world.run_for(60 * SECOND);
         assert_eq!(
             star.clients_short_of_servers(2),

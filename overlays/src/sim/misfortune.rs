@@ -82,6 +82,21 @@ impl<X: Subject, O: Observer<X>> World<X, O> {
         }
     }
 
+    /// Cuts the nodes into two halves, by odd and even.
+    pub fn cut_in_halves(&mut self) {
+        let even: Vec<bool> = (0..self.node_count()).map(|node| node % 2 == 0).collect();
+        let odd: Vec<bool> = even.iter().map(|inside| !inside).collect();
+        self.cut(even.clone(), odd.clone());
+        self.cut(odd, even);
+    }
+
+    /// Two halves for `span`, then whole again.
+    pub fn partition(&mut self, span: Duration) {
+        self.cut_in_halves();
+        self.run_for(span);
+        self.heal();
+    }
+
     /// Ends all cuts.
     pub fn heal(&mut self) {
         self.network.heal();

@@ -146,18 +146,6 @@ impl Topics {
         }
     }
 
-    /// Cuts the cluster into odd and even nodes for `span`, then heals it.
-    pub fn partition(&mut self, span: Duration) {
-        let even: Vec<bool> = (0..self.world.node_count())
-            .map(|node| node % 2 == 0)
-            .collect();
-        let odd: Vec<bool> = even.iter().map(|inside| !inside).collect();
-        self.world.cut(even.clone(), odd.clone());
-        self.world.cut(odd, even);
-        self.world.run_for(span);
-        self.world.heal();
-    }
-
     /// Publishes once to each topic, from a subscriber or, if `outside`, from any other node, waits
     /// for `drain`, and says what became of all of it.
     pub fn publish(&mut self, outside: bool, drain: Duration) -> Reach {
@@ -284,7 +272,7 @@ mod tests {
     #[test]
     fn the_parts_of_a_topic_find_each_other_after_a_partition() {
         let mut topics = subscribed(6);
-        topics.partition(60 * SECOND);
+        topics.world.partition(60 * SECOND);
         topics.world.run_for(240 * SECOND);
         let reach = topics.publish(false, 5 * SECOND);
         assert!(reach.is_exact(), "{reach:?}");

@@ -202,18 +202,6 @@ impl<C: Subject + 'static> Cluster<C> {
         }
     }
 
-    /// Cuts the cluster into two halves for `span`, by odd and even, then heals it.
-    pub fn partition(&mut self, span: Duration) {
-        let even: Vec<bool> = (0..self.world.node_count())
-            .map(|node| node % 2 == 0)
-            .collect();
-        let odd: Vec<bool> = even.iter().map(|inside| !inside).collect();
-        self.world.cut(even.clone(), odd.clone());
-        self.world.cut(odd, even);
-        self.world.run_for(span);
-        self.world.heal();
-    }
-
     /// Live members in the table of a node.
     #[must_use]
     pub fn live_at(&self, node: NodeId) -> usize {

@@ -284,7 +284,7 @@ impl Task for Partitioned<'_> {
         } = self.experiment;
         let mut cluster = settled(self.experiment, make, self.progress);
         (self.progress)("partition", 0, 1);
-        cluster.partition(self.partition);
+        cluster.world.partition(self.partition);
         let running: Vec<NodeId> = cluster.world.running().collect();
         let live = || running.iter().map(|node| cluster.live_at(*node));
         let (live_min, live_max) = (live().min().unwrap_or(0), live().max().unwrap_or(0));

@@ -51,7 +51,7 @@ impl Task for Partition {
 
     fn run<C: Subject + 'static>(self, make: MakeCarrier<C>) -> usize {
         let mut cluster = settled(self.0, 80, make);
-        cluster.partition(60 * SECOND);
+        cluster.world.partition(60 * SECOND);
         for node in cluster.world.running() {
             let live = cluster.live_at(node);
             assert!(live <= 42, "{node} still counts {live}");
