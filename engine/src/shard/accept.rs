@@ -63,24 +63,13 @@ impl Core {
             self.refused_connection(address, reason, String::new());
             return Ok(());
         }
-        let deadline = Duration::from_millis(config.handshake_deadline_ms);
         let buffer = vec![0; HANDSHAKE_BUFFER_BYTES].into_boxed_slice();
         let phase = Phase::Greeted {
             acceptor: Acceptor::new(),
             buffer,
         };
         let index = self.connections.insert(descriptor, phase, address);
-        if let Some(connection) = self.connections.get(index) {
-            let generation = connection.generation;
-            self.timers.set(
-                self.now + deadline,
-                Deadline::Handshake {
-                    connection: index,
-                    generation,
-                },
-            );
-        }
-        self.receive_handshake(index)
+        self.await_handshake(index)
     }
 
     pub(crate) fn arm_accept(&mut self) -> io::Result<()> {

@@ -111,7 +111,6 @@ impl Core {
         if let Some(Err(error)) = sent {
             return self.give_up_dial(index, lane, CloseReason::Reset, error.to_string());
         }
-        let generation = connection.generation;
         let buffer = vec![0; HANDSHAKE_BUFFER_BYTES].into_boxed_slice();
         self.connections.set_phase(
             index,
@@ -121,15 +120,7 @@ impl Core {
                 buffer,
             },
         );
-        let deadline = Duration::from_millis(self.fabric.config.handshake_deadline_ms);
-        self.timers.set(
-            self.now + deadline,
-            Deadline::Handshake {
-                connection: index,
-                generation,
-            },
-        );
-        self.receive_handshake(index)
+        self.await_handshake(index)
     }
 
     pub(super) fn hello(&self, lane: u32) -> Hello {

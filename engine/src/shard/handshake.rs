@@ -1,9 +1,11 @@
 //! What dialling and accepting have in common: the buffer of a handshake, and its deadline.
 
 use std::io;
+use std::time::Duration;
 
 use super::Core;
 use super::connection::Phase;
+use super::timers::Deadline;
 use crate::io::operation::OperationKind;
 use crate::io::socket;
 use crate::wire::CloseReason;
@@ -13,6 +15,22 @@ use crate::wire::hello::{HANDSHAKE_BODY_BYTES_MAX, PREFIX_BYTES};
 pub(super) const HANDSHAKE_BUFFER_BYTES: usize = PREFIX_BYTES + HANDSHAKE_BODY_BYTES_MAX;
 
 impl Core {
+    /// The other end has this long to say its part.
+    pub(super) fn await_handshake(&mut self, index: u32) -> io::Result<()> {
+        if let Some(connection) = self.connections.get(index) {
+            let generation = connection.generation;
+            let deadline = Duration::from_millis(self.fabric.config.handshake_deadline_ms);
+            self.timers.set(
+                self.now + deadline,
+                Deadline::Handshake {
+                    connection: index,
+                    generation,
+                },
+            );
+        }
+        self.receive_handshake(index)
+    }
+
     pub(super) fn receive_handshake(&mut self, index: u32) -> io::Result<()> {
         let operation = self
             .connections
