@@ -9,7 +9,7 @@ mod support;
 use overlane::Node;
 use overlane::wire::{CloseReason, FrameKind};
 use stranger::{Stranger, good_frame, hello, letter};
-use support::child::{descriptors, in_child, threads};
+use support::child::{descriptors, in_child, resident_bytes, threads};
 use support::{GENEROUS, config, counting_handler, drained, reliable, start, wait_until};
 
 /// Starts of a node, after those that warm up the allocator.
@@ -24,15 +24,6 @@ const EVENTFD: &str = "anon_inode:[eventfd]";
 /// Growth of resident memory over all starts: under 6 KiB for each. The executors are known to lose
 /// about 2 KiB, and the allocator keeps some of what each thread freed.
 const GROWTH_BYTES_MAX: usize = 6 << 20;
-
-fn resident_bytes() -> usize {
-    let status = std::fs::read_to_string("/proc/self/statm").expect("there is /proc");
-    let pages = status
-        .split(' ')
-        .nth(1)
-        .expect("the second number is the resident pages");
-    pages.parse::<usize>().expect("a number") * 4096
-}
 
 /// One life of a node: alone, or with a lane to `other` and messages on it.
 fn live(number: usize, other: &Node) {

@@ -12,7 +12,7 @@ use overlane::{Node, SendError};
 
 use crate::honest::Honest;
 use crate::stranger::{Stranger, frame, good_frame, hello, letter};
-use crate::support::child::in_child;
+use crate::support::child::{in_child, resident_bytes};
 use crate::support::{
     best_effort, config, connect_both, counting_handler, drained, reliable, start, wait_until,
 };
@@ -185,15 +185,6 @@ fn a_flooding_channel_starves_only_lower_priorities_counted() {
     }
     assert_eq!(starved("high"), 0, "nobody is before it");
     assert_eq!(count.load(Ordering::Relaxed), accepted);
-}
-
-fn resident_bytes() -> usize {
-    let status = std::fs::read_to_string("/proc/self/statm").expect("there is /proc");
-    let pages = status
-        .split(' ')
-        .nth(1)
-        .expect("the second number is the resident pages");
-    pages.parse::<usize>().expect("a number") * 4096
 }
 
 #[test]

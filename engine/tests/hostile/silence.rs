@@ -98,7 +98,8 @@ fn a_frame_of_one_byte_per_second_is_closed() {
 
 #[test]
 fn a_lane_that_waits_for_its_reader_is_not_called_slow() {
-    let honest = Honest::start(|config| config.idle_timeout_ms(IDLE_TIMEOUT_MS));
+    // One shard, which looks over all lanes at once.
+    let honest = Honest::start(|config| config.idle_timeout_ms(IDLE_TIMEOUT_MS).shards(1));
     let mut inbox = honest.target.inbox_of("in", 64 << 10).expect("a mailbox");
     let mut stranger = Stranger::lane(honest.target.local_addr(), hello("alice"));
     let size = 40_000;
@@ -116,8 +117,12 @@ fn a_lane_that_waits_for_its_reader_is_not_called_slow() {
     let so_far = size as u64 + 100;
     wait_until("the first half", came, |bytes| *bytes > so_far);
     stranger.say(&message[100..]);
-    // Three times as long as a slow peer has, and longer than two sweeps.
-    std::thread::sleep(Duration::from_millis(4500));
+    // Two peers that are slow, one after the other, are found out meanwhile.
+    for peer in ["slow", "slower"] {
+        let mut slow = Stranger::lane(honest.target.local_addr(), hello(peer));
+        slow.say(&frame(1, 100, 0, &[])[..5]);
+        honest.closed(peer, "data", CloseReason::TooSlow, 1);
+    }
     let closes = honest
         .target
         .metrics()

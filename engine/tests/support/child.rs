@@ -106,3 +106,13 @@ pub fn descriptors() -> BTreeMap<String, usize> {
     }
     kinds
 }
+
+/// Memory of this process.
+pub fn resident_bytes() -> usize {
+    let status = std::fs::read_to_string("/proc/self/statm").expect("there is /proc");
+    let pages = status
+        .split(' ')
+        .nth(1)
+        .expect("the second number is the resident pages");
+    pages.parse::<usize>().expect("a number") * 4096
+}
