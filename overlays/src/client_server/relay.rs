@@ -13,8 +13,7 @@ use crate::event::{Event, Output, PAYLOAD_BYTES_MAX, Peer};
 impl<P: Peer> ClientServer<P> {
     /// The neighbor over which a node is reached: itself, a server that has it, or, for a client, one
     /// of its servers. None if there is no way.
-    #[must_use]
-    pub fn next_hop(&self, to: P) -> Option<P> {
+    fn next_hop(&self, to: P) -> Option<P> {
         if self.clients.contains_key(&to) || self.servers.link(&to) == Some(Link::Neighbor) {
             return Some(to);
         }

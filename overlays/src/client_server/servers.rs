@@ -109,7 +109,7 @@ impl<P: Peer> Servers<P> {
     /// to the servers that work and clients spread evenly over them.
     pub(super) fn choose_apart<R: Rng>(&self, most: usize, random: &mut R) -> Vec<P> {
         let mut chosen = Vec::new();
-        for failures in 0..=u8::MAX {
+        for failures in 0..=FAILURES_MAX {
             if chosen.len() >= most {
                 break;
             }
@@ -118,9 +118,6 @@ impl<P: Peer> Servers<P> {
             });
             let peers = apart.map(|(peer, _)| *peer);
             chosen.extend(peers.sample(random, most - chosen.len()));
-            if failures >= FAILURES_MAX {
-                break;
-            }
         }
         chosen
     }

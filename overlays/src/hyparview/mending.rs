@@ -277,7 +277,7 @@ impl<P: Peer> HyParView<P> {
     }
 
     /// Whether this was the node that had been asked.
-    fn end_question(&mut self, peer: P) -> bool {
+    pub(super) fn end_question(&mut self, peer: P) -> bool {
         let was_asked = self.asked.is_some_and(|asked| asked.peer == peer);
         if was_asked {
             self.asked = None;

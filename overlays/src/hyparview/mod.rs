@@ -157,9 +157,7 @@ impl<P: Peer> HyParView<P> {
         }
         self.passive.remove(peer);
         self.lost.retain(|lost| lost.peer != peer);
-        if self.asked.as_ref().is_some_and(|asked| asked.peer == peer) {
-            self.asked = None;
-        }
+        self.end_question(peer);
         self.active.push(peer);
         out.push(Output::Connect(peer));
         out.push(Output::Event(Event::NeighborUp(peer)));

@@ -165,16 +165,12 @@ impl<P: Peer> HyParView<P> {
         random: &mut R,
         out: &mut Outputs<P>,
     ) {
-        if let XbotMessage::Ping { sent_micros } = message {
-            self.say(from, XbotMessage::Pong { sent_micros }, out);
-            return;
-        }
-        // Nobody sends the others to a node that does not exchange neighbors.
-        if self.config.xbot.is_none() {
-            return;
-        }
         match message {
-            XbotMessage::Ping { .. } => {}
+            XbotMessage::Ping { sent_micros } => {
+                self.say(from, XbotMessage::Pong { sent_micros }, out);
+            }
+            // Nobody sends the others to a node that does not exchange neighbors.
+            _ if self.config.xbot.is_none() => {}
             XbotMessage::Pong { sent_micros } => {
                 self.on_pong(from, now.since(Time::from_micros(sent_micros)), out);
             }
@@ -197,14 +193,7 @@ impl<P: Peer> HyParView<P> {
                 initiator,
                 candidate,
                 accepted,
-            } => {
-                let role = Role::Disconnected {
-                    initiator,
-                    candidate,
-                    old: from,
-                };
-                self.on_switch_reply(role, accepted, random, out);
-            }
+            } => self.on_switch_reply(from, initiator, candidate, accepted, random, out),
             XbotMessage::ReplaceReply {
                 initiator,
                 old,
@@ -219,18 +208,19 @@ impl<P: Peer> HyParView<P> {
     /// The node that was to become the neighbor of the one given up has answered.
     fn on_switch_reply<R: Rng>(
         &mut self,
-        role: Role<P>,
+        old: P,
+        initiator: P,
+        candidate: P,
         accepted: bool,
         random: &mut R,
         out: &mut Outputs<P>,
     ) {
-        if let Role::Disconnected {
+        let role = Role::Disconnected {
             initiator,
             candidate,
             old,
-        } = role
-            && self.end_role(role)
-        {
+        };
+        if self.end_role(role) {
             let reply = XbotMessage::ReplaceReply {
                 initiator,
                 old,

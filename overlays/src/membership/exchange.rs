@@ -149,15 +149,19 @@ pub(super) fn compare<P: Peer>(
         deaths: Vec::new(),
         more: false,
     };
+    let mut named = [false; BUCKETS];
+    for index in buckets {
+        named[usize::from(*index)] = true;
+    }
     let mut theirs: BTreeMap<P, (Version, Status)> = BTreeMap::new();
     for member in listed {
-        if buckets.contains(&bucket_of(&member.peer)) {
+        if named[usize::from(bucket_of(&member.peer))] {
             theirs.insert(member.peer, (member.version, member.status));
         }
     }
-    let mut seen = [false; BUCKETS];
     for index in buckets {
-        if std::mem::replace(&mut seen[usize::from(*index)], true) {
+        // Each once, however often it is named.
+        if !std::mem::take(&mut named[usize::from(*index)]) {
             continue;
         }
         for entry in table.bucket(*index) {

@@ -159,8 +159,10 @@ impl<P: Peer> Membership<P> {
 
     fn hear_accusation(&mut self, now: Time, known: Entry<P>, by: P, out: &mut Out<P>) {
         let peer = known.peer;
-        let followers: Vec<P> = self.table.following(self.me).take(WITNESSES).collect();
-        if self.suspect(now, known, by, out) == Accusation::First && followers.contains(&peer) {
+        // Before it is under suspicion: then it follows nobody.
+        let is_follower =
+            (self.table.following(self.me).take(WITNESSES)).any(|other| other == peer);
+        if self.suspect(now, known, by, out) == Accusation::First && is_follower {
             self.detector.probe_soon(peer);
         }
     }

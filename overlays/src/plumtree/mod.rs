@@ -34,7 +34,7 @@ pub use message::{ANNOUNCEMENTS_MAX, Announcement, Gossip, HOPS_MAX, Message};
 use crate::event::{
     Command, Delivery, Event, Input, InputOf, Output, OutputOf, PAYLOAD_BYTES_MAX, Peer, Protocol,
 };
-use crate::store::{MessageId, Numbering, Seen, Store};
+use crate::store::{Look, MessageId, Numbering, Seen, Store};
 use crate::time::Time;
 use links::{Links, Push};
 use pruning::Pruning;
@@ -186,9 +186,14 @@ impl<P: Peer> Plumtree<P> {
             prunes,
             payload,
         } = gossip;
-        if self.store.has_seen(id) {
-            self.on_duplicate(now, from, id, prunes, out);
-            return;
+        match self.store.look(id) {
+            Look::Unseen => {}
+            // A copy that the network made of the first one says nothing about the tree.
+            Look::Kept(seen) if seen.from == Some(from) => return,
+            Look::Kept(_) | Look::Left => {
+                self.on_redundant(now, from, prunes, out);
+                return;
+            }
         }
         let hops = hops.saturating_add(1);
         if hops > HOPS_MAX {
@@ -214,21 +219,9 @@ impl<P: Peer> Plumtree<P> {
         self.push_on(now, id, seen, out);
     }
 
-    fn on_duplicate(
-        &mut self,
-        now: Time,
-        from: P,
-        id: MessageId,
-        prunes: bool,
-        out: &mut Outputs<P>,
-    ) {
-        // A copy that the network made of the first one says nothing about the tree.
-        let same = self
-            .store
-            .get_mut(id)
-            .is_some_and(|seen| seen.from == Some(from));
+    fn on_redundant(&mut self, now: Time, from: P, prunes: bool, out: &mut Outputs<P>) {
         let grace = self.config.graft_again_after;
-        if !same && self.links.may_be_pruned(now, from, prunes, grace) {
+        if self.links.may_be_pruned(now, from, prunes, grace) {
             self.links.set(now, from, Push::Lazy);
             out.push(Output::Send {
                 to: from,
@@ -264,7 +257,7 @@ impl<P: Peer> Plumtree<P> {
         self.announce_gathered(from, out);
         let mut bytes = 0;
         for id in ids {
-            let Some(seen) = self.store.get_mut(*id) else {
+            let Look::Kept(seen) = self.store.look(*id) else {
                 continue;
             };
             let Some(payload) = seen.payload.clone() else {

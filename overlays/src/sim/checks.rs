@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::NodeId;
+use super::deliveries::number_of;
 use super::subject::{Observer, Subject};
 use super::world::World;
 use crate::event::{Delivery, Event, TopicId};
@@ -98,8 +99,7 @@ impl Checks {
     }
 
     fn wrong_delivery(&mut self, node: NodeId, delivery: &Delivery) -> Option<String> {
-        let number = delivery.payload.first_chunk::<8>().copied();
-        let Some(number) = number.map(u64::from_le_bytes) else {
+        let Some(number) = number_of(&delivery.payload) else {
             return Some("delivered a payload that nobody sent".into());
         };
         if number >= self.numbers {
@@ -126,11 +126,6 @@ impl<X: Subject> Observer<X> for Checks {
             self.broken(at, node, &what);
         }
     }
-}
-
-/// A payload that tells its number, for a broadcast or a topic.
-pub(super) fn payload(number: u64) -> bytes::Bytes {
-    bytes::Bytes::copy_from_slice(&number.to_le_bytes())
 }
 
 /// Topics that nodes take part in during a fault run.

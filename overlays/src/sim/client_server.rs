@@ -4,12 +4,12 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use bytes::Bytes;
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::seq::IteratorRandom;
 use rand::{RngExt, SeedableRng};
 
 use super::NodeId;
+use super::deliveries::{number_of, numbered};
 use super::network::NetworkConfig;
 use super::subject::{Observer, Subject};
 use super::world::World;
@@ -26,9 +26,9 @@ pub struct Relays {
 impl<X: Subject> Observer<X> for Relays {
     fn event(&mut self, _at: Time, node: NodeId, event: &Event<NodeId>) {
         if let Event::Relayed { payload, .. } = event
-            && let Some(number) = payload.first_chunk::<8>()
+            && let Some(number) = number_of(payload)
         {
-            self.arrived.insert((node, u64::from_le_bytes(*number)));
+            self.arrived.insert((node, number));
         }
     }
 }
@@ -78,7 +78,7 @@ impl Star {
             } else {
                 (other, one)
             };
-            let payload = Bytes::copy_from_slice(&self.sent.to_le_bytes());
+            let payload = numbered(self.sent);
             expected.push((to, self.sent));
             self.sent += 1;
             self.world.command(from, Command::Relay { to, payload });

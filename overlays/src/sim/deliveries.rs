@@ -12,6 +12,16 @@ use super::subject::{Observer, Subject};
 use crate::event::Event;
 use crate::time::Time;
 
+/// A payload that tells its number.
+pub(super) fn numbered(number: u64) -> Bytes {
+    Bytes::copy_from_slice(&number.to_le_bytes())
+}
+
+/// The number that a payload tells.
+pub(super) fn number_of(payload: &Bytes) -> Option<u64> {
+    payload.first_chunk().copied().map(u64::from_le_bytes)
+}
+
 /// What became of one broadcast.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Round {
@@ -90,10 +100,7 @@ impl Deliveries {
     }
 
     fn round_mut(&mut self, payload: &Bytes) -> Option<&mut Round> {
-        let number = payload
-            .first_chunk::<8>()
-            .copied()
-            .map(u64::from_le_bytes)?;
+        let number = number_of(payload)?;
         self.rounds.get_mut(usize::try_from(number).ok()?)
     }
 }

@@ -15,7 +15,8 @@ use serde::Serialize;
 
 use super::NodeId;
 use super::carrier::{Carrier, MakeCarrier, Task};
-use super::checks::{Checks, TOPICS, payload};
+use super::checks::{Checks, TOPICS};
+use super::deliveries::numbered;
 use super::graph::Graph;
 use super::membership::{Over, with_membership};
 use super::network::{NetworkConfig, mix};
@@ -379,7 +380,7 @@ impl<X: Subject> FaultRun<X> {
         if let Some(node) = self.any_running() {
             let number = self.world.observer.number(node);
             self.world
-                .command(node, Command::Broadcast(payload(number)));
+                .command(node, Command::Broadcast(numbered(number)));
         }
     }
 
@@ -445,7 +446,7 @@ impl<X: Subject> FaultRun<X> {
             return Ok(());
         };
         let number = self.world.observer.number(sender);
-        let order = Command::Broadcast(payload(number));
+        let order = Command::Broadcast(numbered(number));
         self.world.command(sender, order);
         self.world.run_for(5 * SECOND);
         let others = running.iter().filter(|node| **node != sender);
@@ -468,7 +469,7 @@ impl<X: Subject> FaultRun<X> {
                 continue;
             };
             let number = self.world.observer.number(sender);
-            let order = Command::Publish(topic, payload(number));
+            let order = Command::Publish(topic, numbered(number));
             self.world.command(sender, order);
             sent.push((topic, sender, number, subscribers));
         }

@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use bytes::Bytes;
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::seq::{IndexedRandom, IteratorRandom};
 use rand::{RngExt, SeedableRng};
 
 use super::NodeId;
+use super::deliveries::{number_of, numbered};
 use super::network::NetworkConfig;
 use super::subject::{Observer, Subject};
 use super::workload::Progress;
@@ -28,12 +28,9 @@ impl<X: Subject> Observer<X> for Arrivals {
     fn event(&mut self, _at: Time, node: NodeId, event: &Event<NodeId>) {
         if let Event::Delivered(delivery) = event
             && delivery.topic.is_some()
-            && let Some(number) = delivery.payload.first_chunk::<8>()
+            && let Some(number) = number_of(&delivery.payload)
         {
-            let nodes = self
-                .delivered
-                .entry(u64::from_le_bytes(*number))
-                .or_default();
+            let nodes = self.delivered.entry(number).or_default();
             *nodes.entry(node).or_default() += 1;
         }
     }
@@ -163,7 +160,7 @@ impl Topics {
             };
             let number = self.published;
             self.published += 1;
-            let payload = Bytes::copy_from_slice(&number.to_le_bytes());
+            let payload = numbered(number);
             self.world.command(sender, Command::Publish(topic, payload));
             sent.push((topic, sender, number));
         }

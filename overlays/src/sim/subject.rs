@@ -67,9 +67,6 @@ pub trait Observer<X: Subject> {
     /// A node's protocol told this.
     fn event(&mut self, _at: Time, _node: NodeId, _event: &Event<NodeId>) {}
 
-    /// A message is about to be sent; `bytes` is its size on the wire.
-    fn sent(&mut self, _from: NodeId, _to: NodeId, _message: &X::Message, _bytes: u32) {}
-
     /// A message with a payload reached a live node.
     fn payload_received(&mut self, _at: Time, _node: NodeId, _payload: &Bytes) {}
 

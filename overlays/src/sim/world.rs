@@ -401,7 +401,6 @@ impl<X: Subject, O: Observer<X>> World<X, O> {
         self.totals.bytes += u64::from(digest.bytes);
         self.trace
             .add(self.now, u64::from(from) << 32 | u64::from(to), digest.hash);
-        self.observer.sent(from, to, &message, digest.bytes);
         if !self.network.reaches(from, to) && self.nodes[from as usize].lane(to).is_none() {
             let timeout = micros(self.network.config.lane_timeout);
             self.happens_in(timeout, from, What::Refused { peer: to });

@@ -8,7 +8,7 @@ use overlane_overlays::{hyparview, plumtree};
 use serde::Serialize;
 
 use super::output::{Bar, peak_rss_bytes, print_report, print_rows};
-use super::{Arguments, SimError, Spread, plot, span};
+use super::{Arguments, SimError, Spread, plot, repeatable, span};
 
 /// Cycles after which an overlay that has not healed never will.
 const CYCLES_TO_HEAL_MAX: usize = 30;
@@ -18,14 +18,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), SimError> {
     let outcome = measured(&plan);
     if arguments.twice {
         let again = measured(&plan).report.trace_hash;
-        let first = outcome.report.trace_hash.clone();
-        if again != first {
-            return Err(SimError::NotRepeatable {
-                seed: plan.seed,
-                first,
-                second: again,
-            });
-        }
+        repeatable(arguments, &outcome.report.trace_hash, &again)?;
     }
     if arguments.each {
         print_rows(&each(&outcome), arguments.json);

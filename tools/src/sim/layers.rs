@@ -9,7 +9,7 @@ use overlane_overlays::sim::pub_sub::{Reach, Topics};
 use serde::Serialize;
 
 use super::output::{Bar, peak_rss_bytes, print_report};
-use super::{Arguments, SimError, span};
+use super::{Arguments, SimError, repeatable, span};
 
 /// Crashes that membership is to tell: half of them with lanes that break, half silent.
 const CRASHES: u32 = 10;
@@ -34,22 +34,31 @@ struct Timed<F> {
     peak_rss_bytes: u64,
 }
 
-impl<F: Serialize> Timed<F> {
-    fn print(figures: F, events: u64, begun: Instant, json: bool) {
-        let elapsed_s = begun.elapsed().as_secs_f64();
-        #[expect(
-            clippy::cast_precision_loss,
-            reason = "a count of events, far below 2^52"
-        )]
-        let events_per_s = events as f64 / elapsed_s;
-        let timed = Self {
-            figures,
-            elapsed_s,
-            events_per_s,
-            peak_rss_bytes: peak_rss_bytes(),
-        };
-        print_report(&timed, json);
+/// Runs an experiment, which gives its figures and the inputs handled, once or twice, and prints it.
+fn measure<F: Serialize>(
+    arguments: &Arguments,
+    run: impl Fn() -> (F, u64),
+    trace_hash: impl Fn(&F) -> &str,
+) -> Result<(), SimError> {
+    let begun = Instant::now();
+    let (figures, events) = run();
+    let elapsed_s = begun.elapsed().as_secs_f64();
+    if arguments.twice {
+        repeatable(arguments, trace_hash(&figures), trace_hash(&run().0))?;
     }
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "a count of events, far below 2^52"
+    )]
+    let events_per_s = events as f64 / elapsed_s;
+    let timed = Timed {
+        figures,
+        elapsed_s,
+        events_per_s,
+        peak_rss_bytes: peak_rss_bytes(),
+    };
+    print_report(&timed, arguments.json);
+    Ok(())
 }
 
 const fn experiment(arguments: &Arguments) -> Experiment {
@@ -60,56 +69,33 @@ const fn experiment(arguments: &Arguments) -> Experiment {
     }
 }
 
-fn repeatable(arguments: &Arguments, first: &str, second: &str) -> Result<(), SimError> {
-    if first == second {
-        return Ok(());
-    }
-    Err(SimError::NotRepeatable {
-        seed: arguments.seed,
-        first: first.into(),
-        second: second.into(),
-    })
-}
-
 pub(super) fn membership(arguments: &Arguments) -> Result<(), SimError> {
     let trouble = Trouble {
         loss: arguments.loss.share,
         slow: span(arguments.slow_ms),
         span: TROUBLE,
     };
-    let measured = || {
+    let run = || {
         let mut bar = Bar::new();
         let mut progress = |stage, done, all| bar.show(stage, done, all);
         let report = Report::of(experiment(arguments), CRASHES, trouble, &mut progress);
         bar.finish();
-        report
+        let events = report.events;
+        (report, events)
     };
-    let begun = Instant::now();
-    let report = measured();
-    if arguments.twice {
-        repeatable(arguments, &report.trace_hash, &measured().trace_hash)?;
-    }
-    let events = report.events;
-    Timed::print(report, events, begun, arguments.json);
-    Ok(())
+    measure(arguments, run, |report| &report.trace_hash)
 }
 
 pub(super) fn partition(arguments: &Arguments) -> Result<(), SimError> {
-    let measured = || {
+    let run = || {
         let mut bar = Bar::new();
         let mut progress = |stage, done, all| bar.show(stage, done, all);
         let healing = Healing::of(experiment(arguments), PARTITION, &mut progress);
         bar.finish();
-        healing
+        let events = healing.events;
+        (healing, events)
     };
-    let begun = Instant::now();
-    let healing = measured();
-    if arguments.twice {
-        repeatable(arguments, &healing.trace_hash, &measured().trace_hash)?;
-    }
-    let events = healing.events;
-    Timed::print(healing, events, begun, arguments.json);
-    Ok(())
+    measure(arguments, run, |healing| &healing.trace_hash)
 }
 
 /// Figures of publications.
@@ -134,17 +120,11 @@ struct PubSubFigures {
 }
 
 pub(super) fn pub_sub(arguments: &Arguments) -> Result<(), SimError> {
-    let begun = Instant::now();
-    let (figures, events) = publish(arguments);
-    if arguments.twice {
-        repeatable(
-            arguments,
-            &figures.trace_hash,
-            &publish(arguments).0.trace_hash,
-        )?;
-    }
-    Timed::print(figures, events, begun, arguments.json);
-    Ok(())
+    measure(
+        arguments,
+        || publish(arguments),
+        |figures| &figures.trace_hash,
+    )
 }
 
 fn publish(arguments: &Arguments) -> (PubSubFigures, u64) {
@@ -213,17 +193,11 @@ struct RelayFigures {
 }
 
 pub(super) fn relay(arguments: &Arguments) -> Result<(), SimError> {
-    let begun = Instant::now();
-    let (figures, events) = relayed(arguments);
-    if arguments.twice {
-        repeatable(
-            arguments,
-            &figures.trace_hash,
-            &relayed(arguments).0.trace_hash,
-        )?;
-    }
-    Timed::print(figures, events, begun, arguments.json);
-    Ok(())
+    measure(
+        arguments,
+        || relayed(arguments),
+        |figures| &figures.trace_hash,
+    )
 }
 
 fn relayed(arguments: &Arguments) -> (RelayFigures, u64) {

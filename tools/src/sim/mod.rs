@@ -172,3 +172,15 @@ pub(crate) fn run(arguments: &Arguments) -> ExitCode {
 const fn span(milliseconds: Milliseconds) -> Duration {
     Duration::from_micros(milliseconds.micros)
 }
+
+/// Two runs of one seed must have the same trace.
+fn repeatable(arguments: &Arguments, first: &str, second: &str) -> Result<(), SimError> {
+    if first == second {
+        return Ok(());
+    }
+    Err(SimError::NotRepeatable {
+        seed: arguments.seed,
+        first: first.into(),
+        second: second.into(),
+    })
+}

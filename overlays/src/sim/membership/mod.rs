@@ -192,16 +192,6 @@ impl<C: Subject + 'static> Cluster<C> {
         })
     }
 
-    /// Starts a node again that had crashed, as the same node with a greater incarnation.
-    pub fn restart(&mut self, node: NodeId) {
-        self.world.observer.gone.remove(&node);
-        self.world.restart(node);
-        let contact = self.world.running().filter(|other| *other != node);
-        if let Some(contact) = contact.choose(&mut self.random) {
-            self.world.command(node, Command::Join(contact));
-        }
-    }
-
     /// Live members in the table of a node.
     #[must_use]
     pub fn live_at(&self, node: NodeId) -> usize {
