@@ -86,6 +86,13 @@ pub(crate) struct Fabric {
 }
 
 impl Fabric {
+    /// Wakes every shard.
+    pub(crate) fn ring_all(&self) {
+        for shard in &self.shards {
+            shard.doorbell.ring();
+        }
+    }
+
     pub(crate) fn is_stopping(&self) -> bool {
         self.stopping.load(Ordering::Acquire)
     }

@@ -108,7 +108,7 @@ impl Node {
     /// [`NameError`] if the name cannot be one, or there are `peers_max` peers already.
     pub fn connect(&self, peer: &str, address: SocketAddr) -> Result<Arc<Peer>, NameError> {
         let peer = self.fabric.routes.connect(peer, address)?;
-        self.ring_all();
+        self.fabric.ring_all();
         Ok(peer)
     }
 
@@ -118,7 +118,7 @@ impl Node {
     /// [`NameError`] if the name cannot be one.
     pub fn disconnect(&self, peer: &str) -> Result<(), NameError> {
         self.fabric.routes.disconnect(peer)?;
-        self.ring_all();
+        self.fabric.ring_all();
         Ok(())
     }
 
@@ -200,7 +200,7 @@ impl Node {
     where
         F: FnMut(&mut ShardContext<'_>, Message<'_>) + Clone + Send + 'static,
     {
-        self.register(mailbox, |_| {
+        self.register(mailbox, || {
             MailboxReceiver::Handler(Box::new(handler.clone()))
         })
     }
@@ -223,19 +223,13 @@ impl Node {
     /// As [`inbox`](Self::inbox).
     pub fn inbox_of(&self, mailbox: &str, capacity_bytes: usize) -> Result<Inbox, NameError> {
         let (writer, mut reader) = inbox(Arc::clone(&self.fabric), capacity_bytes);
-        let id = self.register(mailbox, |_| MailboxReceiver::Inbox(writer.clone()))?;
+        let id = self.register(mailbox, || MailboxReceiver::Inbox(writer.clone()))?;
         reader.serve(id);
         let inboxes = &self.fabric.inboxes;
         let mut inboxes = inboxes.lock().unwrap_or_else(PoisonError::into_inner);
         inboxes.retain(|signals| signals.strong_count() > 0);
         inboxes.push(Arc::downgrade(writer.signals()));
         Ok(reader)
-    }
-
-    fn ring_all(&self) {
-        for shard in &self.fabric.shards {
-            shard.doorbell.ring();
-        }
     }
 
     fn prepared(&self) -> MutexGuard<'_, BTreeMap<String, Inbox>> {
@@ -245,18 +239,17 @@ impl Node {
     fn register(
         &self,
         mailbox: &str,
-        make: impl Fn(usize) -> MailboxReceiver,
+        make: impl Fn() -> MailboxReceiver,
     ) -> Result<MailboxId, NameError> {
         if self.fabric.is_stopping() {
             return Err(NameError::Closed);
         }
         let id = self.fabric.mailboxes.take(mailbox)?;
         let (done, finished) = bounded(self.shards());
-        for (index, shard) in self.fabric.shards.iter().enumerate() {
-            let receiver = make(index);
+        for shard in &self.fabric.shards {
             shard.command(Command::Receive {
                 mailbox: id,
-                receiver,
+                receiver: make(),
                 done: done.clone(),
             });
         }

@@ -3,8 +3,6 @@
 //!
 //! Called by [`Node::start`] and [`NodeBuilder::start`]. Whatever fails here leaves no thread behind.
 
-use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
@@ -86,12 +84,11 @@ impl NodeBuilder {
     /// # Errors
     /// As [`Node::start`]; besides, a mailbox name that cannot be one, or that is given twice.
     pub fn start(self) -> Result<Node, StartError> {
-        let peers = self.config.peers.clone();
         let node = Node::start_alone(self.config)?;
         for (mailbox, receiving) in self.mailboxes {
             match receiving {
                 Receiving::Handler(make) => {
-                    node.register(&mailbox, |_| MailboxReceiver::Handler(make()))?;
+                    node.register(&mailbox, || MailboxReceiver::Handler(make()))?;
                 }
                 Receiving::Inbox => {
                     let inbox = node.inbox_of(&mailbox, node.fabric.config.inbox_bytes)?;
@@ -99,7 +96,7 @@ impl NodeBuilder {
                 }
             }
         }
-        node.open(&peers)?;
+        node.open()?;
         Ok(node)
     }
 }
@@ -203,11 +200,11 @@ impl Node {
     }
 
     /// The peers of the configuration are wanted from now on.
-    fn open(&self, peers: &BTreeMap<String, SocketAddr>) -> Result<(), NameError> {
-        for (name, address) in peers {
+    fn open(&self) -> Result<(), NameError> {
+        for (name, address) in &self.fabric.config.peers {
             self.fabric.routes.connect(name, *address)?;
         }
-        self.ring_all();
+        self.fabric.ring_all();
         Ok(())
     }
 }

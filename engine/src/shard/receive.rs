@@ -323,7 +323,7 @@ fn take_message(
 #[cold]
 fn resolve_late(core: &Core, inbound: &mut Inbound, id: u32) -> Option<crate::message::MailboxId> {
     let version = core.fabric.mailboxes.version();
-    let known = inbound.mailboxes.iter_mut().nth(id as usize)?;
+    let known = inbound.mailboxes.get_mut(id).ok()?;
     if known.looked_at == version {
         return None;
     }

@@ -115,11 +115,6 @@ impl<T> AnnouncedMailboxes<T> {
             .ok_or(MailboxError::NotAnnounced { id, announced })
     }
 
-    /// All that was announced, in order of id; for a mailbox that appears or goes later.
-    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut T> {
-        self.by_id.iter_mut()
-    }
-
     /// How many ids were announced.
     #[must_use]
     pub fn announced(&self) -> u32 {
