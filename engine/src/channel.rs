@@ -162,13 +162,15 @@ impl Channel {
     /// As [`try_send`](Self::try_send), if not even the first was accepted.
     pub fn send_many(&self, to: &Destination, payloads: &[&[u8]]) -> Result<usize, SendError> {
         let plan = self.plan();
-        let inline_max = self.fabric.config.inline_bytes_max;
+        // What is too large ends a run, and is refused by itself.
+        let inline_bytes_max = self.fabric.config.inline_bytes_max;
+        let run_bytes_max = inline_bytes_max.min(self.message_bytes_max());
         let mut done = 0;
         while done < payloads.len() {
             let rest = &payloads[done..];
             let run = rest
                 .iter()
-                .take_while(|payload| payload.len() <= inline_max)
+                .take_while(|payload| payload.len() <= run_bytes_max)
                 .count();
             let sent = if run > 1 && !drops(plan) {
                 self.send_run(to, &rest[..run])

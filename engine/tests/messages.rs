@@ -139,6 +139,31 @@ fn a_payload_over_the_limit_is_refused_with_both_numbers() {
 }
 
 #[test]
+fn send_many_takes_none_that_is_too_large_though_all_are_copied() {
+    let a = start(config("a").channel(reliable("data").message_bytes_max(100)));
+    let b = start(config("b").channel(reliable("data").message_bytes_max(100)));
+    let mut inbox = b.inbox("in").expect("a mailbox");
+    connect_both(&a, &b);
+    let channel = a.channel("data").expect("it is configured");
+    let to = a.destination("b", "in").expect("names");
+    let (fits, too_large) = ([1; 100], [2; 101]);
+    assert_eq!(
+        channel.send_many(&to, &[&too_large, &too_large]),
+        Err(SendError::TooLarge {
+            bytes: 101,
+            bytes_max: 100
+        })
+    );
+    let sent = channel.send_many(&to, &[&fits, &fits, &too_large, &fits]);
+    assert_eq!(sent, Ok(2), "those before it, and none after it");
+    for _ in 0..2 {
+        assert_eq!(receive(&mut inbox), fits);
+    }
+    let metrics = check_accounting(&[&a, &b]);
+    all_acknowledged(&metrics[0], "b", "data", 2);
+}
+
+#[test]
 fn frames_that_straddle_receive_buffers_are_put_together() {
     let seed = fastrand::u64(..);
     println!("seed {seed}");
