@@ -42,7 +42,7 @@ pub use message::{Message, News, SwarmMessage};
 pub use timer::{SwarmTimer, Timer};
 
 /// First byte of a payload of the application, to all nodes or within a topic.
-const KIND_APPLICATION: u8 = 0;
+pub(crate) const KIND_APPLICATION: u8 = 0;
 /// First byte of news about subscriptions, to all nodes.
 const KIND_NEWS: u8 = 1;
 /// First byte of a beacon, within a topic.

@@ -8,6 +8,7 @@ use crate::client_server::ClientServer;
 use crate::epidemic::{self, Epidemic};
 use crate::full_mesh::FullMesh;
 use crate::hyparview::HyParView;
+use crate::marked::unmark;
 use crate::plumtree::{self, Plumtree};
 use crate::pub_sub::{self, PubSub};
 use crate::stack::Half;
@@ -27,9 +28,9 @@ impl Inspect for HyParView<NodeId> {
 }
 
 impl Inspect for Plumtree<NodeId> {
-    fn payload(message: &plumtree::Message) -> Option<&Bytes> {
+    fn payload(message: &plumtree::Message) -> Option<Bytes> {
         match message {
-            plumtree::Message::Gossip(gossip) => Some(&gossip.payload),
+            plumtree::Message::Gossip(gossip) => Some(gossip.payload.clone()),
             _ => None,
         }
     }
@@ -40,8 +41,8 @@ impl Inspect for Plumtree<NodeId> {
 }
 
 impl Inspect for Epidemic<NodeId> {
-    fn payload(message: &epidemic::Message) -> Option<&Bytes> {
-        Some(&message.payload)
+    fn payload(message: &epidemic::Message) -> Option<Bytes> {
+        Some(message.payload.clone())
     }
 
     fn check(&self) -> Result<(), String> {
@@ -50,14 +51,16 @@ impl Inspect for Epidemic<NodeId> {
 }
 
 impl Inspect for PubSub<NodeId> {
-    fn payload(message: &pub_sub::Message<NodeId>) -> Option<&Bytes> {
-        match message {
-            pub_sub::Message::Topic {
-                message: Half::Upper(message),
-                ..
-            } => Plumtree::<NodeId>::payload(message),
-            _ => None,
-        }
+    fn payload(message: &pub_sub::Message<NodeId>) -> Option<Bytes> {
+        let (pub_sub::Message::Base(message) | pub_sub::Message::Topic { message, .. }) = message
+        else {
+            return None;
+        };
+        let Half::Upper(message) = message else {
+            return None;
+        };
+        let (kind, payload) = unmark(&Plumtree::<NodeId>::payload(message)?)?;
+        (kind == pub_sub::KIND_APPLICATION).then_some(payload)
     }
 
     fn has_topics() -> bool {

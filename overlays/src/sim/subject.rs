@@ -13,7 +13,7 @@ use crate::time::Time;
 /// A protocol that can be looked into.
 pub trait Inspect: Protocol<NodeId> {
     /// The application payload that a message carries, if it carries one: what redundancy counts.
-    fn payload(_message: &Self::Message) -> Option<&Bytes> {
+    fn payload(_message: &Self::Message) -> Option<Bytes> {
         None
     }
 
@@ -37,7 +37,7 @@ pub trait Inspect: Protocol<NodeId> {
 }
 
 impl<L: Inspect, U: Inspect> Inspect for Stack<L, U> {
-    fn payload(message: &Self::Message) -> Option<&Bytes> {
+    fn payload(message: &Self::Message) -> Option<Bytes> {
         match message {
             Half::Lower(message) => L::payload(message),
             Half::Upper(message) => U::payload(message),

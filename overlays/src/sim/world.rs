@@ -288,7 +288,7 @@ impl<X: Subject, O: Observer<X>> World<X, O> {
         }
         if let Some(payload) = X::payload(&message) {
             self.observer
-                .payload_received(Time::from_micros(self.now), node, payload);
+                .payload_received(Time::from_micros(self.now), node, &payload);
         }
         self.feed(node, Input::Received { from, message });
     }
