@@ -56,6 +56,8 @@ pub(crate) struct ShardLink {
     pub(crate) rings: Vec<Producer>,
     /// Rung when a channel's ring here has been drained.
     pub(crate) rooms: Vec<Event>,
+    /// An inbox has room again, and the shard has not tried the lanes that wait for it since.
+    pub(crate) inbox_room: AtomicBool,
 }
 
 impl ShardLink {
@@ -89,6 +91,15 @@ impl Fabric {
     /// Wakes every shard.
     pub(crate) fn ring_all(&self) {
         for shard in &self.shards {
+            shard.doorbell.ring();
+        }
+    }
+
+    /// An inbox has room, or none will ever be made in it: lanes that wait for it are to try again.
+    /// A shard that is awake does not hear the bell, hence the flag beside it.
+    pub(crate) fn tell_inbox_room(&self) {
+        for shard in &self.shards {
+            shard.inbox_room.store(true, Ordering::Release);
             shard.doorbell.ring();
         }
     }

@@ -321,7 +321,7 @@ impl Inbox {
             self.consumer.is_empty() || self.freed_bytes >= self.signals.capacity_bytes / 4;
         if enough && self.signals.blocked.swap(false, Ordering::SeqCst) {
             self.freed_bytes = 0;
-            self.fabric.ring_all();
+            self.fabric.tell_inbox_room();
         }
     }
 }
@@ -333,6 +333,6 @@ impl Drop for Inbox {
         if let Some(mailbox) = self.mailbox {
             self.fabric.mailboxes.give_back(mailbox);
         }
-        self.fabric.ring_all();
+        self.fabric.tell_inbox_room();
     }
 }

@@ -3,13 +3,15 @@
 mod support;
 
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use overlane::config::Overflow;
 use overlane::{Event, NameError, Node};
 use support::accounting::{all_acknowledged, check_accounting, counted};
 use support::payload::{self, Streams};
-use support::{best_effort, config, connect_both, reliable, start, wait_for_event, wait_until};
+use support::{
+    GENEROUS, best_effort, config, connect_both, reliable, start, wait_for_event, wait_until,
+};
 
 fn pair() -> (Node, Node) {
     let node = |name| {
@@ -175,6 +177,38 @@ fn a_mailbox_has_one_receiver() {
     let _inbox = a.inbox("in").expect("a mailbox");
     assert_eq!(a.inbox("in").err(), Some(taken()));
     assert_eq!(a.handle("in", |_, _| {}).err(), Some(taken()));
+}
+
+/// A shard that has just found an inbox full looks about for other work before it sleeps. Room that is
+/// made meanwhile must not be overlooked: only the next sweep, up to two seconds later, would find it.
+#[test]
+fn room_made_while_the_shard_looks_for_work_is_not_overlooked() {
+    let data = || reliable("data").overflow(Overflow::Block);
+    let a = start(config("a").channel(data()));
+    let b = start(config("b").channel(data()).spin_us(100_000_u64));
+    let mut inbox = b.inbox_of("in", 64 << 10).expect("a mailbox");
+    connect_both(&a, &b);
+    let channel = a.channel("data").expect("it is configured");
+    let to = a.destination("b", "in").expect("names");
+    // Several hundred times what the inbox holds.
+    let count = 20_000;
+    let deadline = Instant::now() + GENEROUS;
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            for number in 0..count {
+                let message = payload::numbered(0, number, 1000);
+                channel.send_blocking(&to, message).expect("accepted");
+            }
+        });
+        let mut streams = Streams::default();
+        for _ in 0..count {
+            let message = inbox.recv_timeout(GENEROUS).expect("a message");
+            streams.take(message.payload());
+            assert!(Instant::now() < deadline, "{} came", streams.received());
+        }
+    });
+    let metrics = check_accounting(&[&a, &b]);
+    all_acknowledged(&metrics[0], "b", "data", count);
 }
 
 #[test]

@@ -227,6 +227,7 @@ fn make_link(config: &Config) -> std::io::Result<(ShardLink, ShardEnds)> {
         commands,
         rings: producers,
         rooms: config.channels.iter().map(|_| Event::new()).collect(),
+        inbox_room: AtomicBool::new(false),
     };
     Ok((
         link,

@@ -6,6 +6,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::deliver::Receivers;
@@ -135,6 +136,9 @@ fn take_inflow(core: &mut Core, receivers: &mut Receivers) -> bool {
         }
     }
     if !core.blocked.is_empty() {
+        // First: room that is made from here on is another turn's.
+        let room = &core.fabric.shards[core.index].inbox_room;
+        room.swap(false, Ordering::AcqRel);
         for lane in std::mem::take(&mut core.blocked) {
             retry_blocked(core, receivers, lane);
         }
@@ -151,12 +155,19 @@ impl Core {
             || self.ready.iter().any(|lanes| !lanes.is_empty())
             || !self.commands.is_empty()
             || !self.turn_waiters.is_empty()
+            || (!self.blocked.is_empty() && self.has_inbox_room())
             || self
                 .control
                 .as_ref()
                 .is_some_and(|control| !control.is_idle())
             || self.fabric.routes.epoch() != self.epoch
             || self.timers.next().is_some_and(|at| at <= self.now)
+    }
+
+    /// Whether room was made for lanes that a full inbox stopped, since they were tried last.
+    fn has_inbox_room(&self) -> bool {
+        let shard = &self.fabric.shards[self.index];
+        shard.inbox_room.load(Ordering::Relaxed)
     }
 
     /// Looks for work for as long as a parked shard would take to wake. True if there is some.
