@@ -112,7 +112,7 @@ fn a_mailbox_registered_later_gets_what_comes_then() {
     assert_eq!(counted(&metrics[0], "b", "data").refused, 1);
     let mut inbox = b.inbox("late").expect("a mailbox");
     channel.try_send(&late, b"in time").expect("accepted");
-    let message = inbox.recv_timeout(support::GENEROUS).expect("a message");
+    let message = inbox.recv_timeout(GENEROUS).expect("a message");
     assert_eq!(message.payload(), b"in time");
     let metrics = check_accounting(&[&a, &b]);
     assert_eq!(counted(&metrics[0], "b", "data").acknowledged, 1);
@@ -157,7 +157,7 @@ fn a_mailbox_can_have_another_receiver_when_its_inbox_is_gone() {
     for round in 0..20_u8 {
         let mut inbox = b.inbox("in").expect("a mailbox");
         channel.try_send(&to, &[round]).expect("accepted");
-        let message = inbox.recv_timeout(support::GENEROUS).expect("a message");
+        let message = inbox.recv_timeout(GENEROUS).expect("a message");
         assert_eq!(message.payload(), [round]);
     }
     let (handler, handled) = support::counting_handler();
@@ -234,7 +234,7 @@ fn what_an_inbox_holds_can_be_read_after_the_node_stopped() {
     }
     let metrics = check_accounting(&[&a, &b]);
     all_acknowledged(&metrics[0], "b", "data", 100);
-    assert!(b.stop(support::GENEROUS).drained);
+    assert!(b.stop(GENEROUS).drained);
     let mut streams = Streams::default();
     while let Some(message) = inbox.recv_blocking() {
         streams.take(message.payload());
@@ -253,7 +253,7 @@ fn a_reader_that_waits_learns_that_the_node_stopped() {
         thread::spawn(move || blocking.recv_blocking().is_none()),
         thread::spawn(move || futures_lite::future::block_on(waiting.recv()).is_none()),
     ];
-    assert!(b.stop(support::GENEROUS).drained);
+    assert!(b.stop(GENEROUS).drained);
     for reader in readers {
         assert!(reader.join().expect("no panic"));
     }
