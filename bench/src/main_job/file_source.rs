@@ -46,24 +46,21 @@ impl FileSource {
     /// The generated file of `bytes` in `folder`: the one of an earlier run when it is still whole.
     pub(crate) fn generated(folder: &Path, bytes: u64) -> Outcome<Self> {
         let path = folder.join("generated.bin");
-        let expected = expected_hash(bytes);
-        if std::fs::metadata(&path).is_ok_and(|found| found.len() == bytes) {
-            let (found_bytes, found) = hash_of(&path)?;
-            if (found_bytes, found) == (bytes, expected) {
-                return Ok(Self {
-                    path,
-                    bytes,
-                    hash: expected,
-                });
-            }
-        }
-        generate(&path, bytes)?;
-        Ok(Self {
-            path,
-            bytes,
-            hash: expected,
-        })
+        let hash = match whole(&path, bytes)? {
+            Some(hash) => hash,
+            None => generate(&path, bytes)?,
+        };
+        Ok(Self { path, bytes, hash })
     }
+}
+
+/// The hash of the file of an earlier run, if that is still whole.
+fn whole(path: &Path, bytes: u64) -> Outcome<Option<blake3::Hash>> {
+    if !std::fs::metadata(path).is_ok_and(|found| found.len() == bytes) {
+        return Ok(None);
+    }
+    let expected = expected_hash(bytes);
+    Ok((hash_of(path)? == (bytes, expected)).then_some(expected))
 }
 
 /// Length and BLAKE3 of what is on the disk.
@@ -88,7 +85,8 @@ pub(crate) fn hash_of(path: &Path) -> Outcome<(u64, blake3::Hash)> {
     }
 }
 
-fn generate(path: &Path, bytes: u64) -> Outcome<()> {
+/// Writes the file anew; its hash.
+fn generate(path: &Path, bytes: u64) -> Outcome<blake3::Hash> {
     let failed = |source| BenchError::File {
         action: "write",
         path: path.to_owned(),
@@ -96,13 +94,16 @@ fn generate(path: &Path, bytes: u64) -> Outcome<()> {
     };
     let progress = Progress::of_bytes("generating the file", bytes);
     let mut file = File::create(path).map_err(failed)?;
+    let mut hasher = blake3::Hasher::new();
     let mut written = 0;
     for_each_piece(bytes, |piece| {
         file.write_all(piece).map_err(failed)?;
+        hasher.update(piece);
         written += piece.len() as u64;
         progress.reach(written);
         Ok(())
-    })
+    })?;
+    Ok(hasher.finalize())
 }
 
 fn expected_hash(bytes: u64) -> blake3::Hash {

@@ -11,7 +11,6 @@ use super::protocol::{COORDINATION, Command, DATA, Progress, Reply, Specificatio
 use super::traffic::Traffic;
 use super::transfer::{FILE_MAILBOX, Transfer};
 use crate::child::Parent;
-use crate::clock;
 use crate::error::{BenchError, Outcome};
 use crate::node::counters;
 
@@ -107,7 +106,6 @@ impl MainJobNode {
     fn progress(&self) -> Progress {
         let (heartbeats, counts) = self.traffic.take();
         Progress {
-            now_ns: clock::now_ns(),
             heartbeats,
             out_of_order: counts.out_of_order,
             refused: counts.refused,

@@ -74,8 +74,6 @@ pub(crate) enum Reply {
 /// What happened on a node.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(crate) struct Progress {
-    /// When this was taken.
-    pub(crate) now_ns: u64,
     /// Latencies of heartbeats that came since the last time.
     pub(crate) heartbeats: Buckets,
     /// Heartbeats that came out of their order, since the start.
@@ -93,7 +91,7 @@ pub(crate) struct Progress {
 pub(crate) struct FileProgress {
     /// Bytes read and accepted, or received and written.
     pub(crate) bytes: u64,
-    /// All of it is through; at the receiver with the hash of what came.
+    /// All of it is through.
     pub(crate) finished: Option<Finished>,
     /// Why it will not get through.
     pub(crate) fault: Option<String>,
@@ -106,6 +104,4 @@ pub(crate) struct Finished {
     pub(crate) began_ns: u64,
     /// When the last message was accepted, or the last byte was written.
     pub(crate) ended_ns: u64,
-    /// BLAKE3 in hexadecimal digits.
-    pub(crate) hash: String,
 }

@@ -126,7 +126,6 @@ fn send_file(
     Ok(Finished {
         began_ns,
         ended_ns: clock::now_ns(),
-        hash: hash.to_string(),
     })
 }
 
@@ -156,11 +155,10 @@ fn receive_file(path: &Path, mut inbox: Inbox, progress: &Transfer) -> Outcome<F
                 bytes += content.len() as u64;
                 progress.reach(bytes);
             }
-            FileStep::Finished(hash) => {
+            FileStep::Finished(_) => {
                 return Ok(Finished {
                     began_ns,
                     ended_ns: clock::now_ns(),
-                    hash: hash.to_string(),
                 });
             }
         }

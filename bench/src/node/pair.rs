@@ -103,25 +103,12 @@ pub(crate) struct NodePair {
 impl NodePair {
     /// Two nodes on two cores, with all their lanes up.
     pub(crate) fn start(common: &Config, cores: (usize, usize)) -> Outcome<Self> {
-        Self::start_many(common, cores, &[RECEIVER.to_owned()])
-    }
-
-    /// One sending node, and receiving nodes of these names in one process.
-    pub(crate) fn start_many(
-        common: &Config,
-        cores: (usize, usize),
-        receivers: &[String],
-    ) -> Outcome<Self> {
-        let nodes = receivers
-            .iter()
-            .map(|name| settings::of_node(common, name, cores.1));
-        let receiver = NodeProcess::start("receiver", nodes.collect())?;
+        let receiver = settings::of_node(common, RECEIVER, cores.1);
+        let receiver = NodeProcess::start("receiver", vec![receiver])?;
         let sender = settings::of_node(common, SENDER, cores.0);
         let mut sender = NodeProcess::start("sender", vec![sender])?;
-        let peers = receivers
-            .iter()
-            .cloned()
-            .zip(receiver.addresses.iter().copied());
+        let peers = receiver.addresses.iter();
+        let peers = peers.map(|address| (RECEIVER.to_owned(), *address));
         sender.order(&Command::Connect {
             peers: peers.collect(),
         })?;
@@ -144,7 +131,7 @@ impl NodePair {
         Ok(Window::between((before.0, after.0), (before.1, after.1)))
     }
 
-    /// Drains both nodes and holds their counters against each other.
+    /// Waits until both nodes have nothing left, and holds their counters against each other.
     pub(crate) fn settle(&mut self) -> Outcome<Vec<Flow>> {
         let mut nodes = self.sender.accounts()?;
         nodes.extend(self.receiver.accounts()?);

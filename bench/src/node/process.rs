@@ -25,8 +25,6 @@ const SINK: &str = "sink";
 const CONNECT_WITHIN: Duration = Duration::from_secs(30);
 /// How long messages may take to end after the last was sent.
 const SETTLE_WITHIN: Duration = Duration::from_secs(15);
-/// How long a stopping node may drain.
-const STOP_WITHIN: Duration = Duration::from_secs(2);
 
 /// Runs this process until the parent closes its pipe.
 pub(crate) fn serve(mut parent: Parent) {
@@ -151,12 +149,6 @@ impl Host {
                     resident_bytes: resident_bytes()?,
                     connections,
                 })
-            }
-            Command::Stop => {
-                for hosted in self.nodes.drain(..) {
-                    drop(hosted.node.stop(STOP_WITHIN));
-                }
-                Ok(Reply::Done)
             }
         }
     }

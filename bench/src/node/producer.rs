@@ -14,7 +14,7 @@ use crate::error::{BenchError, Outcome};
 use crate::payloads::{Payloads, Place};
 use crate::pin;
 
-/// Bytes of messages after which a task on the shard lets the shard's turn run: one send quantum.
+/// Bytes of messages after which a task on the shard lets the shard's turn run: a quarter of a send quantum.
 const BYTES_PER_TURN: usize = 128 * 1024;
 /// Bytes of messages that one receiver gets before the next one's turn: with many receivers, what makes
 /// sends large.

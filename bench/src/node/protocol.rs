@@ -81,8 +81,6 @@ pub(crate) enum Command {
     Accounts,
     /// Resident memory and connections.
     Memory,
-    /// Stop all nodes, draining them.
-    Stop,
 }
 
 /// What it answers.

@@ -141,7 +141,10 @@ impl RoundTrips {
     fn over(&self, outcome: Result<(), SendError>) {
         let mut state = self.state();
         state.over = true;
-        state.fault = outcome.err().map(|error| error.to_string());
+        // One that was noted before stays.
+        if let Err(error) = outcome {
+            state.fault = Some(error.to_string());
+        }
     }
 
     /// Forgets the last run; the moment from which messages count is after the warm-up.
