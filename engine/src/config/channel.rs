@@ -88,7 +88,7 @@ parameters! {
     /// Most unsent bytes that the kernel holds for a lane (TCP_NOTSENT_LOWAT); auto is no limit.
     notsent_lowat_bytes: Option<u32> as u32 = None;
         Unit::Bytes, Allowed::Number(4096, 1 << 30);
-        origin "the kernel's; bulk channels want about two send quanta";
+        origin "the kernel's; bulk channels want about half a send quantum";
         cost "lower keeps bulk in queues where priorities count, with more wake-ups";
     /// SO_SNDBUF of the lanes' sockets; auto lets the kernel tune it.
     send_buffer_bytes: Option<u32> as u32 = None;

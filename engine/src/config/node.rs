@@ -99,7 +99,7 @@ parameters! {
     /// Bytes that a shard sends per turn over all lanes; once spent, lower priorities wait.
     turn_bytes_max: usize = 1 << 20;
         Unit::Bytes, Allowed::Number(64 << 10, 1 << 30);
-        origin "guess: eight send quanta";
+        origin "guess: two send quanta";
         cost "higher makes turns longer, which delays what arrives meanwhile; \
               lower starves low priorities more often";
     /// Entries of a shard's submission queue; the completion queue has twice as many.
