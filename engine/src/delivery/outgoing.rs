@@ -177,25 +177,12 @@ impl Outgoing {
 
     /// The lane is gone: settles all that is open. A second call finds nothing left.
     pub fn end(&mut self) -> Report {
-        let report = match self.reliability {
-            Reliability::BestEffort => {
-                let undelivered = self.queued();
-                self.dropped += undelivered;
-                Report {
-                    undelivered,
-                    unknown: 0,
-                }
-            }
-            Reliability::Reliable => {
-                let report = Report {
-                    undelivered: self.queued(),
-                    unknown: self.in_flight(),
-                };
-                self.undelivered += report.undelivered;
-                self.unknown += report.unknown;
-                report
-            }
+        let report = Report {
+            undelivered: self.queued(),
+            unknown: self.in_flight(),
         };
+        self.drop_queued(report.undelivered);
+        self.unknown += report.unknown;
         self.marks.clear();
         report
     }

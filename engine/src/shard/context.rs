@@ -81,10 +81,7 @@ impl ShardHandle {
         payload: Payload<'_>,
     ) -> Result<(), SendError> {
         let mut shard = self.shard.borrow_mut();
-        let outcome = shard.core.send_here(channel, to, offset, payload);
-        drop(shard);
-        self.rouse();
-        outcome
+        shard.core.send_here(channel, to, offset, payload)
     }
 
     /// Accepts as many of `payloads`, in order, as there is room for now; returns how many.
@@ -110,8 +107,6 @@ impl ShardHandle {
                 Err(_) => break,
             }
         }
-        drop(shard);
-        self.rouse();
         Ok(sent)
     }
 
@@ -155,7 +150,6 @@ impl ShardHandle {
             }
             let waker = context.waker().clone();
             self.shard.borrow_mut().core.turn_waiters.push(waker);
-            self.rouse();
             Poll::Pending
         })
         .await;
@@ -182,12 +176,6 @@ impl ShardHandle {
     #[must_use]
     pub fn shard(&self) -> usize {
         self.index
-    }
-
-    /// The shard's turn may be parked: a task runs beside it.
-    #[inline]
-    fn rouse(&self) {
-        self.fabric.shards[self.index].doorbell.ring();
     }
 }
 

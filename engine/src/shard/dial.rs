@@ -202,7 +202,7 @@ impl Core {
         self.tell(Notice::Event(event));
     }
 
-    /// The peer's dial is kept instead of ours.
+    /// The peer's dial is kept instead of ours, or none is wanted any more.
     pub(super) fn abandon_dial(&mut self, lane: u32) {
         if let LaneState::Dialing { connection } = self.lanes[lane as usize].state {
             self.lanes[lane as usize].state = LaneState::Idle;

@@ -71,9 +71,8 @@ impl Core {
                 self.mark_ready(lane);
                 true
             }
-            LaneState::Dialing { connection } => {
-                state.state = LaneState::Idle;
-                self.close_connection(connection);
+            LaneState::Dialing { .. } => {
+                self.abandon_dial(lane);
                 true
             }
             LaneState::Loop if late || state.outbox.messages() == 0 => {

@@ -155,6 +155,7 @@ impl Core {
             || self.ready.iter().any(|lanes| !lanes.is_empty())
             || !self.commands.is_empty()
             || !self.turn_waiters.is_empty()
+            || !self.strays.is_empty()
             || (!self.blocked.is_empty() && self.has_inbox_room())
             || self
                 .control
