@@ -3,17 +3,18 @@
 //! Called by application threads (and, for lanes of another shard, by a shard). Never blocks in
 //! `try_send`, never opens a connection, never decides between priorities: that is step 4.
 
-use std::cell::Cell;
 use std::sync::Arc;
 
 use event_listener::{EventListener, Listener};
 
+use crate::admission::{Admission, admit, check_size, lane_offset, refused};
+use crate::channel_plan::ChannelPlan;
 use crate::config::Overflow;
 use crate::error::SendError;
-use crate::fabric::{ChannelPlan, Fabric};
+use crate::fabric::Fabric;
 use crate::message::{Destination, MailboxId, Payload};
 use crate::peer::{LaneAddress, Peer};
-use crate::ring::gate::{Gate, GateState, Refusal};
+use crate::ring::gate::{GateState, Refusal};
 use crate::ring::{PushError, Tag};
 
 /// A named class of traffic, ready to send on. Cheap to clone, usable from any thread.
@@ -31,14 +32,6 @@ pub struct Broadcast {
     pub accepted: usize,
     /// Peers that did not get it, and why.
     pub refused: Vec<(Arc<Peer>, SendError)>,
-}
-
-/// What the gate says of one message.
-pub(crate) enum Admission {
-    /// Its room is reserved.
-    Queue,
-    /// The overflow policy accepts it and drops it in one step; it is counted.
-    Dropped,
 }
 
 impl Channel {
@@ -145,7 +138,7 @@ impl Channel {
         lane.gate.take_back(1, bytes as u64);
         match error {
             PushError::Closed => Err(NotAccepted::Error(SendError::Closed)),
-            PushError::Full | PushError::TooLarge if drops(self.plan()) => {
+            PushError::Full | PushError::TooLarge if self.plan().drops_overflow() => {
                 lane.gate.count_drop(1);
                 Ok(())
             }
@@ -172,7 +165,7 @@ impl Channel {
                 .iter()
                 .take_while(|payload| payload.len() <= run_bytes_max)
                 .count();
-            let sent = if run > 1 && !drops(plan) {
+            let sent = if run > 1 && !plan.drops_overflow() {
                 self.send_run(to, &rest[..run])
             } else {
                 self.try_send(to, rest[0]).map(|()| 1)
@@ -375,63 +368,4 @@ impl NotAccepted {
             Self::Error(error) => error,
         }
     }
-}
-
-/// The lane that a destination's key picks; without a key, the first, or any if order is no matter.
-#[inline]
-pub(crate) fn lane_offset(plan: &ChannelPlan, to: &Destination) -> usize {
-    let index = match to.key {
-        _ if plan.parallelism == 1 => 0,
-        Some(key) => key % plan.parallelism,
-        None if plan.unordered => next_in_turn() % plan.parallelism,
-        None => 0,
-    };
-    // parallelism is at most 64.
-    plan.first_lane + usize::try_from(index).unwrap_or(0)
-}
-
-/// Counts up, for each thread by itself.
-fn next_in_turn() -> u64 {
-    thread_local!(static TURN: Cell<u64> = const { Cell::new(0) });
-    TURN.replace(TURN.get().wrapping_add(1))
-}
-
-#[inline]
-pub(crate) fn check_size(plan: &ChannelPlan, bytes: usize) -> Result<(), SendError> {
-    let bytes_max = plan.config.message_bytes_max;
-    if bytes > bytes_max {
-        Err(SendError::TooLarge { bytes, bytes_max })
-    } else {
-        Ok(())
-    }
-}
-
-/// Step 1: reserves room for a message of `bytes`, by the channel's policy.
-#[inline]
-pub(crate) fn admit(plan: &ChannelPlan, gate: &Gate, bytes: usize) -> Result<Admission, SendError> {
-    let reserved = match plan.overflow {
-        Overflow::DropOldest => gate.reserve_over(bytes as u64),
-        Overflow::Reject | Overflow::Block | Overflow::DropNewest => gate.reserve(bytes as u64),
-    };
-    match reserved {
-        Ok(()) => Ok(Admission::Queue),
-        Err(refusal) => refused(plan, gate, refusal),
-    }
-}
-
-#[cold]
-fn refused(plan: &ChannelPlan, gate: &Gate, refusal: Refusal) -> Result<Admission, SendError> {
-    match refusal {
-        Refusal::Closed => Err(SendError::Closed),
-        Refusal::Down if plan.reliable => Err(SendError::Unreachable),
-        Refusal::Full if !drops(plan) => Err(SendError::Full),
-        Refusal::Down | Refusal::Full => {
-            gate.count_drop(1);
-            Ok(Admission::Dropped)
-        }
-    }
-}
-
-fn drops(plan: &ChannelPlan) -> bool {
-    matches!(plan.overflow, Overflow::DropOldest | Overflow::DropNewest)
 }

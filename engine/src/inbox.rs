@@ -4,109 +4,17 @@
 //! feed it, which is the back-pressure. The reader tells stopped shards when there is room again.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering, fence};
 use std::time::Duration;
 
 use bytes::Bytes;
-use event_listener::{Event, Listener};
+use event_listener::Listener;
 
 use crate::deadline::deadline_in;
 use crate::fabric::Fabric;
 use crate::message::{Destination, MailboxId};
 use crate::peer::Peer;
-use crate::ring::{Consumer, Payload, Producer, PushError, Tag, byte_ring};
-
-/// What the two ends of an inbox share.
-#[derive(Debug)]
-pub(crate) struct InboxSignals {
-    arrived: Event,
-    /// A shard found no room and waits to be rung.
-    blocked: AtomicBool,
-    /// Bytes of payloads that lie outside the ring, held by reference.
-    shared_bytes: AtomicUsize,
-    capacity_bytes: usize,
-}
-
-/// A shard's end of an inbox.
-#[derive(Clone, Debug)]
-pub(crate) struct InboxWriter {
-    producer: Producer,
-    signals: Arc<InboxSignals>,
-    /// The shard's turn in which it was last pushed to.
-    touched_in: u64,
-}
-
-impl InboxWriter {
-    #[inline]
-    pub(crate) fn push(&mut self, tag: Tag, payload: &[u8]) -> Result<(), PushError> {
-        match self.producer.try_push(tag, payload) {
-            Err(PushError::Full) => {
-                self.announce_block();
-                // Room that was made before the announcement was not signalled: look again.
-                self.producer.try_push(tag, payload)
-            }
-            outcome => outcome,
-        }
-    }
-
-    /// Whether a payload that is held by reference fits: the ring has room for many references, so
-    /// what they refer to is bounded by the inbox's size too. One payload always passes.
-    pub(crate) fn has_room_for(&self, bytes: usize) -> bool {
-        // Into a closed one nothing will be pushed, and nobody will make room in it any more.
-        if self.signals.fits(bytes) || self.producer.is_closed() {
-            return true;
-        }
-        self.announce_block();
-        self.signals.fits(bytes) || self.producer.is_closed()
-    }
-
-    /// Pushes a payload by reference; [`has_room_for`](Self::has_room_for) has been asked.
-    pub(crate) fn push_shared(&mut self, tag: Tag, payload: Bytes) -> Result<(), PushError> {
-        let bytes = payload.len();
-        self.signals
-            .shared_bytes
-            .fetch_add(bytes, Ordering::Relaxed);
-        let pushed = match self.producer.try_push_shared(tag, payload) {
-            Err((PushError::Full, payload)) => {
-                self.announce_block();
-                self.producer.try_push_shared(tag, payload)
-            }
-            outcome => outcome,
-        };
-        pushed.map_err(|(error, _)| {
-            self.signals
-                .shared_bytes
-                .fetch_sub(bytes, Ordering::Relaxed);
-            error
-        })
-    }
-
-    fn announce_block(&self) {
-        self.signals.blocked.store(true, Ordering::SeqCst);
-        fence(Ordering::SeqCst);
-    }
-
-    /// Notes the turn of a push; true the first time in that turn.
-    pub(crate) fn touch(&mut self, turn: u64) -> bool {
-        std::mem::replace(&mut self.touched_in, turn) != turn
-    }
-
-    pub(crate) fn signals(&self) -> &Arc<InboxSignals> {
-        &self.signals
-    }
-}
-
-impl InboxSignals {
-    fn fits(&self, bytes: usize) -> bool {
-        let held = self.shared_bytes.load(Ordering::Relaxed);
-        held == 0 || held + bytes <= self.capacity_bytes
-    }
-
-    /// Wakes the reader, if it waits.
-    pub(crate) fn wake(&self) {
-        self.arrived.notify(usize::MAX);
-    }
-}
+use crate::ring::inbox::{InboxSignals, InboxWriter, inbox_ring};
+use crate::ring::{Consumer, Payload, Tag};
 
 /// The messages of one mailbox, read by one application thread or task at a time.
 ///
@@ -189,29 +97,16 @@ impl std::ops::Deref for Received<'_> {
 
 /// An inbox of `capacity_bytes` and the end that shards push into.
 pub(crate) fn inbox(fabric: Arc<Fabric>, capacity_bytes: usize) -> (InboxWriter, Inbox) {
-    let (producer, consumer) = byte_ring(capacity_bytes);
-    let signals = Arc::new(InboxSignals {
-        arrived: Event::new(),
-        blocked: AtomicBool::new(false),
-        shared_bytes: AtomicUsize::new(0),
-        capacity_bytes: producer.capacity_bytes(),
-    });
-    let writer = InboxWriter {
-        producer,
-        signals: Arc::clone(&signals),
-        touched_in: 0,
+    let (writer, consumer, signals) = inbox_ring(capacity_bytes);
+    let inbox = Inbox {
+        consumer,
+        signals,
+        fabric,
+        mailbox: None,
+        lent: None,
+        freed_bytes: 0,
     };
-    (
-        writer,
-        Inbox {
-            consumer,
-            signals,
-            fabric,
-            mailbox: None,
-            lent: None,
-            freed_bytes: 0,
-        },
-    )
+    (writer, inbox)
 }
 
 impl Inbox {
@@ -234,7 +129,7 @@ impl Inbox {
     pub async fn recv(&mut self) -> Option<Received<'_>> {
         self.free_lent();
         while self.consumer.is_empty() {
-            let arrived = self.signals.arrived.listen();
+            let arrived = self.signals.listen();
             if self.is_over() {
                 return None;
             }
@@ -250,7 +145,7 @@ impl Inbox {
     pub fn recv_blocking(&mut self) -> Option<Received<'_>> {
         self.free_lent();
         while self.consumer.is_empty() {
-            let arrived = self.signals.arrived.listen();
+            let arrived = self.signals.listen();
             if self.is_over() {
                 return None;
             }
@@ -266,7 +161,7 @@ impl Inbox {
         self.free_lent();
         let deadline = deadline_in(timeout);
         while self.consumer.is_empty() {
-            let arrived = self.signals.arrived.listen();
+            let arrived = self.signals.listen();
             if self.is_over() {
                 return None;
             }
@@ -301,13 +196,7 @@ impl Inbox {
             return;
         };
         self.consumer.advance();
-        if shared_bytes > 0 {
-            self.signals
-                .shared_bytes
-                .fetch_sub(shared_bytes, Ordering::Relaxed);
-        }
-        fence(Ordering::SeqCst);
-        if self.signals.blocked.load(Ordering::Relaxed) {
+        if self.signals.freed(shared_bytes) {
             self.unblock(inline_bytes + shared_bytes);
         }
     }
@@ -318,8 +207,8 @@ impl Inbox {
     fn unblock(&mut self, bytes: usize) {
         self.freed_bytes += bytes;
         let enough =
-            self.consumer.is_empty() || self.freed_bytes >= self.signals.capacity_bytes / 4;
-        if enough && self.signals.blocked.swap(false, Ordering::SeqCst) {
+            self.consumer.is_empty() || self.freed_bytes >= self.signals.capacity_bytes() / 4;
+        if enough && self.signals.take_block() {
             self.freed_bytes = 0;
             self.fabric.tell_inbox_room();
         }

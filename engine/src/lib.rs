@@ -11,7 +11,9 @@
 //! a handler or an [`Inbox`]. What threads share is in `fabric.rs` and `peer.rs`; `control/` knows
 //! which peers are wanted and tells what happens; [`config`] defines every parameter once.
 
+mod admission;
 mod channel;
+mod channel_plan;
 pub mod config;
 mod control;
 mod deadline;
@@ -21,6 +23,7 @@ pub mod events;
 mod fabric;
 mod inbox;
 mod io;
+mod mailboxes;
 mod message;
 pub mod metrics;
 mod node;

@@ -10,6 +10,7 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 
 use crate::fabric::Fabric;
+use crate::shard::command::{Command, CommandSender};
 use crate::shard::report::{LaneReport, ShardReport};
 use crate::shard::tally::new_histogram;
 use crate::wire::CloseReason;
@@ -199,10 +200,10 @@ impl ChannelMetrics {
 
 impl Metrics {
     /// Asks every shard; one that does not answer within `patience` is left out.
-    pub(crate) fn gather(fabric: &Fabric, patience: Duration) -> Self {
+    pub(crate) fn gather(fabric: &Fabric, commands: &[CommandSender], patience: Duration) -> Self {
         let (to, reports) = crossbeam_channel::unbounded();
-        for shard in &fabric.shards {
-            shard.command(crate::shard::command::Command::Report(to.clone()));
+        for shard in commands {
+            shard.send(Command::Report(to.clone()));
         }
         drop(to);
         let deadline = std::time::Instant::now() + patience;

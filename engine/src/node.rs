@@ -19,8 +19,10 @@ use event_listener::Listener;
 pub use starting::NodeBuilder;
 pub use stopping::StopReport;
 
+use crate::admission::lane_offset;
 use crate::channel::Channel;
 use crate::config::Config;
+use crate::control::ControlLink;
 use crate::deadline::deadline_in;
 use crate::error::{NameError, NotConnected, StartError};
 use crate::events::Events;
@@ -30,7 +32,7 @@ use crate::message::{Destination, MailboxId, Message};
 use crate::metrics::Metrics;
 use crate::peer::Peer;
 use crate::shard::ShardThread;
-use crate::shard::command::{Command, TaskMaker};
+use crate::shard::command::{Command, CommandSender, TaskMaker};
 use crate::shard::context::{ShardContext, ShardHandle};
 use crate::shard::deliver::MailboxReceiver;
 
@@ -43,6 +45,9 @@ const PATIENCE: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub struct Node {
     fabric: Arc<Fabric>,
+    /// To each shard, in order.
+    commands: Vec<CommandSender>,
+    control_link: Arc<ControlLink>,
     threads: Vec<ShardThread>,
     control: Option<thread::JoinHandle<()>>,
     /// Inboxes that the builder asked for and nobody has taken yet.
@@ -225,10 +230,7 @@ impl Node {
         let (writer, mut reader) = inbox(Arc::clone(&self.fabric), capacity_bytes);
         let id = self.register(mailbox, || MailboxReceiver::Inbox(writer.clone()))?;
         reader.serve(id);
-        let inboxes = &self.fabric.inboxes;
-        let mut inboxes = inboxes.lock().unwrap_or_else(PoisonError::into_inner);
-        inboxes.retain(|signals| signals.strong_count() > 0);
-        inboxes.push(Arc::downgrade(writer.signals()));
+        self.fabric.inboxes.add(writer.signals());
         Ok(reader)
     }
 
@@ -246,8 +248,8 @@ impl Node {
         }
         let id = self.fabric.mailboxes.take(mailbox)?;
         let (done, finished) = bounded(self.shards());
-        for shard in &self.fabric.shards {
-            shard.command(Command::Receive {
+        for shard in &self.commands {
+            shard.send(Command::Receive {
                 mailbox: id,
                 receiver: make(),
                 done: done.clone(),
@@ -272,13 +274,12 @@ impl Node {
         T: Future<Output = ()> + 'static,
     {
         let shards = self.shards();
-        let link = self
-            .fabric
-            .shards
+        let commands = self
+            .commands
             .get(shard)
             .ok_or(NameError::UnknownShard { shard, shards })?;
         let command = Command::Spawn(TaskMaker::new(make));
-        if link.command(command) {
+        if commands.send(command) {
             Ok(())
         } else {
             Err(NameError::Closed)
@@ -288,17 +289,13 @@ impl Node {
     /// The shard that owns the lane a message to there takes.
     #[must_use]
     pub fn shard_of(&self, channel: &Channel, to: &Destination) -> usize {
-        usize::from(
-            to.peer
-                .lane(crate::channel::lane_offset(channel.plan(), to))
-                .shard,
-        )
+        usize::from(to.peer.lane(lane_offset(channel.plan(), to)).shard)
     }
 
     /// Subscribes to what happens from now on.
     #[must_use]
     pub fn events(&self) -> Events {
-        self.fabric.control.subscribe()
+        self.control_link.subscribe()
     }
 
     /// The peers this node knows, itself left out.
@@ -319,6 +316,6 @@ impl Node {
     /// The counters, as they stand now. Asks each shard, which answers between two turns.
     #[must_use]
     pub fn metrics(&self) -> Metrics {
-        Metrics::gather(&self.fabric, PATIENCE)
+        Metrics::gather(&self.fabric, &self.commands, PATIENCE)
     }
 }

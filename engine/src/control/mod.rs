@@ -14,7 +14,6 @@ use std::thread;
 
 use crate::error::StartError;
 use crate::events::{Event, Events};
-use crate::fabric::Fabric;
 use crate::peer::Peer;
 use crate::ring::Doorbell;
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
@@ -150,7 +149,7 @@ impl ControlLink {
 /// The control shard itself.
 #[derive(Debug)]
 pub(crate) struct Control {
-    fabric: Arc<Fabric>,
+    link: Arc<ControlLink>,
     notices: Receiver<Notice>,
     peers: Presence,
 }
@@ -169,12 +168,16 @@ pub(crate) fn start(control: Control) -> Result<thread::JoinHandle<()>, StartErr
 }
 
 impl Control {
-    pub(crate) fn new(fabric: Arc<Fabric>, notices: Receiver<Notice>) -> Self {
+    pub(crate) fn new(link: Arc<ControlLink>, notices: Receiver<Notice>) -> Self {
         Self {
-            fabric,
+            link,
             notices,
             peers: Presence::default(),
         }
+    }
+
+    pub(crate) fn link(&self) -> &Arc<ControlLink> {
+        &self.link
     }
 
     /// Whether a step would find nothing.
@@ -185,7 +188,7 @@ impl Control {
     /// Tells what there is to tell, without waiting.
     pub(crate) fn step(&mut self) {
         while let Ok(notice) = self.notices.try_recv() {
-            self.peers.follow(&self.fabric.control, notice);
+            self.peers.follow(&self.link, notice);
         }
     }
 
@@ -195,10 +198,10 @@ impl Control {
             if matches!(notice, Notice::End) {
                 break;
             }
-            self.peers.follow(&self.fabric.control, notice);
+            self.peers.follow(&self.link, notice);
         }
         // Whoever reads events learns that there will be no more.
-        self.fabric.control.lock().clear();
+        self.link.lock().clear();
     }
 }
 

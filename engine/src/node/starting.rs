@@ -8,19 +8,22 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use crossbeam_channel::{Receiver, unbounded};
+use crossbeam_channel::Receiver;
 use event_listener::Event;
 
 use super::Node;
+use crate::channel_plan::plan_channels;
 use crate::config::{Config, ControlPlacement};
 use crate::control::routes::RouteBook;
 use crate::control::{self, Control, ControlLink};
 use crate::error::{NameError, StartError};
-use crate::fabric::{Fabric, Mailboxes, ShardLink, plan_channels};
+use crate::fabric::{Fabric, ShardLink};
 use crate::io::{preflight, socket};
+use crate::mailboxes::Mailboxes;
 use crate::message::Message;
+use crate::ring::inbox::Inboxes;
 use crate::ring::{Consumer, Doorbell, byte_ring};
-use crate::shard::command::Command;
+use crate::shard::command::{Command, CommandSender};
 use crate::shard::context::ShardContext;
 use crate::shard::deliver::{Handler, MailboxReceiver};
 use crate::shard::{self, ShardSeat};
@@ -129,7 +132,8 @@ impl Node {
         }
         let on_shard_0 = config.control == ControlPlacement::Shared;
         let doorbell = on_shard_0.then(|| Arc::clone(&links[0].doorbell));
-        let (link, notices) = ControlLink::new(config.events_queue_max, doorbell);
+        let (control_link, notices) = ControlLink::new(config.events_queue_max, doorbell);
+        let control = Control::new(Arc::new(control_link), notices);
         let channels = plan_channels(&config).map_err(|error| machine(error.to_string()))?;
         let shard_count = u16::try_from(shards).unwrap_or(u16::MAX);
         let fabric = Arc::new(Fabric {
@@ -145,14 +149,12 @@ impl Node {
             ),
             mailboxes: Mailboxes::new(),
             shards: links,
-            control: link,
             stopping: AtomicBool::new(false),
             ended: AtomicBool::new(false),
-            inboxes: Mutex::default(),
+            inboxes: Inboxes::default(),
             config,
         });
         fabric.routes.peer(&fabric.config.node_name)?;
-        let control = Control::new(Arc::clone(&fabric), notices);
         Self::start_threads(fabric, listener, ends, control)
     }
 
@@ -163,8 +165,12 @@ impl Node {
         control: Control,
     ) -> Result<Self, StartError> {
         let cores = cores(&fabric.config);
+        let commands: Vec<_> = ends.iter().map(|ends| ends.sender.clone()).collect();
+        let control_link = Arc::clone(control.link());
         let mut node = Self {
             fabric: Arc::clone(&fabric),
+            commands: commands.clone(),
+            control_link: Arc::clone(&control_link),
             threads: Vec::new(),
             control: None,
             prepared: Mutex::default(),
@@ -192,6 +198,8 @@ impl Node {
                 fabric: Arc::clone(&fabric),
                 rings: ends.rings,
                 commands: ends.commands,
+                shards: commands.clone(),
+                control_link: Arc::clone(&control_link),
                 listener,
                 control: shared.take(),
             })?);
@@ -209,22 +217,23 @@ impl Node {
     }
 }
 
-/// A shard's own ends of its rings and commands.
+/// A shard's own ends of its rings and commands, and the sender of its commands.
 struct ShardEnds {
     rings: Vec<Consumer>,
     commands: Receiver<Command>,
+    sender: CommandSender,
 }
 
 fn make_link(config: &Config) -> std::io::Result<(ShardLink, ShardEnds)> {
-    let (commands, inbox) = unbounded();
+    let doorbell = Arc::new(Doorbell::new()?);
+    let (sender, commands) = CommandSender::new(Arc::clone(&doorbell));
     let (producers, consumers) = config
         .channels
         .iter()
         .map(|channel| byte_ring(channel.ring_bytes))
         .unzip();
     let link = ShardLink {
-        doorbell: Arc::new(Doorbell::new()?),
-        commands,
+        doorbell,
         rings: producers,
         rooms: config.channels.iter().map(|_| Event::new()).collect(),
         inbox_room: AtomicBool::new(false),
@@ -233,7 +242,8 @@ fn make_link(config: &Config) -> std::io::Result<(ShardLink, ShardEnds)> {
         link,
         ShardEnds {
             rings: consumers,
-            commands: inbox,
+            commands,
+            sender,
         },
     ))
 }

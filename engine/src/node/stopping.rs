@@ -34,8 +34,8 @@ impl Node {
         fabric.close();
         let (reports, gathered) = unbounded();
         let deadline = deadline_in(deadline);
-        for shard in &fabric.shards {
-            shard.command(Command::Stop {
+        for shard in &self.commands {
+            shard.send(Command::Stop {
                 deadline,
                 reports: reports.clone(),
             });
@@ -46,7 +46,7 @@ impl Node {
             drop(thread.join());
         }
         fabric.end();
-        fabric.control.end();
+        self.control_link.end();
         if let Some(control) = self.control.take() {
             drop(control.join());
         }

@@ -214,7 +214,7 @@ impl Core {
             return self.welcome_newcomer(number, newcomer);
         }
         let number = peer.lane_number(offset);
-        self.fabric.shards[owner].command(Command::Newcomer {
+        self.shards[owner].send(Command::Newcomer {
             number,
             newcomer: Box::new(newcomer),
         });

@@ -4,14 +4,16 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Instant;
 
-use crossbeam_channel::Sender;
+use crossbeam_channel::{Receiver, Sender, unbounded};
 
 use super::context::ShardHandle;
 use super::deliver::MailboxReceiver;
 use super::report::ShardReport;
 use crate::message::MailboxId;
+use crate::ring::Doorbell;
 use crate::wire::Hello;
 
 /// A connection whose Hello was read by the shard that accepted it, for the shard that owns the lane.
@@ -47,6 +49,28 @@ impl TaskMaker {
 impl std::fmt::Debug for TaskMaker {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.write_str("TaskMaker")
+    }
+}
+
+/// How another thread asks a shard for something.
+#[derive(Clone, Debug)]
+pub(crate) struct CommandSender {
+    commands: Sender<Command>,
+    doorbell: Arc<Doorbell>,
+}
+
+impl CommandSender {
+    /// The sender, and the shard's end. `doorbell` is that shard's.
+    pub(crate) fn new(doorbell: Arc<Doorbell>) -> (Self, Receiver<Command>) {
+        let (commands, receiver) = unbounded();
+        (Self { commands, doorbell }, receiver)
+    }
+
+    /// Sends a command and wakes the shard. False if the shard is gone.
+    pub(crate) fn send(&self, command: Command) -> bool {
+        let sent = self.commands.send(command).is_ok();
+        self.doorbell.ring();
+        sent
     }
 }
 

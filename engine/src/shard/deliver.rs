@@ -11,10 +11,10 @@ use bytes::Bytes;
 
 use super::Core;
 use super::context::ShardContext;
-use crate::inbox::InboxWriter;
 use crate::io::receive_buffers::{Filled, ReceiveBuffers};
 use crate::message::{MailboxId, Message};
 use crate::peer::Peer;
+use crate::ring::inbox::InboxWriter;
 use crate::ring::{PushError, Tag};
 
 /// A handler, run on the shard with borrowed bytes.

@@ -38,18 +38,18 @@ use std::time::Instant;
 
 use crossbeam_channel::{Receiver, Sender};
 
-use crate::control::{Control, Notice};
+use crate::control::{Control, ControlLink, Notice};
 use crate::delivery::BackoffLimits;
 use crate::events::Event;
 use crate::fabric::Fabric;
-use crate::inbox::{InboxSignals, InboxWriter};
 use crate::io::data_ring::{Completion, DataRing};
 use crate::io::operation::{Operation, OperationKind};
 use crate::io::receive_buffers::{Filled, ReceiveBuffers};
 use crate::io::socket;
 use crate::message::MailboxId;
+use crate::ring::inbox::{InboxSignals, InboxWriter};
 use crate::wire::{CloseReason, Name};
-use command::{Command, TaskMaker};
+use command::{Command, CommandSender, TaskMaker};
 use connection::Connections;
 use deliver::Receivers;
 use dispatch::ChannelQueue;
@@ -129,6 +129,9 @@ pub(crate) struct Core {
     /// The deadline that the ring wakes the shard for.
     timer_armed_for: Option<Instant>,
     commands: Receiver<Command>,
+    /// To every shard of the node, by its index.
+    shards: Vec<CommandSender>,
+    control_link: Arc<ControlLink>,
     /// Tasks asked for in this turn.
     newborn: Vec<TaskMaker>,
     /// Tasks that wait for the end of a turn.
@@ -155,7 +158,7 @@ pub(crate) struct Core {
 impl Core {
     /// Tells the control shard.
     fn tell(&mut self, notice: Notice) {
-        if !self.fabric.control.tell(notice) {
+        if !self.control_link.tell(notice) {
             self.tally.events_lost += 1;
         }
     }

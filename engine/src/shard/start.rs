@@ -12,13 +12,13 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, Sender, bounded};
 use glommio::{LocalExecutorBuilder, Placement};
 
-use super::command::Command;
+use super::command::{Command, CommandSender};
 use super::context::ShardHandle;
 use super::deliver::Receivers;
 use super::dispatch::ChannelQueue;
 use super::timers::{Deadline, Timers};
 use super::{Core, OwnNames, PRIORITIES, Shard, ShardTally, sweep, turn};
-use crate::control::Control;
+use crate::control::{Control, ControlLink};
 use crate::delivery::BackoffLimits;
 use crate::error::StartError;
 use crate::fabric::Fabric;
@@ -39,6 +39,9 @@ pub(crate) struct ShardSeat {
     pub(crate) fabric: Arc<Fabric>,
     pub(crate) rings: Vec<Consumer>,
     pub(crate) commands: Receiver<Command>,
+    /// To every shard of the node, by its index.
+    pub(crate) shards: Vec<CommandSender>,
+    pub(crate) control_link: Arc<ControlLink>,
     pub(crate) listener: OwnedFd,
     /// The control shard, when it lives here.
     pub(crate) control: Option<Control>,
@@ -52,13 +55,13 @@ pub(crate) fn start(seat: ShardSeat) -> Result<ShardThread, StartError> {
     let shard = seat.index;
     let failed = |reason: String| StartError::Shard { shard, reason };
     let (ready, started) = bounded(1);
-    let fabric = Arc::clone(&seat.fabric);
-    fabric.control.shard_starts(shard);
+    let control = Arc::clone(&seat.control_link);
+    control.shard_starts(shard);
     let thread = thread::Builder::new()
         .name(format!("overlane-{shard}"))
         .spawn(move || live(seat, ready))
         .map_err(|error| {
-            fabric.control.shard_ended(shard);
+            control.shard_ended(shard);
             failed(format!("its thread could not be made: {error}"))
         })?;
     match started.recv() {
@@ -77,6 +80,7 @@ pub(crate) fn start(seat: ShardSeat) -> Result<ShardThread, StartError> {
 /// The thread's life. A panic in it closes the node's gates, so that senders learn of it.
 fn live(seat: ShardSeat, ready: Sender<Result<(), String>>) -> Result<(), String> {
     let fabric = Arc::clone(&seat.fabric);
+    let control = Arc::clone(&seat.control_link);
     let index = seat.index;
     let Err(ended) = unwound(|| execute(seat, &ready)) else {
         return Ok(());
@@ -85,7 +89,7 @@ fn live(seat: ShardSeat, ready: Sender<Result<(), String>>) -> Result<(), String
     drop(ready.try_send(Err(ended.clone())));
     tracing::error!(shard = index, reason = %ended, "a shard has ended: this node closes its channels");
     fabric.shard_failed();
-    fabric.control.shard_ended(index);
+    control.shard_ended(index);
     Err(ended)
 }
 
@@ -115,18 +119,19 @@ fn unwound(life: impl FnOnce() -> Result<(), String>) -> Result<(), String> {
 
 fn live_in_executor(seat: ShardSeat, ready: &Sender<Result<(), String>>) -> Result<(), String> {
     let fabric = Arc::clone(&seat.fabric);
+    let control_link = Arc::clone(&seat.control_link);
     let index = seat.index;
     let shard =
         Shard::new(seat).map_err(|error| format!("its data ring could not be made: {error}"))?;
     let handle = ShardHandle {
         shard: Rc::new(RefCell::new(shard)),
-        fabric: Arc::clone(&fabric),
+        fabric,
         index,
     };
     // Whoever starts the shard waits for this.
     drop(ready.send(Ok(())));
     let ended = turn::run(&handle).map_err(|error| format!("its data ring failed: {error}"));
-    fabric.control.shard_ended(index);
+    control_link.shard_ended(index);
     let control = handle.shard.borrow_mut().core.control.take();
     if let Some(control) = control {
         control.run();
@@ -142,6 +147,8 @@ impl Shard {
             fabric,
             rings,
             commands,
+            shards,
+            control_link,
             listener,
             control,
             ..
@@ -188,6 +195,8 @@ impl Shard {
             timers,
             timer_armed_for: None,
             commands,
+            shards,
+            control_link,
             newborn: Vec::new(),
             turn_waiters: Vec::new(),
             sleepers: BTreeMap::new(),

@@ -1,0 +1,80 @@
+//! Step 1 of a message's way: may it be accepted? Its size, the lane that takes it, and room at that
+//! lane's gate.
+//!
+//! Asked by `channel` for senders on any thread and by `shard::context` for senders on the shard
+//! itself, so that both have the same rules. Never moves a message, never waits.
+
+use std::cell::Cell;
+
+use crate::channel_plan::ChannelPlan;
+use crate::config::Overflow;
+use crate::error::SendError;
+use crate::message::Destination;
+use crate::ring::gate::{Gate, Refusal};
+
+/// What the gate says of one message.
+pub(crate) enum Admission {
+    /// Its room is reserved.
+    Queue,
+    /// The overflow policy accepts it and drops it in one step; it is counted.
+    Dropped,
+}
+
+/// The lane that a destination's key picks; without a key, the first, or any if order is no matter.
+#[inline]
+pub(crate) fn lane_offset(plan: &ChannelPlan, to: &Destination) -> usize {
+    let index = match to.key {
+        _ if plan.parallelism == 1 => 0,
+        Some(key) => key % plan.parallelism,
+        None if plan.unordered => next_in_turn() % plan.parallelism,
+        None => 0,
+    };
+    // parallelism is at most 64.
+    plan.first_lane + usize::try_from(index).unwrap_or(0)
+}
+
+/// Counts up, for each thread by itself.
+fn next_in_turn() -> u64 {
+    thread_local!(static TURN: Cell<u64> = const { Cell::new(0) });
+    TURN.replace(TURN.get().wrapping_add(1))
+}
+
+#[inline]
+pub(crate) fn check_size(plan: &ChannelPlan, bytes: usize) -> Result<(), SendError> {
+    let bytes_max = plan.config.message_bytes_max;
+    if bytes > bytes_max {
+        Err(SendError::TooLarge { bytes, bytes_max })
+    } else {
+        Ok(())
+    }
+}
+
+/// Step 1: reserves room for a message of `bytes`, by the channel's policy.
+#[inline]
+pub(crate) fn admit(plan: &ChannelPlan, gate: &Gate, bytes: usize) -> Result<Admission, SendError> {
+    let reserved = match plan.overflow {
+        Overflow::DropOldest => gate.reserve_over(bytes as u64),
+        Overflow::Reject | Overflow::Block | Overflow::DropNewest => gate.reserve(bytes as u64),
+    };
+    match reserved {
+        Ok(()) => Ok(Admission::Queue),
+        Err(refusal) => refused(plan, gate, refusal),
+    }
+}
+
+#[cold]
+pub(crate) fn refused(
+    plan: &ChannelPlan,
+    gate: &Gate,
+    refusal: Refusal,
+) -> Result<Admission, SendError> {
+    match refusal {
+        Refusal::Closed => Err(SendError::Closed),
+        Refusal::Down if plan.reliable => Err(SendError::Unreachable),
+        Refusal::Full if !plan.drops_overflow() => Err(SendError::Full),
+        Refusal::Down | Refusal::Full => {
+            gate.count_drop(1);
+            Ok(Admission::Dropped)
+        }
+    }
+}

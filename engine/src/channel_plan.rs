@@ -1,0 +1,95 @@
+//! A channel as the data path uses it: what its configuration comes to, worked out once.
+//!
+//! Made when the node starts; read by senders (admission, ring) and by shards (terms, quanta, socket
+//! options). Numbers and names only: it decides nothing.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::config::{self, ChannelConfig, Config, Overflow, Reliability};
+use crate::io::socket::SocketOptions;
+use crate::wire::{self, ChannelTerms, Name};
+
+/// A channel as the data path uses it.
+#[derive(Debug)]
+pub(crate) struct ChannelPlan {
+    /// Its place in the configuration.
+    pub(crate) index: usize,
+    pub(crate) name: Arc<str>,
+    pub(crate) wire_name: Name,
+    pub(crate) config: ChannelConfig,
+    /// 0 to 7.
+    pub(crate) priority: usize,
+    pub(crate) reliability: Reliability,
+    pub(crate) reliable: bool,
+    /// Messages without a key take any lane.
+    pub(crate) unordered: bool,
+    pub(crate) overflow: Overflow,
+    /// The first of its lanes among a peer's lanes, and how many there are.
+    pub(crate) first_lane: usize,
+    pub(crate) parallelism: u64,
+    pub(crate) send_quantum_bytes: usize,
+    pub(crate) options: SocketOptions,
+    /// What both ends of a lane must agree on.
+    pub(crate) terms: ChannelTerms,
+}
+
+impl ChannelPlan {
+    /// Whether the overflow policy accepts a message that finds no room, and drops one.
+    pub(crate) fn drops_overflow(&self) -> bool {
+        matches!(self.overflow, Overflow::DropOldest | Overflow::DropNewest)
+    }
+}
+
+/// The channels of a configuration, laid out.
+pub(crate) fn plan_channels(config: &Config) -> Result<Vec<ChannelPlan>, wire::NameError> {
+    let mut plans = Vec::new();
+    let mut first_lane = 0;
+    for (index, channel) in config.channels.iter().enumerate() {
+        plans.push(plan(config, index, channel, first_lane)?);
+        first_lane += usize::from(channel.parallelism);
+    }
+    Ok(plans)
+}
+
+fn plan(
+    config: &Config,
+    index: usize,
+    channel: &ChannelConfig,
+    first_lane: usize,
+) -> Result<ChannelPlan, wire::NameError> {
+    Ok(ChannelPlan {
+        index,
+        name: Arc::from(channel.name.as_str()),
+        wire_name: Name::new(&channel.name)?,
+        priority: usize::from(channel.priority.0),
+        reliability: channel.reliability,
+        reliable: channel.reliability != Reliability::BestEffort,
+        unordered: channel.ordering == config::Ordering::Unordered,
+        overflow: channel.overflow,
+        first_lane,
+        parallelism: u64::from(channel.parallelism),
+        // A batch is out of reach of `drop_oldest`: half the queue stays where it can make room.
+        send_quantum_bytes: channel
+            .send_quantum_bytes
+            .unwrap_or(config.send_quantum_bytes)
+            .min(channel.queue_bytes_max / 2),
+        options: SocketOptions {
+            priority: channel.so_priority,
+            dscp: channel.dscp,
+            notsent_lowat_bytes: channel.notsent_lowat_bytes,
+            send_buffer_bytes: channel.send_buffer_bytes,
+            receive_buffer_bytes: channel.receive_buffer_bytes,
+            idle_timeout: Duration::from_millis(config.idle_timeout_ms),
+        },
+        terms: ChannelTerms {
+            priority: channel.priority.0,
+            reliability: Name::new(channel.reliability.word())?,
+            ordering: Name::new(channel.ordering.word())?,
+            parallelism: channel.parallelism,
+            body_bytes_max: u32::try_from(channel.message_bytes_max).unwrap_or(u32::MAX),
+            compression: Name::new("none")?,
+        },
+        config: channel.clone(),
+    })
+}

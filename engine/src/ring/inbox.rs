@@ -1,0 +1,174 @@
+//! What the two ends of an inbox share: the ring's signals, the shard's end, and the list of all
+//! inboxes of a node.
+//!
+//! Shards push through `InboxWriter` and wake the reader once a turn; the reader (`inbox`, for
+//! applications) takes from the ring and notes here what it freed. Nothing here knows mailboxes,
+//! shards or nodes.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering, fence};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use bytes::Bytes;
+use event_listener::{Event, EventListener};
+
+use super::{Consumer, Producer, PushError, Tag, byte_ring};
+
+/// What the two ends of an inbox share besides its ring.
+#[derive(Debug)]
+pub(crate) struct InboxSignals {
+    arrived: Event,
+    /// A shard found no room and waits to be rung.
+    blocked: AtomicBool,
+    /// Bytes of payloads that lie outside the ring, held by reference.
+    shared_bytes: AtomicUsize,
+    capacity_bytes: usize,
+}
+
+impl InboxSignals {
+    fn fits(&self, bytes: usize) -> bool {
+        let held = self.shared_bytes.load(Ordering::Relaxed);
+        held == 0 || held + bytes <= self.capacity_bytes
+    }
+
+    /// Wakes the reader, if it waits.
+    pub(crate) fn wake(&self) {
+        self.arrived.notify(usize::MAX);
+    }
+
+    /// For the reader: listen, look, then wait, and no arrival is missed.
+    pub(crate) fn listen(&self) -> EventListener {
+        self.arrived.listen()
+    }
+
+    /// The bytes that the ring holds, and as many again may lie outside it.
+    pub(crate) fn capacity_bytes(&self) -> usize {
+        self.capacity_bytes
+    }
+
+    /// The reader has freed a record, with so many bytes outside the ring. True if a shard waits for
+    /// room.
+    #[inline]
+    pub(crate) fn freed(&self, shared_bytes: usize) -> bool {
+        if shared_bytes > 0 {
+            self.shared_bytes.fetch_sub(shared_bytes, Ordering::Relaxed);
+        }
+        fence(Ordering::SeqCst);
+        self.blocked.load(Ordering::Relaxed)
+    }
+
+    /// Takes the announcement of a waiting shard back; true if there was one, and the shards are to
+    /// be rung.
+    pub(crate) fn take_block(&self) -> bool {
+        self.blocked.swap(false, Ordering::SeqCst)
+    }
+}
+
+/// A shard's end of an inbox.
+#[derive(Clone, Debug)]
+pub(crate) struct InboxWriter {
+    producer: Producer,
+    signals: Arc<InboxSignals>,
+    /// The shard's turn in which it was last pushed to.
+    touched_in: u64,
+}
+
+impl InboxWriter {
+    #[inline]
+    pub(crate) fn push(&mut self, tag: Tag, payload: &[u8]) -> Result<(), PushError> {
+        match self.producer.try_push(tag, payload) {
+            Err(PushError::Full) => {
+                self.announce_block();
+                // Room that was made before the announcement was not signalled: look again.
+                self.producer.try_push(tag, payload)
+            }
+            outcome => outcome,
+        }
+    }
+
+    /// Whether a payload that is held by reference fits: the ring has room for many references, so
+    /// what they refer to is bounded by the inbox's size too. One payload always passes.
+    pub(crate) fn has_room_for(&self, bytes: usize) -> bool {
+        // Into a closed one nothing will be pushed, and nobody will make room in it any more.
+        if self.signals.fits(bytes) || self.producer.is_closed() {
+            return true;
+        }
+        self.announce_block();
+        self.signals.fits(bytes) || self.producer.is_closed()
+    }
+
+    /// Pushes a payload by reference; [`has_room_for`](Self::has_room_for) has been asked.
+    pub(crate) fn push_shared(&mut self, tag: Tag, payload: Bytes) -> Result<(), PushError> {
+        let bytes = payload.len();
+        self.signals
+            .shared_bytes
+            .fetch_add(bytes, Ordering::Relaxed);
+        let pushed = match self.producer.try_push_shared(tag, payload) {
+            Err((PushError::Full, payload)) => {
+                self.announce_block();
+                self.producer.try_push_shared(tag, payload)
+            }
+            outcome => outcome,
+        };
+        pushed.map_err(|(error, _)| {
+            self.signals
+                .shared_bytes
+                .fetch_sub(bytes, Ordering::Relaxed);
+            error
+        })
+    }
+
+    fn announce_block(&self) {
+        self.signals.blocked.store(true, Ordering::SeqCst);
+        fence(Ordering::SeqCst);
+    }
+
+    /// Notes the turn of a push; true the first time in that turn.
+    pub(crate) fn touch(&mut self, turn: u64) -> bool {
+        std::mem::replace(&mut self.touched_in, turn) != turn
+    }
+
+    pub(crate) fn signals(&self) -> &Arc<InboxSignals> {
+        &self.signals
+    }
+}
+
+/// The ring of an inbox of `capacity_bytes`: the end that shards push into, and the reader's end with
+/// the signals.
+pub(crate) fn inbox_ring(capacity_bytes: usize) -> (InboxWriter, Consumer, Arc<InboxSignals>) {
+    let (producer, consumer) = byte_ring(capacity_bytes);
+    let signals = Arc::new(InboxSignals {
+        arrived: Event::new(),
+        blocked: AtomicBool::new(false),
+        shared_bytes: AtomicUsize::new(0),
+        capacity_bytes: producer.capacity_bytes(),
+    });
+    let writer = InboxWriter {
+        producer,
+        signals: Arc::clone(&signals),
+        touched_in: 0,
+    };
+    (writer, consumer, signals)
+}
+
+/// The inboxes of a node, so that their readers can be woken when it ends.
+#[derive(Debug, Default)]
+pub(crate) struct Inboxes {
+    signals: Mutex<Vec<Weak<InboxSignals>>>,
+}
+
+impl Inboxes {
+    /// From now on that reader is woken at the end; those that are gone are forgotten.
+    pub(crate) fn add(&self, signals: &Arc<InboxSignals>) {
+        let mut known = self.signals.lock().unwrap_or_else(PoisonError::into_inner);
+        known.retain(|signals| signals.strong_count() > 0);
+        known.push(Arc::downgrade(signals));
+    }
+
+    /// No shard pushes any more.
+    pub(crate) fn wake_all(&self) {
+        let mut known = self.signals.lock().unwrap_or_else(PoisonError::into_inner);
+        for signals in known.drain(..).filter_map(|signals| signals.upgrade()) {
+            signals.wake();
+        }
+    }
+}
