@@ -6,7 +6,7 @@ use std::fmt;
 
 use super::channel::{CHANNEL_PARAMETERS, ChannelConfig};
 use super::error::{ConfigError, Place};
-use super::layers::unknown_channel_key;
+use super::layers::{Layers, unknown_channel_key};
 use super::validate::check_channel_name;
 
 /// A channel to add, or parameters to change of a channel that is there already.
@@ -86,6 +86,21 @@ impl fmt::Display for ChannelDefinition {
         for (index, (key, value)) in self.settings.iter().enumerate() {
             let separator = if index == 0 { ':' } else { ',' };
             write!(formatter, "{separator}{key}={value}")?;
+        }
+        Ok(())
+    }
+}
+
+impl Layers {
+    /// Lays a channel definition over what is there.
+    pub(super) fn define(
+        &mut self,
+        definition: &ChannelDefinition,
+        place: &Place,
+    ) -> Result<(), ConfigError> {
+        self.channel(definition.name(), place)?;
+        for (key, value) in definition.settings() {
+            self.channel_key(definition.name(), key, value, place.clone())?;
         }
         Ok(())
     }

@@ -7,7 +7,6 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use super::channel::{CHANNEL_PARAMETERS, ChannelConfig};
-use super::definition::ChannelDefinition;
 use super::error::{ConfigError, Given, Place};
 use super::nearest::did_you_mean;
 use super::node::{Config, NODE_PARAMETERS};
@@ -112,19 +111,6 @@ impl Layers {
                 right,
             })?;
         self.places.insert(path, place);
-        Ok(())
-    }
-
-    /// Lays a channel definition over what is there.
-    pub(super) fn define(
-        &mut self,
-        definition: &ChannelDefinition,
-        place: &Place,
-    ) -> Result<(), ConfigError> {
-        self.channel(definition.name(), place)?;
-        for (key, value) in definition.settings() {
-            self.channel_key(definition.name(), key, value, place.clone())?;
-        }
         Ok(())
     }
 

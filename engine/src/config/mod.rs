@@ -3,7 +3,6 @@
 //! `node.rs` and `channel.rs` hold the definitions; everything else here is driven by their tables.
 
 mod allowed;
-mod builder;
 mod channel;
 mod choices;
 mod definition;
@@ -22,7 +21,6 @@ mod setting;
 mod validate;
 
 pub use allowed::{Allowed, Unit, number, quantity};
-pub use builder::ConfigBuilder;
 pub use channel::{CHANNEL_PARAMETERS, ChannelConfig};
 pub use choices::{ControlPlacement, Ordering, Overflow, Priority, Reliability};
 pub use definition::ChannelDefinition;
@@ -33,7 +31,7 @@ pub use error::{ConfigError, Given, Place};
 pub use file::FILE_BYTES_MAX;
 pub use flags::{Flags, augment, flag};
 pub use load::{FILE_DEFAULT, Sources};
-pub use node::{Config, NODE_PARAMETERS};
+pub use node::{Config, ConfigBuilder, NODE_PARAMETERS};
 pub use parameter::Parameter;
 pub use profile::Profile;
 pub use setting::is_name;

@@ -4,15 +4,17 @@
 //! values and `docs/tuning.md` follow from it. What several parameters must agree on is in
 //! `validate.rs`.
 
+mod builder;
+
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 
 use super::allowed::{Allowed, Unit};
-use super::builder::ConfigBuilder;
 use super::channel::ChannelConfig;
 use super::choices::{CONTROL_WORDS, ControlPlacement};
 use super::parameter::{Parameter, parameters};
 use super::setting::Setting;
+pub use builder::ConfigBuilder;
 
 /// How names are described in messages and documentation.
 const NAME: Allowed = Allowed::Described("1 to 255 of the characters a-z 0-9 _ . -");

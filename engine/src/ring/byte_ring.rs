@@ -7,11 +7,9 @@
 
 use crossbeam_utils::CachePadded;
 
-use super::consumer::Consumer;
-use super::producer::Producer;
 use super::record::{HEADER_BYTES, SHARED_RECORD_BYTES, State, record_bytes};
 use super::storage::Storage;
-use super::sync::{Arc, AtomicUsize, Ordering};
+use super::sync::{AtomicUsize, Ordering};
 
 /// The smallest ring: room for one record of a `Bytes`, wherever it falls.
 pub(crate) const CAPACITY_BYTES_MIN: usize = 128;
@@ -27,17 +25,6 @@ pub(super) const CLOSED: usize = 1;
 const _: () = assert!(usize::BITS == 64, "overlane needs a 64-bit target");
 const _: () = assert!(CAPACITY_BYTES_MIN.is_power_of_two() && CAPACITY_BYTES_MAX.is_power_of_two());
 const _: () = assert!(SHARED_RECORD_BYTES <= payload_bytes_max(CAPACITY_BYTES_MIN) + HEADER_BYTES);
-
-/// Makes a ring of at least `capacity_bytes`, headers included, and its two ends.
-///
-/// The capacity is rounded up to a power of two within [`CAPACITY_BYTES_MIN`] and
-/// [`CAPACITY_BYTES_MAX`]. The memory is zeroed by the allocator and so, for large rings, only
-/// becomes resident as it is used.
-pub(crate) fn byte_ring(capacity_bytes: usize) -> (Producer, Consumer) {
-    let bounded = capacity_bytes.clamp(CAPACITY_BYTES_MIN, CAPACITY_BYTES_MAX);
-    let shared = Arc::new(Shared::new(bounded.next_power_of_two()));
-    (Producer::new(Arc::clone(&shared)), Consumer::new(shared))
-}
 
 /// The longest payload that can be copied into a ring of `capacity_bytes`.
 ///
@@ -65,7 +52,7 @@ pub(super) struct Claims {
 }
 
 impl Shared {
-    fn new(capacity_bytes: usize) -> Self {
+    pub(super) fn new(capacity_bytes: usize) -> Self {
         Self {
             storage: Storage::new(capacity_bytes),
             claims: CachePadded::new(Claims {

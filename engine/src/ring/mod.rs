@@ -17,11 +17,24 @@ mod storage;
 mod storage_loom;
 mod sync;
 
-pub(crate) use byte_ring::byte_ring;
 pub(crate) use consumer::Consumer;
 pub(crate) use doorbell::Doorbell;
 pub(crate) use producer::{Producer, PushError};
 pub(crate) use record::{DrainPayload, HEADER_BYTES as RECORD_HEADER_BYTES, Payload, Tag};
+
+use byte_ring::{CAPACITY_BYTES_MAX, CAPACITY_BYTES_MIN, Shared};
+use sync::Arc;
+
+/// Makes a ring of at least `capacity_bytes`, headers included, and its two ends.
+///
+/// The capacity is rounded up to a power of two within `CAPACITY_BYTES_MIN` and
+/// `CAPACITY_BYTES_MAX`. The memory is zeroed by the allocator and so, for large rings, only
+/// becomes resident as it is used.
+pub(crate) fn byte_ring(capacity_bytes: usize) -> (Producer, Consumer) {
+    let bounded = capacity_bytes.clamp(CAPACITY_BYTES_MIN, CAPACITY_BYTES_MAX);
+    let shared = Arc::new(Shared::new(bounded.next_power_of_two()));
+    (Producer::new(Arc::clone(&shared)), Consumer::new(shared))
+}
 
 #[cfg(all(test, overlane_loom))]
 mod loom_models;

@@ -1,10 +1,11 @@
-//! The builder of a configuration in code. Its setters come from the definitions in `node.rs`.
+//! The builder of a configuration in code. Its setters come from the definitions in
+//! `node.rs`.
 
 use std::net::SocketAddr;
 
-use super::channel::ChannelConfig;
-use super::error::ConfigError;
-use super::node::Config;
+use super::super::channel::ChannelConfig;
+use super::super::error::ConfigError;
+use super::Config;
 
 /// Builds a [`Config`]; [`build`](Self::build) checks it.
 #[derive(Clone, Debug, Default)]
