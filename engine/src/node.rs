@@ -107,7 +107,9 @@ impl Node {
         self.fabric.shards.len()
     }
 
-    /// Keeps lanes to that peer from now on: dials until they are up, and again when they end.
+    /// Keeps lanes to that peer from now on: dials until they are up, and again when they end. Dials at
+    /// once, also a peer that is waited for after failed dials. With another address than before, the
+    /// lanes there are end and are made anew at the new address.
     ///
     /// # Errors
     /// [`NameError`] if the name cannot be one, or there are `peers_max` peers already.
@@ -306,7 +308,7 @@ impl Node {
         others
             .map(|route| PeerInfo {
                 peer: Arc::clone(&route.peer),
-                address: route.address,
+                address: route.wish.address,
                 lanes_up: route.peer.lanes_up(),
                 lanes: route.peer.lanes().len(),
             })

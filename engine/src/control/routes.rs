@@ -12,15 +12,61 @@ use crate::config::ChannelConfig;
 use crate::error::NameError;
 use crate::peer::{LaneAddress, Peer};
 use crate::ring::gate::{Gate, GateState};
+use crate::wire::CloseReason;
 
-/// What is wanted of one peer.
-#[derive(Clone, Debug)]
-pub(crate) struct Route {
-    pub(crate) peer: Arc<Peer>,
+/// What is wanted of one peer. The counts tell a shard of orders that came and went between two
+/// snapshots: it sees only the last one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Wish {
     /// Dial it there; without an address it is left to the peer to dial.
     pub(crate) address: Option<SocketAddr>,
     /// Disconnected by command: its lanes end, its dials are refused.
     pub(crate) refused: bool,
+    /// How often the lanes that there were had to end, and why they had to last.
+    pub(crate) endings: u64,
+    pub(crate) reason: CloseReason,
+    /// How often it was to be dialled at once, whatever a back-off says.
+    pub(crate) dials: u64,
+}
+
+impl Wish {
+    /// Nothing is wanted: the peer dials, or nobody does.
+    pub(crate) const fn none() -> Self {
+        Self {
+            address: None,
+            refused: false,
+            endings: 0,
+            reason: CloseReason::Disconnected,
+            dials: 0,
+        }
+    }
+
+    /// Keep lanes to the peer at that address. Lanes to another address end; what the peer itself has
+    /// dialled stays, as long as no address was known.
+    fn keep(&mut self, address: SocketAddr) {
+        if self.address.is_some_and(|before| before != address) {
+            self.endings += 1;
+            self.reason = CloseReason::Moved;
+        }
+        self.address = Some(address);
+        self.refused = false;
+        self.dials += 1;
+    }
+
+    /// Neither dial nor accept the peer.
+    fn ban(&mut self) {
+        self.endings += u64::from(!self.refused);
+        self.reason = CloseReason::Disconnected;
+        self.address = None;
+        self.refused = true;
+    }
+}
+
+/// A peer and what is wanted of it.
+#[derive(Clone, Debug)]
+pub(crate) struct Route {
+    pub(crate) peer: Arc<Peer>,
+    pub(crate) wish: Wish,
 }
 
 /// All routes at one epoch.
@@ -87,21 +133,15 @@ impl RouteBook {
 
     /// Dial that peer there from now on.
     pub(crate) fn connect(&self, name: &str, address: SocketAddr) -> Result<Arc<Peer>, NameError> {
-        self.change(name, |route| {
-            route.address = Some(address);
-            route.refused = false;
-        })
+        self.change(name, |wish| wish.keep(address))
     }
 
     /// Neither dial nor accept that peer from now on.
     pub(crate) fn disconnect(&self, name: &str) -> Result<Arc<Peer>, NameError> {
-        self.change(name, |route| {
-            route.address = None;
-            route.refused = true;
-        })
+        self.change(name, Wish::ban)
     }
 
-    fn change(&self, name: &str, change: impl FnOnce(&mut Route)) -> Result<Arc<Peer>, NameError> {
+    fn change(&self, name: &str, change: impl FnOnce(&mut Wish)) -> Result<Arc<Peer>, NameError> {
         check_name(name)?;
         let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         let before = self.snapshot();
@@ -120,13 +160,12 @@ impl RouteBook {
                 by_name.insert(name.to_owned(), routes.len());
                 routes.push(Route {
                     peer: self.make_peer(name, routes.len()),
-                    address: None,
-                    refused: false,
+                    wish: Wish::none(),
                 });
                 routes.len() - 1
             }
         };
-        change(&mut routes[index]);
+        change(&mut routes[index].wish);
         let peer = Arc::clone(&routes[index].peer);
         let epoch = before.epoch + 1;
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(Routes {

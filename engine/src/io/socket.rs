@@ -69,9 +69,20 @@ pub(crate) fn await_free_port(address: SocketAddr) {
     }
 }
 
-/// A socket to dial `address` with.
+/// A socket to dial `address` with. The kernel may give it the very port of a node that is to start
+/// later on this host: with SO_REUSEADDR on both, that node can listen there nevertheless.
 pub(crate) fn dialing_socket(address: SocketAddr) -> io::Result<OwnedFd> {
-    Ok(OwnedFd::from(stream_socket(address)?))
+    let socket = stream_socket(address)?;
+    socket.set_reuse_address(true)?;
+    Ok(OwnedFd::from(socket))
+}
+
+/// Whether a connected socket is connected to itself, as happens when a dial to a port of the range
+/// that dials come from is given that port.
+pub(crate) fn is_its_own_peer(socket: &OwnedFd) -> bool {
+    let socket = SockRef::from(socket);
+    let ends = (socket.local_addr(), socket.peer_addr());
+    matches!(ends, (Ok(own), Ok(peer)) if own.as_socket() == peer.as_socket())
 }
 
 fn stream_socket(address: SocketAddr) -> io::Result<Socket> {

@@ -264,12 +264,12 @@ impl Core {
         };
         let choice = keep(&self.fabric.config.node_name, remote, slot);
         match choice {
-            _ if state.refused => return self.turn_away(newcomer, CloseReason::Disconnected),
+            _ if state.wish.refused => return self.turn_away(newcomer, CloseReason::Disconnected),
             _ if self.draining.is_some() => {
                 return self.turn_away(newcomer, CloseReason::LocalStop);
             }
             Choice::Refuse(reason) => return self.turn_away(newcomer, reason),
-            Choice::Accept => {}
+            Choice::Accept => self.abandon_dial(lane),
             Choice::AcceptInsteadOfDial(_) => self.abandon_dial(lane),
             Choice::Replace(reason) => self.end_lane(lane, reason),
         }

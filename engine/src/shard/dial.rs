@@ -6,7 +6,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::Core;
 use super::connection::Phase;
@@ -14,27 +14,41 @@ use super::handshake::HANDSHAKE_BUFFER_BYTES;
 use super::lane::{LaneState, reason_of};
 use super::timers::Deadline;
 use crate::control::Notice;
+use crate::delivery::Backoff;
 use crate::events::Event;
 use crate::io::operation::OperationKind;
 use crate::io::socket;
 use crate::wire::{CloseReason, DialProgress, Dialer, Hello, Name};
 
 impl Core {
-    /// Dials in this turn.
-    pub(crate) fn dial_soon(&mut self, lane: u32) {
+    /// Dials in this turn, where nobody dials and no lane is up: earlier failures count no more.
+    pub(crate) fn dial_now(&mut self, lane: u32) {
         let state = &mut self.lanes[lane as usize];
-        if !state.dial_is_due && state.state == LaneState::Idle {
-            state.dial_is_due = true;
-            self.timers.set(self.now, Deadline::Dial { lane });
+        if state.state == LaneState::Idle && state.wish.address.is_some() {
+            state.backoff = Backoff::new(self.backoff_limits);
+            self.dial_at(lane, self.now);
+        }
+    }
+
+    /// The lane is dialled then, and at no other time that was set before.
+    fn dial_at(&mut self, lane: u32, at: Instant) {
+        self.call_off_dial(lane);
+        self.lanes[lane as usize].dial_at = Some(at);
+        self.timers.set(at, Deadline::Dial { lane });
+    }
+
+    /// Takes back the deadline to dial, if one is set.
+    fn call_off_dial(&mut self, lane: u32) {
+        if let Some(at) = self.lanes[lane as usize].dial_at.take() {
+            self.timers.take_back(at, Deadline::Dial { lane });
         }
     }
 
     /// The deadline to dial has come.
     pub(crate) fn dial(&mut self, lane: u32) -> io::Result<()> {
         let state = &mut self.lanes[lane as usize];
-        state.dial_is_due = false;
-        let (Some(address), LaneState::Idle, false) = (state.address, state.state, state.refused)
-        else {
+        state.dial_at = None;
+        let (Some(address), LaneState::Idle) = (state.wish.address, state.state) else {
             return Ok(());
         };
         if self.draining.is_some() {
@@ -99,6 +113,15 @@ impl Core {
         if result < 0 {
             let detail = io::Error::from_raw_os_error(-result).to_string();
             return self.give_up_dial(index, lane, reason_of(result), detail);
+        }
+        if connection
+            .socket
+            .as_ref()
+            .is_some_and(socket::is_its_own_peer)
+        {
+            // The kernel gave the dial the very port that it dials, where nothing listens.
+            let detail = "the kernel connected the dial to itself".to_owned();
+            return self.give_up_dial(index, lane, CloseReason::ConnectRefused, detail);
         }
         let (dialer, bytes) = Dialer::new(self.hello(lane));
         let Some(connection) = self.connections.get(index) else {
@@ -204,6 +227,7 @@ impl Core {
 
     /// The peer's dial is kept instead of ours, or none is wanted any more.
     pub(super) fn abandon_dial(&mut self, lane: u32) {
+        self.call_off_dial(lane);
         if let LaneState::Dialing { connection } = self.lanes[lane as usize].state {
             self.lanes[lane as usize].state = LaneState::Idle;
             self.close_connection(connection);
@@ -214,9 +238,8 @@ impl Core {
         let random = self.random.u64(..);
         let state = &mut self.lanes[lane as usize];
         let delay = state.backoff.next_delay(random);
-        if state.address.is_some() && !state.dial_is_due && self.draining.is_none() {
-            state.dial_is_due = true;
-            self.timers.set(self.now + delay, Deadline::Dial { lane });
+        if state.wish.address.is_some() && self.draining.is_none() {
+            self.dial_at(lane, self.now + delay);
         }
         delay
     }

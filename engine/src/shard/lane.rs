@@ -5,7 +5,6 @@
 //! it is (`dispatch`) and never reads (`receive`).
 
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -15,6 +14,7 @@ use super::outbox::{ChunkPool, Outbox, OutgoingPayload, Shape};
 use super::tally::LaneTally;
 use crate::channel_plan::ChannelPlan;
 use crate::config::Overflow;
+use crate::control::routes::Wish;
 use crate::delivery::{Backoff, Outgoing};
 use crate::io::operation::OperationKind;
 use crate::mailboxes::Mailboxes;
@@ -58,12 +58,10 @@ pub(crate) struct Lane {
     pub(crate) channel: usize,
     pub(crate) priority: usize,
     pub(crate) state: LaneState,
-    /// Where to dial; `None` leaves it to the peer.
-    pub(crate) address: Option<SocketAddr>,
-    /// Disconnected by command.
-    pub(crate) refused: bool,
-    /// A deadline to dial is set.
-    pub(crate) dial_is_due: bool,
+    /// What is wanted of the peer, as far as this lane has followed it.
+    pub(crate) wish: Wish,
+    /// When it is dialled, if a deadline is set.
+    pub(crate) dial_at: Option<Instant>,
     pub(crate) backoff: Backoff,
     pub(crate) outbox: Outbox,
     pub(crate) ledger: Outgoing,

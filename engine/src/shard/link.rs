@@ -171,10 +171,10 @@ impl Core {
         self.redial_later(lane);
     }
 
-    /// Disconnected by command: no Bye, no dial.
-    pub(crate) fn disconnect_lane(&mut self, lane: u32) {
+    /// Ended by command, for that reason: no Bye; dialled again only if the peer is still wanted.
+    pub(crate) fn disconnect_lane(&mut self, lane: u32, reason: CloseReason) {
         self.abandon_dial(lane);
-        self.end_lane(lane, CloseReason::Disconnected);
+        self.end_lane(lane, reason);
     }
 
     /// The peer will send no more messages. This side finishes what it has and says Bye in turn.

@@ -10,7 +10,7 @@ use super::Core;
 use super::lane::{Announced, Farewell, Lane, LaneState};
 use super::outbox::Outbox;
 use super::tally::LaneTally;
-use crate::control::routes::Route;
+use crate::control::routes::{Route, Wish};
 use crate::delivery::{Backoff, Outgoing};
 use crate::peer::Peer;
 
@@ -69,9 +69,8 @@ impl Core {
             channel,
             priority: plan.priority,
             state: LaneState::Idle,
-            address: None,
-            refused: false,
-            dial_is_due: false,
+            wish: Wish::none(),
+            dial_at: None,
             backoff: Backoff::new(self.backoff_limits),
             outbox: Outbox::default(),
             ledger: Outgoing::new(plan.reliability),
@@ -94,15 +93,12 @@ impl Core {
             let Some(lane) = self.lanes.get_mut(index as usize) else {
                 continue;
             };
-            if lane.address == route.address && lane.refused == route.refused {
-                continue;
+            let before = std::mem::replace(&mut lane.wish, route.wish);
+            if before.endings != route.wish.endings {
+                self.disconnect_lane(index, route.wish.reason);
             }
-            lane.address = route.address;
-            lane.refused = route.refused;
-            if route.refused {
-                self.disconnect_lane(index);
-            } else if route.address.is_some() {
-                self.dial_soon(index);
+            if before.dials != route.wish.dials {
+                self.dial_now(index);
             }
         }
     }

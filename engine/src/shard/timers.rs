@@ -1,12 +1,11 @@
 //! The deadlines of a shard: when to dial again, when a handshake has taken too long, when to look
 //! for peers that stopped in the middle of a frame. No I/O; the time is an argument.
 
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::BTreeSet;
 use std::time::Instant;
 
-/// What a deadline is for. A deadline is never cancelled: whoever it is for checks whether it still
-/// matters (the generation tells a connection from its successor).
+/// What a deadline is for. Whoever it is for checks whether it still matters (the generation tells a
+/// connection from its successor), or takes it back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Deadline {
     /// Dial the lane with this index on the shard.
@@ -24,16 +23,21 @@ pub(crate) enum Deadline {
 /// Deadlines in order.
 #[derive(Debug, Default)]
 pub(crate) struct Timers {
-    heap: BinaryHeap<Reverse<(Instant, Deadline)>>,
+    set: BTreeSet<(Instant, Deadline)>,
 }
 
 impl Timers {
     pub(crate) fn set(&mut self, at: Instant, deadline: Deadline) {
-        self.heap.push(Reverse((at, deadline)));
+        self.set.insert((at, deadline));
+    }
+
+    /// A deadline that was set for then is none any more.
+    pub(crate) fn take_back(&mut self, at: Instant, deadline: Deadline) {
+        self.set.remove(&(at, deadline));
     }
 
     pub(crate) fn next(&self) -> Option<Instant> {
-        self.heap.peek().map(|Reverse((at, _))| *at)
+        self.set.first().map(|(at, _)| *at)
     }
 
     /// The earliest deadline that has passed, taken out.
@@ -41,7 +45,7 @@ impl Timers {
         if self.next()? > now {
             return None;
         }
-        self.heap.pop().map(|Reverse((_, deadline))| deadline)
+        self.set.pop_first().map(|(_, deadline)| deadline)
     }
 }
 
@@ -62,5 +66,19 @@ mod tests {
         assert_eq!(timers.expired(at(25)), Some(Deadline::Dial { lane: 4 }));
         assert_eq!(timers.expired(at(25)), Some(Deadline::Sweep));
         assert_eq!(timers.expired(at(25)), None);
+    }
+
+    #[test]
+    fn a_deadline_that_was_taken_back_does_not_come() {
+        let start = Instant::now();
+        let at = |ms| start + Duration::from_millis(ms);
+        let mut timers = Timers::default();
+        timers.set(at(30_000), Deadline::Dial { lane: 4 });
+        timers.set(at(10), Deadline::Sweep);
+        timers.take_back(at(30_000), Deadline::Dial { lane: 4 });
+        timers.set(at(20), Deadline::Dial { lane: 4 });
+        assert_eq!(timers.expired(at(40_000)), Some(Deadline::Sweep));
+        assert_eq!(timers.expired(at(40_000)), Some(Deadline::Dial { lane: 4 }));
+        assert_eq!(timers.next(), None);
     }
 }

@@ -10,10 +10,32 @@ const CHILD: &str = "OVERLANE_TEST_CHILD";
 /// Runs `body` in a process in which nothing else runs. `test` is the name of the calling test: the
 /// child is this very test, found by that name.
 pub fn in_child(test: &str, body: impl FnOnce()) {
+    let program = std::env::current_exe().expect("this program has a path");
+    run_in_child(test, Command::new(program), body);
+}
+
+/// The same in a network of its own, where dials come from the ports `first` to `last` alone.
+pub fn in_network(test: &str, [first, last]: [u16; 2], body: impl FnOnce()) {
+    let mut command = Command::new("unshare");
+    command
+        .args(["--net", "--map-root-user"])
+        .arg(std::env::current_exe().expect("this program has a path"));
+    run_in_child(test, command, || {
+        let up = Command::new("ip")
+            .args(["link", "set", "lo", "up"])
+            .status();
+        assert!(up.is_ok_and(|status| status.success()), "loopback comes up");
+        let range = "/proc/sys/net/ipv4/ip_local_port_range";
+        std::fs::write(range, format!("{first} {last}")).expect("the range can be set");
+        body();
+    });
+}
+
+fn run_in_child(test: &str, mut command: Command, body: impl FnOnce()) {
     if std::env::var_os(CHILD).is_some() {
         return body();
     }
-    let output = Command::new(std::env::current_exe().expect("this program has a path"))
+    let output = command
         .args([test, "--exact", "--nocapture", "--test-threads=1"])
         .env(CHILD, "1")
         .output()
