@@ -269,7 +269,7 @@ fn shard_metrics(report: &ShardReport) -> ShardMetrics {
         doorbell_writes: report.doorbell_writes,
         connections: report.connections,
         payloads_copied_out: report.payloads_copied_out,
-        rings_starved: report.starved.iter().sum(),
+        rings_starved: report.tally.starved.iter().sum(),
         handler_panics: report.tally.handler_panics,
         task_panics: report.tally.task_panics,
         events_lost: report.tally.events_lost,

@@ -32,7 +32,7 @@ const ACCEPT: Operation = Operation {
 impl Core {
     /// The listener has a new connection.
     pub(crate) fn accepted(&mut self, result: i32, more: bool) -> io::Result<()> {
-        if !more && self.draining.is_some() {
+        if !more && self.drain.is_some() {
             // The kernel has let go of it: the port is free once this is closed.
             self.listener = None;
         } else if !more && is_shortage(result) {
@@ -55,8 +55,8 @@ impl Core {
         let handshakes_full =
             self.connections.handshakes() >= config.pending_handshakes_max.div_ceil(shards);
         let full = self.connections.count() >= config.connections_max.div_ceil(shards);
-        if handshakes_full || full || self.draining.is_some() {
-            let reason = match self.draining {
+        if handshakes_full || full || self.drain.is_some() {
+            let reason = match self.drain {
                 Some(_) => CloseReason::LocalStop,
                 None => CloseReason::TooManyHandshakes,
             };
@@ -171,7 +171,7 @@ impl Core {
         reason: CloseReason,
         detail: String,
     ) {
-        self.refusals[reason.index()] += 1;
+        self.tally.refusals[reason.index()] += 1;
         tracing::debug!(?address, %reason, %detail, "connection refused");
         self.tell(Notice::Event(Event::Refused {
             address,
@@ -265,7 +265,7 @@ impl Core {
         let choice = keep(&self.fabric.config.node_name, remote, slot);
         match choice {
             _ if state.wish.refused => return self.turn_away(newcomer, CloseReason::Disconnected),
-            _ if self.draining.is_some() => {
+            _ if self.drain.is_some() => {
                 return self.turn_away(newcomer, CloseReason::LocalStop);
             }
             Choice::Refuse(reason) => return self.turn_away(newcomer, reason),

@@ -150,7 +150,7 @@ impl ShardHandle {
                 return Poll::Ready(());
             }
             let waker = context.waker().clone();
-            self.shard.borrow_mut().core.turn_waiters.push(waker);
+            self.shard.borrow_mut().core.tasks.turn_waiters.push(waker);
             Poll::Pending
         })
         .await;
@@ -167,7 +167,7 @@ impl ShardHandle {
             }
             let core = &mut self.shard.borrow_mut().core;
             let key = *key.get_or_insert_with(|| core.new_sleeper(until));
-            core.sleepers.insert(key, context.waker().clone());
+            core.tasks.sleepers.insert(key, context.waker().clone());
             Poll::Pending
         })
         .await;
@@ -192,14 +192,9 @@ impl std::fmt::Debug for ShardHandle {
 impl Core {
     /// Sets the deadline of a task that sleeps; under the key returned its waker is looked for.
     fn new_sleeper(&mut self, until: Instant) -> u64 {
-        self.sleepers_made += 1;
-        self.timers.set(
-            until,
-            Deadline::Sleeper {
-                key: self.sleepers_made,
-            },
-        );
-        self.sleepers_made
+        let key = self.tasks.new_sleeper();
+        self.timers.set(until, Deadline::Sleeper { key });
+        key
     }
 
     /// Steps 1 to 4 in one, for a sender on this very shard.
@@ -226,20 +221,17 @@ impl Core {
             lane.address().gate.take_back(1, bytes as u64);
             return Err(SendError::Unreachable);
         }
-        let payload = if bytes <= self.inline_bytes_max {
+        let payload = if bytes <= self.fabric.config.inline_bytes_max {
             OutgoingPayload::Inline(payload.as_slice())
         } else {
             OutgoingPayload::Shared(payload.into_shared())
         };
         let names = &self.fabric.mailboxes;
-        if !lane.take_message(plan, names, &mut self.pool, to.mailbox, payload) {
-            self.strays.push(index);
+        if !lane.take_message(plan, names, &mut self.sending.pool, to.mailbox, payload) {
+            self.sending.strays.push(index);
             return Ok(());
         }
-        if !lane.is_ready {
-            lane.is_ready = true;
-            self.ready[lane.priority].push_back(index);
-        }
+        self.sending.mark_ready(index, lane);
         Ok(())
     }
 }

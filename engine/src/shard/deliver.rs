@@ -153,7 +153,7 @@ impl Receivers {
                     mailbox: mailbox.0,
                     extra: u32::from(channel),
                 };
-                let inline = range.len() <= core.inline_bytes_max;
+                let inline = range.len() <= core.fabric.config.inline_bytes_max;
                 let pushed = if inline {
                     inbox.push(tag, &source.bytes()[range])
                 } else if inbox.has_room_for(range.len()) {

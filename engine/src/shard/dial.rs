@@ -13,19 +13,40 @@ use super::connection::Phase;
 use super::handshake::HANDSHAKE_BUFFER_BYTES;
 use super::lane::{LaneState, reason_of};
 use super::timers::Deadline;
+use crate::config::Config;
 use crate::control::Notice;
-use crate::delivery::Backoff;
+use crate::delivery::{Backoff, BackoffLimits};
 use crate::events::Event;
 use crate::io::operation::OperationKind;
 use crate::io::socket;
 use crate::wire::{CloseReason, DialProgress, Dialer, Hello, Name};
+
+/// When a shard dials again.
+#[derive(Debug)]
+pub(super) struct Dialing {
+    pub(super) backoff_limits: BackoffLimits,
+    random: fastrand::Rng,
+}
+
+impl Dialing {
+    pub(super) fn new(config: &Config) -> Self {
+        Self {
+            backoff_limits: BackoffLimits {
+                base: Duration::from_millis(config.reconnect_base_ms),
+                max: Duration::from_millis(config.reconnect_max_ms),
+                reset_after: Duration::from_millis(config.reconnect_max_ms),
+            },
+            random: fastrand::Rng::new(),
+        }
+    }
+}
 
 impl Core {
     /// Dials in this turn, where nobody dials and no lane is up: earlier failures count no more.
     pub(crate) fn dial_now(&mut self, lane: u32) {
         let state = &mut self.lanes[lane as usize];
         if state.state == LaneState::Idle && state.wish.address.is_some() {
-            state.backoff = Backoff::new(self.backoff_limits);
+            state.backoff = Backoff::new(self.dialing.backoff_limits);
             self.dial_at(lane, self.now);
         }
     }
@@ -51,7 +72,7 @@ impl Core {
         let (Some(address), LaneState::Idle) = (state.wish.address, state.state) else {
             return Ok(());
         };
-        if self.draining.is_some() {
+        if self.drain.is_some() {
             return Ok(());
         }
         match socket::dialing_socket(address) {
@@ -235,10 +256,10 @@ impl Core {
     }
 
     pub(super) fn redial_later(&mut self, lane: u32) -> Duration {
-        let random = self.random.u64(..);
+        let random = self.dialing.random.u64(..);
         let state = &mut self.lanes[lane as usize];
         let delay = state.backoff.next_delay(random);
-        if state.wish.address.is_some() && self.draining.is_none() {
+        if state.wish.address.is_some() && self.drain.is_none() {
             self.dial_at(lane, self.now + delay);
         }
         delay

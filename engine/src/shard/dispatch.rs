@@ -10,6 +10,8 @@ use std::ops::ControlFlow;
 
 use super::Core;
 use super::outbox::OutgoingPayload;
+use super::route::NOT_OURS;
+use crate::channel_plan::ChannelPlan;
 use crate::message::MailboxId;
 use crate::ring::{Consumer, DrainPayload, RECORD_HEADER_BYTES};
 
@@ -20,6 +22,18 @@ pub(crate) struct ChannelQueue {
     pub(crate) channel: usize,
 }
 
+impl ChannelQueue {
+    /// The rings of all channels, urgent ones first. `rings` is in the configuration's order.
+    pub(crate) fn by_priority(rings: Vec<Consumer>, channels: &[ChannelPlan]) -> Vec<Self> {
+        let rings = rings.into_iter().enumerate();
+        let mut queues: Vec<_> = rings
+            .map(|(channel, ring)| Self { ring, channel })
+            .collect();
+        queues.sort_by_key(|queue| channels[queue.channel].priority);
+        queues
+    }
+}
+
 /// Bytes that one ring gives up in a turn before the next ring is looked at. Larger than the
 /// default send quantum, so that a lane's next batch is whole when the last one completes.
 const RING_QUANTUM_BYTES: usize = 256 * 1024;
@@ -27,7 +41,7 @@ const RING_QUANTUM_BYTES: usize = 256 * 1024;
 impl Core {
     /// Moves messages from the rings into the outboxes of their lanes. True if there were any.
     pub(crate) fn drain_rings(&mut self) -> bool {
-        let mut budget = self.turn_bytes_max;
+        let mut budget = self.sending.turn_bytes_max;
         let mut moved = false;
         for place in 0..self.queues.len() {
             if self.queues[place].ring.is_empty() {
@@ -37,7 +51,7 @@ impl Core {
             let quantum = if budget > 0 {
                 budget.min(RING_QUANTUM_BYTES)
             } else {
-                self.starved[channel] += 1;
+                self.tally.starved[channel] += 1;
                 self.fabric.channels[channel].config.floor_bytes
             };
             if quantum == 0 {
@@ -57,20 +71,15 @@ impl Core {
         let Self {
             queues,
             lanes,
-            lane_of_number,
-            ready,
-            pool,
+            routing,
+            sending,
             fabric,
-            strays,
             ..
         } = self;
         let queue = &mut queues[place];
         let plan = &fabric.channels[queue.channel];
         queue.ring.drain(quantum, |tag, payload| {
-            let index = lane_of_number
-                .get(tag.lane as usize)
-                .copied()
-                .unwrap_or(u32::MAX);
+            let index = routing.lane_of(tag.lane).unwrap_or(NOT_OURS);
             let Some(lane) = lanes.get_mut(index as usize) else {
                 unknown = true;
                 return ControlFlow::Break(());
@@ -84,18 +93,15 @@ impl Core {
             bytes += payload.len() + RECORD_HEADER_BYTES;
             if !lane.takes_messages() {
                 lane.settle_stray(payload.len());
-                strays.push(index);
+                sending.strays.push(index);
                 return ControlFlow::Continue(());
             }
             let mailbox = MailboxId(tag.mailbox);
-            if !lane.take_message(plan, &fabric.mailboxes, pool, mailbox, payload) {
-                strays.push(index);
+            if !lane.take_message(plan, &fabric.mailboxes, &mut sending.pool, mailbox, payload) {
+                sending.strays.push(index);
                 return ControlFlow::Continue(());
             }
-            if !lane.is_ready {
-                lane.is_ready = true;
-                ready[lane.priority].push_back(index);
-            }
+            sending.mark_ready(index, lane);
             ControlFlow::Continue(())
         });
         fabric.shards[self.index].rooms[plan.index].notify(usize::MAX);
@@ -110,16 +116,16 @@ impl Core {
 
     /// Gives the lanes that have something to send their turn. True if anything was sent.
     pub(crate) fn flush_ready(&mut self) -> io::Result<bool> {
-        let mut budget = self.turn_bytes_max;
+        let mut budget = self.sending.turn_bytes_max;
         let mut any = false;
-        for priority in 0..self.ready.len() {
+        for priority in 0..self.sending.ready.len() {
             let mut floors = None;
-            for _ in 0..self.ready[priority].len() {
-                let Some(lane) = self.ready[priority].pop_front() else {
+            for _ in 0..self.sending.ready[priority].len() {
+                let Some(lane) = self.sending.ready[priority].pop_front() else {
                     break;
                 };
                 if budget == 0 && !self.within_floor(lane, &mut floors) {
-                    self.ready[priority].push_back(lane);
+                    self.sending.ready[priority].push_back(lane);
                     continue;
                 }
                 self.lanes[lane as usize].is_ready = false;

@@ -256,11 +256,8 @@ impl Core {
     /// Puts a lane into the queue of those with something to send.
     #[inline]
     pub(crate) fn mark_ready(&mut self, lane: u32) {
-        let state = &mut self.lanes[lane as usize];
-        if !state.is_ready {
-            state.is_ready = true;
-            self.ready[state.priority].push_back(lane);
-        }
+        self.sending
+            .mark_ready(lane, &mut self.lanes[lane as usize]);
     }
 
     /// Sends what a lane has, up to its quantum: one operation. Returns the bytes it queued. Nothing
@@ -341,7 +338,7 @@ impl Core {
                 return self.submit_send(index);
             }
         }
-        let load = connection.batch.finish(&mut self.pool);
+        let load = connection.batch.finish(&mut self.sending.pool);
         let Some(lane) = connection.lane() else {
             self.connections.free_if_quiet(index);
             return Ok(());

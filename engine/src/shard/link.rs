@@ -64,7 +64,7 @@ impl Core {
             .as_ref()
             .is_some_and(|inbound| !inbound.carry.is_empty())
         {
-            self.early.push(lane);
+            self.intake.early.push(lane);
         }
         let (peer, channel) = (
             state.peer.clone(),
@@ -139,7 +139,7 @@ impl Core {
         } else {
             GateState::Down
         });
-        let queued = state.outbox.clear(&mut self.pool);
+        let queued = state.outbox.clear(&mut self.sending.pool);
         let in_kernel = in_kernel.unwrap_or_default();
         gate.release(
             queued.messages + in_kernel.messages,

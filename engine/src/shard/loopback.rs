@@ -30,7 +30,7 @@ impl Shard {
                 core.note_blocked(lane);
                 break;
             }
-            let Some(bytes) = outbox.drop_front(&mut core.pool) else {
+            let Some(bytes) = outbox.drop_front(&mut core.sending.pool) else {
                 break;
             };
             settle(core, lane, delivery, bytes);
@@ -40,7 +40,8 @@ impl Shard {
         // What handlers sent meanwhile goes behind what was there.
         let newer = std::mem::replace(&mut state.outbox, outbox);
         state.outbox.append(newer);
-        if moved == MESSAGES_PER_TURN || (!state.outbox.is_empty() && !core.blocked.contains(&lane))
+        if moved == MESSAGES_PER_TURN
+            || (!state.outbox.is_empty() && !core.intake.blocked.contains(&lane))
         {
             core.mark_ready(lane);
         }

@@ -14,6 +14,7 @@ mod dial;
 mod dispatch;
 mod handshake;
 mod inbound;
+mod intake;
 mod lane;
 mod link;
 mod loopback;
@@ -21,6 +22,7 @@ mod outbox;
 mod receive;
 pub(crate) mod report;
 mod route;
+mod sending;
 mod start;
 mod stop;
 mod sweep;
@@ -29,49 +31,38 @@ mod tasks;
 mod timers;
 mod turn;
 
-use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
-use std::task::Waker;
 use std::time::Instant;
 
-use crossbeam_channel::{Receiver, Sender};
+use crossbeam_channel::Receiver;
 
 use crate::control::{Control, ControlLink, Notice};
-use crate::delivery::BackoffLimits;
 use crate::events::Event;
 use crate::fabric::Fabric;
 use crate::io::data_ring::{Completion, DataRing};
-use crate::io::operation::{Operation, OperationKind};
-use crate::io::receive_buffers::{Filled, ReceiveBuffers};
-use crate::io::socket;
+use crate::io::operation::OperationKind;
 use crate::message::MailboxId;
-use crate::ring::inbox::{InboxSignals, InboxWriter};
-use crate::wire::{CloseReason, Name};
-use command::{Command, CommandSender, TaskMaker};
+use crate::wire::Name;
+use command::{Command, CommandSender};
 use connection::Connections;
 use deliver::Receivers;
+use dial::Dialing;
 use dispatch::ChannelQueue;
-use lane::{Lane, LaneState};
-use outbox::ChunkPool;
-use report::ShardReport;
+use intake::Intake;
+use lane::Lane;
+use route::Routing;
+use sending::Sending;
+use stop::Drain;
 use tally::ShardTally;
+use tasks::TaskRequests;
 use timers::Timers;
 
 pub(crate) use start::{ShardSeat, ShardThread, start};
 
 /// Priorities there are.
 const PRIORITIES: usize = 8;
-
-/// What a connection brought in this turn.
-#[derive(Debug)]
-enum Inflow {
-    /// Bytes, in a buffer of that class.
-    Filled { class: usize, filled: Filled },
-    /// It has ended.
-    End(CloseReason),
-}
 
 /// This node's own names as they go over the wire.
 #[derive(Debug)]
@@ -93,66 +84,31 @@ pub(crate) struct Core {
     pub(crate) index: usize,
     fabric: Arc<Fabric>,
     names: OwnNames,
-    /// Before `buffers` and `connections`: dropped first, so that the kernel lets go of them.
-    ring: DataRing,
-    /// One set for each priority in use; `class_of_priority` says which.
-    buffers: Vec<ReceiveBuffers>,
-    class_of_priority: [usize; PRIORITIES],
-    connections: Connections,
-    /// Until the node stops.
-    listener: Option<OwnedFd>,
-    lanes: Vec<Lane>,
-    /// Those to this node itself.
-    loop_lanes: Vec<u32>,
-    lane_of_number: Vec<u32>,
-    peers_known: usize,
-    epoch: u64,
-    queues: Vec<ChannelQueue>,
-    /// Lanes with something to send, by priority.
-    ready: [VecDeque<u32>; PRIORITIES],
-    /// Lanes that owe an acknowledgement.
-    owing: Vec<u32>,
-    /// Lanes stopped by a full inbox.
-    blocked: Vec<u32>,
-    /// Lanes that came up with bytes in hand.
-    early: Vec<u32>,
-    /// Lanes with messages that did not even reach their outbox, to be told at the end of the turn.
-    strays: Vec<u32>,
-    /// Connections whose receive waits for buffers, by class.
-    starving: Vec<VecDeque<u32>>,
-    /// Received this turn, by priority; the operation tells a connection from the next in its place.
-    inflow: [VecDeque<(Operation, Inflow)>; PRIORITIES],
-    /// Inboxes pushed to this turn.
-    touched: Vec<Arc<InboxSignals>>,
-    pool: ChunkPool,
-    timers: Timers,
-    /// The deadline that the ring wakes the shard for.
-    timer_armed_for: Option<Instant>,
-    commands: Receiver<Command>,
     /// To every shard of the node, by its index.
     shards: Vec<CommandSender>,
     control_link: Arc<ControlLink>,
-    /// Tasks asked for in this turn.
-    newborn: Vec<TaskMaker>,
-    /// Tasks that wait for the end of a turn.
-    turn_waiters: Vec<Waker>,
-    /// Tasks that wait for a deadline.
-    sleepers: BTreeMap<u64, Waker>,
-    sleepers_made: u64,
     /// The control shard, when it lives here.
     control: Option<Control>,
-    random: fastrand::Rng,
-    backoff_limits: BackoffLimits,
-    now: Instant,
-    inline_bytes_max: usize,
-    turn_bytes_max: usize,
-    draining: Option<Instant>,
-    /// Where the final counters go.
-    reports: Option<Sender<ShardReport>>,
-    tally: ShardTally,
-    starved: Vec<u64>,
-    refusals: Vec<u64>,
+    commands: Receiver<Command>,
+    /// Before `intake` and `connections`: dropped first, so that the kernel lets go of them.
+    ring: DataRing,
     completions: Vec<Completion>,
+    intake: Intake,
+    connections: Connections,
+    /// Until the node stops.
+    listener: Option<OwnedFd>,
+    routing: Routing,
+    lanes: Vec<Lane>,
+    queues: Vec<ChannelQueue>,
+    sending: Sending,
+    dialing: Dialing,
+    tasks: TaskRequests,
+    timers: Timers,
+    /// The time of this turn.
+    now: Instant,
+    /// Once the node stops.
+    drain: Option<Drain>,
+    tally: ShardTally,
 }
 
 impl Core {
@@ -186,7 +142,7 @@ impl Core {
         match operation.kind {
             OperationKind::Accept => self.accepted(result, more),
             OperationKind::Timeout => {
-                self.timer_fired();
+                self.timers.fired();
                 Ok(())
             }
             OperationKind::Doorbell => {
@@ -202,162 +158,6 @@ impl Core {
                 self.received(completion);
                 Ok(())
             }
-        }
-    }
-
-    /// A receive completed: a filled buffer, an end, or a lack of buffers.
-    fn received(&mut self, completion: Completion) {
-        let Completion {
-            operation,
-            result,
-            buffer,
-            more,
-            ..
-        } = completion;
-        let index = operation.index;
-        let Some(connection) = self.connections.get(index) else {
-            return;
-        };
-        connection.receiving = more;
-        let lane = connection.lane();
-        let priority = lane.map_or(PRIORITIES - 1, |lane| self.lanes[lane as usize].priority);
-        let class = lane.map_or(0, |lane| {
-            self.class_of_priority[self.lanes[lane as usize].priority]
-        });
-        if let (Some(bid), Ok(bytes)) = (buffer, usize::try_from(result)) {
-            // A closing connection's class is found by its group: it kept its phase.
-            let class = self.class_of_connection(index).unwrap_or(class);
-            if let Some(filled) = self.buffers[class].take(bid, bytes) {
-                self.inflow[priority].push_back((operation, Inflow::Filled { class, filled }));
-            }
-        }
-        if lane.is_none() {
-            self.connections.free_if_quiet(index);
-        } else if result == 0 {
-            let reason = self.reason_of_end(index);
-            self.inflow[priority].push_back((operation, Inflow::End(reason)));
-        } else if result > 0 || result == -libc::ENOBUFS {
-            if !more {
-                self.starve(index, class);
-            }
-        } else if result == -libc::ECANCELED {
-            // Called off because an inbox was full. If it has room again by now, the receive was
-            // still running when the lane went on, and is armed again only here.
-            self.starve(index, class);
-        } else {
-            self.inflow[priority].push_back((operation, Inflow::End(lane::reason_of(result))));
-        }
-    }
-
-    /// The class of buffers that a connection receives into, closing or not.
-    fn class_of_connection(&mut self, index: u32) -> Option<usize> {
-        match self.connections.get(index)?.phase {
-            connection::Phase::Lane { lane } => {
-                Some(self.class_of_priority[self.lanes[lane as usize].priority])
-            }
-            _ => None,
-        }
-    }
-
-    /// A connection's receive is to be armed again when its turn comes.
-    fn starve(&mut self, index: u32, class: usize) {
-        if let Some(connection) = self.connections.get(index)
-            && !connection.starving
-        {
-            connection.starving = true;
-            self.starving[class].push_back(index);
-        }
-    }
-
-    /// Arms as many waiting receives as there are buffers, in the order in which they ran out: more
-    /// would only run out again. True if some wait for the next turn.
-    fn feed_starving(&mut self) -> io::Result<bool> {
-        let mut waiting = false;
-        for class in 0..self.buffers.len() {
-            let mut buffers = self.buffers[class].in_kernel();
-            while buffers > 0 {
-                let Some(index) = self.starving[class].pop_front() else {
-                    break;
-                };
-                let Some(connection) = self.connections.get(index) else {
-                    continue;
-                };
-                connection.starving = false;
-                buffers -= usize::from(self.arm_receive(index)?);
-            }
-            waiting |= !self.starving[class].is_empty();
-        }
-        Ok(waiting)
-    }
-
-    /// Starts the receive of a connection that carries a lane, unless it runs or an inbox is full.
-    /// True if it started.
-    fn arm_receive(&mut self, index: u32) -> io::Result<bool> {
-        let operation = self.connections.operation(OperationKind::Receive, index);
-        let Some(connection) = self.connections.get(index) else {
-            return Ok(false);
-        };
-        let (Some(lane), Some(descriptor)) = (connection.lane(), &connection.socket) else {
-            return Ok(false);
-        };
-        let state = &self.lanes[lane as usize];
-        let blocked = state
-            .inbound
-            .as_ref()
-            .is_some_and(|inbound| inbound.blocked);
-        if connection.receiving || blocked {
-            return Ok(false);
-        }
-        connection.receiving = true;
-        let raw = socket::raw(descriptor);
-        let group = self.buffers[self.class_of_priority[state.priority]].group();
-        self.ring.receive(raw, group, operation)?;
-        Ok(true)
-    }
-
-    /// An inbox was full: the lane is not read until there is room. Unread bytes stay in the socket,
-    /// which is the back-pressure the peer feels.
-    fn note_blocked(&mut self, lane: u32) {
-        if self.blocked.contains(&lane) {
-            return;
-        }
-        self.blocked.push(lane);
-        let LaneState::Up { connection, .. } = self.lanes[lane as usize].state else {
-            return;
-        };
-        if self
-            .connections
-            .get(connection)
-            .is_some_and(|connection| connection.receiving)
-        {
-            let operation = self
-                .connections
-                .operation(OperationKind::Receive, connection);
-            if let Err(error) = self.ring.cancel(operation) {
-                tracing::error!(%error, "a cancellation could not be queued");
-            }
-        }
-    }
-
-    /// The inbox has room again.
-    fn resume_receiving(&mut self, lane: u32) {
-        if let LaneState::Up { connection, .. } = self.lanes[lane as usize].state {
-            let class = self.class_of_priority[self.lanes[lane as usize].priority];
-            self.starve(connection, class);
-        }
-    }
-
-    /// Remembers to wake an inbox's reader at the end of the turn: once, however many messages came.
-    #[inline]
-    fn touch_inbox(&mut self, inbox: &mut InboxWriter) {
-        if inbox.touch(self.tally.turns) {
-            self.touched.push(Arc::clone(inbox.signals()));
-        }
-    }
-
-    fn wake_inboxes(&mut self) {
-        for inbox in self.touched.drain(..) {
-            inbox.wake();
         }
     }
 

@@ -6,9 +6,10 @@
 
 use std::ops::Range;
 
+use super::Core;
 use super::deliver::{Assembled, Delivery, InBuffer, Receivers, Source};
 use super::inbound::{Inbound, KnownMailbox};
-use super::{Core, Inflow};
+use super::intake::Inflow;
 use crate::delivery::Incoming;
 use crate::io::operation::Operation;
 use crate::io::receive_buffers::Filled;
@@ -56,7 +57,7 @@ pub(crate) fn receive(
         (Inflow::Filled { class, filled }, Some(lane)) => {
             receive_filled(core, receivers, lane, class, filled);
         }
-        (Inflow::Filled { class, filled }, None) => core.buffers[class].give_back(filled),
+        (Inflow::Filled { class, filled }, None) => core.intake.buffers[class].give_back(filled),
         (Inflow::End(reason), Some(lane)) => {
             let reason = core.lanes[lane as usize].farewell.heard.unwrap_or(reason);
             core.end_lane(lane, reason);
@@ -73,12 +74,12 @@ fn receive_filled(
     mut filled: Filled,
 ) {
     let Some(mut inbound) = core.lanes[lane as usize].inbound.take() else {
-        return core.buffers[class].give_back(filled);
+        return core.intake.buffers[class].give_back(filled);
     };
     let bytes = filled.bytes().len();
     core.lanes[lane as usize].tally.bytes_received += bytes as u64;
     let outcome = read_buffer(core, receivers, lane, &mut inbound, class, &mut filled);
-    core.buffers[class].give_back(filled);
+    core.intake.buffers[class].give_back(filled);
     finish(core, lane, inbound, outcome);
 }
 
@@ -93,7 +94,7 @@ fn finish(core: &mut Core, lane: u32, mut inbound: Box<Inbound>, outcome: Result
     state.inbound = Some(inbound);
     if owes && !state.owes_ack {
         state.owes_ack = true;
-        core.owing.push(lane);
+        core.sending.owing.push(lane);
     }
     if due {
         core.mark_ready(lane);
@@ -128,13 +129,13 @@ fn read_buffer(
         }
     }
     // The buffers of the class are lent to the source so that it can pin this one.
-    let mut buffers = std::mem::take(&mut core.buffers);
+    let mut buffers = std::mem::take(&mut core.intake.buffers);
     let mut source = InBuffer {
         filled,
         buffers: buffers.get_mut(class),
     };
     let outcome = read_frames(core, receivers, lane, inbound, &mut source, &mut at);
-    core.buffers = buffers;
+    core.intake.buffers = buffers;
     outcome?;
     if at < length {
         let rest = &filled.bytes()[at..];

@@ -36,8 +36,6 @@ pub(crate) struct ShardReport {
     pub(crate) connections: usize,
     pub(crate) payloads_copied_out: u64,
     pub(crate) refusals: Vec<(CloseReason, u64)>,
-    /// By channel: turns in which its ring was not reached.
-    pub(crate) starved: Vec<u64>,
     pub(crate) lanes: Vec<LaneReport>,
 }
 
@@ -45,20 +43,20 @@ impl Core {
     pub(crate) fn report(&self) -> ShardReport {
         let refusals = CloseReason::ALL
             .iter()
-            .zip(&self.refusals)
+            .zip(&self.tally.refusals)
             .filter(|(_, count)| **count > 0);
         ShardReport {
-            tally: self.tally,
+            tally: self.tally.clone(),
             ring: self.ring.counters(),
             doorbell_writes: self.fabric.shards[self.index].doorbell.wakes(),
             connections: self.connections.count(),
             payloads_copied_out: self
+                .intake
                 .buffers
                 .iter()
                 .map(|buffers| buffers.copied_out())
                 .sum(),
             refusals: refusals.map(|(reason, count)| (*reason, *count)).collect(),
-            starved: self.starved.clone(),
             lanes: self.lanes.iter().map(lane_report).collect(),
         }
     }

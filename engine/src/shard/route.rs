@@ -17,11 +17,36 @@ use crate::peer::Peer;
 /// A lane number of another shard.
 pub(crate) const NOT_OURS: u32 = u32::MAX;
 
+/// What a shard knows of the routes: the snapshot it follows, and where its lanes are.
+#[derive(Debug, Default)]
+pub(crate) struct Routing {
+    epoch: u64,
+    peers_known: usize,
+    lane_of_number: Vec<u32>,
+    /// The lanes to this node itself.
+    pub(crate) loop_lanes: Vec<u32>,
+}
+
+impl Routing {
+    /// The epoch of the snapshot that the shard follows.
+    #[inline]
+    pub(crate) fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    /// The lane on this shard with that number.
+    #[inline]
+    pub(crate) fn lane_of(&self, number: u32) -> Option<u32> {
+        let index = *self.lane_of_number.get(number as usize)?;
+        (index != NOT_OURS).then_some(index)
+    }
+}
+
 impl Core {
     /// Takes up the newest snapshot if it is newer than what this shard knows.
     #[inline]
     pub(crate) fn follow_routes(&mut self) {
-        if self.fabric.routes.epoch() != self.epoch {
+        if self.fabric.routes.epoch() != self.routing.epoch {
             self.adopt_routes();
         }
     }
@@ -29,11 +54,11 @@ impl Core {
     #[cold]
     pub(crate) fn adopt_routes(&mut self) {
         let routes = self.fabric.routes.snapshot();
-        self.epoch = routes.epoch;
+        self.routing.epoch = routes.epoch;
         for route in &routes.routes {
-            if route.peer.index() as usize >= self.peers_known {
+            if route.peer.index() as usize >= self.routing.peers_known {
                 self.adopt_peer(&route.peer);
-                self.peers_known += 1;
+                self.routing.peers_known += 1;
             }
             self.adopt_wish(route);
         }
@@ -43,18 +68,18 @@ impl Core {
     fn adopt_peer(&mut self, peer: &Arc<Peer>) {
         for (offset, address) in peer.lanes().iter().enumerate() {
             let number = peer.lane_number(offset) as usize;
-            if self.lane_of_number.len() <= number {
-                self.lane_of_number.resize(number + 1, NOT_OURS);
+            if self.routing.lane_of_number.len() <= number {
+                self.routing.lane_of_number.resize(number + 1, NOT_OURS);
             }
             if usize::from(address.shard) != self.index {
                 continue;
             }
             let index = u32::try_from(self.lanes.len()).unwrap_or(NOT_OURS);
-            self.lane_of_number[number] = index;
+            self.routing.lane_of_number[number] = index;
             let lane = self.new_lane(peer, offset);
             self.lanes.push(lane);
             if peer.is_self() {
-                self.loop_lanes.push(index);
+                self.routing.loop_lanes.push(index);
                 self.loop_lane_up(index);
             }
         }
@@ -71,7 +96,7 @@ impl Core {
             state: LaneState::Idle,
             wish: Wish::none(),
             dial_at: None,
-            backoff: Backoff::new(self.backoff_limits),
+            backoff: Backoff::new(self.dialing.backoff_limits),
             outbox: Outbox::default(),
             ledger: Outgoing::new(plan.reliability),
             announced: Announced::new(self.fabric.config.mailboxes_per_lane_max),
@@ -89,7 +114,7 @@ impl Core {
     /// Carries out what is wanted of a peer now, as far as it changed.
     fn adopt_wish(&mut self, route: &Route) {
         for offset in 0..route.peer.lanes().len() {
-            let index = self.lane_of_number[route.peer.lane_number(offset) as usize];
+            let index = self.routing.lane_of_number[route.peer.lane_number(offset) as usize];
             let Some(lane) = self.lanes.get_mut(index as usize) else {
                 continue;
             };
@@ -106,7 +131,6 @@ impl Core {
     /// The lane on this shard with that number.
     #[inline]
     pub(crate) fn lane_by_number(&self, number: u32) -> Option<u32> {
-        let index = *self.lane_of_number.get(number as usize)?;
-        (index != NOT_OURS).then_some(index)
+        self.routing.lane_of(number)
     }
 }

@@ -1,31 +1,35 @@
 //! Making a shard: its thread, its executor, its ring, and the loop on it.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, VecDeque};
 use std::os::fd::OwnedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 use glommio::{LocalExecutorBuilder, Placement};
 
 use super::command::{Command, CommandSender};
+use super::connection::Connections;
 use super::context::ShardHandle;
 use super::deliver::Receivers;
+use super::dial::Dialing;
 use super::dispatch::ChannelQueue;
+use super::intake::Intake;
+use super::route::Routing;
+use super::sending::Sending;
+use super::tally::ShardTally;
+use super::tasks::TaskRequests;
 use super::timers::{Deadline, Timers};
-use super::{Core, OwnNames, PRIORITIES, Shard, ShardTally, sweep, turn};
+use super::{Core, OwnNames, Shard, sweep, turn};
 use crate::control::{Control, ControlLink};
-use crate::delivery::BackoffLimits;
 use crate::error::StartError;
 use crate::fabric::Fabric;
 use crate::io::data_ring::DataRing;
-use crate::io::receive_buffers::ReceiveBuffers;
 use crate::ring::Consumer;
-use crate::wire::{CloseReason, Name};
+use crate::wire::Name;
 
 /// Memory glommio registers for file I/O on each of its three rings; the network code uses none of
 /// it, and glommio's default is above the usual limit of locked memory.
@@ -155,13 +159,6 @@ impl Shard {
         } = seat;
         let config = &fabric.config;
         let ring = DataRing::new(config.data_ring_entries)?;
-        let (buffers, class_of_priority) = receive_classes(&fabric, &ring)?;
-        let mut queues: Vec<_> = rings
-            .into_iter()
-            .enumerate()
-            .map(|(channel, ring)| ChannelQueue { ring, channel })
-            .collect();
-        queues.sort_by_key(|queue| fabric.channels[queue.channel].priority);
         let name = |text: &str| Name::new(text).map_err(std::io::Error::other);
         let now = Instant::now();
         let mut timers = Timers::default();
@@ -172,51 +169,25 @@ impl Shard {
                 cluster: name(&config.cluster)?,
                 node: name(&config.node_name)?,
             },
-            ring,
-            starving: buffers.iter().map(|_| VecDeque::new()).collect(),
-            buffers,
-            class_of_priority,
-            connections: Default::default(),
-            listener: Some(listener),
-            lanes: Vec::new(),
-            loop_lanes: Vec::new(),
-            lane_of_number: Vec::new(),
-            peers_known: 0,
-            epoch: 0,
-            queues,
-            ready: Default::default(),
-            owing: Vec::new(),
-            blocked: Vec::new(),
-            early: Vec::new(),
-            strays: Vec::new(),
-            inflow: Default::default(),
-            touched: Vec::new(),
-            pool: Default::default(),
-            timers,
-            timer_armed_for: None,
-            commands,
             shards,
             control_link,
-            newborn: Vec::new(),
-            turn_waiters: Vec::new(),
-            sleepers: BTreeMap::new(),
-            sleepers_made: 0,
             control,
-            random: fastrand::Rng::new(),
-            backoff_limits: BackoffLimits {
-                base: Duration::from_millis(config.reconnect_base_ms),
-                max: Duration::from_millis(config.reconnect_max_ms),
-                reset_after: Duration::from_millis(config.reconnect_max_ms),
-            },
-            now,
-            inline_bytes_max: config.inline_bytes_max,
-            turn_bytes_max: config.turn_bytes_max,
-            draining: None,
-            reports: None,
-            tally: ShardTally::default(),
-            starved: vec![0; fabric.channels.len()],
-            refusals: vec![0; CloseReason::COUNT],
+            commands,
+            intake: Intake::new(&fabric, &ring)?,
+            ring,
             completions: Vec::new(),
+            connections: Connections::default(),
+            listener: Some(listener),
+            routing: Routing::default(),
+            lanes: Vec::new(),
+            queues: ChannelQueue::by_priority(rings, &fabric.channels),
+            sending: Sending::new(config.turn_bytes_max),
+            dialing: Dialing::new(config),
+            tasks: TaskRequests::default(),
+            timers,
+            now,
+            drain: None,
+            tally: ShardTally::new(fabric.channels.len()),
             fabric: Arc::clone(&fabric),
         };
         core.arm_accept()?;
@@ -226,32 +197,4 @@ impl Shard {
             receivers: Receivers::default(),
         })
     }
-}
-
-/// One set of receive buffers for each priority that a channel uses.
-fn receive_classes(
-    fabric: &Fabric,
-    ring: &DataRing,
-) -> std::io::Result<(Vec<ReceiveBuffers>, [usize; PRIORITIES])> {
-    let config = &fabric.config;
-    let wanted = config.receive_quantum_bytes / config.receive_buffer_bytes;
-    let count = u16::try_from(wanted.clamp(1, 1 << 15))
-        .unwrap_or(1 << 15)
-        .next_power_of_two();
-    let mut class_of_priority = [0; PRIORITIES];
-    let mut buffers = Vec::new();
-    for (priority, class) in class_of_priority.iter_mut().enumerate() {
-        if !fabric.channels.iter().any(|plan| plan.priority == priority) {
-            continue;
-        }
-        *class = buffers.len();
-        let group = u16::try_from(buffers.len()).unwrap_or(0);
-        buffers.push(ReceiveBuffers::new(
-            &ring.registered_by(),
-            group,
-            count,
-            config.receive_buffer_bytes,
-        )?);
-    }
-    Ok((buffers, class_of_priority))
 }

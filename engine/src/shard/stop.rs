@@ -18,11 +18,18 @@ use crate::wire::CloseReason;
 /// thread was killed: then its message is lost with it.
 const STALLED_SENDER_GRACE: Duration = Duration::from_secs(1);
 
+/// The end that a shard is to come to.
+#[derive(Debug)]
+pub(super) struct Drain {
+    deadline: Instant,
+    /// Where the final counters go.
+    reports: Sender<ShardReport>,
+}
+
 impl Core {
     pub(crate) fn begin_drain(&mut self, deadline: Instant, reports: Sender<ShardReport>) {
-        if self.draining.is_none() {
-            self.draining = Some(deadline);
-            self.reports = Some(reports);
+        if self.drain.is_none() {
+            self.drain = Some(Drain { deadline, reports });
             self.timers.set(deadline, Deadline::Sweep);
             for queue in &self.queues {
                 queue.ring.close();
@@ -38,7 +45,7 @@ impl Core {
 
     /// Moves the end forward. True if anything was done.
     pub(crate) fn follow_drain(&mut self) -> bool {
-        let Some(deadline) = self.draining else {
+        let Some(Drain { deadline, .. }) = self.drain else {
             return false;
         };
         let late = self.now >= deadline;
@@ -86,7 +93,7 @@ impl Core {
     /// The lane to this node itself ends without a Bye: there is nobody to say it to.
     fn end_loop_lane(&mut self, lane: u32) {
         let state = &mut self.lanes[lane as usize];
-        let queued = state.outbox.clear(&mut self.pool);
+        let queued = state.outbox.clear(&mut self.sending.pool);
         state
             .address()
             .gate
@@ -106,14 +113,14 @@ impl Core {
     /// The final counters, to whoever stopped the node.
     pub(crate) fn last_report(&mut self) {
         self.tell_overflow();
-        if let Some(reports) = &self.reports {
-            drop(reports.send(self.report()));
+        if let Some(drain) = &self.drain {
+            drop(drain.reports.send(self.report()));
         }
     }
 
     /// Whether the shard's thread can end: no lane, no connection, nothing in the rings.
     pub(crate) fn has_stopped(&mut self) -> bool {
-        let Some(deadline) = self.draining else {
+        let Some(Drain { deadline, .. }) = self.drain else {
             return false;
         };
         if self.lanes.iter().any(super::lane::Lane::is_up) {

@@ -92,7 +92,7 @@ pub(crate) fn new_histogram() -> Histogram<u32> {
 }
 
 /// Counters of one shard.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct ShardTally {
     pub(crate) turns: u64,
     pub(crate) idle_turns: u64,
@@ -100,4 +100,23 @@ pub(crate) struct ShardTally {
     pub(crate) handler_panics: u64,
     pub(crate) task_panics: u64,
     pub(crate) events_lost: u64,
+    /// By channel: turns in which its ring was not reached.
+    pub(crate) starved: Vec<u64>,
+    /// By reason: connections from outside that did not become a lane.
+    pub(crate) refusals: Vec<u64>,
+}
+
+impl ShardTally {
+    pub(crate) fn new(channels: usize) -> Self {
+        Self {
+            turns: 0,
+            idle_turns: 0,
+            parks: 0,
+            handler_panics: 0,
+            task_panics: 0,
+            events_lost: 0,
+            starved: vec![0; channels],
+            refusals: vec![0; CloseReason::COUNT],
+        }
+    }
 }

@@ -4,6 +4,7 @@
 //! in a lane, the next turn, a time, or anything that wakes a waker from anywhere. The waker rings
 //! the doorbell, so a parked shard comes back for its tasks.
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
@@ -21,6 +22,26 @@ use crate::ring::Doorbell;
 
 /// Polls of tasks between two turns: a task that is always ready must not keep lanes waiting.
 const POLLS_PER_TURN: usize = 64;
+
+/// What tasks have asked of their shard, and what was asked for them.
+#[derive(Debug, Default)]
+pub(super) struct TaskRequests {
+    /// Tasks asked for in this turn.
+    pub(super) newborn: Vec<TaskMaker>,
+    /// Tasks that wait for the end of a turn.
+    pub(super) turn_waiters: Vec<Waker>,
+    /// Tasks that wait for a deadline, by its key.
+    pub(super) sleepers: BTreeMap<u64, Waker>,
+    sleepers_made: u64,
+}
+
+impl TaskRequests {
+    /// The key of a new sleeper.
+    pub(super) fn new_sleeper(&mut self) -> u64 {
+        self.sleepers_made += 1;
+        self.sleepers_made
+    }
+}
 
 /// The tasks of one shard.
 pub(super) struct Tasks {

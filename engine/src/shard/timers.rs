@@ -24,6 +24,8 @@ pub(crate) enum Deadline {
 #[derive(Debug, Default)]
 pub(crate) struct Timers {
     set: BTreeSet<(Instant, Deadline)>,
+    /// The deadline that the ring wakes the shard for.
+    armed_for: Option<Instant>,
 }
 
 impl Timers {
@@ -38,6 +40,20 @@ impl Timers {
 
     pub(crate) fn next(&self) -> Option<Instant> {
         self.set.first().map(|(at, _)| *at)
+    }
+
+    /// The ring is to wake the shard at that deadline; false if it does already, or earlier.
+    pub(crate) fn arm(&mut self, next: Instant) -> bool {
+        let armed = self.armed_for.is_some_and(|armed| armed <= next);
+        if !armed {
+            self.armed_for = Some(next);
+        }
+        !armed
+    }
+
+    /// The ring has woken the shard, and will not again.
+    pub(crate) fn fired(&mut self) {
+        self.armed_for = None;
     }
 
     /// The earliest deadline that has passed, taken out.

@@ -27,7 +27,7 @@ pub(crate) fn run(handle: &ShardHandle) -> io::Result<()> {
     let mut tasks = Tasks::new(doorbell);
     loop {
         let worked = handle.shard.borrow_mut().turn()?;
-        let newborn = std::mem::take(&mut handle.shard.borrow_mut().core.newborn);
+        let newborn = std::mem::take(&mut handle.shard.borrow_mut().core.tasks.newborn);
         if !newborn.is_empty() {
             tasks.start(newborn, handle);
         }
@@ -84,8 +84,8 @@ impl Shard {
     /// Messages to this node itself have no socket to wait for.
     fn loop_lanes(&mut self) -> bool {
         let mut moved = false;
-        for place in 0..self.core.loop_lanes.len() {
-            let lane = self.core.loop_lanes[place];
+        for place in 0..self.core.routing.loop_lanes.len() {
+            let lane = self.core.routing.loop_lanes[place];
             if self.core.lanes[lane as usize].outbox.messages() > 0 {
                 moved |= self.loop_back(lane);
             }
@@ -114,7 +114,7 @@ fn obey(core: &mut Core, receivers: &mut Receivers) -> bool {
                     tracing::error!(%error, "a connection handed over could not be taken on");
                 }
             }
-            Command::Spawn(make) => core.newborn.push(make),
+            Command::Spawn(make) => core.tasks.newborn.push(make),
             Command::Report(to) => drop(to.send(core.report())),
             Command::Stop { deadline, reports } => core.begin_drain(deadline, reports),
         }
@@ -125,21 +125,21 @@ fn obey(core: &mut Core, receivers: &mut Receivers) -> bool {
 /// Reads and delivers what came, urgent lanes first, then tries the lanes that a full inbox stopped.
 fn take_inflow(core: &mut Core, receivers: &mut Receivers) -> bool {
     let mut any = false;
-    for lane in std::mem::take(&mut core.early) {
+    for lane in std::mem::take(&mut core.intake.early) {
         retry_blocked(core, receivers, lane);
         any = true;
     }
     for priority in 0..PRIORITIES {
-        while let Some((operation, inflow)) = core.inflow[priority].pop_front() {
+        while let Some((operation, inflow)) = core.intake.inflow[priority].pop_front() {
             receive(core, receivers, operation, inflow);
             any = true;
         }
     }
-    if !core.blocked.is_empty() {
+    if !core.intake.blocked.is_empty() {
         // First: room that is made from here on is another turn's.
         let room = &core.fabric.shards[core.index].inbox_room;
         room.swap(false, Ordering::AcqRel);
-        for lane in std::mem::take(&mut core.blocked) {
+        for lane in std::mem::take(&mut core.intake.blocked) {
             retry_blocked(core, receivers, lane);
         }
     }
@@ -152,16 +152,16 @@ impl Core {
     pub(crate) fn has_work(&mut self) -> bool {
         self.ring.has_news()
             || self.queues.iter().any(|queue| !queue.ring.is_empty())
-            || self.ready.iter().any(|lanes| !lanes.is_empty())
+            || self.sending.ready.iter().any(|lanes| !lanes.is_empty())
             || !self.commands.is_empty()
-            || !self.turn_waiters.is_empty()
-            || !self.strays.is_empty()
-            || (!self.blocked.is_empty() && self.has_inbox_room())
+            || !self.tasks.turn_waiters.is_empty()
+            || !self.sending.strays.is_empty()
+            || (!self.intake.blocked.is_empty() && self.has_inbox_room())
             || self
                 .control
                 .as_ref()
                 .is_some_and(|control| !control.is_idle())
-            || self.fabric.routes.epoch() != self.epoch
+            || self.fabric.routes.epoch() != self.routing.epoch()
             || self.timers.next().is_some_and(|at| at <= self.now)
     }
 
@@ -208,25 +208,20 @@ impl Core {
         let Some(next) = self.timers.next() else {
             return Ok(());
         };
-        if self.timer_armed_for.is_some_and(|armed| armed <= next) {
+        if !self.timers.arm(next) {
             return Ok(());
         }
-        self.timer_armed_for = Some(next);
         self.ring
             .wake_after(next.saturating_duration_since(Instant::now()))
     }
 
     /// Tasks that let this turn go first.
     fn wake_turn_waiters(&mut self) -> bool {
-        let any = !self.turn_waiters.is_empty();
-        for waiter in self.turn_waiters.drain(..) {
+        let any = !self.tasks.turn_waiters.is_empty();
+        for waiter in self.tasks.turn_waiters.drain(..) {
             waiter.wake();
         }
         any
-    }
-
-    pub(crate) fn timer_fired(&mut self) {
-        self.timer_armed_for = None;
     }
 
     fn meet_deadlines(&mut self) -> io::Result<bool> {
@@ -243,7 +238,7 @@ impl Core {
                 }
                 Deadline::Accept => self.arm_accept()?,
                 Deadline::Sleeper { key } => {
-                    if let Some(waker) = self.sleepers.remove(&key) {
+                    if let Some(waker) = self.tasks.sleepers.remove(&key) {
                         waker.wake();
                     }
                 }
@@ -261,12 +256,12 @@ impl Core {
     /// Acknowledgements that found nothing to go along with and have waited long enough.
     fn remind_acks(&mut self) {
         let mut place = 0;
-        while let Some(&lane) = self.owing.get(place) {
+        while let Some(&lane) = self.sending.owing.get(place) {
             let state = &mut self.lanes[lane as usize];
             let ledger = state.inbound.as_ref().map(|inbound| &inbound.ledger);
             if ledger.is_none_or(|ledger| ledger.ack_deadline().is_none()) {
                 state.owes_ack = false;
-                self.owing.swap_remove(place);
+                self.sending.owing.swap_remove(place);
                 continue;
             }
             if ledger.is_some_and(|ledger| ledger.ack_is_due(self.now)) {
@@ -280,8 +275,8 @@ impl Core {
     fn pay_acks(&mut self) -> bool {
         self.remind_acks();
         let mut any = false;
-        for place in 0..self.owing.len() {
-            let lane = self.owing[place];
+        for place in 0..self.sending.owing.len() {
+            let lane = self.sending.owing[place];
             let sending = match self.lanes[lane as usize].state {
                 super::lane::LaneState::Up { connection, .. } => self
                     .connections
@@ -300,10 +295,10 @@ impl Core {
 
     /// Tells of the messages that were accepted and did not even reach the outbox of their lane.
     fn tell_strays(&mut self) {
-        if self.strays.is_empty() {
+        if self.sending.strays.is_empty() {
             return;
         }
-        let mut strays = std::mem::take(&mut self.strays);
+        let mut strays = std::mem::take(&mut self.sending.strays);
         strays.sort_unstable();
         for group in strays.chunk_by(|left, right| left == right) {
             let lane = group[0];
@@ -322,6 +317,6 @@ impl Core {
             }
         }
         strays.clear();
-        self.strays = strays;
+        self.sending.strays = strays;
     }
 }
