@@ -8,14 +8,28 @@
 //! Safety rule of the whole engine: memory named in an operation (send buffers, handshake buffers)
 //! belongs to its connection, and a connection is freed only when none of its operations is under
 //! way. This module queues what it is given and never frees anything.
+//!
+//! The same rule at the end of a ring. The kernel takes a closed ring apart after `close` has
+//! returned, and works on its operations until then; so whoever frees what they name calls
+//! [`DataRing::close`] first. It counts what is under way, takes all of it back, and says whether
+//! nothing is left. If it is not so, the memory is leaked instead of freed.
+//!
+//! Queueing never waits for the kernel: what the submission queue has no room for goes to a backlog,
+//! which holds no more than the shard's connections have operations.
 
+use std::collections::VecDeque;
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
-use std::time::Duration;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::rc::Rc;
+use std::time::{Duration, Instant};
 
 use io_uring::{IoUring, cqueue, opcode, squeue, types};
 
+use super::buffer_ring::BufferRing;
 use super::operation::{Operation, OperationKind};
+
+#[cfg(test)]
+mod tests;
 
 /// One finished (or, for a multishot, continuing) operation.
 #[derive(Clone, Copy, Debug)]
@@ -41,13 +55,33 @@ pub(crate) struct RingCounters {
 /// The ring and the file descriptor to enter it by.
 pub(crate) struct DataRing {
     ring: IoUring,
+    /// The ring once more, for buffers that may go after it.
+    own_fd: Rc<OwnedFd>,
     enter_fd: RawFd,
     enter_flags: u32,
     counters: RingCounters,
-    /// Where the doorbell's count is read to; after `ring`, which lets go of it first.
-    bell_count: Box<[u8; 8]>,
+    /// What found no room in the submission queue, in order.
+    backlog: VecDeque<squeue::Entry>,
+    /// Operations queued or with the kernel whose last completion has not been reaped.
+    under_way: usize,
+    /// What operations of the ring itself name.
+    words: Box<Words>,
     listens: bool,
 }
+
+/// Memory of the ring's own operations, at a fixed place until the ring is closed.
+#[derive(Default)]
+struct Words {
+    /// Where the doorbell's count is read to.
+    bell_count: [u8; 8],
+    /// When the ring wakes the shard. The kernel copies it when it takes the entry, which may be
+    /// later than the call that queued it.
+    wake_after: types::Timespec,
+}
+
+/// How long [`DataRing::close`] waits for operations that were cancelled. All of them are on sockets,
+/// eventfds and timers, which the kernel lets go of within the calls that cancel them.
+const CLOSE_PATIENCE: Duration = Duration::from_millis(500);
 
 // From the kernel's interface (linux/io_uring.h); the crate keeps them private.
 const ENTER_GETEVENTS: u32 = 1;
@@ -70,14 +104,22 @@ impl DataRing {
             .setup_single_issuer()
             .setup_defer_taskrun()
             .setup_taskrun_flag()
+            // An entry that the kernel refuses completes with its error and holds up no other.
+            .setup_submit_all()
             .setup_cqsize(entries * 4)
             .build(entries)?;
+        // SAFETY: the ring is open.
+        let borrowed = unsafe { BorrowedFd::borrow_raw(ring.as_raw_fd()) };
+        let own_fd = Rc::new(borrowed.try_clone_to_owned()?);
         let mut made = Self {
+            own_fd,
             enter_fd: ring.as_raw_fd(),
             enter_flags: 0,
             ring,
             counters: RingCounters::default(),
-            bell_count: Box::new([0; 8]),
+            backlog: VecDeque::new(),
+            under_way: 0,
+            words: Box::default(),
             listens: false,
         };
         made.register_own_fd();
@@ -123,15 +165,21 @@ impl DataRing {
 
     /// Operations queued and not yet given to the kernel.
     pub(crate) fn queued(&mut self) -> usize {
-        self.ring.submission().len()
+        self.ring.submission().len() + self.backlog.len()
     }
 
     pub(crate) fn counters(&self) -> RingCounters {
         self.counters
     }
 
-    pub(crate) fn registered_by(&self) -> io_uring::Submitter<'_> {
-        self.ring.submitter()
+    /// A ring of `count` receive buffers (a power of two, at most 32,768) for receives of `group`.
+    pub(super) fn buffer_ring(&self, group: u16, count: u16) -> io::Result<BufferRing> {
+        BufferRing::new(
+            &self.ring.submitter(),
+            Rc::clone(&self.own_fd),
+            group,
+            count,
+        )
     }
 
     /// A ring at `doorbell` completes an operation here from now on, once.
@@ -141,10 +189,9 @@ impl DataRing {
         }
         self.listens = true;
         let fd = types::Fd(doorbell.as_raw_fd());
-        let entry = opcode::Read::new(fd, self.bell_count.as_mut_ptr(), 8).build();
-        self.push(entry, Operation::new(OperationKind::Doorbell, 0, 0))?;
-        // Given to the kernel before the caller announces that it sleeps.
-        self.enter()
+        let entry = opcode::Read::new(fd, self.words.bell_count.as_mut_ptr(), 8).build();
+        // The bell's count stays until it is read: a ring before the kernel has the entry counts.
+        self.push(entry, Operation::new(OperationKind::Doorbell, 0, 0))
     }
 
     /// The doorbell's operation has completed.
@@ -163,7 +210,11 @@ impl DataRing {
     }
 
     fn enter_for(&mut self, completions_min: u32) -> io::Result<()> {
-        let queued = u32::try_from(self.queued()).unwrap_or(u32::MAX);
+        self.refill();
+        // What the kernel does not have cannot complete: as it does itself when it leaves entries in
+        // the queue, no wait over a backlog.
+        let completions_min = completions_min * u32::from(self.backlog.is_empty());
+        let queued = u32::try_from(self.ring.submission().len()).unwrap_or(u32::MAX);
         self.counters.enters += 1;
         // SAFETY: an enter without arguments; the entries queued keep to this module's safety rule.
         let outcome = unsafe {
@@ -192,6 +243,7 @@ impl DataRing {
     pub(crate) fn reap(&mut self, into: &mut Vec<Completion>) {
         for entry in self.ring.completion() {
             self.counters.completions += 1;
+            self.under_way -= usize::from(!cqueue::more(entry.flags()));
             let Some(operation) = Operation::from_user_data(entry.user_data()) else {
                 continue;
             };
@@ -205,14 +257,33 @@ impl DataRing {
         }
     }
 
+    /// Queues an operation. If there is no room even after the kernel was offered what is queued
+    /// (it refuses while completions have to be reaped, or for want of memory), the backlog keeps it
+    /// for a later `enter`: to try until there is room could go on for ever.
     fn push(&mut self, entry: squeue::Entry, operation: Operation) -> io::Result<()> {
         let entry = entry.user_data(operation.to_user_data());
-        loop {
+        self.under_way += 1;
+        if self.backlog.is_empty() {
             // SAFETY: by this module's rule the memory the entry names outlives the operation.
             if unsafe { self.ring.submission().push(&entry) }.is_ok() {
                 return Ok(());
             }
             self.enter()?;
+        }
+        self.backlog.push_back(entry);
+        self.refill();
+        Ok(())
+    }
+
+    /// From the backlog into the submission queue, as far as there is room.
+    fn refill(&mut self) {
+        let mut submission = self.ring.submission();
+        while let Some(entry) = self.backlog.front() {
+            // SAFETY: as in `push`.
+            if unsafe { submission.push(entry) }.is_err() {
+                return;
+            }
+            self.backlog.pop_front();
         }
     }
 
@@ -310,11 +381,54 @@ impl DataRing {
 
     /// Wakes the ring after `after`, at the latest.
     pub(crate) fn wake_after(&mut self, after: Duration) -> io::Result<()> {
-        let timespec = types::Timespec::from(after);
+        // An earlier one that the kernel has not taken yet comes at this time as well, which is before
+        // its own: the shard asks for earlier deadlines only.
+        self.words.wake_after = types::Timespec::from(after);
         let operation = Operation::new(OperationKind::Timeout, 0, 0);
-        self.push(opcode::Timeout::new(&raw const timespec).build(), operation)?;
-        // The kernel copies the time when it takes the entry: enter while `timespec` is alive.
-        self.enter()
+        let entry = opcode::Timeout::new(&raw const self.words.wake_after).build();
+        self.push(entry, operation)
+    }
+
+    /// Takes back every operation, on the thread that made the ring. True if none is under way any
+    /// more: the kernel will touch nothing that one of them named.
+    pub(crate) fn close(&mut self) -> bool {
+        self.under_way -= self.backlog.len();
+        self.backlog.clear();
+        let deadline = Instant::now() + CLOSE_PATIENCE;
+        let mut reaped = Vec::new();
+        while self.under_way > 0 && Instant::now() < deadline {
+            // Submits what is queued: only what the kernel has can be cancelled.
+            if self.enter().is_err() {
+                return false;
+            }
+            let all = types::CancelBuilder::any().all();
+            // It fails if there is nothing to cancel; what is under way is counted, not believed.
+            drop(self.ring.submitter().register_sync_cancel(None, all));
+            if self.enter().is_err() {
+                return false;
+            }
+            self.reap(&mut reaped);
+            for completion in reaped.drain(..) {
+                close_accepted(completion);
+            }
+        }
+        self.under_way == 0
+    }
+}
+
+/// A connection accepted too late to be looked at.
+fn close_accepted(completion: Completion) {
+    if completion.operation.kind == OperationKind::Accept && completion.result >= 0 {
+        // SAFETY: the kernel has made this descriptor for this process and told nobody else.
+        drop(unsafe { OwnedFd::from_raw_fd(completion.result) });
+    }
+}
+
+impl Drop for DataRing {
+    fn drop(&mut self) {
+        if !self.close() {
+            std::mem::forget(std::mem::take(&mut self.words));
+        }
     }
 }
 
@@ -323,6 +437,7 @@ impl std::fmt::Debug for DataRing {
         formatter
             .debug_struct("DataRing")
             .field("counters", &self.counters)
+            .field("under_way", &self.under_way)
             .finish_non_exhaustive()
     }
 }

@@ -6,17 +6,12 @@
 //! names it until [`ReceiveBuffers::give_back`]; a payload that an application keeps pins it, and a
 //! spare takes its place, until the spares are used up and payloads are copied out instead.
 
-use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
 use std::io;
-use std::ptr::NonNull;
-use std::sync::atomic::{AtomicU16, Ordering};
 
+use super::buffer_ring::BufferRing;
+use super::data_ring::DataRing;
 use bytes::Bytes;
 use crossbeam_channel::{Receiver, Sender, bounded};
-use io_uring::Submitter;
-use io_uring::types::BufRingEntry;
-
-const PAGE_BYTES: usize = 4096;
 
 type Memory = Box<[u8]>;
 
@@ -62,13 +57,9 @@ impl Filled {
 
 /// The buffers of one class.
 pub(crate) struct ReceiveBuffers {
-    entries: NonNull<BufRingEntry>,
-    layout: Layout,
-    mask: u16,
-    tail: u16,
+    provided: BufferRing,
     group: u16,
     buffer_bytes: usize,
-    slots: Vec<Option<Memory>>,
     spares: Vec<Memory>,
     spares_unmade: usize,
     home: (Sender<Memory>, Receiver<Memory>),
@@ -80,40 +71,21 @@ impl ReceiveBuffers {
     /// `count` buffers (a power of two, at most 32,768) of `buffer_bytes`, and as many spares, made
     /// when first needed.
     pub(crate) fn new(
-        submitter: &Submitter<'_>,
+        ring: &DataRing,
         group: u16,
         count: u16,
         buffer_bytes: usize,
     ) -> io::Result<Self> {
-        if !count.is_power_of_two() {
-            return Err(io::Error::other(
-                "the number of receive buffers must be a power of two",
-            ));
-        }
-        let size = usize::from(count) * size_of::<BufRingEntry>();
-        let layout = Layout::from_size_align(size, PAGE_BYTES).map_err(io::Error::other)?;
-        // SAFETY: the layout is not empty: count is a power of two, so at least 1.
-        let raw = unsafe { alloc_zeroed(layout) };
-        let Some(entries) = NonNull::new(raw.cast::<BufRingEntry>()) else {
-            handle_alloc_error(layout)
-        };
         let mut made = Self {
-            entries,
-            layout,
-            mask: count - 1,
-            tail: 0,
+            provided: ring.buffer_ring(group, count)?,
             group,
             buffer_bytes,
-            slots: (0..count).map(|_| None).collect(),
             spares: Vec::new(),
             spares_unmade: usize::from(count),
             home: bounded(usize::from(count) * 2),
             in_kernel: 0,
             copied_out: 0,
         };
-        // SAFETY: the entries are page aligned, `count` long, and freed only in `drop`, which the
-        // shard reaches after its ring is gone (declaration order in `shard::Shard`).
-        unsafe { submitter.register_buf_ring_with_flags(raw as u64, count, group, 0)? };
         for bid in 0..count {
             made.provide(bid, vec![0; buffer_bytes].into_boxed_slice());
         }
@@ -134,27 +106,14 @@ impl ReceiveBuffers {
         self.copied_out
     }
 
-    fn provide(&mut self, bid: u16, mut memory: Memory) {
-        let index = usize::from(self.tail & self.mask);
-        // SAFETY: index is below count by the mask; the kernel reads an entry only after the tail
-        // store below has published it, and this thread is the only writer.
-        let entry = unsafe { &mut *self.entries.as_ptr().add(index) };
-        entry.set_addr(memory.as_mut_ptr() as u64);
-        entry.set_len(u32::try_from(memory.len()).unwrap_or(u32::MAX));
-        entry.set_bid(bid);
-        self.slots[usize::from(bid)] = Some(memory);
-        self.tail = self.tail.wrapping_add(1);
+    fn provide(&mut self, bid: u16, memory: Memory) {
+        self.provided.provide(bid, memory);
         self.in_kernel += 1;
-        // SAFETY: `tail` points at the tail field inside the first entry of a live ring.
-        unsafe {
-            let tail = BufRingEntry::tail(self.entries.as_ptr()).cast::<AtomicU16>();
-            (*tail).store(self.tail, Ordering::Release);
-        }
     }
 
     /// The buffer that completion named; `None` if the kernel named one it does not have.
     pub(crate) fn take(&mut self, bid: u16, bytes: usize) -> Option<Filled> {
-        let memory = self.slots.get_mut(usize::from(bid))?.take()?;
+        let memory = self.provided.take(bid)?;
         self.in_kernel -= 1;
         let bytes = bytes.min(memory.len());
         Some(Filled {
@@ -203,13 +162,6 @@ impl ReceiveBuffers {
     /// Hands the buffer (or, if it is pinned, the spare in its place) back to the kernel.
     pub(crate) fn give_back(&mut self, filled: Filled) {
         self.provide(filled.bid, filled.memory);
-    }
-}
-
-impl Drop for ReceiveBuffers {
-    fn drop(&mut self) {
-        // SAFETY: allocated in `new` with this layout; the ring that read it is gone.
-        unsafe { dealloc(self.entries.as_ptr().cast(), self.layout) };
     }
 }
 

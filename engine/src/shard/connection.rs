@@ -10,6 +10,7 @@ use std::time::Instant;
 
 use super::outbox::Batch;
 use crate::io::operation::{Operation, OperationKind};
+use crate::io::socket;
 use crate::wire::{Acceptor, Dialer};
 
 /// What a connection is at.
@@ -205,6 +206,16 @@ impl Connections {
         *generation = (*generation + 1) & 0x00FF_FFFF;
         self.free.push_back(index);
         slot.take()
+    }
+
+    /// Ends all connections, and leaves their memory to the kernel, which did not let go of it.
+    pub(crate) fn abandon(&mut self) {
+        for mut connection in self.slots.drain(..).flatten() {
+            if let Some(descriptor) = connection.socket.take() {
+                socket::shut_down(&descriptor);
+            }
+            std::mem::forget(connection);
+        }
     }
 
     /// The indexes of all connections.

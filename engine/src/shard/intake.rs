@@ -63,7 +63,7 @@ impl Intake {
             *class = buffers.len();
             let group = u16::try_from(buffers.len()).unwrap_or(0);
             buffers.push(ReceiveBuffers::new(
-                &ring.registered_by(),
+                ring,
                 group,
                 count,
                 config.receive_buffer_bytes,

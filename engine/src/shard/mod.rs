@@ -90,7 +90,7 @@ pub(crate) struct Core {
     /// The control shard, when it lives here.
     control: Option<Control>,
     commands: Receiver<Command>,
-    /// Before `intake` and `connections`: dropped first, so that the kernel lets go of them.
+    /// Closed in `drop`, before `connections` go: the kernel works on their memory.
     ring: DataRing,
     completions: Vec<Completion>,
     intake: Intake,
