@@ -4,9 +4,9 @@
 //! before they touch a ring, so that no peer can fill the ring that others share; the shard releases
 //! it when the bytes are with the kernel (or reported). Holds numbers only, never a message.
 
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
-
 use event_listener::{Event, EventListener};
+
+use super::sync::{AtomicU8, AtomicU64, Ordering};
 
 /// Whether the lane behind a gate takes messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,7 +28,7 @@ pub(crate) enum Refusal {
     Closed,
 }
 
-/// Messages and bytes share one word, so that a reservation is one atomic addition.
+/// Messages and bytes share one word, so that a reservation is one atomic exchange.
 const BYTES_BITS: u32 = 36;
 const BYTES_MASK: u64 = (1 << BYTES_BITS) - 1;
 
@@ -37,6 +37,10 @@ const MESSAGES_ANY: u64 = 1 << 27;
 
 const fn packed(messages: u64, bytes: u64) -> u64 {
     messages << BYTES_BITS | bytes
+}
+
+const fn unpacked(word: u64) -> (u64, u64) {
+    (word >> BYTES_BITS, word & BYTES_MASK)
 }
 
 /// See the module's text.
@@ -53,7 +57,7 @@ pub(crate) struct Gate {
 
 impl Gate {
     /// A gate that is down. The limits stay below 2^27 messages and 2^35 bytes (configuration
-    /// refuses more), which leaves room for reservations that are about to be taken back.
+    /// refuses more), so that twice a limit and one message above it fit their halves of the word.
     pub(crate) fn new(messages_max: u64, bytes_max: u64) -> Self {
         Self {
             queued: AtomicU64::new(0),
@@ -107,14 +111,26 @@ impl Gate {
             GateState::Closed => return Err(Refusal::Closed),
         }
         let add = packed(messages, bytes);
-        let before = self.queued.fetch_add(add, Ordering::Relaxed);
-        let (queued_messages, queued_bytes) = (before >> BYTES_BITS, before & BYTES_MASK);
-        let fits = queued_messages + messages <= messages_max && queued_bytes + bytes <= bytes_max;
-        if fits || (before == 0 && messages == 1) {
-            return Ok(());
+        // Looked at before it is added: a reservation that does not fit must not even for a moment
+        // stand in the way of one that does.
+        let mut queued = self.queued.load(Ordering::Relaxed);
+        loop {
+            let (queued_messages, queued_bytes) = unpacked(queued);
+            let fits =
+                queued_messages + messages <= messages_max && queued_bytes + bytes <= bytes_max;
+            if !fits && !(queued == 0 && messages == 1) {
+                return Err(Refusal::Full);
+            }
+            match self.queued.compare_exchange_weak(
+                queued,
+                queued + add,
+                Ordering::Relaxed,
+                Ordering::Relaxed,
+            ) {
+                Ok(_) => return Ok(()),
+                Err(changed) => queued = changed,
+            }
         }
-        self.take_back(messages, bytes);
-        Err(Refusal::Full)
     }
 
     /// Reserves over the bounds: for policies that make room by dropping older messages, which the
@@ -146,8 +162,7 @@ impl Gate {
 
     /// Messages and bytes queued now.
     pub(crate) fn queued(&self) -> (u64, u64) {
-        let queued = self.queued.load(Ordering::Relaxed);
-        (queued >> BYTES_BITS, queued & BYTES_MASK)
+        unpacked(self.queued.load(Ordering::Relaxed))
     }
 
     /// Whether more is queued than the limits allow (only [`Gate::reserve_over`] can do that).
@@ -172,7 +187,7 @@ impl Gate {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(overlane_loom)))]
 mod tests {
     use event_listener::Listener;
 
@@ -213,6 +228,29 @@ mod tests {
         assert_eq!(gate.reserve(1), Err(Refusal::Full));
         gate.release(1, 5000);
         assert_eq!(gate.reserve(1), Ok(()));
+    }
+
+    #[test]
+    fn a_message_that_fits_is_never_refused_because_a_larger_one_is_being_tried() {
+        let gate = open_gate(10, 100);
+        assert_eq!(gate.reserve(20), Ok(()));
+        let ended = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !ended.load(std::sync::atomic::Ordering::Relaxed) {
+                    assert_eq!(gate.reserve(90), Err(Refusal::Full));
+                }
+            });
+            let refused = (0..500_000)
+                .filter(|_| {
+                    let reserved = gate.reserve(50);
+                    gate.release(u64::from(reserved.is_ok()), 50);
+                    reserved.is_err()
+                })
+                .count();
+            ended.store(true, std::sync::atomic::Ordering::Relaxed);
+            assert_eq!(refused, 0, "reservations of 50 bytes with 80 bytes free");
+        });
     }
 
     #[test]

@@ -1,5 +1,5 @@
 //! Only under `--cfg overlane_loom`: every interleaving, within a bound on preemptions, of small
-//! programs over the ring and the doorbell.
+//! programs over the ring, the gate and the doorbell.
 //!
 //! Loom fails a model on a failed assertion, on two unordered accesses to the same bytes, and when
 //! all threads wait, which is what a lost wake-up or a lost record comes to.
@@ -13,6 +13,7 @@ use loom::thread;
 
 use super::byte_ring::CAPACITY_BYTES_MIN;
 use super::doorbell::Wake;
+use super::gate::{Gate, GateState, Refusal};
 use super::{Consumer, Doorbell, Producer, PushError, Tag, byte_ring};
 
 /// Checks `program` with at most so many preemptions in one execution, or `LOOM_MAX_PREEMPTIONS`.
@@ -257,4 +258,20 @@ fn a_sleeper_is_woken_for_one_producer() {
 #[test]
 fn a_sleeper_is_woken_for_each_of_two_producers() {
     check(3, || sleeper_and(2));
+}
+
+#[test]
+fn a_reservation_that_does_not_fit_hides_no_room_from_one_that_does() {
+    check(4, || {
+        let gate = Arc::new(Gate::new(10, 100));
+        gate.set_state(GateState::Open);
+        gate.reserve(20).expect("an empty gate has room");
+        let too_large = {
+            let gate = Arc::clone(&gate);
+            thread::spawn(move || assert_eq!(gate.reserve(90), Err(Refusal::Full)))
+        };
+        assert_eq!(gate.reserve(50), Ok(()));
+        too_large.join().expect("no panic");
+        assert_eq!(gate.queued(), (2, 70));
+    });
 }
