@@ -6,7 +6,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use event_listener::Event;
 
@@ -27,6 +27,8 @@ pub(crate) struct ShardLink {
     pub(crate) rooms: Vec<Event>,
     /// An inbox has room again, and the shard has not tried the lanes that wait for it since.
     pub(crate) inbox_room: AtomicBool,
+    /// Counts the turns of a shard that is stopping: one that stands still is stuck.
+    pub(crate) stop_steps: AtomicU64,
 }
 
 /// See the module's text.

@@ -30,6 +30,7 @@ mod node;
 mod peer;
 mod ring;
 mod shard;
+mod threads;
 pub mod wire;
 
 pub use channel::{Broadcast, Channel};
@@ -40,6 +41,6 @@ pub use inbox::{Inbox, Received};
 pub use io::preflight;
 pub use message::{Destination, MailboxId, Message, Payload};
 pub use metrics::{ChannelMetrics, Metrics, ShardMetrics};
-pub use node::{Node, NodeBuilder, PeerInfo, StopReport};
+pub use node::{Node, NodeBuilder, PeerInfo, StopReport, UnfinishedCause, UnfinishedShard};
 pub use peer::Peer;
 pub use shard::context::{ShardContext, ShardHandle};

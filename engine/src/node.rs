@@ -10,14 +10,13 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread;
 use std::time::Duration;
 
 use crossbeam_channel::bounded;
 use event_listener::Listener;
 
 pub use starting::NodeBuilder;
-pub use stopping::StopReport;
+pub use stopping::{StopReport, UnfinishedCause, UnfinishedShard};
 
 use crate::admission::lane_offset;
 use crate::channel::Channel;
@@ -31,10 +30,10 @@ use crate::inbox::{Inbox, inbox};
 use crate::message::{Destination, MailboxId, Message};
 use crate::metrics::Metrics;
 use crate::peer::Peer;
-use crate::shard::ShardThread;
 use crate::shard::command::{Command, CommandSender, TaskMaker};
 use crate::shard::context::{ShardContext, ShardHandle};
 use crate::shard::deliver::MailboxReceiver;
+use crate::threads::EngineThread;
 
 /// How long a shard may take to answer a question. It answers between two turns; a shard that takes
 /// longer is stuck in a handler.
@@ -48,8 +47,8 @@ pub struct Node {
     /// To each shard, in order.
     commands: Vec<CommandSender>,
     control_link: Arc<ControlLink>,
-    threads: Vec<ShardThread>,
-    control: Option<thread::JoinHandle<()>>,
+    threads: Vec<EngineThread>,
+    control: Option<EngineThread>,
     /// Inboxes that the builder asked for and nobody has taken yet.
     prepared: Mutex<BTreeMap<String, Inbox>>,
 }

@@ -10,12 +10,12 @@ pub(crate) mod routes;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
 
 use crate::error::StartError;
 use crate::events::{Event, Events};
 use crate::peer::Peer;
 use crate::ring::Doorbell;
+use crate::threads::EngineThread;
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 
 /// Notices that wait for the control shard; beyond, shards count what they could not tell.
@@ -113,12 +113,14 @@ impl ControlLink {
     }
 
     /// A shard has told its last. The control shard ends with the last of them, and not with
-    /// whoever stops the node: it may live on a shard that is waited for.
-    pub(crate) fn shard_ended(&self, shard: usize) {
+    /// whoever stops the node: it may live on a shard that is waited for. True for the last.
+    pub(crate) fn shard_ended(&self, shard: usize) -> bool {
         let mut shards = self.shards.lock().unwrap_or_else(PoisonError::into_inner);
-        if shards.remove(&shard) && shards.is_empty() {
+        let was_last = shards.remove(&shard) && shards.is_empty();
+        if was_last {
             self.end();
         }
+        was_last
     }
 
     /// No more notices will come: the control shard tells what is left and ends.
@@ -155,16 +157,15 @@ pub(crate) struct Control {
 }
 
 /// Starts the control shard on a thread of its own, not pinned.
-pub(crate) fn start(control: Control) -> Result<thread::JoinHandle<()>, StartError> {
-    thread::Builder::new()
-        .name("overlane-control".to_owned())
-        .spawn(move || control.run())
-        .map_err(|error| StartError::Machine {
+pub(crate) fn start(control: Control) -> Result<EngineThread, StartError> {
+    EngineThread::start("overlane-control".to_owned(), move || control.run()).map_err(|error| {
+        StartError::Machine {
             what: format!("the control shard did not start: no thread could be made ({error})"),
             mend: "raise the limit of threads (ulimit -u); `overlane doctor` shows what else is \
                    missing"
                 .to_owned(),
-        })
+        }
+    })
 }
 
 impl Control {

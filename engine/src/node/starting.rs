@@ -4,7 +4,7 @@
 //! Called by [`Node::start`] and [`NodeBuilder::start`]. Whatever fails here leaves no thread behind.
 
 use std::os::fd::OwnedFd;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -237,6 +237,7 @@ fn make_link(config: &Config) -> std::io::Result<(ShardLink, ShardEnds)> {
         rings: producers,
         rooms: config.channels.iter().map(|_| Event::new()).collect(),
         inbox_room: AtomicBool::new(false),
+        stop_steps: AtomicU64::new(0),
     };
     Ok((
         link,

@@ -1,15 +1,22 @@
 //! Stopping: what was accepted is sent and acknowledged by the deadline, or reported; then the threads
 //! end, in the order in which nobody waits for one that is gone.
+//!
+//! Nobody waits for ever: a shard that code of the application holds is left to end by itself, and so
+//! are all of them when the node is stopped, or its last handle dropped, on a thread of the engine.
 
+use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
-use crossbeam_channel::unbounded;
+use crossbeam_channel::{Receiver, unbounded};
 
 use super::Node;
 use crate::deadline::deadline_in;
 use crate::metrics::Metrics;
 use crate::shard::command::Command;
+use crate::shard::report::ShardReport;
+use crate::threads;
 use crate::wire::CloseReason;
 
 /// How a node stopped.
@@ -17,48 +24,128 @@ use crate::wire::CloseReason;
 pub struct StopReport {
     /// Whether everything accepted was settled before the deadline.
     pub drained: bool,
-    /// The final counters.
+    /// The final counters, without those of the shards in `unfinished`.
     pub metrics: Metrics,
+    /// Shards that had not ended when the stop came back. They end by themselves as soon as they can,
+    /// and what they had accepted is reported then.
+    pub unfinished: Vec<UnfinishedShard>,
+}
+
+/// A shard that had not ended when [`Node::stop`] came back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UnfinishedShard {
+    /// Which, from 0.
+    pub shard: usize,
+    /// Why it was not waited for.
+    pub cause: UnfinishedCause,
+}
+
+/// Why a stop did not wait for a shard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum UnfinishedCause {
+    /// At the deadline a handler or a task had kept it from going on for a second.
+    Stuck,
+    /// The stop was called on a thread of the engine, in a handler or a task, which cannot wait for
+    /// shards.
+    StoppedFromWithin,
+}
+
+impl fmt::Display for UnfinishedShard {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shard = self.shard;
+        match self.cause {
+            UnfinishedCause::Stuck => write!(
+                formatter,
+                "shard {shard} has not ended: a handler or a task keeps it busy or waits for \
+                 something; it must return soon and never block"
+            ),
+            UnfinishedCause::StoppedFromWithin => write!(
+                formatter,
+                "shard {shard} was not waited for: the node was stopped in a handler or a task, \
+                 which cannot wait for shards; stop it on a thread of the application"
+            ),
+        }
+    }
 }
 
 impl Node {
     /// Stops: accepts no more messages, sends and gets acknowledged what was accepted, parts from
     /// every peer, ends the threads. What is not settled by the deadline is reported.
+    ///
+    /// It comes back soon after the deadline, whatever handlers and tasks do: a shard that one of
+    /// them keeps from going on for a second is left to end by itself, and named in
+    /// [`StopReport::unfinished`]. In a handler or a task it does not wait at all.
     #[must_use]
     pub fn stop(mut self, deadline: Duration) -> StopReport {
         self.shut_down(deadline)
     }
 
     fn shut_down(&mut self, deadline: Duration) -> StopReport {
-        let fabric = Arc::clone(&self.fabric);
-        fabric.close();
+        let (asked, deadline) = (Instant::now(), deadline_in(deadline));
+        let reports = self.begin_stop(deadline);
+        let unfinished = if threads::is_own() {
+            self.leave_to_themselves()
+        } else {
+            self.await_end(asked, deadline)
+        };
+        let metrics = Metrics::merge(&self.fabric, &reports.try_iter().collect::<Vec<_>>());
+        let unsettled = metrics
+            .lanes
+            .iter()
+            .any(|lane| lane.closes.contains_key(&CloseReason::DrainTimeout));
+        StopReport {
+            drained: !unsettled && metrics.is_drained() && unfinished.is_empty(),
+            metrics,
+            unfinished,
+        }
+    }
+
+    /// Accepts no more, and tells the shards. Their last words come out of the receiver.
+    fn begin_stop(&self, deadline: Instant) -> Receiver<ShardReport> {
+        self.fabric.close();
         let (reports, gathered) = unbounded();
-        let deadline = deadline_in(deadline);
         for shard in &self.commands {
             shard.send(Command::Stop {
                 deadline,
                 reports: reports.clone(),
             });
         }
-        drop(reports);
-        for thread in self.threads.drain(..) {
-            // A shard that failed has said so in the log; its counters are missing below.
-            drop(thread.join());
+        gathered
+    }
+
+    /// The last shard to end says that the node has.
+    fn leave_to_themselves(&mut self) -> Vec<UnfinishedShard> {
+        self.control = None;
+        let shards = self.threads.drain(..).enumerate();
+        shards
+            .map(|(shard, _)| UnfinishedShard {
+                shard,
+                cause: UnfinishedCause::StoppedFromWithin,
+            })
+            .collect()
+    }
+
+    fn await_end(&mut self, asked: Instant, deadline: Instant) -> Vec<UnfinishedShard> {
+        let fabric = Arc::clone(&self.fabric);
+        let mut unfinished = Vec::new();
+        for (shard, thread) in self.threads.drain(..).enumerate() {
+            let steps = || fabric.shards[shard].stop_steps.load(Ordering::Relaxed);
+            // A shard that failed has said so in the log; its counters are missing in the report.
+            if !thread.join_by(asked, deadline, steps) {
+                unfinished.push(UnfinishedShard {
+                    shard,
+                    cause: UnfinishedCause::Stuck,
+                });
+                tracing::error!("{}", unfinished[unfinished.len() - 1]);
+            }
         }
         fabric.end();
-        self.control_link.end();
         if let Some(control) = self.control.take() {
-            drop(control.join());
+            self.control_link.end();
+            control.join_by(asked, deadline, || 0);
         }
-        let metrics = Metrics::merge(&fabric, &gathered.try_iter().collect::<Vec<_>>());
-        let unsettled = metrics
-            .lanes
-            .iter()
-            .any(|lane| lane.closes.contains_key(&CloseReason::DrainTimeout));
-        StopReport {
-            drained: !unsettled && metrics.is_drained(),
-            metrics,
-        }
+        unfinished
     }
 }
 

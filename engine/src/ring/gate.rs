@@ -237,7 +237,7 @@ mod tests {
         let ended = std::sync::atomic::AtomicBool::new(false);
         std::thread::scope(|scope| {
             scope.spawn(|| {
-                while !ended.load(std::sync::atomic::Ordering::Relaxed) {
+                while !ended.load(Ordering::Relaxed) {
                     assert_eq!(gate.reserve(90), Err(Refusal::Full));
                 }
             });
@@ -248,7 +248,7 @@ mod tests {
                     reserved.is_err()
                 })
                 .count();
-            ended.store(true, std::sync::atomic::Ordering::Relaxed);
+            ended.store(true, Ordering::Relaxed);
             assert_eq!(refused, 0, "reservations of 50 bytes with 80 bytes free");
         });
     }

@@ -32,6 +32,7 @@ const ACCEPT: Operation = Operation {
 impl Core {
     /// The listener has a new connection.
     pub(crate) fn accepted(&mut self, result: i32, more: bool) -> io::Result<()> {
+        self.accepting = more;
         if !more && self.drain.is_some() {
             // The kernel has let go of it: the port is free once this is closed.
             self.listener = None;
@@ -73,14 +74,20 @@ impl Core {
     }
 
     pub(crate) fn arm_accept(&mut self) -> io::Result<()> {
-        match &self.listener {
-            Some(listener) => self.ring.accept(listener.as_fd(), ACCEPT),
-            None => Ok(()),
+        if let Some(listener) = &self.listener {
+            self.ring.accept(listener.as_fd(), ACCEPT)?;
+            self.accepting = true;
         }
+        Ok(())
     }
 
     /// No more connections: the listener is closed when the kernel has let go of it.
     pub(crate) fn end_accept(&mut self) {
+        if !self.accepting {
+            // Paused for want of descriptors: the kernel does not have it.
+            self.listener = None;
+            return;
+        }
         if let Err(error) = self.ring.cancel(ACCEPT) {
             tracing::error!(%error, "a cancellation could not be queued");
         }

@@ -59,7 +59,7 @@ use tally::ShardTally;
 use tasks::TaskRequests;
 use timers::Timers;
 
-pub(crate) use start::{ShardSeat, ShardThread, start};
+pub(crate) use start::{ShardSeat, start};
 
 /// Priorities there are.
 const PRIORITIES: usize = 8;
@@ -97,6 +97,8 @@ pub(crate) struct Core {
     connections: Connections,
     /// Until the node stops.
     listener: Option<OwnedFd>,
+    /// The kernel has the listener: it is not paused for want of descriptors.
+    accepting: bool,
     routing: Routing,
     lanes: Vec<Lane>,
     queues: Vec<ChannelQueue>,

@@ -5,7 +5,6 @@ use std::os::fd::OwnedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::thread;
 use std::time::Instant;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
@@ -29,6 +28,7 @@ use crate::error::StartError;
 use crate::fabric::Fabric;
 use crate::io::data_ring::DataRing;
 use crate::ring::Consumer;
+use crate::threads::EngineThread;
 use crate::wire::Name;
 
 /// Memory glommio registers for file I/O on each of its three rings; the network code uses none of
@@ -51,19 +51,14 @@ pub(crate) struct ShardSeat {
     pub(crate) control: Option<Control>,
 }
 
-/// A running shard's thread; the result is what ended it.
-pub(crate) type ShardThread = thread::JoinHandle<Result<(), String>>;
-
 /// Starts the thread and waits until the shard is set up.
-pub(crate) fn start(seat: ShardSeat) -> Result<ShardThread, StartError> {
+pub(crate) fn start(seat: ShardSeat) -> Result<EngineThread, StartError> {
     let shard = seat.index;
     let failed = |reason: String| StartError::Shard { shard, reason };
     let (ready, started) = bounded(1);
     let control = Arc::clone(&seat.control_link);
     control.shard_starts(shard);
-    let thread = thread::Builder::new()
-        .name(format!("overlane-{shard}"))
-        .spawn(move || live(seat, ready))
+    let thread = EngineThread::start(format!("overlane-{shard}"), move || live(seat, &ready))
         .map_err(|error| {
             control.shard_ended(shard);
             failed(format!("its thread could not be made: {error}"))
@@ -71,30 +66,29 @@ pub(crate) fn start(seat: ShardSeat) -> Result<ShardThread, StartError> {
     match started.recv() {
         Ok(Ok(())) => Ok(thread),
         Ok(Err(reason)) => {
-            drop(thread.join());
+            thread.join();
             Err(failed(reason))
         }
         Err(_) => {
-            drop(thread.join());
+            thread.join();
             Err(failed("its thread ended while it was set up".to_owned()))
         }
     }
 }
 
 /// The thread's life. A panic in it closes the node's gates, so that senders learn of it.
-fn live(seat: ShardSeat, ready: Sender<Result<(), String>>) -> Result<(), String> {
+fn live(seat: ShardSeat, ready: &Sender<Result<(), String>>) {
     let fabric = Arc::clone(&seat.fabric);
     let control = Arc::clone(&seat.control_link);
     let index = seat.index;
-    let Err(ended) = unwound(|| execute(seat, &ready)) else {
-        return Ok(());
+    let Err(ended) = unwound(|| execute(seat, ready)) else {
+        return;
     };
     // If the shard was being set up, whoever starts it hears why; otherwise nobody listens here.
     drop(ready.try_send(Err(ended.clone())));
     tracing::error!(shard = index, reason = %ended, "a shard has ended: this node closes its channels");
     fabric.shard_failed();
     control.shard_ended(index);
-    Err(ended)
 }
 
 fn execute(seat: ShardSeat, ready: &Sender<Result<(), String>>) -> Result<(), String> {
@@ -129,13 +123,15 @@ fn live_in_executor(seat: ShardSeat, ready: &Sender<Result<(), String>>) -> Resu
         Shard::new(seat).map_err(|error| format!("its data ring could not be made: {error}"))?;
     let handle = ShardHandle {
         shard: Rc::new(RefCell::new(shard)),
-        fabric,
+        fabric: Arc::clone(&fabric),
         index,
     };
     // Whoever starts the shard waits for this.
     drop(ready.send(Ok(())));
     let ended = turn::run(&handle).map_err(|error| format!("its data ring failed: {error}"));
-    control_link.shard_ended(index);
+    if control_link.shard_ended(index) {
+        fabric.end();
+    }
     let control = handle.shard.borrow_mut().core.control.take();
     if let Some(control) = control {
         control.run();
@@ -178,6 +174,7 @@ impl Shard {
             completions: Vec::new(),
             connections: Connections::default(),
             listener: Some(listener),
+            accepting: false,
             routing: Routing::default(),
             lanes: Vec::new(),
             queues: ChannelQueue::by_priority(rings, &fabric.channels),

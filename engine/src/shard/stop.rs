@@ -4,6 +4,7 @@
 //! sent is acknowledged, and closes when the peer has said it too. At the deadline what is left is
 //! reported and closed.
 
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::Sender;
@@ -48,6 +49,8 @@ impl Core {
         let Some(Drain { deadline, .. }) = self.drain else {
             return false;
         };
+        let link = &self.fabric.shards[self.index];
+        link.stop_steps.fetch_add(1, Ordering::Relaxed);
         let late = self.now >= deadline;
         if !late && !self.rings_are_finished() {
             return false;

@@ -26,7 +26,7 @@ const ORDER: [&[&str]; 15] = [
     &["peer", "error", "delivery", "io::preflight"],
     &["config"],
     &["wire"],
-    &["ring", "io", "deadline"],
+    &["ring", "io", "deadline", "threads"],
 ];
 
 /// Where the kernel's and the executor's interfaces may be known.
