@@ -118,7 +118,8 @@ impl Gate {
             let (queued_messages, queued_bytes) = unpacked(queued);
             let fits =
                 queued_messages + messages <= messages_max && queued_bytes + bytes <= bytes_max;
-            if !fits && !(queued == 0 && messages == 1) {
+            let is_alone = queued == 0 && messages == 1;
+            if !(fits || is_alone) {
                 return Err(Refusal::Full);
             }
             match self.queued.compare_exchange_weak(
