@@ -45,14 +45,24 @@ pub(crate) enum Command {
     Raw(RawFlags),
 }
 
-/// Who sends the messages of a throughput run.
+/// Who sends the messages of a measurement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Producer {
     /// A task on the shard that owns the lane
     Shard,
-    /// An application thread, across the byte ring
+    /// An application thread
     App,
+}
+
+/// Who takes the messages of a measurement.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Consumer {
+    /// A handler on the shard that received them
+    Handler,
+    /// An application thread that reads an inbox
+    Inbox,
 }
 
 /// What a shard without work does.
@@ -65,14 +75,14 @@ pub(crate) enum Idle {
     Park,
 }
 
-/// Who sends heartbeats when they are due.
+/// When the next heartbeat is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(crate) enum Pacing {
-    /// A task on the shard that sleeps by the executor's timer
-    Timer,
-    /// An application thread that sleeps by the kernel's timer
-    Thread,
+pub(crate) enum LoopKind {
+    /// When it is due, whatever became of those before
+    Open,
+    /// As soon as the one before was answered
+    Closed,
 }
 
 /// Where and how long a paired measurement runs.
@@ -90,12 +100,12 @@ pub(crate) struct PairFlags {
     /// Time before each window that is not measured
     #[arg(long, default_value_t = 0.3, value_name = "SECONDS")]
     pub(crate) warm_up_seconds: f64,
-    /// Core of the sending thread, raw or shard
-    #[arg(long, default_value_t = 0, value_name = "CORE")]
-    pub(crate) sender_core: usize,
-    /// Core of the receiving thread, raw or shard
-    #[arg(long, default_value_t = 1, value_name = "CORE")]
-    pub(crate) receiver_core: usize,
+    /// Core of the sending thread, raw or shard [default: 0]
+    #[arg(long, value_name = "CORE")]
+    pub(crate) sender_core: Option<usize>,
+    /// Core of the receiving thread, raw or shard [default: 1]
+    #[arg(long, value_name = "CORE")]
+    pub(crate) receiver_core: Option<usize>,
     /// Bytes that the raw sender gathers for one write; left out, the fastest of 128 to 1024 KiB
     #[arg(long, value_name = "KIB")]
     pub(crate) raw_batch_kib: Option<usize>,
@@ -110,6 +120,9 @@ pub(crate) struct ThroughputFlags {
     /// Who sends
     #[arg(long, value_enum, default_value_t = Producer::Shard)]
     pub(crate) producer: Producer,
+    /// Who takes them; an inbox goes with `--producer app`, and then nothing is pinned but the shards
+    #[arg(long, value_enum, default_value_t = Consumer::Handler)]
+    pub(crate) consumer: Consumer,
     /// Core of a sending application thread; left out, the kernel moves it as it likes
     #[arg(long, value_name = "CORE")]
     pub(crate) producer_core: Option<usize>,
@@ -140,15 +153,18 @@ pub(crate) struct IsolationFlags {
     /// Bytes of each bulk message
     #[arg(long, default_value_t = 65_536, value_name = "BYTES")]
     pub(crate) bulk_payload: usize,
-    /// Bytes of each heartbeat
-    #[arg(long, default_value_t = 50, value_name = "BYTES")]
-    pub(crate) heartbeat_payload: usize,
-    /// Heartbeats per second
-    #[arg(long, default_value_t = 1_000, value_name = "HZ")]
-    pub(crate) heartbeat_hz: u32,
-    /// Who sends a heartbeat when it is due
-    #[arg(long, value_enum, default_value_t = Pacing::Timer)]
-    pub(crate) pacing: Pacing,
+    /// Who sends heartbeats and bulk; application threads also take and answer them, through inboxes
+    #[arg(long, value_enum, default_value_t = Producer::Shard)]
+    pub(crate) producer: Producer,
+    /// When the next heartbeat is sent
+    #[arg(long = "loop", value_enum, default_value_t = LoopKind::Open)]
+    pub(crate) loop_kind: LoopKind,
+    /// Bytes of each heartbeat [default: 50 in an open loop, 64 in a closed one]
+    #[arg(long, value_name = "BYTES")]
+    pub(crate) heartbeat_payload: Option<usize>,
+    /// Heartbeats per second in an open loop [default: 1000]
+    #[arg(long, value_name = "HZ")]
+    pub(crate) heartbeat_hz: Option<u32>,
     #[command(flatten)]
     pub(crate) pair: PairFlags,
     #[command(flatten)]
@@ -230,8 +246,24 @@ impl PairFlags {
         if let Some(batch_kib) = self.raw_batch_kib {
             within("--raw-batch-kib", batch_kib, 1, 4_096)?;
         }
-        pin::require_core("--sender-core", self.sender_core)?;
-        pin::require_core("--receiver-core", self.receiver_core)
+        let (sender_core, receiver_core) = self.cores();
+        pin::require_core("--sender-core", sender_core)?;
+        pin::require_core("--receiver-core", receiver_core)
+    }
+
+    /// Refuses cores for threads that the kernel and the configuration place.
+    pub(crate) fn check_unplaced(&self) -> Outcome<()> {
+        let given = [
+            ("--sender-core", self.sender_core),
+            ("--receiver-core", self.receiver_core),
+        ];
+        match given.iter().find_map(|(flag, core)| Some((flag, (*core)?))) {
+            None => Ok(()),
+            Some((flag, core)) => refuse(format!(
+                "{flag} {core}: application threads run where the kernel puts them; leave the flag \
+                 out, and place shards by --shards, --cores and --pin"
+            )),
+        }
     }
 
     /// Length of each measured window.
@@ -246,7 +278,30 @@ impl PairFlags {
 
     /// Cores of the sending and of the receiving thread.
     pub(crate) fn cores(&self) -> (usize, usize) {
-        (self.sender_core, self.receiver_core)
+        (
+            self.sender_core.unwrap_or(0),
+            self.receiver_core.unwrap_or(1),
+        )
+    }
+}
+
+impl ThroughputFlags {
+    /// Refuses what no run could be made of.
+    pub(crate) fn check(&self) -> Outcome<()> {
+        check_payload("--payload", self.payload)?;
+        self.pair.check()?;
+        match (self.consumer, self.producer, self.producer_core) {
+            (Consumer::Handler, _, _) => Ok(()),
+            (Consumer::Inbox, Producer::Shard, _) => refuse(
+                "--consumer inbox: measured between application threads; give --producer app too"
+                    .to_owned(),
+            ),
+            (Consumer::Inbox, Producer::App, Some(core)) => refuse(format!(
+                "--producer-core {core}: with --consumer inbox application threads run where the \
+                 kernel puts them; leave the flag out"
+            )),
+            (Consumer::Inbox, Producer::App, None) => self.pair.check_unplaced(),
+        }
     }
 }
 

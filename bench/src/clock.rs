@@ -15,6 +15,11 @@ pub(crate) fn now_ns() -> u64 {
     whole.as_secs() * 1_000_000_000 + u64::from(whole.subsec_nanos())
 }
 
+/// A length of time in the unit of [`now_ns`].
+pub(crate) fn nanoseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

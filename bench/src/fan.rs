@@ -9,14 +9,14 @@ use std::time::Duration;
 use overlane::config::Config;
 
 use crate::accounts::Flow;
-use crate::cli::{self, FanFlags, Producer};
+use crate::cli::{self, Consumer, FanFlags, Producer};
 use crate::error::{BenchError, Outcome};
 use crate::node::pair::{NodePair, NodeProcess, SENDER};
 use crate::node::protocol::{Command, SendOrder};
 use crate::node::settings;
 use crate::pair::{Pair, Spread};
 use crate::progress::Progress;
-use crate::raw::process::RawPair;
+use crate::raw::pair::RawPair;
 use crate::record::Record;
 use crate::sample::{Window, figure};
 use crate::shown::show;
@@ -34,7 +34,7 @@ pub(crate) fn run(flags: &FanFlags) -> Outcome<()> {
     flags.pair.check()?;
     let queue_bytes_max = QUEUE_BYTES_MAX.max(4 * flags.payload);
     let common = throughput::configuration(flags.payload, queue_bytes_max, &flags.engine)?;
-    let mut raw = RawPair::start(flags.pair.cores(), flags.pair.raw_batch_kib)?;
+    let mut raw = RawPair::on_cores(flags.pair.cores(), flags.pair.raw_batch_kib)?;
     let mut one = Fan::start(&common, flags, 1)?;
     let mut many = Fan::start(&common, flags, flags.peers)?;
     let (warm_up, measure) = (flags.pair.warm_up(), flags.pair.measure());
@@ -90,10 +90,10 @@ impl Fan {
         };
         let receivers = names
             .iter()
-            .map(|name| settings::of_node(&parking, name, receiver_core));
-        let receiver = NodeProcess::start("receivers", receivers.collect())?;
-        let sender = settings::of_node(common, SENDER, sender_core);
-        let mut sender = NodeProcess::start("sender", vec![sender])?;
+            .map(|name| settings::on_core(&parking, name, receiver_core));
+        let receiver = NodeProcess::start("receivers", receivers.collect(), false)?;
+        let sender = settings::on_core(common, SENDER, sender_core);
+        let mut sender = NodeProcess::start("sender", vec![sender], false)?;
         let (before_bytes, _) = sender.memory()?;
         let addresses = receiver.addresses.iter().copied();
         sender.order(&Command::Connect {
@@ -106,6 +106,7 @@ impl Fan {
             channel: throughput::CHANNEL.to_owned(),
             payload_bytes: flags.payload,
             producer: Producer::Shard,
+            consumer: Consumer::Handler,
             producer_core: None,
         };
         let nodes = NodePair { sender, receiver };

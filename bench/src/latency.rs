@@ -6,7 +6,7 @@
 use overlane::config::Config;
 
 use crate::accounts::{self, Flow};
-use crate::cli::{self, Idle, LatencyFlags, PairFlags};
+use crate::cli::{self, Idle, LatencyFlags, PairFlags, Producer};
 use crate::error::{BenchError, Outcome};
 use crate::latencies::Latencies;
 use crate::node::pair::{NodePair, RECEIVER, SENDER};
@@ -14,8 +14,9 @@ use crate::node::protocol::RoundTripOrder;
 use crate::node::round_trip;
 use crate::node::settings::{self, Defaults};
 use crate::pair::{Pair, Spread};
+use crate::ping::Pace;
 use crate::progress::Progress;
-use crate::raw::process::RawPair;
+use crate::raw::pair::RawPair;
 use crate::record::Record;
 use crate::sample::Window;
 use crate::shown::show;
@@ -41,6 +42,7 @@ pub(crate) fn run(flags: &LatencyFlags) -> Outcome<()> {
     let channel = format!("{CHANNEL}:priority=high,overflow=block");
     let common = settings::load(
         Defaults {
+            places: true,
             node,
             channels: &[&channel],
         },
@@ -77,14 +79,15 @@ fn measure(common: &Config, flags: &LatencyFlags) -> Outcome<Measured> {
         ..
     } = flags.pair;
     let cores = flags.pair.cores();
-    let mut raw = RawPair::start(cores, raw_batch_kib)?;
-    let mut nodes = NodePair::start(common, cores)?;
+    let mut raw = RawPair::on_cores(cores, raw_batch_kib)?;
+    let mut nodes = NodePair::on_cores(common, cores)?;
     let busy = flags.idle == Idle::Spin;
     let order = RoundTripOrder {
         peer: RECEIVER.to_owned(),
         channel: CHANNEL.to_owned(),
         payload_bytes: flags.payload,
-        open_loop: None,
+        pace: Pace::Closed,
+        producer: Producer::Shard,
         warm_up: flags.pair.warm_up(),
         measure: flags.pair.measure(),
     };
@@ -96,7 +99,7 @@ fn measure(common: &Config, flags: &LatencyFlags) -> Outcome<Measured> {
         progress.step();
         progress.say("overlane");
         let before = (nodes.sender.sample()?, nodes.receiver.sample()?);
-        ours.push(nodes.sender.round_trips(order.clone())?);
+        ours.push(nodes.sender.round_trips(order.clone())?.due);
         let after = (nodes.sender.sample()?, nodes.receiver.sample()?);
         used = used.and(Window::between((before.0, after.0), (before.1, after.1)));
         progress.step();

@@ -34,6 +34,7 @@ mod node;
 mod pair;
 mod payloads;
 mod pin;
+mod ping;
 mod progress;
 mod raw;
 mod raw_limit;
@@ -83,7 +84,7 @@ fn serve_as_child(role: &str, parent: &str) -> Outcome<()> {
         .with_writer(std::io::stderr)
         .init();
     match role {
-        raw::process::ROLE => raw::process::serve(parent),
+        raw::protocol::ROLE => raw::process::serve(parent),
         node::protocol::ROLE => node::process::serve(parent),
         main_job::protocol::ROLE => main_job::process::serve(parent),
         _ => return Err(started_by_hand()),

@@ -41,6 +41,11 @@ impl Payloads {
         &self.made[usize::from(place.0)]
     }
 
+    /// All of them, in the order of the rotation.
+    pub(crate) fn rotation(&self) -> impl Iterator<Item = &Bytes> {
+        self.made.iter()
+    }
+
     /// Bytes of each payload.
     pub(crate) fn bytes(&self) -> usize {
         self.made[0].len()

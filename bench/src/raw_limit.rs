@@ -5,7 +5,7 @@ use crate::error::{BenchError, Outcome};
 use crate::latencies::Latencies;
 use crate::pair::Spread;
 use crate::progress::Progress;
-use crate::raw::process::RawPair;
+use crate::raw::pair::RawPair;
 use crate::record::Record;
 use crate::sample::Window;
 use crate::shown::show;
@@ -15,7 +15,7 @@ use crate::table;
 pub(crate) fn run(flags: &RawFlags) -> Outcome<()> {
     cli::check_payload("--payload", flags.payload)?;
     flags.pair.check()?;
-    let mut raw = RawPair::start(flags.pair.cores(), flags.pair.raw_batch_kib)?;
+    let mut raw = RawPair::on_cores(flags.pair.cores(), flags.pair.raw_batch_kib)?;
     let progress = Progress::of_steps("raw", 3 * u64::from(flags.pair.pairs));
     let (warm_up, measure) = (flags.pair.warm_up(), flags.pair.measure());
     let mut windows = Vec::new();

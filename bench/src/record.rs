@@ -6,11 +6,18 @@
 use serde::Serialize;
 
 use crate::accounts::{Account, Flow};
+use crate::cli::{Consumer, LoopKind, Producer};
 
 /// A result. Every key but `test` is left out where it does not apply.
 #[derive(Debug, Clone, Default, Serialize)]
 pub(crate) struct Record {
     pub(crate) test: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) producer: Option<Producer>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) consumer: Option<Consumer>,
+    #[serde(skip_serializing_if = "Option::is_none", rename = "loop")]
+    pub(crate) loop_kind: Option<LoopKind>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) payload_bytes: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "whole")]
@@ -46,15 +53,33 @@ pub(crate) struct Record {
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "exact")]
     pub(crate) allocations_per_message: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "fine")]
+    pub(crate) idle_p50_us: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "fine")]
     pub(crate) idle_p99_us: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "fine")]
+    pub(crate) loaded_p50_us: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "fine")]
     pub(crate) loaded_p99_us: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "fine")]
+    pub(crate) loaded_p999_us: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "fine")]
+    pub(crate) loaded_from_due_p99_us: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "fine")]
     pub(crate) shared_lane_p99_us: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "fine")]
     pub(crate) bulk_mib_per_s: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "fine")]
     pub(crate) bulk_alone_mib_per_s: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "fine")]
+    pub(crate) raw_loaded_p50_us: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "fine")]
+    pub(crate) raw_loaded_p99_us: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "fine")]
+    pub(crate) raw_loaded_p999_us: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "fine")]
+    pub(crate) raw_bulk_mib_per_s: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "fine")]
+    pub(crate) raw_bulk_alone_mib_per_s: Option<f64>,
 }
 
 impl Record {
@@ -106,6 +131,9 @@ mod tests {
         let (some, figure) = (Some(1_u64), Some(1.0));
         Record {
             test: "throughput".into(),
+            producer: Some(Producer::App),
+            consumer: Some(Consumer::Inbox),
+            loop_kind: Some(LoopKind::Open),
             payload_bytes: some,
             messages_per_s: figure,
             mib_per_s: figure,
@@ -123,11 +151,20 @@ mod tests {
             cpu_ns_per_message: figure,
             syscalls_per_message: figure,
             allocations_per_message: figure,
+            idle_p50_us: figure,
             idle_p99_us: figure,
+            loaded_p50_us: figure,
             loaded_p99_us: figure,
+            loaded_p999_us: figure,
+            loaded_from_due_p99_us: figure,
             shared_lane_p99_us: figure,
             bulk_mib_per_s: figure,
             bulk_alone_mib_per_s: figure,
+            raw_loaded_p50_us: figure,
+            raw_loaded_p99_us: figure,
+            raw_loaded_p999_us: figure,
+            raw_bulk_mib_per_s: figure,
+            raw_bulk_alone_mib_per_s: figure,
         }
     }
 
@@ -143,6 +180,9 @@ mod tests {
         keys.sort_unstable();
         let mut promised = vec![
             "test",
+            "producer",
+            "consumer",
+            "loop",
             "payload_bytes",
             "messages_per_s",
             "mib_per_s",
@@ -160,11 +200,20 @@ mod tests {
             "cpu_ns_per_message",
             "syscalls_per_message",
             "allocations_per_message",
+            "idle_p50_us",
             "idle_p99_us",
+            "loaded_p50_us",
             "loaded_p99_us",
+            "loaded_p999_us",
+            "loaded_from_due_p99_us",
             "shared_lane_p99_us",
             "bulk_mib_per_s",
             "bulk_alone_mib_per_s",
+            "raw_loaded_p50_us",
+            "raw_loaded_p99_us",
+            "raw_loaded_p999_us",
+            "raw_bulk_mib_per_s",
+            "raw_bulk_alone_mib_per_s",
         ];
         promised.sort_unstable();
         assert_eq!(keys, promised);

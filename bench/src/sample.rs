@@ -16,7 +16,7 @@ use crate::{allocations, clock};
 pub(crate) struct Sample {
     /// When this was taken.
     pub(crate) now_ns: u64,
-    /// Messages sent (a sender) or delivered (a receiver).
+    /// Messages that arrived at this process.
     pub(crate) messages: u64,
     /// Payload bytes of those messages.
     pub(crate) bytes: u64,

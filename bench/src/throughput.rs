@@ -8,14 +8,14 @@ use std::time::Duration;
 use overlane::config::{Config, Flags};
 
 use crate::accounts::{self, Flow};
-use crate::cli::{self, PairFlags, Producer, ThroughputFlags};
+use crate::cli::{Consumer, PairFlags, Producer, ThroughputFlags};
 use crate::error::{BenchError, Outcome};
 use crate::node::pair::{NodePair, RECEIVER, SENDER};
 use crate::node::protocol::SendOrder;
 use crate::node::settings::{self, Defaults};
 use crate::pair::{Pair, Spread};
 use crate::progress::Progress;
-use crate::raw::process::RawPair;
+use crate::raw::pair::RawPair;
 use crate::record::Record;
 use crate::sample::Window;
 use crate::shown::show;
@@ -26,19 +26,24 @@ pub(crate) const CHANNEL: &str = "data";
 
 /// Runs it and prints its result.
 pub(crate) fn run(flags: &ThroughputFlags) -> Outcome<()> {
-    cli::check_payload("--payload", flags.payload)?;
-    flags.pair.check()?;
-    let room_bytes = queue_bytes_max(flags.payload);
-    let common = configuration(flags.payload, room_bytes, &flags.engine)?;
+    flags.check()?;
+    let common = match flags.consumer {
+        Consumer::Handler => {
+            let room_bytes = queue_bytes_max(flags.payload);
+            configuration(flags.payload, room_bytes, &flags.engine)?
+        }
+        Consumer::Inbox => configuration_of_threads(flags.payload, &flags.engine)?,
+    };
     let order = SendOrder {
         peers: vec![RECEIVER.to_owned()],
         channel: CHANNEL.to_owned(),
         payload_bytes: flags.payload,
         producer: flags.producer,
+        consumer: flags.consumer,
         producer_core: flags.producer_core,
     };
     let measured = measure(&common, &order, &flags.pair)?;
-    let record = measured.record(flags.payload)?;
+    let record = measured.record(flags)?;
     if flags.pair.json {
         show!("{}", record.json_line());
     } else {
@@ -47,8 +52,12 @@ pub(crate) fn run(flags: &ThroughputFlags) -> Outcome<()> {
             Producer::App => "an application thread",
         };
         show!(
-            "throughput of {} byte messages, sent by {who}",
-            flags.payload
+            "throughput of {} byte messages, sent by {who}, taken by {}",
+            flags.payload,
+            match flags.consumer {
+                Consumer::Handler => "a handler on the shard",
+                Consumer::Inbox => "an application thread from an inbox",
+            }
         );
         measured.print(&record)?;
     }
@@ -73,8 +82,22 @@ pub(crate) fn configuration(
     );
     settings::load(
         Defaults {
+            places: true,
             node: &[],
             channels: &[&channel],
+        },
+        engine,
+    )
+}
+
+/// The nodes of a test between application threads: what an application gets that names its channel.
+fn configuration_of_threads(payload_bytes: usize, engine: &Flags) -> Outcome<Config> {
+    let channel = format!("{CHANNEL}:priority=low,overflow=block");
+    settings::load(
+        Defaults {
+            places: false,
+            node: &[],
+            channels: &[&settings::wide_enough(channel, payload_bytes)],
         },
         engine,
     )
@@ -85,12 +108,20 @@ struct Measured {
     raw: Vec<Window>,
     ours: Vec<Window>,
     flow: Flow,
-    raw_batch_kib: usize,
+    raw_writes: String,
 }
 
 fn measure(common: &Config, order: &SendOrder, flags: &PairFlags) -> Outcome<Measured> {
-    let mut raw = RawPair::start(flags.cores(), flags.raw_batch_kib)?;
-    let mut nodes = NodePair::start(common, flags.cores())?;
+    let (mut raw, mut nodes) = match order.consumer {
+        Consumer::Handler => (
+            RawPair::on_cores(flags.cores(), flags.raw_batch_kib)?,
+            NodePair::on_cores(common, flags.cores())?,
+        ),
+        Consumer::Inbox => (
+            RawPair::unplaced(order.payload_bytes, flags.raw_batch_kib)?,
+            NodePair::as_configured(common)?,
+        ),
+    };
     let (warm_up, measure) = (flags.warm_up(), flags.measure());
     // The first connection grows its socket buffers; that belongs to neither side's figure.
     raw.stream(order.payload_bytes, warm_up, Duration::ZERO)?;
@@ -110,7 +141,7 @@ fn measure(common: &Config, order: &SendOrder, flags: &PairFlags) -> Outcome<Mea
         raw: raws,
         ours,
         flow,
-        raw_batch_kib: raw.batch_kib(),
+        raw_writes: raw.writes(),
     })
 }
 
@@ -125,7 +156,7 @@ impl Measured {
             .collect()
     }
 
-    fn record(&self, payload_bytes: usize) -> Outcome<Record> {
+    fn record(&self, flags: &ThroughputFlags) -> Outcome<Record> {
         let median = |windows: &[Window], of: fn(&Window) -> f64| {
             Spread::of(windows.iter().map(of)).map(|spread| spread.median)
         };
@@ -137,7 +168,9 @@ impl Measured {
             .fold(Window::default(), Window::and);
         Ok(Record {
             test: "throughput".into(),
-            payload_bytes: Some(payload_bytes as u64),
+            producer: Some(flags.producer),
+            consumer: Some(flags.consumer),
+            payload_bytes: Some(flags.payload as u64),
             messages_per_s: median(&self.ours, Window::messages_per_s),
             mib_per_s: median(&self.ours, Window::mib_per_s),
             raw_messages_per_s: median(&self.raw, Window::messages_per_s),
@@ -192,8 +225,8 @@ impl Measured {
             )
         );
         show!(
-            "raw in batches of {} KiB; system calls {:.4} and allocations {:.4} per message\n{}",
-            self.raw_batch_kib,
+            "raw {}; system calls {:.4} and allocations {:.4} per message\n{}",
+            self.raw_writes,
             record.syscalls_per_message.unwrap_or_default(),
             record.allocations_per_message.unwrap_or_default(),
             self.flow.sentence()

@@ -38,6 +38,16 @@ fn bad_input_ends_with_exit_code_two_and_names_the_flag() {
             "--listen 127.0.0.1:1",
         ),
         (&["throughput", "--channel", "data:priority=99"], "priority"),
+        (
+            &["isolation", "--loop", "closed", "--heartbeat-hz", "9"],
+            "--heartbeat-hz 9",
+        ),
+        (
+            &["isolation", "--producer", "app", "--sender-core", "0"],
+            "--sender-core 0",
+        ),
+        (&["isolation", "--shards", "1"], "--shards 1"),
+        (&["throughput", "--consumer", "inbox"], "--producer app"),
         (&["nonsense"], "nonsense"),
     ] {
         let message = refused(arguments);

@@ -33,6 +33,11 @@ fn short(arguments: &[&str]) -> Vec<serde_json::Value> {
     objects(&bench(&[arguments, &SHORT].concat()))
 }
 
+/// The kernel places the threads: no cores are given.
+fn unplaced(arguments: &[&str]) -> Vec<serde_json::Value> {
+    objects(&bench(&[arguments, &SHORT[..5]].concat()))
+}
+
 fn folder(name: &str) -> PathBuf {
     let folder = std::env::temp_dir().join(format!("overlane-bench-{name}-{}", std::process::id()));
     std::fs::create_dir_all(&folder).expect("a temporary folder can be made");
@@ -150,6 +155,70 @@ fn isolation_has_its_five_figures() {
             "{key}: {result}"
         );
     }
+}
+
+#[test]
+fn isolation_between_application_threads_has_plain_sockets_beside_it() {
+    for loop_kind in ["open", "closed"] {
+        let run = ["isolation", "--producer", "app", "--loop", loop_kind];
+        let objects = unplaced(&run);
+        let [result] = &objects[..] else {
+            panic!("{objects:?}")
+        };
+        assert_eq!(result["producer"], "app");
+        assert_eq!(result["loop"], loop_kind);
+        assert_eq!(
+            result["payload_bytes"],
+            if loop_kind == "open" { 50 } else { 64 }
+        );
+        for key in [
+            "idle_p50_us",
+            "idle_p99_us",
+            "loaded_p50_us",
+            "loaded_p99_us",
+            "loaded_p999_us",
+            "loaded_from_due_p99_us",
+            "shared_lane_p99_us",
+            "bulk_mib_per_s",
+            "bulk_alone_mib_per_s",
+            "raw_loaded_p50_us",
+            "raw_loaded_p99_us",
+            "raw_loaded_p999_us",
+            "raw_bulk_mib_per_s",
+            "raw_bulk_alone_mib_per_s",
+        ] {
+            assert!(
+                result[key].as_f64().is_some_and(|value| value > 0.0),
+                "{key}: {result}"
+            );
+        }
+    }
+}
+
+#[test]
+fn throughput_from_a_thread_to_an_inbox_is_exact() {
+    for payload in ["64", "65536", "1048576", "2000000"] {
+        let run = ["throughput", "--producer", "app", "--consumer", "inbox"];
+        let objects = unplaced(&[&run[..], &["--payload", payload]].concat());
+        let [result] = &objects[..] else {
+            panic!("{objects:?}")
+        };
+        assert_eq!(result["consumer"], "inbox");
+        assert!(
+            result["ratio_to_raw"].as_f64().is_some_and(|r| r > 0.0),
+            "{result}"
+        );
+        assert_eq!(result["accepted"], result["acknowledged"], "{result}");
+        assert_eq!(result["accepted"], result["delivered"], "{result}");
+    }
+}
+
+#[test]
+fn the_engine_of_application_threads_can_be_set_by_flags() {
+    let run = ["isolation", "--producer", "app", "--loop", "closed"];
+    let engine = ["--shards", "1", "--pin", "false", "--spin-us", "0"];
+    let channel = ["--channel", "data:queue_bytes_max=131072"];
+    unplaced(&[&run[..], &engine[..], &channel[..]].concat());
 }
 
 #[test]

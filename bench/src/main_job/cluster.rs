@@ -39,7 +39,7 @@ impl Cluster {
         let mut known: Vec<(String, SocketAddr)> = Vec::new();
         let mut differences = String::new();
         for (number, name) in (0_u8..).zip(NAMES) {
-            let settings = settings::of_node(common, name, 0);
+            let settings = settings::on_core(common, name, 0);
             differences = settings.differences();
             let specification = Specification {
                 settings,

@@ -86,6 +86,7 @@ fn configuration(engine: &Flags) -> Outcome<Config> {
     let node = [("pin", "false")];
     settings::load(
         Defaults {
+            places: true,
             node: &node,
             channels: &[&coordination, &data, &gossip],
         },

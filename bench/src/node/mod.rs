@@ -2,7 +2,8 @@
 //!
 //! - protocol.rs: what a parent asks and a process answers
 //! - settings.rs: a node's configuration from the flags to its process
-//! - process.rs: the child; producer.rs and round_trip.rs are what its nodes do, counters.rs what they count
+//! - process.rs: the child; producer.rs and round_trip.rs are what its nodes'
+//!   shards do, threads.rs what application threads do with them, counters.rs what they count
 //! - pair.rs: the parent's end of a sending and a receiving node
 
 pub(crate) mod counters;
@@ -12,3 +13,4 @@ pub(crate) mod producer;
 pub(crate) mod protocol;
 pub(crate) mod round_trip;
 pub(crate) mod settings;
+pub(crate) mod threads;

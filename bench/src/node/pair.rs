@@ -1,6 +1,6 @@
 //! The parent's end of a sending and a receiving node in two processes.
 //!
-//! Offers the same two measurements as raw/process.rs does for plain sockets, so that the two can be
+//! Offers the same measurements as raw/pair.rs does for plain sockets, so that the two can be
 //! taken in turn.
 
 use std::net::SocketAddr;
@@ -13,7 +13,7 @@ use super::settings::{self, Settings};
 use crate::accounts::{self, Flow, NodeAccounts};
 use crate::child::Child;
 use crate::error::{BenchError, Outcome};
-use crate::latencies::Latencies;
+use crate::ping::Timed;
 use crate::sample::{Sample, Window};
 
 /// Longest wait for an answer that needs waiting: connecting, settling, draining.
@@ -33,9 +33,9 @@ pub(crate) struct NodeProcess {
 }
 
 impl NodeProcess {
-    /// Starts the nodes in a process of their own.
-    pub(crate) fn start(name: &str, nodes: Vec<Settings>) -> Outcome<Self> {
-        let (child, reply) = Child::start(ROLE, name, &Specification { nodes })?;
+    /// Starts the nodes in a process of their own, with the threads of an application or without.
+    pub(crate) fn start(name: &str, nodes: Vec<Settings>, threads: bool) -> Outcome<Self> {
+        let (child, reply) = Child::start(ROLE, name, &Specification { nodes, threads })?;
         match reply {
             Reply::Listening(addresses) => Ok(Self { child, addresses }),
             other => Err(unexpected(&other)),
@@ -59,14 +59,10 @@ impl NodeProcess {
     }
 
     /// Round trips from its first node.
-    pub(crate) fn round_trips(&mut self, order: RoundTripOrder) -> Outcome<Latencies> {
+    pub(crate) fn round_trips(&mut self, order: RoundTripOrder) -> Outcome<Timed> {
         let within = order.warm_up + order.measure + ANSWER_WITHIN;
         match self.child.ask_within(&Command::RoundTrips(order), within)? {
-            Reply::Latencies(buckets) => {
-                let mut latencies = Latencies::default();
-                latencies.add(&buckets);
-                Ok(latencies)
-            }
+            Reply::Timed(buckets) => Ok(Timed::from(&buckets)),
             other => Err(unexpected(&other)),
         }
     }
@@ -91,6 +87,22 @@ impl NodeProcess {
     }
 }
 
+/// One window of one-way traffic from `sender` to `receiver`.
+pub(crate) fn stream_between(
+    sender: &mut NodeProcess,
+    receiver: &mut NodeProcess,
+    order: &SendOrder,
+    (warm_up, measure): (Duration, Duration),
+) -> Outcome<Window> {
+    sender.order(&Command::StartSending(order.clone()))?;
+    std::thread::sleep(warm_up);
+    let before = (sender.sample()?, receiver.sample()?);
+    std::thread::sleep(measure);
+    let after = (sender.sample()?, receiver.sample()?);
+    sender.order(&Command::StopSending)?;
+    Ok(Window::between((before.0, after.0), (before.1, after.1)))
+}
+
 /// A sender and its receivers, connected.
 #[derive(Debug)]
 pub(crate) struct NodePair {
@@ -101,12 +113,26 @@ pub(crate) struct NodePair {
 }
 
 impl NodePair {
-    /// Two nodes on two cores, with all their lanes up.
-    pub(crate) fn start(common: &Config, cores: (usize, usize)) -> Outcome<Self> {
-        let receiver = settings::of_node(common, RECEIVER, cores.1);
-        let receiver = NodeProcess::start("receiver", vec![receiver])?;
-        let sender = settings::of_node(common, SENDER, cores.0);
-        let mut sender = NodeProcess::start("sender", vec![sender])?;
+    /// Two nodes with one shard each on two cores, with all their lanes up.
+    pub(crate) fn on_cores(common: &Config, cores: (usize, usize)) -> Outcome<Self> {
+        let settings = |name, core| settings::on_core(common, name, core);
+        Self::start(
+            settings(SENDER, cores.0),
+            settings(RECEIVER, cores.1),
+            false,
+        )
+    }
+
+    /// Two nodes with as many shards as the configuration says, where it says, and the threads of an
+    /// application beside them.
+    pub(crate) fn as_configured(common: &Config) -> Outcome<Self> {
+        let settings = |name| settings::as_configured(common, name);
+        Self::start(settings(SENDER), settings(RECEIVER), true)
+    }
+
+    fn start(sender: Settings, receiver: Settings, threads: bool) -> Outcome<Self> {
+        let receiver = NodeProcess::start("receiver", vec![receiver], threads)?;
+        let mut sender = NodeProcess::start("sender", vec![sender], threads)?;
         let peers = receiver.addresses.iter();
         let peers = peers.map(|address| (RECEIVER.to_owned(), *address));
         sender.order(&Command::Connect {
@@ -122,13 +148,8 @@ impl NodePair {
         warm_up: Duration,
         measure: Duration,
     ) -> Outcome<Window> {
-        self.sender.order(&Command::StartSending(order.clone()))?;
-        std::thread::sleep(warm_up);
-        let before = (self.sender.sample()?, self.receiver.sample()?);
-        std::thread::sleep(measure);
-        let after = (self.sender.sample()?, self.receiver.sample()?);
-        self.sender.order(&Command::StopSending)?;
-        Ok(Window::between((before.0, after.0), (before.1, after.1)))
+        let times = (warm_up, measure);
+        stream_between(&mut self.sender, &mut self.receiver, order, times)
     }
 
     /// Waits until both nodes have nothing left, and holds their counters against each other.

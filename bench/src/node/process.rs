@@ -14,9 +14,12 @@ use super::counters;
 use super::producer::{Receiver, Sending, Work};
 use super::protocol::{Command, Reply, RoundTripOrder, SendOrder, Specification};
 use super::round_trip::{self, Beats, RoundTrips};
+use super::threads::{self, Threads};
 use crate::child::Parent;
+use crate::cli::{Consumer, Producer};
 use crate::error::{BenchError, Outcome};
 use crate::payloads::{Arrivals, Arrived, Payloads, Place};
+use crate::ping::Pace;
 use crate::sample::Sample;
 
 /// Mailbox whose handler counts what a producer sent.
@@ -60,10 +63,12 @@ struct Hosted {
     channels: BTreeMap<String, Channel>,
     arrived: Arc<Arrived>,
     round_trips: RoundTrips,
+    /// Present where the test asked for application threads.
+    threads: Option<Threads>,
 }
 
 impl Hosted {
-    fn start(settings: &super::settings::Settings) -> Outcome<Self> {
+    fn start(settings: &super::settings::Settings, with_threads: bool) -> Outcome<Self> {
         let config = settings.config()?;
         let inline_bytes_max = config.inline_bytes_max;
         let names: Vec<String> = config
@@ -87,6 +92,12 @@ impl Hosted {
         )
         .map_err(|error| BenchError::Engine(error.to_string()))?;
         let round_trips = round_trip::install(&node, channels.clone())?;
+        let threads = if with_threads {
+            let arrivals = Arrivals::new(Arc::clone(&arrived));
+            Some(Threads::start(&node, channels.clone(), arrivals)?)
+        } else {
+            None
+        };
         let channels = names.into_iter().zip(channels).collect();
         Ok(Self {
             node,
@@ -94,6 +105,7 @@ impl Hosted {
             channels,
             arrived,
             round_trips,
+            threads,
         })
     }
 
@@ -108,7 +120,7 @@ impl Host {
         let nodes = specification
             .nodes
             .iter()
-            .map(Hosted::start)
+            .map(|settings| Hosted::start(settings, specification.threads))
             .collect::<Outcome<_>>()?;
         Ok(Self {
             nodes,
@@ -172,9 +184,13 @@ impl Host {
     fn start_sending(&mut self, order: &SendOrder) -> Outcome<Reply> {
         let hosted = &self.nodes[0];
         let channel = hosted.channel(&order.channel)?.clone();
+        let mailbox = match order.consumer {
+            Consumer::Handler => SINK,
+            Consumer::Inbox => threads::READER,
+        };
         let mut receivers = Vec::new();
         for peer in &order.peers {
-            let to = hosted.node.destination(peer, SINK);
+            let to = hosted.node.destination(peer, mailbox);
             let to = to.map_err(|error| BenchError::Engine(error.to_string()))?;
             let key = (order.channel.clone(), peer.clone());
             let accepted = Arc::clone(self.accepted.entry(key).or_default());
@@ -219,26 +235,39 @@ impl Host {
         }
     }
 
-    fn round_trips(&self, order: &RoundTripOrder) -> Outcome<Reply> {
-        let hosted = self.first();
-        let channel = hosted.channel(&order.channel)?;
-        let to = hosted.node.destination(&order.peer, round_trip::ECHO);
+    fn round_trips(&mut self, order: &RoundTripOrder) -> Outcome<Reply> {
+        let hosted = &mut self.nodes[0];
+        let channel = hosted.channel(&order.channel)?.clone();
+        let mailbox = match order.producer {
+            Producer::Shard => round_trip::ECHO,
+            Producer::App => threads::ECHO,
+        };
+        let to = hosted.node.destination(&order.peer, mailbox);
         let to = to.map_err(|error| BenchError::Engine(error.to_string()))?;
         let times = (order.warm_up, order.measure);
-        let bytes = order.payload_bytes;
-        let buckets = match order.open_loop {
-            None => hosted.round_trips.closed_loop(channel, &to, bytes, times),
-            Some(pace) => {
+        let payload_bytes = order.payload_bytes;
+        let timed = match (order.producer, &mut hosted.threads, order.pace) {
+            (Producer::App, Some(threads), pace) => {
+                threads.ping(&channel, &to, payload_bytes, pace, times)
+            }
+            (Producer::App, None, _) => Err(BenchError::Engine(
+                "the test started its nodes without application threads".into(),
+            )),
+            (Producer::Shard, _, Pace::Closed) => {
+                let state = &hosted.round_trips;
+                state.closed_loop(&channel, &to, payload_bytes, times)
+            }
+            (Producer::Shard, _, Pace::Open { hz }) => {
                 let beats = Beats {
-                    channel: channel.clone(),
+                    channel,
                     to,
-                    payload_bytes: bytes,
-                    pace,
+                    payload_bytes,
+                    hz,
                 };
                 hosted.round_trips.open_loop(&hosted.node, beats, times)
             }
         };
-        buckets.map(Reply::Latencies)
+        timed.map(|timed| Reply::Timed(timed.buckets()))
     }
 
     fn sample(&self) -> Outcome<Reply> {
@@ -251,6 +280,13 @@ impl Host {
             return Err(BenchError::CheckFailed(format!(
                 "{disorders} messages were lost, doubled, damaged or out of order"
             )));
+        }
+        let mut threads = self
+            .nodes
+            .iter()
+            .filter_map(|hosted| hosted.threads.as_ref());
+        if let Some(fault) = threads.find_map(Threads::fault) {
+            return Err(BenchError::Engine(format!("the echo thread: {fault}")));
         }
         // First: with many busy nodes it takes its time, and the rest belongs to one moment.
         let syscalls = self

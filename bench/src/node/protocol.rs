@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use super::settings::Settings;
 use crate::accounts::NodeAccounts;
-use crate::cli::{Pacing, Producer};
-use crate::latencies::Buckets;
+use crate::cli::{Consumer, Producer};
+use crate::ping::{Pace, TimedBuckets};
 use crate::sample::Sample;
 
 /// Role name of these processes.
@@ -21,6 +21,8 @@ pub(crate) const ROLE: &str = "node";
 pub(crate) struct Specification {
     /// Their configurations.
     pub(crate) nodes: Vec<Settings>,
+    /// Whether application threads read inboxes of each node.
+    pub(crate) threads: bool,
 }
 
 /// Messages with answers, timed.
@@ -32,21 +34,14 @@ pub(crate) struct RoundTripOrder {
     pub(crate) channel: String,
     /// Bytes of each message.
     pub(crate) payload_bytes: usize,
-    /// An open loop; none is a closed loop: the next message after each answer.
-    pub(crate) open_loop: Option<OpenLoop>,
+    /// When the next one is sent.
+    pub(crate) pace: Pace,
+    /// Who sends, and who answers: a shard and a handler, or two threads through inboxes.
+    pub(crate) producer: Producer,
     /// Time that is not recorded.
     pub(crate) warm_up: Duration,
     /// Time that is.
     pub(crate) measure: Duration,
-}
-
-/// Messages at fixed times.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
-pub(crate) struct OpenLoop {
-    /// Messages per second.
-    pub(crate) hz: u32,
-    /// Who sends them.
-    pub(crate) pacing: Pacing,
 }
 
 /// Messages without answers, as many as go.
@@ -60,6 +55,8 @@ pub(crate) struct SendOrder {
     pub(crate) payload_bytes: usize,
     /// Who sends.
     pub(crate) producer: Producer,
+    /// Who takes it.
+    pub(crate) consumer: Consumer,
     /// Core of the sending application thread; none leaves it to the kernel.
     pub(crate) producer_core: Option<usize>,
 }
@@ -93,7 +90,7 @@ pub(crate) enum Reply {
     /// To [`Command::Sample`].
     Sample(Sample),
     /// To [`Command::RoundTrips`].
-    Latencies(Buckets),
+    Timed(TimedBuckets),
     /// To [`Command::Accounts`].
     Accounts(Vec<NodeAccounts>),
     /// To [`Command::Memory`].

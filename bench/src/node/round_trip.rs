@@ -11,12 +11,11 @@ use overlane::{
     Channel, Destination, MailboxId, Message, Node, SendError, ShardContext, ShardHandle,
 };
 
-use super::protocol::OpenLoop;
-use crate::cli::Pacing;
 use crate::clock;
 use crate::error::{BenchError, Outcome};
 use crate::heartbeat::{Heartbeat, Schedule};
-use crate::latencies::{Buckets, Latencies};
+use crate::latencies::Latencies;
+use crate::ping::Timed;
 
 /// Mailbox whose handler sends each message back.
 pub(crate) const ECHO: &str = "echo";
@@ -91,7 +90,7 @@ impl RoundTrips {
         to: &Destination,
         payload_bytes: usize,
         (warm_up, measure): (Duration, Duration),
-    ) -> Outcome<Buckets> {
+    ) -> Outcome<Timed> {
         let message = vec![0x5a; payload_bytes];
         let next = Next {
             channel: channel.clone(),
@@ -117,23 +116,14 @@ impl RoundTrips {
         node: &Node,
         beats: Beats,
         (warm_up, measure): (Duration, Duration),
-    ) -> Outcome<Buckets> {
-        let schedule = Schedule::new(self.begin(warm_up, measure, None), beats.pace.hz);
+    ) -> Outcome<Timed> {
+        let schedule = Schedule::new(self.begin(warm_up, measure, None), beats.hz);
         let own = self.clone();
-        match beats.pace.pacing {
-            Pacing::Timer => {
-                let task = move |shard: ShardHandle| async move {
-                    own.over(beats.send_on_shard(&shard, schedule, &own).await);
-                };
-                let spawned = node.spawn_on_shard(0, task);
-                spawned.map_err(|error| BenchError::Engine(error.to_string()))?;
-            }
-            Pacing::Thread => {
-                let thread = std::thread::Builder::new().name("heartbeats".into());
-                let spawned = thread.spawn(move || own.over(beats.send_on_thread(schedule, &own)));
-                spawned.map_err(BenchError::system("starting a thread"))?;
-            }
-        }
+        let task = move |shard: ShardHandle| async move {
+            own.over(beats.send(&shard, schedule, &own).await);
+        };
+        let spawned = node.spawn_on_shard(0, task);
+        spawned.map_err(|error| BenchError::Engine(error.to_string()))?;
         self.finish(warm_up + measure)
     }
 
@@ -150,8 +140,8 @@ impl RoundTrips {
     /// Forgets the last run; the moment from which messages count is after the warm-up.
     fn begin(&self, warm_up: Duration, measure: Duration, closed_loop: Option<Next>) -> u64 {
         let now_ns = clock::now_ns();
-        let begin_ns = now_ns + nanoseconds(warm_up);
-        let end_ns = begin_ns + nanoseconds(measure);
+        let begin_ns = now_ns + clock::nanoseconds(warm_up);
+        let end_ns = begin_ns + clock::nanoseconds(measure);
         *self.state() = State {
             begin_ns,
             end_ns,
@@ -162,16 +152,16 @@ impl RoundTrips {
     }
 
     /// Waits until the last message was sent and answered.
-    fn finish(&self, lasts: Duration) -> Outcome<Buckets> {
+    fn finish(&self, lasts: Duration) -> Outcome<Timed> {
         std::thread::sleep(lasts);
-        let deadline = clock::now_ns() + nanoseconds(ANSWERS_WITHIN);
+        let deadline = clock::now_ns() + clock::nanoseconds(ANSWERS_WITHIN);
         loop {
             let state = self.state();
             if let Some(fault) = &state.fault {
                 return Err(BenchError::Engine(format!("a timed message: {fault}")));
             }
             if state.over && state.answered == state.sent {
-                return Ok(state.latencies.buckets());
+                return Ok(Timed::all_from_due(state.latencies.clone()));
             }
             if clock::now_ns() > deadline {
                 let (sent, answered) = (state.sent, state.answered);
@@ -194,12 +184,12 @@ pub(crate) struct Beats {
     pub(crate) to: Destination,
     /// Bytes of each.
     pub(crate) payload_bytes: usize,
-    /// When and by whom they are sent.
-    pub(crate) pace: OpenLoop,
+    /// How many a second.
+    pub(crate) hz: u32,
 }
 
 impl Beats {
-    async fn send_on_shard(
+    async fn send(
         &self,
         shard: &ShardHandle,
         mut schedule: Schedule,
@@ -216,26 +206,6 @@ impl Beats {
             } else {
                 let wait = Duration::from_nanos(schedule.due_ns() - now_ns);
                 shard.sleep(wait).await;
-            }
-        }
-        Ok(())
-    }
-
-    fn send_on_thread(
-        &self,
-        mut schedule: Schedule,
-        round_trips: &RoundTrips,
-    ) -> Result<(), SendError> {
-        let mut message = vec![0x5a; self.payload_bytes];
-        let end_ns = round_trips.state().end_ns;
-        while schedule.due_ns() < end_ns {
-            let now_ns = clock::now_ns();
-            if let Some(heartbeat) = schedule.take(now_ns) {
-                heartbeat.encode(&mut message);
-                round_trips.state().sent += 1;
-                self.channel.send_blocking(&self.to, &message)?;
-            } else {
-                std::thread::sleep(Duration::from_nanos(schedule.due_ns() - now_ns));
             }
         }
         Ok(())
@@ -272,8 +242,4 @@ impl State {
             Err(error) => self.fault = Some(error.to_string()),
         }
     }
-}
-
-fn nanoseconds(time: Duration) -> u64 {
-    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }

@@ -13,7 +13,9 @@ use serde::{Deserialize, Serialize};
 use crate::error::{BenchError, Outcome};
 
 /// Node parameters that the harness gives each node by itself.
-const OWN_PARAMETERS: [&str; 5] = ["node_name", "listen", "cores", "shards", "incarnation"];
+const OWN_PARAMETERS: [&str; 3] = ["node_name", "listen", "incarnation"];
+/// Those that it gives besides where a test places its nodes.
+const PLACE_PARAMETERS: [&str; 2] = ["cores", "shards"];
 
 /// Names of parameters with the text of their values.
 type Values = Vec<(String, String)>;
@@ -28,6 +30,8 @@ pub(crate) struct Settings {
 /// What a test asks of its nodes before the user's flags change it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Defaults<'a> {
+    /// Whether the test says how many shards a node has and where they run.
+    pub(crate) places: bool,
     /// Node parameters.
     pub(crate) node: &'a [(&'static str, &'a str)],
     /// Channels, in the form of `--channel`.
@@ -36,10 +40,9 @@ pub(crate) struct Defaults<'a> {
 
 /// Loads what all nodes of a test have in common.
 pub(crate) fn load(defaults: Defaults<'_>, given: &Flags) -> Outcome<Config> {
-    let own = given
-        .node
-        .iter()
-        .find(|(name, _)| OWN_PARAMETERS.contains(name));
+    let own = given.node.iter().find(|(name, _)| {
+        OWN_PARAMETERS.contains(name) || defaults.places && PLACE_PARAMETERS.contains(name)
+    });
     if let Some((name, value)) = own {
         return Err(BenchError::BadInput(format!(
             "{} {value}: the harness gives each of its nodes its own; leave the flag out",
@@ -65,14 +68,30 @@ pub(crate) fn load(defaults: Defaults<'_>, given: &Flags) -> Outcome<Config> {
     Sources::of_process(flags).load().map_err(refused)
 }
 
-/// `common` as the configuration of one node, alone on its core.
-pub(crate) fn of_node(common: &Config, name: &str, core: usize) -> Settings {
+/// The definition of a channel, wider than the engine's default where `payload_bytes` asks for it.
+pub(crate) fn wide_enough(definition: String, payload_bytes: usize) -> String {
+    if payload_bytes <= ChannelConfig::new("any").message_bytes_max {
+        return definition;
+    }
+    format!("{definition},message_bytes_max={payload_bytes}")
+}
+
+/// `common` as the configuration of one node with one shard on `core`.
+pub(crate) fn on_core(common: &Config, name: &str, core: usize) -> Settings {
+    let config = Config {
+        shards: 1,
+        cores: vec![core],
+        ..common.clone()
+    };
+    as_configured(&config, name)
+}
+
+/// `common` as the configuration of one node, with its shards where `common` puts them.
+pub(crate) fn as_configured(common: &Config, name: &str) -> Settings {
     let mut config = common.clone();
     config.node_name = name.to_owned();
     config.cluster = "overlane-bench".to_owned();
     config.listen = SocketAddr::from(([127, 0, 0, 1], 0));
-    config.shards = 1;
-    config.cores = vec![core];
     config.peers.clear();
     Settings::of(&config)
 }
@@ -154,6 +173,7 @@ mod tests {
     use super::*;
 
     const DEFAULTS: Defaults<'_> = Defaults {
+        places: true,
         node: &[("spin_us", "0")],
         channels: &["data:priority=4,overflow=block", "coordination:priority=1"],
     };
@@ -161,7 +181,7 @@ mod tests {
     #[test]
     fn a_configuration_survives_the_way_to_a_child() {
         let common = load(DEFAULTS, &Flags::default()).unwrap();
-        let settings = of_node(&common, "a", 0);
+        let settings = on_core(&common, "a", 0);
         let config = settings.config().unwrap();
         assert_eq!(
             (config.node_name.as_str(), config.spin_us, config.shards),
@@ -222,6 +242,21 @@ mod tests {
             )
             .is_err()
         );
+    }
+
+    #[test]
+    fn shards_are_refused_only_where_the_test_places_them() {
+        let given = Flags {
+            node: vec![("shards", "1".to_owned())],
+            ..Flags::default()
+        };
+        let error = load(DEFAULTS, &given).unwrap_err();
+        assert!(error.to_string().starts_with("--shards 1: "), "{error}");
+        let free = Defaults {
+            places: false,
+            ..DEFAULTS
+        };
+        assert_eq!(load(free, &given).unwrap().shards, 1);
     }
 
     #[test]

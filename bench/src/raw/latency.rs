@@ -1,16 +1,21 @@
 //! There and back: one frame to a peer that sends it back, over blocking and over spinning sockets.
 //!
 //! `blocking` sleeps in the kernel for each frame: the limit of a parked shard. `busy` asks again and
-//! again without sleeping: the limit of a spinning one. Called by raw/process.rs on pinned threads.
+//! again without sleeping: the limit of a spinning one. Called by raw/process.rs.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
+use std::os::fd::AsFd;
+use std::time::Duration;
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, ppoll};
 
 use super::frame;
-use crate::clock;
 use crate::error::{BenchError, Outcome};
-use crate::latencies::Latencies;
+use crate::heartbeat::Heartbeat;
 use crate::payloads::{Payloads, Place};
+use crate::ping;
 
 /// A stream that waits for bytes by sleeping, or by asking again and again.
 ///
@@ -66,6 +71,16 @@ impl Exchange {
         Ok(())
     }
 
+    /// Waits until there is something to read, at most `within`.
+    fn is_readable(&self, within: Duration) -> Outcome<bool> {
+        let mut wanted = [PollFd::new(self.stream.as_fd(), PollFlags::POLLIN)];
+        match ppoll(&mut wanted, Some(within.into()), None) {
+            Ok(ready) => Ok(ready > 0),
+            Err(Errno::EINTR) => Ok(false),
+            Err(errno) => Err(BenchError::system("waiting for a raw frame")(errno.into())),
+        }
+    }
+
     /// Reads one whole frame and decodes it; false when the other side closed.
     fn receive(&mut self) -> Outcome<bool> {
         let mut filled = 0;
@@ -95,32 +110,44 @@ pub(crate) fn echo(mut exchange: Exchange) -> Outcome<()> {
     Ok(())
 }
 
-/// Plays ping-pong for `warm_up_ns`, then `measure_ns`; what is recorded are whole round trips.
-pub(crate) fn ping(
-    mut exchange: Exchange,
-    payloads: &Payloads,
-    warm_up_ns: u64,
-    measure_ns: u64,
-) -> Outcome<Latencies> {
-    let mut latencies = Latencies::default();
-    let mut place = Place::default();
-    let begin = clock::now_ns() + warm_up_ns;
-    let end = begin + measure_ns;
-    loop {
-        let sent_at = clock::now_ns();
-        exchange.send(payloads.at(place))?;
-        if !exchange.receive()? {
-            return Err(BenchError::Engine(
-                "the raw echo closed its connection".into(),
-            ));
+/// The ping thread's hold on a connection.
+#[derive(Debug)]
+pub(crate) struct Pinger {
+    exchange: Exchange,
+    payloads: Payloads,
+    place: Place,
+}
+
+impl Pinger {
+    /// Sends `payloads` in turn over `exchange`.
+    pub(crate) fn new(exchange: Exchange, payloads: Payloads) -> Self {
+        let place = Place::default();
+        Self {
+            exchange,
+            payloads,
+            place,
         }
-        place.advance(1);
-        let received_at = clock::now_ns();
-        if sent_at >= begin {
-            latencies.record(received_at - sent_at);
+    }
+}
+
+impl ping::Exchange for Pinger {
+    fn send(&mut self, _: Heartbeat) -> Outcome<()> {
+        let sent = self.exchange.send(self.payloads.at(self.place));
+        self.place.advance(1);
+        sent
+    }
+
+    fn receive(&mut self, within: Option<Duration>) -> Outcome<bool> {
+        if let Some(within) = within
+            && !self.exchange.is_readable(within)?
+        {
+            return Ok(false);
         }
-        if received_at >= end {
-            return Ok(latencies);
+        if self.exchange.receive()? {
+            return Ok(true);
         }
+        Err(BenchError::Engine(
+            "the raw echo closed its connection".into(),
+        ))
     }
 }

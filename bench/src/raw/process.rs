@@ -1,239 +1,127 @@
-//! The two raw processes: what they are asked, and how the parent runs them.
+//! A raw process: plain TCP sockets, one thread that receives and echoes, one that sends or times.
 //!
-//! `RawPair` is the parent's end. The receiver listens on loopback and takes one connection after the
-//! other; the first bytes of a connection say what it is for. The sender opens one for each window.
+//! It listens on loopback and takes one connection after the other; the first bytes of a connection
+//! say what it is for. It opens one for each window that it is asked to send or to time.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
-use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
-use super::latency::{self, Exchange};
+use super::latency::{self, Exchange, Pinger};
+use super::protocol::{Command, PingOrder, Reply, SendOrder, Specification};
 use super::throughput;
-use crate::child::{Child, Parent};
+use crate::child::Parent;
 use crate::error::{BenchError, Outcome};
-use crate::latencies::{Buckets, Latencies};
 use crate::payloads::{Arrivals, Arrived, Payloads};
 use crate::pin;
-use crate::sample::{Sample, Window};
-
-/// Batches that are tried when no size is asked for, how often, and how long each time. The best window
-/// counts: others are slow for reasons of the machine's.
-const BATCHES_KIB: [usize; 4] = [128, 256, 512, 1_024];
-const BATCH_TRIES: u32 = 3;
-const TRY_WARM_UP: Duration = Duration::from_millis(20);
-const TRY_MEASURE: Duration = Duration::from_millis(40);
-
-/// Role name of both processes.
-pub(crate) const ROLE: &str = "raw";
+use crate::ping;
+use crate::sample::Sample;
 
 /// First byte of a connection: what it is for.
 const STREAM: u8 = b's';
 const BLOCKING_ECHO: u8 = b'e';
 const BUSY_ECHO: u8 = b'b';
 
-/// Which of the two processes this is.
-#[derive(Debug, Serialize, Deserialize)]
-enum Specification {
-    Receiver { core: usize },
-    Sender { core: usize, receiver: SocketAddr },
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-enum Command {
-    Sample,
-    StartSending {
-        payload_bytes: usize,
-        batch_bytes: usize,
-    },
-    StopSending,
-    Ping {
-        payload_bytes: usize,
-        busy: bool,
-        warm_up: Duration,
-        measure: Duration,
-    },
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-enum Reply {
-    Ready,
-    Listening(SocketAddr),
-    Sample(Sample),
-    Latencies(Buckets),
-}
-
-/// The parent's end of a raw sender and a raw receiver.
-#[derive(Debug)]
-pub(crate) struct RawPair {
-    sender: Child,
-    receiver: Child,
-    batch_kib: Option<usize>,
-}
-
-impl RawPair {
-    /// Starts both processes, each with its one working thread on its core.
-    pub(crate) fn start(cores: (usize, usize), batch_kib: Option<usize>) -> Outcome<Self> {
-        let specification = Specification::Receiver { core: cores.1 };
-        let (receiver, reply) = Child::start(ROLE, "receiver", &specification)?;
-        let Reply::Listening(address) = reply else {
-            return Err(unexpected(&reply));
-        };
-        let specification = Specification::Sender {
-            core: cores.0,
-            receiver: address,
-        };
-        let (sender, _) = Child::start::<_, Reply>(ROLE, "sender", &specification)?;
-        Ok(Self {
-            sender,
-            receiver,
-            batch_kib,
-        })
-    }
-
-    /// One window of one-way traffic, in the batches asked for or in those that are fastest here.
-    pub(crate) fn stream(
-        &mut self,
-        payload_bytes: usize,
-        warm_up: Duration,
-        measure: Duration,
-    ) -> Outcome<Window> {
-        let batch_kib = match self.batch_kib {
-            Some(batch_kib) => batch_kib,
-            None => self.fastest_batch(payload_bytes)?,
-        };
-        self.stream_in_batches(payload_bytes, batch_kib, warm_up, measure)
-    }
-
-    /// Tries the batch sizes, in turn and several times each, and keeps the one with the best window.
-    fn fastest_batch(&mut self, payload_bytes: usize) -> Outcome<usize> {
-        let mut fastest = (0.0, BATCHES_KIB[0]);
-        for _ in 0..BATCH_TRIES {
-            for batch_kib in BATCHES_KIB {
-                let tried =
-                    self.stream_in_batches(payload_bytes, batch_kib, TRY_WARM_UP, TRY_MEASURE)?;
-                let rate = tried.messages_per_s();
-                if rate > fastest.0 {
-                    fastest = (rate, batch_kib);
-                }
-            }
-        }
-        self.batch_kib = Some(fastest.1);
-        Ok(fastest.1)
-    }
-
-    /// The size of its batches, asked for or found.
-    pub(crate) fn batch_kib(&self) -> usize {
-        self.batch_kib.unwrap_or_default()
-    }
-
-    fn stream_in_batches(
-        &mut self,
-        payload_bytes: usize,
-        batch_kib: usize,
-        warm_up: Duration,
-        measure: Duration,
-    ) -> Outcome<Window> {
-        let batch_bytes = batch_kib * 1024;
-        self.sender.ask::<_, Reply>(&Command::StartSending {
-            payload_bytes,
-            batch_bytes,
-        })?;
-        std::thread::sleep(warm_up);
-        let before = (sample(&mut self.sender)?, sample(&mut self.receiver)?);
-        std::thread::sleep(measure);
-        let after = (sample(&mut self.sender)?, sample(&mut self.receiver)?);
-        self.sender.ask::<_, Reply>(&Command::StopSending)?;
-        Ok(Window::between((before.0, after.0), (before.1, after.1)))
-    }
-
-    /// One window of ping-pong.
-    pub(crate) fn ping(
-        &mut self,
-        payload_bytes: usize,
-        busy: bool,
-        warm_up: Duration,
-        measure: Duration,
-    ) -> Outcome<Latencies> {
-        let command = Command::Ping {
-            payload_bytes,
-            busy,
-            warm_up,
-            measure,
-        };
-        let within = warm_up + measure + Duration::from_secs(20);
-        match self.sender.ask_within(&command, within)? {
-            Reply::Latencies(buckets) => {
-                let mut latencies = Latencies::default();
-                latencies.add(&buckets);
-                Ok(latencies)
-            }
-            other => Err(unexpected(&other)),
-        }
-    }
-}
-
-fn sample(child: &mut Child) -> Outcome<Sample> {
-    match child.ask(&Command::Sample)? {
-        Reply::Sample(sample) => Ok(sample),
-        other => Err(unexpected(&other)),
-    }
-}
-
-fn unexpected(reply: &Reply) -> BenchError {
-    BenchError::Engine(format!(
-        "a raw process answered {reply:?} to another question"
-    ))
-}
-
-/// Runs this process as one of the two until the parent closes its pipe.
+/// Runs this process until the parent closes its pipe.
 pub(crate) fn serve(mut parent: Parent) {
-    let Some(specification) = parent.next() else {
+    let Some(specification) = parent.next::<Specification>() else {
         return;
     };
-    match specification {
-        Ok(Specification::Receiver { core }) => serve_receiver(parent, core),
-        Ok(Specification::Sender { core, receiver }) => {
-            parent.answer(Ok(Reply::Ready));
-            let mut sender = Sender::new(core, receiver);
-            parent.serve(|command| sender.obey(command));
+    match specification.and_then(|specification| Process::start(specification.core)) {
+        Ok((mut process, address)) => {
+            parent.answer(Ok(Reply::Listening(address)));
+            parent.serve(|command| process.obey(command));
         }
         Err(error) => parent.answer::<Reply>(Err(error)),
     }
 }
 
-fn serve_receiver(mut parent: Parent, core: usize) {
-    let arrived = Arc::new(Arrived::default());
-    let listening = TcpListener::bind(("127.0.0.1", 0)).and_then(|listener| {
-        let address = listener.local_addr()?;
-        let arrived = Arc::clone(&arrived);
-        std::thread::Builder::new()
-            .name("raw-receiver".into())
-            .spawn(move || {
-                let served = pin::pin_to(core).and_then(|()| accept_each(&listener, &arrived));
-                if let Err(error) = served {
-                    eprintln!("raw receiver: {error}");
+/// What the process does beside receiving: at most one window of sending and one of timing at once.
+#[derive(Debug)]
+struct Process {
+    core: Option<usize>,
+    arrived: Arc<Arrived>,
+    stop: Arc<AtomicBool>,
+    sending: Option<JoinHandle<Outcome<()>>>,
+}
+
+impl Process {
+    /// Listens, and serves what connects on a thread of its own.
+    fn start(core: Option<usize>) -> Outcome<(Self, SocketAddr)> {
+        let arrived = Arc::new(Arrived::default());
+        let listening = TcpListener::bind(("127.0.0.1", 0)).and_then(|listener| {
+            let address = listener.local_addr()?;
+            Ok((listener, address))
+        });
+        let (listener, address) = listening.map_err(BenchError::system("listening on loopback"))?;
+        let counts = Arc::clone(&arrived);
+        named("raw-receiver", move || {
+            let served = pin_to(core).and_then(|()| accept_each(&listener, &counts));
+            if let Err(error) = &served {
+                eprintln!("raw receiver: {error}");
+            }
+            served
+        })?;
+        let process = Self {
+            core,
+            arrived,
+            stop: Arc::default(),
+            sending: None,
+        };
+        Ok((process, address))
+    }
+
+    fn obey(&mut self, command: Command) -> Outcome<Reply> {
+        match command {
+            Command::Sample if self.arrived.disorders() > 0 => Err(BenchError::CheckFailed(
+                "raw frames came out of order".into(),
+            )),
+            Command::Sample => {
+                let (messages, bytes) = (self.arrived.messages(), self.arrived.bytes());
+                Ok(Reply::Sample(Sample::take(messages, bytes, 0)))
+            }
+            Command::StartSending(order) => self.start_sending(&order),
+            Command::StopSending => {
+                self.stop.store(true, Ordering::Relaxed);
+                self.sending.take().map_or(Ok(()), joined)?;
+                Ok(Reply::Ready)
+            }
+            Command::Ping(order) => self.ping(&order),
+        }
+    }
+
+    fn start_sending(&mut self, order: &SendOrder) -> Outcome<Reply> {
+        let mut stream = connect(order.to, STREAM, order.payload_bytes)?;
+        self.stop.store(false, Ordering::Relaxed);
+        let stop = Arc::clone(&self.stop);
+        let (core, payloads) = (self.core, Payloads::new(order.payload_bytes));
+        let batch_bytes = order.batch_bytes;
+        self.sending = Some(named("raw-sender", move || {
+            pin_to(core)?;
+            match batch_bytes {
+                Some(batch_bytes) => {
+                    throughput::send_until(&stop, &mut stream, &payloads, batch_bytes)
                 }
-            })?;
-        Ok(address)
-    });
-    let address = listening.map_err(BenchError::system("listening on loopback"));
-    parent.answer(address.map(Reply::Listening));
-    parent.serve(|command| match command {
-        Command::Sample if arrived.disorders() == 0 => Ok(Reply::Sample(Sample::take(
-            arrived.messages(),
-            arrived.bytes(),
-            0,
-        ))),
-        Command::Sample => Err(BenchError::CheckFailed(
-            "raw frames came out of order".into(),
-        )),
-        _ => Err(BenchError::Engine("a raw receiver only samples".into())),
-    });
+                None => throughput::send_each_until(&stop, &mut stream, &payloads),
+            }
+        })?);
+        Ok(Reply::Ready)
+    }
+
+    fn ping(&self, order: &PingOrder) -> Outcome<Reply> {
+        let purpose = if order.busy { BUSY_ECHO } else { BLOCKING_ECHO };
+        let stream = connect(order.to, purpose, order.payload_bytes)?;
+        let exchange = Exchange::over(stream, order.busy, order.payload_bytes)?;
+        let mut pinger = Pinger::new(exchange, Payloads::new(order.payload_bytes));
+        let (core, pace, times) = (self.core, order.pace, (order.warm_up, order.measure));
+        let timed = joined(named("raw-pinger", move || {
+            pin_to(core)?;
+            ping::run(&mut pinger, pace, times)
+        })?)?;
+        Ok(Reply::Timed(timed.buckets()))
+    }
 }
 
 /// Serves one connection after the other; a connection is a measured window.
@@ -261,82 +149,6 @@ fn accept_each(listener: &TcpListener, arrived: &Arc<Arrived>) -> Outcome<()> {
     }
 }
 
-/// The sending process: at most one window at a time.
-#[derive(Debug)]
-struct Sender {
-    core: usize,
-    receiver: SocketAddr,
-    sent: Arc<AtomicU64>,
-    stop: Arc<AtomicBool>,
-    sending: Option<JoinHandle<Outcome<()>>>,
-}
-
-impl Sender {
-    fn new(core: usize, receiver: SocketAddr) -> Self {
-        let (sent, stop) = (Arc::default(), Arc::default());
-        Self {
-            core,
-            receiver,
-            sent,
-            stop,
-            sending: None,
-        }
-    }
-
-    fn obey(&mut self, command: Command) -> Outcome<Reply> {
-        match command {
-            Command::Sample => Ok(Reply::Sample(Sample::take(
-                self.sent.load(Ordering::Relaxed),
-                0,
-                0,
-            ))),
-            Command::StartSending {
-                payload_bytes,
-                batch_bytes,
-            } => self.start_sending(payload_bytes, batch_bytes),
-            Command::StopSending => {
-                self.stop.store(true, Ordering::Relaxed);
-                self.sending.take().map_or(Ok(()), joined)?;
-                Ok(Reply::Ready)
-            }
-            Command::Ping {
-                payload_bytes,
-                busy,
-                warm_up,
-                measure,
-            } => {
-                let purpose = if busy { BUSY_ECHO } else { BLOCKING_ECHO };
-                let stream = connect(self.receiver, purpose, payload_bytes)?;
-                let exchange = Exchange::over(stream, busy, payload_bytes)?;
-                let (core, payloads) = (self.core, Payloads::new(payload_bytes));
-                let latencies = joined(named("raw-pinger", move || {
-                    pin::pin_to(core)?;
-                    latency::ping(
-                        exchange,
-                        &payloads,
-                        nanoseconds(warm_up),
-                        nanoseconds(measure),
-                    )
-                })?)?;
-                Ok(Reply::Latencies(latencies.buckets()))
-            }
-        }
-    }
-
-    fn start_sending(&mut self, payload_bytes: usize, batch_bytes: usize) -> Outcome<Reply> {
-        let mut stream = connect(self.receiver, STREAM, payload_bytes)?;
-        self.stop.store(false, Ordering::Relaxed);
-        let (stop, sent) = (Arc::clone(&self.stop), Arc::clone(&self.sent));
-        let core = self.core;
-        self.sending = Some(named("raw-sender", move || {
-            pin::pin_to(core)?;
-            let payloads = Payloads::new(payload_bytes);
-            throughput::send_until(&stop, &mut stream, &payloads, batch_bytes, &sent)
-        })?);
-        Ok(Reply::Ready)
-    }
-}
-
 /// Connects and says what the connection is for.
 fn connect(receiver: SocketAddr, purpose: u8, payload_bytes: usize) -> Outcome<TcpStream> {
     let opened = TcpStream::connect(receiver).and_then(|mut stream| {
@@ -348,6 +160,10 @@ fn connect(receiver: SocketAddr, purpose: u8, payload_bytes: usize) -> Outcome<T
         Ok(stream)
     });
     opened.map_err(BenchError::system("connecting to the raw receiver"))
+}
+
+fn pin_to(core: Option<usize>) -> Outcome<()> {
+    core.map_or(Ok(()), pin::pin_to)
 }
 
 fn named<T: Send + 'static>(
@@ -364,8 +180,4 @@ fn joined<T>(thread: JoinHandle<Outcome<T>>) -> Outcome<T> {
     thread
         .join()
         .unwrap_or_else(|_| Err(BenchError::Engine("a raw thread panicked".into())))
-}
-
-fn nanoseconds(time: Duration) -> u64 {
-    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }

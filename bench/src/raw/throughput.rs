@@ -1,10 +1,10 @@
 //! One way, as fast as blocking sockets go: a sender that batches frames, a receiver that decodes them.
 //!
-//! Called by raw/process.rs on a pinned thread each. Neither may allocate once it runs.
+//! Called by raw/process.rs on a thread each. Neither may allocate once it runs.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::frame;
 use crate::error::{BenchError, Outcome};
@@ -14,29 +14,50 @@ use crate::payloads::{Arrivals, Payloads, Place};
 /// out of the second-level cache.
 const RECEIVE_BYTES: usize = 256 * 1024;
 
-/// Sends until `stop`, then closes. `sent` counts messages, batch by batch.
+/// Sends until `stop`, then closes.
 pub(crate) fn send_until(
     stop: &AtomicBool,
     stream: &mut TcpStream,
     payloads: &Payloads,
     batch_bytes: usize,
-    sent: &AtomicU64,
 ) -> Outcome<()> {
     let mut place = Place::default();
     let frame_bytes = frame::HEADER_BYTES + payloads.at(place).len();
     let mut batch = Vec::with_capacity(batch_bytes + frame_bytes);
     while !stop.load(Ordering::Relaxed) {
         batch.clear();
-        let mut messages = 0;
         while batch.len() < batch_bytes {
             frame::encode(&mut batch, payloads.at(place));
             place.advance(1);
-            messages += 1;
         }
         stream
             .write_all(&batch)
             .map_err(BenchError::system("writing a raw batch"))?;
-        sent.fetch_add(messages, Ordering::Relaxed);
+    }
+    Ok(())
+}
+
+/// The same with one write for each message, of frames that were made before: nothing is copied.
+pub(crate) fn send_each_until(
+    stop: &AtomicBool,
+    stream: &mut TcpStream,
+    payloads: &Payloads,
+) -> Outcome<()> {
+    let frames: Vec<Vec<u8>> = payloads
+        .rotation()
+        .map(|payload| {
+            let mut frame = Vec::with_capacity(frame::HEADER_BYTES + payload.len());
+            frame::encode(&mut frame, payload);
+            frame
+        })
+        .collect();
+    for frame in frames.iter().cycle() {
+        if stop.load(Ordering::Relaxed) {
+            break;
+        }
+        stream
+            .write_all(frame)
+            .map_err(BenchError::system("writing a raw message"))?;
     }
     Ok(())
 }
