@@ -217,7 +217,10 @@ fn throughput_from_a_thread_to_an_inbox_is_exact() {
 fn the_engine_of_application_threads_can_be_set_by_flags() {
     let run = ["isolation", "--producer", "app", "--loop", "closed"];
     let engine = ["--shards", "1", "--pin", "false", "--spin-us", "0"];
-    let channel = ["--channel", "data:queue_bytes_max=131072"];
+    let channel = [
+        "--channel",
+        "data:queue_bytes_max=128KiB,message_bytes_max=64KiB",
+    ];
     unplaced(&[&run[..], &engine[..], &channel[..]].concat());
 }
 
