@@ -114,7 +114,7 @@ impl Channel {
         let pushed = if bytes <= self.fabric.config.inline_bytes_max {
             ring.try_push(tag, payload.as_slice())
         } else {
-            let shared = payload.into_shared();
+            let shared = payload.into_shared(&self.fabric.payloads);
             ring.try_push_shared(tag, shared)
                 .map_err(|(error, _)| error)
         };
@@ -239,7 +239,7 @@ impl Channel {
         check_size(self.plan(), payload.len())?;
         // A large payload is made shared once, not once for each peer.
         let payload = if payload.len() > self.fabric.config.inline_bytes_max {
-            Payload::Shared(payload.into_shared())
+            Payload::Shared(payload.into_shared(&self.fabric.payloads))
         } else {
             payload
         };

@@ -15,7 +15,7 @@ use crate::config::Config;
 use crate::control::routes::RouteBook;
 use crate::mailboxes::Mailboxes;
 use crate::ring::inbox::Inboxes;
-use crate::ring::{Doorbell, Producer};
+use crate::ring::{Doorbell, PayloadPool, Producer};
 
 /// How a thread reaches a shard.
 #[derive(Debug)]
@@ -40,6 +40,8 @@ pub(crate) struct Fabric {
     pub(crate) channels: Vec<ChannelPlan>,
     pub(crate) routes: RouteBook,
     pub(crate) mailboxes: Mailboxes,
+    /// Memory of large payloads, sent and received.
+    pub(crate) payloads: Arc<PayloadPool>,
     pub(crate) shards: Vec<ShardLink>,
     pub(crate) stopping: AtomicBool,
     /// No shard runs any more.

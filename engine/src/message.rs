@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::peer::Peer;
+use crate::ring::PayloadPool;
 
 /// The bytes of a message on their way in: borrowed (copied into the ring when they are small), or
 /// shared (handed over without a copy).
@@ -38,9 +39,9 @@ impl Payload<'_> {
     }
 
     /// To hand over: a copy only if the bytes were borrowed.
-    pub(crate) fn into_shared(self) -> Bytes {
+    pub(crate) fn into_shared(self, pool: &Arc<PayloadPool>) -> Bytes {
         match self {
-            Self::Borrowed(bytes) => Bytes::copy_from_slice(bytes),
+            Self::Borrowed(bytes) => pool.copy(bytes),
             Self::Shared(bytes) => bytes,
         }
     }

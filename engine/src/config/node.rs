@@ -104,6 +104,12 @@ parameters! {
         origin "guess: two send quanta";
         cost "higher makes turns longer, which delays what arrives meanwhile; \
               lower starves low priorities more often";
+    /// Time that a shard spends on reading and delivering in one turn; what is left waits for the next.
+    turn_budget_us: u64 = 100;
+        Unit::Microseconds, Allowed::Number(1, 1_000_000);
+        origin "the design: about the time that a wake-up of a thread takes";
+        cost "higher lets bulk and slow handlers delay what arrives meanwhile; \
+              lower takes more turns for the same messages";
     /// Entries of a shard's submission queue; the completion queue has twice as many.
     data_ring_entries: u32 = 512;
         Unit::Count("entries"), Allowed::PowerOfTwo(16, 32_768);

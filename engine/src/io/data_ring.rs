@@ -338,6 +338,37 @@ impl DataRing {
         )
     }
 
+    /// One receive into one provided buffer: a connection that shares its buffers with others takes
+    /// one in a turn.
+    pub(crate) fn receive_some(
+        &mut self,
+        socket: RawFd,
+        group: u16,
+        bytes_max: usize,
+        operation: Operation,
+    ) -> io::Result<()> {
+        let bytes_max = u32::try_from(bytes_max).unwrap_or(u32::MAX);
+        let entry = opcode::Recv::new(types::Fd(socket), std::ptr::null_mut(), bytes_max)
+            .buf_group(group)
+            .build()
+            .flags(squeue::Flags::BUFFER_SELECT);
+        self.push(entry, operation)
+    }
+
+    /// One receive into the pieces that `header` names; they, the header and its vectors stay at their
+    /// place until the operation completes.
+    pub(crate) fn land(
+        &mut self,
+        socket: RawFd,
+        header: &mut libc::msghdr,
+        operation: Operation,
+    ) -> io::Result<()> {
+        self.push(
+            opcode::RecvMsg::new(types::Fd(socket), header).build(),
+            operation,
+        )
+    }
+
     /// One contiguous batch. MSG_WAITALL lets the kernel finish a short send by itself.
     /// `bytes` stay at their place, unchanged, until the operation completes.
     pub(crate) fn send(

@@ -23,6 +23,8 @@ pub(crate) enum OperationKind {
     Timeout = 7,
     /// Somebody rings the shard's doorbell.
     Doorbell = 8,
+    /// One receive into the memory of a large payload, and what follows it.
+    Land = 9,
 }
 
 /// An operation: its kind, and the connection (index and generation) it belongs to.
@@ -61,6 +63,7 @@ impl Operation {
             6 => OperationKind::Cancel,
             7 => OperationKind::Timeout,
             8 => OperationKind::Doorbell,
+            9 => OperationKind::Land,
             _ => return None,
         };
         let index = u32::from_le_bytes([a, b, c, d]);

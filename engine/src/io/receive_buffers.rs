@@ -96,6 +96,11 @@ impl ReceiveBuffers {
         self.group
     }
 
+    /// The size of each buffer.
+    pub(crate) fn buffer_bytes(&self) -> usize {
+        self.buffer_bytes
+    }
+
     /// Buffers the kernel can fill now.
     pub(crate) fn in_kernel(&self) -> usize {
         self.in_kernel

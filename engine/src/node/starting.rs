@@ -22,7 +22,7 @@ use crate::io::{preflight, socket};
 use crate::mailboxes::Mailboxes;
 use crate::message::Message;
 use crate::ring::inbox::Inboxes;
-use crate::ring::{Consumer, Doorbell, byte_ring};
+use crate::ring::{Consumer, Doorbell, PayloadPool, byte_ring};
 use crate::shard::command::{Command, CommandSender};
 use crate::shard::context::ShardContext;
 use crate::shard::deliver::{Handler, MailboxReceiver};
@@ -148,6 +148,7 @@ impl Node {
                 config.peers_max + 1,
             ),
             mailboxes: Mailboxes::new(),
+            payloads: PayloadPool::new(),
             shards: links,
             stopping: AtomicBool::new(false),
             ended: AtomicBool::new(false),

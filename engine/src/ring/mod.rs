@@ -10,6 +10,7 @@ mod consumer;
 mod doorbell;
 pub(crate) mod gate;
 pub(crate) mod inbox;
+mod payload_pool;
 mod producer;
 mod record;
 mod storage;
@@ -19,6 +20,7 @@ mod sync;
 
 pub(crate) use consumer::Consumer;
 pub(crate) use doorbell::Doorbell;
+pub(crate) use payload_pool::{Block, PayloadPool};
 pub(crate) use producer::{Producer, PushError};
 pub(crate) use record::{DrainPayload, HEADER_BYTES as RECORD_HEADER_BYTES, Payload, Tag};
 

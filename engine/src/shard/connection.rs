@@ -8,10 +8,12 @@ use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::time::Instant;
 
+use super::landing::Landing;
 use super::outbox::Batch;
 use crate::io::operation::{Operation, OperationKind};
+use crate::io::receive_buffers::Filled;
 use crate::io::socket;
-use crate::wire::{Acceptor, Dialer};
+use crate::wire::{Acceptor, CloseReason, Dialer};
 
 /// What a connection is at.
 #[derive(Debug)]
@@ -36,6 +38,21 @@ pub(crate) enum Phase {
     Lane { lane: u32 },
 }
 
+/// What a connection brought.
+#[derive(Debug)]
+pub(super) enum Inflow {
+    /// Bytes from `at` on, in a buffer of that class.
+    Filled {
+        class: usize,
+        filled: Filled,
+        at: usize,
+    },
+    /// Bytes in the connection's landing.
+    Landed { bytes: usize },
+    /// It has ended.
+    End(CloseReason),
+}
+
 /// One socket and what is under way on it.
 #[derive(Debug)]
 pub(crate) struct Connection {
@@ -49,11 +66,16 @@ pub(crate) struct Connection {
     /// The batch being sent, when `sending`.
     pub(crate) batch: Batch,
     /// The message header of a scattered send: the kernel reads it until the send completes.
-    pub(crate) send_header: Box<SendHeader>,
+    pub(crate) send_header: Box<MessageHeader>,
     pub(crate) sending: bool,
     /// Since when that batch has been with the kernel.
     pub(crate) sending_since: Option<Instant>,
-    pub(crate) receiving: bool,
+    /// The receive under way: into provided buffers, or into `landing`.
+    pub(crate) receiving: Option<OperationKind>,
+    /// Where a large payload lands; there while the peer sends large ones.
+    pub(super) landing: Option<Box<Landing>>,
+    /// Received and not read yet, in order.
+    pub(super) input: VecDeque<Inflow>,
     /// Other operations under way: a connect, a handshake receive.
     pub(crate) others: u32,
     /// The receive is to be armed again when buffers are there (and the lane is not blocked).
@@ -61,9 +83,9 @@ pub(crate) struct Connection {
 }
 
 /// A `msghdr`, at a fixed place.
-pub(crate) struct SendHeader(pub(crate) libc::msghdr);
+pub(crate) struct MessageHeader(pub(crate) libc::msghdr);
 
-impl Default for SendHeader {
+impl Default for MessageHeader {
     fn default() -> Self {
         Self(libc::msghdr {
             msg_name: std::ptr::null_mut(),
@@ -77,9 +99,9 @@ impl Default for SendHeader {
     }
 }
 
-impl std::fmt::Debug for SendHeader {
+impl std::fmt::Debug for MessageHeader {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.write_str("SendHeader")
+        formatter.write_str("MessageHeader")
     }
 }
 
@@ -95,7 +117,9 @@ impl Connection {
             send_header: Box::default(),
             sending: false,
             sending_since: None,
-            receiving: false,
+            receiving: None,
+            landing: None,
+            input: VecDeque::new(),
             others: 0,
             starving: false,
         }
@@ -110,7 +134,7 @@ impl Connection {
     }
 
     fn is_quiet(&self) -> bool {
-        !self.sending && !self.receiving && self.others == 0
+        !self.sending && self.receiving.is_none() && self.others == 0
     }
 }
 
@@ -208,16 +232,6 @@ impl Connections {
         slot.take()
     }
 
-    /// Ends all connections, and leaves their memory to the kernel, which did not let go of it.
-    pub(crate) fn abandon(&mut self) {
-        for mut connection in self.slots.drain(..).flatten() {
-            if let Some(descriptor) = connection.socket.take() {
-                socket::shut_down(&descriptor);
-            }
-            std::mem::forget(connection);
-        }
-    }
-
     /// The indexes of all connections.
     pub(crate) fn indexes(&self) -> Vec<u32> {
         let taken = self
@@ -228,6 +242,16 @@ impl Connections {
         taken
             .filter_map(|(index, _)| u32::try_from(index).ok())
             .collect()
+    }
+
+    /// Ends all connections, and leaves their memory to the kernel, which did not let go of it.
+    pub(crate) fn abandon(&mut self) {
+        for mut connection in self.slots.drain(..).flatten() {
+            if let Some(descriptor) = connection.socket.take() {
+                socket::shut_down(&descriptor);
+            }
+            std::mem::forget(connection);
+        }
     }
 }
 

@@ -224,7 +224,7 @@ impl Core {
         let payload = if bytes <= self.fabric.config.inline_bytes_max {
             OutgoingPayload::Inline(payload.as_slice())
         } else {
-            OutgoingPayload::Shared(payload.into_shared())
+            OutgoingPayload::Shared(payload.into_shared(&self.fabric.payloads))
         };
         let names = &self.fabric.mailboxes;
         if !lane.take_message(plan, names, &mut self.sending.pool, to.mailbox, payload) {

@@ -32,7 +32,9 @@ pub(crate) struct Inbound {
     /// Bytes that came and are not processed: an incomplete frame, or all that came since an inbox
     /// was found full.
     pub(crate) carry: Vec<u8>,
-    /// Since when the frame in `carry` has been incomplete, and how much of it there was then.
+    /// How much there is of the frame that is incomplete.
+    pub(crate) partial_bytes: usize,
+    /// Since when a frame has been incomplete, and how much of it there was then.
     pub(crate) partial_since: Option<(Instant, usize)>,
     /// An inbox has no room: nothing is processed, and the socket is not read.
     pub(crate) blocked: bool,
@@ -58,6 +60,7 @@ impl Inbound {
             ledger,
             mailboxes: AnnouncedMailboxes::new(u32::try_from(mailboxes_max).unwrap_or(u32::MAX)),
             carry: Vec::new(),
+            partial_bytes: 0,
             partial_since: None,
             blocked: false,
             said_bye: false,
@@ -65,13 +68,14 @@ impl Inbound {
         }
     }
 
-    /// Notes since when the frame in `carry` is incomplete. A lane that an inbox has stopped does
-    /// not wait for its peer.
-    pub(crate) fn note_partial(&mut self, now: Instant) {
-        if self.blocked || self.carry.is_empty() {
+    /// Notes since when a frame is incomplete, in `carry` or with `landing_bytes` of it landed. A lane
+    /// that an inbox has stopped does not wait for its peer.
+    pub(crate) fn note_partial(&mut self, now: Instant, landing_bytes: usize) {
+        self.partial_bytes = self.carry.len() + landing_bytes;
+        if self.blocked || self.partial_bytes == 0 {
             self.partial_since = None;
         } else if self.partial_since.is_none() {
-            self.partial_since = Some((now, self.carry.len()));
+            self.partial_since = Some((now, self.partial_bytes));
         }
     }
 

@@ -1,5 +1,11 @@
 //! What a shard receives into, and what has come: which receives are armed, which wait for buffers or
-//! for room in an inbox, and what the kernel filled in this turn.
+//! for room in an inbox, and whose input is not read yet.
+//!
+//! Each priority in use has a class of receive buffers, which is what it can receive in a turn. A
+//! connection that is alone in its class receives with a multishot operation; where several want
+//! buffers, each gets one, in turn, so that a flood on one lane cannot take the buffers of a heartbeat
+//! of the same priority on another. A connection that carries large payloads receives into their own
+//! memory (`landing`).
 //!
 //! Called for completions of receives (`mod`), by the turn, and by `receive` when an inbox is full.
 //! It arms and sorts; it never reads a byte of what came: `receive` does that.
@@ -7,26 +13,20 @@
 use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
-use super::connection::Phase;
+use super::connection::{Inflow, Phase};
 use super::lane::{LaneState, reason_of};
 use super::{Core, PRIORITIES};
 use crate::fabric::Fabric;
 use crate::io::data_ring::{Completion, DataRing};
 use crate::io::operation::{Operation, OperationKind};
-use crate::io::receive_buffers::{Filled, ReceiveBuffers};
+use crate::io::receive_buffers::ReceiveBuffers;
 use crate::io::socket;
 use crate::ring::inbox::{InboxSignals, InboxWriter};
-use crate::wire::CloseReason;
 
-/// What a connection brought in this turn.
-#[derive(Debug)]
-pub(super) enum Inflow {
-    /// Bytes, in a buffer of that class.
-    Filled { class: usize, filled: Filled },
-    /// It has ended.
-    End(CloseReason),
-}
+/// The least that one receive of a large payload asks for, however many connections share the turn.
+const LAND_BYTES_MIN: usize = 16 << 10;
 
 /// See the module's text.
 #[derive(Debug)]
@@ -36,8 +36,13 @@ pub(super) struct Intake {
     class_of_priority: [usize; PRIORITIES],
     /// Connections whose receive waits for buffers, by class.
     starving: Vec<VecDeque<u32>>,
-    /// Received this turn, by priority; the operation tells a connection from the next in its place.
-    pub(super) inflow: [VecDeque<(Operation, Inflow)>; PRIORITIES],
+    /// Bytes that large payloads may receive in a turn, shared by those that do.
+    quantum_bytes: usize,
+    /// How long a turn may read and deliver.
+    pub(super) budget: Duration,
+    /// Connections with input that is not read yet, by priority; the operation tells a connection from
+    /// the next in its place.
+    pub(super) inflow: [VecDeque<Operation>; PRIORITIES],
     /// Lanes that came up with bytes in hand.
     pub(super) early: Vec<u32>,
     /// Lanes stopped by a full inbox.
@@ -73,6 +78,8 @@ impl Intake {
             starving: buffers.iter().map(|_| VecDeque::new()).collect(),
             buffers,
             class_of_priority,
+            quantum_bytes: config.receive_quantum_bytes,
+            budget: Duration::from_micros(config.turn_budget_us),
             inflow: Default::default(),
             early: Vec::new(),
             blocked: Vec::new(),
@@ -82,48 +89,81 @@ impl Intake {
 }
 
 impl Core {
-    /// A receive completed: a filled buffer, an end, or a lack of buffers.
+    /// A receive completed: bytes, an end, or a lack of buffers.
     pub(super) fn received(&mut self, completion: Completion) {
         let Completion {
             operation,
             result,
             buffer,
             more,
-            ..
         } = completion;
         let index = operation.index;
         let Some(connection) = self.connections.get(index) else {
             return;
         };
-        connection.receiving = more;
-        let lane = connection.lane();
-        let priority = lane.map_or(PRIORITIES - 1, |lane| self.lanes[lane as usize].priority);
-        let class = lane.map_or(0, |lane| {
-            self.intake.class_of_priority[self.lanes[lane as usize].priority]
-        });
-        if let (Some(bid), Ok(bytes)) = (buffer, usize::try_from(result)) {
-            // A closing connection's class is found by its group: it kept its phase.
-            let class = self.class_of_connection(index).unwrap_or(class);
-            if let Some(filled) = self.intake.buffers[class].take(bid, bytes) {
-                self.intake.inflow[priority]
-                    .push_back((operation, Inflow::Filled { class, filled }));
+        connection.receiving = more.then_some(operation.kind);
+        let is_closing = connection.lane().is_none();
+        let class = self.class_of_connection(index);
+        if let (Some(bid), Ok(bytes), Some(class)) = (buffer, usize::try_from(result), class)
+            && let Some(filled) = self.intake.buffers[class].take(bid, bytes)
+        {
+            let at = 0;
+            self.bring(index, Inflow::Filled { class, filled, at });
+        }
+        if is_closing {
+            self.connections.free_if_quiet(index);
+            return;
+        }
+        match result {
+            0 => {
+                let reason = self.reason_of_end(index);
+                self.bring(index, Inflow::End(reason));
+            }
+            1.. if operation.kind == OperationKind::Land => {
+                let bytes = usize::try_from(result).unwrap_or(0);
+                self.bring(index, Inflow::Landed { bytes });
+            }
+            1.. if more => {}
+            1.. => self.starve(index),
+            _ if result == -libc::ENOBUFS => self.starve(index),
+            // Called off, because an inbox was full or a large payload is to land. If the inbox has
+            // room again by now, the receive was still running when the lane went on, and is armed
+            // again only here.
+            _ if result == -libc::ECANCELED => self.starve(index),
+            _ => self.bring(index, Inflow::End(reason_of(result))),
+        }
+    }
+
+    /// Puts input into line, or lets go of it if nobody will read it.
+    fn bring(&mut self, index: u32, inflow: Inflow) {
+        let operation = self.connections.operation(OperationKind::Receive, index);
+        let Some(connection) = self.connections.get(index) else {
+            return;
+        };
+        match (connection.lane(), inflow) {
+            (None, Inflow::Filled { class, filled, .. }) => {
+                self.intake.buffers[class].give_back(filled)
+            }
+            (None, _) => {}
+            (Some(lane), inflow) => {
+                let was_empty = connection.input.is_empty();
+                connection.input.push_back(inflow);
+                if was_empty {
+                    self.intake.inflow[self.lanes[lane as usize].priority].push_back(operation);
+                }
             }
         }
-        if lane.is_none() {
-            self.connections.free_if_quiet(index);
-        } else if result == 0 {
-            let reason = self.reason_of_end(index);
-            self.intake.inflow[priority].push_back((operation, Inflow::End(reason)));
-        } else if result > 0 || result == -libc::ENOBUFS {
-            if !more {
-                self.starve(index, class);
+    }
+
+    /// The connection closes: its input will not be read.
+    pub(super) fn let_go_of_input(&mut self, index: u32) {
+        let Some(connection) = self.connections.get(index) else {
+            return;
+        };
+        for inflow in std::mem::take(&mut connection.input) {
+            if let Inflow::Filled { class, filled, .. } = inflow {
+                self.intake.buffers[class].give_back(filled);
             }
-        } else if result == -libc::ECANCELED {
-            // Called off because an inbox was full. If it has room again by now, the receive was
-            // still running when the lane went on, and is armed again only here.
-            self.starve(index, class);
-        } else {
-            self.intake.inflow[priority].push_back((operation, Inflow::End(reason_of(result))));
         }
     }
 
@@ -138,7 +178,10 @@ impl Core {
     }
 
     /// A connection's receive is to be armed again when its turn comes.
-    pub(super) fn starve(&mut self, index: u32, class: usize) {
+    pub(super) fn starve(&mut self, index: u32) {
+        let Some(class) = self.class_of_connection(index) else {
+            return;
+        };
         if let Some(connection) = self.connections.get(index)
             && !connection.starving
         {
@@ -147,21 +190,28 @@ impl Core {
         }
     }
 
-    /// Arms as many waiting receives as there are buffers, in the order in which they ran out: more
-    /// would only run out again. True if some wait for the next turn.
+    /// Arms the receives that wait, in the order in which they ran out, as far as there are buffers:
+    /// more would only run out again. True if some wait for the next turn.
     pub(super) fn feed_starving(&mut self) -> io::Result<bool> {
         let mut waiting = false;
         for class in 0..self.intake.buffers.len() {
             let mut buffers = self.intake.buffers[class].in_kernel();
-            while buffers > 0 {
+            let hungry = self.intake.starving[class].len();
+            for _ in 0..hungry {
                 let Some(index) = self.intake.starving[class].pop_front() else {
                     break;
                 };
                 let Some(connection) = self.connections.get(index) else {
                     continue;
                 };
+                let lands = connection.landing.is_some();
+                if !connection.input.is_empty() || (buffers == 0 && !lands) {
+                    self.intake.starving[class].push_back(index);
+                    continue;
+                }
                 connection.starving = false;
-                buffers -= usize::from(self.arm_receive(index)?);
+                let is_armed = self.arm_receive(index, hungry)?;
+                buffers -= usize::from(is_armed && !lands);
             }
             waiting |= !self.intake.starving[class].is_empty();
         }
@@ -169,9 +219,16 @@ impl Core {
     }
 
     /// Starts the receive of a connection that carries a lane, unless it runs or an inbox is full.
-    /// True if it started.
-    pub(super) fn arm_receive(&mut self, index: u32) -> io::Result<bool> {
-        let operation = self.connections.operation(OperationKind::Receive, index);
+    /// `sharing` connections want to receive in this turn, this one among them. True if it started.
+    pub(super) fn arm_receive(&mut self, index: u32, sharing: usize) -> io::Result<bool> {
+        let Some(connection) = self.connections.get(index) else {
+            return Ok(false);
+        };
+        let kind = match connection.landing {
+            Some(_) => OperationKind::Land,
+            None => OperationKind::Receive,
+        };
+        let operation = self.connections.operation(kind, index);
         let Some(connection) = self.connections.get(index) else {
             return Ok(false);
         };
@@ -183,14 +240,40 @@ impl Core {
             .inbound
             .as_ref()
             .is_some_and(|inbound| inbound.blocked);
-        if connection.receiving || blocked {
+        if connection.receiving.is_some() || blocked {
             return Ok(false);
         }
-        connection.receiving = true;
+        connection.receiving = Some(kind);
         let raw = socket::raw(descriptor);
-        let group = self.intake.buffers[self.intake.class_of_priority[state.priority]].group();
-        self.ring.receive(raw, group, operation)?;
+        if let Some(landing) = &mut connection.landing {
+            let share = self.intake.quantum_bytes / sharing.max(1);
+            let header = landing.ask(share.max(LAND_BYTES_MIN));
+            self.ring.land(raw, header, operation)?;
+            return Ok(true);
+        }
+        let buffers = &self.intake.buffers[self.intake.class_of_priority[state.priority]];
+        if sharing > 1 {
+            let bytes_max = buffers.buffer_bytes();
+            self.ring
+                .receive_some(raw, buffers.group(), bytes_max, operation)?;
+        } else {
+            self.ring.receive(raw, buffers.group(), operation)?;
+        }
         Ok(true)
+    }
+
+    /// Calls a multishot receive off; its connection is armed anew when that has ended.
+    pub(super) fn call_off_receive(&mut self, index: u32) {
+        let Some(connection) = self.connections.get(index) else {
+            return;
+        };
+        let Some(kind) = connection.receiving else {
+            return;
+        };
+        let operation = self.connections.operation(kind, index);
+        if let Err(error) = self.ring.cancel(operation) {
+            tracing::error!(%error, "a cancellation could not be queued");
+        }
     }
 
     /// An inbox was full: the lane is not read until there is room. Unread bytes stay in the socket,
@@ -200,31 +283,17 @@ impl Core {
             return;
         }
         self.intake.blocked.push(lane);
-        let LaneState::Up { connection, .. } = self.lanes[lane as usize].state else {
-            return;
-        };
-        if self
-            .connections
-            .get(connection)
-            .is_some_and(|connection| connection.receiving)
-        {
-            let operation = self
-                .connections
-                .operation(OperationKind::Receive, connection);
-            if let Err(error) = self.ring.cancel(operation) {
-                tracing::error!(%error, "a cancellation could not be queued");
-            }
+        if let LaneState::Up { connection, .. } = self.lanes[lane as usize].state {
+            self.call_off_receive(connection);
         }
     }
 
     /// The inbox has room again.
     pub(super) fn resume_receiving(&mut self, lane: u32) {
         if let LaneState::Up { connection, .. } = self.lanes[lane as usize].state {
-            let class = self.intake.class_of_priority[self.lanes[lane as usize].priority];
-            self.starve(connection, class);
+            self.starve(connection);
         }
     }
-
     /// Remembers to wake an inbox's reader at the end of the turn: once, however many messages came.
     #[inline]
     pub(super) fn touch_inbox(&mut self, inbox: &mut InboxWriter) {

@@ -77,7 +77,7 @@ impl Core {
             dialed,
         };
         self.tell(Notice::LaneUp { event, incarnation });
-        self.arm_receive(index).map(drop)
+        self.arm_receive(index, 1).map(drop)
     }
 
     /// Fresh ledgers, an open gate.
@@ -204,7 +204,7 @@ impl Core {
         let kind = match connection.phase {
             Phase::Connecting { .. } => Some(OperationKind::Connect),
             Phase::Greeting { .. } | Phase::Greeted { .. } => Some(OperationKind::ReceiveHandshake),
-            Phase::Lane { .. } => connection.receiving.then_some(OperationKind::Receive),
+            Phase::Lane { .. } => connection.receiving,
         };
         if let Some(kind) = kind {
             let operation = self.connections.operation(kind, index);
@@ -212,6 +212,7 @@ impl Core {
                 tracing::error!(%error, "a cancellation could not be queued");
             }
         }
+        self.let_go_of_input(index);
         self.connections.free_if_quiet(index);
     }
 }

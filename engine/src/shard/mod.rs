@@ -15,10 +15,12 @@ mod dispatch;
 mod handshake;
 mod inbound;
 mod intake;
+mod landing;
 mod lane;
 mod link;
 mod loopback;
 mod outbox;
+mod reading;
 mod receive;
 pub(crate) mod report;
 mod route;
@@ -156,7 +158,7 @@ impl Core {
             OperationKind::Connect => self.connected(index, result),
             OperationKind::ReceiveHandshake => self.handshake_received(index, result),
             OperationKind::Send => self.sent(index, result),
-            OperationKind::Receive => {
+            OperationKind::Receive | OperationKind::Land => {
                 self.received(completion);
                 Ok(())
             }

@@ -1,17 +1,20 @@
 //! Step 7: a filled buffer becomes frames, in place, and each frame goes to what it is for.
 //!
 //! Called by the turn with the buffers the kernel has filled, urgent lanes first. A frame that
-//! straddles two buffers is put together in the lane's carry; everything else is read where it
-//! lies. An error here ends the lane that sent the bytes and nothing else.
+//! straddles two buffers is put together in the lane's carry, or, if it is large, in memory of its own
+//! (`landing`); everything else is read where it lies. An error here ends the lane that sent the bytes and nothing else.
 
 use std::ops::Range;
+use std::time::Instant;
 
 use super::Core;
-use super::deliver::{Assembled, Delivery, InBuffer, Receivers, Source};
+use super::connection::Inflow;
+use super::deliver::{Assembled, Delivery, InBuffer, Receivers, Source, Whole};
 use super::inbound::{Inbound, KnownMailbox};
-use super::intake::Inflow;
+use super::landing::{LANDING_BYTES_MIN, Landing};
+use super::lane::LaneState;
 use crate::delivery::Incoming;
-use crate::io::operation::Operation;
+use crate::io::operation::OperationKind;
 use crate::io::receive_buffers::Filled;
 use crate::wire::control::bye_reason;
 use crate::wire::{Ack, CloseReason, Frame, FrameKind, HEADER_BYTES, Next, next_frame};
@@ -41,28 +44,52 @@ impl Located {
     }
 }
 
-/// One connection's input of this turn: bytes, or its end. By now that connection may be gone, and
-/// another in its place.
-pub(crate) fn receive(
+/// Where reading stopped.
+enum Stop {
+    /// All whole frames are read.
+    Incomplete,
+    /// An inbox has no room.
+    Blocked,
+    /// The slice of time is over.
+    Paused,
+}
+
+/// What reads a lane's bytes: its receiving half and its connection's landing, both taken out so that a
+/// handler may send on the very same lane.
+struct Reader {
+    lane: u32,
+    inbound: Box<Inbound>,
+    landing: Option<Box<Landing>>,
+    /// When to stop, if there is more.
+    until: Option<Instant>,
+}
+
+/// Messages read between two looks at the clock.
+const MESSAGES_PER_LOOK: u32 = 16;
+
+/// Reads one piece of the input of a connection that carries `lane`, until `until`; returns what is
+/// left of it.
+pub(super) fn receive(
     core: &mut Core,
     receivers: &mut Receivers,
-    operation: Operation,
+    lane: u32,
+    connection: u32,
     inflow: Inflow,
-) {
-    let lane = core
-        .connections
-        .of(operation)
-        .and_then(|connection| connection.lane());
-    match (inflow, lane) {
-        (Inflow::Filled { class, filled }, Some(lane)) => {
-            receive_filled(core, receivers, lane, class, filled);
+    until: Instant,
+) -> Option<Inflow> {
+    match inflow {
+        Inflow::Filled { class, filled, at } => {
+            receive_filled(core, receivers, lane, class, filled, at, until)
         }
-        (Inflow::Filled { class, filled }, None) => core.intake.buffers[class].give_back(filled),
-        (Inflow::End(reason), Some(lane)) => {
+        Inflow::Landed { bytes } => {
+            receive_landed(core, receivers, lane, connection, bytes);
+            None
+        }
+        Inflow::End(reason) => {
             let reason = core.lanes[lane as usize].farewell.heard.unwrap_or(reason);
             core.end_lane(lane, reason);
+            None
         }
-        (Inflow::End(_), None) => {}
     }
 }
 
@@ -72,184 +99,362 @@ fn receive_filled(
     lane: u32,
     class: usize,
     mut filled: Filled,
-) {
-    let Some(mut inbound) = core.lanes[lane as usize].inbound.take() else {
-        return core.intake.buffers[class].give_back(filled);
+    mut at: usize,
+    until: Instant,
+) -> Option<Inflow> {
+    let Some(mut reader) = Reader::take(core, lane, Some(until)) else {
+        core.intake.buffers[class].give_back(filled);
+        return None;
     };
-    let bytes = filled.bytes().len();
-    core.lanes[lane as usize].tally.bytes_received += bytes as u64;
-    let outcome = read_buffer(core, receivers, lane, &mut inbound, class, &mut filled);
+    if at == 0 {
+        core.lanes[lane as usize].tally.bytes_received += filled.bytes().len() as u64;
+    }
+    let outcome = read_buffer(core, receivers, &mut reader, class, &mut filled, &mut at);
+    let is_paused = matches!(outcome, Ok(Stop::Paused));
+    reader.finish(core, outcome);
+    if is_paused {
+        return Some(Inflow::Filled { class, filled, at });
+    }
     core.intake.buffers[class].give_back(filled);
-    finish(core, lane, inbound, outcome);
+    None
 }
 
-/// Puts the inbound half back, notes what is owed, and ends the lane if the peer broke the rules.
-fn finish(core: &mut Core, lane: u32, mut inbound: Box<Inbound>, outcome: Result<(), CloseReason>) {
-    let now = core.now;
-    let state = &mut core.lanes[lane as usize];
-    let due = inbound.ledger.ack_is_due(now);
-    let owes = inbound.ledger.ack_deadline().is_some();
-    let blocked = inbound.blocked;
-    inbound.note_partial(now);
-    state.inbound = Some(inbound);
-    if owes && !state.owes_ack {
-        state.owes_ack = true;
-        core.sending.owing.push(lane);
+/// A receive into a landing: the frame it completes, and what is in the stage behind it.
+fn receive_landed(
+    core: &mut Core,
+    receivers: &mut Receivers,
+    lane: u32,
+    connection: u32,
+    bytes: usize,
+) {
+    let Some(mut reader) = Reader::take(core, lane, None) else {
+        return;
+    };
+    core.lanes[lane as usize].tally.bytes_received += bytes as u64;
+    let outcome = read_landed(core, receivers, &mut reader, bytes);
+    reader.finish(core, outcome);
+    core.starve(connection);
+}
+
+fn read_landed(
+    core: &mut Core,
+    receivers: &mut Receivers,
+    reader: &mut Reader,
+    bytes: usize,
+) -> Result<Stop, CloseReason> {
+    let Some(landing) = &mut reader.landing else {
+        return Ok(Stop::Incomplete);
+    };
+    let staged = landing.received(bytes);
+    // Copied, because the landing goes on with the next frame while these are read: they are few.
+    let mut stage = landing.staged(staged).to_vec();
+    let is_overrun = landing.is_overrun(staged);
+    if let Stop::Blocked = deliver_landed(core, receivers, reader)? {
+        reader.inbound.carry.append(&mut stage);
+        return Ok(Stop::Blocked);
     }
-    if due {
-        core.mark_ready(lane);
+    let stop = read_bytes(core, receivers, reader, &mut Assembled(&mut stage))?;
+    if is_overrun
+        && reader
+            .landing
+            .as_ref()
+            .is_some_and(|landing| landing.is_idle())
+    {
+        reader.landing = None;
     }
-    if blocked {
-        core.note_blocked(lane);
+    Ok(stop)
+}
+
+/// Hands over the frame that has landed, if one has.
+fn deliver_landed(
+    core: &mut Core,
+    receivers: &mut Receivers,
+    reader: &mut Reader,
+) -> Result<Stop, CloseReason> {
+    let landed = reader
+        .landing
+        .as_mut()
+        .and_then(|landing| landing.take_frame());
+    let Some(frame) = landed else {
+        return Ok(Stop::Incomplete);
+    };
+    let mut at = 0;
+    let stop = read_frames(core, receivers, reader, &mut Whole(&frame), &mut at)?;
+    if let (Stop::Blocked, Some(landing)) = (&stop, &mut reader.landing) {
+        landing.put_back(frame);
     }
-    if let Err(reason) = outcome {
-        core.end_lane(lane, reason);
+    Ok(stop)
+}
+
+impl Reader {
+    /// Takes the halves out of a lane and its connection.
+    fn take(core: &mut Core, lane: u32, until: Option<Instant>) -> Option<Self> {
+        let state = &mut core.lanes[lane as usize];
+        let inbound = state.inbound.take()?;
+        let landing = match state.state {
+            LaneState::Up { connection, .. } => core
+                .connections
+                .get(connection)
+                .and_then(|connection| connection.landing.take()),
+            _ => None,
+        };
+        Some(Self {
+            lane,
+            inbound,
+            landing,
+            until,
+        })
+    }
+
+    /// Puts the halves back, notes what is owed, and ends the lane if the peer broke the rules.
+    fn finish(self, core: &mut Core, outcome: Result<Stop, CloseReason>) {
+        let Self {
+            lane,
+            mut inbound,
+            landing,
+            ..
+        } = self;
+        let now = core.now;
+        let state = &mut core.lanes[lane as usize];
+        let due = inbound.ledger.ack_is_due(now);
+        let owes = inbound.ledger.ack_deadline().is_some();
+        let blocked = inbound.blocked;
+        let landing_bytes = landing.as_ref().map_or(0, |landing| landing.filled_bytes());
+        let is_filling = landing.as_ref().is_some_and(|landing| landing.is_filling());
+        inbound.note_partial(now, landing_bytes);
+        state.inbound = Some(inbound);
+        if let LaneState::Up { connection, .. } = state.state
+            && let Some(carrier) = core.connections.get(connection)
+        {
+            carrier.landing = landing;
+            if is_filling && carrier.receiving == Some(OperationKind::Receive) {
+                core.call_off_receive(connection);
+            }
+        }
+        let state = &mut core.lanes[lane as usize];
+        if owes && !state.owes_ack {
+            state.owes_ack = true;
+            core.sending.owing.push(lane);
+        }
+        if due {
+            core.mark_ready(lane);
+        }
+        if blocked {
+            core.note_blocked(lane);
+        }
+        if let Err(reason) = outcome {
+            core.end_lane(lane, reason);
+        }
+    }
+
+    /// The frame at the start of `bytes` is incomplete: from `frame_bytes_min` up it lands, which takes
+    /// all of `bytes`. False if it is too small for that.
+    fn land(&mut self, core: &Core, frame_bytes: usize, bytes: &[u8]) -> bool {
+        if frame_bytes < LANDING_BYTES_MIN {
+            return false;
+        }
+        let landing = self.landing.get_or_insert_with(|| Box::new(Landing::new()));
+        landing.begin(core.fabric.payloads.block(frame_bytes));
+        landing.fill_from(bytes);
+        true
     }
 }
 
 fn read_buffer(
     core: &mut Core,
     receivers: &mut Receivers,
-    lane: u32,
-    inbound: &mut Inbound,
+    reader: &mut Reader,
     class: usize,
     filled: &mut Filled,
-) -> Result<(), CloseReason> {
-    let length = filled.bytes().len();
-    if inbound.blocked {
-        inbound.carry.extend_from_slice(filled.bytes());
-        return Ok(());
-    }
-    let mut at = 0;
-    if !inbound.carry.is_empty() {
-        at = complete_carry(core, receivers, lane, inbound, filled.bytes())?;
-        if inbound.blocked {
-            inbound.carry.extend_from_slice(&filled.bytes()[at..]);
-            return Ok(());
-        }
-    }
+    at: &mut usize,
+) -> Result<Stop, CloseReason> {
     // The buffers of the class are lent to the source so that it can pin this one.
     let mut buffers = std::mem::take(&mut core.intake.buffers);
     let mut source = InBuffer {
         filled,
         buffers: buffers.get_mut(class),
     };
-    let outcome = read_frames(core, receivers, lane, inbound, &mut source, &mut at);
+    let stop = read_source(core, receivers, reader, &mut source, at);
     core.intake.buffers = buffers;
-    outcome?;
-    if at < length {
-        let rest = &filled.bytes()[at..];
-        inbound.carry.reserve(rest.len());
-        inbound.carry.extend_from_slice(rest);
-    }
-    Ok(())
+    stop
 }
 
-/// Reads whole frames of `source` from `at` on; stops at an incomplete one, or where it is blocked.
+/// Reads bytes that will not be there later.
+fn read_bytes(
+    core: &mut Core,
+    receivers: &mut Receivers,
+    reader: &mut Reader,
+    source: &mut impl Source,
+) -> Result<Stop, CloseReason> {
+    read_source(core, receivers, reader, source, &mut 0)
+}
+
+/// Reads `source` from `at` on: what completes an earlier frame, then whole frames, in place. What is
+/// left at the end is kept in the landing or the carry.
+fn read_source(
+    core: &mut Core,
+    receivers: &mut Receivers,
+    reader: &mut Reader,
+    source: &mut impl Source,
+    at: &mut usize,
+) -> Result<Stop, CloseReason> {
+    if reader.inbound.blocked {
+        reader
+            .inbound
+            .carry
+            .extend_from_slice(&source.bytes()[*at..]);
+        return Ok(Stop::Blocked);
+    }
+    if let Some(landing) = &mut reader.landing {
+        *at += landing.fill_from(&source.bytes()[*at..]);
+    }
+    let mut stop = deliver_landed(core, receivers, reader)?;
+    if matches!(stop, Stop::Incomplete) && !reader.inbound.carry.is_empty() {
+        *at += complete_carry(core, receivers, reader, &source.bytes()[*at..])?;
+        if reader.inbound.blocked {
+            stop = Stop::Blocked;
+        }
+    }
+    if matches!(stop, Stop::Incomplete) {
+        stop = read_frames(core, receivers, reader, source, at)?;
+    }
+    if !matches!(stop, Stop::Paused) {
+        let rest = &source.bytes()[*at..];
+        let is_landing = matches!(stop, Stop::Incomplete)
+            && frame_bytes(rest, reader).is_some_and(|bytes| reader.land(core, bytes, rest));
+        if !is_landing {
+            reader.inbound.carry.extend_from_slice(rest);
+        }
+    }
+    Ok(stop)
+}
+
+/// The length of the incomplete frame that `bytes` begin, once its header is there.
+fn frame_bytes(bytes: &[u8], reader: &Reader) -> Option<usize> {
+    match next_frame(bytes, &reader.inbound.limits) {
+        Ok(Next::Incomplete { needed_bytes }) if bytes.len() >= HEADER_BYTES => Some(needed_bytes),
+        _ => None,
+    }
+}
+
+/// Reads whole frames of `source` from `at` on; stops at an incomplete one, where it is blocked, or
+/// when the time is over.
 fn read_frames(
     core: &mut Core,
     receivers: &mut Receivers,
-    lane: u32,
-    inbound: &mut Inbound,
+    reader: &mut Reader,
     source: &mut impl Source,
     at: &mut usize,
-) -> Result<(), CloseReason> {
+) -> Result<Stop, CloseReason> {
+    let mut until_look = MESSAGES_PER_LOOK;
     loop {
-        let next = next_frame(&source.bytes()[*at..], &inbound.limits);
+        let next = next_frame(&source.bytes()[*at..], &reader.inbound.limits);
         let (located, consumed) = match next.map_err(|error| error.close_reason())? {
             Next::Frame(frame, consumed) => (Located::new(&frame, *at), consumed),
             Next::Skip { consumed_bytes } => {
-                count_control(core, inbound)?;
+                count_control(core, &mut reader.inbound)?;
                 *at += consumed_bytes;
                 continue;
             }
-            Next::Incomplete { .. } => return Ok(()),
+            Next::Incomplete { .. } => return Ok(Stop::Incomplete),
         };
-        match take_frame(core, receivers, lane, inbound, source, located)? {
+        match take_frame(
+            core,
+            receivers,
+            reader.lane,
+            &mut reader.inbound,
+            source,
+            located,
+        )? {
             Flow::Next => *at += consumed,
             Flow::Blocked => {
-                inbound.blocked = true;
-                return Ok(());
+                reader.inbound.blocked = true;
+                return Ok(Stop::Blocked);
+            }
+        }
+        until_look -= 1;
+        if until_look == 0 {
+            until_look = MESSAGES_PER_LOOK;
+            if reader.until.is_some_and(|until| Instant::now() >= until) {
+                return Ok(Stop::Paused);
             }
         }
     }
 }
 
-/// Adds to the incomplete frame in the carry until it is whole and handled. Returns how much of
-/// `bytes` that took.
+/// Adds to the incomplete frame in the carry until it is whole and handled, or lands. Returns how much
+/// of `bytes` that took.
 fn complete_carry(
     core: &mut Core,
     receivers: &mut Receivers,
-    lane: u32,
-    inbound: &mut Inbound,
+    reader: &mut Reader,
     bytes: &[u8],
 ) -> Result<usize, CloseReason> {
     let mut at = 0;
     loop {
+        let carry = &mut reader.inbound.carry;
         let next =
-            next_frame(&inbound.carry, &inbound.limits).map_err(|error| error.close_reason())?;
-        let located = match next {
-            Next::Incomplete { needed_bytes } => {
-                if at == bytes.len() {
-                    return Ok(at);
-                }
-                let missing = needed_bytes - inbound.carry.len();
-                let taken = missing.min(bytes.len() - at);
-                inbound.carry.reserve_exact(missing);
-                inbound.carry.extend_from_slice(&bytes[at..at + taken]);
-                at += taken;
-                continue;
-            }
-            Next::Frame(frame, _) => Some(Located::new(&frame, 0)),
-            Next::Skip { .. } => {
-                count_control(core, inbound)?;
-                None
-            }
+            next_frame(carry, &reader.inbound.limits).map_err(|error| error.close_reason())?;
+        let Next::Incomplete { needed_bytes } = next else {
+            break;
         };
-        let mut assembled = std::mem::take(&mut inbound.carry);
-        if let Some(located) = located {
-            let flow = take_frame(
-                core,
-                receivers,
-                lane,
-                inbound,
-                &mut Assembled(&mut assembled),
-                located,
-            );
-            if matches!(flow, Ok(Flow::Blocked)) {
-                inbound.blocked = true;
-                inbound.carry = assembled;
-                return Ok(at);
-            }
-            flow?;
+        if needed_bytes >= LANDING_BYTES_MIN {
+            let begun = std::mem::take(carry);
+            reader.land(core, needed_bytes, &begun);
+            return Ok(at + fill_landing(core, receivers, reader, &bytes[at..])?);
         }
-        assembled.clear();
-        inbound.carry = assembled;
-        inbound.partial_since = None;
+        if at == bytes.len() {
+            return Ok(at);
+        }
+        let taken = (needed_bytes - carry.len()).min(bytes.len() - at);
+        carry.extend_from_slice(&bytes[at..at + taken]);
+        at += taken;
+    }
+    let mut whole = std::mem::take(&mut reader.inbound.carry);
+    let mut read = 0;
+    let stop = read_frames(
+        core,
+        receivers,
+        reader,
+        &mut Assembled(&mut whole),
+        &mut read,
+    );
+    if matches!(stop, Ok(Stop::Blocked)) {
+        reader.inbound.carry = whole;
         return Ok(at);
     }
+    stop?;
+    whole.clear();
+    reader.inbound.carry = whole;
+    reader.inbound.partial_since = None;
+    Ok(at)
+}
+
+/// Adds to the landing, and hands its frame over if that completes it.
+fn fill_landing(
+    core: &mut Core,
+    receivers: &mut Receivers,
+    reader: &mut Reader,
+    bytes: &[u8],
+) -> Result<usize, CloseReason> {
+    let Some(landing) = &mut reader.landing else {
+        return Ok(0);
+    };
+    let taken = landing.fill_from(bytes);
+    deliver_landed(core, receivers, reader)?;
+    Ok(taken)
 }
 
 /// Tries again what an inbox had no room for.
-pub(crate) fn retry_blocked(core: &mut Core, receivers: &mut Receivers, lane: u32) {
-    let Some(mut inbound) = core.lanes[lane as usize].inbound.take() else {
+pub(super) fn retry_blocked(core: &mut Core, receivers: &mut Receivers, lane: u32) {
+    let Some(mut reader) = Reader::take(core, lane, None) else {
         return;
     };
-    inbound.blocked = false;
-    let mut waiting = std::mem::take(&mut inbound.carry);
-    let mut at = 0;
-    let outcome = read_frames(
-        core,
-        receivers,
-        lane,
-        &mut inbound,
-        &mut Assembled(&mut waiting),
-        &mut at,
-    );
-    waiting.drain(..at);
-    inbound.carry = waiting;
-    let unblocked = !inbound.blocked;
-    finish(core, lane, inbound, outcome);
+    reader.inbound.blocked = false;
+    let mut waiting = std::mem::take(&mut reader.inbound.carry);
+    let outcome = read_bytes(core, receivers, &mut reader, &mut Assembled(&mut waiting));
+    let unblocked = !reader.inbound.blocked;
+    reader.finish(core, outcome);
     if unblocked {
         core.resume_receiving(lane);
     }

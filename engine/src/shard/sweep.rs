@@ -21,10 +21,10 @@ impl Core {
             if waited < grace {
                 continue;
             }
-            let came = inbound.carry.len().saturating_sub(bytes);
+            let came = inbound.partial_bytes.saturating_sub(bytes);
             let enough =
                 PARTIAL_BYTES_PER_S_MIN * usize::try_from(waited.as_secs()).unwrap_or(usize::MAX);
-            inbound.partial_since = Some((now, inbound.carry.len()));
+            inbound.partial_since = Some((now, inbound.partial_bytes));
             if came < enough {
                 self.end_lane(
                     u32::try_from(lane).unwrap_or(u32::MAX),

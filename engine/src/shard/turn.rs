@@ -10,10 +10,11 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::deliver::Receivers;
-use super::receive::{receive, retry_blocked};
+use super::reading::take_inflow;
+use super::receive::retry_blocked;
 use super::tasks::Tasks;
 use super::timers::Deadline;
-use super::{Core, PRIORITIES, Shard, sweep};
+use super::{Core, Shard, sweep};
 use crate::shard::command::Command;
 use crate::shard::context::ShardHandle;
 
@@ -60,7 +61,7 @@ impl Shard {
             core.ring.enter()?;
         }
         worked |= core.reap()?;
-        worked |= take_inflow(core, receivers);
+        worked |= read_input(core, receivers);
         worked |= core.feed_starving()?;
         worked |= core.drain_rings();
         worked |= self.loop_lanes();
@@ -123,18 +124,13 @@ fn obey(core: &mut Core, receivers: &mut Receivers) -> bool {
 }
 
 /// Reads and delivers what came, urgent lanes first, then tries the lanes that a full inbox stopped.
-fn take_inflow(core: &mut Core, receivers: &mut Receivers) -> bool {
+fn read_input(core: &mut Core, receivers: &mut Receivers) -> bool {
     let mut any = false;
     for lane in std::mem::take(&mut core.intake.early) {
         retry_blocked(core, receivers, lane);
         any = true;
     }
-    for priority in 0..PRIORITIES {
-        while let Some((operation, inflow)) = core.intake.inflow[priority].pop_front() {
-            receive(core, receivers, operation, inflow);
-            any = true;
-        }
-    }
+    any |= take_inflow(core, receivers);
     if !core.intake.blocked.is_empty() {
         // First: room that is made from here on is another turn's.
         let room = &core.fabric.shards[core.index].inbox_room;
@@ -245,6 +241,9 @@ impl Core {
                 Deadline::Sweep => {
                     self.sweep(self.now);
                     self.tell_overflow();
+                    if self.index == 0 {
+                        self.fabric.payloads.trim();
+                    }
                     self.timers
                         .set(self.now + sweep::SWEEP_EVERY, Deadline::Sweep);
                 }
