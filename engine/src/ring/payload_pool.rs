@@ -148,8 +148,8 @@ mod tests {
     #[test]
     fn memory_is_used_again() {
         let pool = PayloadPool::new();
-        let payload = pool.copy(&[7; 65_536]);
-        assert_eq!(payload, &[7; 65_536][..]);
+        let payload = pool.copy(&vec![7; 65_536]);
+        assert_eq!(payload, vec![7; 65_536]);
         let place = payload.as_ptr();
         let part = payload.slice(10..20);
         drop(payload);

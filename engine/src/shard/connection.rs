@@ -9,6 +9,7 @@ use std::os::fd::OwnedFd;
 use std::time::Instant;
 
 use super::landing::Landing;
+use super::message_header::MessageHeader;
 use super::outbox::Batch;
 use crate::io::operation::{Operation, OperationKind};
 use crate::io::receive_buffers::Filled;
@@ -80,29 +81,6 @@ pub(crate) struct Connection {
     pub(crate) others: u32,
     /// The receive is to be armed again when buffers are there (and the lane is not blocked).
     pub(crate) starving: bool,
-}
-
-/// A `msghdr`, at a fixed place.
-pub(crate) struct MessageHeader(pub(crate) libc::msghdr);
-
-impl Default for MessageHeader {
-    fn default() -> Self {
-        Self(libc::msghdr {
-            msg_name: std::ptr::null_mut(),
-            msg_namelen: 0,
-            msg_iov: std::ptr::null_mut(),
-            msg_iovlen: 0,
-            msg_control: std::ptr::null_mut(),
-            msg_controllen: 0,
-            msg_flags: 0,
-        })
-    }
-}
-
-impl std::fmt::Debug for MessageHeader {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.write_str("MessageHeader")
-    }
 }
 
 impl Connection {

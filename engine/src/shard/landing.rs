@@ -8,7 +8,7 @@
 
 use bytes::Bytes;
 
-use super::connection::MessageHeader;
+use super::message_header::MessageHeader;
 use crate::ring::Block;
 
 /// Frames from here up land. Smaller ones are copied: from a receive buffer that is still

@@ -19,6 +19,7 @@ mod landing;
 mod lane;
 mod link;
 mod loopback;
+mod message_header;
 mod outbox;
 mod reading;
 mod receive;
