@@ -6,8 +6,14 @@
 use std::io;
 use std::net::SocketAddr;
 
+use crate::config::{Printable, debug_as_message};
+
+debug_as_message!(StartError, NameError, NotConnected);
+
 /// Why a node did not start.
-#[derive(Debug, thiserror::Error)]
+///
+/// Its `Debug` reads as its message, so that a `main` that returns it tells its user.
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum StartError {
     /// The configuration does not hold together.
@@ -74,11 +80,14 @@ pub enum SendError {
 }
 
 /// Why a name could not be used.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum NameError {
     /// No such channel in the configuration.
-    #[error("there is no channel named `{name}`: the configured ones are {known}")]
+    #[error(
+        "there is no channel named `{}`: the configured ones are {known}",
+        Printable(name)
+    )]
     UnknownChannel {
         /// The name asked for.
         name: String,
@@ -86,10 +95,18 @@ pub enum NameError {
         known: String,
     },
     /// A name outside the allowed form.
-    #[error("`{name}` cannot be a name: {why}")]
+    #[error("`{}` cannot be a name: {why}", Printable(name))]
     Malformed {
         /// The name given.
         name: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// An address that no peer can have.
+    #[error("{address} cannot be the address of a peer: {why}")]
+    Address {
+        /// The address given.
+        address: SocketAddr,
         /// What is wrong with it.
         why: String,
     },
@@ -123,9 +140,10 @@ pub enum NameError {
 }
 
 /// Waiting for a peer took longer than allowed.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{lanes_up} of {lanes} lanes to `{peer}` came up in time: check its address, that it runs, and that both nodes agree on cluster and channels; events() tells the reason of each refusal"
+    "{lanes_up} of {lanes} lanes to `{}` came up in time: check its address, that it runs, and that both nodes agree on cluster and channels; events() tells the reason of each refusal",
+    Printable(peer)
 )]
 pub struct NotConnected {
     /// The peer waited for.

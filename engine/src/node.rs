@@ -20,7 +20,7 @@ pub use stopping::{StopReport, UnfinishedCause, UnfinishedShard};
 
 use crate::admission::lane_offset;
 use crate::channel::Channel;
-use crate::config::Config;
+use crate::config::{Config, check_peer_address};
 use crate::control::ControlLink;
 use crate::deadline::deadline_in;
 use crate::error::{NameError, NotConnected, StartError};
@@ -111,8 +111,10 @@ impl Node {
     /// lanes there are end and are made anew at the new address.
     ///
     /// # Errors
-    /// [`NameError`] if the name cannot be one, or there are `peers_max` peers already.
+    /// [`NameError`] if the name cannot be one, the address cannot be a peer's, or there are
+    /// `peers_max` peers already.
     pub fn connect(&self, peer: &str, address: SocketAddr) -> Result<Arc<Peer>, NameError> {
+        check_peer_address(address).map_err(|why| NameError::Address { address, why })?;
         let peer = self.fabric.routes.connect(peer, address)?;
         self.fabric.ring_all();
         Ok(peer)

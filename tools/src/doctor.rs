@@ -1,15 +1,15 @@
 //! `overlane doctor`: the checks that every start makes, alone. Changes nothing.
 
-use std::io::{self, Write};
-use std::process::ExitCode;
-
-use overlane::config::{Config, Flags, Sources};
+use overlane::config::{Config, Flags, Printable, Sources};
 use overlane::preflight::{self, Check, Outcome};
 use serde_json::json;
 
+use crate::ending::{Ending, ended, print};
+
 /// Says whether a node with this configuration can start here, and what to mend if not.
 ///
-/// Exits with 0 if every check passes, with or without warnings, and with 2 if one fails.
+/// Exits with 0 if every check passes, with or without warnings, with 2 if the configuration is
+/// wrong, and with 3 if the machine lacks something.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     /// Print one JSON object per check, one a line
@@ -20,7 +20,7 @@ pub(crate) struct Arguments {
 }
 
 /// Runs the checks and prints what came of them.
-pub(crate) fn run(arguments: Arguments) -> ExitCode {
+pub(crate) fn run(arguments: Arguments) -> Ending {
     let checks = checks(&Sources::of_process(arguments.flags));
     let text = if arguments.json {
         lines(&checks)
@@ -29,24 +29,29 @@ pub(crate) fn run(arguments: Arguments) -> ExitCode {
     };
     let failed = checks
         .iter()
-        .any(|check| matches!(check.outcome, Outcome::Fail(_)));
-    // A reader that went away, as `head` does, has seen what it wanted.
-    let printed = io::stdout().write_all(text.as_bytes());
-    if failed || printed.is_err_and(|error| error.kind() != io::ErrorKind::BrokenPipe) {
-        return ExitCode::from(2);
-    }
-    ExitCode::SUCCESS
+        .find(|check| matches!(check.outcome, Outcome::Fail(_)));
+    let found = match failed {
+        None => Ending::Done,
+        Some(check) if check.name == CONFIGURATION => Ending::BadInput,
+        Some(_) => Ending::MachineLacks,
+    };
+    ended(print(&text), found)
 }
+
+/// The check that comes before those of the machine.
+const CONFIGURATION: &str = "configuration";
 
 /// The configuration is the first check; without one there is nothing to check the machine against.
 fn checks(sources: &Sources) -> Vec<Check> {
-    const NAME: &str = "configuration";
     match sources.load() {
         Ok(config) => {
-            let mut checks = vec![Check {
-                name: NAME,
-                outcome: Outcome::Ok(summary(sources, &config)),
-            }];
+            let mut checks = vec![
+                Check {
+                    name: CONFIGURATION,
+                    outcome: Outcome::Ok(summary(sources, &config)),
+                },
+                environment(sources),
+            ];
             checks.extend(preflight::checks(&config));
             checks
         }
@@ -56,17 +61,32 @@ fn checks(sources: &Sources) -> Vec<Check> {
                 mend: "correct it there; docs/tuning.md lists all parameters".to_string(),
             };
             vec![Check {
-                name: NAME,
+                name: CONFIGURATION,
                 outcome: Outcome::Fail(failure),
             }]
         }
     }
 }
 
+/// Variables that were left alone are worth a look; the configuration has those that were not.
+fn environment(sources: &Sources) -> Check {
+    let hints = sources.hints();
+    let outcome = if hints.is_empty() {
+        Outcome::Ok("no variable OVERLANE_* is left alone".to_string())
+    } else {
+        Outcome::Warn(hints.join("; "))
+    };
+    Check {
+        name: "environment",
+        outcome,
+    }
+}
+
 fn summary(sources: &Sources, config: &Config) -> String {
     let file = sources
         .file()
-        .map_or_else(|| "no file".into(), |file| file.display().to_string());
+        .map(|file| Printable(&file.to_string_lossy()).to_string())
+        .unwrap_or_else(|| "no file".to_string());
     format!(
         "name {} in cluster {}, channels: {}, peers: {}, lanes to each: {}, from {file}",
         config.node_name,

@@ -2,6 +2,23 @@
 
 use std::fmt;
 
+use super::printable::Printable;
+
+/// An error that ends a program, out of `main` or by `unwrap`, is printed by its `Debug`: it reads
+/// as its message.
+macro_rules! debug_as_message {
+    ($($error:ty),+) => {
+        $(
+            impl std::fmt::Debug for $error {
+                fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                    std::fmt::Display::fmt(self, formatter)
+                }
+            }
+        )+
+    };
+}
+pub(crate) use debug_as_message;
+
 /// Where a value was given.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Place {
@@ -18,6 +35,8 @@ pub enum Place {
     File {
         /// Path as it was given.
         path: String,
+        /// Line that the key is on, counted from 1.
+        line: usize,
         /// Key with the tables that it is in, such as `profile.dev.spin_us`.
         key: String,
     },
@@ -39,9 +58,15 @@ impl fmt::Display for Place {
             Self::Code => formatter.write_str("configuration in code"),
             Self::Default => formatter.write_str("default"),
             Self::BuiltInProfile { profile } => write!(formatter, "built-in profile {profile}"),
-            Self::File { path, key } if key.is_empty() => write!(formatter, "file {path}"),
-            Self::File { path, key } => write!(formatter, "file {path}, key {key}"),
-            Self::Environment { variable } => write!(formatter, "environment variable {variable}"),
+            Self::File { path, line, key } => write!(
+                formatter,
+                "file {}, line {line}, key {}",
+                Printable(path),
+                Printable(key)
+            ),
+            Self::Environment { variable } => {
+                write!(formatter, "environment variable {}", Printable(variable))
+            }
             Self::Flag { flag } => write!(formatter, "flag {flag}"),
         }
     }
@@ -60,7 +85,8 @@ pub struct Given {
 
 impl fmt::Display for Given {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{} = {}", self.key, self.value)?;
+        let (key, value) = (Printable(&self.key), Printable(&self.value));
+        write!(formatter, "{key} = {value}")?;
         match &self.place {
             Some(place) => write!(formatter, " ({place})"),
             None => Ok(()),
@@ -69,10 +95,16 @@ impl fmt::Display for Given {
 }
 
 /// A configuration that the engine does not start with.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+///
+/// Both its texts, `Display` and `Debug`, are its message: one line, without control characters.
+#[derive(Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ConfigError {
     /// A value that its parameter does not accept.
-    #[error("{place}: `{value}` is not a value of {key}: expected {right}")]
+    #[error(
+        "{place}: `{}` is not a value of {}: expected {right}",
+        Printable(value),
+        Printable(key)
+    )]
     Refused {
         /// Where the value was given.
         place: Place,
@@ -84,7 +116,7 @@ pub enum ConfigError {
         right: String,
     },
     /// A key that is no parameter.
-    #[error("{place}: there is no parameter `{key}`; {right}")]
+    #[error("{place}: there is no parameter `{}`; {right}", Printable(key))]
     Unknown {
         /// Where the key was given.
         place: Place,
@@ -102,13 +134,21 @@ pub enum ConfigError {
         right: String,
     },
     /// A configuration file that cannot be read, or is not TOML.
-    #[error("file {path}: {reason}")]
+    #[error("file {}{}: {reason}", Printable(path), at_line(*line))]
     File {
         /// Path as it was given.
         path: String,
+        /// Line of the mistake, if it has one, counted from 1.
+        line: Option<usize>,
         /// What is wrong and what would be right.
         reason: String,
     },
+}
+
+debug_as_message!(ConfigError);
+
+fn at_line(line: Option<usize>) -> String {
+    line.map_or_else(String::new, |line| format!(", line {line}"))
 }
 
 fn listed(given: &[Given]) -> String {

@@ -1,104 +1,190 @@
-//! Reads a TOML file, base and profile, into layers. Says which file and key each mistake is at.
+//! Reads a TOML file, base and profile, into layers. Says at which line and key each mistake is.
+//!
+//! Called by `load.rs`. What the keys mean is in `layers.rs`; what a value may be, in the tables.
 
 use std::fs::File;
-use std::io::Read;
+use std::io::{self, Read};
 use std::path::Path;
 
-use ::config::{FileFormat, Map, Source, Value, ValueKind};
+use toml::Spanned;
+use toml::de::{DeInteger, DeString, DeTable, DeValue};
 
+use super::channel::CHANNEL_PARAMETERS;
 use super::error::{ConfigError, Place};
 use super::layers::{Layers, PEERS};
+use super::node::NODE_PARAMETERS;
+use super::printable::Printable;
 use super::profile::Profile;
 
 /// Largest configuration file; one of a thousand channels would be under 100 KiB.
 pub const FILE_BYTES_MAX: u64 = 1 << 20;
 
-type Table = Map<String, Value>;
+type Key<'t> = Spanned<DeString<'t>>;
+type Value<'t> = Spanned<DeValue<'t>>;
 
-/// Lays the file over what is there, then its part for the profile.
+/// Lays the file over what is there, then its part for the profile. `named_by` is who named it.
 ///
 /// The parts for the other profiles are checked too: a mistake in them should not wait until then.
-pub(super) fn apply(layers: &mut Layers, path: &Path, profile: Profile) -> Result<(), ConfigError> {
-    let mut table = parse(path)?;
-    let reader = Reader {
-        path: path.display().to_string(),
-    };
-    let profiles = table.remove("profile");
-    reader.node(layers, "", &table)?;
-    let Some(profiles) = profiles else {
-        return Ok(());
-    };
-    let profiles = reader.table(&profiles, "profile")?;
-    for (name, part) in sorted(profiles) {
-        let key = format!("profile.{name}");
-        let named = Profile::named(name).map_err(|right| ConfigError::Unknown {
-            place: reader.place(&key),
-            key: key.clone(),
-            right,
-        })?;
-        let part = reader.table(part, &key)?;
-        if named == profile {
-            reader.node(layers, &format!("{key}."), part)?;
-        } else {
-            reader.node(&mut layers.clone(), &format!("{key}."), part)?;
-        }
-    }
-    Ok(())
-}
-
-/// The file as a table.
-fn parse(path: &Path) -> Result<Table, ConfigError> {
-    let failed = |reason: String| ConfigError::File {
-        path: path.display().to_string(),
+pub(super) fn apply(
+    layers: &mut Layers,
+    path: &Path,
+    named_by: &Place,
+    profile: Profile,
+) -> Result<(), ConfigError> {
+    let shown = path.display().to_string();
+    let failed = |line, reason| ConfigError::File {
+        path: shown.clone(),
+        line,
         reason,
     };
-    let file = File::open(path).map_err(|error| {
-        failed(format!(
-            "{error}; expected a configuration file in TOML, or no --config"
-        ))
+    let bytes = read(path).map_err(|error| failed(None, unread(&error, named_by)))?;
+    let text = as_text(&bytes).map_err(|(line, reason)| failed(line, reason))?;
+    let lines = Lines::of(text);
+    let table = DeTable::parse(text).map_err(|error| {
+        let line = error.span().map(|span| lines.line(span.start));
+        failed(line, not_toml(text, line, &error))
     })?;
-    let mut text = String::new();
-    file.take(FILE_BYTES_MAX + 1)
-        .read_to_string(&mut text)
-        .map_err(|error| failed(format!("{error}; expected a text file in TOML")))?;
-    if u64::try_from(text.len()).is_ok_and(|bytes| bytes > FILE_BYTES_MAX) {
-        return Err(failed(format!("expected at most {FILE_BYTES_MAX} bytes")));
-    }
-    ::config::File::from_str(&text, FileFormat::Toml)
-        .collect()
-        .map_err(|error| failed(format!("expected TOML: {}", ends(&error.to_string()))))
+    let reader = Reader {
+        path: shown.clone(),
+        lines,
+    };
+    reader.file(layers, table.get_ref(), profile)
 }
 
-/// First and last line of a message: between them is the text that it is about, as long as it is.
-fn ends(message: &str) -> String {
-    let mut lines = message.trim().lines();
-    match (lines.next(), lines.next_back()) {
-        (Some(first), Some(last)) => format!("{first}: {last}"),
-        (first, _) => first.unwrap_or_default().to_string(),
+/// The bytes of the file, one more than allowed if it is larger.
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path)?
+        .take(FILE_BYTES_MAX + 1)
+        .read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// Why the file could not be read, and what to do about it.
+fn unread(error: &io::Error, named_by: &Place) -> String {
+    let right = match (error.kind(), named_by) {
+        (io::ErrorKind::IsADirectory, _) => "expected a file in TOML".to_string(),
+        (io::ErrorKind::PermissionDenied, _) => "allow this user to read it".to_string(),
+        (_, Place::Flag { flag }) => format!("give {flag} a file in TOML, or leave it out"),
+        (_, Place::Environment { variable }) => {
+            format!("set {variable} to the path of a file in TOML, or unset it")
+        }
+        _ => "make it a file in TOML, or remove it".to_string(),
+    };
+    format!("{error}; {right}")
+}
+
+/// The text of the file, or the line at which it is none and why.
+fn as_text(bytes: &[u8]) -> Result<&str, (Option<usize>, String)> {
+    if u64::try_from(bytes.len()).is_ok_and(|length| length > FILE_BYTES_MAX) {
+        return Err((None, format!("expected at most {FILE_BYTES_MAX} bytes")));
     }
+    str::from_utf8(bytes).map_err(|error| {
+        let before = &bytes[..error.valid_up_to()];
+        let line = 1 + before.iter().filter(|byte| **byte == b'\n').count();
+        let reason = format!(
+            "byte {} is not UTF-8; expected a text file in TOML, saved as UTF-8",
+            error.valid_up_to()
+        );
+        (Some(line), reason)
+    })
+}
+
+/// What of the text is not TOML, with the line that it is about.
+fn not_toml(text: &str, line: Option<usize>, error: &toml::de::Error) -> String {
+    let said = error.message().replace('\n', ", ");
+    let about = line.and_then(|line| text.lines().nth(line - 1));
+    let about = about.map(|line| format!(" in `{}`", Printable(line.trim())));
+    format!("expected TOML: {said}{}", about.unwrap_or_default())
+}
+
+/// Where the lines of a text begin.
+struct Lines(Vec<usize>);
+
+impl Lines {
+    fn of(text: &str) -> Self {
+        let breaks = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n');
+        Self(breaks.map(|(at, _)| at + 1).collect())
+    }
+
+    /// The line that the byte is on, counted from 1.
+    fn line(&self, byte: usize) -> usize {
+        1 + self.0.partition_point(|start| *start <= byte)
+    }
+}
+
+/// A key with the tables that it is in, and where it stands.
+struct At {
+    path: String,
+    line: usize,
 }
 
 struct Reader {
     path: String,
+    lines: Lines,
 }
 
 impl Reader {
+    /// The base of the file, then its profiles.
+    fn file(
+        &self,
+        layers: &mut Layers,
+        table: &DeTable<'_>,
+        profile: Profile,
+    ) -> Result<(), ConfigError> {
+        self.node(layers, "", table)?;
+        let Some((key, profiles)) = table.get_key_value("profile") else {
+            return Ok(());
+        };
+        let at = self.at("", key);
+        let profiles = self.table(profiles, &at, "tables such as [profile.dev]")?;
+        for (name, part) in in_order(profiles) {
+            let at = self.at("profile.", name);
+            let named = Profile::named(name.get_ref()).map_err(|right| ConfigError::Unknown {
+                place: self.place(&at),
+                key: at.path.clone(),
+                right,
+            })?;
+            let part = self.table(part, &at, &format!("a table, [{}]", at.path))?;
+            let prefix = format!("{}.", at.path);
+            if named == profile {
+                self.node(layers, &prefix, part)?;
+            } else {
+                self.node(&mut layers.clone(), &prefix, part)?;
+            }
+        }
+        Ok(())
+    }
+
     /// The tables of one part: node parameters, peers and channels. `prefix` names the part.
-    fn node(&self, layers: &mut Layers, prefix: &str, table: &Table) -> Result<(), ConfigError> {
-        for (key, value) in sorted(table) {
-            let path = format!("{prefix}{key}");
-            match (key.as_str(), &value.kind) {
-                ("channel", _) => self.channels(layers, &path, self.table(value, &path)?)?,
-                (PEERS, ValueKind::Table(peers)) => {
-                    for (name, address) in sorted(peers) {
-                        let path = format!("{path}.{name}");
-                        layers.peer(name, &self.text(address, &path)?, self.place(&path))?;
+    fn node(
+        &self,
+        layers: &mut Layers,
+        prefix: &str,
+        table: &DeTable<'_>,
+    ) -> Result<(), ConfigError> {
+        for (key, value) in in_order(table) {
+            let at = self.at(prefix, key);
+            let name: &str = key.get_ref();
+            match (name, value.get_ref()) {
+                ("profile", _) if prefix.is_empty() => {}
+                ("channel", _) => {
+                    let right = format!(
+                        "a table for each channel, such as [{}.data] in single brackets",
+                        at.path
+                    );
+                    self.channels(layers, &at, self.table(value, &at, &right)?)?;
+                }
+                (PEERS, DeValue::Table(peers)) => {
+                    for (peer, address) in in_order(peers) {
+                        let at = self.at(&format!("{}.", at.path), peer);
+                        layers.peer(peer.get_ref(), &self.text(address, &at)?, self.place(&at))?;
                     }
                 }
-                (_, ValueKind::Table(_)) if !is_parameter(key) => {
-                    return Err(super::layers::unknown_node_key(self.place(&path), key));
+                (_, DeValue::Table(_)) if !is_node_parameter(name) => {
+                    return Err(super::layers::unknown_node_key(self.place(&at), name));
                 }
-                _ => layers.node(key, &self.text(value, &path)?, self.place(&path))?,
+                _ => layers.node(name, &self.text(value, &at)?, self.place(&at))?,
             }
         }
         Ok(())
@@ -107,71 +193,116 @@ impl Reader {
     fn channels(
         &self,
         layers: &mut Layers,
-        prefix: &str,
-        channels: &Table,
+        at: &At,
+        channels: &DeTable<'_>,
     ) -> Result<(), ConfigError> {
-        for (name, settings) in sorted(channels) {
-            let path = format!("{prefix}.{name}");
-            layers.channel(name, &self.place(&path))?;
-            for (key, value) in sorted(self.table(settings, &path)?) {
-                let path = format!("{path}.{key}");
-                layers.channel_key(name, key, &self.text(value, &path)?, self.place(&path))?;
+        for (name, settings) in in_order(channels) {
+            let of_channel = self.at(&format!("{}.", at.path), name);
+            let right = if CHANNEL_PARAMETERS
+                .iter()
+                .any(|known| known.name == name.get_ref())
+            {
+                format!(
+                    "a table for each channel: put {name} under [{}.NAME]",
+                    at.path
+                )
+            } else {
+                format!("a table, [{}]", of_channel.path)
+            };
+            let settings = self.table(settings, &of_channel, &right)?;
+            layers.channel(name.get_ref(), &self.place(&of_channel))?;
+            for (key, value) in in_order(settings) {
+                let at = self.at(&format!("{}.", of_channel.path), key);
+                let text = self.text(value, &at)?;
+                layers.channel_key(name.get_ref(), key.get_ref(), &text, self.place(&at))?;
             }
         }
         Ok(())
     }
 
     /// The text form of a value that is not a table; a list becomes its entries with commas.
-    fn text(&self, value: &Value, path: &str) -> Result<String, ConfigError> {
-        match &value.kind {
-            ValueKind::Array(entries) => {
-                let entries = entries.iter().map(|entry| match entry.kind {
-                    ValueKind::Array(_) => Err(self.refused(path, "a list in a list", "one list")),
-                    _ => self.text(entry, path),
+    fn text(&self, value: &Value<'_>, at: &At) -> Result<String, ConfigError> {
+        match value.get_ref() {
+            DeValue::Array(entries) => {
+                let entries = entries.iter().map(|entry| match entry.get_ref() {
+                    DeValue::Array(_) => Err(self.refused(at, "a list in a list", "one list")),
+                    _ => self.text(entry, at),
                 });
                 Ok(entries.collect::<Result<Vec<_>, _>>()?.join(","))
             }
-            ValueKind::Table(_) => Err(self.refused(path, "a table", "a single value")),
-            scalar => Ok(scalar.to_string()),
+            DeValue::Table(_) => Err(self.refused(at, "a table", "a single value")),
+            scalar => Ok(written(scalar)),
         }
     }
 
-    fn table<'v>(&self, value: &'v Value, path: &str) -> Result<&'v Table, ConfigError> {
-        match &value.kind {
-            ValueKind::Table(table) => Ok(table),
-            other => {
-                let right = format!("a table, such as [{path}.NAME] or [{path}]");
-                Err(self.refused(path, &other.to_string(), &right))
-            }
+    fn table<'v, 't>(
+        &self,
+        value: &'v Value<'t>,
+        at: &At,
+        right: &str,
+    ) -> Result<&'v DeTable<'t>, ConfigError> {
+        match value.get_ref() {
+            DeValue::Table(table) => Ok(table),
+            DeValue::Array(_) => Err(self.refused(at, "a list", right)),
+            scalar => Err(self.refused(at, &written(scalar), right)),
         }
     }
 
-    fn refused(&self, path: &str, value: &str, right: &str) -> ConfigError {
+    fn refused(&self, at: &At, value: &str, right: &str) -> ConfigError {
         ConfigError::Refused {
-            place: self.place(path),
-            key: path.to_string(),
+            place: self.place(at),
+            key: at.path.clone(),
             value: value.to_string(),
             right: right.to_string(),
         }
     }
 
-    fn place(&self, key: &str) -> Place {
+    fn at(&self, prefix: &str, key: &Key<'_>) -> At {
+        At {
+            path: format!("{prefix}{}", key.get_ref()),
+            line: self.lines.line(key.span().start),
+        }
+    }
+
+    fn place(&self, at: &At) -> Place {
         Place::File {
             path: self.path.clone(),
-            key: key.to_string(),
+            line: at.line,
+            key: at.path.clone(),
         }
     }
 }
 
-fn is_parameter(key: &str) -> bool {
-    super::node::NODE_PARAMETERS
+/// A single value as it is written, so that a message can repeat it and no digit is lost.
+fn written(value: &DeValue<'_>) -> String {
+    match value {
+        DeValue::String(text) => text.to_string(),
+        DeValue::Integer(number) => digits(number),
+        DeValue::Float(number) => number.as_str().to_string(),
+        DeValue::Boolean(truth) => truth.to_string(),
+        DeValue::Datetime(time) => time.to_string(),
+        DeValue::Array(_) => "a list".to_string(),
+        DeValue::Table(_) => "a table".to_string(),
+    }
+}
+
+/// A whole number in decimal digits, of any size that can be converted.
+fn digits(number: &DeInteger<'_>) -> String {
+    match u128::from_str_radix(number.as_str(), number.radix()) {
+        Ok(value) => value.to_string(),
+        Err(_) => number.to_string(),
+    }
+}
+
+fn is_node_parameter(key: &str) -> bool {
+    NODE_PARAMETERS
         .iter()
         .any(|parameter| parameter.name == key)
 }
 
-/// In order of the keys, so that of several mistakes always the same is reported.
-fn sorted(table: &Table) -> impl Iterator<Item = (&String, &Value)> {
+/// In the order of the file, so that of several mistakes the first is reported.
+fn in_order<'v, 't>(table: &'v DeTable<'t>) -> impl Iterator<Item = (&'v Key<'t>, &'v Value<'t>)> {
     let mut entries: Vec<_> = table.iter().collect();
-    entries.sort_unstable_by_key(|(key, _)| *key);
+    entries.sort_unstable_by_key(|(key, _)| key.span().start);
     entries.into_iter()
 }

@@ -54,10 +54,12 @@ impl Sources {
             .filter(|(name, _)| name.starts_with(environment::PREFIX))
             .collect();
         let file = PathBuf::from(FILE_DEFAULT);
+        // A link that leads nowhere is there too: reading it says so.
+        let is_there = file.symlink_metadata().is_ok();
         Self {
             environment,
             flags,
-            file_default: file.exists().then_some(file),
+            file_default: is_there.then_some(file),
         }
     }
 
@@ -68,22 +70,51 @@ impl Sources {
     pub fn load(&self) -> Result<Config, ConfigError> {
         let profile = self.profile()?;
         let mut layers = Layers::of_profile(profile)?;
-        if let Some(path) = self.file() {
-            file::apply(&mut layers, &path, profile)?;
+        if let Some((path, named_by)) = self.named_file()? {
+            file::apply(&mut layers, &path, &named_by, profile)?;
         }
         environment::apply(&mut layers, &self.environment)?;
         self.flags.apply(&mut layers)?;
-        layers.finish()
+        let config = layers.finish()?;
+        for hint in self.hints() {
+            tracing::warn!("environment: {hint}");
+        }
+        Ok(config)
+    }
+
+    /// What should be known about the environment, a sentence each: variables with the engine's
+    /// prefix that are empty, or that Kubernetes set. [`load`](Self::load) logs them as warnings.
+    #[must_use]
+    pub fn hints(&self) -> Vec<String> {
+        environment::hints(&self.environment)
     }
 
     /// The configuration file that is read, if any.
     #[must_use]
     pub fn file(&self) -> Option<PathBuf> {
-        let named = self.flags.config.as_deref();
-        let named = named.or_else(|| self.variable(environment::FILE));
-        named
-            .map(PathBuf::from)
-            .or_else(|| self.file_default.clone())
+        self.named_file().ok().flatten().map(|(path, _)| path)
+    }
+
+    /// The configuration file, and who named it.
+    fn named_file(&self) -> Result<Option<(PathBuf, Place)>, ConfigError> {
+        let flag = Place::Flag {
+            flag: "--config".to_string(),
+        };
+        Ok(
+            match (&self.flags.config, self.variable(environment::FILE)) {
+                (Some(path), _) if path.is_empty() => {
+                    return Err(ConfigError::Refused {
+                        place: flag,
+                        key: "config".to_string(),
+                        value: path.clone(),
+                        right: "the path of a file in TOML".to_string(),
+                    });
+                }
+                (Some(path), _) => Some((path.into(), flag)),
+                (None, Some(path)) => Some((path.into(), of_variable(environment::FILE))),
+                (None, None) => self.file_default.clone().map(|path| (path, Place::Default)),
+            },
+        )
     }
 
     fn profile(&self) -> Result<Profile, ConfigError> {
@@ -94,12 +125,7 @@ impl Sources {
                     flag: "--profile".to_string(),
                 },
             ),
-            (None, Some(name)) => (
-                name,
-                Place::Environment {
-                    variable: environment::PROFILE.to_string(),
-                },
-            ),
+            (None, Some(name)) => (name, of_variable(environment::PROFILE)),
             (None, None) => return Ok(Profile::default()),
         };
         Profile::named(name).map_err(|right| ConfigError::Refused {
@@ -110,10 +136,17 @@ impl Sources {
         })
     }
 
+    /// The value of a variable that is not empty.
     fn variable(&self, name: &str) -> Option<&str> {
-        self.environment
-            .iter()
-            .find(|(known, _)| known == name)
+        let mut ours = self.environment.iter().filter(|(known, _)| known == name);
+        ours.next()
             .map(|(_, value)| value.as_str())
+            .filter(|value| !environment::is_empty(value))
+    }
+}
+
+fn of_variable(name: &str) -> Place {
+    Place::Environment {
+        variable: name.to_string(),
     }
 }

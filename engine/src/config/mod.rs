@@ -2,6 +2,7 @@
 //!
 //! `node.rs` and `channel.rs` hold the definitions; everything else here is driven by their tables.
 
+mod address;
 mod allowed;
 mod channel;
 mod choices;
@@ -16,10 +17,13 @@ mod nearest;
 mod node;
 mod parameter;
 mod placement;
+mod printable;
 mod profile;
+mod service_links;
 mod setting;
 mod validate;
 
+pub use address::check_peer_address;
 pub use allowed::{Allowed, Unit, number, quantity};
 pub use channel::{CHANNEL_PARAMETERS, ChannelConfig};
 pub use choices::{ControlPlacement, Ordering, Overflow, Priority, Reliability};
@@ -27,12 +31,14 @@ pub use definition::ChannelDefinition;
 #[doc(hidden)]
 pub use definition::fuzz_channel_definition;
 pub use environment::{PREFIX as ENVIRONMENT_PREFIX, variable};
+pub(crate) use error::debug_as_message;
 pub use error::{ConfigError, Given, Place};
 pub use file::FILE_BYTES_MAX;
 pub use flags::{Flags, augment, flag};
 pub use load::{FILE_DEFAULT, Sources};
 pub use node::{Config, ConfigBuilder, NODE_PARAMETERS};
 pub use parameter::Parameter;
+pub use printable::Printable;
 pub use profile::Profile;
 pub use setting::is_name;
 pub use validate::{CHANNELS_MAX, RESERVED_PREFIX};

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
+use super::address::{check_listen, check_peer_address};
 use super::allowed::{Allowed, Unit, number, quantity};
 use crate::wire::name::NAME_BYTES_MAX;
 
@@ -76,9 +77,13 @@ impl Setting for bool {
     }
 }
 
+/// An address to listen on.
 impl Setting for SocketAddr {
     fn read(text: &str, unit: Unit, allowed: &Allowed) -> Result<Self, String> {
-        text.trim().parse().map_err(|_| allowed.sentence(unit))
+        let right = || allowed.sentence(unit);
+        let address = text.trim().parse().map_err(|_| right())?;
+        check_listen(address).map_err(|wrong| format!("{}; {wrong}", right()))?;
+        Ok(address)
     }
 
     fn print(&self, _: Unit) -> String {
@@ -120,6 +125,8 @@ impl Setting for BTreeMap<String, SocketAddr> {
         let mut peers = Self::new();
         for entry in entries(text) {
             let (name, address) = peer(entry).ok_or_else(|| allowed.sentence(unit))?;
+            check_peer_address(address)
+                .map_err(|wrong| format!("{}; {wrong}", allowed.sentence(unit)))?;
             if peers.insert(name, address).is_some() {
                 return Err(format!("each peer once, but `{entry}` repeats a name"));
             }

@@ -1,7 +1,9 @@
 //! The configuration as its users meet it: files, environment, flags, messages, documents.
 
+mod addresses;
 mod definitions;
 mod documents;
+mod files;
 mod mistakes;
 mod parameters;
 mod sources;

@@ -1,7 +1,7 @@
 //! What is wrong with a configuration is said with its place, its value and what would be right.
 
 use crate::support::{FileText, environment, error_of, flags, sources};
-use overlane::config::{ChannelConfig, Config, FILE_BYTES_MAX};
+use overlane::config::{ChannelConfig, Config};
 
 fn assert_says(error: &str, parts: &[&str]) {
     for part in parts {
@@ -44,6 +44,12 @@ fn an_unknown_variable_is_refused_with_the_nearest() {
             "did you mean `OVERLANE_SPIN_US`?",
         ],
     );
+    for name in ["OVERLANE_PORT", "OVERLANE_HOST"] {
+        let error = error_of(&environment(&[(name.into(), "7400".into())]));
+        assert_says(&error, &[name, "OVERLANE_LISTEN=127.0.0.1:7400"]);
+    }
+    let empty = error_of(&environment(&[("OVERLANE_SPINUS".into(), String::new())]));
+    assert_says(&empty, &["did you mean `OVERLANE_SPIN_US`?"]);
     let error = error_of(&environment(&[("OVERLANE_".into(), "5".into())]));
     assert_says(&error, &["variable OVERLANE_:", "docs/tuning.md"]);
 }
@@ -96,54 +102,6 @@ fn an_unknown_profile_is_refused_with_its_source() {
     assert_says(
         &error,
         &["variable OVERLANE_PROFILE", "`staging`", "dev, test, prod"],
-    );
-}
-
-#[test]
-fn a_file_that_is_absent_too_large_not_text_or_not_toml_is_refused_by_name() {
-    let absent = error_of(&flags(&["--config", "/nonexistent/overlane.toml"]));
-    assert_says(
-        &absent,
-        &["file /nonexistent/overlane.toml", "No such file"],
-    );
-    let folder = error_of(&flags(&["--config", "/"]));
-    assert_says(&folder, &["file /:", "expected a text file"]);
-    let endless = error_of(&flags(&["--config", "/dev/zero"]));
-    assert_says(
-        &endless,
-        &["file /dev/zero", &format!("at most {FILE_BYTES_MAX} bytes")],
-    );
-    assert_says(&file_error("spin_us ="), &["expected TOML", "line 1"]);
-    assert_says(
-        &file_error("pin = true\npin = false"),
-        &["expected TOML", "duplicate key"],
-    );
-    let deep = format!("a = {}", "[".repeat(100_000));
-    assert_says(&file_error(&deep), &["expected TOML"]);
-}
-
-#[test]
-fn a_table_where_a_value_belongs_is_refused_and_the_reverse() {
-    assert_says(
-        &file_error("[spin_us]\na = 1"),
-        &["key spin_us", "a table", "a single value"],
-    );
-    assert_says(
-        &file_error("channel = 5"),
-        &["key channel", "`5`", "a table"],
-    );
-    assert_says(
-        &file_error("profile = \"dev\""),
-        &["key profile", "`dev`", "a table"],
-    );
-    assert_says(&file_error("cores = [[0]]"), &["key cores", "one list"]);
-    let two = file_error("[peers]\nb = \"127.0.0.1:1,c=127.0.0.1:2\"");
-    assert_says(&two, &["key peers.b", "one name and one address"]);
-    let two = file_error("[peers]\n\"b=127.0.0.1:1,c\" = \"127.0.0.1:2\"");
-    assert_says(&two, &["key peers.b", "one name and one address"]);
-    assert_says(
-        &file_error("[peers]\nb = 5"),
-        &["key peers.b", "b=5", "127.0.0.1:7401"],
     );
 }
 
@@ -236,7 +194,10 @@ fn values_that_do_not_agree_are_refused_with_both_and_their_places() {
         &error,
         &[
             "receive_quantum_bytes = 128KiB (flag --receive-quantum-bytes)",
-            &format!("receive_buffer_bytes = 512KiB (file {}, key", file.path()),
+            &format!(
+                "receive_buffer_bytes = 512KiB (file {}, line 1, key",
+                file.path()
+            ),
             "at least one receive buffer",
         ],
     );

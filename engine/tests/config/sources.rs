@@ -99,7 +99,7 @@ fn a_bad_value_of_each_node_parameter_names_source_value_and_range() {
         let places = [
             (
                 sources(Some(&file), &[], &[]),
-                format!("file {}, key {name}", file.path()),
+                format!("file {}, line 1, key {name}", file.path()),
             ),
             (
                 environment(&[(variable(name), "?!".into())]),
@@ -128,7 +128,7 @@ fn a_bad_value_of_each_channel_parameter_names_source_value_and_range() {
         let places = [
             (
                 sources(Some(&file), &[], &[]),
-                format!("file {}, key {key}", file.path()),
+                format!("file {}, line 2, key {key}", file.path()),
             ),
             (
                 environment(&variables),
@@ -253,6 +253,65 @@ fn numbers_lists_and_truths_can_be_plain_toml() {
         (config.spin_us, config.pin, config.cores),
         (7, false, vec![0, 1])
     );
+}
+
+#[test]
+fn an_empty_variable_counts_as_unset() {
+    let file = FileText::new("spin_us = 7\nlisten = \"127.0.0.1:7999\"\n");
+    let mut variables: Vec<(String, String)> = NODE_PARAMETERS
+        .iter()
+        .map(|parameter| (variable(parameter.name), " ".to_string()))
+        .collect();
+    for name in ["CHANNEL", "PROFILE", "CONFIG"] {
+        variables.push((format!("OVERLANE_{name}"), String::new()));
+    }
+    let sources = sources(Some(&file), &variables, &[]);
+    let config = load(&sources);
+    assert_eq!((config.spin_us, config.listen.port()), (7, 7999));
+    let hints = sources.hints();
+    assert_eq!(hints.len(), 1, "{hints:?}");
+    for (name, _) in &variables {
+        assert!(hints[0].contains(name.as_str()), "{hints:?} lacks {name}");
+    }
+}
+
+#[test]
+fn what_kubernetes_sets_for_a_service_of_that_name_is_left_alone() {
+    let address = "10.96.0.7";
+    let links = [
+        ("SERVICE_HOST", address),
+        ("SERVICE_PORT", "7400"),
+        ("SERVICE_PORT_LANES", "7400"),
+        ("PORT", "tcp://10.96.0.7:7400"),
+        ("PORT_7400_TCP", "tcp://10.96.0.7:7400"),
+        ("PORT_7400_TCP_PROTO", "tcp"),
+        ("PORT_7400_TCP_PORT", "7400"),
+        ("PORT_7400_TCP_ADDR", address),
+        ("ADMIN_SERVICE_HOST", address),
+        ("ADMIN_PORT", "udp://10.96.0.7:53"),
+    ];
+    let mut variables: Vec<_> = links
+        .iter()
+        .map(|(name, value)| (format!("OVERLANE_{name}"), (*value).to_string()))
+        .collect();
+    let sources = environment(&variables);
+    assert_eq!(load(&sources), Config::default());
+    let hints = sources.hints();
+    assert_eq!(hints.len(), 1, "{hints:?}");
+    assert!(
+        hints[0].contains("OVERLANE_PORT_7400_TCP_ADDR"),
+        "{hints:?}"
+    );
+    assert!(hints[0].contains("enableServiceLinks"), "{hints:?}");
+    // A variable of the engine that is mistyped is found beside them.
+    variables.push(("OVERLANE_SHARD".into(), "2".into()));
+    assert!(error_of(&environment(&variables)).contains("did you mean `OVERLANE_SHARDS`?"));
+}
+
+#[test]
+fn no_hint_is_given_where_nothing_is_left_alone() {
+    let variables = [("OVERLANE_SPIN_US".to_string(), "5".to_string())];
+    assert_eq!(environment(&variables).hints(), Vec::<String>::new());
 }
 
 #[test]

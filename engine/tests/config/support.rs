@@ -11,12 +11,12 @@ pub(crate) struct FileText(PathBuf);
 
 impl FileText {
     /// Writes the text to a file of its own.
-    pub(crate) fn new(text: &str) -> Self {
+    pub(crate) fn new(text: impl AsRef<[u8]>) -> Self {
         static COUNT: AtomicU64 = AtomicU64::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let name = format!("config-{}-{number}.toml", std::process::id());
         let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
-        std::fs::write(&path, text).expect("the temporary folder can be written");
+        std::fs::write(&path, text.as_ref()).expect("the temporary folder can be written");
         Self(path)
     }
 

@@ -21,9 +21,9 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), SimError> {
         repeatable(arguments, &outcome.report.trace_hash, &again)?;
     }
     if arguments.each {
-        print_rows(&each(&outcome), arguments.json);
+        print_rows(&each(&outcome), arguments.json)?;
     }
-    print_report(&outcome.report, arguments.json);
+    print_report(&outcome.report, arguments.json)?;
     match &arguments.plot {
         None => Ok(()),
         Some(path) => plot::draw(path, &outcome).map_err(|reason| SimError::Plot {

@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use super::output::{Bar, peak_rss_bytes, print_report};
 use super::{Arguments, SimError};
+use crate::ending::complain;
 
 /// Figures of all seeds together.
 #[derive(Serialize)]
@@ -40,7 +41,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), SimError> {
         }
     }
     for failure in &failures {
-        eprintln!("{failure}");
+        complain(format_args!("{failure}"));
     }
     let mended = || outcomes.iter().filter_map(|outcome| outcome.mended_ms);
     let count = u64::try_from(outcomes.len()).unwrap_or(u64::MAX).max(1);
@@ -70,7 +71,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), SimError> {
         events_per_s: events / elapsed_s,
         peak_rss_bytes: peak_rss_bytes(),
     };
-    print_report(&figures, arguments.json);
+    print_report(&figures, arguments.json)?;
     if failures.is_empty() {
         return Ok(());
     }

@@ -57,7 +57,7 @@ fn measure<F: Serialize>(
         events_per_s,
         peak_rss_bytes: peak_rss_bytes(),
     };
-    print_report(&timed, arguments.json);
+    print_report(&timed, arguments.json)?;
     Ok(())
 }
 

@@ -11,12 +11,12 @@ mod plot;
 mod span;
 
 use std::path::PathBuf;
-use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::ValueEnum;
 use overlane_overlays::sim::carrier::Carrier;
 
+use crate::ending::{Ending, NotWritten, complain};
 use span::{Milliseconds, Percent, parse_milliseconds, parse_percent};
 
 /// Simulates a cluster and prints what it measured.
@@ -137,6 +137,8 @@ enum Senders {
 enum SimError {
     #[error("{0}")]
     Arguments(&'static str),
+    #[error(transparent)]
+    Output(#[from] NotWritten),
     #[error("{path}: cannot draw: {reason}; give --plot a file in a directory that can be written")]
     Plot { path: String, reason: String },
     #[error("{failed} of {seeds} seeds failed; each is named above and repeats its failure")]
@@ -149,8 +151,18 @@ enum SimError {
     },
 }
 
+impl SimError {
+    const fn ending(&self) -> Ending {
+        match self {
+            Self::Arguments(_) => Ending::BadInput,
+            Self::Output(_) | Self::Plot { .. } => Ending::NotWritten,
+            Self::Faults { .. } | Self::NotRepeatable { .. } => Ending::CheckFailed,
+        }
+    }
+}
+
 /// Simulates, and prints the results.
-pub(crate) fn run(arguments: &Arguments) -> ExitCode {
+pub(crate) fn run(arguments: &Arguments) -> Ending {
     let result = match arguments.workload {
         Workload::Broadcast => broadcast::run(arguments),
         Workload::Membership => layers::membership(arguments),
@@ -160,10 +172,10 @@ pub(crate) fn run(arguments: &Arguments) -> ExitCode {
         Workload::Faults => faults::run(arguments),
     };
     match result {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(()) => Ending::Done,
         Err(error) => {
-            eprintln!("overlane sim: {error}");
-            ExitCode::from(2)
+            complain(format_args!("overlane sim: {error}"));
+            error.ending()
         }
     }
 }

@@ -1,11 +1,12 @@
 //! What a simulation shows: a progress bar while it runs, a table or JSON when it is done.
 
 use std::fs;
-use std::io::{self, Write};
 
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 use serde_json::Value;
+
+use crate::ending::{NotWritten, print};
 
 /// A progress bar on standard error, where that is a terminal.
 pub(super) struct Bar {
@@ -38,9 +39,9 @@ impl Bar {
 }
 
 /// Prints the figures that were measured: as one JSON object, or one below the other.
-pub(super) fn print_report(report: &impl Serialize, json: bool) {
+pub(super) fn print_report(report: &impl Serialize, json: bool) -> Result<(), NotWritten> {
     let Ok(Value::Object(figures)) = serde_json::to_value(report) else {
-        return;
+        return Ok(());
     };
     let measured = figures.into_iter().filter(|(_, figure)| !figure.is_null());
     let text = if json {
@@ -51,11 +52,11 @@ pub(super) fn print_report(report: &impl Serialize, json: bool) {
             .map(|(name, figure)| format!("{name:<26}{}\n", readable(&figure)))
             .collect()
     };
-    show(&text);
+    print(&text)
 }
 
 /// Prints figures that there are many of: one JSON object a line, or one row each under their names.
-pub(super) fn print_rows(rows: &[impl Serialize], json: bool) {
+pub(super) fn print_rows(rows: &[impl Serialize], json: bool) -> Result<(), NotWritten> {
     let mut text = String::new();
     for row in rows {
         let Ok(Value::Object(figures)) = serde_json::to_value(row) else {
@@ -76,12 +77,7 @@ pub(super) fn print_rows(rows: &[impl Serialize], json: bool) {
         );
         text.push('\n');
     }
-    show(&text);
-}
-
-/// A reader that went away, as `head` does, has seen what it wanted.
-fn show(text: &str) {
-    let _ = io::stdout().write_all(text.as_bytes());
+    print(&text)
 }
 
 fn readable(figure: &Value) -> String {

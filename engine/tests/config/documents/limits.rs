@@ -261,8 +261,7 @@ const APPLICATIONS: &[Limit] = &[
         "configuration file",
         Constant("config::FILE_BYTES_MAX", FILE_BYTES_MAX, Unit::Bytes),
         Otherwise("the configuration is refused"),
-        "config/mistakes.rs::\
-             a_file_that_is_absent_too_large_not_text_or_not_toml_is_refused_by_name",
+        "config/files.rs::a_file_that_cannot_be_read_is_refused_with_what_to_do",
     ),
 ];
 

@@ -26,9 +26,13 @@ Later ones win:
 
 Single values are replaced; channels and peers are merged by name. A peer with the node's own name
 is left out, so that all nodes of a cluster can share one list. A key, variable or flag that is not
-in this file is refused, and so is a value outside its range, with the place, the value and what
-would be right. `overlane doctor` takes the same sources and says whether a node would start with
-them.
+in this file is refused, and so is a value outside its range, with the place (of a file also the
+line), the value and what would be right. `overlane doctor` takes the same sources and says whether
+a node would start with them; its exit code says what is wrong (`docs/exit-codes.md`).
+
+An empty variable counts as unset. What Kubernetes sets for a Service named `overlane` or
+`overlane-...` (`OVERLANE_SERVICE_HOST`, `OVERLANE_PORT` with a URL, and so on) is left alone. Both
+are logged as a warning when the configuration is loaded.
 
 Sizes can be written as `65536`, `64KiB`, `1MiB` or `1GB`; times are plain numbers in the unit that
 their name ends in. `auto` leaves a value to the engine or to the kernel.

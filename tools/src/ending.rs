@@ -1,0 +1,74 @@
+//! How a command ends: its exit code, and output that could not be written.
+//!
+//! `docs/exit-codes.md` is the table for users. Every subcommand ends through this file.
+
+use std::fmt;
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use overlane::config::Printable;
+
+/// How a command ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ending {
+    /// It did what it was asked for, and what it checked is well.
+    Done,
+    /// A check failed.
+    CheckFailed,
+    /// The command line or the configuration is wrong.
+    BadInput,
+    /// The machine lacks something.
+    MachineLacks,
+    /// Output could not be written.
+    NotWritten,
+}
+
+impl From<Ending> for ExitCode {
+    fn from(ending: Ending) -> Self {
+        Self::from(match ending {
+            Ending::Done => 0,
+            Ending::CheckFailed => 1,
+            Ending::BadInput => 2,
+            Ending::MachineLacks => 3,
+            Ending::NotWritten => 4,
+        })
+    }
+}
+
+/// Standard output could not be written.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "standard output could not be written ({0}): free space there, or send it to another place"
+)]
+pub(crate) struct NotWritten(#[from] io::Error);
+
+/// Writes to standard output.
+pub(crate) fn print(text: &str) -> Result<(), NotWritten> {
+    let mut output = io::stdout().lock();
+    let written = output.write_all(text.as_bytes());
+    unless_unread(written.and_then(|()| output.flush()))
+}
+
+/// A reader that went away, as `head` does, has seen what it wanted: that is no failure.
+pub(crate) fn unless_unread(written: io::Result<()>) -> Result<(), NotWritten> {
+    match written {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(()),
+    }
+}
+
+/// Ends a command whose last act was to print: says on standard error if that failed.
+pub(crate) fn ended(printed: Result<(), NotWritten>, otherwise: Ending) -> Ending {
+    match printed {
+        Ok(()) => otherwise,
+        Err(error) => {
+            complain(format_args!("overlane: {error}"));
+            Ending::NotWritten
+        }
+    }
+}
+
+/// A line on standard error, which may be unwritable too: then the exit code alone tells.
+pub(crate) fn complain(line: fmt::Arguments<'_>) {
+    let _ = writeln!(io::stderr(), "{}", Printable(&line.to_string()));
+}
