@@ -65,6 +65,37 @@ fn names_that_cannot_be_names_are_refused_everywhere() {
 }
 
 #[test]
+fn an_address_that_no_peer_can_have_is_refused_with_the_reason() {
+    let node = node("a");
+    for (address, reason) in [
+        ("127.0.0.1:0", "port 0"),
+        ("0.0.0.0:7400", "all addresses"),
+        ("224.0.0.1:7400", "multicast"),
+        ("255.255.255.255:7400", "broadcast"),
+    ] {
+        let error = node.connect("b", address.parse().expect("an address"));
+        let error = error.expect_err(address).to_string();
+        assert!(error.contains(address) && error.contains(reason), "{error}");
+    }
+    assert!(node.peers().is_empty(), "nothing was taken for a peer");
+}
+
+#[test]
+fn errors_out_of_main_and_by_unwrap_read_as_their_message() {
+    let node = node("a");
+    let name = node
+        .mailbox("a\u{1b}[2Jb")
+        .expect_err("a control character");
+    assert_eq!(format!("{name:?}"), name.to_string());
+    assert!(!name.to_string().contains(char::is_control), "{name}");
+    let waited = node
+        .wait_connected("b\u{7}", Duration::ZERO)
+        .expect_err("no peer");
+    assert_eq!(format!("{waited:?}"), waited.to_string());
+    assert!(!waited.to_string().contains(char::is_control), "{waited}");
+}
+
+#[test]
 fn a_shard_that_is_not_there_is_refused_with_how_many_there_are() {
     let a = start(config("a").shards(2).channel(reliable("data")));
     let refused = a.spawn_on_shard(2, |_| async {});
