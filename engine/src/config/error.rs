@@ -1,6 +1,7 @@
 //! What can be wrong with a configuration; each error names the place, the value and what is right.
 
 use std::fmt;
+use std::sync::Arc;
 
 use super::printable::Printable;
 
@@ -34,7 +35,7 @@ pub enum Place {
     /// In a configuration file.
     File {
         /// Path as it was given.
-        path: String,
+        path: Arc<str>,
         /// Line that the key is on, counted from 1.
         line: usize,
         /// Key with the tables that it is in, such as `profile.dev.spin_us`.
@@ -137,7 +138,7 @@ pub enum ConfigError {
     #[error("file {}{}: {reason}", Printable(path), at_line(*line))]
     File {
         /// Path as it was given.
-        path: String,
+        path: Arc<str>,
         /// Line of the mistake, if it has one, counted from 1.
         line: Option<usize>,
         /// What is wrong and what would be right.

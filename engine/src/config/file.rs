@@ -5,6 +5,7 @@
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
+use std::sync::Arc;
 
 use toml::Spanned;
 use toml::de::{DeInteger, DeString, DeTable, DeValue};
@@ -31,9 +32,9 @@ pub(super) fn apply(
     named_by: &Place,
     profile: Profile,
 ) -> Result<(), ConfigError> {
-    let shown = path.display().to_string();
+    let shown: Arc<str> = path.display().to_string().into();
     let failed = |line, reason| ConfigError::File {
-        path: shown.clone(),
+        path: Arc::clone(&shown),
         line,
         reason,
     };
@@ -44,10 +45,7 @@ pub(super) fn apply(
         let line = error.span().map(|span| lines.line(span.start));
         failed(line, not_toml(text, line, &error))
     })?;
-    let reader = Reader {
-        path: shown.clone(),
-        lines,
-    };
+    let reader = Reader { path: shown, lines };
     reader.file(layers, table.get_ref(), profile)
 }
 
@@ -120,7 +118,7 @@ struct At {
 }
 
 struct Reader {
-    path: String,
+    path: Arc<str>,
     lines: Lines,
 }
 
@@ -266,7 +264,7 @@ impl Reader {
 
     fn place(&self, at: &At) -> Place {
         Place::File {
-            path: self.path.clone(),
+            path: Arc::clone(&self.path),
             line: at.line,
             key: at.path.clone(),
         }

@@ -43,7 +43,7 @@ fn each_node_parameter_comes_from_file_environment_and_flag() {
         let name = parameter.name;
         let text = sample(parameter);
         let expected = node_with(name, &text);
-        let file = FileText::new(&format!("{name} = \"{text}\"\n"));
+        let file = FileText::new(format!("{name} = \"{text}\"\n"));
         assert_eq!(
             load(&sources(Some(&file), &[], &[])),
             expected,
@@ -69,7 +69,7 @@ fn each_channel_parameter_comes_from_file_environment_and_flag() {
         let name = parameter.name;
         let text = sample(parameter);
         let expected = channel_with(name, &text);
-        let file = FileText::new(&format!("[channel.data]\n{name} = \"{text}\"\n"));
+        let file = FileText::new(format!("[channel.data]\n{name} = \"{text}\"\n"));
         assert_eq!(
             load(&sources(Some(&file), &[], &[])),
             expected,
@@ -95,7 +95,7 @@ fn a_bad_value_of_each_node_parameter_names_source_value_and_range() {
     for parameter in NODE_PARAMETERS {
         let name = parameter.name;
         let right = parameter.expected();
-        let file = FileText::new(&format!("{name} = \"?!\"\n"));
+        let file = FileText::new(format!("{name} = \"?!\"\n"));
         let places = [
             (
                 sources(Some(&file), &[], &[]),
@@ -122,7 +122,7 @@ fn a_bad_value_of_each_channel_parameter_names_source_value_and_range() {
         let name = parameter.name;
         let key = format!("channel.data.{name}");
         let right = parameter.expected();
-        let file = FileText::new(&format!("[channel.data]\n{name} = \"?!\"\n"));
+        let file = FileText::new(format!("[channel.data]\n{name} = \"?!\"\n"));
         let definition = format!("data:{name}=?!");
         let variables = [("OVERLANE_CHANNEL".to_string(), definition.clone())];
         let places = [
@@ -339,7 +339,7 @@ fn near_lines() -> impl Strategy<Value = Vec<String>> {
 proptest! {
     #[test]
     fn no_file_panics(lines in near_lines()) {
-        let file = FileText::new(&lines.join("\n"));
+        let file = FileText::new(lines.join("\n"));
         if let Err(error) = sources(Some(&file), &[], &[]).load() {
             prop_assert!(error.to_string().contains(&file.path()), "{error}");
         }
