@@ -116,10 +116,7 @@ fn control_characters_of_arguments_do_not_reach_the_terminal() {
         let raw = |byte: &u8| byte.is_ascii_control() && *byte != b'\n';
         for said in [&output.stdout, &output.stderr] {
             let text = String::from_utf8_lossy(said);
-            assert!(
-                !said.iter().any(|byte| raw(byte)),
-                "{arguments:?}: {text:?}"
-            );
+            assert!(!said.iter().any(raw), "{arguments:?}: {text:?}");
             assert!(!text.contains('\u{9b}'), "{arguments:?}: {text:?}");
         }
     }
