@@ -12,14 +12,14 @@ use super::Core;
 use super::command::{Command, Newcomer};
 use super::connection::Phase;
 use super::handshake::HANDSHAKE_BUFFER_BYTES;
-use super::lane::{LaneState, reason_of};
+use super::lane::reason_of;
 use super::timers::Deadline;
 use crate::control::Notice;
 use crate::events::Event;
 use crate::io::operation::{Operation, OperationKind};
 use crate::io::socket;
 use crate::wire::hello::LocalNode;
-use crate::wire::lane_choice::{Choice, RemoteNode, SlotState, keep};
+use crate::wire::lane_choice::RemoteNode;
 use crate::wire::{AcceptProgress, Acceptor, CloseReason, HandshakeMessage, Refuse, Welcome};
 
 /// There is one accept on each shard, and it belongs to no connection.
@@ -247,7 +247,8 @@ impl Core {
         let Some(lane) = self.lane_by_number(number) else {
             return Ok(());
         };
-        let state = &self.lanes[lane as usize];
+        let at = self.moment();
+        let state = &mut self.lanes[lane as usize];
         let hello = &newcomer.hello;
         let known = state.peer.incarnation();
         let remote = RemoteNode {
@@ -255,30 +256,10 @@ impl Core {
             incarnation: hello.incarnation,
             known_incarnation: (known > 0).then_some(known),
         };
-        let slot = match state.state {
-            LaneState::Idle | LaneState::Loop => SlotState::Idle,
-            LaneState::Dialing { .. } => SlotState::Dialing,
-            LaneState::Up {
-                dialed: true,
-                incarnation,
-                ..
-            } => SlotState::UpDialedByUs { incarnation },
-            LaneState::Up {
-                dialed: false,
-                incarnation,
-                ..
-            } => SlotState::UpDialedByPeer { incarnation },
-        };
-        let choice = keep(&self.fabric.config.node_name, remote, slot);
-        match choice {
-            _ if state.wish.refused => return self.turn_away(newcomer, CloseReason::Disconnected),
-            _ if self.drain.is_some() => {
-                return self.turn_away(newcomer, CloseReason::LocalStop);
-            }
-            Choice::Refuse(reason) => return self.turn_away(newcomer, reason),
-            Choice::Accept => self.abandon_dial(lane),
-            Choice::AcceptInsteadOfDial(_) => self.abandon_dial(lane),
-            Choice::Replace(reason) => self.end_lane(lane, reason),
+        let local_name = &self.fabric.config.node_name;
+        match state.state.peer_dials(local_name, remote, at) {
+            Ok(actions) => self.carry_out(lane, actions),
+            Err(reason) => return self.turn_away(newcomer, reason),
         }
         self.welcome(lane, newcomer)
     }
@@ -303,7 +284,7 @@ impl Core {
         {
             self.refused_connection(address, CloseReason::Reset, error.to_string());
             // A dial of this node's own may have been given up for it.
-            self.redial_later(lane);
+            self.peer_lost(lane);
             return Ok(());
         }
         let index = self

@@ -6,16 +6,17 @@
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::Core;
 use super::connection::Phase;
 use super::handshake::HANDSHAKE_BUFFER_BYTES;
-use super::lane::{LaneState, reason_of};
+use super::lane::reason_of;
+use super::lane_state::Moment;
 use super::timers::Deadline;
 use crate::config::Config;
 use crate::control::Notice;
-use crate::delivery::{Backoff, BackoffLimits};
+use crate::delivery::BackoffLimits;
 use crate::events::Event;
 use crate::io::operation::OperationKind;
 use crate::io::socket;
@@ -42,43 +43,23 @@ impl Dialing {
 }
 
 impl Core {
-    /// Dials in this turn, where nobody dials and no lane is up: earlier failures count no more.
-    pub(crate) fn dial_now(&mut self, lane: u32) {
-        let state = &mut self.lanes[lane as usize];
-        if state.state == LaneState::Idle && state.wish.address.is_some() {
-            state.backoff = Backoff::new(self.dialing.backoff_limits);
-            self.dial_at(lane, self.now);
-        }
-    }
-
-    /// The lane is dialled then, and at no other time that was set before.
-    fn dial_at(&mut self, lane: u32, at: Instant) {
-        self.call_off_dial(lane);
-        self.lanes[lane as usize].dial_at = Some(at);
-        self.timers.set(at, Deadline::Dial { lane });
-    }
-
-    /// Takes back the deadline to dial, if one is set.
-    fn call_off_dial(&mut self, lane: u32) {
-        if let Some(at) = self.lanes[lane as usize].dial_at.take() {
-            self.timers.take_back(at, Deadline::Dial { lane });
+    /// When and by what chance a lane's state changes now.
+    pub(super) fn moment(&mut self) -> Moment {
+        Moment {
+            now: self.now,
+            random: self.dialing.random.u64(..),
         }
     }
 
     /// The deadline to dial has come.
     pub(crate) fn dial(&mut self, lane: u32) -> io::Result<()> {
-        let state = &mut self.lanes[lane as usize];
-        state.dial_at = None;
-        let (Some(address), LaneState::Idle) = (state.wish.address, state.state) else {
+        let Some(address) = self.lanes[lane as usize].state.dial_due() else {
             return Ok(());
         };
-        if self.drain.is_some() {
-            return Ok(());
-        }
         match socket::dialing_socket(address) {
             Ok(socket) => self.connect(lane, socket, address),
             Err(error) => {
-                self.dial_failed(lane, CloseReason::Io, error.to_string());
+                self.dial_failed(lane, None, CloseReason::Io, error.to_string());
                 Ok(())
             }
         }
@@ -97,7 +78,7 @@ impl Core {
             address: boxed,
         };
         let index = self.connections.insert(socket, phase, Some(address));
-        self.lanes[lane as usize].state = LaneState::Dialing { connection: index };
+        self.lanes[lane as usize].state.dialing(index);
         let operation = self.connections.operation(OperationKind::Connect, index);
         let Some(connection) = self.connections.get(index) else {
             return Ok(());
@@ -222,17 +203,24 @@ impl Core {
         detail: String,
     ) -> io::Result<()> {
         self.close_connection(index);
-        if self.lanes[lane as usize].state == (LaneState::Dialing { connection: index }) {
-            self.lanes[lane as usize].state = LaneState::Idle;
-            self.dial_failed(lane, reason, detail);
-        }
+        self.dial_failed(lane, Some(index), reason, detail);
         Ok(())
     }
 
-    /// Counts and tells it, and sets the deadline for the next try.
-    pub(super) fn dial_failed(&mut self, lane: u32, reason: CloseReason, detail: String) {
-        let retry_in = self.redial_later(lane);
+    /// Counts and tells it, unless another connection counts by now, and sets the deadline for the
+    /// next try.
+    fn dial_failed(
+        &mut self,
+        lane: u32,
+        connection: Option<u32>,
+        reason: CloseReason,
+        detail: String,
+    ) {
+        let at = self.moment();
         let state = &mut self.lanes[lane as usize];
+        let Some((retry_in, actions)) = state.state.dial_failed(connection, at) else {
+            return;
+        };
         state.tally.count_close(reason);
         tracing::debug!(peer = state.peer.name(), %reason, %detail, "dial failed");
         let event = Event::DialFailed {
@@ -244,24 +232,14 @@ impl Core {
             retry_in,
         };
         self.tell(Notice::Event(event));
+        self.carry_out(lane, actions);
     }
 
-    /// The peer's dial is kept instead of ours, or none is wanted any more.
-    pub(super) fn abandon_dial(&mut self, lane: u32) {
-        self.call_off_dial(lane);
-        if let LaneState::Dialing { connection } = self.lanes[lane as usize].state {
-            self.lanes[lane as usize].state = LaneState::Idle;
-            self.close_connection(connection);
-        }
-    }
-
-    pub(super) fn redial_later(&mut self, lane: u32) -> Duration {
-        let random = self.dialing.random.u64(..);
-        let state = &mut self.lanes[lane as usize];
-        let delay = state.backoff.next_delay(random);
-        if state.wish.address.is_some() && self.drain.is_none() {
-            self.dial_at(lane, self.now + delay);
-        }
-        delay
+    /// The peer's connection, for which a dial of this node's own may have been given up, was lost
+    /// before the lane was up.
+    pub(super) fn peer_lost(&mut self, lane: u32) {
+        let at = self.moment();
+        let actions = self.lanes[lane as usize].state.peer_lost(at);
+        self.carry_out(lane, actions);
     }
 }

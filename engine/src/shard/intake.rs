@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::connection::{Inflow, Phase};
-use super::lane::{LaneState, reason_of};
+use super::lane::reason_of;
 use super::{Core, PRIORITIES};
 use crate::fabric::Fabric;
 use crate::io::data_ring::{Completion, DataRing};
@@ -283,14 +283,14 @@ impl Core {
             return;
         }
         self.intake.blocked.push(lane);
-        if let LaneState::Up { connection, .. } = self.lanes[lane as usize].state {
+        if let Some(connection) = self.lanes[lane as usize].state.connection() {
             self.call_off_receive(connection);
         }
     }
 
     /// The inbox has room again.
     pub(super) fn resume_receiving(&mut self, lane: u32) {
-        if let LaneState::Up { connection, .. } = self.lanes[lane as usize].state {
+        if let Some(connection) = self.lanes[lane as usize].state.connection() {
             self.starve(connection);
         }
     }

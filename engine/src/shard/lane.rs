@@ -10,45 +10,17 @@ use std::time::{Duration, Instant};
 
 use super::Core;
 use super::inbound::Inbound;
+use super::lane_state::{LaneState, Stage};
 use super::outbox::{ChunkPool, Outbox, OutgoingPayload, Shape};
 use super::tally::LaneTally;
 use crate::channel_plan::ChannelPlan;
 use crate::config::Overflow;
-use crate::control::routes::Wish;
-use crate::delivery::{Backoff, Outgoing};
+use crate::delivery::Outgoing;
 use crate::io::operation::OperationKind;
 use crate::mailboxes::Mailboxes;
 use crate::message::MailboxId;
 use crate::peer::{LaneAddress, Peer};
 use crate::wire::{CloseReason, FrameKind};
-
-/// Where a lane stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum LaneState {
-    /// No connection; a deadline may be set to dial.
-    Idle,
-    /// This node dials on that connection.
-    Dialing { connection: u32 },
-    /// Up on that connection.
-    Up {
-        connection: u32,
-        dialed: bool,
-        /// What the peer ran as when this connection was made; it may have been started since.
-        incarnation: u64,
-        since: Instant,
-    },
-    /// The lane to this node itself: no socket.
-    Loop,
-}
-
-/// How far the orderly end of a lane has come.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Farewell {
-    /// This side takes no more messages and says Bye once all is acknowledged.
-    pub(crate) wanted: Option<CloseReason>,
-    pub(crate) said: bool,
-    pub(crate) heard: Option<CloseReason>,
-}
 
 /// See the module's text.
 #[derive(Debug)]
@@ -57,18 +29,13 @@ pub(crate) struct Lane {
     pub(crate) offset: usize,
     pub(crate) channel: usize,
     pub(crate) priority: usize,
-    pub(crate) state: LaneState,
-    /// What is wanted of the peer, as far as this lane has followed it.
-    pub(crate) wish: Wish,
-    /// When it is dialled, if a deadline is set.
-    pub(crate) dial_at: Option<Instant>,
-    pub(crate) backoff: Backoff,
+    /// Where it stands between wanted and up.
+    pub(super) state: LaneState,
     pub(crate) outbox: Outbox,
     pub(crate) ledger: Outgoing,
     pub(crate) announced: Announced,
     /// Taken out while its frames are read.
     pub(crate) inbound: Option<Box<Inbound>>,
-    pub(crate) farewell: Farewell,
     /// In the queue of lanes with something to send.
     pub(crate) is_ready: bool,
     /// In the list of lanes that owe an acknowledgement.
@@ -82,15 +49,6 @@ pub(crate) struct Lane {
     pub(crate) tally: LaneTally,
 }
 
-impl Farewell {
-    /// Why the lane ends: this side's own wish, or what the peer said.
-    pub(crate) fn reason(&self) -> CloseReason {
-        self.wanted
-            .or(self.heard)
-            .unwrap_or(CloseReason::PeerClosed)
-    }
-}
-
 impl Lane {
     pub(crate) fn address(&self) -> &LaneAddress {
         self.peer.lane(self.offset)
@@ -99,13 +57,11 @@ impl Lane {
     /// Whether messages can be put into the outbox.
     #[inline]
     pub(crate) fn takes_messages(&self) -> bool {
-        matches!(self.state, LaneState::Up { .. } | LaneState::Loop)
-            && !self.farewell.said
-            && self.farewell.heard.is_none()
+        self.state.takes_messages()
     }
 
     pub(crate) fn is_up(&self) -> bool {
-        matches!(self.state, LaneState::Up { .. } | LaneState::Loop)
+        self.state.is_up()
     }
 
     /// Takes a message over from a ring or from a task on the shard: it is accepted already, and now
@@ -142,7 +98,7 @@ impl Lane {
     /// First use of a mailbox on this connection: its name goes ahead of the message.
     #[cold]
     fn announce(&mut self, names: &Mailboxes, mailbox: MailboxId) -> Option<u32> {
-        if matches!(self.state, LaneState::Loop) {
+        if self.state.stage() == Stage::Loop {
             return self.announced.insert_itself(mailbox);
         }
         let name = names.name(mailbox)?;
@@ -188,9 +144,9 @@ impl Lane {
         self.address().gate.release(1, bytes as u64);
     }
 
-    /// Both sides have said Bye, and this side's is with the kernel.
-    pub(crate) fn has_parted(&self) -> bool {
-        self.farewell.said && self.farewell.heard.is_some() && self.outbox.is_empty()
+    /// Why the lane ends, once both sides have said Bye and this side's is with the kernel.
+    pub(crate) fn parted(&self) -> Option<CloseReason> {
+        self.state.parted().filter(|_| self.outbox.is_empty())
     }
 
     /// Whether everything accepted is settled and nothing is left to say.
@@ -264,7 +220,7 @@ impl Core {
     /// happens while its last batch is with the kernel: the completion comes back here.
     pub(crate) fn flush_lane(&mut self, index: u32) -> io::Result<usize> {
         let lane = &mut self.lanes[index as usize];
-        let LaneState::Up { connection, .. } = lane.state else {
+        let Some(connection) = lane.state.connection() else {
             return Ok(0);
         };
         let Some(socket) = self.connections.get(connection) else {
@@ -286,8 +242,7 @@ impl Core {
         say_bye(lane);
         if lane.outbox.is_empty() {
             // This side's Bye was out before the peer's came.
-            if lane.has_parted() {
-                let reason = lane.farewell.reason();
+            if let Some(reason) = lane.parted() {
                 self.end_lane(index, reason);
             }
             return Ok(0);
@@ -354,9 +309,9 @@ impl Core {
                 other => other,
             };
             self.end_lane(lane, reason);
-        } else if state.has_parted() {
-            self.end_lane(lane, self.lanes[lane as usize].farewell.reason());
-        } else if !state.outbox.is_empty() || state.farewell.wanted.is_some() {
+        } else if let Some(reason) = state.parted() {
+            self.end_lane(lane, reason);
+        } else if !state.outbox.is_empty() || state.state.wants_bye() {
             self.mark_ready(lane);
         }
         Ok(())
@@ -396,13 +351,9 @@ impl Core {
 
 /// The last frame of this side, once everything it sent is acknowledged.
 fn say_bye(lane: &mut Lane) {
-    if let Some(reason) = lane.farewell.wanted
-        && !lane.farewell.said
-        && lane.is_drained()
-    {
+    if let Some(reason) = lane.state.say_bye(lane.is_drained()) {
         lane.outbox
             .push_control(FrameKind::Bye, u32::from(reason.code()), &[]);
-        lane.farewell.said = true;
     }
 }
 

@@ -9,7 +9,8 @@ use std::time::Duration;
 use super::Core;
 use super::connection::Phase;
 use super::inbound::Inbound;
-use super::lane::{Farewell, LaneState};
+use super::lane_state::{Action, Carrier};
+use super::timers::Deadline;
 use crate::control::Notice;
 use crate::delivery::{AckPolicy, Incoming, Outgoing};
 use crate::events::Event;
@@ -33,7 +34,7 @@ impl Core {
             self.give_up_dial(index, lane, CloseReason::StaleIncarnation, detail)?;
             // It was the peer's dial, for which one of this node's own may have been given up.
             if !dialed {
-                self.redial_later(lane);
+                self.peer_lost(lane);
             }
             return Ok(());
         }
@@ -46,15 +47,14 @@ impl Core {
             // The lane works without: say so, and go on.
             tracing::warn!(%error, channel = %self.fabric.channels[channel].name, "a socket option was refused");
         }
-        self.open_lane(
-            lane,
-            LaneState::Up {
-                connection: index,
-                dialed,
-                incarnation,
-                since: self.now,
-            },
-        );
+        let carrier = Carrier {
+            connection: index,
+            dialed,
+            incarnation,
+            since: self.now,
+        };
+        let actions = self.lanes[lane as usize].state.up(carrier);
+        self.carry_out(lane, actions);
         let state = &mut self.lanes[lane as usize];
         if let Some(inbound) = &mut state.inbound {
             inbound.carry = early;
@@ -81,12 +81,10 @@ impl Core {
     }
 
     /// Fresh ledgers, an open gate.
-    pub(super) fn open_lane(&mut self, lane: u32, up: LaneState) {
+    fn open(&mut self, lane: u32) {
         let state = &mut self.lanes[lane as usize];
         let plan = &self.fabric.channels[state.channel];
         let config = &self.fabric.config;
-        state.state = up;
-        state.farewell = Farewell::default();
         state.tally.ended.add(&state.ledger, None);
         state.ledger = Outgoing::new(plan.reliability);
         state.announced.clear();
@@ -115,24 +113,49 @@ impl Core {
 
     /// The lane to this node itself is up from the start.
     pub(crate) fn loop_lane_up(&mut self, lane: u32) {
-        self.open_lane(lane, LaneState::Loop);
+        let actions = self.lanes[lane as usize].state.loop_up();
+        self.carry_out(lane, actions);
     }
 
-    /// Ends a lane: what it had accepted is settled and told, its connection closes, and it is
-    /// dialled again if that is wanted.
+    /// Ends a lane, if it is up: what it had accepted is settled and told, its connection closes, and
+    /// it is dialled again if that is wanted.
     pub(crate) fn end_lane(&mut self, lane: u32, reason: CloseReason) {
-        let LaneState::Up {
-            connection, since, ..
-        } = self.lanes[lane as usize].state
-        else {
-            return;
-        };
+        let at = self.moment();
+        let actions = self.lanes[lane as usize].state.ended(reason, at);
+        self.carry_out(lane, actions);
+    }
+
+    /// Does what a lane's state asks for.
+    pub(super) fn carry_out(&mut self, lane: u32, actions: Vec<Action>) {
+        for action in actions {
+            match action {
+                Action::SetDial { at } => self.timers.set(at, Deadline::Dial { lane }),
+                Action::CancelDial { at } => self.timers.take_back(at, Deadline::Dial { lane }),
+                Action::Close { connection } => self.close_connection(connection),
+                Action::Open => self.open(lane),
+                Action::Shut => {
+                    let gate = &self.lanes[lane as usize].address().gate;
+                    gate.set_state(GateState::Down);
+                }
+                Action::Flush => self.mark_ready(lane),
+                Action::Settle {
+                    connection: Some(connection),
+                    reason,
+                } => self.settle(lane, connection, reason),
+                Action::Settle {
+                    connection: None, ..
+                } => self.settle_loop(lane),
+            }
+        }
+    }
+
+    /// The lane has ended: what it had accepted is settled and told, and its connection closes.
+    fn settle(&mut self, lane: u32, connection: u32, reason: CloseReason) {
         let in_kernel = self
             .connections
             .get(connection)
             .map(|connection| connection.batch.load());
         let state = &mut self.lanes[lane as usize];
-        state.state = LaneState::Idle;
         let gate = &state.peer.lane(state.offset).gate;
         gate.set_state(if self.fabric.is_stopping() {
             GateState::Closed
@@ -153,9 +176,6 @@ impl Core {
         );
         state.ledger = Outgoing::new(self.fabric.channels[state.channel].reliability);
         state.tally.count_close(reason);
-        state
-            .backoff
-            .connection_ended(self.now.duration_since(since));
         state.peer.count_lane_down();
         tracing::info!(peer = state.peer.name(), channel = %self.fabric.channels[state.channel].name, %reason, "lane ended");
         let event = Event::LaneDown {
@@ -168,24 +188,31 @@ impl Core {
         };
         self.tell(Notice::LaneDown { event });
         self.close_connection(connection);
-        self.redial_later(lane);
     }
 
-    /// Ended by command, for that reason: no Bye; dialled again only if the peer is still wanted.
-    pub(crate) fn disconnect_lane(&mut self, lane: u32, reason: CloseReason) {
-        self.abandon_dial(lane);
-        self.end_lane(lane, reason);
+    /// The lane to this node itself has ended, without a Bye: there is nobody to say it to.
+    fn settle_loop(&mut self, lane: u32) {
+        let state = &mut self.lanes[lane as usize];
+        let queued = state.outbox.clear(&mut self.sending.pool);
+        state
+            .address()
+            .gate
+            .release(queued.messages, queued.payload_bytes);
+        let report = state.ledger.end();
+        state.peer.count_lane_down();
+        if report.undelivered > 0 {
+            self.report_undelivered(
+                lane,
+                report.undelivered,
+                "the node stopped before its inbox had room for them",
+            );
+        }
     }
 
     /// The peer will send no more messages. This side finishes what it has and says Bye in turn.
     pub(crate) fn hear_bye(&mut self, lane: u32, reason: CloseReason) {
-        let state = &mut self.lanes[lane as usize];
-        state.farewell.heard = Some(reason);
-        if state.farewell.wanted.is_none() {
-            state.farewell.wanted = Some(reason);
-            state.address().gate.set_state(GateState::Down);
-        }
-        self.mark_ready(lane);
+        let actions = self.lanes[lane as usize].state.bye_heard(reason);
+        self.carry_out(lane, actions);
     }
 
     /// Shuts a connection down; it is freed when the kernel has let go of its memory.

@@ -17,6 +17,7 @@ mod inbound;
 mod intake;
 mod landing;
 mod lane;
+mod lane_state;
 mod link;
 mod loopback;
 mod message_header;

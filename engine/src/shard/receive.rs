@@ -12,7 +12,6 @@ use super::connection::Inflow;
 use super::deliver::{Assembled, Delivery, InBuffer, Receivers, Source, Whole};
 use super::inbound::{Inbound, KnownMailbox};
 use super::landing::{LANDING_BYTES_MIN, Landing};
-use super::lane::LaneState;
 use crate::delivery::Incoming;
 use crate::io::operation::OperationKind;
 use crate::io::receive_buffers::Filled;
@@ -86,7 +85,7 @@ pub(super) fn receive(
             None
         }
         Inflow::End(reason) => {
-            let reason = core.lanes[lane as usize].farewell.heard.unwrap_or(reason);
+            let reason = core.lanes[lane as usize].state.reason_of_end(reason);
             core.end_lane(lane, reason);
             None
         }
@@ -191,13 +190,10 @@ impl Reader {
     fn take(core: &mut Core, lane: u32, until: Option<Instant>) -> Option<Self> {
         let state = &mut core.lanes[lane as usize];
         let inbound = state.inbound.take()?;
-        let landing = match state.state {
-            LaneState::Up { connection, .. } => core
-                .connections
-                .get(connection)
-                .and_then(|connection| connection.landing.take()),
-            _ => None,
-        };
+        let connection = state.state.connection();
+        let landing = connection
+            .and_then(|connection| core.connections.get(connection))
+            .and_then(|connection| connection.landing.take());
         Some(Self {
             lane,
             inbound,
@@ -223,7 +219,7 @@ impl Reader {
         let is_filling = landing.as_ref().is_some_and(|landing| landing.is_filling());
         inbound.note_partial(now, landing_bytes);
         state.inbound = Some(inbound);
-        if let LaneState::Up { connection, .. } = state.state
+        if let Some(connection) = state.state.connection()
             && let Some(carrier) = core.connections.get(connection)
         {
             carrier.landing = landing;
@@ -612,7 +608,7 @@ fn take_ack(
     if news.refused > 0 {
         core.report_refused(lane, news.refused);
     }
-    if core.lanes[lane as usize].farewell.wanted.is_some() {
+    if core.lanes[lane as usize].state.wants_bye() {
         core.mark_ready(lane);
     }
     if news.messages == 0 {

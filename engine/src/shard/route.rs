@@ -7,11 +7,12 @@
 use std::sync::Arc;
 
 use super::Core;
-use super::lane::{Announced, Farewell, Lane, LaneState};
+use super::lane::{Announced, Lane};
+use super::lane_state::LaneState;
 use super::outbox::Outbox;
 use super::tally::LaneTally;
-use crate::control::routes::{Route, Wish};
-use crate::delivery::{Backoff, Outgoing};
+use crate::control::routes::Route;
+use crate::delivery::Outgoing;
 use crate::peer::Peer;
 
 /// A lane number of another shard.
@@ -93,15 +94,11 @@ impl Core {
             offset,
             channel,
             priority: plan.priority,
-            state: LaneState::Idle,
-            wish: Wish::none(),
-            dial_at: None,
-            backoff: Backoff::new(self.dialing.backoff_limits),
+            state: LaneState::new(self.dialing.backoff_limits, self.drain.is_some()),
             outbox: Outbox::default(),
             ledger: Outgoing::new(plan.reliability),
             announced: Announced::new(self.fabric.config.mailboxes_per_lane_max),
             inbound: None,
-            farewell: Farewell::default(),
             is_ready: false,
             owes_ack: false,
             unsendable_untold: 0,
@@ -113,18 +110,14 @@ impl Core {
 
     /// Carries out what is wanted of a peer now, as far as it changed.
     fn adopt_wish(&mut self, route: &Route) {
+        let at = self.moment();
         for offset in 0..route.peer.lanes().len() {
             let index = self.routing.lane_of_number[route.peer.lane_number(offset) as usize];
             let Some(lane) = self.lanes.get_mut(index as usize) else {
                 continue;
             };
-            let before = std::mem::replace(&mut lane.wish, route.wish);
-            if before.endings != route.wish.endings {
-                self.disconnect_lane(index, route.wish.reason);
-            }
-            if before.dials != route.wish.dials {
-                self.dial_now(index);
-            }
+            let actions = lane.state.follow(route.wish, at);
+            self.carry_out(index, actions);
         }
     }
 

@@ -10,10 +10,8 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::Sender;
 
 use super::Core;
-use super::lane::LaneState;
 use super::report::ShardReport;
 use super::timers::Deadline;
-use crate::wire::CloseReason;
 
 /// A sender that is between its claim in a ring and its commit is there in microseconds, unless its
 /// thread was killed: then its message is lost with it.
@@ -64,53 +62,17 @@ impl Core {
     }
 
     fn part_from(&mut self, lane: u32, late: bool) -> bool {
+        let at = self.moment();
         let state = &mut self.lanes[lane as usize];
-        match state.state {
-            LaneState::Up { .. } if late => {
-                let drained = state.is_drained();
-                let reason = if drained {
-                    CloseReason::LocalStop
-                } else {
-                    CloseReason::DrainTimeout
-                };
-                self.end_lane(lane, reason);
-                true
-            }
-            LaneState::Up { .. } if state.farewell.wanted.is_none() => {
-                state.farewell.wanted = Some(CloseReason::LocalStop);
-                self.mark_ready(lane);
-                true
-            }
-            LaneState::Dialing { .. } => {
-                self.abandon_dial(lane);
-                true
-            }
-            LaneState::Loop if late || state.outbox.messages() == 0 => {
-                self.end_loop_lane(lane);
-                true
-            }
-            LaneState::Up { .. } | LaneState::Loop | LaneState::Idle => false,
-        }
-    }
-
-    /// The lane to this node itself ends without a Bye: there is nobody to say it to.
-    fn end_loop_lane(&mut self, lane: u32) {
-        let state = &mut self.lanes[lane as usize];
-        let queued = state.outbox.clear(&mut self.sending.pool);
-        state
-            .address()
-            .gate
-            .release(queued.messages, queued.payload_bytes);
-        let report = state.ledger.end();
-        state.state = LaneState::Idle;
-        state.peer.count_lane_down();
-        if report.undelivered > 0 {
-            self.report_undelivered(
-                lane,
-                report.undelivered,
-                "the node stopped before its inbox had room for them",
-            );
-        }
+        let settled = state.is_drained();
+        let actions = if late {
+            state.state.drain_deadline(settled, at)
+        } else {
+            state.state.drain(settled)
+        };
+        let any = !actions.is_empty();
+        self.carry_out(lane, actions);
+        any
     }
 
     /// The final counters, to whoever stopped the node.

@@ -276,13 +276,10 @@ impl Core {
         let mut any = false;
         for place in 0..self.sending.owing.len() {
             let lane = self.sending.owing[place];
-            let sending = match self.lanes[lane as usize].state {
-                super::lane::LaneState::Up { connection, .. } => self
-                    .connections
-                    .get(connection)
-                    .is_some_and(|connection| connection.sending),
-                _ => false,
-            };
+            let connection = self.lanes[lane as usize].state.connection();
+            let sending = connection
+                .and_then(|connection| self.connections.get(connection))
+                .is_some_and(|connection| connection.sending);
             // A lane whose batch is with the kernel comes back by itself.
             if !sending {
                 self.mark_ready(lane);
