@@ -15,6 +15,8 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{BenchError, Outcome};
+use crate::exit::Exit;
+use crate::interrupt;
 
 /// How long a child may take for an answer that needs no waiting of its own.
 const ANSWER_WITHIN: Duration = Duration::from_secs(20);
@@ -28,8 +30,7 @@ pub(crate) const SUBCOMMAND: &str = "child";
 #[derive(Debug, Serialize, Deserialize)]
 enum Answer<T> {
     Done(T),
-    Refused(String),
-    Failed(String),
+    Failed { exit: Exit, detail: String },
 }
 
 /// A running child.
@@ -50,12 +51,15 @@ impl Child {
     {
         let name = format!("{role} {name}");
         let own = std::env::current_exe().map_err(BenchError::system("finding this binary"))?;
+        let mut remains = interrupt::remains();
         let mut process = Command::new(own)
             .args([SUBCOMMAND, role, &std::process::id().to_string()])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
             .map_err(BenchError::system("starting a child process"))?;
+        remains.add_child(process.id());
+        drop(remains);
         let commands = process.stdin.take();
         let output = process
             .stdout
@@ -120,16 +124,14 @@ impl Child {
         let name = || self.name.clone();
         match serde_json::from_str(&line) {
             Ok(Answer::Done(answer)) => Ok(answer),
-            Ok(Answer::Refused(detail)) => Err(BenchError::ChildRefused {
+            Ok(Answer::Failed { exit, detail }) => Err(BenchError::ChildFailed {
                 name: name(),
-                detail,
-            }),
-            Ok(Answer::Failed(detail)) => Err(BenchError::ChildFailed {
-                name: name(),
+                exit,
                 detail,
             }),
             Err(error) => Err(BenchError::ChildFailed {
                 name: name(),
+                exit: Exit::Failed,
                 detail: format!("an answer that cannot be read ({error}): {line}"),
             }),
         }
@@ -146,6 +148,7 @@ impl Child {
 impl Drop for Child {
     /// Closes the input, which ends the child; kills it when that takes too long.
     fn drop(&mut self) {
+        interrupt::remains().forget_child(self.process.id());
         drop(self.commands.take());
         let deadline = Instant::now() + END_WITHIN;
         while Instant::now() < deadline {
@@ -193,8 +196,10 @@ impl Parent {
     pub(crate) fn answer<R: Serialize>(&mut self, outcome: Outcome<R>) {
         let answer = match outcome {
             Ok(done) => Answer::Done(done),
-            Err(error) if error.exit_code() == 2 => Answer::Refused(error.to_string()),
-            Err(error) => Answer::Failed(error.to_string()),
+            Err(error) => Answer::Failed {
+                exit: error.exit(),
+                detail: error.to_string(),
+            },
         };
         let mut line = serde_json::to_string(&answer).expect("answers are plain data");
         line.push('\n');

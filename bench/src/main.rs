@@ -10,6 +10,7 @@
 
 #![forbid(unsafe_code)]
 
+use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -17,6 +18,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::cli::{Cli, Command};
 use crate::error::{BenchError, Outcome};
+use crate::exit::Exit;
 
 mod accounts;
 mod allocations;
@@ -24,8 +26,10 @@ mod child;
 mod cli;
 mod clock;
 mod error;
+mod exit;
 mod fan;
 mod heartbeat;
+mod interrupt;
 mod isolation;
 mod latencies;
 mod latency;
@@ -49,14 +53,42 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let outcome = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         [child::SUBCOMMAND, role, parent] => serve_as_child(role, parent),
-        _ => run(Cli::parse()),
+        _ => match Cli::try_parse() {
+            Ok(cli) => interrupt::install().and_then(|()| run(cli)),
+            Err(answer) => return answered_by_clap(&answer),
+        },
     };
-    match outcome {
+    let shown = shown::lost().map_or(Ok(()), |lost| Err(BenchError::StandardOutput(lost)));
+    match outcome.and(shown) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("overlane-bench: {error}");
-            ExitCode::from(error.exit_code())
+            shown::complain(format_args!("{error}"));
+            ExitCode::from(error.exit().code())
         }
+    }
+}
+
+/// A help text, the version, or what is wrong with the flags; clap itself ignores that it could not
+/// show it.
+fn answered_by_clap(answer: &clap::Error) -> ExitCode {
+    let exit = if answer.use_stderr() {
+        Some(Exit::Usage)
+    } else {
+        None
+    };
+    let printed = if answer.use_stderr() {
+        // Names the argument as it was given.
+        let text = shown::tame(&answer.render().to_string());
+        write!(std::io::stderr().lock(), "{text}")
+    } else {
+        answer.print().and_then(|()| std::io::stdout().flush())
+    };
+    match printed {
+        Err(error) if exit.is_none() && error.kind() != std::io::ErrorKind::BrokenPipe => {
+            shown::complain(format_args!("{}", BenchError::StandardOutput(error)));
+            ExitCode::from(Exit::Output.code())
+        }
+        _ => exit.map_or(ExitCode::SUCCESS, |exit| ExitCode::from(exit.code())),
     }
 }
 

@@ -44,7 +44,7 @@ mod tests {
     #[test]
     fn a_core_that_does_not_exist_is_refused_by_flag_and_number() {
         let error = require_core("--sender-core", 100_000).unwrap_err();
-        assert_eq!(error.exit_code(), 2);
+        assert_eq!(error.exit(), crate::exit::Exit::Usage);
         assert!(
             error.to_string().starts_with("--sender-core 100000: "),
             "{error}"

@@ -62,18 +62,72 @@ fn a_child_cannot_be_run_by_hand() {
     refused(&["child", "node", "not-a-number"]);
 }
 
+/// A short run whose result is two lines or more.
+const RAW: [&str; 8] = [
+    "raw",
+    "--json",
+    "--seconds",
+    "0.03",
+    "--warm-up-seconds",
+    "0.02",
+    "--receiver-core",
+    "0",
+];
+
+#[test]
+fn a_result_that_cannot_be_written_ends_with_exit_code_four() {
+    for arguments in [&RAW[..], &["--help"], &["--version"]] {
+        let full = std::fs::File::options().write(true).open("/dev/full");
+        let output = Command::new(env!("CARGO_BIN_EXE_overlane-bench"))
+            .args(arguments)
+            .stdout(full.expect("Linux has /dev/full"))
+            .output()
+            .expect("it starts");
+        assert_eq!(output.status.code(), Some(4), "{arguments:?}: {output:?}");
+        let message = String::from_utf8_lossy(&output.stderr);
+        assert!(message.contains("standard output"), "{message}");
+        assert_eq!(message.lines().count(), 1, "{message}");
+    }
+}
+
+#[test]
+fn a_reader_that_goes_is_no_fault() {
+    for arguments in [&RAW[..], &["--help"]] {
+        let (reader, writer) = std::io::pipe().expect("a pipe can be made");
+        drop(reader);
+        let output = Command::new(env!("CARGO_BIN_EXE_overlane-bench"))
+            .args(arguments)
+            .stdout(writer)
+            .output()
+            .expect("it starts");
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        assert!(output.stderr.is_empty(), "{output:?}");
+    }
+}
+
+#[test]
+fn a_closed_standard_error_does_not_change_the_exit_code() {
+    let (reader, writer) = std::io::pipe().expect("a pipe can be made");
+    drop(reader);
+    let status = Command::new(env!("CARGO_BIN_EXE_overlane-bench"))
+        .args(["raw", "--pairs", "1"])
+        .stderr(writer)
+        .status()
+        .expect("it starts");
+    assert_eq!(status.code(), Some(2));
+}
+
+#[test]
+fn what_an_argument_holds_does_not_steer_the_terminal() {
+    for arguments in [&["--file", "\u{1b}[31m"][..], &["\u{1b}[31m"]] {
+        let message = refused(arguments);
+        assert!(!message.contains('\u{1b}'), "{message:?}");
+    }
+}
+
 #[test]
 fn raw_prints_one_object_a_line_and_nothing_else() {
-    let output = bench(&[
-        "raw",
-        "--json",
-        "--seconds",
-        "0.03",
-        "--warm-up-seconds",
-        "0.02",
-        "--receiver-core",
-        "0",
-    ]);
+    let output = bench(&RAW);
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     assert!(
         output.stderr.is_empty(),

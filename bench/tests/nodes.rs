@@ -1,6 +1,5 @@
-//! The binary as a user runs it, with nodes: a small main job and one short run of each measurement.
+//! The binary as a user runs it, with nodes: one short run of each measurement.
 
-use std::path::PathBuf;
 use std::process::{Command, Output};
 
 fn bench(arguments: &[&str]) -> Output {
@@ -36,63 +35,6 @@ fn short(arguments: &[&str]) -> Vec<serde_json::Value> {
 /// The kernel places the threads: no cores are given.
 fn unplaced(arguments: &[&str]) -> Vec<serde_json::Value> {
     objects(&bench(&[arguments, &SHORT[..5]].concat()))
-}
-
-fn folder(name: &str) -> PathBuf {
-    let folder = std::env::temp_dir().join(format!("overlane-bench-{name}-{}", std::process::id()));
-    std::fs::create_dir_all(&folder).expect("a temporary folder can be made");
-    folder
-}
-
-#[test]
-fn the_main_job_moves_a_file_and_accounts_for_everything() {
-    let folder = folder("main-job");
-    let path = folder
-        .to_str()
-        .expect("a temporary folder has a plain name");
-    let run = [
-        "--json",
-        "--file-mib",
-        "8",
-        "--quiet-seconds",
-        "0.3",
-        "--folder",
-        path,
-        "--chunk-kib",
-        "64",
-    ];
-    for again in [false, true] {
-        let objects = objects(&bench(&run));
-        let tests: Vec<&str> = objects
-            .iter()
-            .filter_map(|object| object["test"].as_str())
-            .collect();
-        assert_eq!(
-            tests,
-            ["main-job-data", "main-job-coordination", "main-job-gossip"]
-        );
-        let [data, coordination, gossip] = &objects[..] else {
-            panic!("{objects:?}")
-        };
-        // A start, 128 chunks, an end.
-        assert_eq!(data["accepted"], 130, "again: {again}");
-        assert_eq!(data["acknowledged"], data["accepted"]);
-        assert_eq!(data["delivered"], data["accepted"]);
-        assert_eq!(coordination["delivered"], coordination["accepted"]);
-        assert!(
-            coordination["accepted"]
-                .as_u64()
-                .is_some_and(|count| count > 100)
-        );
-        assert!(gossip["delivered"].as_u64().is_some_and(|count| count > 0));
-    }
-    let report = std::fs::read_to_string(folder.join("report.html")).expect("a report is written");
-    assert!(report.contains("passed") && report.matches("<svg").count() == 3);
-    assert!(
-        !folder.join("received.bin").exists(),
-        "a good copy is removed"
-    );
-    std::fs::remove_dir_all(&folder).expect("the folder can be removed");
 }
 
 #[test]

@@ -1,10 +1,10 @@
-//! The file that the main job sends: the user's, or one that is generated once and kept.
+//! The file that the main job sends: the user's, or one that is generated for the run.
 //!
 //! Generated content is a BLAKE3 output stream from a fixed seed, so that it is the same everywhere,
 //! cannot be compressed, and its size says all about it. Called before any node is started.
 
 use std::fs::File;
-use std::io::{BufReader, Read, Write};
+use std::io::{BufReader, ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 
 use crate::error::{BenchError, Outcome};
@@ -27,15 +27,28 @@ pub(crate) struct FileSource {
 }
 
 impl FileSource {
-    /// The user's file.
+    /// The user's file: a regular one that can be read and has content.
     pub(crate) fn of_user(path: &Path) -> Outcome<Self> {
-        let (bytes, hash) = hash_of(path)?;
-        if bytes == 0 {
-            return Err(BenchError::BadInput(format!(
-                "--file {}: the file is empty; name one with content",
-                path.display()
-            )));
+        let refused = |why: &str| BenchError::BadInput(format!("--file {}: {why}", path.display()));
+        let found = std::fs::metadata(path).map_err(|error| match error.kind() {
+            ErrorKind::NotFound => refused("there is no such file; name one that can be read"),
+            _ => refused(&format!("{error}; name a file that can be read")),
+        })?;
+        if found.is_dir() {
+            return Err(refused("this is a folder; name a file in it"));
         }
+        if !found.is_file() {
+            return Err(refused(
+                "this is no regular file; name one whose content has an end and stays as it is",
+            ));
+        }
+        if found.len() == 0 {
+            return Err(refused("the file is empty; name one with content"));
+        }
+        // Opened before it is hashed, so that what is refused is the flag.
+        File::open(path)
+            .map_err(|error| refused(&format!("{error}; name a file that this user may read")))?;
+        let (bytes, hash) = hash_of(path)?;
         Ok(Self {
             path: path.to_owned(),
             bytes,
@@ -43,40 +56,23 @@ impl FileSource {
         })
     }
 
-    /// The generated file of `bytes` in `folder`: the one of an earlier run when it is still whole.
-    pub(crate) fn generated(folder: &Path, bytes: u64) -> Outcome<Self> {
-        let path = folder.join("generated.bin");
-        let hash = match whole(&path, bytes)? {
-            Some(hash) => hash,
-            None => generate(&path, bytes)?,
-        };
+    /// A file of `bytes` that is generated at `path`.
+    pub(crate) fn generated(path: PathBuf, bytes: u64) -> Outcome<Self> {
+        let hash = generate(&path, bytes)?;
         Ok(Self { path, bytes, hash })
     }
 }
 
-/// The hash of the file of an earlier run, if that is still whole.
-fn whole(path: &Path, bytes: u64) -> Outcome<Option<blake3::Hash>> {
-    if !std::fs::metadata(path).is_ok_and(|found| found.len() == bytes) {
-        return Ok(None);
-    }
-    let expected = expected_hash(bytes);
-    Ok((hash_of(path)? == (bytes, expected)).then_some(expected))
-}
-
 /// Length and BLAKE3 of what is on the disk.
 pub(crate) fn hash_of(path: &Path) -> Outcome<(u64, blake3::Hash)> {
-    let failed = |source| BenchError::File {
-        action: "read",
-        path: path.to_owned(),
-        source,
-    };
-    let file = File::open(path).map_err(failed)?;
+    let mut failed = BenchError::file("read", path);
+    let file = File::open(path).map_err(&mut failed)?;
     let mut reader = BufReader::with_capacity(PIECE_BYTES, file);
     let mut hasher = blake3::Hasher::new();
     let mut piece = vec![0_u8; PIECE_BYTES];
     let mut bytes = 0;
     loop {
-        let count = reader.read(&mut piece).map_err(failed)?;
+        let count = reader.read(&mut piece).map_err(&mut failed)?;
         if count == 0 {
             return Ok((bytes, hasher.finalize()));
         }
@@ -85,35 +81,21 @@ pub(crate) fn hash_of(path: &Path) -> Outcome<(u64, blake3::Hash)> {
     }
 }
 
-/// Writes the file anew; its hash.
+/// Writes the file; its hash.
 fn generate(path: &Path, bytes: u64) -> Outcome<blake3::Hash> {
-    let failed = |source| BenchError::File {
-        action: "write",
-        path: path.to_owned(),
-        source,
-    };
+    let mut failed = BenchError::file("write", path);
     let progress = Progress::of_bytes("generating the file", bytes);
-    let mut file = File::create(path).map_err(failed)?;
+    let mut file = File::create(path).map_err(&mut failed)?;
     let mut hasher = blake3::Hasher::new();
     let mut written = 0;
     for_each_piece(bytes, |piece| {
-        file.write_all(piece).map_err(failed)?;
+        file.write_all(piece).map_err(&mut failed)?;
         hasher.update(piece);
         written += piece.len() as u64;
         progress.reach(written);
         Ok(())
     })?;
     Ok(hasher.finalize())
-}
-
-fn expected_hash(bytes: u64) -> blake3::Hash {
-    let mut hasher = blake3::Hasher::new();
-    let hashed: Outcome<()> = for_each_piece(bytes, |piece| {
-        hasher.update(piece);
-        Ok(())
-    });
-    hashed.expect("hashing cannot fail");
-    hasher.finalize()
 }
 
 fn for_each_piece(bytes: u64, mut take: impl FnMut(&[u8]) -> Outcome<()>) -> Outcome<()> {
@@ -141,23 +123,13 @@ mod tests {
     }
 
     #[test]
-    fn a_generated_file_is_the_same_again_and_mended_when_damaged() {
+    fn generated_files_of_one_size_are_the_same() {
         let folder = folder("generated");
         let bytes = 3 * PIECE_BYTES as u64 + 17;
-        let first = FileSource::generated(&folder, bytes).unwrap();
+        let first = FileSource::generated(folder.join("first"), bytes).unwrap();
+        let second = FileSource::generated(folder.join("second"), bytes).unwrap();
         assert_eq!(hash_of(&first.path).unwrap(), (bytes, first.hash));
-        let modified = std::fs::metadata(&first.path).unwrap().modified().unwrap();
-        assert_eq!(FileSource::generated(&folder, bytes).unwrap(), first);
-        assert_eq!(
-            std::fs::metadata(&first.path).unwrap().modified().unwrap(),
-            modified,
-            "reused"
-        );
-        let mut content = std::fs::read(&first.path).unwrap();
-        content[100] ^= 1;
-        std::fs::write(&first.path, content).unwrap();
-        assert_eq!(FileSource::generated(&folder, bytes).unwrap(), first);
-        assert_eq!(hash_of(&first.path).unwrap(), (bytes, first.hash), "mended");
+        assert_eq!(first.hash, second.hash);
         std::fs::remove_dir_all(&folder).unwrap();
     }
 
@@ -166,7 +138,10 @@ mod tests {
         let folder = folder("empty");
         let path = folder.join("empty");
         std::fs::write(&path, b"").unwrap();
-        assert_eq!(FileSource::of_user(&path).unwrap_err().exit_code(), 2);
+        assert_eq!(
+            FileSource::of_user(&path).unwrap_err().exit(),
+            crate::exit::Exit::Usage
+        );
         std::fs::remove_dir_all(&folder).unwrap();
     }
 }

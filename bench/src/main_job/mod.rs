@@ -3,7 +3,8 @@
 //! - run.rs: the run in its steps; cluster.rs: the parent's hold on the three processes
 //! - process.rs: one node process, with traffic.rs (heartbeats and rumours) and transfer.rs (the file)
 //! - file_source.rs, file_message.rs, gossip.rs: what moves, without sockets
-//! - outcome.rs: what a run came to: checks, table, JSON, report
+//! - run_folder.rs: where a run has its files, and what stays of them
+//! - outcome/: what a run came to: checks, table, JSON, report
 
 mod cluster;
 mod file_message;
@@ -13,6 +14,7 @@ mod outcome;
 pub(crate) mod process;
 pub(crate) mod protocol;
 mod run;
+mod run_folder;
 mod traffic;
 mod transfer;
 

@@ -42,7 +42,7 @@ struct MainJobNode {
 impl MainJobNode {
     fn start(specification: &Specification) -> Outcome<Self> {
         let config = specification.settings.config()?;
-        let node = Node::start(config).map_err(|error| BenchError::BadInput(error.to_string()))?;
+        let node = Node::start(config)?;
         for channel in [DATA, COORDINATION] {
             node.channel(channel).map_err(engine)?;
         }

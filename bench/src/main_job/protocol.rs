@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::accounts::NodeAccounts;
+use crate::exit::Exit;
 use crate::latencies::Buckets;
 use crate::node::settings::Settings;
 
@@ -94,7 +95,7 @@ pub(crate) struct FileProgress {
     /// All of it is through.
     pub(crate) finished: Option<Finished>,
     /// Why it will not get through.
-    pub(crate) fault: Option<String>,
+    pub(crate) fault: Option<(Exit, String)>,
 }
 
 /// The end of a file.

@@ -10,6 +10,7 @@ use super::cluster::{Cluster, RECEIVER, SENDER};
 use super::file_source::FileSource;
 use super::outcome::Run;
 use super::protocol::{COORDINATION, DATA, GOSSIP};
+use super::run_folder::RunFolder;
 use crate::cli::MainJobFlags;
 use crate::clock;
 use crate::error::{BenchError, Outcome};
@@ -20,62 +21,46 @@ use crate::progress::Progress;
 const RUN_WITHIN: Duration = Duration::from_secs(60);
 /// Of that, what is kept for draining, checking and the report.
 const CHECK_WITHIN: Duration = Duration::from_secs(12);
-/// One step of the pictures.
-const STEP: Duration = Duration::from_millis(250);
+/// One step of the pictures: short beside a transfer of a second, long enough for a 99th percentile.
+const STEP: Duration = Duration::from_millis(100);
 
 /// Runs the main job; failed checks are an error after everything was printed.
 pub(crate) fn run(flags: &MainJobFlags) -> Outcome<()> {
     flags.check()?;
     let common = configuration(&flags.engine)?;
     let deadline = Instant::now() + RUN_WITHIN - CHECK_WITHIN;
-    std::fs::create_dir_all(&flags.folder).map_err(|source| BenchError::File {
-        action: "create",
-        path: flags.folder.clone(),
-        source,
-    })?;
-    let file = match &flags.file {
-        Some(path) => FileSource::of_user(path)?,
-        None => FileSource::generated(&flags.folder, flags.file_mib << 20)?,
+    let of_user = flags.file.as_deref().map(FileSource::of_user).transpose()?;
+    let mut folder = RunFolder::make(&flags.folder)?;
+    let file = match of_user {
+        Some(file) => file,
+        None => FileSource::generated(folder.file("generated.bin"), flags.file_mib << 20)?,
     };
-    let into = flags.folder.join("received.bin");
+    let into = folder.file("received.bin");
     let mut cluster = Cluster::start(&common, flags)?;
-    let mut run = Run::new(file, cluster.differences.clone());
+    let mut run = Run::new(file, cluster.differences.clone(), flags.heartbeat_bound_us);
     let quiet = Duration::from_secs_f64(flags.quiet_seconds);
     let progress = Progress::of_bytes("main job", run.file.bytes);
     cluster.start_traffic()?;
     progress.say("heartbeats and rumours");
-    watch(
-        &mut cluster,
-        &mut run,
-        &progress,
-        Instant::now() + quiet,
-        |_| false,
-    )?;
+    let until = Instant::now() + quiet;
+    watch(&mut cluster, &mut run, &progress, until, |_| false)?;
     progress.say("file beside them");
     cluster.start_file(&run.file, &into, flags.chunk_kib * 1024)?;
-    watch(
-        &mut cluster,
-        &mut run,
-        &progress,
-        deadline - quiet,
-        Run::file_is_over,
-    )?;
+    let until = deadline - quiet;
+    watch(&mut cluster, &mut run, &progress, until, Run::file_is_over)?;
     progress.say("heartbeats and rumours");
-    watch(
-        &mut cluster,
-        &mut run,
-        &progress,
-        Instant::now() + quiet,
-        |_| false,
-    )?;
+    let until = Instant::now() + quiet;
+    watch(&mut cluster, &mut run, &progress, until, |_| false)?;
     progress.say("checking");
     cluster.stop_traffic()?;
     run.flows = cluster.settle()?;
     run.take(clock::now_ns(), &cluster.poll()?);
     drop(progress);
-    run.check_file_on_disk(&into)?;
+    if !run.check_file_on_disk(&into)? {
+        folder.keep_all();
+    }
     drop(cluster);
-    run.finish(flags)
+    run.finish(flags, &folder)
 }
 
 /// The three channels, each for one kind of traffic.
@@ -110,13 +95,13 @@ fn watch(
         let nodes = cluster.poll()?;
         progress.reach(nodes[RECEIVER].file.bytes);
         run.take(clock::now_ns(), &nodes);
-        if let Some(fault) = [SENDER, RECEIVER]
-            .iter()
-            .find_map(|n| nodes[*n].file.fault.clone())
-        {
-            return Err(BenchError::CheckFailed(format!(
-                "the file did not get through: {fault}"
-            )));
+        let mut ends = [SENDER, RECEIVER].iter();
+        if let Some((exit, fault)) = ends.find_map(|end| nodes[*end].file.fault.clone()) {
+            return Err(BenchError::ChildFailed {
+                name: "the file did not get through".to_owned(),
+                exit,
+                detail: fault,
+            });
         }
     }
     Ok(())

@@ -67,7 +67,7 @@ impl Transfer {
                 let mut state = own.state();
                 match outcome {
                     Ok(finished) => state.finished = Some(finished),
-                    Err(error) => state.fault = Some(error.to_string()),
+                    Err(error) => state.fault = Some((error.exit(), error.to_string())),
                 }
             });
         thread.map_err(BenchError::system("starting a thread"))?;
@@ -91,15 +91,11 @@ fn send_file(
     chunk_bytes: usize,
     progress: &Transfer,
 ) -> Outcome<Finished> {
-    let failed = |source| BenchError::File {
-        action: "read",
-        path: path.to_owned(),
-        source,
-    };
+    let mut failed = BenchError::file("read", path);
     let refused = |error: overlane::SendError| BenchError::Engine(error.to_string());
     let began_ns = clock::now_ns();
-    let mut file = File::open(path).map_err(failed)?;
-    let bytes = file.metadata().map_err(failed)?.len();
+    let mut file = File::open(path).map_err(&mut failed)?;
+    let bytes = file.metadata().map_err(&mut failed)?.len();
     channel
         .send_blocking(to, &file_message::start(bytes))
         .map_err(refused)?;
@@ -110,7 +106,7 @@ fn send_file(
         let mut message = Vec::with_capacity(CHUNK_HEADER_BYTES + length);
         message.extend_from_slice(&file_message::chunk_header(offset));
         let mut content = Read::take(&mut file, length as u64);
-        let read = content.read_to_end(&mut message).map_err(failed)?;
+        let read = content.read_to_end(&mut message).map_err(&mut failed)?;
         if read < length {
             return Err(failed(std::io::ErrorKind::UnexpectedEof.into()));
         }
@@ -130,11 +126,7 @@ fn send_file(
 }
 
 fn receive_file(path: &Path, mut inbox: Inbox, progress: &Transfer) -> Outcome<Finished> {
-    let failed = |source| BenchError::File {
-        action: "write",
-        path: path.to_owned(),
-        source,
-    };
+    let mut failed = BenchError::file("write", path);
     let mut assembly = FileAssembly::default();
     let mut file = None;
     let (mut began_ns, mut bytes) = (0, 0);
@@ -146,11 +138,11 @@ fn receive_file(path: &Path, mut inbox: Inbox, progress: &Transfer) -> Outcome<F
         match step.map_err(|fault| BenchError::CheckFailed(fault.to_string()))? {
             FileStep::Create => {
                 began_ns = clock::now_ns();
-                file = Some(File::create(path).map_err(failed)?);
+                file = Some(File::create(path).map_err(&mut failed)?);
             }
             FileStep::Write(content) => {
                 if let Some(file) = &mut file {
-                    file.write_all(content).map_err(failed)?;
+                    file.write_all(content).map_err(&mut failed)?;
                 }
                 bytes += content.len() as u64;
                 progress.reach(bytes);

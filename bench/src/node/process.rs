@@ -76,7 +76,7 @@ impl Hosted {
             .iter()
             .map(|channel| channel.name.clone())
             .collect();
-        let node = Node::start(config).map_err(|error| BenchError::BadInput(error.to_string()))?;
+        let node = Node::start(config)?;
         let channels: Vec<Channel> = names
             .iter()
             .map(|name| node.channel(name))

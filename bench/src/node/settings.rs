@@ -226,7 +226,7 @@ mod tests {
             },
         )
         .unwrap_err();
-        assert_eq!(error.exit_code(), 2);
+        assert_eq!(error.exit(), crate::exit::Exit::Usage);
         assert!(
             error.to_string().starts_with("--listen 127.0.0.1:1: "),
             "{error}"
@@ -270,6 +270,6 @@ mod tests {
             },
         )
         .unwrap_err();
-        assert_eq!(error.exit_code(), 2);
+        assert_eq!(error.exit(), crate::exit::Exit::Usage);
     }
 }

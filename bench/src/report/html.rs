@@ -4,7 +4,7 @@
 
 use std::fmt::Write;
 
-use super::{Report, plots};
+use super::{Held, Report, Verdict, plots};
 use crate::accounts::Flow;
 use crate::table;
 
@@ -34,7 +34,7 @@ pub(crate) fn page(report: &Report) -> String {
     let pictures = [
         (
             "Heartbeat latency over time",
-            "One way, from the time a heartbeat was due to its arrival; all nodes, steps of a quarter \
+            "One way, from the time a heartbeat was due to its arrival; all nodes, steps of a tenth of a \
              second.",
             plots::latency_over_time(report),
         ),
@@ -45,18 +45,35 @@ pub(crate) fn page(report: &Report) -> String {
         ),
         (
             "Heartbeat latency by percentile",
-            "How much the file costs the heartbeats: the two lines should be close.",
+            &percentiles_caption(report),
             plots::latency_percentiles(report),
         ),
     ];
+    page.push_str("<section class=\"figures\">\n");
     for (title, about, picture) in pictures {
         figure(&mut page, title, about, &picture);
     }
+    page.push_str("</section>\n");
     checks(&mut page, report);
     flows(&mut page, &report.flows);
     facts(&mut page, report);
     page.push_str("</body>\n</html>\n");
     page
+}
+
+/// What the picture shows, and the judgement that the check goes by: never another one.
+fn percentiles_caption(report: &Report) -> String {
+    let cost = &report.heartbeat_cost;
+    let (class, verdict) = match cost.verdict() {
+        Verdict::Held => ("held", "Held"),
+        Verdict::Missed => ("missed", "Missed"),
+        Verdict::NotJudged => ("open", "Open"),
+    };
+    format!(
+        "What the file costs the heartbeats. {}: <span class=\"{class}\">{verdict}, {}</span>.",
+        cost.what(),
+        cost.sentence()
+    )
 }
 
 fn figure(page: &mut String, title: &str, about: &str, picture: &plots::Picture) {
@@ -94,9 +111,10 @@ fn headlines(page: &mut String, report: &Report) {
 fn checks(page: &mut String, report: &Report) {
     page.push_str("<h2>What had to hold</h2>\n<ul class=\"checks\">\n");
     for check in &report.checks {
-        let (class, fault) = match &check.fault {
-            None => ("held", String::new()),
-            Some(fault) => ("broken", format!(": {}", escaped(fault))),
+        let (class, fault) = match &check.held {
+            Held::Yes => ("held", String::new()),
+            Held::No(why) => ("broken", format!(": {}", escaped(why))),
+            Held::NotJudged(why) => ("open", format!(": {}", escaped(why))),
         };
         push(
             page,
@@ -111,7 +129,7 @@ fn checks(page: &mut String, report: &Report) {
 
 fn flows(page: &mut String, flows: &[Flow]) {
     page.push_str(
-        "<h2>Every channel in every direction</h2>\n<table>\n<thead><tr><th>channel</th>\
+        "<h2>Every channel in every direction</h2>\n<div class=\"wide\"><table>\n<thead><tr><th>channel</th>\
          <th>way</th><th>accepted</th><th>acknowledged</th><th>reported</th><th>sent</th>\
          <th>dropped</th><th>delivered</th><th>MiB</th></tr></thead>\n<tbody>\n",
     );
@@ -152,7 +170,7 @@ fn flows(page: &mut String, flows: &[Flow]) {
         }
         page.push_str("</tr>\n");
     }
-    page.push_str("</tbody>\n</table>\n");
+    page.push_str("</tbody>\n</table></div>\n");
 }
 
 fn facts(page: &mut String, report: &Report) {
@@ -179,8 +197,9 @@ fn escaped(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Check, tests::example};
+    use super::super::{Check, HeartbeatCost, tests::example};
     use super::*;
+    use crate::latencies::Latencies;
 
     #[test]
     fn the_page_has_its_figures_pictures_checks_and_accounts() {
@@ -198,10 +217,24 @@ mod tests {
     }
 
     #[test]
+    fn the_caption_of_the_heartbeats_says_what_the_check_says() {
+        let mut report = example();
+        for (bound_us, class, said) in [(u32::MAX, "held", "Held"), (0, "missed", "Missed")] {
+            report.heartbeat_cost = HeartbeatCost::of(&report.before, &report.beside, bound_us);
+            let page = page(&report);
+            let verdict = format!("<span class=\"{class}\">{said}, ");
+            assert!(page.contains(&verdict), "{verdict}");
+        }
+        let few = Latencies::default();
+        report.heartbeat_cost = HeartbeatCost::of(&report.before, &few, 400);
+        assert!(page(&report).contains("class=\"open\">Open, not judged"));
+    }
+
+    #[test]
     fn a_broken_check_is_seen_at_the_top_and_at_its_place() {
         let mut report = example();
         let (what, fault) = ("the file's hash".to_owned(), Some("it differs".to_owned()));
-        report.checks.push(Check { what, fault });
+        report.checks.push(Check::of(what, fault));
         let page = page(&report);
         assert!(page.contains("verdict failed"));
         assert!(page.contains("<li class=\"broken\">the file's hash: it differs</li>"));

@@ -3,12 +3,14 @@
 //! `Report` is plain data, put together by main_job/; plots.rs draws SVG from it, html.rs the page.
 //! The file stands alone: no script, no font, no style sheet from elsewhere.
 
+mod heartbeat_cost;
 mod html;
 mod plots;
 
 use crate::accounts::Flow;
 use crate::latencies::Latencies;
 
+pub(crate) use heartbeat_cost::{HeartbeatCost, Verdict};
 pub(crate) use html::page;
 
 /// Heartbeats and file progress within a short time, over all nodes.
@@ -27,12 +29,31 @@ pub(crate) struct Interval {
 }
 
 /// A thing that had to hold.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Check {
     /// What had to hold.
     pub(crate) what: String,
-    /// Why it did not.
-    pub(crate) fault: Option<String>,
+    /// Whether it did.
+    pub(crate) held: Held,
+}
+
+/// Whether a check held.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Held {
+    /// It did.
+    Yes,
+    /// It did not, and why.
+    No(String),
+    /// Nothing can be said, and why.
+    NotJudged(String),
+}
+
+impl Check {
+    /// A check that held unless there is a fault.
+    pub(crate) fn of(what: String, fault: Option<String>) -> Self {
+        let held = fault.map_or(Held::Yes, Held::No);
+        Self { what, held }
+    }
 }
 
 /// A figure that is worth a large print.
@@ -57,10 +78,12 @@ pub(crate) struct Report {
     pub(crate) intervals: Vec<Interval>,
     /// When the file was under way: seconds after the begin of the run.
     pub(crate) transfer: Option<(f64, f64)>,
-    /// Heartbeats while no file was under way.
-    pub(crate) quiet: Latencies,
+    /// Heartbeats before the file.
+    pub(crate) before: Latencies,
     /// Heartbeats while the file was under way.
-    pub(crate) loaded: Latencies,
+    pub(crate) beside: Latencies,
+    /// What the file costs them.
+    pub(crate) heartbeat_cost: HeartbeatCost,
     /// Every channel in every direction.
     pub(crate) flows: Vec<Flow>,
     /// Machine, command and settings.
@@ -70,7 +93,8 @@ pub(crate) struct Report {
 impl Report {
     /// Whether everything held.
     pub(crate) fn passed(&self) -> bool {
-        self.checks.iter().all(|check| check.fault.is_none())
+        let broken = |check: &Check| matches!(check.held, Held::No(_));
+        !self.checks.iter().any(broken)
     }
 }
 
@@ -105,10 +129,10 @@ pub(crate) mod tests {
         }
         for latency in 1..20_000_u64 {
             report
-                .quiet
+                .before
                 .record(40_000 + latency % 977 * 60 + latency * latency / 4_000);
             report
-                .loaded
+                .beside
                 .record(60_000 + latency % 977 * 90 + latency * latency / 900);
         }
         let account = Account {
@@ -130,10 +154,10 @@ pub(crate) mod tests {
             value: "421 MiB/s".into(),
             beside: "1 024 MiB in 2.4 s".into(),
         });
-        report.checks.push(Check {
-            what: "the file's hash at b".into(),
-            fault: None,
-        });
+        report
+            .checks
+            .push(Check::of("the file's hash at b".into(), None));
+        report.heartbeat_cost = HeartbeatCost::of(&report.before, &report.beside, 400);
         report
             .facts
             .push(("command", "overlane-bench <main job>".into()));
