@@ -55,6 +55,12 @@ parameters! {
         Unit::Bytes, Allowed::Number(4096, 1 << 30);
         origin "guess: the 64 MiB of NATS are too many for hundreds of peers";
         cost "higher is memory per lane and waiting time; lower overflows sooner";
+    /// Most payload bytes of one lane that are sent and not acknowledged yet; one batch always passes.
+    unacknowledged_bytes_max: usize = 4 << 20;
+        Unit::Bytes, Allowed::Number(4096, 1 << 30);
+        origin "guess: 25 Gbit/s over 1 ms there and back";
+        cost "higher is more that a lane can leave unknown when it ends; \
+              lower waits for acknowledgements on fast or distant links";
     /// Size of the ring from application threads, one for each shard.
     ring_bytes: usize = 1 << 20;
         Unit::Bytes, Allowed::PowerOfTwo(64 << 10, 512 << 20);

@@ -1,5 +1,5 @@
 //! When batches of messages were handed to the kernel, until they are acknowledged: the source of
-//! the acknowledgement latency histogram.
+//! the acknowledgement latency histogram, and of how many bytes are under way.
 //!
 //! Owned by `outgoing.rs`. One mark for each batch, not for each message, and at most
 //! [`MARKS_MAX`] of them: with more batches under way the newest mark takes the next batch in, so
@@ -14,23 +14,31 @@ pub const MARKS_MAX: usize = 64;
 struct Mark {
     handed_over_at: Instant,
     messages: u64,
+    bytes: u64,
 }
 
 /// The batches of one lane that wait for their acknowledgement, oldest first.
 #[derive(Clone, Debug, Default)]
 pub struct HandOverMarks {
     marks: VecDeque<Mark>,
+    /// The sum of all marks.
+    bytes: u64,
 }
 
 impl HandOverMarks {
-    /// Notes that `messages` were handed over at `now`.
-    pub fn push(&mut self, messages: u64, now: Instant) {
+    /// Notes that `messages` with `bytes` of payload were handed over at `now`.
+    pub fn push(&mut self, messages: u64, bytes: u64, now: Instant) {
+        self.bytes += bytes;
         let full = self.marks.len() >= MARKS_MAX;
         match self.marks.back_mut() {
-            Some(newest) if full || newest.handed_over_at == now => newest.messages += messages,
+            Some(newest) if full || newest.handed_over_at == now => {
+                newest.messages += messages;
+                newest.bytes += bytes;
+            }
             _ => self.marks.push_back(Mark {
                 handed_over_at: now,
                 messages,
+                bytes,
             }),
         }
     }
@@ -51,12 +59,22 @@ impl HandOverMarks {
                 now.saturating_duration_since(oldest.handed_over_at),
                 covered,
             );
+            // A batch that is covered in part gives its bytes back in the same proportion.
+            let bytes = share(oldest.bytes, covered, oldest.messages);
+            self.bytes -= bytes;
+            oldest.bytes -= bytes;
             messages -= covered;
             oldest.messages -= covered;
             if oldest.messages == 0 {
                 self.marks.pop_front();
             }
         }
+    }
+
+    /// Bytes of the batches that are not acknowledged, exact to a batch.
+    #[must_use]
+    pub const fn bytes(&self) -> u64 {
+        self.bytes
     }
 
     /// How long the oldest message that is not acknowledged has been under way.
@@ -70,7 +88,14 @@ impl HandOverMarks {
     /// Forgets all marks.
     pub fn clear(&mut self) {
         self.marks.clear();
+        self.bytes = 0;
     }
+}
+
+/// `part` of `whole`, applied to `bytes`; all of them for the whole.
+fn share(bytes: u64, part: u64, whole: u64) -> u64 {
+    let share = u128::from(bytes) * u128::from(part) / u128::from(whole.max(1));
+    u64::try_from(share).unwrap_or(bytes)
 }
 
 #[cfg(test)]
@@ -90,13 +115,15 @@ mod tests {
         let start = Instant::now();
         let at = |milliseconds| start + Duration::from_millis(milliseconds);
         let mut marks = HandOverMarks::default();
-        marks.push(3, at(0));
-        marks.push(2, at(10));
+        marks.push(3, 300, at(0));
+        marks.push(2, 50, at(10));
         assert_eq!(samples(&mut marks, 1, at(20)), [(20, 1)]);
+        assert_eq!(marks.bytes(), 250);
         assert_eq!(marks.oldest_age(at(20)), Some(Duration::from_millis(20)));
         assert_eq!(samples(&mut marks, 3, at(30)), [(30, 2), (20, 1)]);
+        assert_eq!(marks.bytes(), 25);
         assert_eq!(samples(&mut marks, 5, at(40)), [(30, 1)]);
-        assert_eq!(marks.oldest_age(at(50)), None);
+        assert_eq!((marks.oldest_age(at(50)), marks.bytes()), (None, 0));
     }
 
     #[test]
@@ -105,14 +132,14 @@ mod tests {
         let mut marks = HandOverMarks::default();
         let batches = u64::try_from(MARKS_MAX).expect("small") * 3;
         for batch in 0..batches {
-            marks.push(2, start + Duration::from_millis(batch));
+            marks.push(2, 7, start + Duration::from_millis(batch));
         }
         let samples = samples(
             &mut marks,
             2 * batches,
             start + Duration::from_millis(batches),
         );
-        assert_eq!(samples.len(), MARKS_MAX);
+        assert_eq!((samples.len(), marks.bytes()), (MARKS_MAX, 0));
         assert_eq!(
             samples.iter().map(|(_, count)| count).sum::<u64>(),
             2 * batches

@@ -1,15 +1,16 @@
-//! The ledger of a lane's sending side: each accepted message ends in exactly one column.
+//! The ledger of a lane's sending side: each accepted message ends in exactly one column. It lives as
+//! long as the lane, over all its connections.
 //!
 //! Owned by the lane of a shard, which calls it as messages move: [`Outgoing::accept`] when an
 //! application's message is taken, [`Outgoing::handed_over`] when its bytes are given to the
-//! kernel, [`Outgoing::acknowledge`] for each Ack of the peer, [`Outgoing::end`] once when the
-//! lane is gone. Columns: best effort `accepted = sent + dropped`; reliable
+//! kernel, [`Outgoing::acknowledge`] for each Ack of the peer, [`Outgoing::end`] when the connection
+//! is gone, [`Outgoing::start_link`] when there is a new one. Columns: best effort `accepted = sent + dropped`; reliable
 //! `accepted = acknowledged + reported`, where reported is refused (the peer has no such mailbox),
 //! undelivered (never handed over) or unknown (handed over, never acknowledged).
 //!
 //! The seam for `at_least_once` and `guaranteed`: their messages are kept, in order, in a queue
-//! beside this ledger, and leave it by the count in [`Acknowledged`]. When a lane ends, they call
-//! `end` on none of it: the peer says on the new lane how far it had come, that count is fed to
+//! beside this ledger, and leave it by the count in [`Acknowledged`]. When a connection ends, they call
+//! `end` on none of it: the peer says on the new one how far it had come, that count is fed to
 //! `acknowledge`, and the rest is handed over again. This file stays a ledger of counts.
 use std::time::{Duration, Instant};
 
@@ -26,7 +27,7 @@ pub struct Acknowledged {
     pub refused: u64,
 }
 
-/// What was left of a lane when it ended.
+/// What was left of a lane when its connection ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Report {
     /// Accepted and never handed over: the peer surely did not get these. On a best-effort
@@ -73,7 +74,7 @@ impl AckError {
     }
 }
 
-/// The ledger of one lane, from its first message to its end.
+/// The ledger of one lane, from its first message on.
 #[derive(Clone, Debug)]
 pub struct Outgoing {
     reliability: Reliability,
@@ -81,6 +82,8 @@ pub struct Outgoing {
     handed_over: u64,
     /// Handed-over messages that an Ack covered, refused ones included.
     covered: u64,
+    /// What `covered` was when the connection of now began: the peer counts from there.
+    covered_before: u64,
     refused: u64,
     /// Dropped before they were handed over.
     dropped: u64,
@@ -98,6 +101,7 @@ impl Outgoing {
             accepted: 0,
             handed_over: 0,
             covered: 0,
+            covered_before: 0,
             refused: 0,
             dropped: 0,
             undelivered: 0,
@@ -106,22 +110,32 @@ impl Outgoing {
         }
     }
 
+    /// A new connection: the peer counts what it processes from 0 again. Nothing may be under way:
+    /// [`end`](Self::end) has settled what the last connection left.
+    pub fn start_link(&mut self) {
+        debug_assert!(
+            self.in_flight() == 0,
+            "the last connection left messages under way"
+        );
+        self.covered_before = self.covered;
+    }
+
     /// `messages` were accepted from the application and wait to be handed over.
     #[inline]
     pub fn accept(&mut self, messages: u64) {
         self.accepted += messages;
     }
 
-    /// `messages` of those waiting were given to the kernel, as one batch.
+    /// `messages` of those waiting, with `bytes` of payload, were given to the kernel, as one batch.
     #[inline]
-    pub fn handed_over(&mut self, messages: u64, now: Instant) {
+    pub fn handed_over(&mut self, messages: u64, bytes: u64, now: Instant) {
         debug_assert!(
             messages <= self.queued(),
             "handed over what was never accepted"
         );
         self.handed_over += messages;
         if self.reliability == Reliability::Reliable && messages > 0 {
-            self.marks.push(messages, now);
+            self.marks.push(messages, bytes, now);
         }
     }
 
@@ -151,7 +165,7 @@ impl Outgoing {
         if self.reliability == Reliability::BestEffort {
             return Err(AckError::NotExpected);
         }
-        let acknowledged = count_modulo(self.covered);
+        let acknowledged = count_modulo(self.covered - self.covered_before);
         let newly = ack.processed.wrapping_sub(acknowledged);
         let in_flight = self.in_flight();
         if u64::from(newly) > in_flight {
@@ -175,7 +189,7 @@ impl Outgoing {
         Ok(Acknowledged { messages, refused })
     }
 
-    /// The lane is gone: settles all that is open. A second call finds nothing left.
+    /// The connection is gone: settles all that is open. A second call finds nothing left.
     pub fn end(&mut self) -> Report {
         let report = Report {
             undelivered: self.queued(),
@@ -244,6 +258,13 @@ impl Outgoing {
             Reliability::BestEffort => 0,
             Reliability::Reliable => self.handed_over.saturating_sub(self.covered + self.unknown),
         }
+    }
+
+    /// Bytes of payload handed over and still to be acknowledged, exact to a batch; 0 on a best-effort
+    /// channel.
+    #[must_use]
+    pub const fn unacknowledged_bytes(&self) -> u64 {
+        self.marks.bytes()
     }
 
     /// How long the oldest message under way has waited for its acknowledgement.

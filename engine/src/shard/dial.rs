@@ -1,7 +1,7 @@
 //! Dialling a lane: connect, say Hello, hear the answer, and try again later if there is none.
 //!
 //! Called by the turn for deadlines and completions, and by `route` when a peer is wanted. It ends in
-//! `link::lane_up`, or in a failure that is counted and told.
+//! `lifecycle::lane_up`, or in a failure that is counted and told.
 
 use std::io;
 use std::net::SocketAddr;
@@ -221,7 +221,7 @@ impl Core {
         let Some((retry_in, actions)) = state.state.dial_failed(connection, at) else {
             return;
         };
-        state.tally.count_close(reason);
+        state.log.tally.count_close(reason);
         tracing::debug!(peer = state.peer.name(), %reason, %detail, "dial failed");
         let event = Event::DialFailed {
             peer: state.peer.clone(),

@@ -147,7 +147,7 @@ impl Core {
         let floor = self.fabric.channels[state.channel].config.floor_bytes;
         let left = left.get_or_insert(floor);
         if *left == 0 {
-            state.tally.turns_starved += 1;
+            state.log.tally.turns_starved += 1;
             return false;
         }
         true

@@ -237,6 +237,7 @@ impl Core {
         };
         let state = &self.lanes[lane as usize];
         let blocked = state
+            .link
             .inbound
             .as_ref()
             .is_some_and(|inbound| inbound.blocked);

@@ -1,26 +1,29 @@
 //! Step 6: a lane, and how the frames of a turn become one send.
 //!
-//! A lane is owned by one shard for as long as the node runs; connections come and go under it. This
-//! is the only place that writes to a socket once the handshake is over. It never decides whose turn
-//! it is (`dispatch`) and never reads (`receive`).
+//! A lane is owned by one shard for as long as the node runs. It has two halves: its log outlives
+//! connections, its link is one of them; its state says where it stands. This is the only place that
+//! writes to a socket once the handshake is over. It never decides whose turn it is (`dispatch`) and
+//! never reads (`receive`).
+
+pub(crate) mod link;
+pub(crate) mod log;
 
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::Core;
-use super::inbound::Inbound;
 use super::lane_state::{LaneState, Stage};
-use super::outbox::{ChunkPool, Outbox, OutgoingPayload, Shape};
-use super::tally::LaneTally;
+use super::outbox::{ChunkPool, OutgoingPayload, Shape};
 use crate::channel_plan::ChannelPlan;
 use crate::config::Overflow;
-use crate::delivery::Outgoing;
 use crate::io::operation::OperationKind;
 use crate::mailboxes::Mailboxes;
 use crate::message::MailboxId;
 use crate::peer::{LaneAddress, Peer};
 use crate::wire::{CloseReason, FrameKind};
+use link::Link;
+use log::Log;
 
 /// See the module's text.
 #[derive(Debug)]
@@ -31,22 +34,14 @@ pub(crate) struct Lane {
     pub(crate) priority: usize,
     /// Where it stands between wanted and up.
     pub(super) state: LaneState,
-    pub(crate) outbox: Outbox,
-    pub(crate) ledger: Outgoing,
-    pub(crate) announced: Announced,
-    /// Taken out while its frames are read.
-    pub(crate) inbound: Option<Box<Inbound>>,
+    /// What outlives connections.
+    pub(crate) log: Log,
+    /// What belongs to the connection of now.
+    pub(crate) link: Link,
     /// In the queue of lanes with something to send.
     pub(crate) is_ready: bool,
     /// In the list of lanes that owe an acknowledgement.
     pub(crate) owes_ack: bool,
-    /// Settled because of too many mailbox names, and not told yet.
-    pub(crate) unsendable_untold: u64,
-    /// Dropped by the shard to make room; the gate counts those that senders dropped.
-    pub(crate) overflowed: u64,
-    /// How many of both no event has to tell of any more.
-    pub(crate) overflow_told: u64,
-    pub(crate) tally: LaneTally,
 }
 
 impl Lane {
@@ -76,135 +71,70 @@ impl Lane {
         mailbox: MailboxId,
         payload: OutgoingPayload<'_>,
     ) -> bool {
-        self.ledger.accept(1);
-        let id = match self.announced.id_of(mailbox) {
-            Some(id) => id,
-            None => match self.announce(names, mailbox) {
-                Some(id) => id,
-                None => {
-                    self.settle_unsendable(payload.len());
-                    return false;
-                }
-            },
+        let Some(id) = self.id_of(names, mailbox) else {
+            self.log.accept_unsendable();
+            self.address().gate.release(1, payload.len() as u64);
+            return false;
         };
-        self.outbox.push_message(pool, id, payload);
-        self.tally.note_depth(self.outbox.messages());
+        self.log.ledger.accept(1);
+        self.log.outbox.push_message(pool, id, payload);
+        self.log.tally.note_depth(self.log.outbox.messages());
         if plan.overflow == Overflow::DropOldest {
             self.drop_oldest(pool);
         }
         true
     }
 
+    /// What stands for a mailbox on the connection of now; `None` if it carries no more of them.
+    #[inline]
+    fn id_of(&mut self, names: &Mailboxes, mailbox: MailboxId) -> Option<u32> {
+        match self.link.announced.id_of(mailbox) {
+            Some(id) => Some(id),
+            None => self.announce(names, mailbox),
+        }
+    }
+
     /// First use of a mailbox on this connection: its name goes ahead of the message.
     #[cold]
     fn announce(&mut self, names: &Mailboxes, mailbox: MailboxId) -> Option<u32> {
         if self.state.stage() == Stage::Loop {
-            return self.announced.insert_itself(mailbox);
+            return self.link.announced.insert_itself(mailbox);
         }
         let name = names.name(mailbox)?;
-        let id = self.announced.insert(mailbox)?;
-        self.outbox
+        let id = self.link.announced.insert(mailbox)?;
+        self.log
+            .outbox
             .push_control(FrameKind::Mailbox, id, name.as_bytes());
         Some(id)
-    }
-
-    /// The lane has announced as many names as it may: the message is reported (or dropped).
-    #[cold]
-    fn settle_unsendable(&mut self, bytes: usize) {
-        self.ledger.drop_queued(1);
-        self.address().gate.release(1, bytes as u64);
-        self.unsendable_untold += 1;
     }
 
     /// Makes room by the `drop_oldest` policy. The newest message stays, even if a batch that the kernel
     /// has not taken yet fills the bound: it cannot be taken back, and the newest is what the policy
     /// is for. So the bound can be exceeded by one message.
     fn drop_oldest(&mut self, pool: &mut ChunkPool) {
-        while self.outbox.messages() > 1 && self.address().gate.is_over() {
-            let Some(bytes) = self.outbox.drop_front(pool) else {
+        while self.address().gate.is_over() {
+            let Some(bytes) = self.log.drop_oldest(pool) else {
                 return;
             };
-            self.ledger.drop_queued(1);
-            self.overflowed += 1;
             self.address().gate.release(1, bytes);
         }
     }
 
-    /// Messages that the overflow policy dropped since this was asked last.
-    pub(crate) fn take_overflow_untold(&mut self) -> u64 {
-        let all = self.overflowed + self.address().gate.dropped();
-        let told = std::mem::replace(&mut self.overflow_told, all);
-        all - told
+    /// How many messages the overflow policy dropped since this was asked last.
+    pub(crate) fn take_overflow(&mut self) -> u64 {
+        let at_gate = self.address().gate.dropped();
+        self.log.take_overflow(at_gate)
     }
 
     /// A message that came for a lane that takes none: settled on the spot.
     pub(crate) fn settle_stray(&mut self, bytes: usize) {
-        self.ledger.accept(1);
-        self.ledger.drop_queued(1);
+        self.log.accept_unsent();
         self.address().gate.release(1, bytes as u64);
     }
 
     /// Why the lane ends, once both sides have said Bye and this side's is with the kernel.
     pub(crate) fn parted(&self) -> Option<CloseReason> {
-        self.state.parted().filter(|_| self.outbox.is_empty())
-    }
-
-    /// Whether everything accepted is settled and nothing is left to say.
-    pub(crate) fn is_drained(&self) -> bool {
-        self.outbox.is_empty() && self.ledger.queued() == 0 && self.ledger.in_flight() == 0
-    }
-}
-
-/// The ids this side has announced on the current connection, by mailbox.
-#[derive(Debug, Default)]
-pub(crate) struct Announced {
-    /// By the mailbox's number; one more than the id, 0 for none.
-    ids: Vec<u32>,
-    next: u32,
-    names_max: u32,
-}
-
-impl Announced {
-    pub(crate) fn new(names_max: usize) -> Self {
-        Self {
-            names_max: u32::try_from(names_max).unwrap_or(u32::MAX),
-            ..Self::default()
-        }
-    }
-
-    #[inline]
-    fn id_of(&self, mailbox: MailboxId) -> Option<u32> {
-        let index = usize::try_from(mailbox.0).ok()?;
-        self.ids.get(index)?.checked_sub(1)
-    }
-
-    fn insert(&mut self, mailbox: MailboxId) -> Option<u32> {
-        if self.next >= self.names_max {
-            return None;
-        }
-        let id = self.next;
-        self.next += 1;
-        self.put(mailbox, id)
-    }
-
-    /// On the lane to this node itself the mailbox's own number serves.
-    fn insert_itself(&mut self, mailbox: MailboxId) -> Option<u32> {
-        self.put(mailbox, mailbox.0)
-    }
-
-    fn put(&mut self, mailbox: MailboxId, id: u32) -> Option<u32> {
-        let index = usize::try_from(mailbox.0).ok()?;
-        if self.ids.len() <= index {
-            self.ids.resize(index + 1, 0);
-        }
-        self.ids[index] = id + 1;
-        Some(id)
-    }
-
-    /// A new connection knows no names.
-    pub(crate) fn clear(&mut self) {
-        self.ids.clear();
-        self.next = 0;
+        self.state.parted().filter(|_| self.log.outbox.is_empty())
     }
 }
 
@@ -230,17 +160,19 @@ impl Core {
             return Ok(0);
         }
         if let Some(ack) = lane
+            .link
             .inbound
             .as_mut()
             .and_then(|inbound| inbound.ledger.take_ack())
         {
             let refused = ack.refused.to_le_bytes();
             let body: &[u8] = if ack.refused == 0 { &[] } else { &refused };
-            lane.outbox
+            lane.log
+                .outbox
                 .push_control(FrameKind::Ack, ack.processed, body);
         }
         say_bye(lane);
-        if lane.outbox.is_empty() {
+        if lane.log.outbox.is_empty() {
             // This side's Bye was out before the peer's came.
             if let Some(reason) = lane.parted() {
                 self.end_lane(index, reason);
@@ -248,11 +180,12 @@ impl Core {
             return Ok(0);
         }
         let quantum = self.fabric.channels[lane.channel].send_quantum_bytes;
-        let load = lane.outbox.fill(&mut socket.batch, quantum);
+        let load = lane.log.hand_over(&mut socket.batch, quantum, self.now);
+        if load.wire_bytes == 0 {
+            // What waits may not go before something is acknowledged.
+            return Ok(0);
+        }
         socket.sending_since = Some(self.now);
-        lane.ledger.handed_over(load.messages, self.now);
-        lane.tally.batches += 1;
-        lane.tally.bytes_sent += load.wire_bytes;
         self.submit_send(connection)?;
         Ok(usize::try_from(load.wire_bytes).unwrap_or(usize::MAX))
     }
@@ -311,7 +244,7 @@ impl Core {
             self.end_lane(lane, reason);
         } else if let Some(reason) = state.parted() {
             self.end_lane(lane, reason);
-        } else if !state.outbox.is_empty() || state.state.wants_bye() {
+        } else if !state.log.outbox.is_empty() || state.state.wants_bye() {
             self.mark_ready(lane);
         }
         Ok(())
@@ -351,8 +284,9 @@ impl Core {
 
 /// The last frame of this side, once everything it sent is acknowledged.
 fn say_bye(lane: &mut Lane) {
-    if let Some(reason) = lane.state.say_bye(lane.is_drained()) {
-        lane.outbox
+    if let Some(reason) = lane.state.say_bye(lane.log.is_drained()) {
+        lane.log
+            .outbox
             .push_control(FrameKind::Bye, u32::from(reason.code()), &[]);
     }
 }

@@ -18,14 +18,14 @@ impl Shard {
     pub(crate) fn loop_back(&mut self, lane: u32) -> bool {
         let Self { core, receivers } = self;
         // Taken out, so that a handler may send to its own node.
-        let mut outbox = std::mem::take(&mut core.lanes[lane as usize].outbox);
+        let mut outbox = std::mem::take(&mut core.lanes[lane as usize].log.outbox);
         let mut moved = 0;
         while moved < MESSAGES_PER_TURN {
             let Some(delivery) = deliver_front(core, receivers, lane, &outbox) else {
                 break;
             };
             let reliable =
-                core.lanes[lane as usize].ledger.reliability() != Reliability::BestEffort;
+                core.lanes[lane as usize].log.ledger.reliability() != Reliability::BestEffort;
             if delivery == Delivery::NoRoom && reliable {
                 core.note_blocked(lane);
                 break;
@@ -38,10 +38,10 @@ impl Shard {
         }
         let state = &mut core.lanes[lane as usize];
         // What handlers sent meanwhile goes behind what was there.
-        let newer = std::mem::replace(&mut state.outbox, outbox);
-        state.outbox.append(newer);
+        let newer = std::mem::replace(&mut state.log.outbox, outbox);
+        state.log.outbox.append(newer);
         if moved == MESSAGES_PER_TURN
-            || (!state.outbox.is_empty() && !core.intake.blocked.contains(&lane))
+            || (!state.log.outbox.is_empty() && !core.intake.blocked.contains(&lane))
         {
             core.mark_ready(lane);
         }
@@ -85,26 +85,21 @@ fn settle(core: &mut Core, lane: u32, delivery: Delivery, bytes: u64) {
     let now = core.now;
     let state = &mut core.lanes[lane as usize];
     state.address().gate.release(1, bytes);
-    state.ledger.handed_over(1, now);
-    let Some(inbound) = &mut state.inbound else {
+    state.log.ledger.handed_over(1, bytes, now);
+    let Some(inbound) = &mut state.link.inbound else {
         return;
     };
     match delivery {
         Delivery::Delivered => inbound.ledger.delivered(1, bytes, now),
-        Delivery::NoMailbox if state.ledger.reliability() != Reliability::BestEffort => {
+        Delivery::NoMailbox if state.log.ledger.reliability() != Reliability::BestEffort => {
             inbound.ledger.refused(1, bytes, now);
         }
-        Delivery::NoMailbox | Delivery::NoRoom => state.tally.receive_dropped += 1,
+        Delivery::NoMailbox | Delivery::NoRoom => state.log.tally.receive_dropped += 1,
     }
     let Some(Ack { processed, refused }) = inbound.ledger.take_ack() else {
         return;
     };
-    let tally = &mut state.tally;
-    let taken = state
-        .ledger
-        .acknowledge(Ack { processed, refused }, now, |latency, messages| {
-            tally.record_latency(latency, messages);
-        });
+    let taken = state.log.acknowledge(Ack { processed, refused }, now);
     debug_assert!(
         taken.is_ok(),
         "a node acknowledges to itself what it sent to itself"

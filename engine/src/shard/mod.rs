@@ -18,7 +18,7 @@ mod intake;
 mod landing;
 mod lane;
 mod lane_state;
-mod link;
+mod lifecycle;
 mod loopback;
 mod message_header;
 mod outbox;

@@ -246,6 +246,16 @@ impl Outbox {
         self.payload_bytes += other.payload_bytes;
     }
 
+    /// Moves the lane's own frames alone into `batch`.
+    pub(crate) fn fill_control(&mut self, batch: &mut Batch) -> Load {
+        batch.control.append(&mut self.control);
+        batch.load = Load {
+            wire_bytes: batch.control.len() as u64,
+            ..Load::default()
+        };
+        batch.load
+    }
+
     /// Moves whole chunks into `batch`, at least one if there is any, until `bytes_max` is reached.
     pub(crate) fn fill(&mut self, batch: &mut Batch, bytes_max: usize) -> Load {
         batch.control.append(&mut self.control);

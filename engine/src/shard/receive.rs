@@ -106,7 +106,7 @@ fn receive_filled(
         return None;
     };
     if at == 0 {
-        core.lanes[lane as usize].tally.bytes_received += filled.bytes().len() as u64;
+        core.lanes[lane as usize].log.tally.bytes_received += filled.bytes().len() as u64;
     }
     let outcome = read_buffer(core, receivers, &mut reader, class, &mut filled, &mut at);
     let is_paused = matches!(outcome, Ok(Stop::Paused));
@@ -129,7 +129,7 @@ fn receive_landed(
     let Some(mut reader) = Reader::take(core, lane, None) else {
         return;
     };
-    core.lanes[lane as usize].tally.bytes_received += bytes as u64;
+    core.lanes[lane as usize].log.tally.bytes_received += bytes as u64;
     let outcome = read_landed(core, receivers, &mut reader, bytes);
     reader.finish(core, outcome);
     core.starve(connection);
@@ -189,7 +189,7 @@ impl Reader {
     /// Takes the halves out of a lane and its connection.
     fn take(core: &mut Core, lane: u32, until: Option<Instant>) -> Option<Self> {
         let state = &mut core.lanes[lane as usize];
-        let inbound = state.inbound.take()?;
+        let inbound = state.link.inbound.take()?;
         let connection = state.state.connection();
         let landing = connection
             .and_then(|connection| core.connections.get(connection))
@@ -218,7 +218,7 @@ impl Reader {
         let landing_bytes = landing.as_ref().map_or(0, |landing| landing.filled_bytes());
         let is_filling = landing.as_ref().is_some_and(|landing| landing.is_filling());
         inbound.note_partial(now, landing_bytes);
-        state.inbound = Some(inbound);
+        state.link.inbound = Some(inbound);
         if let Some(connection) = state.state.connection()
             && let Some(carrier) = core.connections.get(connection)
         {
@@ -515,7 +515,7 @@ fn take_message(
         Delivery::NoRoom if reliable => return Ok(Flow::Blocked),
         Delivery::NoMailbox if reliable => inbound.ledger.refused(1, bytes, core.now),
         Delivery::NoRoom | Delivery::NoMailbox => {
-            core.lanes[lane as usize].tally.receive_dropped += 1;
+            core.lanes[lane as usize].log.tally.receive_dropped += 1;
         }
     }
     Ok(Flow::Next)
@@ -560,6 +560,7 @@ fn take_control(
         }
         FrameKind::Ping => {
             core.lanes[lane as usize]
+                .log
                 .outbox
                 .push_control(FrameKind::Pong, frame.word, &[]);
             core.mark_ready(lane);
@@ -598,18 +599,15 @@ fn take_ack(
 ) -> Result<(), CloseReason> {
     let now = core.now;
     let state = &mut core.lanes[lane as usize];
-    let tally = &mut state.tally;
     let news = state
-        .ledger
-        .acknowledge(ack, now, |latency, messages| {
-            tally.record_latency(latency, messages)
-        })
+        .log
+        .acknowledge(ack, now)
         .map_err(|error| error.close_reason())?;
+    if state.log.may_go_on() || state.state.wants_bye() {
+        core.mark_ready(lane);
+    }
     if news.refused > 0 {
         core.report_refused(lane, news.refused);
-    }
-    if core.lanes[lane as usize].state.wants_bye() {
-        core.mark_ready(lane);
     }
     if news.messages == 0 {
         count_control(core, inbound)

@@ -63,22 +63,22 @@ impl Core {
 }
 
 fn lane_report(lane: &super::lane::Lane) -> LaneReport {
-    let mut ledgers = lane.tally.ended;
-    ledgers.add(&lane.ledger, incoming(lane.inbound.as_deref()));
+    let log = &lane.log;
+    let received = incoming(lane.link.inbound.as_deref());
     LaneReport {
         peer: lane.peer.index(),
         channel: lane.channel,
         is_up: lane.is_up(),
-        ledgers,
+        ledgers: Ledgers::new(&log.ledger, log.tally.delivered_before, received),
         gate_dropped: lane.address().gate.dropped(),
         queued_at_gate: lane.address().gate.queued(),
-        bytes_sent: lane.tally.bytes_sent,
-        bytes_received: lane.tally.bytes_received,
-        batches: lane.tally.batches,
-        depth_high_water: lane.tally.depth_high_water,
-        turns_starved: lane.tally.turns_starved,
-        receive_dropped: lane.tally.receive_dropped,
-        latency: lane.tally.latency().cloned(),
-        closes: lane.tally.closes.clone(),
+        bytes_sent: log.tally.bytes_sent,
+        bytes_received: log.tally.bytes_received,
+        batches: log.tally.batches,
+        depth_high_water: log.tally.depth_high_water,
+        turns_starved: log.tally.turns_starved,
+        receive_dropped: log.tally.receive_dropped,
+        latency: log.tally.latency().cloned(),
+        closes: log.tally.closes.clone(),
     }
 }

@@ -7,12 +7,11 @@
 use std::sync::Arc;
 
 use super::Core;
-use super::lane::{Announced, Lane};
+use super::lane::Lane;
+use super::lane::link::Link;
+use super::lane::log::Log;
 use super::lane_state::LaneState;
-use super::outbox::Outbox;
-use super::tally::LaneTally;
 use crate::control::routes::Route;
-use crate::delivery::Outgoing;
 use crate::peer::Peer;
 
 /// A lane number of another shard.
@@ -95,16 +94,10 @@ impl Core {
             channel,
             priority: plan.priority,
             state: LaneState::new(self.dialing.backoff_limits, self.drain.is_some()),
-            outbox: Outbox::default(),
-            ledger: Outgoing::new(plan.reliability),
-            announced: Announced::new(self.fabric.config.mailboxes_per_lane_max),
-            inbound: None,
+            log: Log::new(plan),
+            link: Link::new(self.fabric.config.mailboxes_per_lane_max),
             is_ready: false,
             owes_ack: false,
-            unsendable_untold: 0,
-            overflowed: 0,
-            overflow_told: 0,
-            tally: LaneTally::default(),
         }
     }
 

@@ -64,7 +64,7 @@ impl Core {
     fn part_from(&mut self, lane: u32, late: bool) -> bool {
         let at = self.moment();
         let state = &mut self.lanes[lane as usize];
-        let settled = state.is_drained();
+        let settled = state.log.is_drained();
         let actions = if late {
             state.state.drain_deadline(settled, at)
         } else {

@@ -11,7 +11,7 @@ impl Core {
     pub(crate) fn sweep(&mut self, now: Instant) {
         let grace = Duration::from_millis(self.fabric.config.idle_timeout_ms);
         for lane in 0..self.lanes.len() {
-            let Some(inbound) = &mut self.lanes[lane].inbound else {
+            let Some(inbound) = &mut self.lanes[lane].link.inbound else {
                 continue;
             };
             let Some((since, bytes)) = inbound.partial_since else {
@@ -38,7 +38,7 @@ impl Core {
     pub(crate) fn tell_overflow(&mut self) {
         for lane in 0..self.lanes.len() {
             let state = &mut self.lanes[lane];
-            let undelivered = state.take_overflow_untold();
+            let undelivered = state.take_overflow();
             if undelivered > 0 && self.fabric.channels[state.channel].reliable {
                 let why = "their lane's queue was full: see overflow";
                 self.report_undelivered(u32::try_from(lane).unwrap_or(u32::MAX), undelivered, why);

@@ -14,8 +14,8 @@ const LATENCY_US_MAX: u64 = 60_000_000;
 /// Counters of one lane over all its connections.
 #[derive(Debug, Default)]
 pub(crate) struct LaneTally {
-    /// The ledgers of connections that have ended.
-    pub(crate) ended: Ledgers,
+    /// Messages delivered on connections that have ended.
+    pub(crate) delivered_before: u64,
     pub(crate) bytes_sent: u64,
     pub(crate) bytes_received: u64,
     pub(crate) batches: u64,
@@ -27,7 +27,7 @@ pub(crate) struct LaneTally {
     latency: Option<Box<Histogram<u32>>>,
 }
 
-/// The sums of ledgers.
+/// What a lane's two ledgers say.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Ledgers {
     pub(crate) accepted: u64,
@@ -42,17 +42,23 @@ pub(crate) struct Ledgers {
 }
 
 impl Ledgers {
-    /// Adds a lane's two ledgers as they stand.
-    pub(crate) fn add(&mut self, outgoing: &Outgoing, incoming: Option<&Incoming>) {
-        self.accepted += outgoing.accepted();
-        self.acknowledged += outgoing.acknowledged();
-        self.reported += outgoing.reported();
-        self.refused += outgoing.refused();
-        self.sent += outgoing.sent();
-        self.dropped += outgoing.dropped();
-        self.queued += outgoing.queued();
-        self.in_flight += outgoing.in_flight();
-        self.delivered += incoming.map_or(0, Incoming::delivered_total);
+    /// `delivered_before` is what came on earlier connections.
+    pub(crate) fn new(
+        outgoing: &Outgoing,
+        delivered_before: u64,
+        incoming: Option<&Incoming>,
+    ) -> Self {
+        Self {
+            accepted: outgoing.accepted(),
+            acknowledged: outgoing.acknowledged(),
+            reported: outgoing.reported(),
+            refused: outgoing.refused(),
+            sent: outgoing.sent(),
+            dropped: outgoing.dropped(),
+            queued: outgoing.queued(),
+            in_flight: outgoing.in_flight(),
+            delivered: delivered_before + incoming.map_or(0, Incoming::delivered_total),
+        }
     }
 }
 

@@ -87,7 +87,7 @@ impl Shard {
         let mut moved = false;
         for place in 0..self.core.routing.loop_lanes.len() {
             let lane = self.core.routing.loop_lanes[place];
-            if self.core.lanes[lane as usize].outbox.messages() > 0 {
+            if self.core.lanes[lane as usize].log.outbox.messages() > 0 {
                 moved |= self.loop_back(lane);
             }
         }
@@ -257,7 +257,7 @@ impl Core {
         let mut place = 0;
         while let Some(&lane) = self.sending.owing.get(place) {
             let state = &mut self.lanes[lane as usize];
-            let ledger = state.inbound.as_ref().map(|inbound| &inbound.ledger);
+            let ledger = state.link.inbound.as_ref().map(|inbound| &inbound.ledger);
             if ledger.is_none_or(|ledger| ledger.ack_deadline().is_none()) {
                 state.owes_ack = false;
                 self.sending.owing.swap_remove(place);
@@ -299,7 +299,7 @@ impl Core {
         for group in strays.chunk_by(|left, right| left == right) {
             let lane = group[0];
             let state = &mut self.lanes[lane as usize];
-            let unsendable = std::mem::take(&mut state.unsendable_untold);
+            let unsendable = state.log.take_unsendable();
             let ended = group.len() as u64 - unsendable;
             if !self.fabric.channels[state.channel].reliable {
                 continue;

@@ -19,7 +19,7 @@ fn acknowledge(outgoing: &mut Outgoing, ack: Ack) -> Result<Acknowledged, AckErr
 fn reliable(accepted: u64, handed_over: u64) -> Outgoing {
     let mut outgoing = Outgoing::new(Reliability::Reliable);
     outgoing.accept(accepted);
-    outgoing.handed_over(handed_over, Instant::now());
+    outgoing.handed_over(handed_over, 0, Instant::now());
     outgoing
 }
 
@@ -52,7 +52,7 @@ fn best_effort_messages_are_sent_or_dropped() {
     let mut outgoing = Outgoing::new(Reliability::BestEffort);
     outgoing.accept(10);
     outgoing.drop_queued(2);
-    outgoing.handed_over(5, Instant::now());
+    outgoing.handed_over(5, 0, Instant::now());
     assert_eq!(
         acknowledge(&mut outgoing, ack(1, 0)),
         Err(AckError::NotExpected)
@@ -97,17 +97,52 @@ fn a_ledger_is_drained_once_nothing_is_queued_and_nothing_under_way() {
 }
 
 #[test]
+fn each_connection_counts_from_its_own_beginning() {
+    let mut outgoing = reliable(10, 7);
+    assert!(acknowledge(&mut outgoing, ack(4, 1)).is_ok());
+    outgoing.end();
+    outgoing.start_link();
+    outgoing.accept(2);
+    outgoing.handed_over(2, 20, Instant::now());
+    let Err(error) = acknowledge(&mut outgoing, ack(6, 0)) else {
+        panic!("the peer goes on counting where the last connection was");
+    };
+    assert_eq!(error.close_reason(), CloseReason::BadAck);
+    assert!(acknowledge(&mut outgoing, ack(2, 0)).is_ok());
+    assert_eq!((outgoing.acknowledged(), outgoing.reported()), (5, 7));
+    assert!(outgoing.is_drained() && outgoing.identity_holds());
+}
+
+#[test]
+fn bytes_count_as_under_way_until_they_are_acknowledged() {
+    let now = Instant::now();
+    let mut outgoing = reliable(6, 0);
+    outgoing.handed_over(2, 200, now);
+    outgoing.handed_over(2, 50, now + Duration::from_millis(1));
+    assert_eq!(outgoing.unacknowledged_bytes(), 250);
+    assert!(acknowledge(&mut outgoing, ack(3, 0)).is_ok());
+    assert_eq!(outgoing.unacknowledged_bytes(), 25);
+    outgoing.end();
+    assert_eq!(outgoing.unacknowledged_bytes(), 0);
+
+    let mut best_effort = Outgoing::new(Reliability::BestEffort);
+    best_effort.accept(1);
+    best_effort.handed_over(1, 100, now);
+    assert_eq!(best_effort.unacknowledged_bytes(), 0);
+}
+
+#[test]
 fn only_messages_under_way_have_an_age() {
     let mut outgoing = reliable(2, 0);
     assert_eq!(outgoing.oldest_in_flight(Instant::now()), None);
-    outgoing.handed_over(2, Instant::now());
+    outgoing.handed_over(2, 0, Instant::now());
     assert!(outgoing.oldest_in_flight(Instant::now()).is_some());
     outgoing.end();
     assert_eq!(outgoing.oldest_in_flight(Instant::now()), None);
 
     let mut best_effort = Outgoing::new(Reliability::BestEffort);
     best_effort.accept(1);
-    best_effort.handed_over(1, Instant::now());
+    best_effort.handed_over(1, 0, Instant::now());
     assert_eq!(
         best_effort.oldest_in_flight(Instant::now()),
         None,
@@ -148,7 +183,7 @@ fn acknowledgements_go_on_where_32_bits_wrap() {
     let near_wrap = u64::from(u32::MAX) - 1;
     let mut outgoing = reliable(near_wrap + 10, near_wrap);
     assert!(acknowledge(&mut outgoing, ack(u32::MAX - 1, 0)).is_ok());
-    outgoing.handed_over(10, Instant::now());
+    outgoing.handed_over(10, 0, Instant::now());
     let acknowledged = acknowledge(&mut outgoing, ack(3, 0));
     assert_eq!(
         acknowledged,
@@ -225,7 +260,7 @@ impl Lane {
             Step::Accept(messages) => self.outgoing.accept(messages),
             Step::HandOver(messages) => {
                 let messages = messages.min(self.outgoing.queued());
-                self.outgoing.handed_over(messages, self.now);
+                self.outgoing.handed_over(messages, 10 * messages, self.now);
                 self.arrived += messages;
             }
             Step::Drop(messages) => {

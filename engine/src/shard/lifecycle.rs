@@ -12,7 +12,7 @@ use super::inbound::Inbound;
 use super::lane_state::{Action, Carrier};
 use super::timers::Deadline;
 use crate::control::Notice;
-use crate::delivery::{AckPolicy, Incoming, Outgoing};
+use crate::delivery::{AckPolicy, Incoming};
 use crate::events::Event;
 use crate::io::operation::OperationKind;
 use crate::io::socket;
@@ -56,10 +56,11 @@ impl Core {
         let actions = self.lanes[lane as usize].state.up(carrier);
         self.carry_out(lane, actions);
         let state = &mut self.lanes[lane as usize];
-        if let Some(inbound) = &mut state.inbound {
+        if let Some(inbound) = &mut state.link.inbound {
             inbound.carry = early;
         }
         if state
+            .link
             .inbound
             .as_ref()
             .is_some_and(|inbound| !inbound.carry.is_empty())
@@ -85,9 +86,7 @@ impl Core {
         let state = &mut self.lanes[lane as usize];
         let plan = &self.fabric.channels[state.channel];
         let config = &self.fabric.config;
-        state.tally.ended.add(&state.ledger, None);
-        state.ledger = Outgoing::new(plan.reliability);
-        state.announced.clear();
+        state.log.start_link();
         let policy = AckPolicy {
             delay: Duration::from_micros(config.ack_delay_us),
             ..AckPolicy::default()
@@ -96,14 +95,14 @@ impl Core {
             body_bytes_max: plan.terms.body_bytes_max,
         };
         let incoming = Incoming::new(plan.reliability, policy);
-        state.inbound = Some(Box::new(Inbound::new(
+        state.link.start(Inbound::new(
             state.peer.clone(),
             state.channel,
             limits,
             incoming,
             config.mailboxes_per_lane_max,
             self.now,
-        )));
+        ));
         if !self.fabric.is_stopping() {
             state.address().gate.set_state(GateState::Open);
         }
@@ -162,20 +161,16 @@ impl Core {
         } else {
             GateState::Down
         });
-        let queued = state.outbox.clear(&mut self.sending.pool);
+        let (queued, report) = state.log.end_link(&mut self.sending.pool);
         let in_kernel = in_kernel.unwrap_or_default();
         gate.release(
             queued.messages + in_kernel.messages,
             queued.payload_bytes + in_kernel.payload_bytes,
         );
-        let report = state.ledger.end();
-        let inbound = state.inbound.take();
-        state.tally.ended.add(
-            &state.ledger,
-            inbound.as_deref().map(|inbound| &inbound.ledger),
-        );
-        state.ledger = Outgoing::new(self.fabric.channels[state.channel].reliability);
-        state.tally.count_close(reason);
+        if let Some(inbound) = state.link.inbound.take() {
+            state.log.tally.delivered_before += inbound.ledger.delivered_total();
+        }
+        state.log.tally.count_close(reason);
         state.peer.count_lane_down();
         tracing::info!(peer = state.peer.name(), channel = %self.fabric.channels[state.channel].name, %reason, "lane ended");
         let event = Event::LaneDown {
@@ -193,12 +188,11 @@ impl Core {
     /// The lane to this node itself has ended, without a Bye: there is nobody to say it to.
     fn settle_loop(&mut self, lane: u32) {
         let state = &mut self.lanes[lane as usize];
-        let queued = state.outbox.clear(&mut self.sending.pool);
+        let (queued, report) = state.log.end_link(&mut self.sending.pool);
         state
             .address()
             .gate
             .release(queued.messages, queued.payload_bytes);
-        let report = state.ledger.end();
         state.peer.count_lane_down();
         if report.undelivered > 0 {
             self.report_undelivered(

@@ -1,0 +1,142 @@
+//! The log of a lane: what outlives its connections.
+//!
+//! The messages that wait for a connection or for their turn, the ledger of what became of every
+//! message, and the counters. Bounded twice: what waits, by the gate that senders reserve at
+//! (`queue_bytes_max`), and what is under way, here (`unacknowledged_bytes_max`). Owned by the lane; it
+//! knows neither connections nor gates.
+//!
+//! The seam for resuming: when a connection ends, `end` settles everything, because no channel keeps
+//! messages until they are acknowledged yet. One that does calls `Outbox` and ledger to account for what
+//! the peer says it has, and hands the rest over again.
+
+use std::time::Instant;
+
+use crate::channel_plan::ChannelPlan;
+use crate::delivery::{AckError, Acknowledged, Outgoing, Report};
+use crate::shard::outbox::{Batch, ChunkPool, Load, Outbox};
+use crate::shard::tally::LaneTally;
+use crate::wire::Ack;
+
+/// See the module's text.
+#[derive(Debug)]
+pub(crate) struct Log {
+    /// What waits.
+    pub(crate) outbox: Outbox,
+    pub(crate) ledger: Outgoing,
+    unacknowledged_bytes_max: u64,
+    /// Messages wait until acknowledgements make room.
+    held_back: bool,
+    /// Settled because of too many mailbox names, and not reported yet.
+    unsendable_unreported: u64,
+    /// Dropped by the shard to make room; the gate counts those that senders dropped.
+    overflowed: u64,
+    /// How many of both have been reported, or need no report.
+    overflow_reported: u64,
+    pub(crate) tally: LaneTally,
+}
+
+impl Log {
+    pub(crate) fn new(plan: &ChannelPlan) -> Self {
+        Self {
+            outbox: Outbox::default(),
+            ledger: Outgoing::new(plan.reliability),
+            unacknowledged_bytes_max: plan.config.unacknowledged_bytes_max as u64,
+            held_back: false,
+            unsendable_unreported: 0,
+            overflowed: 0,
+            overflow_reported: 0,
+            tally: LaneTally::default(),
+        }
+    }
+
+    /// Accepts a message that cannot be sent, and settles it at once.
+    pub(crate) fn accept_unsent(&mut self) {
+        self.ledger.accept(1);
+        self.ledger.drop_queued(1);
+    }
+
+    /// As [`accept_unsent`](Self::accept_unsent), because the lane carries no more mailboxes.
+    pub(crate) fn accept_unsendable(&mut self) {
+        self.accept_unsent();
+        self.unsendable_unreported += 1;
+    }
+
+    /// How many of those have not been reported yet; they count as reported now.
+    pub(crate) fn take_unsendable(&mut self) -> u64 {
+        std::mem::take(&mut self.unsendable_unreported)
+    }
+
+    /// Drops the message that has waited longest, unless it is the only one; says its payload's bytes.
+    pub(crate) fn drop_oldest(&mut self, pool: &mut ChunkPool) -> Option<u64> {
+        if self.outbox.messages() <= 1 {
+            return None;
+        }
+        let bytes = self.outbox.drop_front(pool)?;
+        self.ledger.drop_queued(1);
+        self.overflowed += 1;
+        Some(bytes)
+    }
+
+    /// How many messages the overflow policy dropped and nobody has reported yet; they count as
+    /// reported now. `at_gate` is how many senders dropped since the lane was made.
+    pub(crate) fn take_overflow(&mut self, at_gate: u64) -> u64 {
+        let all = self.overflowed + at_gate;
+        let reported = std::mem::replace(&mut self.overflow_reported, all);
+        all - reported
+    }
+
+    /// Moves what is next into `batch`: control frames, and messages up to `quantum` bytes as far as
+    /// the bound on what is under way allows. A batch always passes when nothing is under way.
+    pub(crate) fn hand_over(&mut self, batch: &mut Batch, quantum: usize, now: Instant) -> Load {
+        let unacknowledged = self.ledger.unacknowledged_bytes();
+        let room = self.unacknowledged_bytes_max.saturating_sub(unacknowledged);
+        let load = if room == 0 && unacknowledged > 0 {
+            self.held_back = self.outbox.messages() > 0;
+            self.outbox.fill_control(batch)
+        } else {
+            let room = usize::try_from(room).unwrap_or(usize::MAX);
+            self.outbox.fill(batch, quantum.min(room))
+        };
+        self.ledger
+            .handed_over(load.messages, load.payload_bytes, now);
+        if load.wire_bytes > 0 {
+            self.tally.batches += 1;
+            self.tally.bytes_sent += load.wire_bytes;
+        }
+        load
+    }
+
+    /// Takes an acknowledgement of the peer, and records how long it took.
+    pub(crate) fn acknowledge(&mut self, ack: Ack, now: Instant) -> Result<Acknowledged, AckError> {
+        let tally = &mut self.tally;
+        self.ledger.acknowledge(ack, now, |latency, messages| {
+            tally.record_latency(latency, messages);
+        })
+    }
+
+    /// Whether messages waited for acknowledgements and need wait no longer; asked once after each.
+    pub(crate) fn may_go_on(&mut self) -> bool {
+        let room = self.ledger.unacknowledged_bytes() < self.unacknowledged_bytes_max;
+        room && std::mem::take(&mut self.held_back)
+    }
+
+    /// A new connection: the peer counts from 0.
+    pub(crate) fn start_link(&mut self) {
+        self.ledger.start_link();
+    }
+
+    /// The connection has ended: settles all that is open. Returns what waited, and what there is to
+    /// report.
+    pub(crate) fn end_link(&mut self, pool: &mut ChunkPool) -> (Load, Report) {
+        self.held_back = false;
+        (self.outbox.clear(pool), self.ledger.end())
+    }
+
+    /// Whether everything accepted is settled and nothing is left to say.
+    pub(crate) fn is_drained(&self) -> bool {
+        self.outbox.is_empty() && self.ledger.is_drained()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,149 @@
+//! The bound on what is under way, and that a log goes on where its last connection ended.
+
+use std::time::{Duration, Instant};
+
+use super::*;
+use crate::channel_plan::plan_channels;
+use crate::config::{ChannelConfig, Config};
+use crate::shard::outbox::OutgoingPayload;
+
+const PAYLOAD: [u8; 1000] = [7; 1000];
+
+fn log(config: ChannelConfig) -> Log {
+    let config = Config::builder().channel(config).build().expect("valid");
+    let plans = plan_channels(&config).expect("valid names");
+    Log::new(&plans[0])
+}
+
+fn reliable() -> Log {
+    log(ChannelConfig::new("data").unacknowledged_bytes_max(4096))
+}
+
+/// A log, what it sends into, and the time.
+struct Sender {
+    log: Log,
+    pool: ChunkPool,
+    batch: Batch,
+    now: Instant,
+}
+
+impl Sender {
+    fn new(log: Log) -> Self {
+        Self {
+            log,
+            pool: ChunkPool::default(),
+            batch: Batch::default(),
+            now: Instant::now(),
+        }
+    }
+
+    fn accept(&mut self, messages: u64) {
+        self.log.ledger.accept(messages);
+        for _ in 0..messages {
+            let payload = OutgoingPayload::Inline(&PAYLOAD);
+            self.log.outbox.push_message(&mut self.pool, 0, payload);
+        }
+    }
+
+    /// Sends one batch of one chunk at most; how many messages went out.
+    fn send(&mut self) -> u64 {
+        self.now += Duration::from_millis(1);
+        let load = self.log.hand_over(&mut self.batch, 1, self.now);
+        self.batch.finish(&mut self.pool);
+        load.messages
+    }
+
+    fn acknowledge(&mut self, processed: u32) {
+        let ack = Ack {
+            processed,
+            refused: 0,
+        };
+        let taken = self.log.acknowledge(ack, self.now);
+        assert!(taken.is_ok(), "{taken:?}");
+    }
+}
+
+#[test]
+fn what_is_under_way_is_bounded_and_goes_on_with_the_acknowledgements() {
+    let mut sender = Sender::new(reliable());
+    // A chunk takes 64 of them: the first batch passes whatever its size.
+    sender.accept(100);
+    let first = sender.send();
+    assert!(first > 5 && first < 100, "{first}");
+    assert_eq!(sender.send(), 0, "the bound is reached");
+    assert!(!sender.log.may_go_on());
+    sender.acknowledge(1);
+    assert!(!sender.log.may_go_on(), "still above the bound");
+    sender.acknowledge(u32::try_from(first).expect("small"));
+    assert!(sender.log.may_go_on());
+    assert!(!sender.log.may_go_on(), "once is enough");
+    assert_eq!(sender.send(), 100 - first);
+}
+
+#[test]
+fn frames_of_the_lane_itself_go_out_while_messages_wait() {
+    let mut sender = Sender::new(reliable());
+    sender.accept(100);
+    sender.send();
+    let kind = crate::wire::FrameKind::Pong;
+    sender.log.outbox.push_control(kind, 1, &[]);
+    let load = sender.log.hand_over(&mut sender.batch, 1, sender.now);
+    assert_eq!(load.messages, 0);
+    assert_eq!(load.wire_bytes, crate::wire::HEADER_BYTES as u64);
+}
+
+#[test]
+fn nothing_is_held_back_on_a_best_effort_channel() {
+    let config = ChannelConfig::new("gossip")
+        .reliability(crate::config::Reliability::BestEffort)
+        .unacknowledged_bytes_max(4096);
+    let mut sender = Sender::new(log(config));
+    sender.accept(200);
+    let mut sent = 0;
+    while sent < 200 {
+        let more = sender.send();
+        assert!(more > 0, "held back after {sent}");
+        sent += more;
+    }
+}
+
+#[test]
+fn a_log_settles_what_a_connection_leaves_and_goes_on_with_the_next() {
+    let mut sender = Sender::new(reliable());
+    sender.accept(100);
+    let under_way = sender.send();
+    let (waited, report) = sender.log.end_link(&mut sender.pool);
+    assert_eq!(waited.messages, 100 - under_way);
+    assert_eq!(
+        report,
+        Report {
+            undelivered: 100 - under_way,
+            unknown: under_way
+        }
+    );
+    assert!(sender.log.is_drained());
+    sender.log.start_link();
+    sender.accept(2);
+    assert_eq!(sender.send(), 2, "nothing is under way any more");
+    sender.acknowledge(2);
+    assert!(sender.log.is_drained());
+    let ledger = &sender.log.ledger;
+    assert!(ledger.identity_holds());
+    assert_eq!((ledger.accepted(), ledger.acknowledged()), (102, 2));
+}
+
+#[test]
+fn the_oldest_message_is_dropped_but_never_the_only_one_and_each_is_reported_once() {
+    let mut sender = Sender::new(reliable());
+    sender.accept(3);
+    assert_eq!(sender.log.drop_oldest(&mut sender.pool), Some(1000));
+    assert_eq!(sender.log.drop_oldest(&mut sender.pool), Some(1000));
+    assert_eq!(sender.log.drop_oldest(&mut sender.pool), None);
+    assert_eq!(
+        sender.log.take_overflow(5),
+        7,
+        "five were dropped at the gate"
+    );
+    assert_eq!(sender.log.take_overflow(5), 0);
+    assert_eq!(sender.log.take_overflow(6), 1);
+}
