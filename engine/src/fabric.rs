@@ -13,6 +13,7 @@ use event_listener::Event;
 use crate::channel_plan::ChannelPlan;
 use crate::config::Config;
 use crate::control::routes::RouteBook;
+use crate::io::backend::Backend;
 use crate::mailboxes::Mailboxes;
 use crate::ring::inbox::Inboxes;
 use crate::ring::{Doorbell, PayloadPool, Producer};
@@ -35,6 +36,8 @@ pub(crate) struct ShardLink {
 #[derive(Debug)]
 pub(crate) struct Fabric {
     pub(crate) config: Config,
+    /// How the shards do their I/O.
+    pub(crate) backend: Backend,
     pub(crate) incarnation: u64,
     pub(crate) address: SocketAddr,
     pub(crate) channels: Vec<ChannelPlan>,

@@ -38,6 +38,7 @@ pub use config::{ChannelConfig, Config};
 pub use error::{NameError, NotConnected, SendError, StartError};
 pub use events::{Event, Events};
 pub use inbox::{Inbox, Received};
+pub use io::backend::Backend;
 pub use io::preflight;
 pub use message::{Destination, MailboxId, Message, Payload};
 pub use metrics::{ChannelMetrics, Metrics, ShardMetrics};

@@ -87,9 +87,9 @@ pub struct ShardMetrics {
     pub idle_turns: u64,
     /// Times it went to sleep.
     pub parks: u64,
-    /// `io_uring_enter` calls on the data ring.
-    pub enters: u64,
-    /// Completions of the data ring.
+    /// System calls of its backend: `io_uring_enter`, or all those of `poll` (a park is one).
+    pub io_calls: u64,
+    /// Operations that completed, or went on.
     pub completions: u64,
     /// Wake-ups of it by other threads: writes to its eventfd.
     pub doorbell_writes: u64,
@@ -108,10 +108,10 @@ pub struct ShardMetrics {
 }
 
 impl ShardMetrics {
-    /// System calls of the data path: enters (a park is one) and doorbell writes.
+    /// System calls of the data path: those of the backend and doorbell writes.
     #[must_use]
     pub fn syscalls(&self) -> u64 {
-        self.enters + self.doorbell_writes
+        self.io_calls + self.doorbell_writes
     }
 }
 
@@ -264,8 +264,8 @@ fn shard_metrics(report: &ShardReport) -> ShardMetrics {
         turns: report.tally.turns,
         idle_turns: report.tally.idle_turns,
         parks: report.tally.parks,
-        enters: report.ring.enters,
-        completions: report.ring.completions,
+        io_calls: report.io.calls,
+        completions: report.io.completions,
         doorbell_writes: report.doorbell_writes,
         connections: report.connections,
         payloads_copied_out: report.payloads_copied_out,

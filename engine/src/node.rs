@@ -27,6 +27,7 @@ use crate::error::{NameError, NotConnected, StartError};
 use crate::events::Events;
 use crate::fabric::Fabric;
 use crate::inbox::{Inbox, inbox};
+use crate::io::backend::Backend;
 use crate::message::{Destination, MailboxId, Message};
 use crate::metrics::Metrics;
 use crate::peer::Peer;
@@ -104,6 +105,12 @@ impl Node {
     #[must_use]
     pub fn shards(&self) -> usize {
         self.fabric.shards.len()
+    }
+
+    /// How its shards do their I/O: what the parameter `io` came to on this machine.
+    #[must_use]
+    pub fn backend(&self) -> Backend {
+        self.fabric.backend
     }
 
     /// Keeps lanes to that peer from now on: dials until they are up, and again when they end. Dials at

@@ -1,7 +1,9 @@
 //! Each thing that keeps a node from starting is said in one sentence, with how to mend it.
 
-use overlane::config::{ChannelConfig, Config, ControlPlacement};
-use overlane::preflight::{self, Check, Limit, Outcome, Readings, RingFailure, judge};
+use overlane::config::{ChannelConfig, Config, ControlPlacement, IoChoice};
+use overlane::preflight::{
+    self, Check, Limit, Outcome, Readings, RingFailure, judge, uring_failure,
+};
 
 /// A machine on which every check passes.
 fn good() -> Readings {
@@ -20,6 +22,14 @@ fn good() -> Readings {
         files_open: 3,
         cores_usable: vec![0, 1],
         listen_error: None,
+    }
+}
+
+/// A configuration that takes nothing but io_uring.
+fn uring() -> Config {
+    Config {
+        io: IoChoice::Uring,
+        ..Config::default()
     }
 }
 
@@ -66,7 +76,7 @@ fn a_kernel_that_is_too_old_fails_and_an_unreadable_release_warns() {
         kernel_release: text.into(),
         ..good()
     };
-    let config = Config::default();
+    let config = uring();
     for old in ["5.15.0", "6.0.19", "2.6.32-754"] {
         let sentence = failure(&config, &release(old), "kernel");
         assert!(
@@ -87,7 +97,7 @@ fn a_kernel_that_is_too_old_fails_and_an_unreadable_release_warns() {
 
 #[test]
 fn io_uring_that_is_disabled_fails_only_if_it_is_so_for_this_process() {
-    let config = Config::default();
+    let config = uring();
     let forbidden = Err(RingFailure::Setup(libc::EPERM));
     for (value, words) in [(1, "io_uring_group"), (2, "all processes")] {
         let disabled = Readings {
@@ -125,6 +135,7 @@ fn each_failure_of_the_ring_says_how_to_mend_it() {
         (RingFailure::Setup(libc::ENOMEM), "lower data_ring_entries"),
         (RingFailure::Setup(libc::EMFILE), "ulimit -n"),
         (RingFailure::Setup(libc::EIO), "man 2 io_uring_setup"),
+        (RingFailure::Enter(libc::EPERM), "allow io_uring_enter too"),
         (RingFailure::Probe(libc::EPERM), "allow io_uring_register"),
         (RingFailure::BufferRing(libc::EINVAL), "boot Linux 6.1"),
         (RingFailure::BufferRing(libc::ENOMEM), "ulimit -l"),
@@ -134,21 +145,21 @@ fn each_failure_of_the_ring_says_how_to_mend_it() {
             ring: Err(cause),
             ..good()
         };
-        let sentence = failure(&Config::default(), &readings, "io_uring");
+        let sentence = failure(&uring(), &readings, "io_uring");
         assert!(sentence.contains(mend), "{cause:?}: {sentence}");
     }
     let missing = Readings {
         ring: Ok(vec!["recv", "send"]),
         ..good()
     };
-    assert!(failure(&Config::default(), &missing, "io_uring").contains("recv, send"));
+    assert!(failure(&uring(), &missing, "io_uring").contains("recv, send"));
 }
 
 #[test]
 fn too_little_lockable_memory_fails_and_barely_enough_warns() {
     let config = Config {
         shards: 2,
-        ..Config::default()
+        ..uring()
     };
     let with = |soft, hard| Readings {
         memlock: Limit { soft, hard },
@@ -177,6 +188,81 @@ fn too_little_lockable_memory_fails_and_barely_enough_warns() {
         "memlock",
     );
     assert!(text.contains("unlimited"), "{text}");
+}
+
+/// Machines on which shards cannot use io_uring, and a word of the reason.
+fn without_uring() -> [(Readings, &'static str); 4] {
+    let old = Readings {
+        kernel_release: "5.15.0".into(),
+        ..good()
+    };
+    let filtered = Readings {
+        ring: Err(RingFailure::Setup(libc::EPERM)),
+        ..good()
+    };
+    let enter_alone = Readings {
+        ring: Err(RingFailure::Enter(libc::EPERM)),
+        ..good()
+    };
+    let unlockable = Readings {
+        memlock: Limit { soft: 0, hard: 0 },
+        ..good()
+    };
+    [
+        (old, "5.15.0"),
+        (filtered, "io_uring_setup is forbidden"),
+        (enter_alone, "io_uring_enter fails"),
+        (unlockable, "memory can be locked"),
+    ]
+}
+
+#[test]
+fn without_io_uring_auto_warns_what_poll_costs_and_how_to_have_it() {
+    let auto = Config::default();
+    assert_eq!(uring_failure(&auto, &good()), None);
+    for (readings, word) in without_uring() {
+        let checks = judge(&auto, &readings);
+        let warnings = checks.iter().filter_map(|check| match &check.outcome {
+            Outcome::Warn(text) => Some(text),
+            Outcome::Fail(failure) => panic!("{}: {failure}", check.name),
+            Outcome::Ok(_) => None,
+        });
+        let warnings: Vec<_> = warnings.collect();
+        assert_eq!(warnings.len(), 1, "{warnings:?}");
+        for words in [
+            word,
+            "use poll instead of io_uring",
+            "costs",
+            "set io to poll",
+        ] {
+            assert!(warnings[0].contains(words), "{words}: {}", warnings[0]);
+        }
+        let failure = uring_failure(&auto, &readings).expect("it cannot be used");
+        assert!(failure.what.contains(word), "{failure}");
+        // Who wants nothing else is not started.
+        let checks = judge(&uring(), &readings);
+        assert!(
+            checks
+                .iter()
+                .any(|check| check.outcome == Outcome::Fail(failure.clone()))
+        );
+    }
+}
+
+#[test]
+fn poll_needs_nothing_of_io_uring() {
+    let poll = Config {
+        io: IoChoice::Poll,
+        ..Config::default()
+    };
+    for (readings, _) in without_uring() {
+        for check in judge(&poll, &readings) {
+            assert!(matches!(check.outcome, Outcome::Ok(_)), "{check:?}");
+        }
+    }
+    // A filter may end the process that tries.
+    let readings = Readings::take(&poll);
+    assert_eq!(readings.ring, Err(RingFailure::NotTried));
 }
 
 #[test]
@@ -272,7 +358,7 @@ fn no_sentence_spans_lines_and_each_failure_has_a_mend() {
     };
     let config = Config {
         cores: vec![9],
-        ..Config::default()
+        ..uring()
     };
     for check in judge(&config, &bad) {
         let Outcome::Fail(failure) = check.outcome else {

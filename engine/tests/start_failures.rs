@@ -7,8 +7,8 @@ use std::net::TcpListener;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use overlane::config::{Config, ConfigBuilder};
-use overlane::{Event, Metrics, Node, SendError, StartError};
+use overlane::config::{Config, ConfigBuilder, IoChoice};
+use overlane::{Backend, Event, Metrics, Node, SendError, StartError};
 use support::child::{descriptors, forbid, in_child, limit, threads};
 use support::{
     GENEROUS, config, connect_both, counting_handler, drained, ends, reliable, start,
@@ -111,11 +111,16 @@ fn a_core_that_may_not_be_used_ends_the_start() {
     });
 }
 
+/// A configuration that takes nothing but io_uring.
+fn uring() -> Config {
+    valid(config("a").io(IoChoice::Uring))
+}
+
 #[test]
 fn a_kernel_without_io_uring_is_told_with_its_mend() {
     in_child("a_kernel_without_io_uring_is_told_with_its_mend", || {
         forbid(libc::SYS_io_uring_setup, libc::ENOSYS);
-        let error = failure(|| valid(config("a")));
+        let error = failure(uring);
         assert_says(&error, &["io_uring_setup", "CONFIG_IO_URING"]);
     });
 }
@@ -124,8 +129,17 @@ fn a_kernel_without_io_uring_is_told_with_its_mend() {
 fn a_filter_on_io_uring_is_told_with_its_mend() {
     in_child("a_filter_on_io_uring_is_told_with_its_mend", || {
         forbid(libc::SYS_io_uring_setup, libc::EPERM);
-        let error = failure(|| valid(config("a")));
+        let error = failure(uring);
         assert_says(&error, &["io_uring_setup", "seccomp"]);
+    });
+}
+
+#[test]
+fn a_filter_on_entering_alone_is_told_with_its_mend() {
+    in_child("a_filter_on_entering_alone_is_told_with_its_mend", || {
+        forbid(libc::SYS_io_uring_enter, libc::EPERM);
+        let error = failure(uring);
+        assert_says(&error, &["io_uring_enter", "seccomp"]);
     });
 }
 
@@ -144,7 +158,7 @@ fn too_little_locked_memory_is_told_with_what_is_needed() {
         "too_little_locked_memory_is_told_with_what_is_needed",
         || {
             limit(libc::RLIMIT_MEMLOCK, 64 << 10);
-            let error = failure(|| valid(config("a")));
+            let error = failure(uring);
             assert_says(&error, &["64 KiB", "512 KiB", "ulimit -l"]);
         },
     );
@@ -274,7 +288,11 @@ fn fail_a_shard_of(shards: usize) {
     let at_b = b.events();
     let channel = a.channel("data").expect("it is configured");
     let to = a.destination("b", "in").expect("names");
-    a.spawn_on_shard(0, |_| async { forbid(libc::SYS_io_uring_enter, libc::EIO) })
+    let lives_by = match a.backend() {
+        Backend::Uring => libc::SYS_io_uring_enter,
+        Backend::Poll => libc::SYS_epoll_pwait,
+    };
+    a.spawn_on_shard(0, move |_| async move { forbid(lives_by, libc::EIO) })
         .expect("the shard is there");
     let _closed = wait_until(
         "the end of the node",

@@ -149,18 +149,28 @@ fn too_few_open_files_for_the_peers_fail() {
 
 #[test]
 fn too_little_lockable_memory_fails() {
-    let output = run(limited("--memlock=65536:65536"), &[]);
+    let output = run(limited("--memlock=65536:65536"), &["--io", "uring"]);
     assert_fails(&output, "memlock", &["only 64 KiB", "ulimit -l"]);
 }
 
 #[test]
-fn a_seccomp_filter_that_forbids_io_uring_fails() {
+fn a_seccomp_filter_that_forbids_io_uring_warns_and_fails_who_wants_nothing_else() {
     let output = run(seccomp::forbid_io_uring(doctor()), &[]);
+    let warning = line(&output, "io_uring");
+    assert_eq!(output.status.code(), Some(0), "{warning}");
+    assert!(warning.starts_with("warn"), "{warning}");
+    for part in ["io_uring_setup is forbidden", "poll", "seccomp profile"] {
+        assert!(warning.contains(part), "{warning:?} lacks {part:?}");
+    }
+    let output = run(seccomp::forbid_io_uring(doctor()), &["--io", "uring"]);
     assert_fails(
         &output,
         "io_uring",
         &["io_uring_setup is forbidden", "seccomp profile"],
     );
+    let output = run(seccomp::forbid_io_uring(doctor()), &["--io", "poll"]);
+    assert_eq!(output.status.code(), Some(0));
+    assert!(line(&output, "io_uring").starts_with("ok"));
 }
 
 #[test]

@@ -1,4 +1,5 @@
-//! The parameters whose value is a choice: priority, reliability, ordering, overflow, control.
+//! The parameters whose value is a choice: priority, reliability, ordering, overflow, io,
+//! control.
 //!
 //! Each choice is its text form, both ways. What the design names but this version does not do is
 //! refused here with a sentence that says what is available.
@@ -144,6 +145,19 @@ choice! {
         DropOldest = "drop_oldest",
         /// The new message is taken, dropped and counted.
         DropNewest = "drop_newest",
+    }
+    later: &[];
+}
+
+choice! {
+    /// How shards do their I/O.
+    pub enum IoChoice (IO_WORDS) {
+        /// With io_uring where it can be used, otherwise as `poll`, with a warning.
+        Auto = "auto",
+        /// With io_uring; where that cannot be used, the node does not start.
+        Uring = "uring",
+        /// With epoll and one system call per operation; no use of io_uring at all.
+        Poll = "poll",
     }
     later: &[];
 }

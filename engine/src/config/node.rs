@@ -11,7 +11,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use super::allowed::{Allowed, Unit};
 use super::channel::ChannelConfig;
-use super::choices::{CONTROL_WORDS, ControlPlacement};
+use super::choices::{CONTROL_WORDS, ControlPlacement, IO_WORDS, IoChoice};
 use super::parameter::{Parameter, parameters};
 use super::setting::Setting;
 pub use builder::ConfigBuilder;
@@ -69,6 +69,12 @@ parameters! {
         Unit::None, Allowed::Words(CONTROL_WORDS);
         origin "the design: control work never delays payloads";
         cost "own costs a thread; shared lets control work delay the lanes of shard 0";
+    /// How shards do their I/O: with io_uring, or with epoll where io_uring is forbidden.
+    io: IoChoice = IoChoice::Auto;
+        Unit::None, Allowed::Words(IO_WORDS);
+        origin "the design: a node starts in a container too, and says what it lacks there";
+        cost "poll costs a system call per operation (docs/benchmarks.md); uring refuses to start \
+              where io_uring cannot be used, and auto falls back to poll with a warning";
     /// How long a shard without work keeps looking before it parks; 0 parks at once.
     spin_us: u64 = 50;
         Unit::Microseconds, Allowed::Number(0, 1_000_000);

@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use io_uring::Submitter;
 use io_uring::types::BufRingEntry;
 
-type Memory = Box<[u8]>;
+use super::Memory;
 
 const PAGE_BYTES: usize = 4096;
 

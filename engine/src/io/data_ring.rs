@@ -19,38 +19,18 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use io_uring::{IoUring, cqueue, opcode, squeue, types};
 
 use super::buffer_ring::BufferRing;
+use super::completion::{Completion, IoCounters};
 use super::operation::{Operation, OperationKind};
 
 #[cfg(test)]
 mod tests;
-
-/// One finished (or, for a multishot, continuing) operation.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Completion {
-    pub(crate) operation: Operation,
-    /// Bytes, a file descriptor, or a negated errno.
-    pub(crate) result: i32,
-    /// The provided buffer the kernel chose.
-    pub(crate) buffer: Option<u16>,
-    /// A multishot operation goes on.
-    pub(crate) more: bool,
-}
-
-/// Counters of one ring, since it was made.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct RingCounters {
-    /// `io_uring_enter` calls.
-    pub(crate) enters: u64,
-    /// Completions reaped.
-    pub(crate) completions: u64,
-}
 
 /// The ring and the file descriptor to enter it by.
 pub(crate) struct DataRing {
@@ -59,7 +39,7 @@ pub(crate) struct DataRing {
     own_fd: Rc<OwnedFd>,
     enter_fd: RawFd,
     enter_flags: u32,
-    counters: RingCounters,
+    counters: IoCounters,
     /// What found no room in the submission queue, in order.
     backlog: VecDeque<squeue::Entry>,
     /// Operations queued or with the kernel whose last completion has not been reaped.
@@ -116,7 +96,7 @@ impl DataRing {
             enter_fd: ring.as_raw_fd(),
             enter_flags: 0,
             ring,
-            counters: RingCounters::default(),
+            counters: IoCounters::default(),
             backlog: VecDeque::new(),
             under_way: 0,
             words: Box::default(),
@@ -168,7 +148,7 @@ impl DataRing {
         self.ring.submission().len() + self.backlog.len()
     }
 
-    pub(crate) fn counters(&self) -> RingCounters {
+    pub(crate) fn counters(&self) -> IoCounters {
         self.counters
     }
 
@@ -215,7 +195,7 @@ impl DataRing {
         // the queue, no wait over a backlog.
         let completions_min = completions_min * u32::from(self.backlog.is_empty());
         let queued = u32::try_from(self.ring.submission().len()).unwrap_or(u32::MAX);
-        self.counters.enters += 1;
+        self.counters.calls += 1;
         // SAFETY: an enter without arguments; the entries queued keep to this module's safety rule.
         let outcome = unsafe {
             libc::syscall(
@@ -439,19 +419,9 @@ impl DataRing {
                 return false;
             }
             self.reap(&mut reaped);
-            for completion in reaped.drain(..) {
-                close_accepted(completion);
-            }
+            reaped.drain(..).for_each(Completion::discard);
         }
         self.under_way == 0
-    }
-}
-
-/// A connection accepted too late to be looked at.
-fn close_accepted(completion: Completion) {
-    if completion.operation.kind == OperationKind::Accept && completion.result >= 0 {
-        // SAFETY: the kernel has made this descriptor for this process and told nobody else.
-        drop(unsafe { OwnedFd::from_raw_fd(completion.result) });
     }
 }
 

@@ -1,19 +1,22 @@
-//! The receive buffers of one priority class, provided to the kernel as a buffer ring.
+//! The receive buffers of one priority class, provided to the shard's backend.
 //!
 //! Owned by a data shard, one for each priority its channels use, so that bulk traffic cannot eat
 //! the buffers of heartbeats. The number of buffers *is* the receiving side's quantum: in one
-//! `enter` the kernel can copy no more than what lies here. A buffer is out from the completion that
+//! `enter` no more can be received than what lies here. A buffer is out from the completion that
 //! names it until [`ReceiveBuffers::give_back`]; a payload that an application keeps pins it, and a
 //! spare takes its place, until the spares are used up and payloads are copied out instead.
 
+use std::cell::RefCell;
 use std::io;
+use std::rc::Rc;
 
-use super::buffer_ring::BufferRing;
-use super::data_ring::DataRing;
 use bytes::Bytes;
 use crossbeam_channel::{Receiver, Sender, bounded};
 
-type Memory = Box<[u8]>;
+use super::Memory;
+use super::backend::ShardIo;
+use super::buffer_ring::BufferRing;
+use super::poll::PolledBuffers;
 
 /// A buffer whose payloads are held outside the shard; its memory comes home when the last goes.
 struct PinnedBuffer {
@@ -36,7 +39,7 @@ impl Drop for PinnedBuffer {
     }
 }
 
-/// A buffer the kernel has filled, on its way through the shard.
+/// A buffer that was filled, on its way through the shard.
 #[derive(Debug)]
 pub(crate) struct Filled {
     memory: Memory,
@@ -55,15 +58,37 @@ impl Filled {
     }
 }
 
+/// Where buffers lie that the backend may fill.
+enum Provided {
+    Uring(BufferRing),
+    Poll(Rc<RefCell<PolledBuffers>>),
+}
+
+impl Provided {
+    fn provide(&mut self, bid: u16, memory: Memory) {
+        match self {
+            Self::Uring(ring) => ring.provide(bid, memory),
+            Self::Poll(buffers) => buffers.borrow_mut().provide(bid, memory),
+        }
+    }
+
+    fn take(&mut self, bid: u16) -> Option<Memory> {
+        match self {
+            Self::Uring(ring) => ring.take(bid),
+            Self::Poll(buffers) => buffers.borrow_mut().take(bid),
+        }
+    }
+}
+
 /// The buffers of one class.
 pub(crate) struct ReceiveBuffers {
-    provided: BufferRing,
+    provided: Provided,
     group: u16,
     buffer_bytes: usize,
     spares: Vec<Memory>,
     spares_unmade: usize,
     home: (Sender<Memory>, Receiver<Memory>),
-    in_kernel: usize,
+    unfilled: usize,
     copied_out: u64,
 }
 
@@ -71,19 +96,23 @@ impl ReceiveBuffers {
     /// `count` buffers (a power of two, at most 32,768) of `buffer_bytes`, and as many spares, made
     /// when first needed.
     pub(crate) fn new(
-        ring: &DataRing,
+        backend: &mut ShardIo,
         group: u16,
         count: u16,
         buffer_bytes: usize,
     ) -> io::Result<Self> {
+        let provided = match backend {
+            ShardIo::Uring(ring) => Provided::Uring(ring.buffer_ring(group, count)?),
+            ShardIo::Poll(set) => Provided::Poll(set.add_group(count)),
+        };
         let mut made = Self {
-            provided: ring.buffer_ring(group, count)?,
+            provided,
             group,
             buffer_bytes,
             spares: Vec::new(),
             spares_unmade: usize::from(count),
             home: bounded(usize::from(count) * 2),
-            in_kernel: 0,
+            unfilled: 0,
             copied_out: 0,
         };
         for bid in 0..count {
@@ -101,9 +130,9 @@ impl ReceiveBuffers {
         self.buffer_bytes
     }
 
-    /// Buffers the kernel can fill now.
-    pub(crate) fn in_kernel(&self) -> usize {
-        self.in_kernel
+    /// Buffers that can be filled now.
+    pub(crate) fn unfilled(&self) -> usize {
+        self.unfilled
     }
 
     /// Payloads copied because too many buffers were held by the application.
@@ -113,13 +142,13 @@ impl ReceiveBuffers {
 
     fn provide(&mut self, bid: u16, memory: Memory) {
         self.provided.provide(bid, memory);
-        self.in_kernel += 1;
+        self.unfilled += 1;
     }
 
-    /// The buffer that completion named; `None` if the kernel named one it does not have.
+    /// The buffer that completion named; `None` if it does not have that one.
     pub(crate) fn take(&mut self, bid: u16, bytes: usize) -> Option<Filled> {
         let memory = self.provided.take(bid)?;
-        self.in_kernel -= 1;
+        self.unfilled -= 1;
         let bytes = bytes.min(memory.len());
         Some(Filled {
             memory,
@@ -164,7 +193,7 @@ impl ReceiveBuffers {
         })
     }
 
-    /// Hands the buffer (or, if it is pinned, the spare in its place) back to the kernel.
+    /// Hands the buffer (or, if it is pinned, the spare in its place) back, to be filled again.
     pub(crate) fn give_back(&mut self, filled: Filled) {
         self.provide(filled.bid, filled.memory);
     }
@@ -175,7 +204,7 @@ impl std::fmt::Debug for ReceiveBuffers {
         formatter
             .debug_struct("ReceiveBuffers")
             .field("group", &self.group)
-            .field("in_kernel", &self.in_kernel)
+            .field("unfilled", &self.unfilled)
             .field("copied_out", &self.copied_out)
             .finish_non_exhaustive()
     }

@@ -109,10 +109,13 @@ impl Node {
     fn start_alone(config: Config) -> Result<Self, StartError> {
         config.validate()?;
         socket::await_free_port(config.listen);
-        preflight::start(&config).map_err(|failure| StartError::Machine {
+        let found = preflight::start(&config).map_err(|failure| StartError::Machine {
             what: failure.what,
             mend: failure.mend,
         })?;
+        if let Some(failure) = &found.no_uring {
+            tracing::warn!("{}", preflight::fallback(failure));
+        }
         let shards = shard_count(&config);
         let claimed = socket::listen_first(config.listen);
         let (listener, address) = claimed.map_err(|source| StartError::Listen {
@@ -153,6 +156,7 @@ impl Node {
             stopping: AtomicBool::new(false),
             ended: AtomicBool::new(false),
             inboxes: Inboxes::default(),
+            backend: found.backend,
             config,
         });
         fabric.routes.peer(&fabric.config.node_name)?;

@@ -19,7 +19,8 @@ use super::connection::{Inflow, Phase};
 use super::lane::reason_of;
 use super::{Core, PRIORITIES};
 use crate::fabric::Fabric;
-use crate::io::data_ring::{Completion, DataRing};
+use crate::io::backend::ShardIo;
+use crate::io::completion::Completion;
 use crate::io::operation::{Operation, OperationKind};
 use crate::io::receive_buffers::ReceiveBuffers;
 use crate::io::socket;
@@ -53,7 +54,7 @@ pub(super) struct Intake {
 
 impl Intake {
     /// One set of receive buffers for each priority that a channel uses.
-    pub(super) fn new(fabric: &Fabric, ring: &DataRing) -> io::Result<Self> {
+    pub(super) fn new(fabric: &Fabric, ring: &mut ShardIo) -> io::Result<Self> {
         let config = &fabric.config;
         let wanted = config.receive_quantum_bytes / config.receive_buffer_bytes;
         let count = u16::try_from(wanted.clamp(1, 1 << 15))
@@ -195,7 +196,7 @@ impl Core {
     pub(super) fn feed_starving(&mut self) -> io::Result<bool> {
         let mut waiting = false;
         for class in 0..self.intake.buffers.len() {
-            let mut buffers = self.intake.buffers[class].in_kernel();
+            let mut buffers = self.intake.buffers[class].unfilled();
             let hungry = self.intake.starving[class].len();
             for _ in 0..hungry {
                 let Some(index) = self.intake.starving[class].pop_front() else {

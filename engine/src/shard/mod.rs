@@ -45,7 +45,8 @@ use crossbeam_channel::Receiver;
 use crate::control::{Control, ControlLink, Notice};
 use crate::events::Event;
 use crate::fabric::Fabric;
-use crate::io::data_ring::{Completion, DataRing};
+use crate::io::backend::ShardIo;
+use crate::io::completion::Completion;
 use crate::io::operation::OperationKind;
 use crate::message::MailboxId;
 use crate::wire::Name;
@@ -95,7 +96,7 @@ pub(crate) struct Core {
     control: Option<Control>,
     commands: Receiver<Command>,
     /// Closed in `drop`, before `connections` go: the kernel works on their memory.
-    ring: DataRing,
+    ring: ShardIo,
     completions: Vec<Completion>,
     intake: Intake,
     connections: Connections,

@@ -5,7 +5,7 @@ use hdrhistogram::Histogram;
 use super::Core;
 use super::receive::incoming;
 use super::tally::{Ledgers, ShardTally};
-use crate::io::data_ring::RingCounters;
+use crate::io::completion::IoCounters;
 use crate::wire::CloseReason;
 
 /// One lane.
@@ -31,7 +31,7 @@ pub(crate) struct LaneReport {
 #[derive(Debug)]
 pub(crate) struct ShardReport {
     pub(crate) tally: ShardTally,
-    pub(crate) ring: RingCounters,
+    pub(crate) io: IoCounters,
     pub(crate) doorbell_writes: u64,
     pub(crate) connections: usize,
     pub(crate) payloads_copied_out: u64,
@@ -47,7 +47,7 @@ impl Core {
             .filter(|(_, count)| **count > 0);
         ShardReport {
             tally: self.tally.clone(),
-            ring: self.ring.counters(),
+            io: self.ring.counters(),
             doorbell_writes: self.fabric.shards[self.index].doorbell.wakes(),
             connections: self.connections.count(),
             payloads_copied_out: self

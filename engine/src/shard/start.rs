@@ -26,7 +26,7 @@ use super::{Core, OwnNames, Shard, sweep, turn};
 use crate::control::{Control, ControlLink};
 use crate::error::StartError;
 use crate::fabric::Fabric;
-use crate::io::data_ring::DataRing;
+use crate::io::backend::{Backend, ShardIo};
 use crate::ring::Consumer;
 use crate::threads::EngineThread;
 use crate::wire::Name;
@@ -97,6 +97,10 @@ fn execute(seat: ShardSeat, ready: &Sender<Result<(), String>>) -> Result<(), St
     {
         return Err(format!("it could not be pinned to core {core}"));
     }
+    // glommio's executor is made of io_uring. Nothing in the loop needs it.
+    if seat.fabric.backend == Backend::Poll {
+        return live_on_thread(seat, ready);
+    }
     let executor = LocalExecutorBuilder::new(Placement::Unbound)
         .name("overlane")
         .io_memory(EXECUTOR_IO_BYTES)
@@ -105,9 +109,7 @@ fn execute(seat: ShardSeat, ready: &Sender<Result<(), String>>) -> Result<(), St
         .map_err(|error| format!("its executor could not be made: {error}"))?;
     // The shard is the executor's only task and never waits in it: it sleeps in its own ring. A panic
     // ends inside the task, or the executor would keep the shard, and its sockets, for ever.
-    let life = AssertUnwindSafe(|| live_in_executor(seat, ready));
-    executor
-        .run(async move { catch_unwind(life).unwrap_or_else(|_| Err("it panicked".to_owned())) })
+    executor.run(async move { unwound(|| live_on_thread(seat, ready)) })
 }
 
 /// A panic as an error.
@@ -115,12 +117,12 @@ fn unwound(life: impl FnOnce() -> Result<(), String>) -> Result<(), String> {
     catch_unwind(AssertUnwindSafe(life)).unwrap_or_else(|_| Err("it panicked".to_owned()))
 }
 
-fn live_in_executor(seat: ShardSeat, ready: &Sender<Result<(), String>>) -> Result<(), String> {
+fn live_on_thread(seat: ShardSeat, ready: &Sender<Result<(), String>>) -> Result<(), String> {
     let fabric = Arc::clone(&seat.fabric);
     let control_link = Arc::clone(&seat.control_link);
     let index = seat.index;
     let shard =
-        Shard::new(seat).map_err(|error| format!("its data ring could not be made: {error}"))?;
+        Shard::new(seat).map_err(|error| format!("its backend could not be made: {error}"))?;
     let handle = ShardHandle {
         shard: Rc::new(RefCell::new(shard)),
         fabric: Arc::clone(&fabric),
@@ -128,7 +130,7 @@ fn live_in_executor(seat: ShardSeat, ready: &Sender<Result<(), String>>) -> Resu
     };
     // Whoever starts the shard waits for this.
     drop(ready.send(Ok(())));
-    let ended = turn::run(&handle).map_err(|error| format!("its data ring failed: {error}"));
+    let ended = turn::run(&handle).map_err(|error| format!("its backend failed: {error}"));
     if control_link.shard_ended(index) {
         fabric.end();
     }
@@ -154,7 +156,7 @@ impl Shard {
             ..
         } = seat;
         let config = &fabric.config;
-        let ring = DataRing::new(config.data_ring_entries)?;
+        let mut ring = ShardIo::new(fabric.backend, config.data_ring_entries)?;
         let name = |text: &str| Name::new(text).map_err(std::io::Error::other);
         let now = Instant::now();
         let mut timers = Timers::default();
@@ -169,7 +171,7 @@ impl Shard {
             control_link,
             control,
             commands,
-            intake: Intake::new(&fabric, &ring)?,
+            intake: Intake::new(&fabric, &mut ring)?,
             ring,
             completions: Vec::new(),
             connections: Connections::default(),

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use overlane::config::{ChannelConfig, ConfigBuilder, Reliability};
+use overlane::config::{ChannelConfig, ConfigBuilder, IoChoice, Reliability};
 use overlane::{Config, Metrics, Node};
 
 /// How long any condition may take on a loaded machine. Nothing is expected to come near it.
@@ -26,10 +26,20 @@ pub fn config(name: &str) -> ConfigBuilder {
         .name(name)
         .cluster(cluster())
         .listen("127.0.0.1:0".parse().expect("an address"))
+        .io(io())
         .shards(1)
         .pin(false)
         .reconnect_base_ms(5)
         .reconnect_max_ms(50)
+}
+
+/// How the nodes of the tests do their I/O: all tests of nodes run on both backends.
+pub fn io() -> IoChoice {
+    match std::env::var("OVERLANE_IO").as_deref() {
+        Ok("poll") => IoChoice::Poll,
+        Ok("uring") | Err(_) => IoChoice::Uring,
+        Ok(other) => panic!("OVERLANE_IO is {other}, which is neither uring nor poll"),
+    }
 }
 
 /// The cluster of the running test. Tests run side by side in one process and their nodes have the

@@ -50,7 +50,7 @@ fn pattern(seed: u64) -> impl Iterator<Item = u8> {
 }
 
 /// What has come of each stream so far.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Streams {
     next: HashMap<u64, u64>,
     received: u64,

@@ -5,7 +5,8 @@ use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
-use super::{Completion, DataRing};
+use crate::io::backend::{Backend, ShardIo};
+use crate::io::completion::Completion;
 use crate::io::operation::{Operation, OperationKind};
 use crate::io::receive_buffers::ReceiveBuffers;
 
@@ -15,8 +16,8 @@ mod child;
 
 const ENTRIES: u32 = 16;
 
-fn ring() -> DataRing {
-    DataRing::new(ENTRIES).expect("this machine has io_uring")
+fn ring() -> ShardIo {
+    ShardIo::new(Backend::Uring, ENTRIES).expect("this machine has io_uring")
 }
 
 fn operation(kind: OperationKind, index: u32) -> Operation {
@@ -28,7 +29,7 @@ fn socket_pair() -> (UnixStream, UnixStream) {
 }
 
 /// Waits for the next completions.
-fn completions(ring: &mut DataRing) -> Vec<Completion> {
+fn completions(ring: &mut ShardIo) -> Vec<Completion> {
     let mut reaped = Vec::new();
     while reaped.is_empty() {
         ring.wait().expect("it waits");
@@ -101,7 +102,7 @@ fn a_closed_ring_has_let_go_of_all_memory() {
     let (other, mut its_peer) = socket_pair();
     let bell = crate::ring::Doorbell::new().expect("an eventfd");
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-    let mut buffers = ReceiveBuffers::new(&ring, 0, 4, 4096).expect("registered");
+    let mut buffers = ReceiveBuffers::new(&mut ring, 0, 4, 4096).expect("registered");
     let mut handshake = [0_u8; 64];
     ring.receive(ours.as_raw_fd(), 0, operation(OperationKind::Receive, 1))
         .expect("queued");
@@ -134,7 +135,7 @@ fn a_closed_ring_has_let_go_of_all_memory() {
 #[test]
 fn buffers_that_go_first_are_taken_back_from_receives_under_way() {
     let (mut ring, (ours, mut theirs)) = (ring(), socket_pair());
-    let buffers = ReceiveBuffers::new(&ring, 0, 4, 4096).expect("registered");
+    let buffers = ReceiveBuffers::new(&mut ring, 0, 4, 4096).expect("registered");
     let receive = operation(OperationKind::Receive, 1);
     ring.receive(ours.as_raw_fd(), 0, receive).expect("queued");
     ring.enter().expect("it enters");

@@ -3,7 +3,7 @@
 use std::io;
 
 use super::{Check, Failure, Limit, Outcome, Readings, RingFailure};
-use crate::config::{Config, ControlPlacement};
+use crate::config::{Config, ControlPlacement, IoChoice};
 
 /// The oldest kernel whose io_uring has all that a data ring uses.
 const KERNEL_MIN: (u32, u32) = (6, 1);
@@ -20,11 +20,13 @@ const FILES_PER_SHARD: u64 = 8;
 /// All checks, in the order in which they should be mended.
 #[must_use]
 pub fn judge(config: &Config, readings: &Readings) -> Vec<Check> {
+    let [kernel, disabled, ring, memlock] =
+        uring(config, readings).map(|outcome| for_choice(config.io, outcome));
     let checks = [
-        ("kernel", kernel(&readings.kernel_release)),
-        ("io_uring_disabled", io_uring_disabled(readings)),
-        ("io_uring", ring(readings)),
-        ("memlock", memlock(config, readings)),
+        ("kernel", kernel),
+        ("io_uring_disabled", disabled),
+        ("io_uring", ring),
+        ("memlock", memlock),
         ("open_files", open_files(config, readings)),
         ("cores", cores(config, readings)),
         ("listen", listen(config, readings)),
@@ -33,6 +35,47 @@ pub fn judge(config: &Config, readings: &Readings) -> Vec<Check> {
         .into_iter()
         .map(|(name, outcome)| Check { name, outcome })
         .collect()
+}
+
+/// What shards with io_uring need.
+fn uring(config: &Config, readings: &Readings) -> [Outcome; 4] {
+    [
+        kernel(&readings.kernel_release),
+        io_uring_disabled(readings),
+        ring(readings),
+        memlock(config, readings),
+    ]
+}
+
+/// Why shards cannot use io_uring on this machine.
+#[must_use]
+pub fn uring_failure(config: &Config, readings: &Readings) -> Option<Failure> {
+    let outcomes = uring(config, readings).into_iter();
+    outcomes
+        .filter_map(|outcome| match outcome {
+            Outcome::Fail(failure) => Some(failure),
+            Outcome::Ok(_) | Outcome::Warn(_) => None,
+        })
+        .next()
+}
+
+/// What a check of io_uring means for a node that uses it only where it can, or not at all.
+fn for_choice(choice: IoChoice, outcome: Outcome) -> Outcome {
+    match (choice, outcome) {
+        (IoChoice::Auto, Outcome::Fail(failure)) => Outcome::Warn(fallback(&failure)),
+        (IoChoice::Poll, _) => ok("not looked at, because io is poll"),
+        (_, outcome) => outcome,
+    }
+}
+
+/// The warning of a node that uses `poll` because of that failure.
+#[must_use]
+pub fn fallback(failure: &Failure) -> String {
+    format!(
+        "{}, so that the shards use poll instead of io_uring, which costs a system call per \
+         operation (docs/benchmarks.md says how much that is): {}, or set io to poll",
+        failure.what, failure.mend
+    )
 }
 
 fn ok(detail: impl Into<String>) -> Outcome {
@@ -95,6 +138,14 @@ fn ring(readings: &Readings) -> Outcome {
             "boot Linux 6.1 or newer that is built with networking and file systems",
         ),
         Err(RingFailure::Setup(number)) => setup_failure(*number, readings),
+        Err(RingFailure::Enter(number)) => fail(
+            format!(
+                "io_uring_setup is allowed, but io_uring_enter fails ({})",
+                reason(*number)
+            ),
+            "allow io_uring_enter too in the seccomp profile of the container or service",
+        ),
+        Err(RingFailure::NotTried) => ok("no ring was tried"),
         Err(RingFailure::Probe(number)) => registration("asking for its operations", *number),
         Err(RingFailure::BufferRing(number)) => registration("registering buffer rings", *number),
         Err(RingFailure::RingDescriptor(number)) => {

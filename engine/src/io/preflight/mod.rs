@@ -8,8 +8,9 @@ mod readings;
 
 use std::fmt;
 
-use crate::config::Config;
-pub use judgement::judge;
+use super::backend::Backend;
+use crate::config::{Config, IoChoice};
+pub use judgement::{fallback, judge, uring_failure};
 pub use readings::{Limit, Readings, RingFailure, raise_limits};
 
 /// The outcome of one check.
@@ -53,17 +54,42 @@ pub fn checks(config: &Config) -> Vec<Check> {
     judge(config, &Readings::take(config))
 }
 
+/// A machine on which a node can start.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Machine {
+    /// What came of each check.
+    pub checks: Vec<Check>,
+    /// How the shards do their I/O on it.
+    pub backend: Backend,
+    /// Why that is not io_uring, if it was to be where it can.
+    pub no_uring: Option<Failure>,
+}
+
 /// What a start does first: raises the soft limits of open files and locked memory to the hard
 /// ones, where that is allowed, then checks. The port is free again when this returns.
 ///
 /// # Errors
 /// The first check that fails.
-pub fn start(config: &Config) -> Result<Vec<Check>, Failure> {
+pub fn start(config: &Config) -> Result<Machine, Failure> {
     raise_limits();
-    let checks = checks(config);
+    let readings = Readings::take(config);
+    let checks = judge(config, &readings);
     let failure = checks.iter().find_map(|check| match &check.outcome {
         Outcome::Fail(failure) => Some(failure.clone()),
         Outcome::Ok(_) | Outcome::Warn(_) => None,
     });
-    failure.map_or(Ok(checks), Err)
+    if let Some(failure) = failure {
+        return Err(failure);
+    }
+    let no_uring = uring_failure(config, &readings).filter(|_| config.io == IoChoice::Auto);
+    let backend = match config.io {
+        IoChoice::Poll => Backend::Poll,
+        _ if no_uring.is_some() => Backend::Poll,
+        IoChoice::Auto | IoChoice::Uring => Backend::Uring,
+    };
+    Ok(Machine {
+        checks,
+        backend,
+        no_uring,
+    })
 }

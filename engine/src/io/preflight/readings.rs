@@ -8,7 +8,7 @@ use std::net::TcpListener;
 
 use io_uring::{IoUring, Probe, opcode};
 
-use crate::config::Config;
+use crate::config::{Config, IoChoice};
 
 /// A resource limit of this process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,8 +22,12 @@ pub struct Limit {
 /// Where setting up a data ring failed, with the error number of the kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RingFailure {
+    /// No ring was made, because the configuration wants none.
+    NotTried,
     /// `io_uring_setup`, or mapping what it made.
     Setup(i32),
+    /// `io_uring_enter`, by which operations are given to the kernel.
+    Enter(i32),
     /// Asking which operations there are.
     Probe(i32),
     /// Registering a ring of receive buffers.
@@ -64,7 +68,11 @@ impl Readings {
         Self {
             kernel_release: proc("osrelease").unwrap_or_default().trim().to_string(),
             io_uring_disabled: proc("io_uring_disabled").and_then(|text| text.trim().parse().ok()),
-            ring: ring_elsewhere(config.data_ring_entries),
+            ring: match config.io {
+                // A filter may end the process that tries.
+                IoChoice::Poll => Err(RingFailure::NotTried),
+                IoChoice::Auto | IoChoice::Uring => ring_elsewhere(config.data_ring_entries),
+            },
             memlock: limit(libc::RLIMIT_MEMLOCK),
             files: limit(libc::RLIMIT_NOFILE),
             files_open: files_open(),
@@ -156,11 +164,12 @@ fn ring_elsewhere(entries: u32) -> Result<Vec<&'static str>, RingFailure> {
 /// Makes a data ring as a shard does, and says which operations it lacks. Receiving in multishot
 /// has no operation of its own; kernels that can register a ring of buffers with these flags do it.
 fn ring(entries: u32) -> Result<Vec<&'static str>, RingFailure> {
-    let ring: IoUring = IoUring::builder()
+    let mut ring: IoUring = IoUring::builder()
         .setup_single_issuer()
         .setup_defer_taskrun()
         .build(entries)
         .map_err(|error| RingFailure::Setup(number(&error)))?;
+    one_operation(&mut ring).map_err(|error| RingFailure::Enter(number(&error)))?;
     let mut probe = Probe::new();
     ring.submitter()
         .register_probe(&mut probe)
@@ -171,6 +180,14 @@ fn ring(entries: u32) -> Result<Vec<&'static str>, RingFailure> {
         .iter()
         .filter(|(code, _)| !probe.is_supported(*code));
     Ok(missing.map(|(_, name)| *name).collect())
+}
+
+/// Lets the kernel do an operation that does nothing: setting up and entering are forbidden apart.
+fn one_operation(ring: &mut IoUring) -> io::Result<()> {
+    // SAFETY: it names no memory. A ring that was just made has room for it.
+    let pushed = unsafe { ring.submission().push(&opcode::Nop::new().build()) };
+    pushed.map_err(io::Error::other)?;
+    ring.submit_and_wait(1).map(drop)
 }
 
 /// Registers the ring's own descriptor and takes it back: the table of this thread has 16 places,
