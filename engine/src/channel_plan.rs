@@ -4,7 +4,6 @@
 //! options). Numbers and names only: it decides nothing.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use crate::config::{self, ChannelConfig, Config, Overflow, Reliability};
 use crate::io::socket::SocketOptions;
@@ -80,7 +79,6 @@ fn plan(
             notsent_lowat_bytes: channel.notsent_lowat_bytes,
             send_buffer_bytes: channel.send_buffer_bytes,
             receive_buffer_bytes: channel.receive_buffer_bytes,
-            idle_timeout: Duration::from_millis(config.idle_timeout_ms),
         },
         terms: ChannelTerms {
             priority: channel.priority.0,

@@ -3,9 +3,6 @@
 
 mod support;
 
-use std::io::{BufRead, BufReader};
-use std::net::SocketAddr;
-use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
@@ -13,54 +10,8 @@ use overlane::config::Overflow;
 use overlane::wire::CloseReason;
 use overlane::{Event, SendError};
 use support::accounting::{check_accounting, counted};
+use support::process::{self, PeerProcess};
 use support::{GENEROUS, config, reliable, start, wait_for_event, wait_until};
-
-/// Address and incarnation of the peer that this process is to be.
-const ROLE: &str = "CRASH_TEST_PEER";
-
-/// A peer in a process of its own; killed when dropped.
-struct Peer {
-    process: Child,
-    address: SocketAddr,
-}
-
-impl Peer {
-    fn start(address: &str, incarnation: u64) -> Self {
-        let program = std::env::current_exe().expect("this program has a path");
-        let mut process = Command::new(program)
-            .args(["--exact", "the_peer", "--nocapture"])
-            .env(ROLE, format!("{address} {incarnation}"))
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("it runs");
-        let said = BufReader::new(process.stdout.take().expect("it is piped")).lines();
-        let address = said
-            .map_while(Result::ok)
-            .find_map(|line| {
-                Some(
-                    line.split_once("listens on ")?
-                        .1
-                        .parse()
-                        .expect("an address"),
-                )
-            })
-            .expect("the peer says where it listens");
-        Self { process, address }
-    }
-
-    /// As `kill -9` does.
-    fn kill(mut self) {
-        self.process.kill().expect("it runs");
-        self.process.wait().expect("it ends");
-    }
-}
-
-impl Drop for Peer {
-    fn drop(&mut self) {
-        drop(self.process.kill());
-        drop(self.process.wait());
-    }
-}
 
 fn node(name: &str) -> overlane::config::ConfigBuilder {
     config(name)
@@ -71,7 +22,7 @@ fn node(name: &str) -> overlane::config::ConfigBuilder {
 /// Not a test of its own: what the killed process does.
 #[test]
 fn the_peer() {
-    let Ok(role) = std::env::var(ROLE) else {
+    let Some(role) = process::role() else {
         return;
     };
     let (address, incarnation) = role.split_once(' ').expect("an address and a number");
@@ -83,10 +34,7 @@ fn the_peer() {
     // Slow enough that messages are on their way at any time: a turn takes in some 250 of them.
     node.handle("in", |_, _| thread::sleep(Duration::from_micros(200)))
         .expect("a mailbox");
-    println!("listens on {}", node.local_addr());
-    loop {
-        thread::park();
-    }
+    process::serve(&node);
 }
 
 #[test]
@@ -95,7 +43,7 @@ fn a_killed_peer_is_reported_and_gets_its_lanes_back_when_it_starts_again() {
     let events = a.events();
     let channel = a.channel("data").expect("it is configured");
     let to = a.destination("b", "in").expect("names");
-    let mut peer = Peer::start("127.0.0.1:0", 1);
+    let mut peer = PeerProcess::start("127.0.0.1:0 1");
     let address = peer.address;
     a.connect("b", address).expect("a name");
     let mut accepted = 0;
@@ -137,7 +85,7 @@ fn a_killed_peer_is_reported_and_gets_its_lanes_back_when_it_starts_again() {
         );
         assert!(unknown > 0, "messages were on their way");
         assert_eq!(channel.try_send(&to, b"x"), Err(SendError::Unreachable));
-        peer = Peer::start(&address.to_string(), incarnation + 1);
+        peer = PeerProcess::start(&format!("{address} {}", incarnation + 1));
     }
     let metrics = check_accounting(&[&a]);
     let out = counted(&metrics[0], "b", "data");

@@ -33,14 +33,7 @@ impl Stopped {
         let channel = channel
             .send_buffer_bytes(32_u32 << 10)
             .receive_buffer_bytes(64_u32 << 10);
-        // A lane that stands still ends after the idle timeout: not while a test looks at it.
-        let node = |name| {
-            start(
-                config(name)
-                    .idle_timeout_ms(600_000_u64)
-                    .channel(channel.clone()),
-            )
-        };
+        let node = |name| start(config(name).channel(channel.clone()));
         let (a, b) = (node("a"), node("b"));
         let inbox = b.inbox_of("in", 64 << 10).expect("a mailbox");
         connect_both(&a, &b);

@@ -169,12 +169,13 @@ parameters! {
         Unit::Milliseconds, Allowed::Number(1, 3_600_000);
         origin "guess: a node that comes back is found within seconds";
         cost "higher finds a node that comes back later; lower dials a dead node more often";
-    /// Time after which a lane ends whose other host is silent, takes no bytes, or is stuck in a frame.
+    /// Time after which a lane ends whose other end says nothing, or is stuck in a frame.
     idle_timeout_ms: u64 = 10_000;
         Unit::Milliseconds, Allowed::Number(1000, 3_600_000);
         origin "guess: longer than a few lost packets, shorter than a person waits";
-        cost "higher notices dead hosts later; \
-              lower ends lanes over short outages, and over readers that pause";
+        cost "higher notices dead peers later; lower ends lanes over short outages and over handlers \
+              that hold their shard, and sends a Ping on each silent lane more often: three times \
+              within it";
     /// Longest time that an acknowledgement waits for a frame to go along with.
     ack_delay_us: u64 = 1000;
         Unit::Microseconds, Allowed::Number(0, 1_000_000);

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::time::{Duration, Instant};
 
-use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, TcpKeepalive, Type};
+use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
 
 /// What a channel's parameters ask of the socket of each of its lanes. `None` leaves the kernel's
 /// default.
@@ -17,8 +17,6 @@ pub(crate) struct SocketOptions {
     pub(crate) notsent_lowat_bytes: Option<u32>,
     pub(crate) send_buffer_bytes: Option<u32>,
     pub(crate) receive_buffer_bytes: Option<u32>,
-    /// Unacknowledged data, or silence under keep-alive, for so long ends the connection.
-    pub(crate) idle_timeout: Duration,
 }
 
 /// Connections the kernel completes before the shard has taken them; beyond, it drops the SYN and
@@ -95,19 +93,12 @@ fn stream_socket(address: SocketAddr) -> io::Result<Socket> {
     Ok(socket)
 }
 
-/// Sets what the channel asks for. Called once the lane's channel is known.
+/// Sets what the channel asks for. Called once the lane's channel is known. Neither keep-alive nor
+/// TCP_USER_TIMEOUT: they tell a dead host, not a dead process, and the latter ends the connection of
+/// a reader that is only slow, because it counts a closed window. `delivery::Liveness` is for that.
 pub(crate) fn apply(socket: &OwnedFd, options: &SocketOptions) -> io::Result<()> {
     let reference = SockRef::from(socket);
     reference.set_tcp_nodelay(true)?;
-    reference.set_tcp_user_timeout(Some(options.idle_timeout))?;
-    // Three probes within the idle timeout, so that a silent peer is noticed within about that time.
-    let probe = (options.idle_timeout / 3).max(Duration::from_secs(1));
-    reference.set_tcp_keepalive(
-        &TcpKeepalive::new()
-            .with_time(probe)
-            .with_interval(probe)
-            .with_retries(2),
-    )?;
     // The type of service goes first: on Linux, setting it also resets the socket's priority.
     if let Some(dscp) = options.dscp {
         set_type_of_service(socket, u32::from(dscp) << 2)?;
@@ -140,24 +131,53 @@ pub(crate) fn peer_address(socket: &OwnedFd) -> Option<SocketAddr> {
     SockRef::from(socket).peer_addr().ok()?.as_socket()
 }
 
-/// Whether the kernel has given the connection up (it was reset, or nobody answered), as opposed to
-/// the peer having closed it in order.
-pub(crate) fn is_aborted(socket: &OwnedFd) -> bool {
-    /// The state is the first byte of what TCP_INFO gives; TCP_CLOSE is the kernel's name for it.
+/// What the kernel knows of the other end of a connection, without a byte being read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// The kernel has given the connection up: it was reset, or nobody answered.
+    Aborted,
+    /// The other end has closed its side; what it sent before can still be read.
+    Closed,
+    /// The other host owes no answer: it has acknowledged all that was sent to it.
+    Answered,
+    /// The other host has not acknowledged everything; it was heard last so long ago.
+    Unanswered { heard_ago: Duration },
+}
+
+/// See [`Standing`]. A connection of which the kernel says nothing has been given up.
+pub(crate) fn standing(socket: &OwnedFd) -> Standing {
+    /// The kernel's names and numbers of the states that matter (net/tcp_states.h).
     const TCP_CLOSE: u8 = 7;
-    let mut state = 0_u8;
-    let mut length: libc::socklen_t = 1;
-    // SAFETY: one byte is written to `state`, which is what `length` allows.
+    const TCP_CLOSE_WAIT: u8 = 8;
+    // SAFETY: plain numbers, for all of which zero is a value.
+    let mut info: libc::tcp_info = unsafe { std::mem::zeroed() };
+    let mut length = libc::socklen_t::try_from(size_of_val(&info)).unwrap_or(0);
+    // SAFETY: at most `length` bytes are written to `info`, which is as large.
     let got = unsafe {
         libc::getsockopt(
             socket.as_raw_fd(),
             libc::IPPROTO_TCP,
             libc::TCP_INFO,
-            (&raw mut state).cast(),
+            (&raw mut info).cast(),
             &raw mut length,
         )
     };
-    got == 0 && state == TCP_CLOSE
+    match info.tcpi_state {
+        _ if got != 0 => Standing::Aborted,
+        TCP_CLOSE => Standing::Aborted,
+        TCP_CLOSE_WAIT => Standing::Closed,
+        // Segments under way, or a probe of a closed window that nobody has answered yet.
+        _ if info.tcpi_unacked > 0 || info.tcpi_probes > 0 => Standing::Unanswered {
+            heard_ago: Duration::from_millis(u64::from(info.tcpi_last_ack_recv)),
+        },
+        _ => Standing::Answered,
+    }
+}
+
+/// Why the kernel gave a connection up, if it has not told yet: as an errno, 0 for none.
+pub(crate) fn pending_error(socket: &OwnedFd) -> i32 {
+    let error = SockRef::from(socket).take_error().ok().flatten();
+    error.and_then(|error| error.raw_os_error()).unwrap_or(0)
 }
 
 /// Sends a handshake message: at most a few KiB into an empty socket buffer, so it goes whole or the

@@ -259,7 +259,12 @@ impl Core {
         let local_name = &self.fabric.config.node_name;
         match state.state.peer_dials(local_name, remote, at) {
             Ok(actions) => self.carry_out(lane, actions),
-            Err(reason) => return self.turn_away(newcomer, reason),
+            Err(reason) => {
+                if reason == CloseReason::AlreadyUp {
+                    self.doubt_lane(lane);
+                }
+                return self.turn_away(newcomer, reason);
+            }
         }
         self.welcome(lane, newcomer)
     }

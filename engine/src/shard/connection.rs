@@ -6,7 +6,6 @@
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
-use std::time::Instant;
 
 use super::landing::Landing;
 use super::message_header::MessageHeader;
@@ -69,8 +68,6 @@ pub(crate) struct Connection {
     /// The message header of a scattered send: the kernel reads it until the send completes.
     pub(crate) send_header: Box<MessageHeader>,
     pub(crate) sending: bool,
-    /// Since when that batch has been with the kernel.
-    pub(crate) sending_since: Option<Instant>,
     /// The receive under way: into provided buffers, or into `landing`.
     pub(crate) receiving: Option<OperationKind>,
     /// Where a large payload lands; there while the peer sends large ones.
@@ -94,7 +91,6 @@ impl Connection {
             batch: Batch::default(),
             send_header: Box::default(),
             sending: false,
-            sending_since: None,
             receiving: None,
             landing: None,
             input: VecDeque::new(),

@@ -144,6 +144,10 @@ impl Core {
     /// starved this turn.
     fn within_floor(&mut self, lane: u32, left: &mut Option<usize>) -> bool {
         let state = &mut self.lanes[lane as usize];
+        // Starved for the idle timeout, it would count as dead at the other end.
+        if state.owes_word() {
+            return true;
+        }
         let floor = self.fabric.channels[state.channel].config.floor_bytes;
         let left = left.get_or_insert(floor);
         if *left == 0 {

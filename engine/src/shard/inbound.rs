@@ -3,13 +3,18 @@
 //! may send on the very same lane.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use crate::delivery::Incoming;
+use super::outbox::Outbox;
+use crate::delivery::{Incoming, Liveness};
 use crate::message::MailboxId;
 use crate::peer::Peer;
-use crate::wire::FrameLimits;
 use crate::wire::mailbox::AnnouncedMailboxes;
+use crate::wire::{CloseReason, FrameKind, FrameLimits};
+
+/// A frame that has been incomplete for the idle timeout must have grown meanwhile by this much for
+/// each second.
+const PARTIAL_BYTES_PER_S_MIN: usize = 1024;
 
 /// A mailbox name the peer announced, and what it stands for here.
 #[derive(Clone, Debug)]
@@ -28,6 +33,14 @@ pub(crate) struct Inbound {
     pub(crate) channel: u16,
     pub(crate) limits: FrameLimits,
     pub(crate) ledger: Incoming,
+    pub(crate) liveness: Liveness,
+    /// A Ping is to be sent.
+    asks: bool,
+    /// The word of the newest Ping that has no answer yet. A peer that does not read what it makes
+    /// this side say is owed one Pong, however often it asks.
+    owed_pong: Option<u32>,
+    /// Since when this lane has been blocked although the peer has closed its side.
+    pub(crate) closed_since: Option<Instant>,
     pub(crate) mailboxes: AnnouncedMailboxes<KnownMailbox>,
     /// Bytes that came and are not processed: an incomplete frame, or all that came since an inbox
     /// was found full.
@@ -50,6 +63,7 @@ impl Inbound {
         channel: usize,
         limits: FrameLimits,
         ledger: Incoming,
+        liveness: Liveness,
         mailboxes_max: usize,
         now: Instant,
     ) -> Self {
@@ -58,6 +72,10 @@ impl Inbound {
             channel: u16::try_from(channel).unwrap_or(u16::MAX),
             limits,
             ledger,
+            liveness,
+            asks: false,
+            owed_pong: None,
+            closed_since: None,
             mailboxes: AnnouncedMailboxes::new(u32::try_from(mailboxes_max).unwrap_or(u32::MAX)),
             carry: Vec::new(),
             partial_bytes: 0,
@@ -76,6 +94,62 @@ impl Inbound {
             self.partial_since = None;
         } else if self.partial_since.is_none() {
             self.partial_since = Some((now, self.partial_bytes));
+        }
+    }
+
+    /// Whether the frame that is incomplete has grown too little for too long: slower is a peer that holds
+    /// memory on purpose.
+    pub(crate) fn is_too_slow(&mut self, now: Instant, grace: Duration) -> bool {
+        let Some((since, bytes)) = self.partial_since else {
+            return false;
+        };
+        let waited = now.saturating_duration_since(since);
+        if waited < grace {
+            return false;
+        }
+        let came = self.partial_bytes.saturating_sub(bytes);
+        let enough =
+            PARTIAL_BYTES_PER_S_MIN * usize::try_from(waited.as_secs()).unwrap_or(usize::MAX);
+        self.partial_since = Some((now, self.partial_bytes));
+        came < enough
+    }
+
+    /// The peer has closed its side of a blocked lane. What it sent before waits for room, but not for
+    /// ever: a reason to end the lane once that took too long.
+    pub(crate) fn outstays(&mut self, now: Instant, patience: Duration) -> Option<CloseReason> {
+        let since = *self.closed_since.get_or_insert(now);
+        let waited = now.saturating_duration_since(since);
+        (waited >= patience).then_some(CloseReason::PeerClosed)
+    }
+
+    /// The peer is to be asked whether it is there.
+    pub(crate) fn ask(&mut self) {
+        self.asks = true;
+    }
+
+    /// The peer asks whether this side is there.
+    pub(crate) fn owe_pong(&mut self, word: u32) {
+        self.owed_pong = Some(word);
+    }
+
+    /// Whether a Ping or a Pong is to be sent.
+    pub(crate) fn owes_word(&self) -> bool {
+        self.asks || self.owed_pong.is_some()
+    }
+
+    /// Puts what is to be said besides messages into the outbox: called when the next batch is made,
+    /// so that each kind is there once at most.
+    pub(crate) fn pay_into(&mut self, outbox: &mut Outbox) {
+        if let Some(ack) = self.ledger.take_ack() {
+            let refused = ack.refused.to_le_bytes();
+            let body: &[u8] = if ack.refused == 0 { &[] } else { &refused };
+            outbox.push_control(FrameKind::Ack, ack.processed, body);
+        }
+        if let Some(word) = self.owed_pong.take() {
+            outbox.push_control(FrameKind::Pong, word, &[]);
+        }
+        if std::mem::take(&mut self.asks) {
+            outbox.push_control(FrameKind::Ping, 0, &[]);
         }
     }
 

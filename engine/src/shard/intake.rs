@@ -115,6 +115,9 @@ impl Core {
             self.connections.free_if_quiet(index);
             return;
         }
+        if result > 0 {
+            self.note_heard(index);
+        }
         match result {
             0 => {
                 let reason = self.reason_of_end(index);
@@ -132,6 +135,17 @@ impl Core {
             // again only here.
             _ if result == -libc::ECANCELED => self.starve(index),
             _ => self.bring(index, Inflow::End(reason_of(result))),
+        }
+    }
+
+    /// The peer has said something, whenever it will be read.
+    fn note_heard(&mut self, index: u32) {
+        let connection = self.connections.get(index);
+        let lane = connection.and_then(|connection| connection.lane());
+        if let Some(lane) = lane
+            && let Some(inbound) = &mut self.lanes[lane as usize].link.inbound
+        {
+            inbound.liveness.heard(self.now);
         }
     }
 

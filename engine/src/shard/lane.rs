@@ -10,7 +10,6 @@ pub(crate) mod log;
 
 use std::io;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use super::Core;
 use super::lane_state::{LaneState, Stage};
@@ -18,6 +17,7 @@ use super::outbox::{ChunkPool, OutgoingPayload, Shape};
 use crate::channel_plan::ChannelPlan;
 use crate::config::Overflow;
 use crate::io::operation::OperationKind;
+use crate::io::socket::{self, Standing};
 use crate::mailboxes::Mailboxes;
 use crate::message::MailboxId;
 use crate::peer::{LaneAddress, Peer};
@@ -136,6 +136,17 @@ impl Lane {
     pub(crate) fn parted(&self) -> Option<CloseReason> {
         self.state.parted().filter(|_| self.log.outbox.is_empty())
     }
+
+    /// Whether a Ping or a Pong is to be sent.
+    pub(crate) fn owes_word(&self) -> bool {
+        let inbound = self.link.inbound.as_ref();
+        inbound.is_some_and(|inbound| inbound.owes_word())
+    }
+
+    /// Whether something waits for the batch that is with the kernel to come back.
+    fn has_to_send(&self) -> bool {
+        self.owes_word() || !self.log.outbox.is_empty() || self.state.wants_bye()
+    }
 }
 
 impl Core {
@@ -159,17 +170,8 @@ impl Core {
         if socket.sending {
             return Ok(0);
         }
-        if let Some(ack) = lane
-            .link
-            .inbound
-            .as_mut()
-            .and_then(|inbound| inbound.ledger.take_ack())
-        {
-            let refused = ack.refused.to_le_bytes();
-            let body: &[u8] = if ack.refused == 0 { &[] } else { &refused };
-            lane.log
-                .outbox
-                .push_control(FrameKind::Ack, ack.processed, body);
+        if let Some(inbound) = &mut lane.link.inbound {
+            inbound.pay_into(&mut lane.log.outbox);
         }
         say_bye(lane);
         if lane.log.outbox.is_empty() {
@@ -185,7 +187,9 @@ impl Core {
             // What waits may not go before something is acknowledged.
             return Ok(0);
         }
-        socket.sending_since = Some(self.now);
+        if let Some(inbound) = &mut lane.link.inbound {
+            inbound.liveness.said(self.now);
+        }
         self.submit_send(connection)?;
         Ok(usize::try_from(load.wire_bytes).unwrap_or(usize::MAX))
     }
@@ -199,7 +203,7 @@ impl Core {
         let Some(socket) = &connection.socket else {
             return Ok(());
         };
-        let socket = crate::io::socket::raw(socket);
+        let socket = socket::raw(socket);
         connection.sending = true;
         match connection.batch.shape() {
             Shape::Contiguous(bytes) => self.ring.send(socket, bytes, operation),
@@ -219,7 +223,6 @@ impl Core {
             return Ok(());
         };
         connection.sending = false;
-        let since = connection.sending_since;
         if let Ok(bytes) = usize::try_from(result) {
             connection.batch.advance(bytes);
             if connection.batch.remaining() > 0 && connection.lane().is_some() {
@@ -237,14 +240,10 @@ impl Core {
             .gate
             .release(load.messages, load.payload_bytes);
         if result < 0 {
-            let reason = match reason_of(result) {
-                CloseReason::Reset => self.reason_of_abort(since),
-                other => other,
-            };
-            self.end_lane(lane, reason);
+            self.end_lane(lane, reason_of(result));
         } else if let Some(reason) = state.parted() {
             self.end_lane(lane, reason);
-        } else if !state.log.outbox.is_empty() || state.state.wants_bye() {
+        } else if state.has_to_send() {
             self.mark_ready(lane);
         }
         Ok(())
@@ -252,7 +251,8 @@ impl Core {
 }
 
 impl Core {
-    /// Why a stream came to its end: the peer closed it, or the kernel gave it up.
+    /// Why a stream came to its end: the peer closed it, or the kernel gave it up while something was
+    /// being sent.
     pub(crate) fn reason_of_end(&mut self, index: u32) -> CloseReason {
         let Some(connection) = self.connections.get(index) else {
             return CloseReason::PeerClosed;
@@ -260,24 +260,11 @@ impl Core {
         let aborted = connection
             .socket
             .as_ref()
-            .is_some_and(crate::io::socket::is_aborted);
-        let since = connection.sending_since.filter(|_| connection.sending);
-        match since {
-            Some(_) if aborted => self.reason_of_abort(since),
-            _ => CloseReason::PeerClosed,
-        }
-    }
-
-    /// The kernel tells an error of a socket once. If the send under way took it and had sent
-    /// something before, nobody learns which it was, but a batch that had been with the kernel for
-    /// the idle timeout was given up for that.
-    fn reason_of_abort(&self, sending_since: Option<Instant>) -> CloseReason {
-        let idle_timeout = Duration::from_millis(self.fabric.config.idle_timeout_ms);
-        match sending_since {
-            Some(since) if self.now.duration_since(since) >= idle_timeout => {
-                CloseReason::IdleTimeout
-            }
-            _ => CloseReason::Reset,
+            .is_some_and(|socket| socket::standing(socket) == Standing::Aborted);
+        if aborted && connection.sending {
+            CloseReason::Reset
+        } else {
+            CloseReason::PeerClosed
         }
     }
 }

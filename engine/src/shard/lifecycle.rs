@@ -95,11 +95,13 @@ impl Core {
             body_bytes_max: plan.terms.body_bytes_max,
         };
         let incoming = Incoming::new(plan.reliability, policy);
+        let liveness = self.sweeper.liveness(self.now);
         state.link.start(Inbound::new(
             state.peer.clone(),
             state.channel,
             limits,
             incoming,
+            liveness,
             config.mailboxes_per_lane_max,
             self.now,
         ));

@@ -60,6 +60,7 @@ use lane::Lane;
 use route::Routing;
 use sending::Sending;
 use stop::Drain;
+use sweep::Sweeper;
 use tally::ShardTally;
 use tasks::TaskRequests;
 use timers::Timers;
@@ -111,6 +112,7 @@ pub(crate) struct Core {
     dialing: Dialing,
     tasks: TaskRequests,
     timers: Timers,
+    sweeper: Sweeper,
     /// The time of this turn.
     now: Instant,
     /// Once the node stops.

@@ -559,13 +559,10 @@ fn take_control(
             core.hear_bye(lane, bye_reason(frame));
         }
         FrameKind::Ping => {
-            core.lanes[lane as usize]
-                .log
-                .outbox
-                .push_control(FrameKind::Pong, frame.word, &[]);
+            inbound.owe_pong(frame.word);
             core.mark_ready(lane);
         }
-        // A message never comes here; a Pong answers a Ping of somebody's tool, not of this engine.
+        // A message never comes here; of a Pong it matters that it came, as of anything else.
         FrameKind::Message | FrameKind::Pong => {}
     }
     count_control(core, inbound)

@@ -5,7 +5,7 @@ use std::os::fd::OwnedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 use glommio::{LocalExecutorBuilder, Placement};
@@ -19,10 +19,11 @@ use super::dispatch::ChannelQueue;
 use super::intake::Intake;
 use super::route::Routing;
 use super::sending::Sending;
+use super::sweep::Sweeper;
 use super::tally::ShardTally;
 use super::tasks::TaskRequests;
 use super::timers::{Deadline, Timers};
-use super::{Core, OwnNames, Shard, sweep, turn};
+use super::{Core, OwnNames, Shard, turn};
 use crate::control::{Control, ControlLink};
 use crate::error::StartError;
 use crate::fabric::Fabric;
@@ -160,7 +161,8 @@ impl Shard {
         let name = |text: &str| Name::new(text).map_err(std::io::Error::other);
         let now = Instant::now();
         let mut timers = Timers::default();
-        timers.set(now + sweep::SWEEP_EVERY, Deadline::Sweep);
+        let sweeper = Sweeper::new(Duration::from_millis(config.idle_timeout_ms), now);
+        timers.set(sweeper.next(now), Deadline::Sweep);
         let mut core = Core {
             index,
             names: OwnNames {
@@ -184,6 +186,7 @@ impl Shard {
             dialing: Dialing::new(config),
             tasks: TaskRequests::default(),
             timers,
+            sweeper,
             now,
             drain: None,
             tally: ShardTally::new(fabric.channels.len()),

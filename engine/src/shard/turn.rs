@@ -14,7 +14,7 @@ use super::reading::take_inflow;
 use super::receive::retry_blocked;
 use super::tasks::Tasks;
 use super::timers::Deadline;
-use super::{Core, Shard, sweep};
+use super::{Core, Shard};
 use crate::shard::command::Command;
 use crate::shard::context::ShardHandle;
 
@@ -245,7 +245,7 @@ impl Core {
                         self.fabric.payloads.trim();
                     }
                     self.timers
-                        .set(self.now + sweep::SWEEP_EVERY, Deadline::Sweep);
+                        .set(self.sweeper.next(self.now), Deadline::Sweep);
                 }
             }
         }

@@ -43,6 +43,45 @@ fn a_flood_of_control_frames_is_closed() {
 }
 
 #[test]
+fn pings_of_a_peer_that_does_not_read_make_the_node_owe_one_pong() {
+    let name = "floods::pings_of_a_peer_that_does_not_read_make_the_node_owe_one_pong";
+    in_child(name, || {
+        let small = 32_u32 << 10;
+        let honest = Honest::with(vec![reliable("data").send_buffer_bytes(small)], |config| {
+            config.control_frames_per_second_max(10_000_000)
+        });
+        let mut stranger = Stranger::lane(honest.target.local_addr(), hello("alice"));
+        let size = socket2::SockRef::from(&stranger.stream).set_recv_buffer_size(small as usize);
+        size.expect("a socket takes it");
+        let before = resident_bytes();
+        let pings = 2_000_000;
+        for first in (0..pings).step_by(1000) {
+            let some =
+                (first..first + 1000).flat_map(|word| good_frame(FrameKind::Ping, word, &[]));
+            assert!(stranger.say(&some.collect::<Vec<_>>()), "it is allowed");
+        }
+        let read = || {
+            let metrics = honest.target.metrics();
+            metrics
+                .channel("alice", "data")
+                .map_or(0, |lane| lane.bytes_received)
+        };
+        wait_until("all is read", read, |bytes| *bytes == u64::from(pings) * 8);
+        let grown = resident_bytes().saturating_sub(before);
+        println!("{pings} Pings: resident memory grew by {grown} bytes");
+        assert!(
+            grown < 4 << 20,
+            "{grown} bytes are held for a peer that does not read"
+        );
+        // The last one is answered, once it reads.
+        let mut frames = std::iter::from_fn(|| stranger.next_frame());
+        let last = frames.find(|(kind, word, _)| (*kind, *word) == (FrameKind::Pong, pings - 1));
+        assert!(last.is_some());
+        honest.finish();
+    });
+}
+
+#[test]
 fn as_many_mailboxes_as_allowed_are_no_flood() {
     let honest = Honest::start(|config| config.control_frames_per_second_max(10));
     let (handler, count) = counting_handler();

@@ -1,14 +1,15 @@
 //! Peers that stop: reading, answering, in the middle of a frame, or without a word.
 
-use std::io;
+use std::io::{self, Write};
+use std::net::TcpListener;
 use std::os::fd::AsRawFd;
 use std::time::Duration;
 
 use overlane::wire::{CloseReason, FrameKind};
 
 use crate::honest::Honest;
-use crate::stranger::{Stranger, frame, good_frame, hello, letter};
-use crate::support::wait_until;
+use crate::stranger::{Stranger, encoded, frame, good_frame, hello, letter};
+use crate::support::{reliable, wait_until};
 
 /// The shortest that can be configured; a lane that is only slow has this long too.
 const IDLE_TIMEOUT_MS: u64 = 1000;
@@ -77,7 +78,7 @@ fn a_frame_of_one_byte_per_second_is_closed() {
     let address = honest.target.local_addr();
     // Half a frame that came with the Hello, half a header, and a body in single bytes.
     let mut with_hello = Stranger::connect(address);
-    let early = [crate::stranger::encoded(&hello("a")), frame(1, 100, 0, &[])].concat();
+    let early = [encoded(&hello("a")), frame(1, 100, 0, &[])].concat();
     with_hello.say(&early);
     let mut header = Stranger::lane(address, hello("b"));
     header.say(&frame(1, 100, 0, &[])[..5]);
@@ -140,6 +141,102 @@ fn a_lane_that_waits_for_its_reader_is_not_called_slow() {
             size
         );
     }
+    honest.finish();
+}
+
+/// Messages to an inbox that nobody reads, until the socket takes no more.
+fn fill_unread(stranger: &mut Stranger) {
+    let wait = |timeout| {
+        let set = stranger.stream.set_write_timeout(Some(timeout));
+        set.expect("a socket takes a timeout");
+    };
+    wait(Duration::from_millis(50));
+    let mut bytes = good_frame(FrameKind::Mailbox, 0, b"unread");
+    let message = good_frame(FrameKind::Message, 0, &vec![7; 30_000]);
+    while (&stranger.stream).write_all(&bytes).is_ok() {
+        bytes.clone_from(&message);
+    }
+    wait(crate::support::GENEROUS);
+}
+
+#[test]
+fn peers_that_go_while_an_unread_inbox_stops_their_lanes_are_found_out() {
+    let honest = Honest::start(|config| config.idle_timeout_ms(IDLE_TIMEOUT_MS));
+    let inbox = honest.target.inbox_of("unread", 64 << 10);
+    let mut inbox = inbox.expect("a mailbox");
+    let up = |name: &str| {
+        let mut stranger = Stranger::lane(honest.target.local_addr(), hello(name));
+        fill_unread(&mut stranger);
+        stranger
+    };
+    // One closes, so that the node hears it, one breaks off, and one loses its power.
+    let mut closes = Stranger::lane(honest.target.local_addr(), hello("closes"));
+    closes.say(&letter("unread", &vec![7; 60_000]));
+    closes.say(&good_frame(FrameKind::Message, 0, &vec![7; 60_000]));
+    closes.fall_silent();
+    let breaks = up("breaks");
+    let linger = socket2::SockRef::from(&breaks.stream).set_linger(Some(Duration::ZERO));
+    linger.expect("a socket takes it");
+    drop(breaks);
+    let dead = up("dead");
+    unplug(&dead);
+    // Many exit, as processes do.
+    let many: Vec<_> = (0..40).map(|number| format!("exits-{number}")).collect();
+    let strangers: Vec<_> = many.iter().map(|name| up(name)).collect();
+    drop(strangers);
+
+    for (peer, reason) in [
+        ("closes", CloseReason::PeerClosed),
+        ("breaks", CloseReason::Reset),
+        ("dead", CloseReason::IdleTimeout),
+    ] {
+        println!("{peer}");
+        honest.closed(peer, "data", reason, 1);
+    }
+    let lanes_up = || {
+        let metrics = honest.target.metrics();
+        let lanes = many.iter().filter_map(|name| metrics.channel(name, "data"));
+        lanes.map(|lane| lane.lanes_up).sum::<u32>()
+    };
+    wait_until("the end of all lanes", lanes_up, |lanes| *lanes == 0);
+    wait_until(
+        "no connection but the honest ones",
+        || honest.connections(),
+        |count| *count == 2,
+    );
+    drop((closes, dead));
+    while inbox.try_recv().is_some() {}
+    honest.finish();
+}
+
+#[test]
+fn a_lane_that_its_peer_dials_anew_has_to_answer_at_once_or_makes_room() {
+    let honest = Honest::with(vec![reliable("data")], |config| {
+        config.idle_timeout_ms(16 * IDLE_TIMEOUT_MS)
+    });
+    // Silent as well, but nobody doubts it.
+    let quiet = Stranger::lane(honest.target.local_addr(), hello("quiet"));
+    honest.up("quiet");
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let there = listener.local_addr().expect("it is bound");
+    honest.target.connect("alice", there).expect("a name");
+    let (mut dialled, _) = Stranger::accept(&listener);
+    dialled.welcome("alice", 1);
+    honest.up("alice");
+    // Its host has lost the connection, and says nothing on it.
+    let mut again = Stranger::connect(honest.target.local_addr());
+    again.say(&encoded(&hello("alice")));
+    assert_eq!(again.refusal(), CloseReason::AlreadyUp);
+    let (kind, ..) = dialled.next_frame().expect("it is asked");
+    assert_eq!(kind, FrameKind::Ping);
+    honest.closed("alice", "data", CloseReason::IdleTimeout, 1);
+    let metrics = honest.target.metrics();
+    let quiet_lane = metrics.channel("quiet", "data").expect("it is up");
+    assert!(quiet_lane.closes.is_empty(), "{quiet_lane:#?}");
+    let (mut dialled, _) = Stranger::accept(&listener);
+    dialled.welcome("alice", 1);
+    honest.up("alice");
+    drop((quiet, dialled));
     honest.finish();
 }
 

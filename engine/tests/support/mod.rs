@@ -8,6 +8,7 @@
 pub mod accounting;
 pub mod child;
 pub mod payload;
+pub mod process;
 pub mod proxy;
 
 use std::sync::Arc;

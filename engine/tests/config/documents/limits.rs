@@ -173,10 +173,30 @@ const PEERS: &[Limit] = &[
         "hostile/floods.rs::a_flood_of_control_frames_is_closed",
     ),
     limit(
-        "silence of the other host",
+        "silence of the other end",
         Node("idle_timeout_ms"),
         Closed(CloseReason::IdleTimeout),
         "hostile/silence.rs::a_peer_that_stops_answering_is_closed",
+    ),
+    limit(
+        "silence of the other end of a lane that it dials anew",
+        Derived("a quarter of `idle_timeout_ms`"),
+        Closed(CloseReason::IdleTimeout),
+        "hostile/silence.rs::a_lane_that_its_peer_dials_anew_has_to_answer_at_once_or_makes_room",
+    ),
+    limit(
+        "time that a lane stopped by a full inbox outlives its peer",
+        Derived(
+            "`idle_timeout_ms`; up to two minutes where the peer's host has lost its power and neither side reads",
+        ),
+        Closed(CloseReason::IdleTimeout),
+        "hostile/silence.rs::peers_that_go_while_an_unread_inbox_stops_their_lanes_are_found_out",
+    ),
+    limit(
+        "answers owed to a peer that does not read",
+        Derived("one Pong and one Ack, and the socket's send buffer"),
+        Otherwise("the newest Ping is answered"),
+        "hostile/floods.rs::pings_of_a_peer_that_does_not_read_make_the_node_owe_one_pong",
     ),
     limit(
         "time for a frame",
@@ -235,10 +255,7 @@ const APPLICATIONS: &[Limit] = &[
     limit(
         "bytes in an inbox",
         Node("inbox_bytes"),
-        Otherwise(
-            "the shard stops reading the lanes that bring more; \
-             after `idle_timeout_ms` without room the sender's host ends them",
-        ),
+        Otherwise("the shard stops reading the lanes that bring more, which stay up"),
         "overflow.rs::a_full_inbox_stops_its_lanes_and_loses_nothing",
     ),
     limit(
