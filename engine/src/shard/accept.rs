@@ -75,7 +75,7 @@ impl Core {
 
     pub(crate) fn arm_accept(&mut self) -> io::Result<()> {
         if let Some(listener) = &self.listener {
-            self.ring.accept(listener.as_fd(), ACCEPT)?;
+            self.io.accept(listener.as_fd(), ACCEPT)?;
             self.accepting = true;
         }
         Ok(())
@@ -88,7 +88,7 @@ impl Core {
             self.listener = None;
             return;
         }
-        if let Err(error) = self.ring.cancel(ACCEPT) {
+        if let Err(error) = self.io.cancel(ACCEPT) {
             tracing::error!(%error, "a cancellation could not be queued");
         }
     }

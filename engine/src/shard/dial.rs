@@ -94,7 +94,7 @@ impl Core {
             },
         );
         if let Phase::Connecting { address, .. } = &connection.phase {
-            self.ring.connect(raw, address, operation)?;
+            self.io.connect(raw, address, operation)?;
         }
         Ok(())
     }

@@ -48,7 +48,7 @@ impl Core {
             return Ok(());
         };
         connection.others += 1;
-        self.ring.receive_once(raw, buffer, operation)
+        self.io.receive_once(raw, buffer, operation)
     }
 
     /// Bytes of a handshake have come.

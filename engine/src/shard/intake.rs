@@ -54,7 +54,7 @@ pub(super) struct Intake {
 
 impl Intake {
     /// One set of receive buffers for each priority that a channel uses.
-    pub(super) fn new(fabric: &Fabric, ring: &mut ShardIo) -> io::Result<Self> {
+    pub(super) fn new(fabric: &Fabric, backend: &mut ShardIo) -> io::Result<Self> {
         let config = &fabric.config;
         let wanted = config.receive_quantum_bytes / config.receive_buffer_bytes;
         let count = u16::try_from(wanted.clamp(1, 1 << 15))
@@ -69,7 +69,7 @@ impl Intake {
             *class = buffers.len();
             let group = u16::try_from(buffers.len()).unwrap_or(0);
             buffers.push(ReceiveBuffers::new(
-                ring,
+                backend,
                 group,
                 count,
                 config.receive_buffer_bytes,
@@ -264,16 +264,16 @@ impl Core {
         if let Some(landing) = &mut connection.landing {
             let share = self.intake.quantum_bytes / sharing.max(1);
             let header = landing.ask(share.max(LAND_BYTES_MIN));
-            self.ring.land(raw, header, operation)?;
+            self.io.land(raw, header, operation)?;
             return Ok(true);
         }
         let buffers = &self.intake.buffers[self.intake.class_of_priority[state.priority]];
         if sharing > 1 {
             let bytes_max = buffers.buffer_bytes();
-            self.ring
+            self.io
                 .receive_some(raw, buffers.group(), bytes_max, operation)?;
         } else {
-            self.ring.receive(raw, buffers.group(), operation)?;
+            self.io.receive(raw, buffers.group(), operation)?;
         }
         Ok(true)
     }
@@ -287,7 +287,7 @@ impl Core {
             return;
         };
         let operation = self.connections.operation(kind, index);
-        if let Err(error) = self.ring.cancel(operation) {
+        if let Err(error) = self.io.cancel(operation) {
             tracing::error!(%error, "a cancellation could not be queued");
         }
     }

@@ -206,12 +206,12 @@ impl Core {
         let socket = socket::raw(socket);
         connection.sending = true;
         match connection.batch.shape() {
-            Shape::Contiguous(bytes) => self.ring.send(socket, bytes, operation),
+            Shape::Contiguous(bytes) => self.io.send(socket, bytes, operation),
             Shape::Scattered(vectors) => {
                 let header = &mut connection.send_header.0;
                 header.msg_iov = vectors.as_mut_ptr().cast();
                 header.msg_iovlen = vectors.len();
-                self.ring.send_vectored(socket, header, operation)
+                self.io.send_vectored(socket, header, operation)
             }
         }
     }

@@ -231,7 +231,7 @@ impl Core {
         };
         if let Some(kind) = kind {
             let operation = self.connections.operation(kind, index);
-            if let Err(error) = self.ring.cancel(operation) {
+            if let Err(error) = self.io.cancel(operation) {
                 tracing::error!(%error, "a cancellation could not be queued");
             }
         }

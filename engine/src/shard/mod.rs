@@ -97,7 +97,7 @@ pub(crate) struct Core {
     control: Option<Control>,
     commands: Receiver<Command>,
     /// Closed in `drop`, before `connections` go: the kernel works on their memory.
-    ring: ShardIo,
+    io: ShardIo,
     completions: Vec<Completion>,
     intake: Intake,
     connections: Connections,
@@ -131,7 +131,7 @@ impl Core {
     /// Takes the completions that are there; what was received is sorted by priority.
     fn reap(&mut self) -> io::Result<bool> {
         let mut completions = std::mem::take(&mut self.completions);
-        self.ring.reap(&mut completions);
+        self.io.reap(&mut completions);
         let any = !completions.is_empty();
         for completion in completions.drain(..) {
             self.complete(completion)?;
@@ -155,7 +155,7 @@ impl Core {
                 Ok(())
             }
             OperationKind::Doorbell => {
-                self.ring.heard_bell();
+                self.io.heard_bell();
                 Ok(())
             }
             OperationKind::Cancel => Ok(()),

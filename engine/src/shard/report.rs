@@ -47,7 +47,7 @@ impl Core {
             .filter(|(_, count)| **count > 0);
         ShardReport {
             tally: self.tally.clone(),
-            io: self.ring.counters(),
+            io: self.io.counters(),
             doorbell_writes: self.fabric.shards[self.index].doorbell.wakes(),
             connections: self.connections.count(),
             payloads_copied_out: self

@@ -157,7 +157,7 @@ impl Shard {
             ..
         } = seat;
         let config = &fabric.config;
-        let mut ring = ShardIo::new(fabric.backend, config.data_ring_entries)?;
+        let mut backend = ShardIo::new(fabric.backend, config.data_ring_entries)?;
         let name = |text: &str| Name::new(text).map_err(std::io::Error::other);
         let now = Instant::now();
         let mut timers = Timers::default();
@@ -173,8 +173,8 @@ impl Shard {
             control_link,
             control,
             commands,
-            intake: Intake::new(&fabric, &mut ring)?,
-            ring,
+            intake: Intake::new(&fabric, &mut backend)?,
+            io: backend,
             completions: Vec::new(),
             connections: Connections::default(),
             listener: Some(listener),

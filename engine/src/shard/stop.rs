@@ -104,7 +104,7 @@ impl Drop for Core {
     /// The kernel works on the memory of operations under way until it has let go of them, which
     /// dropping the ring does not wait for.
     fn drop(&mut self) {
-        if !self.ring.close() {
+        if !self.io.close() {
             tracing::error!(
                 shard = self.index,
                 "the kernel did not let go of a shard's memory, which is left to it"

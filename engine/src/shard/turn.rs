@@ -57,8 +57,8 @@ impl Shard {
         core.follow_routes();
         let mut worked = obey(core, receivers);
         worked |= core.meet_deadlines()?;
-        if core.ring.has_task_work() {
-            core.ring.enter()?;
+        if core.io.has_task_work() {
+            core.io.enter()?;
         }
         worked |= core.reap()?;
         worked |= read_input(core, receivers);
@@ -71,8 +71,8 @@ impl Shard {
         worked |= core.flush_ready()?;
         core.wake_inboxes();
         core.tell_strays();
-        if core.ring.queued() > 0 {
-            core.ring.enter()?;
+        if core.io.queued() > 0 {
+            core.io.enter()?;
         }
         worked |= core.wake_turn_waiters();
         if let Some(control) = &mut core.control {
@@ -146,7 +146,7 @@ impl Core {
     /// Whether a turn would find anything. No system call.
     #[inline]
     pub(crate) fn has_work(&mut self) -> bool {
-        self.ring.has_news()
+        self.io.has_news()
             || self.queues.iter().any(|queue| !queue.ring.is_empty())
             || self.sending.ready.iter().any(|lanes| !lanes.is_empty())
             || !self.commands.is_empty()
@@ -188,12 +188,12 @@ impl Core {
     fn park(&mut self, tasks: &Tasks) -> io::Result<()> {
         self.arm_timer()?;
         let doorbell = Arc::clone(&self.fabric.shards[self.index].doorbell);
-        self.ring.listen_to(doorbell.fd())?;
+        self.io.listen_to(doorbell.fd())?;
         doorbell.announce_sleep();
         // What came before the announcement rang no bell: look again.
         if !self.has_work() && !tasks.can_run() {
             self.tally.parks += 1;
-            self.ring.wait()?;
+            self.io.wait()?;
         }
         doorbell.awake();
         Ok(())
@@ -207,7 +207,7 @@ impl Core {
         if !self.timers.arm(next) {
             return Ok(());
         }
-        self.ring
+        self.io
             .wake_after(next.saturating_duration_since(Instant::now()))
     }
 
