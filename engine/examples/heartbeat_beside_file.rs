@@ -78,7 +78,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         scope.spawn(|| beat(&sender, &over));
         let listener = scope.spawn(move || {
             let (mut beats, mut longest, mut last) = (0_u64, Duration::ZERO, Instant::now());
-            while pulse.recv_timeout(SILENCE).is_some() {
+            while pulse.recv_timeout(SILENCE).is_ok() {
                 beats += 1;
                 longest = longest.max(last.elapsed());
                 last = Instant::now();
@@ -87,7 +87,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         });
         let mut arrived = 0;
         while arrived < FILE_BYTES {
-            let Some(piece) = disk.recv_timeout(PATIENCE) else {
+            let Ok(piece) = disk.recv_timeout(PATIENCE) else {
                 break; // the sender has gone
             };
             arrived += piece.payload().len();

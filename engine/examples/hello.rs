@@ -39,7 +39,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let door = alice.destination("bob", "door")?;
     greetings.try_send(&door, "hello, Bob")?;
 
-    if let Some(message) = inbox.recv_timeout(Duration::from_secs(10)) {
+    if let Ok(message) = inbox.recv_timeout(Duration::from_secs(10)) {
         let text = String::from_utf8_lossy(message.payload());
         println!("{} says: {text}", message.from().name());
     }

@@ -37,7 +37,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let echo = server.channel("echo")?;
     let back = server.mailbox("back")?;
     server.handle("there", move |context, message| {
-        let to = message.reply_to(back);
+        let to = message.reply_to(&back);
         if let Err(error) = context.try_send(&echo, &to, message.payload()) {
             eprintln!("an echo is lost: {error}");
         }
@@ -55,25 +55,28 @@ fn main() -> Result<(), Box<dyn Error>> {
     let there = client.destination("server", "there")?;
     let (done, finished) = std::sync::mpsc::channel();
     let started = Instant::now();
-    client.spawn_on_shard(client.shard_of(&channel, &there), move |shard| async move {
-        for sent in 0..ROUNDS {
-            while sent - returned.load(Ordering::Relaxed) >= UNDER_WAY {
-                // The shard's turn runs: sends go out, echoes come in.
+    client.spawn_on_shard(
+        client.shard_of(&channel, &there)?,
+        move |shard| async move {
+            for sent in 0..ROUNDS {
+                while sent - returned.load(Ordering::Relaxed) >= UNDER_WAY {
+                    // The shard's turn runs: sends go out, echoes come in.
+                    shard.yield_now().await;
+                }
+                if shard
+                    .send(&channel, &there, &sent.to_le_bytes())
+                    .await
+                    .is_err()
+                {
+                    return; // the node stops, or the peer has gone: `done` is dropped
+                }
+            }
+            while returned.load(Ordering::Relaxed) < ROUNDS {
                 shard.yield_now().await;
             }
-            if shard
-                .send(&channel, &there, &sent.to_le_bytes())
-                .await
-                .is_err()
-            {
-                return; // the node stops, or the peer has gone: `done` is dropped
-            }
-        }
-        while returned.load(Ordering::Relaxed) < ROUNDS {
-            shard.yield_now().await;
-        }
-        let _ = done.send(());
-    })?;
+            let _ = done.send(());
+        },
+    )?;
     finished.recv_timeout(PATIENCE)?;
     let seconds = started.elapsed().as_secs_f64();
     println!(

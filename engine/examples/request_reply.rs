@@ -53,7 +53,7 @@ fn serve(server: &Node) -> Result<(), Box<dyn Error>> {
         };
         let answer = letter(id, value.wrapping_mul(value));
         // Full or gone: the client's patience ends it.
-        drop(context.try_send(&calls, &message.reply_to(replies), &answer));
+        drop(context.try_send(&calls, &message.reply_to(&replies), &answer));
     })?;
     Ok(())
 }

@@ -10,12 +10,14 @@ use event_listener::{EventListener, Listener};
 use crate::admission::{Admission, admit, check_size, lane_offset, refused};
 use crate::channel_plan::ChannelPlan;
 use crate::config::Overflow;
-use crate::error::SendError;
+use crate::error::{SendError, Unsent};
 use crate::fabric::Fabric;
-use crate::message::{Destination, MailboxId, Payload};
+use crate::mailboxes::{Home, Mailbox};
+use crate::message::{Destination, IntoPayload, Payload};
 use crate::peer::{LaneAddress, Peer};
 use crate::ring::gate::{GateState, Refusal};
 use crate::ring::{PushError, Tag};
+use crate::threads;
 
 /// A named class of traffic, ready to send on. Cheap to clone, usable from any thread.
 #[doc = include_str!("../doc/channel.md")]
@@ -23,6 +25,8 @@ use crate::ring::{PushError, Tag};
 pub struct Channel {
     pub(crate) fabric: Arc<Fabric>,
     pub(crate) index: usize,
+    /// The node that it is of.
+    pub(crate) home: Home,
 }
 
 /// What a broadcast came to.
@@ -35,6 +39,15 @@ pub struct Broadcast {
 }
 
 impl Channel {
+    pub(crate) fn new(fabric: Arc<Fabric>, index: usize) -> Self {
+        let home = fabric.mailboxes.home();
+        Self {
+            fabric,
+            index,
+            home,
+        }
+    }
+
     /// The channel's name.
     #[must_use]
     pub fn name(&self) -> &str {
@@ -55,94 +68,107 @@ impl Channel {
     ///
     /// An accepted message on a reliable channel ends acknowledged or reported; on a best-effort
     /// channel, sent or dropped (and a message that finds no room or no peer counts as accepted and
-    /// dropped).
+    /// dropped). A payload that was handed over comes back with the error ([`Unsent`]).
     ///
     /// # Errors
     /// [`SendError::Full`] if the lane's queue is at its bound (policies `reject` and `block`),
     /// [`SendError::Unreachable`] without a lane, [`SendError::TooLarge`] above `message_bytes_max`,
-    /// [`SendError::Closed`] once the node stops.
-    pub fn try_send<'a>(
+    /// [`SendError::OtherNode`] if the destination is of another node, [`SendError::Closed`] once the
+    /// node stops.
+    pub fn try_send<'a, P: IntoPayload<'a>>(
         &self,
         to: &Destination,
-        payload: impl Into<Payload<'a>>,
-    ) -> Result<(), SendError> {
-        self.try_send_on(to, lane_offset(self.plan(), to), payload.into())
+        payload: P,
+    ) -> Result<(), P::Error> {
+        self.try_send_on(to, self.lane_offset(to), payload.into_payload())
+            .map_err(P::unsent)
     }
 
     #[inline]
-    pub(crate) fn try_send_on(
+    pub(crate) fn lane_offset(&self, to: &Destination) -> usize {
+        lane_offset(self.plan(), to)
+    }
+
+    #[inline]
+    pub(crate) fn try_send_on<'p>(
         &self,
         to: &Destination,
         offset: usize,
-        payload: Payload<'_>,
-    ) -> Result<(), SendError> {
+        payload: Payload<'p>,
+    ) -> Result<(), Unsent<Payload<'p>>> {
         self.attempt(to, offset, payload)
-            .map_err(NotAccepted::into_error)
+            .map_err(NotAccepted::into_unsent)
     }
 
     /// Tries once, on the peer's lane at `offset`.
     #[inline]
-    fn attempt(
+    fn attempt<'p>(
         &self,
         to: &Destination,
         offset: usize,
-        payload: Payload<'_>,
-    ) -> Result<(), NotAccepted> {
+        payload: Payload<'p>,
+    ) -> Result<(), NotAccepted<'p>> {
+        if to.home != self.home {
+            return Err(NotAccepted::new(SendError::OtherNode, payload));
+        }
         let plan = self.plan();
         let lane = to.peer.lane(offset);
-        check_size(plan, payload.len()).map_err(NotAccepted::Error)?;
-        match admit(plan, &lane.gate, payload.len()) {
+        let admitted =
+            check_size(plan, payload.len()).and_then(|()| admit(plan, &lane.gate, payload.len()));
+        match admitted {
             Ok(Admission::Queue) => {}
             Ok(Admission::Dropped) => return Ok(()),
-            Err(SendError::Full) => return Err(NotAccepted::LaneFull),
-            Err(error) => return Err(NotAccepted::Error(error)),
+            Err(error) => return Err(NotAccepted::new(error, payload)),
         }
-        let tag = Tag {
-            lane: to.peer.lane_number(offset),
-            mailbox: to.mailbox.0,
-            extra: 0,
-        };
-        self.push(lane, tag, payload)
+        self.push(lane, tag_for(to, offset), payload)
     }
 
     /// Steps 2 and 3: into the ring of the lane's shard, and its doorbell.
     #[inline]
-    fn push(&self, lane: &LaneAddress, tag: Tag, payload: Payload<'_>) -> Result<(), NotAccepted> {
+    fn push<'p>(
+        &self,
+        lane: &LaneAddress,
+        tag: Tag,
+        payload: Payload<'p>,
+    ) -> Result<(), NotAccepted<'p>> {
         let shard = &self.fabric.shards[usize::from(lane.shard)];
         let ring = &shard.rings[self.index];
-        let bytes = payload.len();
-        let pushed = if bytes <= self.fabric.config.inline_bytes_max {
+        let pushed = if payload.len() <= self.fabric.config.inline_bytes_max {
             ring.try_push(tag, payload.as_slice())
+                .map_err(|error| (error, payload))
         } else {
             let shared = payload.into_shared(&self.fabric.payloads);
-            ring.try_push_shared(tag, shared)
-                .map_err(|(error, _)| error)
+            let pushed = ring.try_push_shared(tag, shared);
+            pushed.map_err(|(error, payload)| (error, Payload::Shared(payload)))
         };
         match pushed {
             Ok(()) => {
                 shard.doorbell.ring();
                 Ok(())
             }
-            Err(error) => self.not_pushed(lane, bytes, error),
+            Err((error, payload)) => self.not_pushed(lane, error, payload),
         }
     }
 
     /// The ring had no room: the lane's policy decides, as for a full queue.
     #[cold]
-    fn not_pushed(
+    fn not_pushed<'p>(
         &self,
         lane: &LaneAddress,
-        bytes: usize,
         error: PushError,
-    ) -> Result<(), NotAccepted> {
-        lane.gate.take_back(1, bytes as u64);
+        payload: Payload<'p>,
+    ) -> Result<(), NotAccepted<'p>> {
+        lane.gate.take_back(1, payload.len() as u64);
         match error {
-            PushError::Closed => Err(NotAccepted::Error(SendError::Closed)),
+            PushError::Closed => Err(NotAccepted::new(SendError::Closed, payload)),
             PushError::Full | PushError::TooLarge if self.plan().drops_overflow() => {
                 lane.gate.count_drop(1);
                 Ok(())
             }
-            PushError::Full | PushError::TooLarge => Err(NotAccepted::RingFull),
+            PushError::Full | PushError::TooLarge => Err(NotAccepted {
+                why: Hindrance::RingFull,
+                payload,
+            }),
         }
     }
 
@@ -181,6 +207,9 @@ impl Channel {
 
     /// Inline payloads, with one reservation and one claim.
     fn send_run(&self, to: &Destination, payloads: &[&[u8]]) -> Result<usize, SendError> {
+        if to.home != self.home {
+            return Err(SendError::OtherNode);
+        }
         let plan = self.plan();
         let offset = lane_offset(plan, to);
         let lane = to.peer.lane(offset);
@@ -198,12 +227,7 @@ impl Channel {
             }
         };
         let shard = &self.fabric.shards[usize::from(lane.shard)];
-        let tag = Tag {
-            lane: to.peer.lane_number(offset),
-            mailbox: to.mailbox.0,
-            extra: 0,
-        };
-        match shard.rings[self.index].try_push_many(tag, &payloads[..count]) {
+        match shard.rings[self.index].try_push_many(tag_for(to, offset), &payloads[..count]) {
             Ok(pushed) => {
                 let taken: u64 = payloads[..pushed]
                     .iter()
@@ -229,13 +253,17 @@ impl Channel {
     /// first counts and is taken. This node itself is left out.
     ///
     /// # Errors
-    /// [`SendError::TooLarge`] for the payload; what single peers refused is in the result.
+    /// [`SendError::TooLarge`] for the payload, [`SendError::OtherNode`] for a mailbox of another node;
+    /// what single peers refused is in the result.
     pub fn broadcast<'a>(
         &self,
-        mailbox: MailboxId,
+        mailbox: &Mailbox,
         payload: impl Into<Payload<'a>>,
     ) -> Result<Broadcast, SendError> {
         let payload = payload.into();
+        if mailbox.home() != self.home {
+            return Err(SendError::OtherNode);
+        }
         check_size(self.plan(), payload.len())?;
         // A large payload is made shared once, not once for each peer.
         let payload = if payload.len() > self.fabric.config.inline_bytes_max {
@@ -249,14 +277,10 @@ impl Channel {
             if route.peer.is_self() || lane.gate.state() == GateState::Down {
                 continue;
             }
-            let to = Destination {
-                peer: Arc::clone(&route.peer),
-                mailbox,
-                key: None,
-            };
+            let to = Destination::new(Arc::clone(&route.peer), mailbox.clone());
             match self.try_send_on(&to, self.plan().first_lane, payload.clone()) {
                 Ok(()) => outcome.accepted += 1,
-                Err(error) => outcome.refused.push((to.peer, error)),
+                Err(unsent) => outcome.refused.push((to.peer, unsent.error)),
             }
         }
         Ok(outcome)
@@ -268,63 +292,95 @@ impl Channel {
     ///
     /// # Errors
     /// As [`try_send`](Self::try_send); never [`SendError::Full`] under `block`.
-    pub async fn send<'a>(
+    pub async fn send<'a, P: IntoPayload<'a>>(
         &self,
         to: &Destination,
-        payload: impl Into<Payload<'a>>,
-    ) -> Result<(), SendError> {
-        self.send_on(to, lane_offset(self.plan(), to), payload.into())
+        payload: P,
+    ) -> Result<(), P::Error> {
+        self.send_on(to, self.lane_offset(to), payload.into_payload())
             .await
+            .map_err(P::unsent)
     }
 
-    pub(crate) async fn send_on(
+    pub(crate) async fn send_on<'p>(
         &self,
         to: &Destination,
         offset: usize,
-        payload: Payload<'_>,
-    ) -> Result<(), SendError> {
+        mut payload: Payload<'p>,
+    ) -> Result<(), Unsent<Payload<'p>>> {
         loop {
-            let full = match self.attempt(to, offset, payload.clone()) {
-                Err(full) if self.waits() && full.is_full() => full,
-                outcome => return outcome.map_err(NotAccepted::into_error),
-            };
-            let room = self.listen_for_room(to.peer.lane(offset), &full);
-            match self.attempt(to, offset, payload.clone()) {
-                Err(again) if again.is_full() => {
-                    if again.is_same(&full) {
-                        room.await;
-                    }
+            match self.attempt_or_listen(to, offset, payload)? {
+                Attempt::Accepted => return Ok(()),
+                Attempt::Full { room, unsent } => {
+                    room.await;
+                    payload = unsent;
                 }
-                outcome => return outcome.map_err(NotAccepted::into_error),
             }
         }
     }
 
-    /// [`send`](Self::send) for a thread that may block. Not for a handler on a shard: it would wait
-    /// for itself.
+    /// [`send`](Self::send) for a thread that may block.
     ///
     /// # Errors
-    /// As [`send`](Self::send).
-    pub fn send_blocking<'a>(
+    /// As [`send`](Self::send); on a channel whose policy is `block`, [`SendError::WouldDeadlock`] on a
+    /// thread of the engine, in a handler or a task, whether there is room or not.
+    pub fn send_blocking<'a, P: IntoPayload<'a>>(
         &self,
         to: &Destination,
-        payload: impl Into<Payload<'a>>,
-    ) -> Result<(), SendError> {
-        let payload = payload.into();
-        let offset = lane_offset(self.plan(), to);
+        payload: P,
+    ) -> Result<(), P::Error> {
+        self.send_blocking_on(to, self.lane_offset(to), payload.into_payload())
+            .map_err(P::unsent)
+    }
+
+    fn send_blocking_on<'p>(
+        &self,
+        to: &Destination,
+        offset: usize,
+        mut payload: Payload<'p>,
+    ) -> Result<(), Unsent<Payload<'p>>> {
+        if self.waits() && threads::is_own() {
+            let error = SendError::WouldDeadlock;
+            return Err(Unsent { error, payload });
+        }
         loop {
-            let full = match self.attempt(to, offset, payload.clone()) {
-                Err(full) if self.waits() && full.is_full() => full,
-                outcome => return outcome.map_err(NotAccepted::into_error),
-            };
-            let room = self.listen_for_room(to.peer.lane(offset), &full);
-            match self.attempt(to, offset, payload.clone()) {
-                Err(again) if again.is_full() => {
-                    if again.is_same(&full) {
-                        room.wait();
-                    }
+            match self.attempt_or_listen(to, offset, payload)? {
+                Attempt::Accepted => return Ok(()),
+                Attempt::Full { room, unsent } => {
+                    room.wait();
+                    payload = unsent;
                 }
-                outcome => return outcome.map_err(NotAccepted::into_error),
+            }
+        }
+    }
+
+    /// Tries until it is accepted, refused, or to wait for room that nobody has made since it was tried.
+    fn attempt_or_listen<'p>(
+        &self,
+        to: &Destination,
+        offset: usize,
+        mut payload: Payload<'p>,
+    ) -> Result<Attempt<'p>, Unsent<Payload<'p>>> {
+        let mut listening: Option<(Hindrance, EventListener)> = None;
+        loop {
+            let full = match self.attempt(to, offset, payload) {
+                Ok(()) => return Ok(Attempt::Accepted),
+                Err(full) if self.waits() && full.why.is_full() => full,
+                Err(refused) => return Err(refused.into_unsent()),
+            };
+            match listening.take() {
+                // Waiting for room in the one would be in vain if by now the other is full.
+                Some((why, room)) if why == full.why => {
+                    return Ok(Attempt::Full {
+                        room,
+                        unsent: full.payload,
+                    });
+                }
+                _ => {
+                    let room = self.listen_for_room(to.peer.lane(offset), &full.why);
+                    listening = Some((full.why, room));
+                    payload = full.payload;
+                }
             }
         }
     }
@@ -333,39 +389,73 @@ impl Channel {
         self.plan().overflow == Overflow::Block
     }
 
-    fn listen_for_room(&self, lane: &LaneAddress, full: &NotAccepted) -> EventListener {
+    fn listen_for_room(&self, lane: &LaneAddress, full: &Hindrance) -> EventListener {
         match full {
-            NotAccepted::RingFull => {
+            Hindrance::RingFull => {
                 self.fabric.shards[usize::from(lane.shard)].rooms[self.index].listen()
             }
-            NotAccepted::LaneFull | NotAccepted::Error(_) => lane.gate.listen(),
+            Hindrance::Error(_) => lane.gate.listen(),
         }
     }
 }
 
+/// What the ring carries beside the payload.
+#[inline]
+fn tag_for(to: &Destination, offset: usize) -> Tag {
+    let (mailbox, extra) = to.mailbox.id().to_words();
+    Tag {
+        lane: to.peer.lane_number(offset),
+        mailbox,
+        extra,
+    }
+}
+
+/// What trying came to, for those who wait.
+enum Attempt<'p> {
+    Accepted,
+    /// There was no room; `room` hears of what was made since.
+    Full {
+        room: EventListener,
+        unsent: Payload<'p>,
+    },
+}
+
+/// A message that was not accepted.
+struct NotAccepted<'p> {
+    why: Hindrance,
+    payload: Payload<'p>,
+}
+
 /// Why an attempt was not accepted: for those who wait, it matters what is full.
-enum NotAccepted {
-    /// The lane's queue is at its bound.
-    LaneFull,
+#[derive(PartialEq, Eq)]
+enum Hindrance {
     /// The ring that all lanes of this channel on that shard share has no room.
     RingFull,
+    /// If that is [`SendError::Full`], the lane's queue is at its bound.
     Error(SendError),
 }
 
-impl NotAccepted {
+impl Hindrance {
     fn is_full(&self) -> bool {
-        matches!(self, Self::LaneFull | Self::RingFull)
+        matches!(self, Self::RingFull | Self::Error(SendError::Full))
+    }
+}
+
+impl<'p> NotAccepted<'p> {
+    fn new(error: SendError, payload: Payload<'p>) -> Self {
+        Self {
+            why: Hindrance::Error(error),
+            payload,
+        }
     }
 
-    /// Whether the same is full: waiting for room in the other would be in vain.
-    fn is_same(&self, other: &Self) -> bool {
-        std::mem::discriminant(self) == std::mem::discriminant(other)
-    }
-
-    fn into_error(self) -> SendError {
-        match self {
-            Self::LaneFull | Self::RingFull => SendError::Full,
-            Self::Error(error) => error,
+    fn into_unsent(self) -> Unsent<Payload<'p>> {
+        Unsent {
+            error: match self.why {
+                Hindrance::RingFull => SendError::Full,
+                Hindrance::Error(error) => error,
+            },
+            payload: self.payload,
         }
     }
 }

@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 
 use crate::config::{Printable, debug_as_message};
 
-debug_as_message!(StartError, NameError, NotConnected);
+debug_as_message!(StartError, NameError, NotConnected, WaitError, RecvError);
 
 /// Why a node did not start.
 ///
@@ -52,7 +52,8 @@ pub enum StartError {
     },
 }
 
-/// Why a message was not accepted. The message is the caller's still.
+/// Why a message was not accepted. The message is the caller's still: a payload that was handed over
+/// comes back in [`Unsent`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SendError {
@@ -77,6 +78,58 @@ pub enum SendError {
     /// The node is stopping.
     #[error("the node is stopping and accepts no more messages")]
     Closed,
+    /// The destination or mailbox was looked up on another node of this process.
+    #[error(
+        "the destination belongs to another node of this process: look it up on the node whose channel sends"
+    )]
+    OtherNode,
+    /// `send_blocking` was called on a thread of the engine, in a handler or a task.
+    #[error(
+        "send_blocking on a thread of the engine would wait for itself: use try_send in a handler, and `send(..).await` in a task on a shard"
+    )]
+    WouldDeadlock,
+}
+
+/// A payload that was handed over and not accepted, and why.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{error}")]
+pub struct Unsent<P> {
+    /// Why the message was not accepted.
+    pub error: SendError,
+    /// What was to be sent, to be sent again or put elsewhere.
+    pub payload: P,
+}
+
+impl<P> Unsent<P> {
+    pub(crate) fn map<Q>(self, change: impl FnOnce(P) -> Q) -> Unsent<Q> {
+        Unsent {
+            error: self.error,
+            payload: change(self.payload),
+        }
+    }
+}
+
+impl<P> From<Unsent<P>> for SendError {
+    fn from(unsent: Unsent<P>) -> Self {
+        unsent.error
+    }
+}
+
+/// Why a wait for a message or an event brought none.
+#[derive(Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RecvError {
+    /// None came in the time allowed.
+    #[error("none came in the time allowed")]
+    TimedOut,
+    /// The node has stopped and everything received has been read.
+    #[error("the node has stopped, and everything that came has been read")]
+    Closed,
+    /// The wait was on a thread of the engine, in a handler or a task.
+    #[error(
+        "a blocking wait on a thread of the engine would wait for itself: await `recv` in a task on a shard, or wait on a thread of the application"
+    )]
+    WouldDeadlock,
 }
 
 /// Why a name could not be used.
@@ -129,6 +182,21 @@ pub enum NameError {
     /// The node is stopping or has stopped.
     #[error("the node is stopping")]
     Closed,
+    /// A shard did not take the receiver in time.
+    #[error(
+        "shard {shard} did not answer within {seconds} s: a handler or a task keeps it busy or blocks; it must return soon"
+    )]
+    NoAnswer {
+        /// The shard.
+        shard: usize,
+        /// How long it was waited for.
+        seconds: u64,
+    },
+    /// The call waits for shards and was made on a thread of the engine, in a handler or a task.
+    #[error(
+        "waiting for shards on a thread of the engine would wait for itself: call it on a thread of the application, or await its async variant in a task"
+    )]
+    WouldDeadlock,
     /// No such shard.
     #[error("there is no shard {shard}: this node has {shards}, counted from 0")]
     UnknownShard {
@@ -137,6 +205,27 @@ pub enum NameError {
         /// How many there are.
         shards: usize,
     },
+}
+
+impl NameError {
+    pub(crate) fn malformed(name: &str, why: &impl std::fmt::Display) -> Self {
+        Self::Malformed {
+            name: name.escape_debug().take(64).collect(),
+            why: why.to_string(),
+        }
+    }
+}
+
+/// Why a wait for a peer was given up.
+#[derive(Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum WaitError {
+    /// It took longer than allowed.
+    #[error(transparent)]
+    NotConnected(#[from] NotConnected),
+    /// The name cannot be one, or the call was made where it would wait for itself.
+    #[error(transparent)]
+    Name(#[from] NameError),
 }
 
 /// Waiting for a peer took longer than allowed.

@@ -4,13 +4,19 @@
 //! not read loses the oldest events, never messages, and is told how many it lost.
 
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::Receiver;
+use crossbeam_channel::{Receiver, RecvTimeoutError, TryRecvError};
+use event_listener::EventListener;
+use futures_core::Stream;
 
+use crate::error::RecvError;
 use crate::peer::Peer;
+use crate::threads;
 use crate::wire::CloseReason;
 
 /// Something that happened.
@@ -101,27 +107,66 @@ pub enum Event {
     },
 }
 
-/// A subscription. Dropping it ends it.
+/// A subscription. Dropping it ends it. As a [`Stream`] it is read in a task of any runtime.
 #[doc = include_str!("../doc/events.md")]
 #[derive(Debug)]
 pub struct Events {
-    pub(crate) receiver: Receiver<Event>,
+    receiver: Receiver<Event>,
     /// Lost since they were last asked for.
-    pub(crate) missed: Arc<AtomicU64>,
+    missed: Arc<AtomicU64>,
+    arrived: Arc<event_listener::Event>,
+    /// Of the stream, while it waits.
+    arrival: Option<EventListener>,
 }
 
 impl Events {
-    /// The next event, or `None` when the node has stopped.
-    #[must_use]
-    pub fn recv(&self) -> Option<Event> {
-        self.missed().or_else(|| self.receiver.recv().ok())
+    /// The reading end of a subscription: `arrived` is notified after each event and at the end.
+    pub(crate) fn new(
+        receiver: Receiver<Event>,
+        missed: Arc<AtomicU64>,
+        arrived: Arc<event_listener::Event>,
+    ) -> Self {
+        Self {
+            receiver,
+            missed,
+            arrived,
+            arrival: None,
+        }
     }
 
-    /// The next event, waiting until `deadline` at most.
-    #[must_use]
-    pub fn recv_deadline(&self, deadline: Instant) -> Option<Event> {
-        self.missed()
-            .or_else(|| self.receiver.recv_deadline(deadline).ok())
+    /// The next event, blocking the thread until it comes.
+    ///
+    /// # Errors
+    /// [`RecvError::Closed`] when the node has stopped and everything that happened has been read,
+    /// [`RecvError::WouldDeadlock`] on a thread of the engine.
+    pub fn recv(&self) -> Result<Event, RecvError> {
+        if threads::is_own() {
+            return Err(RecvError::WouldDeadlock);
+        }
+        match self.missed() {
+            Some(missed) => Ok(missed),
+            None => self.receiver.recv().map_err(|_| RecvError::Closed),
+        }
+    }
+
+    /// The next event, blocking the thread until `deadline` at most.
+    ///
+    /// # Errors
+    /// [`RecvError::TimedOut`]; besides, as [`recv`](Self::recv).
+    pub fn recv_deadline(&self, deadline: Instant) -> Result<Event, RecvError> {
+        if threads::is_own() {
+            return Err(RecvError::WouldDeadlock);
+        }
+        match self.missed() {
+            Some(missed) => Ok(missed),
+            None => self
+                .receiver
+                .recv_deadline(deadline)
+                .map_err(|error| match error {
+                    RecvTimeoutError::Timeout => RecvError::TimedOut,
+                    RecvTimeoutError::Disconnected => RecvError::Closed,
+                }),
+        }
     }
 
     /// The next event if there is one.
@@ -137,5 +182,29 @@ impl Events {
         }
         let events = self.missed.swap(0, Ordering::Relaxed);
         (events > 0).then_some(Event::Missed { events })
+    }
+}
+
+impl Stream for Events {
+    type Item = Event;
+
+    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Event>> {
+        let events = self.get_mut();
+        loop {
+            if let Some(arrival) = &mut events.arrival {
+                ready!(Pin::new(arrival).poll(context));
+                events.arrival = None;
+            }
+            // Listen, look, then wait: an event that comes in between is not missed.
+            let arrival = events.arrived.listen();
+            if let Some(missed) = events.missed() {
+                return Poll::Ready(Some(missed));
+            }
+            match events.receiver.try_recv() {
+                Ok(event) => return Poll::Ready(Some(event)),
+                Err(TryRecvError::Disconnected) => return Poll::Ready(None),
+                Err(TryRecvError::Empty) => events.arrival = Some(arrival),
+            }
+        }
     }
 }

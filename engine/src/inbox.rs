@@ -3,20 +3,31 @@
 //! Shards push and wake the reader once a turn; a full inbox stops the reading of the lanes that
 //! feed it, which is the back-pressure. The reader tells stopped shards when there is room again.
 
+use std::cell::OnceCell;
+use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use event_listener::Listener;
+use event_listener::{EventListener, Listener};
+use futures_core::Stream;
 
 use crate::deadline::deadline_in;
+use crate::error::RecvError;
 use crate::fabric::Fabric;
-use crate::message::{Destination, MailboxId};
+use crate::mailboxes::Mailbox;
+use crate::message::{Destination, OwnedMessage};
 use crate::peer::Peer;
+use crate::receiving::Occupancy;
 use crate::ring::inbox::{InboxSignals, InboxWriter, inbox_ring};
 use crate::ring::{Consumer, Payload, Tag};
+use crate::threads;
 
 /// The messages of one mailbox, read by one application thread or task at a time.
+///
+/// As a [`Stream`] it yields [`OwnedMessage`]s; [`recv`](Self::recv) and its siblings lend each message
+/// where it lies, without a copy.
 ///
 /// Dropping it ends the mailbox: messages that come later are refused, and so reported to their
 /// senders, until the mailbox gets another receiver.
@@ -26,28 +37,31 @@ pub struct Inbox {
     consumer: Consumer,
     signals: Arc<InboxSignals>,
     fabric: Arc<Fabric>,
-    /// Its name is free again when the inbox is dropped.
-    mailbox: Option<MailboxId>,
+    occupancy: Occupancy,
     /// The record at the front was handed out and is to be freed before the next is: its bytes in
     /// the ring, and outside it.
     lent: Option<(usize, usize)>,
     /// Freed since a shard announced that it waits.
     freed_bytes: usize,
+    /// Of the stream, while it waits.
+    arrival: Option<EventListener>,
 }
 
-/// A message in an inbox: borrowed from it until the next one is asked for.
+/// A message in an inbox: borrowed from it until the next one is asked for. It derefs to its payload.
 #[doc = include_str!("../doc/received.md")]
 #[derive(Debug)]
 pub struct Received<'a> {
     tag: Tag,
     payload: Payload<'a>,
     fabric: &'a Fabric,
+    mailbox: &'a Mailbox,
+    from: OnceCell<Arc<Peer>>,
 }
 
-impl Received<'_> {
+impl<'a> Received<'a> {
     /// The application's bytes.
     #[must_use]
-    pub fn payload(&self) -> &[u8] {
+    pub fn payload(&self) -> &'a [u8] {
         self.payload.as_slice()
     }
 
@@ -65,24 +79,46 @@ impl Received<'_> {
     /// # Panics
     /// Never: peers are not forgotten while the node runs.
     #[must_use]
-    pub fn from(&self) -> Arc<Peer> {
-        let routes = self.fabric.routes.snapshot();
-        Arc::clone(&routes.routes[self.tag.lane as usize].peer)
+    pub fn from(&self) -> &Arc<Peer> {
+        self.from.get_or_init(|| {
+            let routes = self.fabric.routes.snapshot();
+            Arc::clone(&routes.routes[self.tag.lane as usize].peer)
+        })
     }
 
     /// The name of the channel it came on.
     #[must_use]
-    pub fn channel(&self) -> &str {
-        &self.fabric.channels[self.tag.extra as usize].name
+    pub fn channel(&self) -> &'a str {
+        &self.fabric.channels[self.channel_index()].name
+    }
+
+    /// The channel it came on, as an index into the configuration's channels.
+    #[must_use]
+    pub fn channel_index(&self) -> usize {
+        self.tag.extra as usize
+    }
+
+    /// The mailbox it is for.
+    #[must_use]
+    pub fn mailbox(&self) -> &'a Mailbox {
+        self.mailbox
     }
 
     /// Where an answer goes: a mailbox on the node this message came from.
     #[must_use]
-    pub fn reply_to(&self, mailbox: MailboxId) -> Destination {
-        Destination {
-            peer: self.from(),
-            mailbox,
-            key: None,
+    pub fn reply_to(&self, mailbox: &Mailbox) -> Destination {
+        Destination::for_answer(Arc::clone(self.from()), self.mailbox, mailbox)
+    }
+
+    /// The message to keep, or to hand to another thread.
+    #[must_use]
+    pub fn to_owned(&self) -> OwnedMessage {
+        OwnedMessage {
+            from: Arc::clone(self.from()),
+            channel: Arc::clone(&self.fabric.channels[self.channel_index()].name),
+            channel_index: self.channel_index(),
+            mailbox: self.mailbox.clone(),
+            payload: self.to_bytes(),
         }
     }
 }
@@ -95,24 +131,35 @@ impl std::ops::Deref for Received<'_> {
     }
 }
 
-/// An inbox of `capacity_bytes` and the end that shards push into.
-pub(crate) fn inbox(fabric: Arc<Fabric>, capacity_bytes: usize) -> (InboxWriter, Inbox) {
+/// The inbox of a mailbox, of `capacity_bytes`, and the end that shards push into.
+pub(crate) fn inbox(
+    fabric: Arc<Fabric>,
+    occupancy: Occupancy,
+    capacity_bytes: usize,
+) -> (InboxWriter, Inbox) {
     let (writer, consumer, signals) = inbox_ring(capacity_bytes);
+    fabric.inboxes.add(&signals);
     let inbox = Inbox {
         consumer,
         signals,
         fabric,
-        mailbox: None,
+        occupancy,
         lent: None,
         freed_bytes: 0,
+        arrival: None,
     };
     (writer, inbox)
 }
 
 impl Inbox {
-    /// It is the inbox of that mailbox from now on.
-    pub(crate) fn serve(&mut self, mailbox: MailboxId) {
-        self.mailbox = Some(mailbox);
+    /// The mailbox whose messages come here.
+    #[must_use]
+    pub fn mailbox(&self) -> &Mailbox {
+        self.occupancy.mailbox()
+    }
+
+    pub(crate) fn occupancy(&self) -> &Occupancy {
+        &self.occupancy
     }
 
     /// The next message if there is one.
@@ -140,36 +187,45 @@ impl Inbox {
         self.lend()
     }
 
-    /// The next message, blocking the thread until it comes. `None` once the node has stopped and
-    /// everything received has been read.
-    pub fn recv_blocking(&mut self) -> Option<Received<'_>> {
-        self.free_lent();
-        while self.consumer.is_empty() {
-            let arrived = self.signals.listen();
-            if self.is_over() {
-                return None;
-            }
-            if self.consumer.is_empty() {
-                arrived.wait();
-            }
-        }
-        self.lend()
+    /// The next message, blocking the thread until it comes.
+    ///
+    /// # Errors
+    /// [`RecvError::Closed`] once the node has stopped and everything received has been read,
+    /// [`RecvError::WouldDeadlock`] on a thread of the engine.
+    pub fn recv_blocking(&mut self) -> Result<Received<'_>, RecvError> {
+        self.recv_by(None)
     }
 
     /// The next message, blocking the thread for `timeout` at most.
-    pub fn recv_timeout(&mut self, timeout: Duration) -> Option<Received<'_>> {
+    ///
+    /// # Errors
+    /// [`RecvError::TimedOut`]; besides, as [`recv_blocking`](Self::recv_blocking).
+    pub fn recv_timeout(&mut self, timeout: Duration) -> Result<Received<'_>, RecvError> {
+        self.recv_by(Some(deadline_in(timeout)))
+    }
+
+    fn recv_by(&mut self, deadline: Option<Instant>) -> Result<Received<'_>, RecvError> {
         self.free_lent();
-        let deadline = deadline_in(timeout);
+        if threads::is_own() {
+            return Err(RecvError::WouldDeadlock);
+        }
         while self.consumer.is_empty() {
             let arrived = self.signals.listen();
             if self.is_over() {
-                return None;
+                return Err(RecvError::Closed);
             }
-            if self.consumer.is_empty() && arrived.wait_deadline(deadline).is_none() {
-                return self.try_recv();
+            if !self.consumer.is_empty() {
+                break;
+            }
+            let Some(deadline) = deadline else {
+                arrived.wait();
+                continue;
+            };
+            if arrived.wait_deadline(deadline).is_none() {
+                return self.try_recv().ok_or(RecvError::TimedOut);
             }
         }
-        self.lend()
+        self.lend().ok_or(RecvError::Closed)
     }
 
     /// No shard will push any more, and nothing is left.
@@ -187,6 +243,8 @@ impl Inbox {
             tag: record.tag,
             payload: record.payload,
             fabric: &self.fabric,
+            mailbox: self.occupancy.mailbox(),
+            from: OnceCell::new(),
         })
     }
 
@@ -215,13 +273,35 @@ impl Inbox {
     }
 }
 
+impl Stream for Inbox {
+    type Item = OwnedMessage;
+
+    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<OwnedMessage>> {
+        let inbox = self.get_mut();
+        inbox.free_lent();
+        while inbox.consumer.is_empty() {
+            if let Some(arrival) = &mut inbox.arrival {
+                ready!(Pin::new(arrival).poll(context));
+                inbox.arrival = None;
+                continue;
+            }
+            let arrival = inbox.signals.listen();
+            if inbox.is_over() {
+                return Poll::Ready(None);
+            }
+            inbox.arrival = Some(arrival);
+        }
+        let message = inbox.lend().map(|received| received.to_owned());
+        // It is a copy, or holds its bytes itself: the next one need not be asked for first.
+        inbox.free_lent();
+        Poll::Ready(message)
+    }
+}
+
 impl Drop for Inbox {
     fn drop(&mut self) {
         // Lanes that wait for room here go on and have their messages refused.
         self.consumer.close();
-        if let Some(mailbox) = self.mailbox {
-            self.fabric.mailboxes.give_back(mailbox);
-        }
         self.fabric.tell_inbox_room();
     }
 }

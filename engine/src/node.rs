@@ -3,38 +3,37 @@
 //! Owns the threads; `starting` makes them, `stopping` ends them. Everything a message passes on its
 //! way is elsewhere.
 
+mod receiving;
 mod starting;
 mod stopping;
 
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use crossbeam_channel::bounded;
 use event_listener::Listener;
 
 pub use starting::NodeBuilder;
 pub use stopping::{StopReport, UnfinishedCause, UnfinishedShard};
 
-use crate::admission::lane_offset;
 use crate::channel::Channel;
 use crate::config::{Config, check_peer_address};
 use crate::control::ControlLink;
 use crate::deadline::deadline_in;
-use crate::error::{NameError, NotConnected, StartError};
+use crate::error::{NameError, NotConnected, SendError, StartError, WaitError};
 use crate::events::Events;
 use crate::fabric::Fabric;
-use crate::inbox::{Inbox, inbox};
+use crate::inbox::Inbox;
 use crate::io::backend::Backend;
-use crate::message::{Destination, MailboxId, Message};
+use crate::mailboxes::Mailbox;
+use crate::message::Destination;
 use crate::metrics::Metrics;
 use crate::peer::Peer;
 use crate::shard::command::{Command, CommandSender, TaskMaker};
-use crate::shard::context::{ShardContext, ShardHandle};
-use crate::shard::deliver::MailboxReceiver;
-use crate::threads::EngineThread;
+use crate::shard::context::ShardHandle;
+use crate::threads::{self, EngineThread};
 
 /// How long a shard may take to answer a question. It answers between two turns; a shard that takes
 /// longer is stuck in a handler.
@@ -46,7 +45,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub struct Node {
     fabric: Arc<Fabric>,
     /// To each shard, in order.
-    commands: Vec<CommandSender>,
+    commands: Arc<[CommandSender]>,
     control_link: Arc<ControlLink>,
     threads: Vec<EngineThread>,
     control: Option<EngineThread>,
@@ -137,29 +136,45 @@ impl Node {
         Ok(())
     }
 
-    /// Waits until every lane to that peer is up.
+    /// Waits until every lane to that peer is up, blocking the thread.
     ///
     /// # Errors
-    /// [`NotConnected`] if it takes longer than `timeout`.
-    pub fn wait_connected(&self, peer: &str, timeout: Duration) -> Result<(), NotConnected> {
+    /// [`WaitError::NotConnected`] if it takes longer than `timeout`, [`WaitError::Name`] if the name
+    /// cannot be one, or the call is made on a thread of the engine.
+    pub fn wait_connected(&self, peer: &str, timeout: Duration) -> Result<(), WaitError> {
+        if threads::is_own() {
+            return Err(NameError::WouldDeadlock.into());
+        }
         let deadline = deadline_in(timeout);
-        let found = self.fabric.routes.peer(peer);
-        let not_connected = |lanes_up, lanes| NotConnected {
-            peer: peer.to_owned(),
-            lanes_up,
-            lanes,
-        };
-        let Ok(found) = found else {
-            return Err(not_connected(0, 0));
-        };
+        let peer = self.fabric.routes.peer(peer)?;
         loop {
-            let changed = found.listen();
-            if found.is_connected() {
+            let changed = peer.listen();
+            if peer.is_connected() {
                 return Ok(());
             }
-            if changed.wait_deadline(deadline).is_none() && !found.is_connected() {
-                return Err(not_connected(found.lanes_up(), found.lanes().len()));
+            if changed.wait_deadline(deadline).is_none() && !peer.is_connected() {
+                return Err(WaitError::NotConnected(NotConnected {
+                    peer: peer.name().to_owned(),
+                    lanes_up: peer.lanes_up(),
+                    lanes: peer.lanes().len(),
+                }));
             }
+        }
+    }
+
+    /// Waits until every lane to that peer is up, in a task of any runtime, whose timeout is the
+    /// task's own matter.
+    ///
+    /// # Errors
+    /// [`NameError`] if the name cannot be one.
+    pub async fn wait_connected_async(&self, peer: &str) -> Result<(), NameError> {
+        let peer = self.fabric.routes.peer(peer)?;
+        loop {
+            let changed = peer.listen();
+            if peer.is_connected() {
+                return Ok(());
+            }
+            changed.await;
         }
     }
 
@@ -170,10 +185,7 @@ impl Node {
     pub fn channel(&self, name: &str) -> Result<Channel, NameError> {
         let channels = &self.fabric.channels;
         match channels.iter().position(|plan| &*plan.name == name) {
-            Some(index) => Ok(Channel {
-                fabric: Arc::clone(&self.fabric),
-                index,
-            }),
+            Some(index) => Ok(Channel::new(Arc::clone(&self.fabric), index)),
             None => {
                 let known: Vec<_> = channels.iter().map(|plan| &*plan.name).collect();
                 Err(NameError::UnknownChannel {
@@ -190,88 +202,17 @@ impl Node {
     /// [`NameError`] if a name cannot be one, or a bound on names is reached.
     pub fn destination(&self, peer: &str, mailbox: &str) -> Result<Destination, NameError> {
         let mailbox = self.mailbox(mailbox)?;
-        Ok(Destination {
-            peer: self.fabric.routes.peer(peer)?,
-            mailbox,
-            key: None,
-        })
+        let peer = self.fabric.routes.peer(peer)?;
+        Ok(Destination::new(peer, mailbox))
     }
 
-    /// The number of a mailbox name: for answers ([`Message::reply_to`]) and broadcasts.
+    /// A mailbox name, for answers ([`Message::reply_to`](crate::Message::reply_to)) and broadcasts. It
+    /// takes a place among this node's names until it is dropped.
     ///
     /// # Errors
-    /// [`NameError`] if the name cannot be one, or there are too many.
-    pub fn mailbox(&self, name: &str) -> Result<MailboxId, NameError> {
-        self.fabric.mailboxes.id(name)
-    }
-
-    /// Gives a mailbox a handler: it runs on the shard that received the message, with the bytes
-    /// where they lie, and must not block. Each shard runs its own clone of it. Returns once every
-    /// shard has it.
-    ///
-    /// # Errors
-    /// [`NameError`] if the name cannot be one, or the mailbox has a receiver already.
-    pub fn handle<F>(&self, mailbox: &str, handler: F) -> Result<MailboxId, NameError>
-    where
-        F: FnMut(&mut ShardContext<'_>, Message<'_>) + Clone + Send + 'static,
-    {
-        self.register(mailbox, || {
-            MailboxReceiver::Handler(Box::new(handler.clone()))
-        })
-    }
-
-    /// Gives a mailbox an inbox of `inbox_bytes`, to be read by any thread or task; the one that
-    /// [`NodeBuilder::inbox`] prepared, if it did.
-    ///
-    /// # Errors
-    /// [`NameError`] if the name cannot be one, or the mailbox has a receiver already.
-    pub fn inbox(&self, mailbox: &str) -> Result<Inbox, NameError> {
-        match self.prepared().remove(mailbox) {
-            Some(inbox) => Ok(inbox),
-            None => self.inbox_of(mailbox, self.fabric.config.inbox_bytes),
-        }
-    }
-
-    /// Gives a mailbox an inbox of `capacity_bytes` (rounded up to a power of two).
-    ///
-    /// # Errors
-    /// As [`inbox`](Self::inbox).
-    pub fn inbox_of(&self, mailbox: &str, capacity_bytes: usize) -> Result<Inbox, NameError> {
-        let (writer, mut reader) = inbox(Arc::clone(&self.fabric), capacity_bytes);
-        let id = self.register(mailbox, || MailboxReceiver::Inbox(writer.clone()))?;
-        reader.serve(id);
-        self.fabric.inboxes.add(writer.signals());
-        Ok(reader)
-    }
-
-    fn prepared(&self) -> MutexGuard<'_, BTreeMap<String, Inbox>> {
-        self.prepared.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn register(
-        &self,
-        mailbox: &str,
-        make: impl Fn() -> MailboxReceiver,
-    ) -> Result<MailboxId, NameError> {
-        if self.fabric.is_stopping() {
-            return Err(NameError::Closed);
-        }
-        let id = self.fabric.mailboxes.take(mailbox)?;
-        let (done, finished) = bounded(self.shards());
-        for shard in &self.commands {
-            shard.send(Command::Receive {
-                mailbox: id,
-                receiver: make(),
-                done: done.clone(),
-            });
-        }
-        drop(done);
-        for _ in 0..self.shards() {
-            finished
-                .recv_timeout(PATIENCE)
-                .map_err(|_| NameError::Closed)?;
-        }
-        Ok(id)
+    /// [`NameError`] if the name cannot be one, or more than a million are held.
+    pub fn mailbox(&self, name: &str) -> Result<Mailbox, NameError> {
+        self.fabric.mailboxes.get(name)
     }
 
     /// Runs a task on a shard: it sends without crossing a thread. It is dropped when the node stops.
@@ -297,9 +238,15 @@ impl Node {
     }
 
     /// The shard that owns the lane a message to there takes.
-    #[must_use]
-    pub fn shard_of(&self, channel: &Channel, to: &Destination) -> usize {
-        usize::from(to.peer.lane(lane_offset(channel.plan(), to)).shard)
+    ///
+    /// # Errors
+    /// [`SendError::OtherNode`] if the channel or the destination is of another node.
+    pub fn shard_of(&self, channel: &Channel, to: &Destination) -> Result<usize, SendError> {
+        let home = self.fabric.mailboxes.home();
+        if channel.home != home || to.home != home {
+            return Err(SendError::OtherNode);
+        }
+        Ok(usize::from(to.peer.lane(channel.lane_offset(to)).shard))
     }
 
     /// Subscribes to what happens from now on.
@@ -323,9 +270,13 @@ impl Node {
             .collect()
     }
 
-    /// The counters, as they stand now. Asks each shard, which answers between two turns.
+    /// The counters, as they stand now. Asks each shard, which answers between two turns; one that does
+    /// not within 10 s is left out. On a thread of the engine, which cannot wait for shards, all are.
     #[must_use]
     pub fn metrics(&self) -> Metrics {
+        if threads::is_own() {
+            return Metrics::merge(&self.fabric, &[]);
+        }
         Metrics::gather(&self.fabric, &self.commands, PATIENCE)
     }
 }

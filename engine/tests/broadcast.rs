@@ -33,7 +33,7 @@ fn every_connected_peer_gets_it_once_and_the_sender_itself_does_not() {
         // Small ones are copied for each peer, large ones shared by all.
         for bytes in [0, 50, 100_000] {
             let sent = channel
-                .broadcast(mailbox, vec![1; bytes])
+                .broadcast(&mailbox, vec![1; bytes])
                 .expect("accepted");
             assert_eq!((sent.accepted, sent.refused.len()), (3, 0));
         }
@@ -71,7 +71,7 @@ fn a_broadcast_says_which_peer_refused_it_and_reaches_the_others() {
     let channel = hub.channel("news").expect("it is configured");
     let refused = loop {
         let sent = channel
-            .broadcast(mailbox, vec![2; 50_000])
+            .broadcast(&mailbox, vec![2; 50_000])
             .expect("accepted");
         read.recv_timeout(support::GENEROUS)
             .expect("the quick one gets it");

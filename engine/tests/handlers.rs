@@ -35,7 +35,7 @@ fn a_handler_answers_on_the_lane_of_the_question_and_on_those_of_other_shards() 
         b.handle("questions", move |context, message| {
             let (stream, number) = payload::read_numbered(message.payload());
             let channel = &channels[usize::try_from(stream).expect("four streams")];
-            let to = message.reply_to(mailbox).with_key(number % 2);
+            let to = message.reply_to(&mailbox).with_key(number % 2);
             let sent = context.try_send(channel, &to, message.payload());
             assert_eq!(sent, Ok(()), "there is room for what is under way");
         })

@@ -216,7 +216,7 @@ fn an_empty_inbox_says_so_in_every_way() {
     let (a, _b) = pair();
     let mut inbox = a.inbox("in").expect("a mailbox");
     assert!(inbox.try_recv().is_none());
-    assert!(inbox.recv_timeout(Duration::from_millis(1)).is_none());
+    assert!(inbox.recv_timeout(Duration::from_millis(1)).is_err());
     let mut receiving = Box::pin(inbox.recv());
     let pending = futures_lite::future::block_on(futures_lite::future::poll_once(&mut receiving));
     assert!(pending.is_none());
@@ -236,7 +236,7 @@ fn what_an_inbox_holds_can_be_read_after_the_node_stopped() {
     all_acknowledged(&metrics[0], "b", "data", 100);
     assert!(b.stop(GENEROUS).drained);
     let mut streams = Streams::default();
-    while let Some(message) = inbox.recv_blocking() {
+    while let Ok(message) = inbox.recv_blocking() {
         streams.take(message.payload());
         assert_eq!(message.from().name(), "a");
     }
@@ -250,11 +250,33 @@ fn a_reader_that_waits_learns_that_the_node_stopped() {
     let mut blocking = b.inbox("blocking").expect("a mailbox");
     let mut waiting = b.inbox("waiting").expect("a mailbox");
     let readers = [
-        thread::spawn(move || blocking.recv_blocking().is_none()),
+        thread::spawn(move || blocking.recv_blocking().is_err()),
         thread::spawn(move || futures_lite::future::block_on(waiting.recv()).is_none()),
     ];
     assert!(b.stop(GENEROUS).drained);
     for reader in readers {
         assert!(reader.join().expect("no panic"));
     }
+}
+
+#[test]
+fn an_inbox_of_the_smallest_size_takes_messages_of_any() {
+    let (a, b) = pair();
+    let mut inbox = b.inbox_of("tiny", 128).expect("a mailbox");
+    let channel = a.channel("data").expect("it is configured");
+    let to = a.destination("b", "tiny").expect("names");
+    let sizes = [0, 48, 49, 100, 128, 1000, 5000, 100_000];
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            for bytes in sizes {
+                channel.try_send(&to, vec![7; bytes]).expect("accepted");
+            }
+        });
+        for bytes in sizes {
+            let message = inbox.recv_timeout(GENEROUS).expect("it comes");
+            assert_eq!(message.payload(), vec![7; bytes]);
+        }
+    });
+    let metrics = check_accounting(&[&a, &b]);
+    all_acknowledged(&metrics[0], "b", "data", sizes.len() as u64);
 }

@@ -28,7 +28,7 @@ fn fill(a: &Node, peer: &str) {
         fill();
         let out = a.metrics();
         let out = counted(&out, peer, "bulk");
-        (out.sent, channel.try_send(&to, vec![7; 100_000]))
+        (out.sent, channel.try_send(&to, &vec![7; 100_000]))
     };
     let mut before = 0;
     let mut same = 0;

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use overlane::config::ControlPlacement;
 use overlane::wire::CloseReason;
-use overlane::{Event, Events, Metrics, Node, SendError, StopReport};
+use overlane::{Event, Events, Metrics, Node, RecvError, SendError, StopReport};
 use support::{
     GENEROUS, best_effort, config, connect_both, counting_handler, ends, reliable, start,
     wait_for_event, wait_until,
@@ -70,7 +70,7 @@ fn a_node_alone_starts_and_stops() {
         assert_settled(&report);
         let event = events.recv();
         assert!(
-            event.is_none(),
+            matches!(event, Err(RecvError::Closed)),
             "nothing happens to a node alone: {event:?}"
         );
     }
@@ -98,7 +98,7 @@ fn a_stop_is_told_to_both_sides_as_what_it_is() {
         (lane, peer),
         (CloseReason::PeerStopped, CloseReason::PeerStopped)
     );
-    while at_a.recv().is_some() {}
+    while at_a.recv().is_ok() {}
     let closes = &b
         .metrics()
         .channel("a", "data")
@@ -328,7 +328,7 @@ fn whoever_holds_on_to_a_stopped_node_learns_that_it_stopped() {
         let channel = a.channel("data").expect("it is configured");
         move || {
             loop {
-                match channel.send_blocking(&to_b, vec![7; 60_000]) {
+                match channel.send_blocking(&to_b, &vec![7; 60_000]) {
                     Ok(()) => {}
                     Err(error) => return error,
                 }
@@ -349,7 +349,7 @@ fn whoever_holds_on_to_a_stopped_node_learns_that_it_stopped() {
         inbox.recv_blocking().expect("it came in time").payload(),
         b"last words"
     );
-    assert!(inbox.recv_blocking().is_none());
+    assert!(inbox.recv_blocking().is_err());
     drop(full);
 }
 
@@ -360,7 +360,7 @@ fn a_deadline_beyond_all_time_is_one() {
     let channel = a.channel("data").expect("it is configured");
     let to = a.destination("a", "in").expect("names");
     channel.try_send(&to, b"one").expect("room");
-    assert!(inbox.recv_timeout(Duration::MAX).is_some());
+    assert!(inbox.recv_timeout(Duration::MAX).is_ok());
     a.wait_connected("a", Duration::MAX)
         .expect("a node is connected to itself");
     assert!(stop(a, Duration::MAX).drained);
@@ -391,7 +391,7 @@ fn a_node_whose_control_shard_shares_a_thread_does_all_that_others_do() {
         assert_eq!(delivered.load(Ordering::Relaxed), accepted);
         assert_eq!(down_reasons(&at_a, "b").1, CloseReason::LocalStop);
         assert_eq!(down_reasons(&at_b, "a").1, CloseReason::PeerStopped);
-        while at_a.recv().is_some() {}
+        while at_a.recv().is_ok() {}
         stop(b, AGES);
     }
 }

@@ -130,10 +130,10 @@ fn a_payload_over_the_limit_is_refused_with_both_numbers() {
     assert_eq!(channel.send_blocking(&to, &payload), Err(too_large.clone()));
     assert_eq!(channel.send_many(&to, &[&payload]), Err(too_large.clone()));
     let mailbox = a.mailbox("in").expect("a name");
-    let broadcast = channel.broadcast(mailbox, &payload);
+    let broadcast = channel.broadcast(&mailbox, &payload);
     assert_eq!(broadcast.err(), Some(too_large.clone()));
     let itself = a.destination("a", "in").expect("names");
-    assert_eq!(channel.try_send(&itself, payload), Err(too_large));
+    assert_eq!(channel.try_send(&itself, &payload), Err(too_large));
     let metrics = check_accounting(&[&a, &b]);
     assert!(metrics[0].lanes.iter().all(|lane| lane.accepted == 0));
 }

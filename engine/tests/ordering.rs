@@ -57,7 +57,10 @@ fn a_key_picks_the_same_lane_every_time_and_keys_use_all_lanes() {
     connect_both(&a, &b);
     let channel = a.channel("data").expect("it is configured");
     let to = a.destination("b", "in").expect("names");
-    let shard = |key| a.shard_of(&channel, &to.with_key(key));
+    let shard = |key| {
+        a.shard_of(&channel, &to.with_key(key))
+            .expect("both are of a")
+    };
     let used: HashSet<_> = (0..4).map(shard).collect();
     assert_eq!(used.len(), 4, "four lanes lie on four shards");
     for key in 0..100 {
@@ -125,7 +128,13 @@ fn accepted_connections_reach_the_shard_that_owns_their_lane() {
     let mut seen = shards.lock().expect("no panic").clone();
     seen.sort_unstable();
     let right: Vec<_> = (0..8)
-        .map(|key| (key, b.shard_of(&back, &from.with_key(u64::from(key)))))
+        .map(|key| {
+            (
+                key,
+                b.shard_of(&back, &from.with_key(u64::from(key)))
+                    .expect("both are of b"),
+            )
+        })
         .collect();
     assert_eq!(seen, right);
 }

@@ -55,7 +55,11 @@ impl Stopped {
         let mut taken = 0;
         for _ in 0..count {
             let message = Bytes::from(payload::numbered(0, first + taken, bytes));
-            match self.channel.try_send(&self.to, message) {
+            match self
+                .channel
+                .try_send(&self.to, message)
+                .map_err(SendError::from)
+            {
                 Ok(()) => taken += 1,
                 Err(SendError::Full) => break,
                 Err(error) => panic!("{error}"),
@@ -193,7 +197,7 @@ fn a_full_ring_refuses_and_takes_again() {
     // The shard takes nothing out of the ring while a task of the application holds it.
     let (hold, held) = crossbeam_channel::bounded::<()>(0);
     let (go_on, going_on) = crossbeam_channel::bounded::<()>(0);
-    let shard = a.shard_of(&channel, &to);
+    let shard = a.shard_of(&channel, &to).expect("both are of a");
     a.spawn_on_shard(shard, move |_| async move {
         hold.send(()).expect("the test waits");
         going_on.recv().expect("the test goes on");

@@ -36,13 +36,15 @@ fn channels(config: ConfigBuilder) -> ConfigBuilder {
 /// Two nodes send each other messages, of which some do not fit one receive buffer.
 fn exchange(a: &Node, b: &Node) {
     for node in [a, b] {
-        let mut streams = Streams::default();
-        let handler = move |_: &mut ShardContext<'_>, message: Message<'_>| {
-            if message.payload() != GOSSIP {
-                streams.take(message.payload());
+        let make = |_| {
+            let mut streams = Streams::default();
+            move |_: &mut ShardContext<'_>, message: Message<'_>| {
+                if message.payload() != GOSSIP {
+                    streams.take(message.payload());
+                }
             }
         };
-        node.handle("in", handler).expect("a mailbox");
+        node.handle_with("in", make).expect("a mailbox");
     }
     connect_both(a, b);
     std::thread::scope(|scope| {

@@ -112,7 +112,7 @@ fn send_file(
         }
         channel
             .send_blocking(to, Bytes::from(message))
-            .map_err(refused)?;
+            .map_err(|unsent| refused(unsent.error))?;
         offset += length as u64;
         progress.reach(offset);
     }
@@ -131,7 +131,7 @@ fn receive_file(path: &Path, mut inbox: Inbox, progress: &Transfer) -> Outcome<F
     let mut file = None;
     let (mut began_ns, mut bytes) = (0, 0);
     loop {
-        let Some(message) = inbox.recv_timeout(RECEIVE_WITHIN) else {
+        let Ok(message) = inbox.recv_timeout(RECEIVE_WITHIN) else {
             continue;
         };
         let step = assembly.take(message.payload());

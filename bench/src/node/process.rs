@@ -83,13 +83,12 @@ impl Hosted {
             .collect::<Result<_, _>>()
             .map_err(|error| BenchError::Engine(error.to_string()))?;
         let arrived = Arc::new(Arrived::default());
-        let mut arrivals = Arrivals::new(Arc::clone(&arrived));
-        node.handle(
-            SINK,
+        node.handle_with(SINK, |_| {
+            let mut arrivals = Arrivals::new(Arc::clone(&arrived));
             move |_: &mut ShardContext<'_>, message: Message<'_>| {
                 arrivals.take(message.payload());
-            },
-        )
+            }
+        })
         .map_err(|error| BenchError::Engine(error.to_string()))?;
         let round_trips = round_trip::install(&node, channels.clone())?;
         let threads = if with_threads {

@@ -131,7 +131,10 @@ async fn produce_on_shard(shard: &ShardHandle, mut work: Work) -> Outcome<()> {
                     shard.send_many(channel, &receiver.to, receiver.place.run(&slices))
                 } else {
                     let payload = payloads.at(receiver.place).clone();
-                    shard.try_send(channel, &receiver.to, payload).map(|()| 1)
+                    shard
+                        .try_send(channel, &receiver.to, payload)
+                        .map(|()| 1)
+                        .map_err(SendError::from)
                 };
                 match sent {
                     Ok(messages) => {
@@ -155,7 +158,7 @@ async fn produce_on_shard(shard: &ShardHandle, mut work: Work) -> Outcome<()> {
                 // No room: sleep until there is.
                 let payload = payloads.at(receiver.place).clone();
                 let sent = shard.send(channel, &receiver.to, payload).await;
-                sent.map_err(refused)?;
+                sent.map_err(|unsent| refused(unsent.error))?;
                 receiver.accept(1);
             }
             // Whichever has room first goes on: none of them is worth sleeping for.
@@ -180,12 +183,18 @@ fn produce_on_thread(mut work: Work) -> Outcome<()> {
                 channel.send_many(&receiver.to, receiver.place.run(&slices))
             } else {
                 let payload = payloads.at(receiver.place).clone();
-                channel.try_send(&receiver.to, payload).map(|()| 1)
+                channel
+                    .try_send(&receiver.to, payload)
+                    .map(|()| 1)
+                    .map_err(SendError::from)
             };
             let sent = match sent {
                 Err(SendError::Full) => {
                     let payload = payloads.at(receiver.place).clone();
-                    channel.send_blocking(&receiver.to, payload).map(|()| 1)
+                    channel
+                        .send_blocking(&receiver.to, payload)
+                        .map(|()| 1)
+                        .map_err(SendError::from)
                 }
                 sent => sent,
             };

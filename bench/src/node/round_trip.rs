@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use overlane::{
-    Channel, Destination, MailboxId, Message, Node, SendError, ShardContext, ShardHandle,
+    Channel, Destination, Mailbox, Message, Node, SendError, ShardContext, ShardHandle,
 };
 
 use crate::clock;
@@ -62,13 +62,13 @@ pub(crate) fn install(node: &Node, channels: Vec<Channel>) -> Outcome<RoundTrips
         },
     )
     .map_err(failed)?;
-    let answer: MailboxId = node.mailbox(ANSWER).map_err(failed)?;
+    let answer: Mailbox = node.mailbox(ANSWER).map_err(failed)?;
     let errors = round_trips.clone();
     node.handle(
         ECHO,
         move |shard: &mut ShardContext<'_>, message: Message<'_>| {
             let channel = &channels[message.channel_index()];
-            let sent = shard.try_send(channel, &message.reply_to(answer), message.payload());
+            let sent = shard.try_send(channel, &message.reply_to(&answer), message.payload());
             if let Err(error) = sent {
                 errors.state().fault = Some(error.to_string());
             }

@@ -6,7 +6,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use overlane::{Channel, Destination, Inbox, MailboxId, Node};
+use overlane::{Channel, Destination, Inbox, Mailbox, Node, RecvError};
 
 use crate::error::{BenchError, Outcome};
 use crate::heartbeat::Heartbeat;
@@ -42,7 +42,7 @@ impl Threads {
         spawn("reader", move || read(bulk, arrivals))?;
         let own = Arc::clone(&fault);
         spawn("echo", move || {
-            if let Err(error) = echo(pings, &channels, answer) {
+            if let Err(error) = echo(pings, &channels, &answer) {
                 *own.lock().expect("no holder of the fault panics") = Some(error.to_string());
             }
         })?;
@@ -102,9 +102,10 @@ impl ping::Exchange for Exchange<'_> {
             None => self.answers.recv_blocking(),
             Some(within) => self.answers.recv_timeout(within),
         };
-        let Some(answer) = answer else {
-            let stopped = || BenchError::Engine("the node stopped within a window".into());
-            return within.map(|_| false).ok_or_else(stopped);
+        let answer = match answer {
+            Ok(answer) => answer,
+            Err(RecvError::TimedOut) => return Ok(false),
+            Err(error) => return Err(BenchError::Engine(format!("within a window: {error}"))),
         };
         let beat = Heartbeat::decode(answer.payload());
         if beat.is_none_or(|beat| beat.sequence != self.answered) {
@@ -126,14 +127,14 @@ fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Outcome<()> {
 
 /// Takes bulk messages until the node stops.
 fn read(mut inbox: Inbox, mut arrivals: Arrivals) {
-    while let Some(message) = inbox.recv_blocking() {
+    while let Ok(message) = inbox.recv_blocking() {
         arrivals.take(message.payload());
     }
 }
 
 /// Sends each message back on the channel that it came on, until the node stops.
-fn echo(mut inbox: Inbox, channels: &[Channel], answer: MailboxId) -> Outcome<()> {
-    while let Some(message) = inbox.recv_blocking() {
+fn echo(mut inbox: Inbox, channels: &[Channel], answer: &Mailbox) -> Outcome<()> {
+    while let Ok(message) = inbox.recv_blocking() {
         let came_on = |channel: &&Channel| channel.name() == message.channel();
         let channel = channels.iter().find(came_on).ok_or_else(|| {
             BenchError::Engine(format!("the test has no channel {}", message.channel()))

@@ -48,22 +48,37 @@ pub(crate) struct ControlLink {
 
 #[derive(Debug)]
 struct Subscriber {
-    to: Sender<Event>,
+    /// Until the end.
+    to: Option<Sender<Event>>,
     /// The reader's own end, to take the oldest out of when it is full.
     from: Receiver<Event>,
     /// Events lost and not told yet. Shared with the reader: alone with it, the reader is gone.
     missed: Arc<AtomicU64>,
+    /// Wakes a reader that awaits.
+    arrived: Arc<event_listener::Event>,
 }
 
 impl Subscriber {
     /// The newest is worth more than the oldest: what is true now can be learnt from it.
     fn give(&self, mut event: Event) {
-        while let Err(TrySendError::Full(refused)) = self.to.try_send(event) {
+        let Some(to) = &self.to else {
+            return;
+        };
+        while let Err(TrySendError::Full(refused)) = to.try_send(event) {
             event = refused;
             if self.from.try_recv().is_ok() {
                 self.missed.fetch_add(1, Ordering::Relaxed);
             }
         }
+        self.arrived.notify(usize::MAX);
+    }
+}
+
+impl Drop for Subscriber {
+    /// There will be no more: a reader that awaits looks again and finds that out.
+    fn drop(&mut self) {
+        self.to = None;
+        self.arrived.notify(usize::MAX);
     }
 }
 
@@ -96,12 +111,14 @@ impl ControlLink {
     pub(crate) fn subscribe(&self) -> Events {
         let (to, receiver) = bounded(self.events_max);
         let missed = Arc::default();
+        let arrived = Arc::default();
         self.lock().push(Subscriber {
-            to,
+            to: Some(to),
             from: receiver.clone(),
             missed: Arc::clone(&missed),
+            arrived: Arc::clone(&arrived),
         });
-        Events { receiver, missed }
+        Events::new(receiver, missed, arrived)
     }
 
     /// A shard is about to start.

@@ -222,8 +222,5 @@ fn fnv1a(bytes: &[u8]) -> u64 {
 
 /// The form of node and mailbox names: that of every name on the wire.
 pub(crate) fn check_name(name: &str) -> Result<(), NameError> {
-    crate::wire::name::check_name(name).map_err(|error| NameError::Malformed {
-        name: name.escape_debug().take(64).collect(),
-        why: error.to_string(),
-    })
+    crate::wire::name::check_name(name).map_err(|error| NameError::malformed(name, &error))
 }

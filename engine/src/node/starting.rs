@@ -12,6 +12,7 @@ use crossbeam_channel::Receiver;
 use event_listener::Event;
 
 use super::Node;
+use super::receiving::{boxed, shared};
 use crate::channel_plan::plan_channels;
 use crate::config::{Config, ControlPlacement};
 use crate::control::routes::RouteBook;
@@ -25,7 +26,7 @@ use crate::ring::inbox::Inboxes;
 use crate::ring::{Consumer, Doorbell, PayloadPool, byte_ring};
 use crate::shard::command::{Command, CommandSender};
 use crate::shard::context::ShardContext;
-use crate::shard::deliver::{Handler, MailboxReceiver};
+use crate::shard::deliver::Handler;
 use crate::shard::{self, ShardSeat};
 
 /// A node that is about to start, with the mailboxes it has from its first moment on.
@@ -40,7 +41,7 @@ pub struct NodeBuilder {
 
 /// How a mailbox is to be received.
 enum Receiving {
-    Handler(Box<dyn Fn() -> Handler + Send>),
+    Handler(Box<dyn FnMut(usize) -> Handler + Send>),
     Inbox,
 }
 
@@ -63,23 +64,34 @@ impl NodeBuilder {
         }
     }
 
-    /// Adds a handler: see [`Node::handle`].
+    /// Adds a handler that all shards share: see [`Node::handle`].
     #[must_use]
-    pub fn handle<F>(mut self, mailbox: &str, handler: F) -> Self
+    pub fn handle<F>(self, mailbox: &str, handler: F) -> Self
     where
-        F: FnMut(&mut ShardContext<'_>, Message<'_>) + Clone + Send + 'static,
+        F: Fn(&mut ShardContext<'_>, Message<'_>) + Send + Sync + 'static,
     {
-        let make = Box::new(move || -> Handler { Box::new(handler.clone()) });
-        self.mailboxes
-            .push((mailbox.to_owned(), Receiving::Handler(make)));
+        self.add(mailbox, Receiving::Handler(Box::new(shared(handler))))
+    }
+
+    /// Adds a handler that is made for each shard: see [`Node::handle_with`].
+    #[must_use]
+    pub fn handle_with<M, F>(self, mailbox: &str, make: M) -> Self
+    where
+        M: FnMut(usize) -> F + Send + 'static,
+        F: FnMut(&mut ShardContext<'_>, Message<'_>) + Send + 'static,
+    {
+        self.add(mailbox, Receiving::Handler(Box::new(boxed(make))))
+    }
+
+    fn add(mut self, mailbox: &str, receiving: Receiving) -> Self {
+        self.mailboxes.push((mailbox.to_owned(), receiving));
         self
     }
 
     /// Adds an inbox of `inbox_bytes`, which the first [`Node::inbox`] of that name hands out.
     #[must_use]
-    pub fn inbox(mut self, mailbox: &str) -> Self {
-        self.mailboxes.push((mailbox.to_owned(), Receiving::Inbox));
-        self
+    pub fn inbox(self, mailbox: &str) -> Self {
+        self.add(mailbox, Receiving::Inbox)
     }
 
     /// Starts the node.
@@ -91,10 +103,11 @@ impl NodeBuilder {
         for (mailbox, receiving) in self.mailboxes {
             match receiving {
                 Receiving::Handler(make) => {
-                    node.register(&mailbox, || MailboxReceiver::Handler(make()))?;
+                    node.begin_handler(&mailbox, make)?.wait()?.keep();
                 }
                 Receiving::Inbox => {
-                    let inbox = node.inbox_of(&mailbox, node.fabric.config.inbox_bytes)?;
+                    let inbox_bytes = node.fabric.config.inbox_bytes;
+                    let inbox = node.begin_inbox(&mailbox, inbox_bytes)?.wait()?;
                     node.prepared().insert(mailbox, inbox);
                 }
             }
@@ -139,6 +152,7 @@ impl Node {
         let control = Control::new(Arc::new(control_link), notices);
         let channels = plan_channels(&config).map_err(|error| machine(error.to_string()))?;
         let shard_count = u16::try_from(shards).unwrap_or(u16::MAX);
+        let rings = links.iter().flat_map(|link| link.rings.clone()).collect();
         let fabric = Arc::new(Fabric {
             incarnation: config.incarnation.unwrap_or_else(milliseconds_since_1970),
             address,
@@ -150,7 +164,7 @@ impl Node {
                 // One more: this node is in its own book.
                 config.peers_max + 1,
             ),
-            mailboxes: Mailboxes::new(),
+            mailboxes: Mailboxes::new(rings),
             payloads: PayloadPool::new(),
             shards: links,
             stopping: AtomicBool::new(false),
@@ -174,7 +188,7 @@ impl Node {
         let control_link = Arc::clone(control.link());
         let mut node = Self {
             fabric: Arc::clone(&fabric),
-            commands: commands.clone(),
+            commands: commands.clone().into(),
             control_link: Arc::clone(&control_link),
             threads: Vec::new(),
             control: None,

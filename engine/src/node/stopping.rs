@@ -105,7 +105,7 @@ impl Node {
     fn begin_stop(&self, deadline: Instant) -> Receiver<ShardReport> {
         self.fabric.close();
         let (reports, gathered) = unbounded();
-        for shard in &self.commands {
+        for shard in self.commands.iter() {
             shard.send(Command::Stop {
                 deadline,
                 reports: reports.clone(),

@@ -73,6 +73,13 @@ pub(crate) struct InboxWriter {
 }
 
 impl InboxWriter {
+    /// Whether a payload of that length can be copied into the ring at all: a small one takes larger
+    /// payloads by reference only.
+    #[inline]
+    pub(crate) fn takes_inline(&self, bytes: usize) -> bool {
+        bytes <= self.producer.payload_bytes_max()
+    }
+
     #[inline]
     pub(crate) fn push(&mut self, tag: Tag, payload: &[u8]) -> Result<(), PushError> {
         match self.producer.try_push(tag, payload) {

@@ -119,6 +119,16 @@ impl Producer {
         self.shared.claims.tail.load(Ordering::Acquire) & CLOSED != 0
     }
 
+    /// The position behind the last record claimed so far.
+    pub(crate) fn filled_to(&self) -> usize {
+        self.shared.claims.tail.load(Ordering::Acquire) & !CLOSED
+    }
+
+    /// The position up to which the consumer has taken and freed everything.
+    pub(crate) fn emptied_to(&self) -> usize {
+        self.shared.head.load(Ordering::Acquire)
+    }
+
     /// The size of the ring: payloads, headers and unused room at its end.
     pub(crate) fn capacity_bytes(&self) -> usize {
         self.shared.storage.capacity_bytes()

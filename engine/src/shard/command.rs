@@ -5,14 +5,16 @@ use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Instant;
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
+use event_listener::{Event, EventListener};
 
 use super::context::ShardHandle;
 use super::deliver::MailboxReceiver;
 use super::report::ShardReport;
-use crate::message::MailboxId;
+use crate::mailboxes::{Mailbox, MailboxId};
 use crate::ring::Doorbell;
 use crate::wire::Hello;
 
@@ -52,6 +54,68 @@ impl std::fmt::Debug for TaskMaker {
     }
 }
 
+/// A question to all shards, and which of them have answered.
+#[derive(Debug)]
+pub(crate) struct Asked {
+    answered: Box<[AtomicBool]>,
+    left: AtomicUsize,
+    changed: Event,
+}
+
+/// One shard's answer. Dropped without being given, it says that the shard has ended.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    asked: Arc<Asked>,
+    shard: usize,
+}
+
+impl Asked {
+    /// The question, and the answer that each shard is to give.
+    pub(crate) fn new(shards: usize) -> (Arc<Self>, Vec<Answer>) {
+        let asked = Arc::new(Self {
+            answered: (0..shards).map(|_| AtomicBool::new(false)).collect(),
+            left: AtomicUsize::new(shards),
+            changed: Event::new(),
+        });
+        let answer = |shard| Answer {
+            asked: Arc::clone(&asked),
+            shard,
+        };
+        let answers = (0..shards).map(answer).collect();
+        (asked, answers)
+    }
+
+    /// Listen, look, then wait.
+    pub(crate) fn listen(&self) -> EventListener {
+        self.changed.listen()
+    }
+
+    /// Whether no more answers will come.
+    pub(crate) fn is_over(&self) -> bool {
+        self.left.load(Ordering::Acquire) == 0
+    }
+
+    /// The first shard that has not answered.
+    pub(crate) fn missing(&self) -> Option<usize> {
+        let mut answered = self.answered.iter();
+        answered.position(|answered| !answered.load(Ordering::Acquire))
+    }
+}
+
+impl Answer {
+    pub(crate) fn give(self) {
+        self.asked.answered[self.shard].store(true, Ordering::Release);
+    }
+}
+
+impl Drop for Answer {
+    fn drop(&mut self) {
+        if self.asked.left.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.asked.changed.notify(usize::MAX);
+        }
+    }
+}
+
 /// How another thread asks a shard for something.
 #[derive(Clone, Debug)]
 pub(crate) struct CommandSender {
@@ -76,12 +140,14 @@ impl CommandSender {
 
 /// See the module's text.
 pub(crate) enum Command {
-    /// A mailbox gets its receiver; `done` is told when it has it.
+    /// A mailbox gets its receiver; `answer` is given when it has it.
     Receive {
-        mailbox: MailboxId,
+        mailbox: Mailbox,
         receiver: MailboxReceiver,
-        done: Sender<()>,
+        answer: Answer,
     },
+    /// The receiver of that mailbox is gone.
+    Forget(MailboxId),
     /// A connection for the lane with this number.
     Newcomer {
         number: u32,
@@ -103,6 +169,7 @@ impl std::fmt::Debug for Command {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.write_str(match self {
             Self::Receive { .. } => "Receive",
+            Self::Forget(_) => "Forget",
             Self::Newcomer { .. } => "Newcomer",
             Self::Spawn(_) => "Spawn",
             Self::Report(_) => "Report",

@@ -12,11 +12,11 @@ use std::time::{Duration, Instant};
 use super::outbox::OutgoingPayload;
 use super::timers::Deadline;
 use super::{Core, Shard};
-use crate::admission::{Admission, admit, check_size, lane_offset};
+use crate::admission::{Admission, admit, check_size};
 use crate::channel::Channel;
-use crate::error::SendError;
+use crate::error::{SendError, Unsent};
 use crate::fabric::Fabric;
-use crate::message::{Destination, Payload};
+use crate::message::{Destination, IntoPayload, Payload};
 
 /// What a handler can do besides reading its message.
 #[doc = include_str!("../../doc/shard_context.md")]
@@ -31,14 +31,16 @@ impl ShardContext<'_> {
     /// # Errors
     /// As [`Channel::try_send`].
     #[inline]
-    pub fn try_send<'p>(
+    pub fn try_send<'p, P: IntoPayload<'p>>(
         &mut self,
         channel: &Channel,
         to: &Destination,
-        payload: impl Into<Payload<'p>>,
-    ) -> Result<(), SendError> {
-        let offset = lane_offset(channel.plan(), to);
-        self.core.send_here(channel, to, offset, payload.into())
+        payload: P,
+    ) -> Result<(), P::Error> {
+        let offset = channel.lane_offset(to);
+        self.core
+            .send_here(channel, to, offset, payload.into_payload())
+            .map_err(P::unsent)
     }
 
     /// Which shard this is, from 0.
@@ -63,24 +65,25 @@ impl ShardHandle {
     /// # Errors
     /// As [`Channel::try_send`].
     #[inline]
-    pub fn try_send<'p>(
+    pub fn try_send<'p, P: IntoPayload<'p>>(
         &self,
         channel: &Channel,
         to: &Destination,
-        payload: impl Into<Payload<'p>>,
-    ) -> Result<(), SendError> {
-        let offset = lane_offset(channel.plan(), to);
-        self.try_send_on(channel, to, offset, payload.into())
+        payload: P,
+    ) -> Result<(), P::Error> {
+        let offset = channel.lane_offset(to);
+        self.try_send_on(channel, to, offset, payload.into_payload())
+            .map_err(P::unsent)
     }
 
     #[inline]
-    fn try_send_on(
+    fn try_send_on<'p>(
         &self,
         channel: &Channel,
         to: &Destination,
         offset: usize,
-        payload: Payload<'_>,
-    ) -> Result<(), SendError> {
+        payload: Payload<'p>,
+    ) -> Result<(), Unsent<Payload<'p>>> {
         let mut shard = self.shard.borrow_mut();
         shard.core.send_here(channel, to, offset, payload)
     }
@@ -98,13 +101,13 @@ impl ShardHandle {
         let mut shard = self.shard.borrow_mut();
         let mut sent = 0;
         for payload in payloads {
-            let offset = lane_offset(channel.plan(), to);
+            let offset = channel.lane_offset(to);
             match shard
                 .core
                 .send_here(channel, to, offset, Payload::Borrowed(payload))
             {
                 Ok(()) => sent += 1,
-                Err(error) if sent == 0 => return Err(error),
+                Err(unsent) if sent == 0 => return Err(unsent.error),
                 Err(_) => break,
             }
         }
@@ -116,27 +119,42 @@ impl ShardHandle {
     ///
     /// # Errors
     /// As [`Channel::send`].
-    pub async fn send<'p>(
+    pub async fn send<'p, P: IntoPayload<'p>>(
         &self,
         channel: &Channel,
         to: &Destination,
-        payload: impl Into<Payload<'p>>,
-    ) -> Result<(), SendError> {
-        let payload = payload.into();
-        let offset = lane_offset(channel.plan(), to);
-        let lane = to.peer.lane(offset);
-        if usize::from(lane.shard) != self.index {
+        payload: P,
+    ) -> Result<(), P::Error> {
+        self.send_on(channel, to, payload.into_payload())
+            .await
+            .map_err(P::unsent)
+    }
+
+    async fn send_on<'p>(
+        &self,
+        channel: &Channel,
+        to: &Destination,
+        mut payload: Payload<'p>,
+    ) -> Result<(), Unsent<Payload<'p>>> {
+        let offset = channel.lane_offset(to);
+        let is_here = channel.home == self.fabric.mailboxes.home() && to.home == channel.home;
+        if !is_here || usize::from(to.peer.lane(offset).shard) != self.index {
             // It takes the way of any thread, where the ring can be full as well as the lane.
             return channel.send_on(to, offset, payload).await;
         }
         loop {
-            match self.try_send_on(channel, to, offset, payload.clone()) {
-                Err(SendError::Full) if channel.waits() => {}
+            match self.try_send_on(channel, to, offset, payload) {
+                Err(full) if full.error == SendError::Full && channel.waits() => {
+                    payload = full.payload;
+                }
                 outcome => return outcome,
             }
-            let room = lane.gate.listen();
-            match self.try_send_on(channel, to, offset, payload.clone()) {
-                Err(SendError::Full) => room.await,
+            let room = to.peer.lane(offset).gate.listen();
+            match self.try_send_on(channel, to, offset, payload) {
+                Err(full) if full.error == SendError::Full => {
+                    room.await;
+                    payload = full.payload;
+                }
                 outcome => return outcome,
             }
         }
@@ -199,39 +217,58 @@ impl Core {
 
     /// Steps 1 to 4 in one, for a sender on this very shard.
     #[inline]
-    pub(crate) fn send_here(
+    pub(crate) fn send_here<'p>(
         &mut self,
         channel: &Channel,
         to: &Destination,
         offset: usize,
-        payload: Payload<'_>,
-    ) -> Result<(), SendError> {
-        let plan = &self.fabric.channels[channel.index];
-        let Some(index) = self.lane_by_number(to.peer.lane_number(offset)) else {
-            // The lane is another shard's, or of a peer this shard has not taken up yet.
+        payload: Payload<'p>,
+    ) -> Result<(), Unsent<Payload<'p>>> {
+        let is_here = channel.home == self.fabric.mailboxes.home() && to.home == channel.home;
+        let lane = is_here.then(|| self.lane_by_number(to.peer.lane_number(offset)));
+        let Some(index) = lane.flatten() else {
+            // The lane is another shard's or another node's, or of a peer this shard has not taken up
+            // yet.
             return channel.try_send_on(to, offset, payload);
         };
-        let bytes = payload.len();
-        check_size(plan, bytes)?;
-        let lane = &mut self.lanes[index as usize];
-        if let Admission::Dropped = admit(plan, &lane.address().gate, bytes)? {
-            return Ok(());
+        match self.admit_here(channel.index, index, payload.len()) {
+            Ok(Admission::Queue) => {}
+            Ok(Admission::Dropped) => return Ok(()),
+            Err(error) => return Err(Unsent { error, payload }),
         }
-        if !lane.takes_messages() {
-            lane.address().gate.take_back(1, bytes as u64);
-            return Err(SendError::Unreachable);
-        }
-        let payload = if bytes <= self.fabric.config.inline_bytes_max {
+        let payload = if payload.len() <= self.fabric.config.inline_bytes_max {
             OutgoingPayload::Inline(payload.as_slice())
         } else {
             OutgoingPayload::Shared(payload.into_shared(&self.fabric.payloads))
         };
+        let plan = &self.fabric.channels[channel.index];
         let names = &self.fabric.mailboxes;
-        if !lane.take_message(plan, names, &mut self.sending.pool, to.mailbox, payload) {
+        let lane = &mut self.lanes[index as usize];
+        if !lane.take_message(
+            plan,
+            names,
+            &mut self.sending.pool,
+            to.mailbox.id(),
+            payload,
+        ) {
             self.sending.strays.push(index);
             return Ok(());
         }
         self.sending.mark_ready(index, lane);
         Ok(())
+    }
+
+    /// Step 1, for a lane of this shard.
+    #[inline]
+    fn admit_here(&self, channel: usize, index: u32, bytes: usize) -> Result<Admission, SendError> {
+        let plan = &self.fabric.channels[channel];
+        check_size(plan, bytes)?;
+        let lane = &self.lanes[index as usize];
+        let admission = admit(plan, &lane.address().gate, bytes)?;
+        if matches!(admission, Admission::Queue) && !lane.takes_messages() {
+            lane.address().gate.take_back(1, bytes as u64);
+            return Err(SendError::Unreachable);
+        }
+        Ok(admission)
     }
 }

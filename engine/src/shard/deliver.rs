@@ -11,8 +11,10 @@ use bytes::Bytes;
 
 use super::Core;
 use super::context::ShardContext;
+use crate::fabric::Fabric;
 use crate::io::receive_buffers::{Filled, ReceiveBuffers};
-use crate::message::{MailboxId, Message};
+use crate::mailboxes::{ByMailbox, Mailbox, MailboxId};
+use crate::message::Message;
 use crate::peer::Peer;
 use crate::ring::inbox::InboxWriter;
 use crate::ring::{PushError, Tag};
@@ -105,19 +107,26 @@ pub(crate) enum Delivery {
     NoRoom,
 }
 
-/// The receivers of a shard's mailboxes, by the mailbox's number.
-#[derive(Default)]
+/// The receivers of a shard's mailboxes.
 pub(crate) struct Receivers {
-    by_mailbox: Vec<Option<MailboxReceiver>>,
+    fabric: Arc<Fabric>,
+    by_mailbox: ByMailbox<(Mailbox, MailboxReceiver)>,
 }
 
 impl Receivers {
-    pub(crate) fn put(&mut self, mailbox: MailboxId, receiver: MailboxReceiver) {
-        let index = mailbox.0 as usize;
-        if self.by_mailbox.len() <= index {
-            self.by_mailbox.resize_with(index + 1, || None);
+    pub(crate) fn new(fabric: Arc<Fabric>) -> Self {
+        Self {
+            fabric,
+            by_mailbox: ByMailbox::default(),
         }
-        self.by_mailbox[index] = Some(receiver);
+    }
+
+    pub(crate) fn put(&mut self, mailbox: Mailbox, receiver: MailboxReceiver) {
+        self.by_mailbox.insert(mailbox.id(), (mailbox, receiver));
+    }
+
+    pub(crate) fn remove(&mut self, mailbox: MailboxId) {
+        self.by_mailbox.remove(&mailbox);
     }
 
     /// Hands over the bytes of `source` in `range`.
@@ -131,14 +140,18 @@ impl Receivers {
         source: &mut impl Source,
         range: Range<usize>,
     ) -> Delivery {
-        match self.by_mailbox.get_mut(mailbox.0 as usize) {
-            Some(Some(MailboxReceiver::Handler(handler))) => {
-                let payload = &source.bytes()[range];
+        let Some((mailbox, receiver)) = self.by_mailbox.get_mut(&mailbox) else {
+            return Delivery::NoMailbox;
+        };
+        match receiver {
+            MailboxReceiver::Handler(handler) => {
+                let channel_index = usize::from(channel);
                 let message = Message {
                     from,
-                    channel,
+                    channel: &self.fabric.channels[channel_index].name,
+                    channel_index,
                     mailbox,
-                    payload,
+                    payload: &source.bytes()[range],
                 };
                 let mut context = ShardContext { core };
                 // A handler that panics must not take the lanes of this shard with it.
@@ -147,31 +160,43 @@ impl Receivers {
                 }
                 Delivery::Delivered
             }
-            Some(Some(MailboxReceiver::Inbox(inbox))) => {
+            MailboxReceiver::Inbox(inbox) => {
                 let tag = Tag {
                     lane: from.index(),
-                    mailbox: mailbox.0,
+                    mailbox: 0,
                     extra: u32::from(channel),
                 };
-                let inline = range.len() <= core.fabric.config.inline_bytes_max;
-                let pushed = if inline {
-                    inbox.push(tag, &source.bytes()[range])
-                } else if inbox.has_room_for(range.len()) {
-                    inbox.push_shared(tag, source.keep(range))
-                } else {
-                    Err(PushError::Full)
-                };
-                match pushed {
-                    Ok(()) => {
-                        core.touch_inbox(inbox);
-                        Delivery::Delivered
-                    }
-                    Err(PushError::Full) => Delivery::NoRoom,
-                    Err(PushError::Closed | PushError::TooLarge) => Delivery::NoMailbox,
+                let delivery = push(inbox, tag, source, range, &self.fabric);
+                if delivery == Delivery::Delivered {
+                    core.touch_inbox(inbox);
                 }
+                delivery
             }
-            _ => Delivery::NoMailbox,
         }
+    }
+}
+
+#[inline]
+fn push(
+    inbox: &mut InboxWriter,
+    tag: Tag,
+    source: &mut impl Source,
+    range: Range<usize>,
+    fabric: &Fabric,
+) -> Delivery {
+    let bytes = range.len();
+    let pushed = if bytes <= fabric.config.inline_bytes_max && inbox.takes_inline(bytes) {
+        inbox.push(tag, &source.bytes()[range])
+    } else if inbox.has_room_for(bytes) {
+        inbox.push_shared(tag, source.keep(range))
+    } else {
+        Err(PushError::Full)
+    };
+    match pushed {
+        Ok(()) => Delivery::Delivered,
+        Err(PushError::Full) => Delivery::NoRoom,
+        // What is too large by copy is pushed by reference.
+        Err(PushError::Closed | PushError::TooLarge) => Delivery::NoMailbox,
     }
 }
 

@@ -12,7 +12,7 @@ use super::Core;
 use super::outbox::OutgoingPayload;
 use super::route::NOT_OURS;
 use crate::channel_plan::ChannelPlan;
-use crate::message::MailboxId;
+use crate::mailboxes::MailboxId;
 use crate::ring::{Consumer, DrainPayload, RECORD_HEADER_BYTES};
 
 /// A channel's ring on this shard.
@@ -96,7 +96,7 @@ impl Core {
                 sending.strays.push(index);
                 return ControlFlow::Continue(());
             }
-            let mailbox = MailboxId(tag.mailbox);
+            let mailbox = MailboxId::from_words(tag.mailbox, tag.extra);
             if !lane.take_message(plan, &fabric.mailboxes, &mut sending.pool, mailbox, payload) {
                 sending.strays.push(index);
                 return ControlFlow::Continue(());

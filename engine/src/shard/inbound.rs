@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::outbox::Outbox;
 use crate::delivery::{Incoming, Liveness};
-use crate::message::MailboxId;
+use crate::mailboxes::MailboxId;
 use crate::peer::Peer;
 use crate::wire::mailbox::AnnouncedMailboxes;
 use crate::wire::{CloseReason, FrameKind, FrameLimits};
@@ -19,8 +19,9 @@ const PARTIAL_BYTES_PER_S_MIN: usize = 1024;
 /// A mailbox name the peer announced, and what it stands for here.
 #[derive(Clone, Debug)]
 pub(crate) struct KnownMailbox {
-    /// Kept until the name means something here.
-    pub(crate) name: Option<Box<str>>,
+    pub(crate) name: Box<str>,
+    /// What the name stood for when it was last looked for. It may have been given back since, and
+    /// stand for another number now.
     pub(crate) id: Option<MailboxId>,
     /// The version of this node's names when it was last looked for.
     pub(crate) looked_at: u64,

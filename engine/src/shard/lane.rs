@@ -18,8 +18,7 @@ use crate::channel_plan::ChannelPlan;
 use crate::config::Overflow;
 use crate::io::operation::OperationKind;
 use crate::io::socket::{self, Standing};
-use crate::mailboxes::Mailboxes;
-use crate::message::MailboxId;
+use crate::mailboxes::{MailboxId, Mailboxes};
 use crate::peer::{LaneAddress, Peer};
 use crate::wire::{CloseReason, FrameKind};
 use link::Link;
@@ -94,11 +93,13 @@ impl Lane {
         }
     }
 
-    /// First use of a mailbox on this connection: its name goes ahead of the message.
+    /// First use of a mailbox on this connection: its name goes ahead of the message. The lane to this
+    /// node itself announces nothing: the outbox notes what each message is for.
     #[cold]
     fn announce(&mut self, names: &Mailboxes, mailbox: MailboxId) -> Option<u32> {
         if self.state.stage() == Stage::Loop {
-            return self.link.announced.insert_itself(mailbox);
+            self.log.outbox.note_mailbox(mailbox);
+            return Some(0);
         }
         let name = names.name(mailbox)?;
         let id = self.link.announced.insert(mailbox)?;

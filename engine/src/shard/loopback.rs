@@ -7,7 +7,6 @@ use super::deliver::{Borrowed, Delivery, Receivers, Whole};
 use super::outbox::{Outbox, TakenPayload};
 use super::{Core, Shard};
 use crate::config::Reliability;
-use crate::message::MailboxId;
 use crate::wire::Ack;
 
 /// Messages that loop back in one turn before other lanes are looked at.
@@ -59,7 +58,7 @@ fn deliver_front(
     let state = &core.lanes[lane as usize];
     let channel = u16::try_from(state.channel).unwrap_or(u16::MAX);
     let peer = state.peer.clone();
-    let mailbox = MailboxId(front.mailbox);
+    let mailbox = front.mailbox?;
     Some(match front.payload {
         TakenPayload::Inline(bytes) => receivers.deliver(
             core,

@@ -48,7 +48,7 @@ use crate::fabric::Fabric;
 use crate::io::backend::ShardIo;
 use crate::io::completion::Completion;
 use crate::io::operation::OperationKind;
-use crate::message::MailboxId;
+use crate::mailboxes::Mailbox;
 use crate::wire::Name;
 use command::{Command, CommandSender};
 use connection::Connections;
@@ -171,11 +171,10 @@ impl Core {
     }
 
     #[cold]
-    fn count_handler_panic(&mut self, mailbox: MailboxId) {
+    fn count_handler_panic(&mut self, mailbox: &Mailbox) {
         self.tally.handler_panics += 1;
-        let name = self.fabric.mailboxes.name(mailbox);
         tracing::error!(
-            mailbox = name.as_deref(),
+            mailbox = mailbox.name(),
             "a handler panicked; its message counts as delivered"
         );
     }

@@ -9,6 +9,7 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 
+use crate::mailboxes::MailboxId;
 use crate::wire::{FrameKind, HEADER_BYTES, put_header};
 
 /// Encoded bytes in one chunk. A batch of this size costs one system call for about 900 messages of
@@ -94,7 +95,8 @@ impl OutgoingPayload<'_> {
 /// One frame taken out at the front again: dropped, or looped back to this node itself.
 #[derive(Debug)]
 pub(crate) struct Taken<'a> {
-    pub(crate) mailbox: u32,
+    /// If it was noted.
+    pub(crate) mailbox: Option<MailboxId>,
     pub(crate) payload: TakenPayload<'a>,
 }
 
@@ -111,6 +113,9 @@ pub(crate) struct Outbox {
     /// Frames of the lane's own (announcements, acknowledgements, the farewell). They go first.
     control: Vec<u8>,
     chunks: VecDeque<Chunk>,
+    /// On the lane to this node itself, where no ids are announced: the mailboxes of all messages, in
+    /// their order.
+    mailboxes: VecDeque<MailboxId>,
     messages: u64,
     payload_bytes: u64,
 }
@@ -139,6 +144,11 @@ impl Outbox {
         let length = u32::try_from(body.len()).unwrap_or(u32::MAX);
         self.control.extend_from_slice(&header(kind, length, word));
         self.control.extend_from_slice(body);
+    }
+
+    /// The message that is appended next is for that mailbox of this node itself.
+    pub(crate) fn note_mailbox(&mut self, mailbox: MailboxId) {
+        self.mailboxes.push_back(mailbox);
     }
 
     /// Appends a message. Its size has been checked against the channel's limit at the API.
@@ -189,7 +199,7 @@ impl Outbox {
     /// The message at the front.
     pub(crate) fn front(&self) -> Option<Taken<'_>> {
         let chunk = self.chunks.front()?;
-        let (body_bytes, mailbox) = read_header(&chunk.bytes[chunk.head..])?;
+        let (body_bytes, _) = read_header(&chunk.bytes[chunk.head..])?;
         let body_at = chunk.head + HEADER_BYTES;
         let payload = match chunk.shared.front() {
             Some(piece) if is_shared(chunk, body_at, body_bytes) => {
@@ -197,7 +207,10 @@ impl Outbox {
             }
             _ => TakenPayload::Inline(&chunk.bytes[body_at..body_at + body_bytes]),
         };
-        Some(Taken { mailbox, payload })
+        Some(Taken {
+            mailbox: self.mailboxes.front().copied(),
+            payload,
+        })
     }
 
     /// Removes the message at the front; says what it was charged for.
@@ -214,6 +227,7 @@ impl Outbox {
         chunk.wire_bytes -= HEADER_BYTES + body_bytes;
         chunk.messages -= 1;
         chunk.payload_bytes -= body_bytes as u64;
+        self.mailboxes.pop_front();
         self.messages -= 1;
         self.payload_bytes -= body_bytes as u64;
         if chunk.messages == 0
@@ -242,6 +256,7 @@ impl Outbox {
     pub(crate) fn append(&mut self, mut other: Self) {
         self.control.append(&mut other.control);
         self.chunks.append(&mut other.chunks);
+        self.mailboxes.append(&mut other.mailboxes);
         self.messages += other.messages;
         self.payload_bytes += other.payload_bytes;
     }

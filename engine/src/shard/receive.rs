@@ -15,6 +15,7 @@ use super::landing::{LANDING_BYTES_MIN, Landing};
 use crate::delivery::Incoming;
 use crate::io::operation::OperationKind;
 use crate::io::receive_buffers::Filled;
+use crate::mailboxes::MailboxId;
 use crate::wire::control::bye_reason;
 use crate::wire::{Ack, CloseReason, Frame, FrameKind, HEADER_BYTES, Next, next_frame};
 
@@ -493,21 +494,27 @@ fn take_message(
         .mailboxes
         .get(frame.word)
         .map_err(|error| error.close_reason())?;
-    let mailbox = match known.id {
-        Some(id) => Some(id),
-        None => resolve_late(core, inbound, frame.word),
-    };
     let bytes = frame.body.len() as u64;
-    let delivery = match mailbox {
-        Some(mailbox) => receivers.deliver(
-            core,
-            &inbound.peer,
-            inbound.channel,
-            mailbox,
-            source,
-            frame.body,
-        ),
-        None => Delivery::NoMailbox,
+    let mut mailbox = known.id;
+    let delivery = loop {
+        let delivery = match mailbox {
+            Some(mailbox) => receivers.deliver(
+                core,
+                &inbound.peer,
+                inbound.channel,
+                mailbox,
+                source,
+                frame.body.clone(),
+            ),
+            None => Delivery::NoMailbox,
+        };
+        if delivery != Delivery::NoMailbox {
+            break delivery;
+        }
+        match resolve_late(core, inbound, frame.word) {
+            Some(other) if mailbox != Some(other) => mailbox = Some(other),
+            _ => break delivery,
+        }
     };
     let reliable = core.fabric.channels[usize::from(inbound.channel)].reliable;
     match delivery {
@@ -521,16 +528,17 @@ fn take_message(
     Ok(Flow::Next)
 }
 
-/// A name that meant nothing when it was announced may have a receiver by now.
+/// A name that meant nothing when it was announced, or something that is gone, may have a receiver by
+/// now.
 #[cold]
-fn resolve_late(core: &Core, inbound: &mut Inbound, id: u32) -> Option<crate::message::MailboxId> {
+fn resolve_late(core: &Core, inbound: &mut Inbound, id: u32) -> Option<MailboxId> {
     let version = core.fabric.mailboxes.version();
     let known = inbound.mailboxes.get_mut(id).ok()?;
     if known.looked_at == version {
         return None;
     }
     known.looked_at = version;
-    known.id = core.fabric.mailboxes.find(known.name.as_deref()?);
+    known.id = core.fabric.mailboxes.find(&known.name);
     known.id
 }
 
@@ -571,14 +579,10 @@ fn take_control(
 fn announce(core: &Core, inbound: &mut Inbound, frame: &Frame<'_>) -> Result<(), CloseReason> {
     let names = &core.fabric.mailboxes;
     let looked_at = names.version();
-    let resolve = |name: &str| {
-        let id = names.find(name);
-        let name = id.is_none().then(|| Box::from(name));
-        KnownMailbox {
-            name,
-            id,
-            looked_at,
-        }
+    let resolve = |name: &str| KnownMailbox {
+        name: Box::from(name),
+        id: names.find(name),
+        looked_at,
     };
     inbound
         .mailboxes

@@ -196,7 +196,7 @@ impl Shard {
         core.adopt_routes();
         Ok(Self {
             core,
-            receivers: Receivers::default(),
+            receivers: Receivers::new(fabric),
         })
     }
 }

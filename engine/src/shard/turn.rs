@@ -104,12 +104,12 @@ fn obey(core: &mut Core, receivers: &mut Receivers) -> bool {
             Command::Receive {
                 mailbox,
                 receiver,
-                done,
+                answer,
             } => {
                 receivers.put(mailbox, receiver);
-                // Whoever asked may have given up waiting.
-                let _ = done.send(());
+                answer.give();
             }
+            Command::Forget(mailbox) => receivers.remove(mailbox),
             Command::Newcomer { number, newcomer } => {
                 if let Err(error) = core.welcome_newcomer(number, *newcomer) {
                     tracing::error!(%error, "a connection handed over could not be taken on");

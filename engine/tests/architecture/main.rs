@@ -11,18 +11,20 @@ use imports::Imports;
 
 /// From the top down: a file may use its own folder's files and those of lower rows. An entry is a
 /// file or a folder of `engine/src`; of several that fit a file, the longest counts.
-const ORDER: [&[&str]; 15] = [
+const ORDER: [&[&str]; 17] = [
     &["lib"],
     &["node"],
     &["metrics", "inbox"],
+    &["receiving"],
     &["shard"],
     &["channel"],
     &["admission"],
     &["control"],
     &["fabric"],
-    &["channel_plan", "mailboxes"],
+    &["channel_plan"],
     &["control::routes"],
     &["message", "events"],
+    &["mailboxes"],
     &["peer", "error", "delivery", "io::preflight"],
     &["config"],
     &["wire"],

@@ -311,10 +311,11 @@ fn a_payload_over_the_limit_is_refused_to_the_sender() {
     let bytes_max = channel.message_bytes_max();
     for bytes in [bytes_max + 1, 1 << 24, 1 << 25] {
         let refused = Err(SendError::TooLarge { bytes, bytes_max });
-        assert_eq!(channel.try_send(&to, vec![0; bytes]), refused);
-        assert_eq!(channel.send_blocking(&to, vec![0; bytes]), refused);
+        let payload = vec![0; bytes];
+        assert_eq!(channel.try_send(&to, &payload), refused);
+        assert_eq!(channel.send_blocking(&to, &payload), refused);
         let to_itself = honest.target.destination("target", "echo").expect("names");
-        assert_eq!(channel.try_send(&to_itself, vec![0; bytes]), refused);
+        assert_eq!(channel.try_send(&to_itself, &payload), refused);
     }
     honest.finish();
 }

@@ -163,7 +163,7 @@ fn echo(target: &Node) {
     let back = target.mailbox("back").expect("a name");
     let handler = move |context: &mut overlane::ShardContext<'_>,
                         message: overlane::Message<'_>| {
-        let to = message.reply_to(back);
+        let to = message.reply_to(&back);
         context
             .try_send(&channel, &to, message.payload())
             .expect("there is room for a round");

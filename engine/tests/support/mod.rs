@@ -113,7 +113,7 @@ pub fn wait_for_event<T>(
 ) -> T {
     let deadline = Instant::now() + GENEROUS;
     let mut seen = Vec::new();
-    while let Some(event) = events.recv_deadline(deadline) {
+    while let Ok(event) = events.recv_deadline(deadline) {
         if let Some(found) = wanted(&event) {
             return found;
         }
@@ -124,7 +124,7 @@ pub fn wait_for_event<T>(
 
 /// A handler that counts its messages, and the count.
 pub fn counting_handler() -> (
-    impl FnMut(&mut overlane::ShardContext<'_>, overlane::Message<'_>) + Clone + Send + 'static,
+    impl Fn(&mut overlane::ShardContext<'_>, overlane::Message<'_>) + Clone + Send + Sync + 'static,
     Arc<AtomicU64>,
 ) {
     let count = Arc::new(AtomicU64::new(0));

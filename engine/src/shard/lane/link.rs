@@ -5,7 +5,7 @@
 //! which decides by it, and the batch being sent with the connection, because the kernel may read it
 //! after the link has ended.
 
-use crate::message::MailboxId;
+use crate::mailboxes::{ByMailbox, MailboxId};
 use crate::shard::inbound::Inbound;
 
 /// See the module's text.
@@ -35,8 +35,7 @@ impl Link {
 /// The ids this side has announced on the current connection, by mailbox.
 #[derive(Debug, Default)]
 pub(crate) struct Announced {
-    /// By the mailbox's number; one more than the id, 0 for none.
-    ids: Vec<u32>,
+    ids: ByMailbox<u32>,
     next: u32,
     names_max: u32,
 }
@@ -51,8 +50,7 @@ impl Announced {
 
     #[inline]
     pub(crate) fn id_of(&self, mailbox: MailboxId) -> Option<u32> {
-        let index = usize::try_from(mailbox.0).ok()?;
-        self.ids.get(index)?.checked_sub(1)
+        self.ids.get(&mailbox).copied()
     }
 
     pub(crate) fn insert(&mut self, mailbox: MailboxId) -> Option<u32> {
@@ -61,20 +59,7 @@ impl Announced {
         }
         let id = self.next;
         self.next += 1;
-        self.put(mailbox, id)
-    }
-
-    /// On the lane to this node itself the mailbox's own number serves.
-    pub(crate) fn insert_itself(&mut self, mailbox: MailboxId) -> Option<u32> {
-        self.put(mailbox, mailbox.0)
-    }
-
-    fn put(&mut self, mailbox: MailboxId, id: u32) -> Option<u32> {
-        let index = usize::try_from(mailbox.0).ok()?;
-        if self.ids.len() <= index {
-            self.ids.resize(index + 1, 0);
-        }
-        self.ids[index] = id + 1;
+        self.ids.insert(mailbox, id);
         Some(id)
     }
 
