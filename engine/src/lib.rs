@@ -4,12 +4,67 @@
 //! nodes over named **channels**. Each channel has its own priority, reliability, queue and TCP
 //! lanes, so that a 1 GB transfer on one never delays a 50-byte heartbeat on another.
 //!
+//! # Where to begin
+//!
+//! | to | see |
+//! |---|---|
+//! | configure and start a node, connect it, stop it | [`Config`], [`Node`], [`StopReport`] |
+//! | send from a thread or a task | [`Channel`], [`Destination`], [`Payload`] |
+//! | receive in a thread or a task, also as a stream | [`Inbox`], [`Received`], [`OwnedMessage`] |
+//! | receive and send on a shard, without a thread in between | [`Node::handle`], [`Message`], [`ShardContext`], [`ShardHandle`] |
+//! | follow what happens to peers and lanes | [`Events`], [`Event`] |
+//! | count what became of every message | [`Metrics`] |
+//! | take it all in at once | [`prelude`] |
+//!
+//! Calls that can wait come twice: in a task of any runtime (`send`, `recv`, `stop_async`), and blocking a
+//! thread (`send_blocking`, `recv_blocking`, `stop`). The latter refuse to run on the engine's own
+//! threads, in handlers and tasks on shards, with an error that says so.
+//!
+//! What cannot be done is said by typed errors, whose texts say what is wrong and what to do: [`error`].
+//!
+//! # A round trip
+//!
+//! ```
+//! use overlane::prelude::*;
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let start = |name: &str| {
+//!     let channel = ChannelConfig::new("greetings").priority(Priority::HIGH);
+//!     let config = Config::builder().name(name).listen("127.0.0.1:0".parse()?).channel(channel);
+//! #   let config = config.cluster(format!("lib-{}", std::process::id())).shards(1).pin(false);
+//!     Ok::<_, Box<dyn std::error::Error>>(Node::start(config.build()?)?)
+//! };
+//! let (alice, bob) = (start("alice")?, start("bob")?);
+//! alice.connect("bob", bob.local_addr())?;
+//! alice.wait_connected("bob", Duration::from_secs(10))?;
+//!
+//! // On Bob's shard: what comes to his door goes back to the mailbox `answers` of whoever sent it.
+//! let (greetings, answers) = (bob.channel("greetings")?, bob.mailbox("answers")?);
+//! bob.handle("door", move |shard, message| {
+//!     let sent = shard.try_send(&greetings, &message.reply_to(&answers), message.payload());
+//!     sent.unwrap_or_else(|error| eprintln!("not answered: {error}"));
+//! })?;
+//!
+//! let mut answers = alice.inbox("answers")?;
+//! let door = alice.destination("bob", "door")?;
+//! alice.channel("greetings")?.send_blocking(&door, "hello")?;
+//! let answer = answers.recv_blocking()?;
+//! assert_eq!((answer.from().name(), answer.payload()), ("bob", &b"hello"[..]));
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! # Layout
 //!
 //! A message's way: [`Channel`] (`channel.rs`), `ring/`, `shard/dispatch.rs`, `shard/route.rs`,
 //! `shard/lane.rs`, the network, `shard/receive.rs` with `io/` and [`wire`], `shard/deliver.rs`, and
 //! a handler or an [`Inbox`]. What threads share is in `fabric.rs` and `peer.rs`; `control/` knows
 //! which peers are wanted and tells what happens; [`config`] defines every parameter once.
+
+/// The README's example, run as a test.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;
 
 mod admission;
 mod channel;
@@ -28,6 +83,7 @@ mod message;
 pub mod metrics;
 mod node;
 mod peer;
+pub mod prelude;
 mod receiving;
 mod ring;
 mod shard;

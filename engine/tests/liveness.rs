@@ -146,7 +146,7 @@ fn fill(node: &Node, peer: &str) -> u64 {
         match channel.try_send(&to, vec![7; 100_000]) {
             Ok(()) => (accepted, refused) = (accepted + 1, 0),
             Err(error) => {
-                assert_eq!(error, SendError::Full);
+                assert_eq!(error.error, SendError::Full);
                 refused += 1;
                 thread::sleep(Duration::from_millis(2));
             }

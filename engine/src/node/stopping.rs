@@ -5,11 +5,13 @@
 //! are all of them when the node is stopped, or its last handle dropped, on a thread of the engine.
 
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, unbounded};
+use event_listener::Event;
 
 use super::Node;
 use crate::deadline::deadline_in;
@@ -81,6 +83,29 @@ impl Node {
         self.shut_down(deadline)
     }
 
+    /// [`stop`](Self::stop) awaited in a task of any runtime: a thread of its own waits meanwhile. The
+    /// stop goes on if the future is dropped.
+    pub async fn stop_async(self, deadline: Duration) -> StopReport {
+        let handover = Arc::new(Handover {
+            node: Mutex::new(Some(self)),
+            report: Mutex::new(None),
+            stopped: Event::new(),
+        });
+        let waiting = Arc::clone(&handover);
+        let thread = thread::Builder::new().name("overlane-stop".to_owned());
+        if thread.spawn(move || waiting.stop(deadline)).is_err() {
+            // No thread is left to wait on but this one.
+            handover.stop(deadline);
+        }
+        loop {
+            let stopped = handover.stopped.listen();
+            if let Some(report) = lock(&handover.report).take() {
+                return report;
+            }
+            stopped.await;
+        }
+    }
+
     fn shut_down(&mut self, deadline: Duration) -> StopReport {
         let (asked, deadline) = (Instant::now(), deadline_in(deadline));
         let reports = self.begin_stop(deadline);
@@ -147,6 +172,25 @@ impl Node {
         }
         unfinished
     }
+}
+
+/// A node on its way to the thread that stops it, and the report on its way back.
+struct Handover {
+    node: Mutex<Option<Node>>,
+    report: Mutex<Option<StopReport>>,
+    stopped: Event,
+}
+
+impl Handover {
+    fn stop(&self, deadline: Duration) {
+        let node = lock(&self.node).take();
+        *lock(&self.report) = node.map(|node| node.stop(deadline));
+        self.stopped.notify(usize::MAX);
+    }
+}
+
+fn lock<T>(value: &Mutex<Option<T>>) -> MutexGuard<'_, Option<T>> {
+    value.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Drop for Node {

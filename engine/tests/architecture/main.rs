@@ -11,8 +11,9 @@ use imports::Imports;
 
 /// From the top down: a file may use its own folder's files and those of lower rows. An entry is a
 /// file or a folder of `engine/src`; of several that fit a file, the longest counts.
-const ORDER: [&[&str]; 17] = [
+const ORDER: [&[&str]; 18] = [
     &["lib"],
+    &["prelude"],
     &["node"],
     &["metrics", "inbox"],
     &["receiving"],
