@@ -151,8 +151,8 @@ impl ShardIo {
         either!(self, backend => backend.receive_once(socket, buffer, operation))
     }
 
-    /// Receives into the provided buffers of `group` until the end of the stream, an error, or (with
-    /// `uring`) ENOBUFS, the lack of buffers.
+    /// Receives into the provided buffers of `group` until the end of the stream, an error, or ENOBUFS:
+    /// there was no buffer left.
     pub(crate) fn receive(
         &mut self,
         socket: RawFd,

@@ -53,10 +53,23 @@ fn each_socket_gets_a_buffer_before_any_gets_a_second() {
     for _ in 0..6 {
         // As many buffers as a turn has, for more sockets than that.
         (0..4).for_each(provide);
-        let served = served(&mut set);
-        assert_eq!(served.len(), 4, "all buffers are used");
-        for index in served {
-            times[index as usize] += 1;
+        set.has_task_work();
+        set.enter().expect("it enters");
+        let mut reaped = Vec::new();
+        set.reap(&mut reaped);
+        let (filled, unserved): (Vec<_>, Vec<_>) = reaped
+            .into_iter()
+            .partition(|done: &Completion| done.buffer.is_some());
+        assert_eq!(filled.len(), 4, "all buffers are used");
+        for done in filled {
+            times[done.operation.index as usize] += 1;
+        }
+        for done in unserved {
+            assert_eq!((done.result, done.more), (-libc::ENOBUFS, false));
+            let index = done.operation.index;
+            let (ours, _) = &pairs[index as usize];
+            set.receive(ours.as_raw_fd(), 0, receive(index))
+                .expect("queued");
         }
         (0..4).for_each(|bid| drop(buffers.borrow_mut().take(bid)));
     }
@@ -95,7 +108,46 @@ fn a_socket_without_an_operation_is_not_watched() {
     set.reap(&mut reaped);
     assert_eq!((reaped.len(), reaped[0].result), (1, 4));
     // There is more to read, and then an end, and nobody who asked for it.
-    assert!(!set.has_news());
+    assert!(!set.has_task_work());
     drop(theirs);
+    assert!(!set.has_task_work());
+}
+
+#[test]
+fn a_socket_for_which_there_is_no_buffer_ends_no_wait() {
+    let mut set = PollSet::new().expect("a set");
+    let buffers = set.add_group(1);
+    let memory = vec![0; BUFFER_BYTES].into_boxed_slice();
+    buffers.borrow_mut().provide(0, memory);
+    let (ours, theirs) = socket_pair();
+    flood(&theirs);
+    set.receive(ours.as_raw_fd(), 0, receive(0))
+        .expect("queued");
+    assert_eq!(served(&mut set), [0]);
+    // The buffer stays out, as that of a lane whose inbox is full can.
+    assert!(set.has_task_work(), "the socket is watched");
+    set.enter().expect("it enters");
+    let mut reaped = Vec::new();
+    set.reap(&mut reaped);
+    assert_eq!((reaped.len(), reaped[0].result), (1, -libc::ENOBUFS));
+    assert!(!set.has_task_work(), "until it is asked for again");
+}
+
+#[test]
+fn who_asks_for_news_again_and_again_hears_of_them() {
+    let mut set = PollSet::new().expect("a set");
+    let (ours, mut theirs) = socket_pair();
+    let mut buffer = [0; 4];
+    set.receive_once(ours.as_raw_fd(), &mut buffer, receive(0))
+        .expect("queued");
+    set.enter().expect("it enters");
     assert!(!set.has_news());
+    theirs.write_all(b"news").expect("there is room");
+    let calls = set.counters().calls;
+    assert!((0..super::ASKED_PER_LOOK).any(|_| set.has_news()));
+    assert_eq!(
+        set.counters().calls,
+        calls + 1,
+        "one system call for all of it"
+    );
 }

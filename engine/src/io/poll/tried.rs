@@ -74,8 +74,12 @@ impl PollSet {
     /// A connection's first read. True if there may be more.
     pub(super) fn read_first(&mut self, token: u64) -> bool {
         let went = self.read(token);
-        if went == Went::Unserved {
-            self.queue.push(token);
+        let index = place(token);
+        if let (Went::Unserved, Some((operation, _))) = (went, self.links[index].reader) {
+            // As io_uring does: a socket that stayed watched would end every wait until there are
+            // buffers again, and whoever has them may keep them for long.
+            self.finish_read(index, operation, Some(-libc::ENOBUFS));
+            self.rewatch(index);
         }
         went == Went::On
     }
@@ -115,7 +119,9 @@ impl PollSet {
                 self.fill(index, operation, group, bytes_max, false)
             }
         };
-        self.rewatch(index);
+        if went != Went::Unserved {
+            self.rewatch(index);
+        }
         went
     }
 
