@@ -163,7 +163,7 @@ mod tests {
         assert_eq!(code(BenchError::BadInput("no such core".into())), 2);
         let machine = StartError::Machine {
             what: "no io_uring".into(),
-            mend: "allow it".into(),
+            remedy: "allow it".into(),
         };
         assert_eq!(code(machine.into()), 3);
         let full = BenchError::file("write", Path::new("/x"))(ErrorKind::StorageFull.into());

@@ -20,12 +20,12 @@ pub enum StartError {
     #[error(transparent)]
     Config(#[from] crate::config::ConfigError),
     /// The machine does not offer what the engine needs.
-    #[error("{what}; {mend}")]
+    #[error("{what}; {remedy}")]
     Machine {
         /// What is wrong.
         what: String,
-        /// How to mend it.
-        mend: String,
+        /// How to remedy it.
+        remedy: String,
     },
     /// The listening address could not be taken.
     #[error(

@@ -71,7 +71,7 @@ impl Node {
     /// are set up; peers of the configuration are dialled from then on.
     ///
     /// # Errors
-    /// [`StartError`]: one sentence what is wrong and how to mend it.
+    /// [`StartError`]: one sentence what is wrong and how to fix it.
     pub fn start(config: Config) -> Result<Self, StartError> {
         Self::builder(config).start()
     }

@@ -1,4 +1,4 @@
-//! Each thing that keeps a node from starting is said in one sentence, with how to mend it.
+//! Each thing that keeps a node from starting is said in one sentence, with how to fix it.
 
 use overlane::config::{ChannelConfig, Config, ControlPlacement, IoChoice};
 use overlane::preflight::{
@@ -126,8 +126,8 @@ fn io_uring_that_is_disabled_fails_only_if_it_is_so_for_this_process() {
 }
 
 #[test]
-fn each_failure_of_the_ring_says_how_to_mend_it() {
-    for (cause, mend) in [
+fn each_failure_of_the_ring_says_how_to_fix_it() {
+    for (cause, remedy) in [
         (RingFailure::Setup(libc::EPERM), "seccomp profile"),
         (RingFailure::Setup(libc::EACCES), "seccomp profile"),
         (RingFailure::Setup(libc::ENOSYS), "CONFIG_IO_URING"),
@@ -146,7 +146,7 @@ fn each_failure_of_the_ring_says_how_to_mend_it() {
             ..good()
         };
         let sentence = failure(&uring(), &readings, "io_uring");
-        assert!(sentence.contains(mend), "{cause:?}: {sentence}");
+        assert!(sentence.contains(remedy), "{cause:?}: {sentence}");
     }
     let missing = Readings {
         ring: Ok(vec!["recv", "send"]),
@@ -326,7 +326,7 @@ fn a_core_that_does_not_exist_fails_and_too_many_shards_warn() {
 
 #[test]
 fn an_address_that_cannot_be_listened_on_fails_by_its_reason() {
-    for (number, mend) in [
+    for (number, remedy) in [
         (libc::EADDRINUSE, "ss -ltnp"),
         (libc::EADDRNOTAVAIL, "ip address"),
         (libc::EACCES, "CAP_NET_BIND_SERVICE"),
@@ -338,14 +338,14 @@ fn an_address_that_cannot_be_listened_on_fails_by_its_reason() {
         };
         let sentence = failure(&Config::default(), &readings, "listen");
         assert!(
-            sentence.contains("127.0.0.1:7400") && sentence.contains(mend),
+            sentence.contains("127.0.0.1:7400") && sentence.contains(remedy),
             "{sentence}"
         );
     }
 }
 
 #[test]
-fn no_sentence_spans_lines_and_each_failure_has_a_mend() {
+fn no_sentence_spans_lines_and_each_failure_has_a_remedy() {
     let bad = Readings {
         kernel_release: "4.4.0".into(),
         io_uring_disabled: Some(2),
@@ -364,7 +364,7 @@ fn no_sentence_spans_lines_and_each_failure_has_a_mend() {
         let Outcome::Fail(failure) = check.outcome else {
             panic!("{check:?}")
         };
-        assert!(!failure.to_string().contains(['\n', '\t']) && !failure.mend.is_empty());
+        assert!(!failure.to_string().contains(['\n', '\t']) && !failure.remedy.is_empty());
         assert!(!failure.to_string().contains("  "), "{failure}");
     }
 }

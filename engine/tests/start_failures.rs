@@ -1,4 +1,4 @@
-//! What keeps a node from starting is said in one sentence that tells how to mend it, and leaves
+//! What keeps a node from starting is said in one sentence that tells how to fix it, and leaves
 //! nothing behind; what fails later costs as little as it can.
 
 mod support;
@@ -117,8 +117,8 @@ fn uring() -> Config {
 }
 
 #[test]
-fn a_kernel_without_io_uring_is_told_with_its_mend() {
-    in_child("a_kernel_without_io_uring_is_told_with_its_mend", || {
+fn a_kernel_without_io_uring_is_told_with_its_remedy() {
+    in_child("a_kernel_without_io_uring_is_told_with_its_remedy", || {
         forbid(libc::SYS_io_uring_setup, libc::ENOSYS);
         let error = failure(uring);
         assert_says(&error, &["io_uring_setup", "CONFIG_IO_URING"]);
@@ -126,8 +126,8 @@ fn a_kernel_without_io_uring_is_told_with_its_mend() {
 }
 
 #[test]
-fn a_filter_on_io_uring_is_told_with_its_mend() {
-    in_child("a_filter_on_io_uring_is_told_with_its_mend", || {
+fn a_filter_on_io_uring_is_told_with_its_remedy() {
+    in_child("a_filter_on_io_uring_is_told_with_its_remedy", || {
         forbid(libc::SYS_io_uring_setup, libc::EPERM);
         let error = failure(uring);
         assert_says(&error, &["io_uring_setup", "seccomp"]);

@@ -116,7 +116,7 @@ impl<P, M, T> Output<P, M, T> {
 /// Orders from the application, or from the layer above.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Command<P> {
-    /// Enter the cluster through this node, or mend an overlay that fell apart with its help.
+    /// Enter the cluster through this node, or repair an overlay that fell apart with its help.
     Join(P),
     /// Say goodbye, so that others need not find out. Nothing follows but `Start` of a new instance.
     Leave,

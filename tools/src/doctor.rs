@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::ending::{Ending, ended, print};
 
-/// Says whether a node with this configuration can start here, and what to mend if not.
+/// Says whether a node with this configuration can start here, and what to fix if not.
 ///
 /// Exits with 0 if every check passes, with or without warnings, with 2 if the configuration is
 /// wrong, and with 3 if the machine lacks something.
@@ -58,7 +58,7 @@ fn checks(sources: &Sources) -> Vec<Check> {
         Err(error) => {
             let failure = preflight::Failure {
                 what: error.to_string(),
-                mend: "correct it there; docs/tuning.md lists all parameters".to_string(),
+                remedy: "correct it there; docs/tuning.md lists all parameters".to_string(),
             };
             vec![Check {
                 name: CONFIGURATION,
@@ -97,7 +97,7 @@ fn summary(sources: &Sources, config: &Config) -> String {
     )
 }
 
-/// One line per check: outcome, name, and what was found or how to mend it.
+/// One line per check: outcome, name, and what was found or how to fix it.
 fn table(checks: &[Check]) -> String {
     let width = checks
         .iter()
@@ -126,7 +126,7 @@ fn lines(checks: &[Check]) -> String {
                 "check": name,
                 "outcome": "fail",
                 "detail": failure.what,
-                "mend": failure.mend,
+                "remedy": failure.remedy,
             }),
         };
         format!("{object}\n")

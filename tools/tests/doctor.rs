@@ -78,7 +78,7 @@ fn a_fit_machine_passes_with_exit_code_0() {
 }
 
 #[test]
-fn json_has_one_object_per_line_with_outcome_and_mend() {
+fn json_has_one_object_per_line_with_outcome_and_remedy() {
     let output = run(doctor(), &["--json", "--cores", "4095"]);
     assert_eq!(output.status.code(), Some(3));
     let objects: Vec<serde_json::Value> = text(&output.stdout)
@@ -91,7 +91,7 @@ fn json_has_one_object_per_line_with_outcome_and_mend() {
         assert!(keys.iter().all(|value| value.is_string()), "{object}");
         assert_eq!(
             object["outcome"] == "fail",
-            object["mend"].is_string(),
+            object["remedy"].is_string(),
             "{object}"
         );
     }

@@ -178,7 +178,7 @@ pub(crate) fn start(control: Control) -> Result<EngineThread, StartError> {
     EngineThread::start("overlane-control".to_owned(), move || control.run()).map_err(|error| {
         StartError::Machine {
             what: format!("the control shard did not start: no thread could be made ({error})"),
-            mend: "raise the limit of threads (ulimit -u); `overlane doctor` shows what else is \
+            remedy: "raise the limit of threads (ulimit -u); `overlane doctor` shows what else is \
                    missing"
                 .to_owned(),
         }

@@ -124,7 +124,7 @@ impl Node {
         socket::await_free_port(config.listen);
         let found = preflight::start(&config).map_err(|failure| StartError::Machine {
             what: failure.what,
-            mend: failure.mend,
+            remedy: failure.remedy,
         })?;
         if let Some(failure) = &found.no_uring {
             tracing::warn!("{}", preflight::fallback(failure));
@@ -137,7 +137,7 @@ impl Node {
         })?;
         let machine = |what: String| StartError::Machine {
             what,
-            mend: "run `overlane doctor`".to_owned(),
+            remedy: "run `overlane doctor`".to_owned(),
         };
         let mut links = Vec::new();
         let mut ends = Vec::new();

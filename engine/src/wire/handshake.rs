@@ -40,7 +40,7 @@ pub enum HandshakeError {
     #[error(transparent)]
     Malformed(#[from] MalformedBody),
     /// The node that answered is not the one that was dialled.
-    #[error("dialled node {expected}, but {came} answered: mend the address of {expected}")]
+    #[error("dialled node {expected}, but {came} answered: correct the address of {expected}")]
     WrongNode {
         /// Who answered.
         came: Name,

@@ -111,7 +111,7 @@ impl Refuse {
         self.code
     }
 
-    /// What a person needs to mend it; safe to print.
+    /// What a person needs to fix it; safe to print.
     #[must_use]
     pub fn text(&self) -> &str {
         &self.text

@@ -1,7 +1,7 @@
 //! The parameters of a channel that both ends of a lane must share.
 //!
 //! Each node sends its own in the Hello; the acceptor compares and refuses the lane with the first
-//! difference, so that both sides log which parameter to mend. Values with names travel as their
+//! difference, so that both sides log which parameter to change. Values with names travel as their
 //! names: a node that meets one it has never heard of can still print it.
 use serde::{Deserialize, Serialize};
 

@@ -19,7 +19,7 @@ pub struct Config {
     pub shuffle_active: usize,
     /// Nodes of the passive view in a shuffle. Paper, section 5.1: 4.
     pub shuffle_passive: usize,
-    /// One cycle: a shuffle, a sign of life to each neighbor, and mending. The paper leaves it open;
+    /// One cycle: a shuffle, a sign of life to each neighbor, and repair. The paper leaves it open;
     /// 10 s costs a node about one message per second.
     pub period: Duration,
     /// Periods without a sign of life after which a neighbor is dropped. 3: a guess that outlasts a

@@ -7,7 +7,7 @@
 //! - this file: inputs to handlers, and the two moves every handler is made of: `admit` and `drop_out`
 //! - `join`: newcomers, and leaving
 //! - `shuffle`: keeping the passive views fresh
-//! - `mending`: replacing lost neighbors, one-sided views, parts of a split overlay
+//! - `repair`: replacing lost neighbors, one-sided views, parts of a split overlay
 //! - `xbot`: near neighbors instead of random ones (optional)
 //!
 //! Beyond the paper: a sign of life per period, because a lost message can leave a view one-sided; a
@@ -16,8 +16,8 @@
 
 mod config;
 mod join;
-mod mending;
 mod message;
+mod repair;
 mod shuffle;
 #[cfg(test)]
 mod tests;
@@ -33,7 +33,7 @@ pub use xbot::XbotMessage;
 
 use crate::event::{Command, Event, Input, InputOf, Output, OutputOf, Overlay, Peer, Protocol};
 use crate::time::Time;
-use mending::{Asked, Lost};
+use repair::{Asked, Lost};
 use view::{ActiveView, PassiveView};
 use xbot::Xbot;
 
@@ -96,7 +96,7 @@ impl<P: Peer> HyParView<P> {
             questions: 0,
             refused: Vec::new(),
             lonely: false,
-            mixes_due: mending::MIXES_AFTER_JOIN,
+            mixes_due: repair::MIXES_AFTER_JOIN,
             lost: Vec::new(),
             sample_sent: Vec::new(),
             xbot: Xbot::default(),
@@ -232,7 +232,7 @@ impl<P: Peer> HyParView<P> {
         self.periods = self.periods.wrapping_add(1);
         self.drop_silent(now, out);
         self.begin_shuffle(random, out);
-        self.mend(now, random, out);
+        self.repair(now, random, out);
         self.begin_xbot(now, random, out);
     }
 }

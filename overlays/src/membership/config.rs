@@ -24,7 +24,7 @@ pub struct Config {
     /// partition that has healed. 10: a guess; n nodes together ping n/10 of them per period.
     pub revisit_every: u32,
     /// Every how many periods the first member broadcasts a beacon. 5: a guess; an overlay that split
-    /// is mended after four times as long.
+    /// is repaired after four times as long.
     pub beacon_every: u32,
     /// Most members known, dead ones included. Others are refused. 65,536: five times the largest
     /// cluster that this is built for; memory grows with members known, about 200 bytes each.

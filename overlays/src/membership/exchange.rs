@@ -1,4 +1,4 @@
-//! Anti-entropy: two neighbors compare their tables and mend what differs, in bounded messages.
+//! Anti-entropy: two neighbors compare their tables and repair what differs, in bounded messages.
 //!
 //! Who begins keeps a [`Session`], one at a time; who answers keeps nothing. Equal tables cost one
 //! message of a few bytes. Otherwise the sums of the buckets come back, the beginner lists the

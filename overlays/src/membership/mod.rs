@@ -1,6 +1,6 @@
 //! Membership: every member known on every node, above any overlay that has a broadcast.
 //!
-//! A layer: changes are spread by the broadcast below, and what that loses is mended by anti-entropy
+//! A layer: changes are spread by the broadcast below, and what that loses is repaired by anti-entropy
 //! with one random neighbor per period (`exchange`). The failure detector accuses; an accused
 //! member refutes by a higher version of itself, or is down when its time is over (`rules`). The
 //! dead are forgotten after a bounded time and do not come back by gossip of those who missed it.

@@ -1,4 +1,4 @@
-//! Plumtree: payloads along a tree, announcements along all other links, which mend the tree.
+//! Plumtree: payloads along a tree, announcements along all other links, which repair the tree.
 //!
 //! After Leitão, Pereira and Rodrigues, "Epidemic broadcast trees" (SRDS 2007). One tree for all
 //! senders, as every link has one state. A layer over any overlay: it lives on `NeighborUp` and

@@ -1,4 +1,4 @@
-//! The fault mode: first everything goes wrong and nothing may break, then everything is mended and
+//! The fault mode: first everything goes wrong and nothing may break, then everything is repaired and
 //! all must be well again within a bounded time.
 //!
 //! One seed decides what happens when: crashes, restarts, goodbyes, pauses, slow nodes, skewed clocks,
@@ -37,7 +37,7 @@ pub struct Plan {
     /// How long things go wrong.
     pub trouble: Duration,
     /// How long it may take after that until all is well.
-    pub mending_max: Duration,
+    pub repair_max: Duration,
 }
 
 impl Default for Plan {
@@ -45,7 +45,7 @@ impl Default for Plan {
         Self {
             nodes: 12,
             trouble: 40 * SECOND,
-            mending_max: 300 * SECOND,
+            repair_max: 300 * SECOND,
         }
     }
 }
@@ -64,8 +64,8 @@ pub struct Outcome {
     /// Things that were made to go wrong.
     pub faults: u32,
     /// From the end of the trouble until all was well. None: not in time.
-    pub mended_ms: Option<u64>,
-    /// What was still wrong when the time for mending was over, if anything was.
+    pub repaired_ms: Option<u64>,
+    /// What was still wrong when the time for repair was over, if anything was.
     pub unwell: Option<String>,
     /// The first promise that was broken, if any was.
     pub violation: Option<String>,
@@ -100,7 +100,7 @@ impl Outcome {
     /// Runs one seed twice.
     ///
     /// # Errors
-    /// One sentence: a promise was broken, the cluster was not mended in time, or the second run was
+    /// One sentence: a promise was broken, the cluster was not repaired in time, or the second run was
     /// not like the first. It names the seed.
     pub fn proven(seed: u64, plan: Plan) -> Result<Self, String> {
         let outcome = Self::of(seed, plan);
@@ -109,7 +109,7 @@ impl Outcome {
         if let Some(violation) = &outcome.violation {
             Err(format!("{on}: {violation}"))
         } else if let Some(unwell) = &outcome.unwell {
-            Err(format!("{on}: after {:?} still {unwell}", plan.mending_max))
+            Err(format!("{on}: after {:?} still {unwell}", plan.repair_max))
         } else if again == outcome {
             Ok(outcome)
         } else {
@@ -149,8 +149,8 @@ impl Faulted {
             run.world.run_for(Duration::from_millis(pause));
             Checks::compare_neighbors(&mut run.world);
         }
-        run.mend();
-        let mended = run.well_again(self.plan.mending_max);
+        run.repair();
+        let repaired = run.well_again(self.plan.repair_max);
         Checks::compare_neighbors(&mut run.world);
         Outcome {
             overlay: self.overlay,
@@ -158,8 +158,8 @@ impl Faulted {
             seed: self.seed,
             nodes: self.plan.nodes,
             faults: run.faults,
-            mended_ms: mended.as_ref().ok().copied(),
-            unwell: mended.err(),
+            repaired_ms: repaired.as_ref().ok().copied(),
+            unwell: repaired.err(),
             violation: run.world.observer.violation().map(str::to_owned),
             events: run.world.totals().events,
             trace_hash: format!("{:016x}", run.world.trace_hash()),
@@ -385,7 +385,7 @@ impl<X: Subject> FaultRun<X> {
     }
 
     /// Ends all trouble. Every node that is down starts again.
-    fn mend(&mut self) {
+    fn repair(&mut self) {
         self.world.heal();
         self.world.set_network(NetworkConfig::default());
         while !self.paused.is_empty() {

@@ -1,4 +1,4 @@
-//! What goes wrong in a world, and is mended: crashes, pauses, slowness, skewed clocks, cuts.
+//! What goes wrong in a world, and is repaired: crashes, pauses, slowness, skewed clocks, cuts.
 //!
 //! Called by the workloads and the fault mode between steps. The nodes notice only what nodes of a
 //! real cluster would: lanes that break or time out, and silence.

@@ -21,10 +21,10 @@ struct Figures {
     nodes: u32,
     faults: u64,
     /// From the end of the trouble until all was well: mean and worst of those that got well.
-    mended_ms_mean: u64,
-    mended_ms_max: u64,
+    repaired_ms_mean: u64,
+    repaired_ms_max: u64,
     /// The seed that took longest.
-    mended_last_seed: u64,
+    repaired_last_seed: u64,
     elapsed_s: f64,
     events_per_s: f64,
     peak_rss_bytes: u64,
@@ -43,9 +43,9 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), SimError> {
     for failure in &failures {
         complain(format_args!("{failure}"));
     }
-    let mended = || outcomes.iter().filter_map(|outcome| outcome.mended_ms);
+    let repaired = || outcomes.iter().filter_map(|outcome| outcome.repaired_ms);
     let count = u64::try_from(outcomes.len()).unwrap_or(u64::MAX).max(1);
-    let last = outcomes.iter().max_by_key(|outcome| outcome.mended_ms);
+    let last = outcomes.iter().max_by_key(|outcome| outcome.repaired_ms);
     let elapsed_s = begun.elapsed().as_secs_f64();
     #[expect(
         clippy::cast_precision_loss,
@@ -64,9 +64,9 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), SimError> {
             .iter()
             .map(|outcome| u64::from(outcome.faults))
             .sum(),
-        mended_ms_mean: mended().sum::<u64>() / count,
-        mended_ms_max: mended().max().unwrap_or(0),
-        mended_last_seed: last.map_or(0, |outcome| outcome.seed),
+        repaired_ms_mean: repaired().sum::<u64>() / count,
+        repaired_ms_max: repaired().max().unwrap_or(0),
+        repaired_last_seed: last.map_or(0, |outcome| outcome.seed),
         elapsed_s,
         events_per_s: events / elapsed_s,
         peak_rss_bytes: peak_rss_bytes(),

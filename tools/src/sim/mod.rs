@@ -110,7 +110,7 @@ enum Workload {
     PubSub,
     /// Payloads relayed by the servers of client_server, before and after servers crash
     Relay,
-    /// Everything goes wrong, then is mended: --seeds runs, each twice, on all overlays in turn
+    /// Everything goes wrong, then is repaired: --seeds runs, each twice, on all overlays in turn
     Faults,
 }
 

@@ -17,7 +17,7 @@ const MEMLOCK_BYTES_PER_EXECUTOR: u64 = 3 * (64 << 10);
 /// Descriptors of a shard with its rings, eventfds and acceptor, rounded up from seven.
 const FILES_PER_SHARD: u64 = 8;
 
-/// All checks, in the order in which they should be mended.
+/// All checks, in the order in which they should be fixed.
 #[must_use]
 pub fn judge(config: &Config, readings: &Readings) -> Vec<Check> {
     let [kernel, disabled, ring, memlock] =
@@ -74,7 +74,7 @@ pub fn fallback(failure: &Failure) -> String {
     format!(
         "{}, so that the shards use poll instead of io_uring, which costs a system call per \
          operation (docs/benchmarks.md says how much that is): {}, or set io to poll",
-        failure.what, failure.mend
+        failure.what, failure.remedy
     )
 }
 
@@ -82,10 +82,10 @@ fn ok(detail: impl Into<String>) -> Outcome {
     Outcome::Ok(detail.into())
 }
 
-fn fail(what: impl Into<String>, mend: impl Into<String>) -> Outcome {
+fn fail(what: impl Into<String>, remedy: impl Into<String>) -> Outcome {
     Outcome::Fail(Failure {
         what: what.into(),
-        mend: mend.into(),
+        remedy: remedy.into(),
     })
 }
 
@@ -164,7 +164,7 @@ fn setup_failure(number: i32, readings: &Readings) -> Outcome {
         ),
         libc::EPERM | libc::EACCES => fail(
             format!("io_uring_setup is forbidden ({reason})"),
-            "mend kernel.io_uring_disabled as said there",
+            "set kernel.io_uring_disabled as said there",
         ),
         libc::ENOSYS => fail(
             format!("there is no io_uring_setup ({reason})"),
@@ -190,7 +190,7 @@ fn setup_failure(number: i32, readings: &Readings) -> Outcome {
 }
 
 fn registration(doing: &str, number: i32) -> Outcome {
-    let mend = match number {
+    let remedy = match number {
         libc::EPERM | libc::EACCES | libc::ENOSYS => {
             "allow io_uring_register in the seccomp profile of the container or service"
         }
@@ -199,7 +199,7 @@ fn registration(doing: &str, number: i32) -> Outcome {
     };
     fail(
         format!("{doing} of io_uring fails ({})", reason(number)),
-        mend,
+        remedy,
     )
 }
 
@@ -333,7 +333,7 @@ fn listen(config: &Config, readings: &Readings) -> Outcome {
     let Some(number) = readings.listen_error else {
         return ok(format!("{address} is free"));
     };
-    let mend = match number {
+    let remedy = match number {
         libc::EADDRINUSE => {
             "stop the process that has it (`ss -ltnp` shows it), or take another port \
                              with `listen`"
@@ -352,6 +352,6 @@ fn listen(config: &Config, readings: &Readings) -> Outcome {
             "the address {address} cannot be listened on ({})",
             reason(number)
         ),
-        mend,
+        remedy,
     )
 }

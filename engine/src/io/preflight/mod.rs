@@ -1,7 +1,7 @@
 //! Whether this machine can run a node: what every start checks, and `overlane doctor` alone.
 //!
 //! `readings.rs` asks the kernel, `judgement.rs` decides, so that each failure can be tested
-//! without a machine that has it. A failure is one sentence: what is wrong and how to mend it.
+//! without a machine that has it. A failure is one sentence: what is wrong and how to fix it.
 
 mod judgement;
 mod readings;
@@ -38,13 +38,13 @@ pub enum Outcome {
 pub struct Failure {
     /// What is wrong.
     pub what: String,
-    /// How to mend it.
-    pub mend: String,
+    /// How to remedy it.
+    pub remedy: String,
 }
 
 impl fmt::Display for Failure {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{}: {}", self.what, self.mend)
+        write!(formatter, "{}: {}", self.what, self.remedy)
     }
 }
 

@@ -180,7 +180,7 @@ impl<P: Peer> HyParView<P> {
     }
 
     /// What a node does about its own loneliness once per period.
-    pub(super) fn mend<R: Rng>(&mut self, now: Time, random: &mut R, out: &mut Outputs<P>) {
+    pub(super) fn repair<R: Rng>(&mut self, now: Time, random: &mut R, out: &mut Outputs<P>) {
         self.refused.clear();
         // A whole period was not enough to find enough neighbors: two nodes whose spares are all full
         // and refuse would otherwise stay an island of their own.
