@@ -49,7 +49,7 @@ fn serve(server: &Node) -> Result<(), Box<dyn Error>> {
     let replies = server.mailbox("replies")?;
     server.handle("square", move |context, message| {
         let Some((id, value)) = numbers(message.payload()) else {
-            return; // not a request: whoever sent it waits in vain
+            return; // not a request: its sender gets no answer
         };
         let answer = letter(id, value.wrapping_mul(value));
         // Full or gone: the client's patience ends it.

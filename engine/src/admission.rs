@@ -20,7 +20,8 @@ pub(crate) enum Admission {
     Dropped,
 }
 
-/// The lane that a destination's key picks; without a key, the first, or any if order is no matter.
+/// The lane that a destination's key picks; without a key, the first, or any if order does not
+/// matter.
 #[inline]
 pub(crate) fn lane_offset(plan: &ChannelPlan, to: &Destination) -> usize {
     let index = match to.key {

@@ -1,7 +1,7 @@
 //! The one stream of what happens around a node: peers and lanes, up and down, with the reason.
 //!
 //! Shards tell the control shard, the control shard tells every subscriber. A subscriber that does
-//! not read loses the oldest events, never messages, and is told how many it lost.
+//! not read loses the oldest events, never messages, and learns how many it lost.
 
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -64,7 +64,7 @@ pub enum Event {
         unknown: u64,
     },
     /// Messages that were reported while or after their lane ended, refused by the receiver, or dropped
-    /// by an overflow policy; of the last, sums are told every two seconds.
+    /// by an overflow policy; the last are reported as sums every two seconds.
     Reported {
         /// The peer they were for.
         peer: Arc<Peer>,

@@ -265,7 +265,7 @@ impl Mailboxes {
         Ok(mailbox)
     }
 
-    /// The receiver of a mailbox is gone: it may have another.
+    /// The receiver of a mailbox is gone: the mailbox can get another.
     pub(crate) fn vacate(&self, mailbox: &Mailbox) {
         if let Some(entry) = self.book.lock().by_id.get_mut(&mailbox.id) {
             entry.has_receiver = false;

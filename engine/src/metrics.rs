@@ -103,7 +103,7 @@ pub struct ShardMetrics {
     pub handler_panics: u64,
     /// Tasks on the shard that panicked.
     pub task_panics: u64,
-    /// Events that could not be told.
+    /// Events lost because the control shard did not keep up.
     pub events_lost: u64,
 }
 

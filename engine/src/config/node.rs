@@ -28,7 +28,7 @@ parameters! {
     pub static NODE_PARAMETERS;
     setters on ConfigBuilder;
 
-    /// Name of this node; every node of a cluster has another one.
+    /// Name of this node; must be unique within the cluster.
     node_name: String as impl Into<String> = "node".to_string();
         Unit::None, NAME;
         origin "guess: a single node needs no better name";

@@ -1,4 +1,4 @@
-//! The control shard: what happens on all shards, in one order, told to whoever subscribed; and the
+//! The control shard: what happens on all shards, in one order, for every subscriber; and the
 //! route book, which says what is wanted.
 //!
 //! A thread of its own, or a step in each turn of shard 0. It never touches a payload and no shard
@@ -18,7 +18,8 @@ use crate::ring::Doorbell;
 use crate::threads::EngineThread;
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 
-/// Notices that wait for the control shard; beyond, shards count what they could not tell.
+/// Notices that wait for the control shard; beyond, shards count the notices that they could not
+/// send.
 const NOTICES_MAX: usize = 1 << 16;
 
 /// What a shard tells the control shard.
@@ -30,7 +31,7 @@ pub(crate) enum Notice {
     LaneUp { event: Event, incarnation: u64 },
     /// A lane has ended; `event` says which.
     LaneDown { event: Event },
-    /// The last shard has told its last.
+    /// The last shard has ended: no notice follows.
     End,
 }
 
@@ -42,7 +43,7 @@ pub(crate) struct ControlLink {
     doorbell: Option<Arc<Doorbell>>,
     subscribers: Mutex<Vec<Subscriber>>,
     events_max: usize,
-    /// Shards that may have something to tell still.
+    /// Shards that may still send notices.
     shards: Mutex<BTreeSet<usize>>,
 }
 
@@ -52,7 +53,7 @@ struct Subscriber {
     to: Option<Sender<Event>>,
     /// The reader's own end, to take the oldest out of when it is full.
     from: Receiver<Event>,
-    /// Events lost and not told yet. Shared with the reader: alone with it, the reader is gone.
+    /// Events lost and not reported yet. Shared with the reader: alone with it, the reader is gone.
     missed: Arc<AtomicU64>,
     /// Wakes a reader that awaits.
     arrived: Arc<event_listener::Event>,
@@ -129,7 +130,7 @@ impl ControlLink {
             .insert(shard);
     }
 
-    /// A shard has told its last. The control shard ends with the last of them, and not with
+    /// A shard has sent its last notice. The control shard ends with the last of them, and not with
     /// whoever stops the node: it may live on a shard that is waited for. True for the last.
     pub(crate) fn shard_ended(&self, shard: usize) -> bool {
         let mut shards = self.shards.lock().unwrap_or_else(PoisonError::into_inner);
@@ -140,7 +141,7 @@ impl ControlLink {
         was_last
     }
 
-    /// No more notices will come: the control shard tells what is left and ends.
+    /// No more notices will come: the control shard handles what is left and ends.
     pub(crate) fn end(&self) {
         // It waits if the queue is full: the control shard empties it without anybody's help. An
         // error says that it has ended already.
@@ -203,7 +204,7 @@ impl Control {
         self.notices.is_empty()
     }
 
-    /// Tells what there is to tell, without waiting.
+    /// Handles the notices that are there, without waiting.
     pub(crate) fn step(&mut self) {
         while let Ok(notice) = self.notices.try_recv() {
             self.peers.follow(&self.link, notice);

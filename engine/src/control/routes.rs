@@ -1,7 +1,7 @@
 //! The route book: every peer this node knows, as an immutable snapshot with an epoch.
 //!
-//! Only the functions of `control/` write it; shards compare the epoch once a turn and take the
-//! newest snapshot up. It opens no connection: a route says what is wanted, shards make it so.
+//! Only the functions of `control/` write it; shards compare the epoch once a turn and adopt the
+//! newest snapshot. It opens no connection: a route says what is wanted, shards make it so.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;

@@ -82,7 +82,7 @@ pub struct Outgoing {
     handed_over: u64,
     /// Handed-over messages that an Ack covered, refused ones included.
     covered: u64,
-    /// What `covered` was when the connection of now began: the peer counts from there.
+    /// What `covered` was when the current connection began: the peer counts from there.
     covered_before: u64,
     refused: u64,
     /// Dropped before they were handed over.

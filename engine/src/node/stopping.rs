@@ -126,7 +126,7 @@ impl Node {
         }
     }
 
-    /// Accepts no more, and tells the shards. Their last words come out of the receiver.
+    /// Accepts no more, and tells the shards. Their final reports come out of the receiver.
     fn begin_stop(&self, deadline: Instant) -> Receiver<ShardReport> {
         self.fabric.close();
         let (reports, gathered) = unbounded();

@@ -143,7 +143,7 @@ impl Gate {
     }
 
     /// Takes a reservation back that led to nothing. Somebody may have been refused because of it;
-    /// if nothing else is queued, no release will ever tell them that there is room.
+    /// if nothing else is queued, no release will ever wake them.
     pub(crate) fn take_back(&self, messages: u64, bytes: u64) {
         let taken = packed(messages, bytes);
         if self.queued.fetch_sub(taken, Ordering::Relaxed) == taken {

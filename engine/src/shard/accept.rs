@@ -1,7 +1,7 @@
 //! Accepting: the listener, the Hello of a stranger, and whether it gets the lane it asks for.
 //!
 //! Called by the turn for completions, and for connections that another shard accepted. A stranger
-//! is refused with a reason that both sides count, or ends in `link::lane_up`.
+//! is refused with a reason that both sides count, or ends in `lifecycle::lane_up`.
 
 use std::io;
 use std::net::SocketAddr;

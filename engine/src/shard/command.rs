@@ -158,7 +158,7 @@ pub(crate) enum Command {
     /// Say how things stand.
     Report(Sender<ShardReport>),
     /// Accept no more, finish what is queued, and end by the deadline.
-    /// The last word of the shard goes to `reports`.
+    /// The shard's final counters go to `reports`.
     Stop {
         deadline: Instant,
         reports: Sender<ShardReport>,

@@ -227,8 +227,8 @@ impl Core {
         let is_here = channel.home == self.fabric.mailboxes.home() && to.home == channel.home;
         let lane = is_here.then(|| self.lane_by_number(to.peer.lane_number(offset)));
         let Some(index) = lane.flatten() else {
-            // The lane is another shard's or another node's, or of a peer this shard has not taken up
-            // yet.
+            // The lane is another shard's or another node's, or of a peer in a snapshot that this
+            // shard has not adopted yet.
             return channel.try_send_on(to, offset, payload);
         };
         match self.admit_here(channel.index, index, payload.len()) {

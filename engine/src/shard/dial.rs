@@ -1,7 +1,7 @@
 //! Dialling a lane: connect, say Hello, hear the answer, and try again later if there is none.
 //!
 //! Called by the turn for deadlines and completions, and by `route` when a peer is wanted. It ends in
-//! `lifecycle::lane_up`, or in a failure that is counted and told.
+//! `lifecycle::lane_up`, or in a failure that is counted and reported.
 
 use std::io;
 use std::net::SocketAddr;
@@ -43,7 +43,7 @@ impl Dialing {
 }
 
 impl Core {
-    /// When and by what chance a lane's state changes now.
+    /// The time and the random bits for a change of a lane's state.
     pub(super) fn moment(&mut self) -> Moment {
         Moment {
             now: self.now,
@@ -207,8 +207,8 @@ impl Core {
         Ok(())
     }
 
-    /// Counts and tells it, unless another connection counts by now, and sets the deadline for the
-    /// next try.
+    /// Counts and reports the failure, unless another connection has taken the lane meanwhile, and
+    /// sets the deadline for the next attempt.
     fn dial_failed(
         &mut self,
         lane: u32,

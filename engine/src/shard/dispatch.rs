@@ -106,8 +106,9 @@ impl Core {
         });
         fabric.shards[self.index].rooms[plan.index].notify(usize::MAX);
         if unknown {
-            // The message overtook the news of its peer: take the routes up and go on. A number is
-            // given out only with the snapshot that holds it, so every lane in the ring is known now.
+            // The message came before this shard adopted the snapshot with its peer: adopt it and
+            // go on. A lane number exists only once the snapshot that holds it is published, so
+            // every lane in the ring is known now.
             self.adopt_routes();
             return bytes + self.drain_ring(place, quantum);
         }

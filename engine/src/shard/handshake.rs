@@ -15,7 +15,7 @@ use crate::wire::hello::{HANDSHAKE_BODY_BYTES_MAX, PREFIX_BYTES};
 pub(super) const HANDSHAKE_BUFFER_BYTES: usize = PREFIX_BYTES + HANDSHAKE_BODY_BYTES_MAX;
 
 impl Core {
-    /// The other end has this long to say its part.
+    /// The deadline for the other end's part of the handshake.
     pub(super) fn await_handshake(&mut self, index: u32) -> io::Result<()> {
         if let Some(connection) = self.connections.get(index) {
             let generation = connection.generation;
@@ -68,7 +68,7 @@ impl Core {
         }
     }
 
-    /// A connection has had its time to become a lane.
+    /// The deadline of a connection that is not a lane yet has passed.
     pub(crate) fn handshake_deadline(&mut self, index: u32, generation: u32) -> io::Result<()> {
         let Some(connection) = self.connections.get(index) else {
             return Ok(());

@@ -44,7 +44,7 @@ pub(super) struct Intake {
     /// Connections with input that is not read yet, by priority; the operation tells a connection from
     /// the next in its place.
     pub(super) inflow: [VecDeque<Operation>; PRIORITIES],
-    /// Lanes that came up with bytes in hand.
+    /// Lanes that came up with bytes already received.
     pub(super) early: Vec<u32>,
     /// Lanes stopped by a full inbox.
     pub(super) blocked: Vec<u32>,
@@ -149,7 +149,7 @@ impl Core {
         }
     }
 
-    /// Puts input into line, or lets go of it if nobody will read it.
+    /// Queues input, or drops it if nobody will read it.
     fn bring(&mut self, index: u32, inflow: Inflow) {
         let operation = self.connections.operation(OperationKind::Receive, index);
         let Some(connection) = self.connections.get(index) else {

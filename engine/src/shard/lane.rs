@@ -35,7 +35,7 @@ pub(crate) struct Lane {
     pub(super) state: LaneState,
     /// What outlives connections.
     pub(crate) log: Log,
-    /// What belongs to the connection of now.
+    /// What belongs to the current connection.
     pub(crate) link: Link,
     /// In the queue of lanes with something to send.
     pub(crate) is_ready: bool,
@@ -58,8 +58,9 @@ impl Lane {
         self.state.is_up()
     }
 
-    /// Takes a message over from a ring or from a task on the shard: it is accepted already, and now
-    /// in the outbox, or settled: then it is false, and to be told. Room was reserved at the gate.
+    /// Takes a message over from a ring or from a task on the shard: its room is reserved at the
+    /// gate and it counts as accepted. True if it is in the outbox now; false if this lane cannot
+    /// send it: then it is settled, and the caller has to report it.
     #[must_use]
     #[inline]
     pub(crate) fn take_message(
@@ -84,7 +85,7 @@ impl Lane {
         true
     }
 
-    /// What stands for a mailbox on the connection of now; `None` if it carries no more of them.
+    /// What stands for a mailbox on the current connection; `None` if it carries no more of them.
     #[inline]
     fn id_of(&mut self, names: &Mailboxes, mailbox: MailboxId) -> Option<u32> {
         match self.link.announced.id_of(mailbox) {

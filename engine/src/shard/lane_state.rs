@@ -69,7 +69,7 @@ pub(super) enum Action {
     },
 }
 
-/// When something happened, and what chance says about it.
+/// When something happened, and the random bits for what follows.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Moment {
     pub(super) now: Instant,

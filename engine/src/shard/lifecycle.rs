@@ -1,6 +1,6 @@
-//! A lane comes up, and ends: the ledgers opened, what was left settled and told.
+//! A lane comes up, and ends: its ledgers are opened, and what is left is settled and reported.
 //!
-//! Owns what the end of a lane reports and how a connection is let go. Called when a handshake is over
+//! Owns what the end of a lane reports and how a connection is closed. Called when a handshake is over
 //! (`dial`, `accept`), and by whoever finds that a lane must end; never moves a message.
 
 use std::io;
@@ -44,7 +44,7 @@ impl Core {
             && let Some(descriptor) = &connection.socket
             && let Err(error) = socket::apply(descriptor, &self.fabric.channels[channel].options)
         {
-            // The lane works without: say so, and go on.
+            // The lane works without it: log it, and go on.
             tracing::warn!(%error, channel = %self.fabric.channels[channel].name, "a socket option was refused");
         }
         let carrier = Carrier {
@@ -118,7 +118,7 @@ impl Core {
         self.carry_out(lane, actions);
     }
 
-    /// Ends a lane, if it is up: what it had accepted is settled and told, its connection closes, and
+    /// Ends a lane, if it is up: what it had accepted is settled and reported, its connection closes, and
     /// it is dialled again if that is wanted.
     pub(crate) fn end_lane(&mut self, lane: u32, reason: CloseReason) {
         let at = self.moment();
@@ -150,7 +150,7 @@ impl Core {
         }
     }
 
-    /// The lane has ended: what it had accepted is settled and told, and its connection closes.
+    /// The lane has ended: what it had accepted is settled and reported, and its connection closes.
     fn settle(&mut self, lane: u32, connection: u32, reason: CloseReason) {
         let in_kernel = self
             .connections

@@ -1,8 +1,9 @@
 //! Step 5: from the number in a record to the lane, by the newest snapshot of the routes.
 //!
-//! The snapshot is taken up at the start of a turn, and when a message overtakes it. Each peer has
-//! a fixed block of lane numbers; this shard keeps a lane for those it owns. Changed wishes (dial
-//! there, do not dial, disconnect) are carried out by `link`.
+//! A shard adopts the newest snapshot at the start of a turn, and when a record names a lane that
+//! it does not know yet. Each peer has a fixed block of lane numbers; this shard keeps a lane for
+//! those it owns. Changed wishes (dial there, do not dial, disconnect) are carried out by
+//! `lifecycle`.
 
 use std::sync::Arc;
 
@@ -43,7 +44,7 @@ impl Routing {
 }
 
 impl Core {
-    /// Takes up the newest snapshot if it is newer than what this shard knows.
+    /// Adopts the newest snapshot if it is newer than what this shard knows.
     #[inline]
     pub(crate) fn follow_routes(&mut self) {
         if self.fabric.routes.epoch() != self.routing.epoch {

@@ -77,7 +77,7 @@ pub(crate) fn start(seat: ShardSeat) -> Result<EngineThread, StartError> {
     }
 }
 
-/// The thread's life. A panic in it closes the node's gates, so that senders learn of it.
+/// Runs the shard on its thread. A panic closes the node's gates, so that senders get an error.
 fn live(seat: ShardSeat, ready: &Sender<Result<(), String>>) {
     let fabric = Arc::clone(&seat.fabric);
     let control = Arc::clone(&seat.control_link);
@@ -85,7 +85,8 @@ fn live(seat: ShardSeat, ready: &Sender<Result<(), String>>) {
     let Err(ended) = unwound(|| execute(seat, ready)) else {
         return;
     };
-    // If the shard was being set up, whoever starts it hears why; otherwise nobody listens here.
+    // While the shard is being set up, the thread that starts it receives the reason; later nobody
+    // listens.
     drop(ready.try_send(Err(ended.clone())));
     tracing::error!(shard = index, reason = %ended, "a shard has ended: this node closes its channels");
     fabric.shard_failed();

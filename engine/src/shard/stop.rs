@@ -75,7 +75,7 @@ impl Core {
         any
     }
 
-    /// The final counters, to whoever stopped the node.
+    /// Sends the final counters to the thread that stops the node.
     pub(crate) fn last_report(&mut self) {
         self.tell_overflow();
         if let Some(drain) = &self.drain {

@@ -1,5 +1,5 @@
 //! Looking over the lanes: for peers that are gone without a word, for those that stopped in the middle
-//! of a frame, and for what overflow policies dropped, which is told in sums, as there may be one for
+//! of a frame, and for what overflow policies dropped, which is reported in sums, because it may be
 //! every message that is sent.
 //!
 //! Called by the turn for its deadline. What is proof of life is `delivery::Liveness`' matter; here is
@@ -112,7 +112,7 @@ impl Core {
         }
     }
 
-    /// Tells of the messages that reliable channels dropped for want of room.
+    /// Reports the messages that reliable channels dropped for want of room.
     pub(crate) fn tell_overflow(&mut self) {
         for lane in 0..self.lanes.len() {
             let state = &mut self.lanes[lane];

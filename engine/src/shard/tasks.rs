@@ -115,7 +115,7 @@ impl Tasks {
     }
 }
 
-/// A task that panics ends itself and nothing else; it is counted and told.
+/// A task that panics ends itself and nothing else; it is counted and logged.
 async fn watch(task: async_executor::Task<()>, handle: ShardHandle) {
     let ended = AssertUnwindSafe(task.fallible()).catch_unwind().await;
     if ended.is_err() {

@@ -33,7 +33,7 @@ impl Timers {
         self.set.insert((at, deadline));
     }
 
-    /// A deadline that was set for then is none any more.
+    /// Cancels a deadline that was set for `at`.
     pub(crate) fn take_back(&mut self, at: Instant, deadline: Deadline) {
         self.set.remove(&(at, deadline));
     }

@@ -211,7 +211,7 @@ impl Core {
             .wake_after(next.saturating_duration_since(Instant::now()))
     }
 
-    /// Tasks that let this turn go first.
+    /// Wakes the tasks that waited for the end of this turn.
     fn wake_turn_waiters(&mut self) -> bool {
         let any = !self.tasks.turn_waiters.is_empty();
         for waiter in self.tasks.turn_waiters.drain(..) {
@@ -252,7 +252,7 @@ impl Core {
         Ok(any)
     }
 
-    /// Acknowledgements that found nothing to go along with and have waited long enough.
+    /// Sends acknowledgements that could not go with a batch and have waited long enough.
     fn remind_acks(&mut self) {
         let mut place = 0;
         while let Some(&lane) = self.sending.owing.get(place) {
@@ -270,7 +270,7 @@ impl Core {
         }
     }
 
-    /// Before the shard sleeps, nobody is left waiting for an acknowledgement. True if one is to go.
+    /// Before the shard sleeps, every acknowledgement that is owed is sent. True if there is one.
     fn pay_acks(&mut self) -> bool {
         self.remind_acks();
         let mut any = false;
@@ -289,7 +289,7 @@ impl Core {
         any
     }
 
-    /// Tells of the messages that were accepted and did not even reach the outbox of their lane.
+    /// Reports the messages that were accepted and did not reach the outbox of their lane.
     fn tell_strays(&mut self) {
         if self.sending.strays.is_empty() {
             return;

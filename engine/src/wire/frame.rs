@@ -237,7 +237,7 @@ pub fn next_frame<'a>(buffer: &'a [u8], limits: &FrameLimits) -> Result<Next<'a>
     })
 }
 
-/// All but messages: rare, so out of the hot loop's way.
+/// All but messages: rare, so kept out of the hot loop.
 #[inline(never)]
 fn next_control_frame(first: u32, word: u32, rest: &[u8]) -> Result<Next<'_>, DecodeError> {
     let body_bytes = first & BODY_BYTES_MASK;

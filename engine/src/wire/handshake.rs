@@ -231,7 +231,7 @@ impl MessageReader {
 }
 
 /// The stated length of the body, `None` while the prefix is incomplete. Fails at the first byte
-/// that cannot be right: a stranger is not waited for.
+/// that cannot be right, so that nothing is waited for in vain.
 fn check_prefix(buffer: &[u8]) -> Result<Option<usize>, HandshakeError> {
     if let Some(wrong) = buffer
         .iter()

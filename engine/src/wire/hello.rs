@@ -32,7 +32,7 @@ pub enum HandshakeMessage {
     Hello(Hello),
     /// The lane is up.
     Welcome(Welcome),
-    /// The lane is not to be, and why.
+    /// The lane is refused, and why.
     Refuse(Refuse),
 }
 
@@ -55,7 +55,7 @@ pub struct Hello {
     pub lane: u16,
 }
 
-/// What an acceptor answers to a Hello that it likes. Frames follow at once, both ways.
+/// What an acceptor answers to a Hello that it accepts. Frames follow at once, both ways.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Welcome {
     /// The acceptor's own name.
@@ -64,7 +64,7 @@ pub struct Welcome {
     pub incarnation: u64,
 }
 
-/// What a node answers before it closes a connection that it will not have.
+/// What a node answers before it closes a connection that it does not accept.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refuse {
     code: u16,

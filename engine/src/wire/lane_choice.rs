@@ -54,8 +54,8 @@ pub enum Choice {
 /// Decides which connection a lane keeps.
 ///
 /// After [`CloseReason::AlreadyUp`] the peer dials again with backoff. It would not dial if it
-/// still had the connection, so the caller does well to ping the lane that is up: if that is dead,
-/// it ends and a later dial is accepted.
+/// still had the connection, so the caller should ping the lane that is up: if it is dead, it ends
+/// and a later dial is accepted.
 #[must_use]
 pub fn keep(local_name: &str, remote: RemoteNode<'_>, slot: SlotState) -> Choice {
     if local_name == remote.name {
