@@ -302,6 +302,7 @@ impl Drop for Inbox {
     fn drop(&mut self) {
         // Lanes that wait for room here go on and have their messages refused.
         self.consumer.close();
+        self.signals.note_room();
         self.fabric.tell_inbox_room();
     }
 }

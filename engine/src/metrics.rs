@@ -99,6 +99,8 @@ pub struct ShardMetrics {
     pub payloads_copied_out: u64,
     /// Turns in which the ring of a channel was not reached, summed over channels.
     pub rings_starved: u64,
+    /// Lanes that a full inbox had stopped and that were tried again, because room was made in it.
+    pub lanes_retried: u64,
     /// Handlers that panicked.
     pub handler_panics: u64,
     /// Tasks on the shard that panicked.
@@ -206,7 +208,7 @@ impl Metrics {
             shard.send(Command::Report(to.clone()));
         }
         drop(to);
-        let deadline = std::time::Instant::now() + patience;
+        let deadline = crate::deadline::deadline_in(patience);
         let mut gathered = Vec::new();
         while let Ok(report) = reports.recv_deadline(deadline) {
             gathered.push(report);
@@ -270,6 +272,7 @@ fn shard_metrics(report: &ShardReport) -> ShardMetrics {
         connections: report.connections,
         payloads_copied_out: report.payloads_copied_out,
         rings_starved: report.tally.starved.iter().sum(),
+        lanes_retried: report.tally.lanes_retried,
         handler_panics: report.tally.handler_panics,
         task_panics: report.tally.task_panics,
         events_lost: report.tally.events_lost,

@@ -5,7 +5,7 @@
 //! applications) takes from the ring and notes here what it freed. Nothing here knows mailboxes,
 //! shards or nodes.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering, fence};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering, fence};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use bytes::Bytes;
@@ -19,6 +19,8 @@ pub(crate) struct InboxSignals {
     arrived: Event,
     /// A shard found no room and waits to be rung.
     blocked: AtomicBool,
+    /// How often room was made for waiting shards.
+    rooms: AtomicU32,
     /// Bytes of payloads that lie outside the ring, held by reference.
     shared_bytes: AtomicUsize,
     capacity_bytes: usize,
@@ -59,7 +61,16 @@ impl InboxSignals {
     /// Takes the announcement of a waiting shard back; true if there was one, and the shards are to
     /// be rung.
     pub(crate) fn take_block(&self) -> bool {
-        self.blocked.swap(false, Ordering::SeqCst)
+        let was_blocked = self.blocked.swap(false, Ordering::SeqCst);
+        if was_blocked {
+            self.note_room();
+        }
+        was_blocked
+    }
+
+    /// There is room, or nobody will make any: whoever waits is to try again.
+    pub(crate) fn note_room(&self) {
+        self.rooms.fetch_add(1, Ordering::Release);
     }
 }
 
@@ -70,6 +81,8 @@ pub(crate) struct InboxWriter {
     signals: Arc<InboxSignals>,
     /// The shard's turn in which it was last pushed to.
     touched_in: u64,
+    /// How often room had been made when the shard asked last.
+    rooms_seen: u32,
 }
 
 impl InboxWriter {
@@ -78,6 +91,12 @@ impl InboxWriter {
     #[inline]
     pub(crate) fn takes_inline(&self, bytes: usize) -> bool {
         bytes <= self.producer.payload_bytes_max()
+    }
+
+    /// Whether room was made since this was asked last.
+    pub(crate) fn has_made_room(&mut self) -> bool {
+        let rooms = self.signals.rooms.load(Ordering::Acquire);
+        std::mem::replace(&mut self.rooms_seen, rooms) != rooms
     }
 
     #[inline]
@@ -146,6 +165,7 @@ pub(crate) fn inbox_ring(capacity_bytes: usize) -> (InboxWriter, Consumer, Arc<I
     let signals = Arc::new(InboxSignals {
         arrived: Event::new(),
         blocked: AtomicBool::new(false),
+        rooms: AtomicU32::new(0),
         shared_bytes: AtomicUsize::new(0),
         capacity_bytes: producer.capacity_bytes(),
     });
@@ -153,6 +173,7 @@ pub(crate) fn inbox_ring(capacity_bytes: usize) -> (InboxWriter, Consumer, Arc<I
         producer,
         signals: Arc::clone(&signals),
         touched_in: 0,
+        rooms_seen: 0,
     };
     (writer, consumer, signals)
 }

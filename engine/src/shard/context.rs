@@ -14,6 +14,7 @@ use super::timers::Deadline;
 use super::{Core, Shard};
 use crate::admission::{Admission, admit, check_size};
 use crate::channel::Channel;
+use crate::deadline::deadline_in;
 use crate::error::{SendError, Unsent};
 use crate::fabric::Fabric;
 use crate::message::{Destination, IntoPayload, Payload};
@@ -177,7 +178,7 @@ impl ShardHandle {
     /// Waits for `duration`, to the precision of a turn. The shard's own clock: timers of other
     /// runtimes work on a shard only if they wake from a thread of their own.
     pub async fn sleep(&self, duration: Duration) {
-        let until = Instant::now() + duration;
+        let until = deadline_in(duration);
         let mut key = None;
         std::future::poll_fn(|context| {
             if Instant::now() >= until {

@@ -129,6 +129,15 @@ impl Receivers {
         self.by_mailbox.remove(&mailbox);
     }
 
+    /// Whether a lane that waits for the inbox of a mailbox is to try again: room was made in it since
+    /// this was asked last, or there is no such inbox any more.
+    pub(super) fn has_made_room(&mut self, mailbox: MailboxId) -> bool {
+        match self.by_mailbox.get_mut(&mailbox) {
+            Some((_, MailboxReceiver::Inbox(inbox))) => inbox.has_made_room(),
+            _ => true,
+        }
+    }
+
     /// Hands over the bytes of `source` in `range`.
     #[inline]
     pub(crate) fn deliver(

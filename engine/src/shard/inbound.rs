@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::outbox::Outbox;
+use super::waiting::Ticket;
 use crate::delivery::{Incoming, Liveness};
 use crate::mailboxes::MailboxId;
 use crate::peer::Peer;
@@ -15,6 +16,10 @@ use crate::wire::{CloseReason, FrameKind, FrameLimits};
 /// A frame that has been incomplete for the idle timeout must have grown meanwhile by this much for
 /// each second.
 const PARTIAL_BYTES_PER_S_MIN: usize = 1024;
+
+/// A carry that is empty keeps this much, so that small messages that straddle two receives cost no
+/// allocation.
+const CARRY_KEPT_BYTES: usize = 4 << 10;
 
 /// A mailbox name the peer announced, and what it stands for here.
 #[derive(Clone, Debug)]
@@ -50,8 +55,10 @@ pub(crate) struct Inbound {
     pub(crate) partial_bytes: usize,
     /// Since when a frame has been incomplete, and how much of it there was then.
     pub(crate) partial_since: Option<(Instant, usize)>,
-    /// An inbox has no room: nothing is processed, and the socket is not read.
-    pub(crate) blocked: bool,
+    /// The inbox of that mailbox has no room: nothing is processed, and the socket is not read.
+    pub(crate) blocked: Option<MailboxId>,
+    /// Its place among the lanes that wait for that inbox.
+    pub(crate) ticket: Option<Ticket>,
     /// The peer has said Bye: no message may follow.
     pub(crate) said_bye: bool,
     /// Control frames within the second that began then.
@@ -81,7 +88,8 @@ impl Inbound {
             carry: Vec::new(),
             partial_bytes: 0,
             partial_since: None,
-            blocked: false,
+            blocked: None,
+            ticket: None,
             said_bye: false,
             control_frames: (now, 0),
         }
@@ -91,10 +99,18 @@ impl Inbound {
     /// that an inbox has stopped does not wait for its peer.
     pub(crate) fn note_partial(&mut self, now: Instant, landing_bytes: usize) {
         self.partial_bytes = self.carry.len() + landing_bytes;
-        if self.blocked || self.partial_bytes == 0 {
+        if self.blocked.is_some() || self.partial_bytes == 0 {
             self.partial_since = None;
         } else if self.partial_since.is_none() {
             self.partial_since = Some((now, self.partial_bytes));
+        }
+    }
+
+    /// Gives memory back that nothing needs any more: it was as large as the largest frame so far, or
+    /// held all that came while an inbox was full.
+    pub(crate) fn shrink_carry(&mut self) {
+        if self.carry.is_empty() && self.carry.capacity() > CARRY_KEPT_BYTES {
+            self.carry = Vec::new();
         }
     }
 

@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use super::connection::{Inflow, Phase};
 use super::lane::reason_of;
+use super::waiting::WaitingLanes;
 use super::{Core, PRIORITIES};
 use crate::fabric::Fabric;
 use crate::io::backend::ShardIo;
@@ -24,6 +25,7 @@ use crate::io::completion::Completion;
 use crate::io::operation::{Operation, OperationKind};
 use crate::io::receive_buffers::ReceiveBuffers;
 use crate::io::socket;
+use crate::mailboxes::MailboxId;
 use crate::ring::inbox::{InboxSignals, InboxWriter};
 
 /// The least that one receive of a large payload asks for, however many connections share the turn.
@@ -47,7 +49,7 @@ pub(super) struct Intake {
     /// Lanes that came up with bytes already received.
     pub(super) early: Vec<u32>,
     /// Lanes stopped by a full inbox.
-    pub(super) blocked: Vec<u32>,
+    pub(super) waiting: WaitingLanes,
     /// Inboxes pushed to this turn.
     touched: Vec<Arc<InboxSignals>>,
 }
@@ -83,7 +85,7 @@ impl Intake {
             budget: Duration::from_micros(config.turn_budget_us),
             inflow: Default::default(),
             early: Vec::new(),
-            blocked: Vec::new(),
+            waiting: WaitingLanes::default(),
             touched: Vec::new(),
         })
     }
@@ -255,7 +257,7 @@ impl Core {
             .link
             .inbound
             .as_ref()
-            .is_some_and(|inbound| inbound.blocked);
+            .is_some_and(|inbound| inbound.blocked.is_some());
         if connection.receiving.is_some() || blocked {
             return Ok(false);
         }
@@ -294,11 +296,14 @@ impl Core {
 
     /// An inbox was full: the lane is not read until there is room. Unread bytes stay in the socket,
     /// which is the back-pressure the peer feels.
-    pub(super) fn note_blocked(&mut self, lane: u32) {
-        if self.intake.blocked.contains(&lane) {
+    pub(super) fn note_blocked(&mut self, lane: u32, mailbox: MailboxId) {
+        let Some(inbound) = &mut self.lanes[lane as usize].link.inbound else {
+            return;
+        };
+        if inbound.ticket.is_some() {
             return;
         }
-        self.intake.blocked.push(lane);
+        inbound.ticket = Some(self.intake.waiting.join(mailbox, lane));
         if let Some(connection) = self.lanes[lane as usize].state.connection() {
             self.call_off_receive(connection);
         }
@@ -310,6 +315,7 @@ impl Core {
             self.starve(connection);
         }
     }
+
     /// Remembers to wake an inbox's reader at the end of the turn: once, however many messages came.
     #[inline]
     pub(super) fn touch_inbox(&mut self, inbox: &mut InboxWriter) {

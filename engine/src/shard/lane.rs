@@ -139,6 +139,12 @@ impl Lane {
         self.state.parted().filter(|_| self.log.outbox.is_empty())
     }
 
+    /// Whether it waits for room in an inbox.
+    pub(crate) fn is_waiting(&self) -> bool {
+        let inbound = self.link.inbound.as_ref();
+        inbound.is_some_and(|inbound| inbound.ticket.is_some())
+    }
+
     /// Whether a Ping or a Pong is to be sent.
     pub(crate) fn owes_word(&self) -> bool {
         let inbound = self.link.inbound.as_ref();

@@ -170,6 +170,9 @@ impl Core {
             queued.payload_bytes + in_kernel.payload_bytes,
         );
         if let Some(inbound) = state.link.inbound.take() {
+            if let Some(ticket) = inbound.ticket {
+                self.intake.waiting.leave(ticket);
+            }
             state.log.tally.delivered_before += inbound.ledger.delivered_total();
         }
         state.log.tally.count_close(reason);

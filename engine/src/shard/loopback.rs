@@ -26,7 +26,9 @@ impl Shard {
             let reliable =
                 core.lanes[lane as usize].log.ledger.reliability() != Reliability::BestEffort;
             if delivery == Delivery::NoRoom && reliable {
-                core.note_blocked(lane);
+                if let Some(mailbox) = outbox.front().and_then(|front| front.mailbox) {
+                    core.note_blocked(lane, mailbox);
+                }
                 break;
             }
             let Some(bytes) = outbox.drop_front(&mut core.sending.pool) else {
@@ -39,9 +41,7 @@ impl Shard {
         // What handlers sent meanwhile goes behind what was there.
         let newer = std::mem::replace(&mut state.log.outbox, outbox);
         state.log.outbox.append(newer);
-        if moved == MESSAGES_PER_TURN
-            || (!state.log.outbox.is_empty() && !core.intake.blocked.contains(&lane))
-        {
+        if moved == MESSAGES_PER_TURN || (!state.log.outbox.is_empty() && !state.is_waiting()) {
             core.mark_ready(lane);
         }
         moved > 0

@@ -34,6 +34,7 @@ pub(crate) mod tally;
 mod tasks;
 mod timers;
 mod turn;
+mod waiting;
 
 use std::io;
 use std::os::fd::OwnedFd;

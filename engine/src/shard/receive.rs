@@ -219,6 +219,7 @@ impl Reader {
         let landing_bytes = landing.as_ref().map_or(0, |landing| landing.filled_bytes());
         let is_filling = landing.as_ref().is_some_and(|landing| landing.is_filling());
         inbound.note_partial(now, landing_bytes);
+        inbound.shrink_carry();
         state.link.inbound = Some(inbound);
         if let Some(connection) = state.state.connection()
             && let Some(carrier) = core.connections.get(connection)
@@ -236,8 +237,8 @@ impl Reader {
         if due {
             core.mark_ready(lane);
         }
-        if blocked {
-            core.note_blocked(lane);
+        if let Some(mailbox) = blocked {
+            core.note_blocked(lane, mailbox);
         }
         if let Err(reason) = outcome {
             core.end_lane(lane, reason);
@@ -295,7 +296,7 @@ fn read_source(
     source: &mut impl Source,
     at: &mut usize,
 ) -> Result<Stop, CloseReason> {
-    if reader.inbound.blocked {
+    if reader.inbound.blocked.is_some() {
         reader
             .inbound
             .carry
@@ -308,7 +309,7 @@ fn read_source(
     let mut stop = deliver_landed(core, receivers, reader)?;
     if matches!(stop, Stop::Incomplete) && !reader.inbound.carry.is_empty() {
         *at += complete_carry(core, receivers, reader, &source.bytes()[*at..])?;
-        if reader.inbound.blocked {
+        if reader.inbound.blocked.is_some() {
             stop = Stop::Blocked;
         }
     }
@@ -364,10 +365,7 @@ fn read_frames(
             located,
         )? {
             Flow::Next => *at += consumed,
-            Flow::Blocked => {
-                reader.inbound.blocked = true;
-                return Ok(Stop::Blocked);
-            }
+            Flow::Blocked => return Ok(Stop::Blocked),
         }
         until_look -= 1;
         if until_look == 0 {
@@ -447,10 +445,10 @@ pub(super) fn retry_blocked(core: &mut Core, receivers: &mut Receivers, lane: u3
     let Some(mut reader) = Reader::take(core, lane, None) else {
         return;
     };
-    reader.inbound.blocked = false;
+    reader.inbound.blocked = None;
     let mut waiting = std::mem::take(&mut reader.inbound.carry);
     let outcome = read_bytes(core, receivers, &mut reader, &mut Assembled(&mut waiting));
-    let unblocked = !reader.inbound.blocked;
+    let unblocked = reader.inbound.blocked.is_none();
     reader.finish(core, outcome);
     if unblocked {
         core.resume_receiving(lane);
@@ -519,7 +517,10 @@ fn take_message(
     let reliable = core.fabric.channels[usize::from(inbound.channel)].reliable;
     match delivery {
         Delivery::Delivered => inbound.ledger.delivered(1, bytes, core.now),
-        Delivery::NoRoom if reliable => return Ok(Flow::Blocked),
+        Delivery::NoRoom if reliable => {
+            inbound.blocked = mailbox;
+            return Ok(Flow::Blocked);
+        }
         Delivery::NoMailbox if reliable => inbound.ledger.refused(1, bytes, core.now),
         Delivery::NoRoom | Delivery::NoMailbox => {
             core.lanes[lane as usize].log.tally.receive_dropped += 1;

@@ -78,7 +78,7 @@ impl Core {
         }
         let carrier = self.connections.get(connection)?;
         // No receive is armed: an inbox is full, or the shard has more urgent lanes to read.
-        if inbound.blocked || carrier.receiving.is_none() {
+        if inbound.blocked.is_some() || carrier.receiving.is_none() {
             let socket = carrier.socket.as_ref()?;
             match socket::standing(socket) {
                 Standing::Aborted => return Some(reason_of_abort(socket)),

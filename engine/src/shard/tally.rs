@@ -104,6 +104,7 @@ pub(crate) struct ShardTally {
     pub(crate) idle_turns: u64,
     pub(crate) parks: u64,
     pub(crate) handler_panics: u64,
+    pub(crate) lanes_retried: u64,
     pub(crate) task_panics: u64,
     pub(crate) events_lost: u64,
     /// By channel: turns in which its ring was not reached.
@@ -119,6 +120,7 @@ impl ShardTally {
             idle_turns: 0,
             parks: 0,
             handler_panics: 0,
+            lanes_retried: 0,
             task_panics: 0,
             events_lost: 0,
             starved: vec![0; channels],

@@ -10,6 +10,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::deliver::Receivers;
+use super::lane_state::Stage;
 use super::reading::take_inflow;
 use super::receive::retry_blocked;
 use super::tasks::Tasks;
@@ -87,7 +88,8 @@ impl Shard {
         let mut moved = false;
         for place in 0..self.core.routing.loop_lanes.len() {
             let lane = self.core.routing.loop_lanes[place];
-            if self.core.lanes[lane as usize].log.outbox.messages() > 0 {
+            let state = &self.core.lanes[lane as usize];
+            if state.log.outbox.messages() > 0 && !state.is_waiting() {
                 moved |= self.loop_back(lane);
             }
         }
@@ -106,10 +108,14 @@ fn obey(core: &mut Core, receivers: &mut Receivers) -> bool {
                 receiver,
                 answer,
             } => {
+                core.intake.waiting.room_was_made(mailbox.id());
                 receivers.put(mailbox, receiver);
                 answer.give();
             }
-            Command::Forget(mailbox) => receivers.remove(mailbox),
+            Command::Forget(mailbox) => {
+                receivers.remove(mailbox);
+                core.intake.waiting.room_was_made(mailbox);
+            }
             Command::Newcomer { number, newcomer } => {
                 if let Err(error) = core.welcome_newcomer(number, *newcomer) {
                     tracing::error!(%error, "a connection handed over could not be taken on");
@@ -131,15 +137,54 @@ fn read_input(core: &mut Core, receivers: &mut Receivers) -> bool {
         any = true;
     }
     any |= take_inflow(core, receivers);
-    if !core.intake.blocked.is_empty() {
-        // First: room that is made from here on is another turn's.
-        let room = &core.fabric.shards[core.index].inbox_room;
-        room.swap(false, Ordering::AcqRel);
-        for lane in std::mem::take(&mut core.intake.blocked) {
-            retry_blocked(core, receivers, lane);
+    any |= retry_waiting(core, receivers);
+    any
+}
+
+/// Tries lanes that a full inbox stopped, where room was made, for the turn's budget of time at most.
+/// True if there were any.
+fn retry_waiting(core: &mut Core, receivers: &mut Receivers) -> bool {
+    if core.intake.waiting.is_empty() {
+        return false;
+    }
+    // First: room that is made from here on is another turn's.
+    let room = &core.fabric.shards[core.index].inbox_room;
+    if room.swap(false, Ordering::AcqRel) {
+        for mailbox in core.intake.waiting.mailboxes() {
+            if receivers.has_made_room(mailbox) {
+                core.intake.waiting.room_was_made(mailbox);
+            }
+        }
+    }
+    let until = Instant::now() + core.intake.budget;
+    let mut any = false;
+    while let Some(lane) = core.intake.waiting.next() {
+        any = true;
+        core.tally.lanes_retried += 1;
+        retry(core, receivers, lane);
+        if Instant::now() >= until {
+            break;
         }
     }
     any
+}
+
+/// Tries one of them. If the inbox has no room again, nobody else needs to try.
+fn retry(core: &mut Core, receivers: &mut Receivers, lane: u32) {
+    let state = &mut core.lanes[lane as usize];
+    let Some(inbound) = &mut state.link.inbound else {
+        return;
+    };
+    inbound.ticket = None;
+    if state.state.stage() == Stage::Loop {
+        // Its messages wait in its outbox, which has its turn next.
+        return;
+    }
+    retry_blocked(core, receivers, lane);
+    let inbound = core.lanes[lane as usize].link.inbound.as_ref();
+    if let Some(ticket) = inbound.and_then(|inbound| inbound.ticket) {
+        core.intake.waiting.room_is_used_up(ticket.mailbox);
+    }
 }
 
 impl Core {
@@ -152,7 +197,7 @@ impl Core {
             || !self.commands.is_empty()
             || !self.tasks.turn_waiters.is_empty()
             || !self.sending.strays.is_empty()
-            || (!self.intake.blocked.is_empty() && self.has_inbox_room())
+            || (!self.intake.waiting.is_empty() && self.has_inbox_room())
             || self
                 .control
                 .as_ref()
@@ -164,7 +209,7 @@ impl Core {
     /// Whether room was made for lanes that a full inbox stopped, since they were tried last.
     fn has_inbox_room(&self) -> bool {
         let shard = &self.fabric.shards[self.index];
-        shard.inbox_room.load(Ordering::Relaxed)
+        self.intake.waiting.has_room() || shard.inbox_room.load(Ordering::Relaxed)
     }
 
     /// Looks for work for as long as a parked shard would take to wake. True if there is some.

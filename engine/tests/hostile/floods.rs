@@ -227,6 +227,62 @@ fn a_flooding_channel_starves_only_lower_priorities_counted() {
 }
 
 #[test]
+fn lanes_that_wait_for_room_are_left_alone_until_their_own_inbox_has_some() {
+    let honest = Honest::start(|config| config.idle_timeout_ms(600_000_u64));
+    let inbox = |name| honest.target.inbox_of(name, 64 << 10).expect("a mailbox");
+    let mut inboxes = [inbox("unread-0"), inbox("unread-1")];
+    let size = 40_000;
+    // Enough for each inbox to be full with the first of them.
+    let strangers: Vec<_> = (0..300)
+        .map(|number| {
+            let mut stranger =
+                Stranger::lane(honest.target.local_addr(), hello(&format!("peer-{number}")));
+            stranger.say(&letter(&format!("unread-{}", number % 2), &vec![7; size]));
+            stranger
+        })
+        .collect();
+    let received = || {
+        let metrics = honest.target.metrics();
+        let lanes = metrics
+            .lanes
+            .iter()
+            .filter(|lane| lane.peer.starts_with("peer-"));
+        lanes
+            .filter(|lane| lane.bytes_received > size as u64)
+            .count()
+    };
+    wait_until("all letters are here", received, |lanes| {
+        *lanes == strangers.len()
+    });
+    let retried = || -> u64 {
+        let shards = honest.target.metrics().shards;
+        shards.iter().map(|shard| shard.lanes_retried).sum()
+    };
+    let before = retried();
+    for _ in 0..5 {
+        honest.goes_on();
+    }
+    assert_eq!(retried(), before, "they were tried without room");
+    let mut read = [0, 0];
+    wait_until(
+        "all is read",
+        || {
+            for (inbox, read) in inboxes.iter_mut().zip(&mut read) {
+                while inbox.try_recv().is_some() {
+                    *read += 1;
+                }
+            }
+            read.iter().sum::<usize>()
+        },
+        |read| *read == strangers.len(),
+    );
+    // Each letter that is read lets one in, and one on each shard finds the inbox full again.
+    let tries = retried() - before;
+    assert!(tries <= 4 * strangers.len() as u64, "{tries} tries");
+    honest.finish();
+}
+
+#[test]
 fn a_peer_holds_no_more_than_its_budget() {
     in_child("floods::a_peer_holds_no_more_than_its_budget", || {
         let queue = 1 << 20;
