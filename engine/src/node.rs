@@ -27,6 +27,7 @@ use crate::events::Events;
 use crate::fabric::Fabric;
 use crate::inbox::Inbox;
 use crate::io::backend::Backend;
+use crate::io::preflight::Raised;
 use crate::mailboxes::Mailbox;
 use crate::message::Destination;
 use crate::metrics::Metrics;
@@ -51,6 +52,9 @@ pub struct Node {
     control: Option<EngineThread>,
     /// Inboxes that the builder asked for and nobody has taken yet.
     prepared: Mutex<BTreeMap<String, Inbox>>,
+    /// The limit of open files is raised for as long as this is held; dropped after the threads.
+    #[expect(dead_code, reason = "held, not used")]
+    open_files: Option<Raised>,
 }
 
 /// What [`Node::peers`] says of a peer.

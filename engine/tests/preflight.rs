@@ -1,6 +1,6 @@
 //! Each thing that keeps a node from starting is said in one sentence, with how to fix it.
 
-use overlane::config::{ChannelConfig, Config, ControlPlacement, IoChoice};
+use overlane::config::{ChannelConfig, Config, IoChoice};
 use overlane::preflight::{
     self, Check, Limit, Outcome, Readings, RingFailure, judge, uring_failure,
 };
@@ -21,6 +21,12 @@ fn good() -> Readings {
         },
         files_open: 3,
         cores_usable: vec![0, 1],
+        parallelism: 2,
+        address_space: Limit {
+            soft: libc::RLIM_INFINITY,
+            hard: libc::RLIM_INFINITY,
+        },
+        address_space_used: 64 << 20,
         listen_error: None,
     }
 }
@@ -158,30 +164,37 @@ fn each_failure_of_the_ring_says_how_to_fix_it() {
 #[test]
 fn too_little_lockable_memory_fails_and_barely_enough_warns() {
     let config = Config {
-        shards: 2,
+        shards: 3,
         ..uring()
     };
     let with = |soft, hard| Readings {
         memlock: Limit { soft, hard },
         ..good()
     };
-    let sentence = failure(&config, &with(64 << 10, 64 << 10), "memlock");
-    assert!(
-        sentence.contains("64 KiB") && sentence.contains("ulimit -l"),
-        "{sentence}"
-    );
+    for hard in [0, 64 << 10] {
+        let sentence = failure(&config, &with(hard, hard), "memlock");
+        let parts = [
+            &format!("only {} KiB", hard >> 10),
+            "asks for 512",
+            "to 576 KiB",
+            "ulimit -l",
+        ];
+        for part in parts {
+            assert!(sentence.contains(part), "{sentence:?} lacks {part:?}");
+        }
+    }
     let text = warning(&config, &with(512 << 10, 512 << 10), "memlock");
     assert!(
         text.contains("512 KiB") && text.contains("576 KiB"),
         "{text}"
     );
-    let shared = Config {
-        control: ControlPlacement::Shared,
+    let two = Config {
+        shards: 2,
         ..config.clone()
     };
-    assert!(detail(&shared, &with(512 << 10, 512 << 10), "memlock").contains("512 KiB needed"));
+    assert!(detail(&two, &with(512 << 10, 512 << 10), "memlock").contains("512 KiB needed"));
     let text = detail(&config, &with(64 << 10, 8 << 20), "memlock");
-    assert!(text.contains("raises to 8192 KiB"), "{text}");
+    assert!(text.contains("64 KiB now, which a start raises"), "{text}");
     let text = detail(
         &config,
         &with(libc::RLIM_INFINITY, libc::RLIM_INFINITY),
@@ -266,9 +279,38 @@ fn poll_needs_nothing_of_io_uring() {
 }
 
 #[test]
+fn too_little_address_space_fails_by_what_the_configuration_needs() {
+    let mut config = Config {
+        shards: 2,
+        ..Config::default()
+    };
+    let with = |soft| Readings {
+        address_space: Limit {
+            soft,
+            hard: libc::RLIM_INFINITY,
+        },
+        ..good()
+    };
+    let sentence = failure(&config, &with(100 << 20), "address_space");
+    for part in [
+        "limited to 100 MiB",
+        "36 are left",
+        "2 shards",
+        "ulimit -v",
+        "LimitAS=",
+    ] {
+        assert!(sentence.contains(part), "{sentence:?} lacks {part:?}");
+    }
+    assert!(detail(&config, &with(1 << 30), "address_space").contains("960 left"));
+    config.channels = vec![ChannelConfig::new("data").ring_bytes(512_usize << 20)];
+    assert!(failure(&config, &with(1 << 30), "address_space").contains("lower shards, ring_bytes"));
+    assert!(detail(&config, &good(), "address_space").contains("unlimited"));
+}
+
+#[test]
 fn too_few_open_files_for_the_configured_peers_fails_and_for_the_limit_warns() {
     let mut config = Config {
-        shards: 1,
+        shards: 2,
         ..Config::default()
     };
     config.channels = vec![ChannelConfig::new("data").parallelism(4)];
@@ -276,7 +318,7 @@ fn too_few_open_files_for_the_configured_peers_fails_and_for_the_limit_warns() {
         let address = ([127, 0, 0, 1], 7000 + number).into();
         config.peers.insert(format!("peer-{number}"), address);
     }
-    // 3 are open, two executors take 8 each, 10 peers have 5 lanes each.
+    // 3 are open, two shards take 8 each, 10 peers have 5 lanes each.
     let with = |soft, hard| Readings {
         files: Limit { soft, hard },
         ..good()
@@ -289,10 +331,33 @@ fn too_few_open_files_for_the_configured_peers_fails_and_for_the_limit_warns() {
     assert!(sentence.contains("ulimit -n"), "{sentence}");
     let text = warning(&config, &with(69, 69), "open_files");
     assert!(text.contains("connections_max = 16384"), "{text}");
-    let text = detail(&config, &with(1024, 1 << 20), "open_files");
     assert!(
-        text.contains("1024 now, which every start raises to 1048576"),
+        !text.contains("raise_open_files"),
+        "there is nothing to raise: {text}"
+    );
+    // What can be raised is not raised unasked.
+    let sentence = failure(&config, &with(68, 1 << 20), "open_files");
+    assert!(sentence.contains("raise_open_files = true"), "{sentence}");
+    let text = warning(&config, &with(1024, 1 << 20), "open_files");
+    assert!(text.contains("raise_open_files = true"), "{text}");
+    config.raise_open_files = true;
+    let text = detail(&config, &with(68, 1 << 20), "open_files");
+    assert!(
+        text.contains("16403 wanted, 68 now, which a start raises while the node runs"),
         "{text}"
+    );
+}
+
+#[test]
+fn a_quota_bounds_the_shards_and_is_named() {
+    let readings = Readings {
+        cores_usable: vec![0, 1, 2, 3],
+        parallelism: 1,
+        ..good()
+    };
+    assert_eq!(
+        detail(&Config::default(), &readings, "cores"),
+        "shards: 1, not pinned, because a CPU quota allows 1 of 4 cores"
     );
 }
 
@@ -354,6 +419,9 @@ fn no_sentence_spans_lines_and_each_failure_has_a_remedy() {
         files: Limit { soft: 0, hard: 0 },
         files_open: 3,
         cores_usable: vec![],
+        parallelism: 1,
+        address_space: Limit { soft: 0, hard: 0 },
+        address_space_used: 64 << 20,
         listen_error: Some(libc::EADDRINUSE),
     };
     let config = Config {
@@ -383,7 +451,7 @@ fn a_port_that_this_machine_has_in_use_is_found() {
     };
     assert!(failure.what.contains(&listen.to_string()), "{failure}");
     assert_eq!(
-        preflight::start(&config),
+        preflight::start(&config).map(|machine| machine.checks),
         Err(failure),
         "a start says the same"
     );
@@ -403,7 +471,7 @@ fn checks_leave_no_descriptor_open() {
     // Other tests of this process open and close theirs meanwhile, so look for a trend.
     let before = open();
     for _ in 0..100 {
-        assert_eq!(preflight::checks(&config).len(), 7);
+        assert_eq!(preflight::checks(&config).len(), 8);
     }
     assert!(
         open() < before + 50,

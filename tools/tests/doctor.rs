@@ -85,7 +85,7 @@ fn json_has_one_object_per_line_with_outcome_and_remedy() {
         .lines()
         .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{line}: {error}")))
         .collect();
-    assert_eq!(objects.len(), 9);
+    assert_eq!(objects.len(), 10);
     for object in &objects {
         let keys = [&object["check"], &object["outcome"], &object["detail"]];
         assert!(keys.iter().all(|value| value.is_string()), "{object}");
@@ -138,8 +138,15 @@ fn too_few_open_files_for_the_peers_fail() {
         "open_files",
         &["only 64 files", "2 configured peers", "ulimit -n"],
     );
-    // The soft limit alone is no hindrance: a start raises it.
+    // The soft limit alone is no hindrance where a start may raise it.
     let output = run(limited("--nofile=64:1000"), &arguments);
+    assert_fails(
+        &output,
+        "open_files",
+        &["only 64 files", "raise_open_files"],
+    );
+    let raised = [&arguments[..], &["--raise-open-files", "true"]].concat();
+    let output = run(limited("--nofile=64:1000"), &raised);
     assert!(
         !line(&output, "open_files").starts_with("FAIL"),
         "{}",
@@ -151,6 +158,25 @@ fn too_few_open_files_for_the_peers_fail() {
 fn too_little_lockable_memory_fails() {
     let output = run(limited("--memlock=65536:65536"), &["--io", "uring"]);
     assert_fails(&output, "memlock", &["only 64 KiB", "ulimit -l"]);
+}
+
+#[test]
+fn too_little_address_space_fails() {
+    // Enough for the doctor itself.
+    let output = run(limited("--as=150000000:150000000"), &["--shards", "2"]);
+    assert_fails(
+        &output,
+        "address_space",
+        &["limited to 143 MiB", "2 shards", "ulimit -v"],
+    );
+}
+
+#[test]
+fn every_size_of_the_data_ring_passes_as_it_starts() {
+    for entries in ["16", "32768"] {
+        let output = run(doctor(), &["--data-ring-entries", entries]);
+        assert!(line(&output, "io_uring").starts_with("ok"), "{entries}");
+    }
 }
 
 #[test]

@@ -55,9 +55,11 @@ pub(crate) fn load(defaults: Defaults<'_>, given: &Flags) -> Outcome<Config> {
         )));
     }
     let mut flags = given.clone();
-    let node = defaults
-        .node
+    // The harness starts no programs but its own, so that a raised limit is inherited by no other.
+    let of_all = [("raise_open_files", "true")];
+    let node = of_all
         .iter()
+        .chain(defaults.node)
         .map(|(name, value)| (*name, (*value).to_owned()));
     flags.node = node.chain(given.node.iter().cloned()).collect();
     let channels = defaults

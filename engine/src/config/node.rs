@@ -48,7 +48,7 @@ parameters! {
         Unit::None, Allowed::Described("an address and port such as 127.0.0.1:7400");
         origin "loopback, because lanes are not authenticated yet; the port is a guess";
         cost "an address beyond loopback lets every host that reaches it send";
-    /// Data shards: threads that each own a share of the lanes; 0 is one for each usable core.
+    /// Data shards: threads that each own a share of the lanes; 0 is one for each usable core, as far as a CPU quota allows.
     shards: usize = 0;
         Unit::Count("shards"), Allowed::Number(0, 256);
         origin "one thread per core is the design";
@@ -58,7 +58,7 @@ parameters! {
         Unit::None, Allowed::Described("core numbers with commas between, such as 0,2,4");
         origin "the cores that the process may run on";
         cost "two busy threads on one core share its time";
-    /// Whether each shard stays on its core.
+    /// Whether each shard stays on its core; under a CPU quota only on cores that are named.
     pin: bool = true;
         Unit::None, Allowed::Words(&["true", "false"]);
         origin "one pinned thread per core is the design";
@@ -116,11 +116,11 @@ parameters! {
         origin "the design: about the time that a wake-up of a thread takes";
         cost "higher lets bulk and slow handlers delay what arrives meanwhile; \
               lower takes more turns for the same messages";
-    /// Entries of a shard's submission queue; the completion queue has twice as many.
+    /// Entries of a shard's submission queue; the completion queue has four times as many, at most 65536.
     data_ring_entries: u32 = 512;
         Unit::Count("entries"), Allowed::PowerOfTwo(16, 32_768);
         origin "guess: a turn over 500 lanes fits without a second submission";
-        cost "higher is kernel memory, 64 bytes and two completions of 16 each; \
+        cost "higher is kernel memory, 64 bytes and four completions of 16 each; \
               lower submits several times per turn";
     /// Size of the ring behind each inbox.
     inbox_bytes: usize = 1 << 20;
@@ -144,6 +144,12 @@ parameters! {
         Unit::Count("connections"), Allowed::Number(1, 1 << 20);
         origin "guess: a quarter of the 64 Ki of a NATS server";
         cost "each connection is a file descriptor; lower refuses lanes";
+    /// Whether the soft limit of open files is raised while the node runs, as far as it needs.
+    raise_open_files: bool = false;
+        Unit::None, Allowed::Words(&["true", "false"]);
+        origin "a limit belongs to the whole process, and programs that it starts inherit it";
+        cost "true lets programs that are started meanwhile inherit the raised limit; \
+              false lets `ulimit -n` bound the connections";
     /// Most accepted connections whose handshake is not finished.
     pending_handshakes_max: usize = 256;
         Unit::Count("connections"), Allowed::Number(1, 65_536);

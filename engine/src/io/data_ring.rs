@@ -77,18 +77,26 @@ struct RegisterUpdate {
     data: u64,
 }
 
+/// Completions that a ring of the kernel can have at most (IORING_MAX_CQ_ENTRIES).
+const COMPLETIONS_MAX: u32 = 65_536;
+
+/// The kernel's ring under a data ring of `entries` submissions, with four times as many
+/// completions, as far as the kernel has them: one multishot operation can complete many times in a
+/// turn. The checks before a start make the same one.
+pub(crate) fn make_ring(entries: u32) -> io::Result<IoUring> {
+    IoUring::builder()
+        .setup_single_issuer()
+        .setup_defer_taskrun()
+        .setup_taskrun_flag()
+        // An entry that the kernel refuses completes with its error and holds up no other.
+        .setup_submit_all()
+        .setup_cqsize(entries.saturating_mul(4).min(COMPLETIONS_MAX))
+        .build(entries)
+}
+
 impl DataRing {
-    /// A ring of `entries` submissions and four times as many completions: one multishot operation
-    /// can complete many times in a turn.
     pub(crate) fn new(entries: u32) -> io::Result<Self> {
-        let ring: IoUring = IoUring::builder()
-            .setup_single_issuer()
-            .setup_defer_taskrun()
-            .setup_taskrun_flag()
-            // An entry that the kernel refuses completes with its error and holds up no other.
-            .setup_submit_all()
-            .setup_cqsize(entries * 4)
-            .build(entries)?;
+        let ring = make_ring(entries)?;
         // SAFETY: the ring is open.
         let borrowed = unsafe { BorrowedFd::borrow_raw(ring.as_raw_fd()) };
         let own_fd = Rc::new(borrowed.try_clone_to_owned()?);

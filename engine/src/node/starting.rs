@@ -19,7 +19,8 @@ use crate::control::routes::RouteBook;
 use crate::control::{self, Control, ControlLink};
 use crate::error::{NameError, StartError};
 use crate::fabric::{Fabric, ShardLink};
-use crate::io::{preflight, socket};
+use crate::io::preflight::{self, Machine};
+use crate::io::socket;
 use crate::mailboxes::Mailboxes;
 use crate::message::Message;
 use crate::ring::inbox::Inboxes;
@@ -129,7 +130,7 @@ impl Node {
         if let Some(failure) = &found.no_uring {
             tracing::warn!("{}", preflight::fallback(failure));
         }
-        let shards = shard_count(&config);
+        let shards = found.placement.len();
         let claimed = socket::listen_first(config.listen);
         let (listener, address) = claimed.map_err(|source| StartError::Listen {
             address: config.listen,
@@ -174,7 +175,7 @@ impl Node {
             config,
         });
         fabric.routes.peer(&fabric.config.node_name)?;
-        Self::start_threads(fabric, listener, ends, control)
+        Self::start_threads(fabric, listener, ends, control, found)
     }
 
     fn start_threads(
@@ -182,8 +183,8 @@ impl Node {
         listener: OwnedFd,
         ends: Vec<ShardEnds>,
         control: Control,
+        machine: Machine,
     ) -> Result<Self, StartError> {
-        let cores = cores(&fabric.config);
         let commands: Vec<_> = ends.iter().map(|ends| ends.sender.clone()).collect();
         let control_link = Arc::clone(control.link());
         let mut node = Self {
@@ -193,6 +194,7 @@ impl Node {
             threads: Vec::new(),
             control: None,
             prepared: Mutex::default(),
+            open_files: machine.open_files,
         };
         let mut first_listener = Some(listener);
         let mut shared = None;
@@ -209,11 +211,7 @@ impl Node {
             };
             node.threads.push(shard::start(ShardSeat {
                 index,
-                core: fabric
-                    .config
-                    .pin
-                    .then(|| cores.get(index % cores.len().max(1)).copied())
-                    .flatten(),
+                core: machine.placement[index],
                 fabric: Arc::clone(&fabric),
                 rings: ends.rings,
                 commands: ends.commands,
@@ -223,6 +221,8 @@ impl Node {
                 control: shared.take(),
             })?);
         }
+        // All shards are set up.
+        drop(machine.locked_memory);
         Ok(node)
     }
 
@@ -266,26 +266,6 @@ fn make_link(config: &Config) -> std::io::Result<(ShardLink, ShardEnds)> {
             sender,
         },
     ))
-}
-
-fn shard_count(config: &Config) -> usize {
-    match config.shards {
-        0 if config.cores.is_empty() => cores(config).len().max(1),
-        0 => config.cores.len(),
-        count => count,
-    }
-}
-
-/// The cores to pin shards to, in order.
-fn cores(config: &Config) -> Vec<usize> {
-    if !config.cores.is_empty() {
-        return config.cores.clone();
-    }
-    core_affinity::get_core_ids()
-        .unwrap_or_default()
-        .into_iter()
-        .map(|core| core.id)
-        .collect()
 }
 
 fn milliseconds_since_1970() -> u64 {

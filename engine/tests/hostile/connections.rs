@@ -7,7 +7,7 @@ use overlane::wire::CloseReason;
 
 use crate::honest::Honest;
 use crate::stranger::{Stranger, encoded, hello};
-use crate::support::child::{in_child, limit};
+use crate::support::child::{in_child, limit, limits};
 use crate::support::{reliable, wait_until};
 
 #[test]
@@ -158,12 +158,5 @@ fn ten_thousand_idle_connections_do_not_stop_honest_ones() {
 
 /// How many descriptors this process may have once a start has raised its limit.
 fn most_descriptors() -> usize {
-    let mut limit = libc::rlimit {
-        rlim_cur: 0,
-        rlim_max: 0,
-    };
-    // SAFETY: `limit` is a valid rlimit that outlives the call.
-    let got = unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) };
-    assert_eq!(got, 0);
-    usize::try_from(limit.rlim_max).unwrap_or(usize::MAX)
+    usize::try_from(limits(libc::RLIMIT_NOFILE).1).unwrap_or(usize::MAX)
 }

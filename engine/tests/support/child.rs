@@ -31,13 +31,28 @@ pub fn in_network(test: &str, [first, last]: [u16; 2], body: impl FnOnce()) {
     });
 }
 
-fn run_in_child(test: &str, mut command: Command, body: impl FnOnce()) {
+/// Runs `body` for each of `cases`, each in a process of its own, as [`in_child`] does.
+pub fn in_children(test: &str, cases: &[u64], body: impl FnOnce(u64)) {
+    if let Ok(case) = std::env::var(CHILD) {
+        return body(case.parse().expect("the number of a case"));
+    }
+    for case in cases {
+        let program = std::env::current_exe().expect("this program has a path");
+        await_child(test, Command::new(program), *case);
+    }
+}
+
+fn run_in_child(test: &str, command: Command, body: impl FnOnce()) {
     if std::env::var_os(CHILD).is_some() {
         return body();
     }
+    await_child(test, command, 1);
+}
+
+fn await_child(test: &str, mut command: Command, case: u64) {
     let output = command
         .args([test, "--exact", "--nocapture", "--test-threads=1"])
-        .env(CHILD, "1")
+        .env(CHILD, case.to_string())
         .output()
         .expect("the child runs");
     let (said, complained) = (
@@ -46,16 +61,37 @@ fn run_in_child(test: &str, mut command: Command, body: impl FnOnce()) {
     );
     assert!(
         output.status.success() && said.contains("1 passed"),
-        "{test} failed in its process ({}):\n{said}\n{complained}",
+        "{test} failed in its process, case {case} ({}):\n{said}\n{complained}",
         output.status
     );
 }
 
 /// Lowers a limit of this process, for good.
 pub fn limit(resource: libc::__rlimit_resource_t, value: u64) {
+    set_limit(resource, value, value);
+}
+
+/// Changes the soft limit of this process.
+pub fn soft_limit(resource: libc::__rlimit_resource_t, value: u64) {
+    set_limit(resource, value, limits(resource).1);
+}
+
+/// The soft and the hard limit of this process.
+pub fn limits(resource: libc::__rlimit_resource_t) -> (u64, u64) {
+    let mut limit = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
+    // SAFETY: `limit` is a valid rlimit that outlives the call.
+    let got = unsafe { libc::getrlimit(resource, &raw mut limit) };
+    assert_eq!(got, 0, "{}", io::Error::last_os_error());
+    (limit.rlim_cur, limit.rlim_max)
+}
+
+fn set_limit(resource: libc::__rlimit_resource_t, soft: u64, hard: u64) {
     let limit = libc::rlimit {
-        rlim_cur: value,
-        rlim_max: value,
+        rlim_cur: soft,
+        rlim_max: hard,
     };
     // SAFETY: `limit` is a valid rlimit that outlives the call.
     let set = unsafe { libc::setrlimit(resource, &raw const limit) };

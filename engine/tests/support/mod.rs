@@ -21,7 +21,8 @@ use overlane::{Config, Metrics, Node};
 /// How long any condition may take on a loaded machine. Nothing is expected to come near it.
 pub const GENEROUS: Duration = Duration::from_secs(60);
 
-/// A node's configuration on any free port, with one shard, not pinned: tests run side by side.
+/// A node's configuration on any free port, with one shard, not pinned, and as many descriptors as
+/// there can be: tests run side by side, in one process.
 pub fn config(name: &str) -> ConfigBuilder {
     Config::builder()
         .name(name)
@@ -30,6 +31,7 @@ pub fn config(name: &str) -> ConfigBuilder {
         .io(io())
         .shards(1)
         .pin(false)
+        .raise_open_files(true)
         .reconnect_base_ms(5)
         .reconnect_max_ms(50)
 }

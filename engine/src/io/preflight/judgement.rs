@@ -2,8 +2,10 @@
 
 use std::io;
 
+use super::memory::address_space_needed;
 use super::{Check, Failure, Limit, Outcome, Readings, RingFailure};
-use crate::config::{Config, ControlPlacement, IoChoice};
+use crate::config::{Config, IoChoice};
+use crate::io::backend::Backend;
 
 /// The oldest kernel whose io_uring has all that a data ring uses.
 const KERNEL_MIN: (u32, u32) = (6, 1);
@@ -27,6 +29,7 @@ pub fn judge(config: &Config, readings: &Readings) -> Vec<Check> {
         ("io_uring_disabled", disabled),
         ("io_uring", ring),
         ("memlock", memlock),
+        ("address_space", address_space(config, readings)),
         ("open_files", open_files(config, readings)),
         ("cores", cores(config, readings)),
         ("listen", listen(config, readings)),
@@ -57,6 +60,15 @@ pub fn uring_failure(config: &Config, readings: &Readings) -> Option<Failure> {
             Outcome::Ok(_) | Outcome::Warn(_) => None,
         })
         .next()
+}
+
+/// How the shards would do their I/O here.
+pub(super) fn backend(config: &Config, readings: &Readings) -> Backend {
+    match config.io {
+        IoChoice::Poll => Backend::Poll,
+        IoChoice::Auto if uring_failure(config, readings).is_some() => Backend::Poll,
+        IoChoice::Auto | IoChoice::Uring => Backend::Uring,
+    }
 }
 
 /// What a check of io_uring means for a node that uses it only where it can, or not at all.
@@ -208,86 +220,143 @@ fn reason(number: i32) -> String {
     io::Error::from_raw_os_error(number).to_string()
 }
 
-/// The shards, and the control shard unless it runs on one of them.
-fn executors(config: &Config, readings: &Readings) -> u64 {
-    let shards = config.placement(&readings.cores_usable).len();
-    let control = u64::from(config.control == ControlPlacement::Own);
-    u64::try_from(shards)
-        .unwrap_or(u64::MAX)
-        .saturating_add(control)
+/// How many shards a node would have here. The control shard has neither executor nor rings.
+fn shards(config: &Config, readings: &Readings) -> usize {
+    config
+        .placement(&readings.cores_usable, readings.parallelism)
+        .len()
+}
+
+fn count(number: usize) -> u64 {
+    u64::try_from(number).unwrap_or(u64::MAX)
+}
+
+/// Locked memory with which executors have all that they ask for, in bytes.
+pub(super) fn locked_bytes_needed(config: &Config, readings: &Readings) -> u64 {
+    count(shards(config, readings))
+        .saturating_mul(MEMLOCK_BYTES_PER_EXECUTOR)
+        .max(MEMLOCK_BYTES_MIN)
 }
 
 fn memlock(config: &Config, readings: &Readings) -> Outcome {
-    let Limit { hard, .. } = readings.memlock;
-    let wanted = executors(config, readings).saturating_mul(MEMLOCK_BYTES_PER_EXECUTOR);
-    let needed = wanted.max(MEMLOCK_BYTES_MIN);
+    let Limit { soft, hard } = readings.memlock;
+    let needed = locked_bytes_needed(config, readings);
     if hard < MEMLOCK_BYTES_MIN {
         return fail(
-            format!("only {} KiB of memory can be locked", hard >> 10),
+            format!(
+                "only {} KiB of memory can be locked, but an executor asks for {}",
+                hard >> 10,
+                MEMLOCK_BYTES_MIN >> 10
+            ),
             format!(
                 "raise the limit to {} KiB (`ulimit -l`, LimitMEMLOCK= of the service)",
                 needed >> 10
             ),
         );
     }
-    if hard < wanted {
+    if hard < needed {
         return Outcome::Warn(format!(
             "{} KiB of memory can be locked but {} KiB are wanted, so that executors go on without \
              registered memory; raise `ulimit -l`",
             hard >> 10,
-            wanted >> 10
+            needed >> 10
         ));
     }
-    ok(raised(readings.memlock, needed, |bytes| {
+    let needs = needed >> 10;
+    if soft < needed {
+        return ok(format!(
+            "{needs} KiB needed, {} KiB now, which a start raises while it sets up its shards",
+            soft >> 10
+        ));
+    }
+    ok(format!("{needs} KiB needed, {} allowed", kibibytes(soft)))
+}
+
+fn kibibytes(bytes: u64) -> String {
+    if bytes == libc::RLIM_INFINITY {
+        "unlimited".to_string()
+    } else {
         format!("{} KiB", bytes >> 10)
-    }))
+    }
+}
+
+fn address_space(config: &Config, readings: &Readings) -> Outcome {
+    let Limit { soft, .. } = readings.address_space;
+    let needed = address_space_needed(config, shards(config, readings), backend(config, readings));
+    let left = soft.saturating_sub(readings.address_space_used);
+    if soft == libc::RLIM_INFINITY {
+        return ok(format!("{} MiB needed, unlimited", needed >> 20));
+    }
+    if left < needed {
+        return fail(
+            format!(
+                "the address space is limited to {} MiB, of which {} are left, but {} shards with \
+                 their threads, rings and buffers need {}",
+                soft >> 20,
+                left >> 20,
+                shards(config, readings),
+                (needed >> 20) + 1
+            ),
+            "raise the limit (`ulimit -v unlimited`, LimitAS= of the service), or lower shards, \
+             ring_bytes or receive_quantum_bytes",
+        );
+    }
+    ok(format!("{} MiB needed, {} left", needed >> 20, left >> 20))
+}
+
+/// What a node has open beside its connections.
+fn own_files(config: &Config, readings: &Readings) -> u64 {
+    readings
+        .files_open
+        .saturating_add(count(shards(config, readings)).saturating_mul(FILES_PER_SHARD))
+}
+
+/// Files that are open when there are as many connections as there may be.
+pub(super) fn files_wanted(config: &Config, readings: &Readings) -> u64 {
+    own_files(config, readings).saturating_add(count(config.connections_max))
 }
 
 fn open_files(config: &Config, readings: &Readings) -> Outcome {
-    let Limit { hard, .. } = readings.files;
-    let count = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
-    let own = readings
-        .files_open
-        .saturating_add(executors(config, readings).saturating_mul(FILES_PER_SHARD));
+    let Limit { soft, hard } = readings.files;
+    let (allowed, by_itself) = if config.raise_open_files {
+        (hard, "")
+    } else if soft < hard {
+        (soft, ", or let the node do it with raise_open_files = true")
+    } else {
+        (soft, "")
+    };
     let lanes = count(config.lanes_per_peer()).saturating_mul(count(config.peers.len()));
-    let (needed, most) = (
-        own.saturating_add(lanes),
-        own.saturating_add(count(config.connections_max)),
-    );
-    if hard < needed {
+    let needed = own_files(config, readings).saturating_add(lanes);
+    let most = files_wanted(config, readings);
+    if allowed < needed {
         return fail(
             format!(
-                "only {hard} files can be open, but the {} configured peers need {needed}",
+                "only {allowed} files can be open, but the {} configured peers need {needed}",
                 config.peers.len()
             ),
-            format!("raise the limit to {most} (`ulimit -n`, LimitNOFILE= of the service)"),
+            format!(
+                "raise the limit to {most} (`ulimit -n`, LimitNOFILE= of the service){by_itself}"
+            ),
         );
     }
-    if hard < most {
+    if allowed < most {
         return Outcome::Warn(format!(
-            "{hard} files can be open, so that connections_max = {} cannot be reached; raise \
-             `ulimit -n` to {most} or lower connections_max",
+            "{allowed} files can be open, so that connections_max = {} cannot be reached; raise \
+             `ulimit -n` to {most}{by_itself}, or lower connections_max",
             config.connections_max
         ));
     }
-    ok(raised(readings.files, most, |files| files.to_string()))
-}
-
-/// What a limit allows, and whether a start has to raise it for that.
-fn raised(limit: Limit, needed: u64, print: impl Fn(u64) -> String) -> String {
-    let text = |value| {
-        if value == libc::RLIM_INFINITY {
-            "unlimited".to_string()
-        } else {
-            print(value)
-        }
-    };
-    let needs = print(needed);
-    if limit.soft < needed {
-        let (soft, hard) = (text(limit.soft), text(limit.hard));
-        return format!("{needs} needed, {soft} now, which every start raises to {hard}");
+    if soft < most {
+        return ok(format!(
+            "{most} wanted, {soft} now, which a start raises while the node runs"
+        ));
     }
-    format!("{needs} needed, {} allowed", text(limit.soft))
+    let soft = if soft == libc::RLIM_INFINITY {
+        "unlimited".to_string()
+    } else {
+        format!("{soft} allowed")
+    };
+    ok(format!("{most} wanted, {soft}"))
 }
 
 fn cores(config: &Config, readings: &Readings) -> Outcome {
@@ -305,7 +374,7 @@ fn cores(config: &Config, readings: &Readings) -> Outcome {
             format!("take `cores` from {}, or leave it empty", list(usable)),
         );
     }
-    let placement = config.placement(usable);
+    let placement = config.placement(usable, readings.parallelism);
     let available = if config.cores.is_empty() {
         usable.len()
     } else {
@@ -319,7 +388,16 @@ fn cores(config: &Config, readings: &Readings) -> Outcome {
     }
     let pinned: Vec<usize> = placement.iter().copied().flatten().collect();
     if pinned.is_empty() {
-        return ok(format!("shards: {}, not pinned", placement.len()));
+        let quota = if readings.parallelism < usable.len() {
+            format!(
+                ", because a CPU quota allows {} of {} cores",
+                readings.parallelism,
+                usable.len()
+            )
+        } else {
+            String::new()
+        };
+        return ok(format!("shards: {}, not pinned{quota}", placement.len()));
     }
     ok(format!(
         "shards: {}, on cores {}",

@@ -4,6 +4,8 @@
 //! without a machine that has it. A failure is one sentence: what is wrong and how to fix it.
 
 mod judgement;
+mod limits;
+mod memory;
 mod readings;
 
 use std::fmt;
@@ -11,7 +13,9 @@ use std::fmt;
 use super::backend::Backend;
 use crate::config::{Config, IoChoice};
 pub use judgement::{fallback, judge, uring_failure};
-pub use readings::{Limit, Readings, RingFailure, raise_limits};
+pub(crate) use limits::Raised;
+use limits::Resource;
+pub use readings::{Limit, Readings, RingFailure};
 
 /// The outcome of one check.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,7 +59,7 @@ pub fn checks(config: &Config) -> Vec<Check> {
 }
 
 /// A machine on which a node can start.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Machine {
     /// What came of each check.
     pub checks: Vec<Check>,
@@ -63,15 +67,20 @@ pub struct Machine {
     pub backend: Backend,
     /// Why that is not io_uring, if it was to be where it can.
     pub no_uring: Option<Failure>,
+    /// For each shard its core, or `None` if it is not to be pinned.
+    pub(crate) placement: Vec<Option<usize>>,
+    /// Locked memory that may be used until this is dropped, when all shards are set up.
+    pub(crate) locked_memory: Option<Raised>,
+    /// Files that may be open until this is dropped, when the node has stopped.
+    pub(crate) open_files: Option<Raised>,
 }
 
-/// What a start does first: raises the soft limits of open files and locked memory to the hard
-/// ones, where that is allowed, then checks. The port is free again when this returns.
+/// What a start does first: checks, and raises soft limits where that is needed and allowed. The
+/// port is free again when this returns.
 ///
 /// # Errors
 /// The first check that fails.
 pub fn start(config: &Config) -> Result<Machine, Failure> {
-    raise_limits();
     let readings = Readings::take(config);
     let checks = judge(config, &readings);
     let failure = checks.iter().find_map(|check| match &check.outcome {
@@ -81,15 +90,20 @@ pub fn start(config: &Config) -> Result<Machine, Failure> {
     if let Some(failure) = failure {
         return Err(failure);
     }
-    let no_uring = uring_failure(config, &readings).filter(|_| config.io == IoChoice::Auto);
-    let backend = match config.io {
-        IoChoice::Poll => Backend::Poll,
-        _ if no_uring.is_some() => Backend::Poll,
-        IoChoice::Auto | IoChoice::Uring => Backend::Uring,
-    };
+    let backend = judgement::backend(config, &readings);
+    let locked = judgement::locked_bytes_needed(config, &readings);
+    let files = judgement::files_wanted(config, &readings);
     Ok(Machine {
         checks,
         backend,
-        no_uring,
+        no_uring: uring_failure(config, &readings).filter(|_| config.io == IoChoice::Auto),
+        placement: config.placement(&readings.cores_usable, readings.parallelism),
+        locked_memory: (backend == Backend::Uring)
+            .then(|| Raised::to(Resource::LockedMemory, locked))
+            .flatten(),
+        open_files: config
+            .raise_open_files
+            .then(|| Raised::to(Resource::OpenFiles, files))
+            .flatten(),
     })
 }

@@ -1,21 +1,21 @@
-//! Asks the kernel what the checks need to know. Decides nothing.
-//!
-//! The only lasting change is made by `raise_limits`, which a start calls and `doctor` does not.
+//! Asks the kernel what the checks need to know. Decides nothing, and changes nothing.
 
 use std::alloc::{Layout, alloc_zeroed, dealloc};
 use std::io;
 use std::net::TcpListener;
+use std::num::NonZeroUsize;
 
 use io_uring::{IoUring, Probe, opcode};
 
 use crate::config::{Config, IoChoice};
+use crate::io::data_ring::make_ring;
 
 /// A resource limit of this process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limit {
     /// What holds now.
     pub soft: u64,
-    /// Up to which a start raises it.
+    /// Up to which it can be raised.
     pub hard: u64,
 }
 
@@ -53,6 +53,12 @@ pub struct Readings {
     pub files_open: u64,
     /// Cores that this thread may run on.
     pub cores_usable: Vec<usize>,
+    /// How many threads it can keep busy at a time: fewer than there are cores under a CPU quota.
+    pub parallelism: usize,
+    /// Address space of this process, in bytes (`ulimit -v`).
+    pub address_space: Limit,
+    /// Address space that is in use now, in bytes.
+    pub address_space_used: u64,
     /// The error number of binding the address to listen on, if it failed.
     pub listen_error: Option<i32>,
 }
@@ -62,7 +68,7 @@ impl Readings {
     #[must_use]
     pub fn take(config: &Config) -> Self {
         let proc = |path: &str| std::fs::read_to_string(format!("/proc/sys/kernel/{path}")).ok();
-        let cores = core_affinity::get_core_ids().unwrap_or_default();
+        let cores_usable = cores_usable();
         // Without SO_REUSEPORT, so that a port that another node shares is found to be taken.
         let listen = TcpListener::bind(config.listen);
         Self {
@@ -76,28 +82,16 @@ impl Readings {
             memlock: limit(libc::RLIMIT_MEMLOCK),
             files: limit(libc::RLIMIT_NOFILE),
             files_open: files_open(),
-            cores_usable: cores.into_iter().map(|core| core.id).collect(),
+            parallelism: parallelism(&cores_usable),
+            cores_usable,
+            address_space: limit(libc::RLIMIT_AS),
+            address_space_used: address_space_used(),
             listen_error: listen.err().map(|error| number(&error)),
         }
     }
 }
 
-/// Raises the soft limits of open files and of locked memory to the hard ones.
-///
-/// A limit that cannot be raised stays, and the checks then judge by what there is.
-pub fn raise_limits() {
-    for resource in [libc::RLIMIT_NOFILE, libc::RLIMIT_MEMLOCK] {
-        let hard = limit(resource).hard;
-        let raised = libc::rlimit {
-            rlim_cur: hard,
-            rlim_max: hard,
-        };
-        // SAFETY: `raised` is a valid rlimit that outlives the call.
-        unsafe { libc::setrlimit(resource, &raw const raised) };
-    }
-}
-
-fn limit(resource: libc::__rlimit_resource_t) -> Limit {
+pub(super) fn limit(resource: libc::__rlimit_resource_t) -> Limit {
     let mut limit = libc::rlimit {
         rlim_cur: 0,
         rlim_max: 0,
@@ -109,6 +103,24 @@ fn limit(resource: libc::__rlimit_resource_t) -> Limit {
         soft: limit.rlim_cur,
         hard: limit.rlim_max,
     }
+}
+
+/// Numbers of the cores that this thread may run on.
+fn cores_usable() -> Vec<usize> {
+    let cores = core_affinity::get_core_ids().unwrap_or_default();
+    cores.into_iter().map(|core| core.id).collect()
+}
+
+/// What the standard library makes of affinity and of the quotas of control groups, old and new.
+fn parallelism(cores_usable: &[usize]) -> usize {
+    std::thread::available_parallelism().map_or(cores_usable.len(), NonZeroUsize::get)
+}
+
+fn address_space_used() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let size = status.lines().find_map(|line| line.strip_prefix("VmSize:"));
+    let kibibytes = size.and_then(|text| text.trim().trim_end_matches(" kB").parse::<u64>().ok());
+    kibibytes.unwrap_or(0).saturating_mul(1024)
 }
 
 fn files_open() -> u64 {
@@ -164,11 +176,7 @@ fn ring_elsewhere(entries: u32) -> Result<Vec<&'static str>, RingFailure> {
 /// Makes a data ring as a shard does, and says which operations it lacks. Receiving in multishot
 /// has no operation of its own; kernels that can register a ring of buffers with these flags do it.
 fn ring(entries: u32) -> Result<Vec<&'static str>, RingFailure> {
-    let mut ring: IoUring = IoUring::builder()
-        .setup_single_issuer()
-        .setup_defer_taskrun()
-        .build(entries)
-        .map_err(|error| RingFailure::Setup(number(&error)))?;
+    let mut ring = make_ring(entries).map_err(|error| RingFailure::Setup(number(&error)))?;
     one_operation(&mut ring).map_err(|error| RingFailure::Enter(number(&error)))?;
     let mut probe = Probe::new();
     ring.submitter()
