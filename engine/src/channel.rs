@@ -272,12 +272,12 @@ impl Channel {
             payload
         };
         let mut outcome = Broadcast::default();
-        for route in &self.fabric.routes.snapshot().routes {
+        for route in self.fabric.routes.all() {
             let lane = route.peer.lane(self.plan().first_lane);
             if route.peer.is_self() || lane.gate.state() == GateState::Down {
                 continue;
             }
-            let to = Destination::new(Arc::clone(&route.peer), mailbox.clone());
+            let to = Destination::new(route.peer, mailbox.clone());
             match self.try_send_on(&to, self.plan().first_lane, payload.clone()) {
                 Ok(()) => outcome.accepted += 1,
                 Err(unsent) => outcome.refused.push((to.peer, unsent.error)),

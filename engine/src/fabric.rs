@@ -1,5 +1,5 @@
-//! What all threads of one node share: the configuration as it is used, the route book, the names of
-//! mailboxes, the inboxes, and the way to each shard.
+//! What all threads of one node share: the configuration as it is used, wishes and routes, the names
+//! of mailboxes, the inboxes, and the way to each shard.
 //!
 //! Made by `Node::start`, read by everybody, changed only through its parts. Holds no message, and
 //! knows neither shards nor the control shard: who needs to ask them something is handed a sender.
@@ -12,7 +12,8 @@ use event_listener::Event;
 
 use crate::channel_plan::ChannelPlan;
 use crate::config::Config;
-use crate::control::routes::RouteBook;
+use crate::control::routes::Routes;
+use crate::control::wishes::WishBook;
 use crate::io::backend::Backend;
 use crate::mailboxes::Mailboxes;
 use crate::ring::inbox::Inboxes;
@@ -41,7 +42,8 @@ pub(crate) struct Fabric {
     pub(crate) incarnation: u64,
     pub(crate) address: SocketAddr,
     pub(crate) channels: Vec<ChannelPlan>,
-    pub(crate) routes: RouteBook,
+    pub(crate) wishes: WishBook,
+    pub(crate) routes: Routes,
     pub(crate) mailboxes: Mailboxes,
     /// Memory of large payloads, sent and received.
     pub(crate) payloads: Arc<PayloadPool>,
@@ -80,7 +82,7 @@ impl Fabric {
     /// Accepts no more messages.
     pub(crate) fn close(&self) {
         self.stopping.store(true, Ordering::Release);
-        self.routes.close_all_gates();
+        self.wishes.close();
     }
 
     /// No shard pushes to an inbox any more.

@@ -77,12 +77,12 @@ impl<'a> Received<'a> {
     /// The node that sent it.
     ///
     /// # Panics
-    /// Never: peers are not forgotten while the node runs.
+    /// Never: a peer keeps its place as long as a message of it is unread.
     #[must_use]
     pub fn from(&self) -> &Arc<Peer> {
         self.from.get_or_init(|| {
-            let routes = self.fabric.routes.snapshot();
-            Arc::clone(&routes.routes[self.tag.lane as usize].peer)
+            let peer = self.fabric.routes.peer_at(self.tag.lane);
+            peer.expect("the place of a peer with unread messages is not given away")
         })
     }
 

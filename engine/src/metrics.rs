@@ -11,7 +11,7 @@ use hdrhistogram::Histogram;
 
 use crate::fabric::Fabric;
 use crate::shard::command::{Command, CommandSender};
-use crate::shard::report::{LaneReport, ShardReport};
+use crate::shard::report::{LaneCounts, ShardReport};
 use crate::shard::tally::new_histogram;
 use crate::wire::CloseReason;
 
@@ -21,6 +21,9 @@ use crate::wire::CloseReason;
 pub struct Metrics {
     /// For each channel and peer, ordered by peer, then channel.
     pub lanes: Vec<ChannelMetrics>,
+    /// For each channel that was used with them: what was counted with peers whose place has been given
+    /// to another since; their names are not kept.
+    pub departed: Vec<ChannelMetrics>,
     /// For each shard.
     pub shards: Vec<ShardMetrics>,
     /// Connections from outside that did not become a lane, by reason.
@@ -30,7 +33,7 @@ pub struct Metrics {
 /// One channel to one peer, all its parallel lanes together.
 #[derive(Clone, Debug)]
 pub struct ChannelMetrics {
-    /// The peer's name.
+    /// The peer's name; empty in [`Metrics::departed`].
     pub peer: String,
     /// The channel's name.
     pub channel: Arc<str>,
@@ -118,31 +121,42 @@ impl ShardMetrics {
 }
 
 impl ChannelMetrics {
-    fn new(peer: &str, channel: Arc<str>, reliable: bool) -> Self {
+    fn new(peer: &str, channel: Arc<str>, reliable: bool, counts: LaneCounts) -> Self {
+        let LaneCounts {
+            ledgers,
+            gate_dropped,
+            ..
+        } = counts;
+        // What an overflow policy dropped at the gate was accepted and settled in one step.
+        let (reported, dropped) = if reliable {
+            (gate_dropped, 0)
+        } else {
+            (0, gate_dropped)
+        };
         Self {
             peer: peer.to_owned(),
             channel,
             reliable,
-            lanes_up: 0,
-            accepted: 0,
-            acknowledged: 0,
-            reported: 0,
-            refused: 0,
-            sent: 0,
-            dropped: 0,
-            queued: 0,
-            in_flight: 0,
-            delivered: 0,
-            receive_dropped: 0,
-            bytes_sent: 0,
-            bytes_received: 0,
-            queue_messages: 0,
-            queue_bytes: 0,
-            queue_high_water: 0,
-            batches: 0,
-            turns_starved: 0,
-            latency_us: new_histogram(),
-            closes: BTreeMap::new(),
+            lanes_up: counts.lanes_up,
+            accepted: ledgers.accepted + gate_dropped,
+            acknowledged: ledgers.acknowledged,
+            reported: ledgers.reported + reported,
+            refused: ledgers.refused,
+            sent: ledgers.sent,
+            dropped: ledgers.dropped + dropped,
+            queued: ledgers.queued,
+            in_flight: ledgers.in_flight,
+            delivered: ledgers.delivered,
+            receive_dropped: counts.receive_dropped,
+            bytes_sent: counts.bytes_sent,
+            bytes_received: counts.bytes_received,
+            queue_messages: counts.queued_at_gate.0,
+            queue_bytes: counts.queued_at_gate.1,
+            queue_high_water: counts.depth_high_water,
+            batches: counts.batches,
+            turns_starved: counts.turns_starved,
+            latency_us: counts.latency.unwrap_or_else(new_histogram),
+            closes: counts.closes,
         }
     }
 
@@ -163,41 +177,6 @@ impl ChannelMetrics {
     pub fn is_drained(&self) -> bool {
         self.queue_messages == 0 && self.queued == 0 && self.in_flight == 0
     }
-
-    fn add(&mut self, lane: &LaneReport) {
-        let ledgers = &lane.ledgers;
-        self.lanes_up += u32::from(lane.is_up);
-        // What an overflow policy dropped at the gate was accepted and settled in one step.
-        self.accepted += ledgers.accepted + lane.gate_dropped;
-        self.acknowledged += ledgers.acknowledged;
-        self.reported += ledgers.reported;
-        self.refused += ledgers.refused;
-        self.sent += ledgers.sent;
-        self.dropped += ledgers.dropped;
-        if self.reliable {
-            self.reported += lane.gate_dropped;
-        } else {
-            self.dropped += lane.gate_dropped;
-        }
-        self.queued += ledgers.queued;
-        self.in_flight += ledgers.in_flight;
-        self.delivered += ledgers.delivered;
-        self.receive_dropped += lane.receive_dropped;
-        self.bytes_sent += lane.bytes_sent;
-        self.bytes_received += lane.bytes_received;
-        self.queue_messages += lane.queued_at_gate.0;
-        self.queue_bytes += lane.queued_at_gate.1;
-        self.queue_high_water = self.queue_high_water.max(lane.depth_high_water);
-        self.batches += lane.batches;
-        self.turns_starved += lane.turns_starved;
-        if let Some(latency) = &lane.latency {
-            // The histograms of all lanes have the same bounds, so this cannot fail.
-            self.latency_us.add(latency).expect("equal bounds");
-        }
-        for (reason, count) in &lane.closes {
-            *self.closes.entry(*reason).or_default() += count;
-        }
-    }
 }
 
 impl Metrics {
@@ -217,26 +196,35 @@ impl Metrics {
     }
 
     pub(crate) fn merge(fabric: &Fabric, reports: &[ShardReport]) -> Self {
-        let routes = fabric.routes.snapshot();
-        let mut lanes: BTreeMap<(&str, usize), ChannelMetrics> = BTreeMap::new();
+        let mut lanes: BTreeMap<(&str, usize), LaneCounts> = BTreeMap::new();
+        let mut departed: BTreeMap<usize, LaneCounts> = BTreeMap::new();
         let mut metrics = Self::default();
         for report in reports {
             for lane in &report.lanes {
-                let peer = routes.routes[lane.peer as usize].peer.name();
-                let plan = &fabric.channels[lane.channel];
-                lanes
-                    .entry((peer, lane.channel))
-                    .or_insert_with(|| {
-                        ChannelMetrics::new(peer, Arc::clone(&plan.name), plan.reliable)
-                    })
-                    .add(lane);
+                let key = (&*lane.peer, lane.channel);
+                lanes.entry(key).or_default().add(&lane.counts);
+            }
+            for (channel, counts) in report.departed.iter().enumerate() {
+                departed.entry(channel).or_default().add(counts);
             }
             for (reason, count) in &report.refusals {
                 *metrics.refused_connections.entry(*reason).or_default() += count;
             }
             metrics.shards.push(shard_metrics(report));
         }
-        metrics.lanes = lanes.into_values().collect();
+        let of_channel = |peer, channel: usize, counts| {
+            let plan = &fabric.channels[channel];
+            ChannelMetrics::new(peer, Arc::clone(&plan.name), plan.reliable, counts)
+        };
+        let lanes = lanes.into_iter();
+        metrics.lanes = lanes
+            .map(|((peer, channel), counts)| of_channel(peer, channel, counts))
+            .collect();
+        let departed = departed.into_iter();
+        metrics.departed = departed
+            .map(|(channel, counts)| of_channel("", channel, counts))
+            .filter(|channel| channel.accepted + channel.delivered + channel.receive_dropped > 0)
+            .collect();
         metrics
     }
 
@@ -251,7 +239,8 @@ impl Metrics {
     /// Whether the accounting identity holds for every channel and peer.
     #[must_use]
     pub fn identity_holds(&self) -> bool {
-        self.lanes.iter().all(ChannelMetrics::identity_holds)
+        let mut all = self.lanes.iter().chain(&self.departed);
+        all.all(ChannelMetrics::identity_holds)
     }
 
     /// Whether nothing is queued or under way anywhere.

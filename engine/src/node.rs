@@ -20,7 +20,7 @@ pub use stopping::{StopReport, UnfinishedCause, UnfinishedShard};
 
 use crate::channel::Channel;
 use crate::config::{Config, check_peer_address};
-use crate::control::ControlLink;
+use crate::control::link::ControlLink;
 use crate::deadline::deadline_in;
 use crate::error::{NameError, NotConnected, SendError, StartError, WaitError};
 use crate::events::Events;
@@ -68,6 +68,17 @@ pub struct PeerInfo {
     pub lanes_up: u32,
     /// Lanes there are when all are up.
     pub lanes: usize,
+}
+
+impl PeerInfo {
+    fn new(peer: Arc<Peer>, address: Option<SocketAddr>) -> Self {
+        Self {
+            address,
+            lanes_up: peer.lanes_up(),
+            lanes: peer.lanes().len(),
+            peer,
+        }
+    }
 }
 
 impl Node {
@@ -121,22 +132,34 @@ impl Node {
     /// lanes there are end and are made anew at the new address.
     ///
     /// # Errors
-    /// [`NameError`] if the name cannot be one, the address cannot be a peer's, or there are
+    /// [`NameError`] if the name cannot be one, the address cannot be a peer's, or something is wanted of
     /// `peers_max` peers already.
     pub fn connect(&self, peer: &str, address: SocketAddr) -> Result<Arc<Peer>, NameError> {
         check_peer_address(address).map_err(|why| NameError::Address { address, why })?;
-        let peer = self.fabric.routes.connect(peer, address)?;
-        self.fabric.ring_all();
+        let peer = self.fabric.wishes.keep(peer, address)?;
+        self.control_link.look();
         Ok(peer)
     }
 
-    /// Ends the lanes to that peer and refuses its dials, until [`connect`](Self::connect).
+    /// Ends the lanes to that peer and refuses its dials, until [`connect`](Self::connect) or
+    /// [`forget`](Self::forget).
+    ///
+    /// # Errors
+    /// [`NameError`] if the name cannot be one, or something is wanted of `peers_max` peers already.
+    pub fn disconnect(&self, peer: &str) -> Result<(), NameError> {
+        self.fabric.wishes.ban(peer)?;
+        self.control_link.look();
+        Ok(())
+    }
+
+    /// Takes back what [`connect`](Self::connect) or [`disconnect`](Self::disconnect) asked of that
+    /// peer: its lanes end, it is not dialled, and its dials are accepted as those of any node.
     ///
     /// # Errors
     /// [`NameError`] if the name cannot be one.
-    pub fn disconnect(&self, peer: &str) -> Result<(), NameError> {
-        self.fabric.routes.disconnect(peer)?;
-        self.fabric.ring_all();
+    pub fn forget(&self, peer: &str) -> Result<(), NameError> {
+        self.fabric.wishes.forget(peer)?;
+        self.control_link.look();
         Ok(())
     }
 
@@ -150,7 +173,7 @@ impl Node {
             return Err(NameError::WouldDeadlock.into());
         }
         let deadline = deadline_in(timeout);
-        let peer = self.fabric.routes.peer(peer)?;
+        let peer = self.fabric.wishes.peer(peer)?;
         loop {
             let changed = peer.listen();
             if peer.is_connected() {
@@ -172,7 +195,7 @@ impl Node {
     /// # Errors
     /// [`NameError`] if the name cannot be one.
     pub async fn wait_connected_async(&self, peer: &str) -> Result<(), NameError> {
-        let peer = self.fabric.routes.peer(peer)?;
+        let peer = self.fabric.wishes.peer(peer)?;
         loop {
             let changed = peer.listen();
             if peer.is_connected() {
@@ -200,13 +223,16 @@ impl Node {
         }
     }
 
-    /// A mailbox on a node (this one's own name is fine), to send to. Look it up once, use it often.
+    /// A mailbox on a node (this one's own name is fine), to send to. Look it up once, use it often. The
+    /// node need not be known yet: until it has a lane, sending to it says [`SendError::Unreachable`].
+    ///
+    /// [`SendError::Unreachable`]: crate::SendError::Unreachable
     ///
     /// # Errors
     /// [`NameError`] if a name cannot be one, or a bound on names is reached.
     pub fn destination(&self, peer: &str, mailbox: &str) -> Result<Destination, NameError> {
         let mailbox = self.mailbox(mailbox)?;
-        let peer = self.fabric.routes.peer(peer)?;
+        let peer = self.fabric.wishes.peer(peer)?;
         Ok(Destination::new(peer, mailbox))
     }
 
@@ -259,19 +285,19 @@ impl Node {
         self.control_link.subscribe()
     }
 
-    /// The peers this node knows, itself left out.
+    /// The peers this node knows, itself left out, ordered by name: those of which something is wanted,
+    /// those that have lanes, and those that had and whose place nobody else has needed yet.
     #[must_use]
     pub fn peers(&self) -> Vec<PeerInfo> {
-        let routes = self.fabric.routes.snapshot();
-        let others = routes.routes.iter().filter(|route| !route.peer.is_self());
-        others
-            .map(|route| PeerInfo {
-                peer: Arc::clone(&route.peer),
-                address: route.wish.address,
-                lanes_up: route.peer.lanes_up(),
-                lanes: route.peer.lanes().len(),
-            })
-            .collect()
+        let routes = self.fabric.routes.all();
+        let known = routes.into_iter().map(|route| (route.peer, route.wish));
+        // Later ones count: what is wanted may not be in the routes yet.
+        let known = known.chain(self.fabric.wishes.wished());
+        let by_name: BTreeMap<String, PeerInfo> = known
+            .filter(|(peer, _)| !peer.is_self())
+            .map(|(peer, wish)| (peer.name().to_owned(), PeerInfo::new(peer, wish.address)))
+            .collect();
+        by_name.into_values().collect()
     }
 
     /// The counters, as they stand now. Asks each shard, which answers between two turns; one that does

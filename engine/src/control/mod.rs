@@ -1,177 +1,50 @@
-//! The control shard: what happens on all shards, in one order, for every subscriber; and the
-//! route book, which says what is wanted.
+//! The control shard: what happens on all shards, in one order, told to whoever subscribed; and the
+//! routes, which say what is wanted of which peer.
 //!
 //! A thread of its own, or a step in each turn of shard 0. It never touches a payload and no shard
-//! waits for it: shards send notices and go on. It needs no executor: it waits for one thing only
-//! (`docs/decisions/0002-parking.md`).
+//! waits for it: shards send notices and questions and go on. It needs no executor: it waits for one
+//! thing only (`docs/decisions/0002-parking.md`).
 
+pub(crate) mod link;
+mod places;
+mod presence;
 pub(crate) mod routes;
+pub(crate) mod wishes;
 
-use std::collections::{BTreeSet, HashMap};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+
+use crossbeam_channel::Receiver;
 
 use crate::error::StartError;
-use crate::events::{Event, Events};
+use crate::fabric::Fabric;
 use crate::peer::Peer;
-use crate::ring::Doorbell;
+use crate::ring::inbox::Unread;
 use crate::threads::EngineThread;
-use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
-
-/// Notices that wait for the control shard; beyond, shards count the notices that they could not
-/// send.
-const NOTICES_MAX: usize = 1 << 16;
-
-/// What a shard tells the control shard.
-#[derive(Debug)]
-pub(crate) enum Notice {
-    /// Passed on as it is.
-    Event(Event),
-    /// A lane is up; `event` says which.
-    LaneUp { event: Event, incarnation: u64 },
-    /// A lane has ended; `event` says which.
-    LaneDown { event: Event },
-    /// The last shard has ended: no notice follows.
-    End,
-}
-
-/// How the rest of the node reaches the control shard.
-#[derive(Debug)]
-pub(crate) struct ControlLink {
-    notices: Sender<Notice>,
-    /// Of shard 0, when the control shard lives there.
-    doorbell: Option<Arc<Doorbell>>,
-    subscribers: Mutex<Vec<Subscriber>>,
-    events_max: usize,
-    /// Shards that may still send notices.
-    shards: Mutex<BTreeSet<usize>>,
-}
-
-#[derive(Debug)]
-struct Subscriber {
-    /// Until the end.
-    to: Option<Sender<Event>>,
-    /// The reader's own end, to take the oldest out of when it is full.
-    from: Receiver<Event>,
-    /// Events lost and not reported yet. Shared with the reader: alone with it, the reader is gone.
-    missed: Arc<AtomicU64>,
-    /// Wakes a reader that awaits.
-    arrived: Arc<event_listener::Event>,
-}
-
-impl Subscriber {
-    /// The newest is worth more than the oldest: what is true now can be learnt from it.
-    fn give(&self, mut event: Event) {
-        let Some(to) = &self.to else {
-            return;
-        };
-        while let Err(TrySendError::Full(refused)) = to.try_send(event) {
-            event = refused;
-            if self.from.try_recv().is_ok() {
-                self.missed.fetch_add(1, Ordering::Relaxed);
-            }
-        }
-        self.arrived.notify(usize::MAX);
-    }
-}
-
-impl Drop for Subscriber {
-    /// There will be no more: a reader that awaits looks again and finds that out.
-    fn drop(&mut self) {
-        self.to = None;
-        self.arrived.notify(usize::MAX);
-    }
-}
-
-impl ControlLink {
-    /// The link, and where the notices come out. `doorbell` is rung for each.
-    pub(crate) fn new(
-        events_max: usize,
-        doorbell: Option<Arc<Doorbell>>,
-    ) -> (Self, Receiver<Notice>) {
-        let (notices, inbox) = bounded(NOTICES_MAX);
-        let link = Self {
-            notices,
-            doorbell,
-            subscribers: Mutex::default(),
-            events_max,
-            shards: Mutex::default(),
-        };
-        (link, inbox)
-    }
-
-    /// A shard's notice. False if it was lost: the control shard is far behind, or gone.
-    pub(crate) fn tell(&self, notice: Notice) -> bool {
-        let told = self.notices.try_send(notice).is_ok();
-        if let Some(doorbell) = &self.doorbell {
-            doorbell.ring();
-        }
-        told
-    }
-
-    pub(crate) fn subscribe(&self) -> Events {
-        let (to, receiver) = bounded(self.events_max);
-        let missed = Arc::default();
-        let arrived = Arc::default();
-        self.lock().push(Subscriber {
-            to: Some(to),
-            from: receiver.clone(),
-            missed: Arc::clone(&missed),
-            arrived: Arc::clone(&arrived),
-        });
-        Events::new(receiver, missed, arrived)
-    }
-
-    /// A shard is about to start.
-    pub(crate) fn shard_starts(&self, shard: usize) {
-        self.shards
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(shard);
-    }
-
-    /// A shard has sent its last notice. The control shard ends with the last of them, and not with
-    /// whoever stops the node: it may live on a shard that is waited for. True for the last.
-    pub(crate) fn shard_ended(&self, shard: usize) -> bool {
-        let mut shards = self.shards.lock().unwrap_or_else(PoisonError::into_inner);
-        let was_last = shards.remove(&shard) && shards.is_empty();
-        if was_last {
-            self.end();
-        }
-        was_last
-    }
-
-    /// No more notices will come: the control shard handles what is left and ends.
-    pub(crate) fn end(&self) {
-        // It waits if the queue is full: the control shard empties it without anybody's help. An
-        // error says that it has ended already.
-        drop(self.notices.send(Notice::End));
-    }
-
-    /// To everybody; whoever is gone is forgotten, whoever is full loses its oldest.
-    fn publish(&self, event: &Event) {
-        self.lock().retain(|subscriber| {
-            let is_read = Arc::strong_count(&subscriber.missed) > 1;
-            if is_read {
-                subscriber.give(event.clone());
-            }
-            is_read
-        });
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Subscriber>> {
-        self.subscribers
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-    }
-}
+use link::{ControlLink, Notice, Verdict};
+use places::Places;
+use presence::Believed;
+use routes::Route;
+use wishes::Wish;
 
 /// The control shard itself.
 #[derive(Debug)]
 pub(crate) struct Control {
     link: Arc<ControlLink>,
+    fabric: Arc<Fabric>,
     notices: Receiver<Notice>,
-    peers: Presence,
+    believed: Believed,
+    places: Places,
+    leaving: Vec<Leaving>,
+}
+
+/// A place whose peer is gone: free when nobody remembers that peer.
+#[derive(Debug)]
+struct Leaving {
+    place: u32,
+    /// From this epoch on, shards have forgotten it.
+    epoch: u64,
+    /// What was unread in the inboxes when the last shard had.
+    unread: Option<Vec<Unread>>,
 }
 
 /// Starts the control shard on a thread of its own, not pinned.
@@ -187,12 +60,25 @@ pub(crate) fn start(control: Control) -> Result<EngineThread, StartError> {
 }
 
 impl Control {
-    pub(crate) fn new(link: Arc<ControlLink>, notices: Receiver<Notice>) -> Self {
-        Self {
+    /// The node itself gets a place.
+    pub(crate) fn new(
+        link: Arc<ControlLink>,
+        notices: Receiver<Notice>,
+        fabric: Arc<Fabric>,
+        itself: Arc<Peer>,
+    ) -> Self {
+        // One more: this node has a place among its peers.
+        let peers_max = fabric.config.peers_max + 1;
+        let mut control = Self {
             link,
+            fabric,
             notices,
-            peers: Presence::default(),
-        }
+            believed: Believed::default(),
+            places: Places::new(peers_max),
+            leaving: Vec::new(),
+        };
+        control.place(itself, Wish::none());
+        control
     }
 
     pub(crate) fn link(&self) -> &Arc<ControlLink> {
@@ -204,69 +90,206 @@ impl Control {
         self.notices.is_empty()
     }
 
-    /// Handles the notices that are there, without waiting.
+    /// Does what there is to do, without waiting.
     pub(crate) fn step(&mut self) {
         while let Ok(notice) = self.notices.try_recv() {
-            self.peers.follow(&self.link, notice);
+            self.follow(notice);
         }
     }
 
-    /// Tells what happens until the last shard has ended.
+    /// Follows what happens until the last shard has ended.
     pub(crate) fn run(mut self) {
         while let Ok(notice) = self.notices.recv() {
             if matches!(notice, Notice::End) {
                 break;
             }
-            self.peers.follow(&self.link, notice);
+            self.follow(notice);
         }
-        // Whoever reads events learns that there will be no more.
-        self.link.lock().clear();
+        self.look();
+        self.link.end_events();
     }
-}
 
-/// Which peers have how many lanes up: what makes a peer up or down.
-#[derive(Debug, Default)]
-struct Presence {
-    lanes_up: HashMap<u32, u32>,
-}
-
-impl Presence {
-    fn follow(&mut self, control: &ControlLink, notice: Notice) {
+    fn follow(&mut self, notice: Notice) {
+        self.link.taken(&notice);
         match notice {
+            Notice::Look => self.look(),
             Notice::End => {}
-            Notice::Event(event) => control.publish(&event),
-            Notice::LaneUp { event, incarnation } => {
-                if let Event::LaneUp { peer, .. } = &event
-                    && self.count(peer, true) == 1
-                {
-                    control.publish(&Event::PeerUp {
-                        peer: Arc::clone(peer),
-                        incarnation,
-                    });
+            Notice::Event(event) => self.link.publish(&event),
+            Notice::LaneUp {
+                event,
+                session,
+                incarnation,
+            } => {
+                if let crate::events::Event::LaneUp { peer, .. } = &event {
+                    let mut tell = |event| self.link.publish(&event);
+                    self.believed.lane_up(peer, session, incarnation, &mut tell);
                 }
-                control.publish(&event);
-            }
-            Notice::LaneDown { event } => {
-                control.publish(&event);
-                if let Event::LaneDown { peer, reason, .. } = &event
-                    && self.count(peer, false) == 0
-                {
-                    control.publish(&Event::PeerDown {
-                        peer: Arc::clone(peer),
-                        reason: *reason,
-                    });
-                }
+                self.link.publish(&event);
             }
         }
     }
 
-    fn count(&mut self, peer: &Peer, up: bool) -> u32 {
-        let lanes = self.lanes_up.entry(peer.index()).or_default();
-        *lanes = if up {
-            *lanes + 1
-        } else {
-            lanes.saturating_sub(1)
+    fn look(&mut self) {
+        while self.look_once() {}
+        self.free_places();
+    }
+
+    /// Looks at all that there is besides notices. True if there is more by now.
+    fn look_once(&mut self) -> bool {
+        self.link.begin_look();
+        for (peer, wish) in self.fabric.wishes.take_changed() {
+            self.follow_wish(peer, wish);
+        }
+        while let Some(question) = self.link.take_question() {
+            let verdict = self.answer(&question.name);
+            question.answer.give(verdict);
+        }
+        let stirred = self.link.take_stirred();
+        // What was told before a peer was stirred comes before what is told of the peer itself.
+        let is_more = self.follow_notices();
+        for peer in stirred {
+            self.look_at(&peer);
+        }
+        is_more
+    }
+
+    /// Follows the notices that are there now, but for those to look, of which it returns whether there
+    /// was one, and to end.
+    fn follow_notices(&mut self) -> bool {
+        let mut is_more = false;
+        for _ in 0..self.notices.len() {
+            match self.notices.try_recv() {
+                Ok(Notice::Look) => is_more = true,
+                Ok(Notice::End) => self.link.end(),
+                Ok(notice) => self.follow(notice),
+                Err(_) => break,
+            }
+        }
+        is_more
+    }
+}
+
+impl Control {
+    fn follow_wish(&mut self, peer: Arc<Peer>, wish: Wish) {
+        let Some(place) = peer.place() else {
+            if wish.is_something() {
+                self.place(peer, wish);
+            }
+            return;
         };
-        *lanes
+        let route = Route {
+            peer: Arc::clone(&peer),
+            wish,
+        };
+        self.fabric.routes.write(place, Some(route));
+        self.fabric.ring_all();
+        self.note_need(&peer, place, wish);
+    }
+
+    /// Whether a peer is needed decides whether it can be made to leave.
+    fn note_need(&mut self, peer: &Peer, place: u32, wish: Wish) {
+        if wish.is_something() || peer.presence().lanes > 0 || peer.is_self() {
+            self.places.note_present(place);
+        } else {
+            self.places.note_gone(place);
+        }
+    }
+
+    /// Gives a place to a stranger's name, if there is one.
+    fn answer(&mut self, name: &str) -> Verdict {
+        if self.fabric.routes.find(name).is_some() {
+            return Verdict::Placed;
+        }
+        let Ok(peer) = self.fabric.wishes.peer(name) else {
+            return Verdict::Full;
+        };
+        if self.places.is_full() && !self.make_one_leave() {
+            return Verdict::Full;
+        }
+        if self.place(peer, Wish::none()) {
+            Verdict::Placed
+        } else {
+            Verdict::Full
+        }
+    }
+
+    /// False if no place is free.
+    fn place(&mut self, peer: Arc<Peer>, wish: Wish) -> bool {
+        self.free_places();
+        let Some(place) = self.places.take() else {
+            tracing::warn!(
+                peer = peer.name(),
+                "no place is free for a peer: see peers_max"
+            );
+            return false;
+        };
+        peer.settle(place);
+        let route = Route {
+            peer: Arc::clone(&peer),
+            wish,
+        };
+        self.fabric.routes.write(place, Some(route));
+        self.fabric.ring_all();
+        self.note_need(&peer, place, wish);
+        true
+    }
+
+    /// The peer that has been gone longest gives its place up. False if all are in use.
+    fn make_one_leave(&mut self) -> bool {
+        let routes = &self.fabric.routes;
+        let withdrawn = self.places.gone().find(|place| {
+            let peer = routes.peer_at(*place);
+            peer.is_some_and(|peer| peer.withdraw())
+        });
+        let Some(place) = withdrawn else {
+            return false;
+        };
+        let epoch = routes.write(place, None);
+        self.fabric.ring_all();
+        self.places.leave(place);
+        self.leaving.push(Leaving {
+            place,
+            epoch,
+            unread: None,
+        });
+        true
+    }
+
+    /// Places whose peers nobody remembers are others' from now on.
+    fn free_places(&mut self) {
+        let adopted = self.fabric.routes.adopted_by_all();
+        let Self {
+            fabric,
+            places,
+            leaving,
+            ..
+        } = self;
+        leaving.retain_mut(|left| {
+            if left.epoch > adopted {
+                return true;
+            }
+            let unread = left.unread.get_or_insert_with(|| fabric.inboxes.unread());
+            unread.retain(|unread| !unread.is_read());
+            let is_remembered = !unread.is_empty();
+            if !is_remembered {
+                fabric.routes.clear(left.place);
+                places.free(left.place);
+            }
+            is_remembered
+        });
+    }
+
+    /// Its lanes changed: tells what it is now, and whether its place can be given away.
+    fn look_at(&mut self, peer: &Arc<Peer>) {
+        peer.calm();
+        let presence = peer.presence();
+        let link = &self.link;
+        let mut tell = |event| link.publish(&event);
+        self.believed.look(peer, &presence, &mut tell);
+        if let Some(place) = peer.place()
+            && let Some(route) = self.fabric.routes.find(peer.name())
+        {
+            self.note_need(peer, place, route.wish);
+        }
     }
 }

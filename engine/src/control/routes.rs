@@ -1,66 +1,15 @@
-//! The route book: every peer this node knows, as an immutable snapshot with an epoch.
+//! The routes: every peer that has a place, and what is wanted of it, by place and by name.
 //!
-//! Only the functions of `control/` write it; shards compare the epoch once a turn and adopt the
-//! newest snapshot. It opens no connection: a route says what is wanted, shards make it so.
+//! The control shard alone writes them; each change has an epoch. Shards compare the epoch once a turn
+//! and adopt the places that changed since theirs, so that an epoch costs what changed. A route says
+//! what is wanted; shards make it so.
 
-use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 
-use crate::config::ChannelConfig;
-use crate::error::NameError;
-use crate::peer::{LaneAddress, Peer};
-use crate::ring::gate::{Gate, GateState};
-use crate::wire::CloseReason;
-
-/// What is wanted of one peer. The counts tell a shard of orders that came and went between two
-/// snapshots: it sees only the last one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Wish {
-    /// Dial it there; without an address it is left to the peer to dial.
-    pub(crate) address: Option<SocketAddr>,
-    /// Disconnected by command: its lanes end, its dials are refused.
-    pub(crate) refused: bool,
-    /// How often the lanes that there were had to end, and why they had to last.
-    pub(crate) endings: u64,
-    pub(crate) reason: CloseReason,
-    /// How often it was to be dialled at once, whatever a back-off says.
-    pub(crate) dials: u64,
-}
-
-impl Wish {
-    /// Nothing is wanted: the peer dials, or nobody does.
-    pub(crate) const fn none() -> Self {
-        Self {
-            address: None,
-            refused: false,
-            endings: 0,
-            reason: CloseReason::Disconnected,
-            dials: 0,
-        }
-    }
-
-    /// Keep lanes to the peer at that address. Lanes to another address end; what the peer itself has
-    /// dialled stays, as long as no address was known.
-    fn keep(&mut self, address: SocketAddr) {
-        if self.address.is_some_and(|before| before != address) {
-            self.endings += 1;
-            self.reason = CloseReason::Moved;
-        }
-        self.address = Some(address);
-        self.refused = false;
-        self.dials += 1;
-    }
-
-    /// Neither dial nor accept the peer.
-    fn ban(&mut self) {
-        self.endings += u64::from(!self.refused);
-        self.reason = CloseReason::Disconnected;
-        self.address = None;
-        self.refused = true;
-    }
-}
+use super::wishes::Wish;
+use crate::peer::Peer;
 
 /// A peer and what is wanted of it.
 #[derive(Clone, Debug)]
@@ -69,158 +18,244 @@ pub(crate) struct Route {
     pub(crate) wish: Wish,
 }
 
-/// All routes at one epoch.
-#[derive(Debug, Default)]
-pub(crate) struct Routes {
+/// What a shard takes up: places, and the routes that are there now.
+#[derive(Debug)]
+pub(crate) struct Changes {
     pub(crate) epoch: u64,
-    pub(crate) routes: Vec<Route>,
-    by_name: HashMap<String, usize>,
+    pub(crate) places: Vec<(u32, Option<Route>)>,
+}
+
+/// See the module's text.
+#[derive(Debug)]
+pub(crate) struct Routes {
+    epoch: AtomicU64,
+    table: RwLock<Table>,
+    /// By shard: the epoch that it has taken up.
+    adopted: Box<[AtomicU64]>,
+}
+
+#[derive(Debug, Default)]
+struct Table {
+    places: Vec<Option<Place>>,
+    by_name: HashMap<Arc<str>, u32>,
+    /// Which place changed when, oldest first, as far back as some shard needs it.
+    changes: VecDeque<(u64, u32)>,
+}
+
+#[derive(Debug)]
+struct Place {
+    route: Route,
+    /// The peer is gone: shards forget it, and then the place is another's. Messages of it that wait in
+    /// an inbox still find it here.
+    leaving: bool,
 }
 
 impl Routes {
-    pub(crate) fn find(&self, name: &str) -> Option<&Route> {
-        self.by_name.get(name).map(|&index| &self.routes[index])
-    }
-}
-
-/// The book. See the module's text.
-#[derive(Debug)]
-pub(crate) struct RouteBook {
-    self_name: String,
-    channels: Vec<ChannelConfig>,
-    shards: u16,
-    peers_max: usize,
-    epoch: AtomicU64,
-    current: RwLock<Arc<Routes>>,
-    writing: Mutex<()>,
-}
-
-impl RouteBook {
-    pub(crate) fn new(
-        self_name: String,
-        channels: Vec<ChannelConfig>,
-        shards: u16,
-        peers_max: usize,
-    ) -> Self {
+    pub(crate) fn new(shards: usize) -> Self {
         Self {
-            self_name,
-            channels,
-            shards,
-            peers_max,
             epoch: AtomicU64::new(0),
-            current: RwLock::new(Arc::default()),
-            writing: Mutex::new(()),
+            table: RwLock::default(),
+            adopted: (0..shards).map(|_| AtomicU64::new(0)).collect(),
         }
     }
 
-    /// The epoch of the newest snapshot. One load: shards ask each turn.
+    /// The newest epoch. One load: shards ask each turn.
     #[inline]
     pub(crate) fn epoch(&self) -> u64 {
         self.epoch.load(Ordering::Acquire)
     }
 
-    pub(crate) fn snapshot(&self) -> Arc<Routes> {
-        Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner))
+    /// The route of that name, if that peer has a place.
+    pub(crate) fn find(&self, name: &str) -> Option<Route> {
+        let table = self.read();
+        let place = *table.by_name.get(name)?;
+        table.route(place)
     }
 
-    /// The peer of that name, known from now on if it was not.
-    pub(crate) fn peer(&self, name: &str) -> Result<Arc<Peer>, NameError> {
-        if let Some(route) = self.snapshot().find(name) {
-            return Ok(Arc::clone(&route.peer));
+    /// Whose place it is, or was: known as long as messages of that peer are unread.
+    pub(crate) fn peer_at(&self, place: u32) -> Option<Arc<Peer>> {
+        let table = self.read();
+        let place = table.places.get(place as usize)?.as_ref()?;
+        Some(Arc::clone(&place.route.peer))
+    }
+
+    /// All routes, in no particular order.
+    pub(crate) fn all(&self) -> Vec<Route> {
+        let table = self.read();
+        let places = table.by_name.values();
+        places.filter_map(|place| table.route(*place)).collect()
+    }
+
+    /// What changed after `epoch`; each place once.
+    pub(crate) fn changes_since(&self, epoch: u64) -> Changes {
+        let table = self.read();
+        let newer = table.changes.iter().rev();
+        let mut seen = HashSet::new();
+        let mut places: Vec<_> = newer
+            .take_while(|(at, _)| *at > epoch)
+            .filter(|(_, place)| seen.insert(*place))
+            .map(|(_, place)| (*place, table.route(*place)))
+            .collect();
+        places.reverse();
+        Changes {
+            epoch: self.epoch(),
+            places,
         }
-        self.change(name, |_| {})
     }
 
-    /// Dial that peer there from now on.
-    pub(crate) fn connect(&self, name: &str, address: SocketAddr) -> Result<Arc<Peer>, NameError> {
-        self.change(name, |wish| wish.keep(address))
+    /// That shard has taken up everything up to `epoch`.
+    pub(crate) fn note_adopted(&self, shard: usize, epoch: u64) {
+        self.adopted[shard].store(epoch, Ordering::Release);
     }
 
-    /// Neither dial nor accept that peer from now on.
-    pub(crate) fn disconnect(&self, name: &str) -> Result<Arc<Peer>, NameError> {
-        self.change(name, Wish::ban)
+    /// The epoch that every shard has taken up.
+    pub(super) fn adopted_by_all(&self) -> u64 {
+        let epochs = self.adopted.iter();
+        let epochs = epochs.map(|epoch| epoch.load(Ordering::Acquire));
+        epochs.min().unwrap_or(0)
     }
 
-    fn change(&self, name: &str, change: impl FnOnce(&mut Wish)) -> Result<Arc<Peer>, NameError> {
-        check_name(name)?;
-        let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = self.snapshot();
-        let mut routes = before.routes.clone();
-        let mut by_name = before.by_name.clone();
-        let index = match by_name.get(name) {
-            Some(&index) => index,
-            None => {
-                if routes.len() >= self.peers_max {
-                    return Err(NameError::TooMany {
-                        kind: "peers",
-                        names_max: self.peers_max,
-                        parameter: "peers_max",
-                    });
-                }
-                by_name.insert(name.to_owned(), routes.len());
-                routes.push(Route {
-                    peer: self.make_peer(name, routes.len()),
-                    wish: Wish::none(),
-                });
-                routes.len() - 1
-            }
-        };
-        change(&mut routes[index].wish);
-        let peer = Arc::clone(&routes[index].peer);
-        let epoch = before.epoch + 1;
-        *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(Routes {
-            epoch,
-            routes,
-            by_name,
-        });
+    /// What is at a place from now on: a peer's route, or, with `None`, nothing for shards and names;
+    /// the peer that was there is still found by its place. Returns the epoch of the change.
+    pub(super) fn write(&self, place: u32, route: Option<Route>) -> u64 {
+        let oldest_needed = self.adopted_by_all();
+        let mut table = self.table.write().unwrap_or_else(PoisonError::into_inner);
+        let epoch = self.epoch() + 1;
+        table.put(place, route);
+        table.changes.push_back((epoch, place));
+        table.forget_changes(oldest_needed);
+        // Within the lock: a shard that sees the epoch finds its change.
         self.epoch.store(epoch, Ordering::Release);
-        Ok(peer)
+        epoch
     }
 
-    fn make_peer(&self, name: &str, index: usize) -> Arc<Peer> {
-        let spread = fnv1a(name.as_bytes());
-        let mut lanes = Vec::new();
-        for (channel, config) in self.channels.iter().enumerate() {
-            for lane in 0..config.parallelism {
-                let offset = lanes.len() as u64;
-                lanes.push(LaneAddress {
-                    shard: u16::try_from((spread + offset) % u64::from(self.shards)).unwrap_or(0),
-                    channel: u16::try_from(channel).unwrap_or(u16::MAX),
-                    index: lane,
-                    gate: Gate::new(
-                        config.queue_messages_max as u64,
-                        config.queue_bytes_max as u64,
-                    ),
-                });
-            }
+    /// Nobody needs to find the peer that left this place any more.
+    pub(super) fn clear(&self, place: u32) {
+        let mut table = self.table.write().unwrap_or_else(PoisonError::into_inner);
+        table.places[place as usize] = None;
+    }
+
+    fn read(&self) -> std::sync::RwLockReadGuard<'_, Table> {
+        self.table.read().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Table {
+    fn route(&self, place: u32) -> Option<Route> {
+        let place = self.places.get(place as usize)?.as_ref()?;
+        (!place.leaving).then(|| place.route.clone())
+    }
+
+    fn put(&mut self, place: u32, route: Option<Route>) {
+        let index = place as usize;
+        if self.places.len() <= index {
+            self.places.resize_with(index + 1, || None);
         }
-        let index = u32::try_from(index).unwrap_or(u32::MAX);
-        Arc::new(Peer::new(
-            name.to_owned(),
-            index,
-            name == self.self_name,
-            lanes.into_boxed_slice(),
-        ))
+        let Some(route) = route else {
+            if let Some(left) = &mut self.places[index] {
+                left.leaving = true;
+                self.by_name.remove(left.route.peer.name());
+            }
+            return;
+        };
+        let name = Arc::clone(route.peer.shared_name());
+        self.by_name.insert(name, place);
+        self.places[index] = Some(Place {
+            route,
+            leaving: false,
+        });
     }
 
-    /// The node stops: no gate opens again.
-    pub(crate) fn close_all_gates(&self) {
-        for route in &self.snapshot().routes {
-            for lane in route.peer.lanes() {
-                lane.gate.set_state(GateState::Closed);
-            }
+    /// Forgets what all shards know, and, if one is far behind, all but the last change of each place.
+    fn forget_changes(&mut self, oldest_needed: u64) {
+        while self
+            .changes
+            .front()
+            .is_some_and(|(epoch, _)| *epoch <= oldest_needed)
+        {
+            self.changes.pop_front();
+        }
+        if self.changes.len() > 2 * self.places.len() + CHANGES_KEPT {
+            let mut seen = HashSet::new();
+            let newest_first = self.changes.iter().rev();
+            let mut last: VecDeque<_> = newest_first
+                .filter(|(_, place)| seen.insert(*place))
+                .copied()
+                .collect();
+            last.make_contiguous().reverse();
+            self.changes = last;
         }
     }
 }
 
-/// FNV-1a, 64 bits: spreads names over shards; it need not resist anybody.
-fn fnv1a(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
-    })
-}
+/// So few changes are not worth looking for those that later ones cover.
+const CHANGES_KEPT: usize = 64;
 
-/// The form of node and mailbox names: that of every name on the wire.
-pub(crate) fn check_name(name: &str) -> Result<(), NameError> {
-    crate::wire::name::check_name(name).map_err(|error| NameError::malformed(name, &error))
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn route(name: &str, place: u32) -> Route {
+        let peer = Peer::new(Arc::from(name), false, Box::new([]));
+        peer.settle(place);
+        Route {
+            peer: Arc::new(peer),
+            wish: Wish::none(),
+        }
+    }
+
+    fn changed(changes: &Changes) -> Vec<(u32, Option<&str>)> {
+        let places = changes.places.iter();
+        places
+            .map(|(place, route)| (*place, route.as_ref().map(|route| route.peer.name())))
+            .collect()
+    }
+
+    #[test]
+    fn a_shard_takes_up_what_changed_since_its_epoch_each_place_once() {
+        let routes = Routes::new(2);
+        routes.write(0, Some(route("a", 0)));
+        let known = routes.write(1, Some(route("b", 1)));
+        assert_eq!(
+            changed(&routes.changes_since(0)),
+            [(0, Some("a")), (1, Some("b"))]
+        );
+        routes.write(0, None);
+        routes.write(2, Some(route("c", 2)));
+        routes.write(2, None);
+        let changes = routes.changes_since(known);
+        assert_eq!(changed(&changes), [(0, None), (2, None)]);
+        assert_eq!(changes.epoch, routes.epoch());
+        assert!(routes.changes_since(changes.epoch).places.is_empty());
+    }
+
+    #[test]
+    fn a_peer_that_left_is_found_by_its_place_and_not_by_its_name() {
+        let routes = Routes::new(1);
+        routes.write(4, Some(route("b", 4)));
+        routes.write(4, None);
+        assert!(routes.find("b").is_none() && routes.all().is_empty());
+        assert_eq!(routes.peer_at(4).expect("it left there").name(), "b");
+        routes.write(5, Some(route("b", 5)));
+        routes.clear(4);
+        assert!(routes.peer_at(4).is_none());
+        assert_eq!(routes.find("b").expect("it is back").peer.place(), Some(5));
+    }
+
+    #[test]
+    fn changes_are_kept_for_the_slowest_shard_and_stay_bounded() {
+        let routes = Routes::new(2);
+        let first = routes.write(0, Some(route("a", 0)));
+        routes.note_adopted(0, first);
+        for _ in 0..10_000 {
+            let epoch = routes.write(1, Some(route("b", 1)));
+            routes.note_adopted(0, epoch);
+        }
+        assert!(routes.read().changes.len() <= 2 * 2 + CHANGES_KEPT + 1);
+        let changes = routes.changes_since(0);
+        assert_eq!(changed(&changes), [(0, Some("a")), (1, Some("b"))]);
+        routes.note_adopted(1, changes.epoch);
+        routes.write(0, None);
+        assert_eq!(routes.read().changes.len(), 1);
+    }
 }

@@ -107,10 +107,15 @@ impl Liveness {
     }
 
     /// The peer acts as if it did not have this connection: it has to speak within
-    /// [`LivenessLimits::doubt_patience`]. The caller sends a Ping at once.
-    pub fn doubt(&mut self, now: Instant) {
-        self.doubted_at.get_or_insert(now);
+    /// [`LivenessLimits::doubt_patience`]. True if the caller is to send a Ping at once: not if the
+    /// connection is in doubt already, so that whoever casts doubt cannot make this end flood the peer.
+    pub fn doubt(&mut self, now: Instant) -> bool {
+        if self.doubted_at.is_some() {
+            return false;
+        }
+        self.doubted_at = Some(now);
         self.asked_at = now;
+        true
     }
 
     /// The observer itself was away for so long (its thread was stopped, or busy): what came meanwhile

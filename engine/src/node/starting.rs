@@ -15,8 +15,10 @@ use super::Node;
 use super::receiving::{boxed, shared};
 use crate::channel_plan::plan_channels;
 use crate::config::{Config, ControlPlacement};
-use crate::control::routes::RouteBook;
-use crate::control::{self, Control, ControlLink};
+use crate::control::link::ControlLink;
+use crate::control::routes::Routes;
+use crate::control::wishes::WishBook;
+use crate::control::{self, Control};
 use crate::error::{NameError, StartError};
 use crate::fabric::{Fabric, ShardLink};
 use crate::io::preflight::{self, Machine};
@@ -150,7 +152,6 @@ impl Node {
         let on_shard_0 = config.control == ControlPlacement::Shared;
         let doorbell = on_shard_0.then(|| Arc::clone(&links[0].doorbell));
         let (control_link, notices) = ControlLink::new(config.events_queue_max, doorbell);
-        let control = Control::new(Arc::new(control_link), notices);
         let channels = plan_channels(&config).map_err(|error| machine(error.to_string()))?;
         let shard_count = u16::try_from(shards).unwrap_or(u16::MAX);
         let rings = links.iter().flat_map(|link| link.rings.clone()).collect();
@@ -158,13 +159,13 @@ impl Node {
             incarnation: config.incarnation.unwrap_or_else(milliseconds_since_1970),
             address,
             channels,
-            routes: RouteBook::new(
+            wishes: WishBook::new(
                 config.node_name.clone(),
                 config.channels.clone(),
                 shard_count,
-                // One more: this node is in its own book.
-                config.peers_max + 1,
+                config.peers_max,
             ),
+            routes: Routes::new(shards),
             mailboxes: Mailboxes::new(rings),
             payloads: PayloadPool::new(),
             shards: links,
@@ -174,7 +175,9 @@ impl Node {
             backend: found.backend,
             config,
         });
-        fabric.routes.peer(&fabric.config.node_name)?;
+        let itself = fabric.wishes.peer(&fabric.config.node_name)?;
+        let control_link = Arc::new(control_link);
+        let control = Control::new(control_link, notices, Arc::clone(&fabric), itself);
         Self::start_threads(fabric, listener, ends, control, found)
     }
 
@@ -229,9 +232,9 @@ impl Node {
     /// The peers of the configuration are wanted from now on.
     fn open(&self) -> Result<(), NameError> {
         for (name, address) in &self.fabric.config.peers {
-            self.fabric.routes.connect(name, *address)?;
+            self.fabric.wishes.keep(name, *address)?;
         }
-        self.fabric.ring_all();
+        self.control_link.look();
         Ok(())
     }
 }

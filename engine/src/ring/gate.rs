@@ -79,7 +79,7 @@ impl Gate {
 
     /// The shard's: a lane came or went. Whoever waits for room looks again.
     pub(crate) fn set_state(&self, state: GateState) {
-        self.state.store(state as u8, Ordering::Release);
+        self.state.store(state as u8, Ordering::SeqCst);
         self.room.notify(usize::MAX);
     }
 
@@ -125,13 +125,32 @@ impl Gate {
             match self.queued.compare_exchange_weak(
                 queued,
                 queued + add,
-                Ordering::Relaxed,
+                Ordering::SeqCst,
                 Ordering::Relaxed,
             ) {
-                Ok(_) => return Ok(()),
+                Ok(_) => return self.confirm(messages, bytes),
                 Err(changed) => queued = changed,
             }
         }
+    }
+
+    /// The lane may have ended between the look at the state and the reservation, and its peer given
+    /// its place up: either that sees the reservation, or this sees that the gate is down.
+    #[inline]
+    fn confirm(&self, messages: u64, bytes: u64) -> Result<(), Refusal> {
+        if self.state.load(Ordering::SeqCst) == GateState::Open as u8 {
+            return Ok(());
+        }
+        self.take_back(messages, bytes);
+        Err(match self.state() {
+            GateState::Closed => Refusal::Closed,
+            GateState::Open | GateState::Down => Refusal::Down,
+        })
+    }
+
+    /// Whether nothing is reserved at a gate that is down: then nothing will be until it opens.
+    pub(crate) fn is_unused(&self) -> bool {
+        self.queued.load(Ordering::SeqCst) == 0
     }
 
     /// Reserves over the bounds: for policies that make room by dropping older messages, which the
@@ -180,6 +199,11 @@ impl Gate {
     /// Messages dropped at the gate so far.
     pub(crate) fn dropped(&self) -> u64 {
         self.dropped.load(Ordering::Relaxed)
+    }
+
+    /// The same, counted from nothing again: its lane's counters go with the place of its peer.
+    pub(crate) fn take_dropped(&self) -> u64 {
+        self.dropped.swap(0, Ordering::Relaxed)
     }
 
     /// Listen first, try again, then wait: room that came in between is not missed.

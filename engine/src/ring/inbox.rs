@@ -24,6 +24,8 @@ pub(crate) struct InboxSignals {
     /// Bytes of payloads that lie outside the ring, held by reference.
     shared_bytes: AtomicUsize,
     capacity_bytes: usize,
+    /// To see how far the reader is.
+    producer: Producer,
 }
 
 impl InboxSignals {
@@ -168,6 +170,7 @@ pub(crate) fn inbox_ring(capacity_bytes: usize) -> (InboxWriter, Consumer, Arc<I
         rooms: AtomicU32::new(0),
         shared_bytes: AtomicUsize::new(0),
         capacity_bytes: producer.capacity_bytes(),
+        producer: producer.clone(),
     });
     let writer = InboxWriter {
         producer,
@@ -176,6 +179,24 @@ pub(crate) fn inbox_ring(capacity_bytes: usize) -> (InboxWriter, Consumer, Arc<I
         rooms_seen: 0,
     };
     (writer, consumer, signals)
+}
+
+/// The messages that were in an inbox at some moment.
+#[derive(Debug)]
+pub(crate) struct Unread {
+    inbox: Weak<InboxSignals>,
+    /// The position in its ring behind the last of them.
+    up_to: usize,
+}
+
+impl Unread {
+    /// Whether all of them have been read, or never will be.
+    pub(crate) fn is_read(&self) -> bool {
+        let inbox = self.inbox.upgrade();
+        inbox.is_none_or(|signals| {
+            signals.producer.is_closed() || signals.producer.freed() >= self.up_to
+        })
+    }
 }
 
 /// The inboxes of a node, so that their readers can be woken when it ends.
@@ -190,6 +211,20 @@ impl Inboxes {
         let mut known = self.signals.lock().unwrap_or_else(PoisonError::into_inner);
         known.retain(|signals| signals.strong_count() > 0);
         known.push(Arc::downgrade(signals));
+    }
+
+    /// What is unread in each of them now.
+    pub(crate) fn unread(&self) -> Vec<Unread> {
+        let known = self.signals.lock().unwrap_or_else(PoisonError::into_inner);
+        let unread = known.iter().filter_map(|inbox| {
+            let signals = inbox.upgrade()?;
+            let up_to = signals.producer.position();
+            Some(Unread {
+                inbox: Weak::clone(inbox),
+                up_to,
+            })
+        });
+        unread.filter(|unread| !unread.is_read()).collect()
     }
 
     /// No shard pushes any more.

@@ -114,6 +114,16 @@ impl Producer {
         Ok(claim.records)
     }
 
+    /// The position behind the last claim.
+    pub(crate) fn position(&self) -> usize {
+        self.shared.claims.tail.load(Ordering::Acquire) & !CLOSED
+    }
+
+    /// The position up to which the consumer has freed the room.
+    pub(crate) fn freed(&self) -> usize {
+        self.shared.head.load(Ordering::Acquire)
+    }
+
     /// Whether the consumer takes no more.
     pub(crate) fn is_closed(&self) -> bool {
         self.shared.claims.tail.load(Ordering::Acquire) & CLOSED != 0

@@ -6,6 +6,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::AsFd;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::Core;
@@ -13,11 +14,14 @@ use super::command::{Command, Newcomer};
 use super::connection::Phase;
 use super::handshake::HANDSHAKE_BUFFER_BYTES;
 use super::lane::reason_of;
+use super::lifecycle::Joined;
 use super::timers::Deadline;
-use crate::control::Notice;
+use crate::control::link::Notice;
+use crate::control::routes::Route;
 use crate::events::Event;
 use crate::io::operation::{Operation, OperationKind};
 use crate::io::socket;
+use crate::peer::Peer;
 use crate::wire::hello::LocalNode;
 use crate::wire::lane_choice::RemoteNode;
 use crate::wire::{AcceptProgress, Acceptor, CloseReason, HandshakeMessage, Refuse, Welcome};
@@ -53,8 +57,8 @@ impl Core {
         let address = socket::peer_address(&descriptor);
         let config = &self.fabric.config;
         let shards = self.fabric.shards.len();
-        let handshakes_full =
-            self.connections.handshakes() >= config.pending_handshakes_max.div_ceil(shards);
+        let handshakes = self.connections.handshakes() + self.newcomers.count();
+        let handshakes_full = handshakes >= config.pending_handshakes_max.div_ceil(shards);
         let full = self.connections.count() >= config.connections_max.div_ceil(shards);
         if handshakes_full || full || self.drain.is_some() {
             let reason = match self.drain {
@@ -204,25 +208,17 @@ impl Core {
             return Ok(());
         }
         let offset = channel.map_or(0, |plan| plan.first_lane + usize::from(hello.lane));
-        let peer = match self.fabric.routes.peer(&hello.node) {
-            Ok(peer) => peer,
-            Err(error) => {
-                self.refuse_newcomer(
-                    newcomer,
-                    Refuse::new(CloseReason::TooManyPeers, &error.to_string()),
-                );
-                return Ok(());
-            }
+        let Some(Route { peer, .. }) = self.fabric.routes.find(&hello.node) else {
+            self.ask_for_place(newcomer);
+            return Ok(());
         };
-        self.follow_routes();
         let owner = usize::from(peer.lane(offset).shard);
         if owner == self.index {
-            let number = peer.lane_number(offset);
-            return self.welcome_newcomer(number, newcomer);
+            return self.welcome_newcomer(&peer, offset, newcomer);
         }
-        let number = peer.lane_number(offset);
         self.shards[owner].send(Command::Newcomer {
-            number,
+            peer,
+            offset,
             newcomer: Box::new(newcomer),
         });
         Ok(())
@@ -242,19 +238,26 @@ impl Core {
     }
 
     /// On the shard that owns the lane: which connection is kept?
-    pub(crate) fn welcome_newcomer(&mut self, number: u32, newcomer: Newcomer) -> io::Result<()> {
+    pub(crate) fn welcome_newcomer(
+        &mut self,
+        peer: &Arc<Peer>,
+        offset: usize,
+        newcomer: Newcomer,
+    ) -> io::Result<()> {
         self.follow_routes();
-        let Some(lane) = self.lane_by_number(number) else {
+        let Some(lane) = self.lane_to(peer, offset) else {
+            // The peer has just given its place up.
+            self.ask_for_place(newcomer);
             return Ok(());
         };
         let at = self.moment();
         let state = &mut self.lanes[lane as usize];
         let hello = &newcomer.hello;
-        let known = state.peer.incarnation();
+        let presence = peer.presence();
         let remote = RemoteNode {
             name: hello.node.as_str(),
             incarnation: hello.incarnation,
-            known_incarnation: (known > 0).then_some(known),
+            live_incarnation: (presence.lanes > 0).then_some(presence.incarnation),
         };
         let local_name = &self.fabric.config.node_name;
         match state.state.peer_dials(local_name, remote, at) {
@@ -263,6 +266,7 @@ impl Core {
                 if reason == CloseReason::AlreadyUp {
                     self.doubt_lane(lane);
                 }
+                self.doubt_rival(peer, reason);
                 return self.turn_away(newcomer, reason);
             }
         }
@@ -281,6 +285,22 @@ impl Core {
             hello,
             early,
         } = newcomer;
+        let peer = Arc::clone(&self.lanes[lane as usize].peer);
+        let session = match peer.join(hello.incarnation) {
+            Ok(session) => session,
+            Err(error) => {
+                // A dial of this node's own may have been given up for it.
+                self.peer_lost(lane);
+                let newcomer = Newcomer {
+                    socket,
+                    address,
+                    hello,
+                    early,
+                };
+                self.doubt_rival(&peer, error.reason());
+                return self.turn_away(newcomer, error.reason());
+            }
+        };
         let welcome = Welcome {
             node: self.names.node.clone(),
             incarnation: self.fabric.incarnation,
@@ -288,6 +308,8 @@ impl Core {
         if let Err(error) = socket::send_now(&socket, &HandshakeMessage::Welcome(welcome).encode())
         {
             self.refused_connection(address, CloseReason::Reset, error.to_string());
+            peer.leave(CloseReason::Reset);
+            self.control_link.stir(&peer);
             // A dial of this node's own may have been given up for it.
             self.peer_lost(lane);
             return Ok(());
@@ -295,7 +317,12 @@ impl Core {
         let index = self
             .connections
             .insert(socket, Phase::Lane { lane }, address);
-        self.lane_up(lane, index, false, hello.incarnation, early)
+        let joined = Joined {
+            dialed: false,
+            incarnation: hello.incarnation,
+            session,
+        };
+        self.lane_up(lane, index, joined, early)
     }
 }
 

@@ -15,6 +15,7 @@ use super::context::ShardHandle;
 use super::deliver::MailboxReceiver;
 use super::report::ShardReport;
 use crate::mailboxes::{Mailbox, MailboxId};
+use crate::peer::Peer;
 use crate::ring::Doorbell;
 use crate::wire::Hello;
 
@@ -148,11 +149,14 @@ pub(crate) enum Command {
     },
     /// The receiver of that mailbox is gone.
     Forget(MailboxId),
-    /// A connection for the lane with this number.
+    /// A connection for that lane of the peer.
     Newcomer {
-        number: u32,
+        peer: Arc<Peer>,
+        offset: usize,
         newcomer: Box<Newcomer>,
     },
+    /// Another process says that it is this peer: is the one with the lanes still there?
+    Doubt { peer: Arc<Peer> },
     /// Run a task here.
     Spawn(TaskMaker),
     /// Say how things stand.
@@ -171,6 +175,7 @@ impl std::fmt::Debug for Command {
             Self::Receive { .. } => "Receive",
             Self::Forget(_) => "Forget",
             Self::Newcomer { .. } => "Newcomer",
+            Self::Doubt { .. } => "Doubt",
             Self::Spawn(_) => "Spawn",
             Self::Report(_) => "Report",
             Self::Stop { .. } => "Stop",

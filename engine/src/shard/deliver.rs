@@ -171,7 +171,7 @@ impl Receivers {
             }
             MailboxReceiver::Inbox(inbox) => {
                 let tag = Tag {
-                    lane: from.index(),
+                    lane: from.place().unwrap_or(u32::MAX),
                     mailbox: 0,
                     extra: u32::from(channel),
                 };

@@ -6,6 +6,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::Core;
@@ -13,9 +14,10 @@ use super::connection::Phase;
 use super::handshake::HANDSHAKE_BUFFER_BYTES;
 use super::lane::reason_of;
 use super::lane_state::Moment;
+use super::lifecycle::Joined;
 use super::timers::Deadline;
 use crate::config::Config;
-use crate::control::Notice;
+use crate::control::link::Notice;
 use crate::delivery::BackoffLimits;
 use crate::events::Event;
 use crate::io::operation::OperationKind;
@@ -185,13 +187,39 @@ impl Core {
                 consumed_bytes: consumed,
             }) => {
                 let early = buffer[consumed..bytes].to_vec();
-                self.lane_up(lane, index, true, welcome.incarnation, early)
+                self.welcomed(index, lane, welcome.incarnation, early)
             }
             Ok(DialProgress::Refused { refuse, .. }) => {
                 let (reason, text) = (refuse.reason().seen_by_peer(), refuse.text().to_owned());
                 self.give_up_dial(index, lane, reason, text)
             }
             Err(error) => self.give_up_dial(index, lane, error.close_reason(), error.to_string()),
+        }
+    }
+
+    /// The peer takes the lane: it is up, if it leads to the process that all lanes to the peer lead to.
+    fn welcomed(
+        &mut self,
+        index: u32,
+        lane: u32,
+        incarnation: u64,
+        early: Vec<u8>,
+    ) -> io::Result<()> {
+        match self.lanes[lane as usize].peer.join(incarnation) {
+            Ok(session) => {
+                let joined = Joined {
+                    dialed: true,
+                    incarnation,
+                    session,
+                };
+                self.lane_up(lane, index, joined, early)
+            }
+            Err(error) => {
+                let peer = Arc::clone(&self.lanes[lane as usize].peer);
+                self.doubt_rival(&peer, error.reason());
+                let detail = format!("incarnation {incarnation} of it answered the dial");
+                self.give_up_dial(index, lane, error.reason(), detail)
+            }
         }
     }
 

@@ -106,9 +106,8 @@ impl Core {
         });
         fabric.shards[self.index].rooms[plan.index].notify(usize::MAX);
         if unknown {
-            // The message came before this shard adopted the snapshot with its peer: adopt it and
-            // go on. A lane number exists only once the snapshot that holds it is published, so
-            // every lane in the ring is known now.
+            // The message came before this shard adopted the route of its peer: adopt it and go on. A gate
+            // opens only for a peer whose route is written, so every lane in the ring is known now.
             self.adopt_routes();
             return bytes + self.drain_ring(place, quantum);
         }

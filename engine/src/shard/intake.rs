@@ -89,6 +89,11 @@ impl Intake {
             touched: Vec::new(),
         })
     }
+
+    /// Its slot is another lane's from now on.
+    pub(super) fn forget_lane(&mut self, index: u32) {
+        self.early.retain(|lane| *lane != index);
+    }
 }
 
 impl Core {

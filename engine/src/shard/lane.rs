@@ -31,6 +31,8 @@ pub(crate) struct Lane {
     pub(crate) offset: usize,
     pub(crate) channel: usize,
     pub(crate) priority: usize,
+    /// Its peer has no place any more: what is here waits for another lane to take its slot.
+    pub(crate) retired: bool,
     /// Where it stands between wanted and up.
     pub(super) state: LaneState,
     /// What outlives connections.

@@ -8,7 +8,7 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use crate::control::routes::Wish;
+use crate::control::wishes::Wish;
 use crate::delivery::{Backoff, BackoffLimits};
 use crate::wire::CloseReason;
 use crate::wire::lane_choice::{Choice, RemoteNode, SlotState, keep};
@@ -133,11 +133,11 @@ impl LaneState {
     pub(super) fn follow(&mut self, wish: Wish, at: Moment) -> Vec<Action> {
         let mut actions = Vec::new();
         let before = std::mem::replace(&mut self.wish, wish);
-        if before.endings != wish.endings {
+        if before.ending != wish.ending {
             self.abandon_dial(&mut actions);
             actions.append(&mut self.ended(wish.reason, at));
         }
-        if before.dials != wish.dials && self.stage == Stage::Idle && wish.address.is_some() {
+        if before.dial != wish.dial && self.stage == Stage::Idle && wish.address.is_some() {
             // Earlier failures count no more.
             self.backoff = Backoff::new(self.limits);
             self.set_dial(at.now, &mut actions);

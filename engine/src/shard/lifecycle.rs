@@ -4,6 +4,7 @@
 //! (`dial`, `accept`), and by whoever finds that a lane must end; never moves a message.
 
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::Core;
@@ -11,7 +12,7 @@ use super::connection::Phase;
 use super::inbound::Inbound;
 use super::lane_state::{Action, Carrier};
 use super::timers::Deadline;
-use crate::control::Notice;
+use crate::control::link::Notice;
 use crate::delivery::{AckPolicy, Incoming};
 use crate::events::Event;
 use crate::io::operation::OperationKind;
@@ -19,25 +20,29 @@ use crate::io::socket;
 use crate::ring::gate::GateState;
 use crate::wire::{CloseReason, FrameLimits};
 
+/// How a lane came up.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Joined {
+    pub(super) dialed: bool,
+    pub(super) incarnation: u64,
+    /// As [`Peer::join`](crate::peer::Peer::join) returned it.
+    pub(super) session: u64,
+}
+
 impl Core {
     /// The handshake is over: messages are taken from now on. `early` are bytes that came with it.
     pub(super) fn lane_up(
         &mut self,
         lane: u32,
         index: u32,
-        dialed: bool,
-        incarnation: u64,
+        joined: Joined,
         early: Vec<u8>,
     ) -> io::Result<()> {
-        if !self.lanes[lane as usize].peer.meet_incarnation(incarnation) {
-            let detail = format!("incarnation {incarnation} of it is older than one already met");
-            self.give_up_dial(index, lane, CloseReason::StaleIncarnation, detail)?;
-            // It was the peer's dial, for which one of this node's own may have been given up.
-            if !dialed {
-                self.peer_lost(lane);
-            }
-            return Ok(());
-        }
+        let Joined {
+            dialed,
+            incarnation,
+            session,
+        } = joined;
         self.connections.set_phase(index, Phase::Lane { lane });
         let channel = self.lanes[lane as usize].channel;
         if let Some(connection) = self.connections.get(index)
@@ -72,12 +77,17 @@ impl Core {
             self.fabric.channels[state.channel].name.clone(),
         );
         let event = Event::LaneUp {
-            peer,
+            peer: Arc::clone(&peer),
             channel,
             lane: state.address().index,
             dialed,
         };
-        self.tell(Notice::LaneUp { event, incarnation });
+        self.tell(Notice::LaneUp {
+            event,
+            session,
+            incarnation,
+        });
+        self.control_link.stir(&peer);
         self.arm_receive(index, 1).map(drop)
     }
 
@@ -114,6 +124,8 @@ impl Core {
 
     /// The lane to this node itself is up from the start.
     pub(crate) fn loop_lane_up(&mut self, lane: u32) {
+        let joined = self.lanes[lane as usize].peer.join(self.fabric.incarnation);
+        debug_assert!(joined.is_ok(), "a node has a place among its own peers");
         let actions = self.lanes[lane as usize].state.loop_up();
         self.carry_out(lane, actions);
     }
@@ -178,15 +190,19 @@ impl Core {
         state.log.tally.count_close(reason);
         state.peer.count_lane_down();
         tracing::info!(peer = state.peer.name(), channel = %self.fabric.channels[state.channel].name, %reason, "lane ended");
+        let peer = Arc::clone(&state.peer);
         let event = Event::LaneDown {
-            peer: state.peer.clone(),
+            peer: Arc::clone(&peer),
             channel: self.fabric.channels[state.channel].name.clone(),
             lane: state.address().index,
             reason,
             undelivered: report.undelivered,
             unknown: report.unknown,
         };
-        self.tell(Notice::LaneDown { event });
+        self.tell(Notice::Event(event));
+        // After the lane was told: the peer is down with its last lane.
+        peer.leave(reason);
+        self.control_link.stir(&peer);
         self.close_connection(connection);
     }
 
@@ -199,6 +215,7 @@ impl Core {
             .gate
             .release(queued.messages, queued.payload_bytes);
         state.peer.count_lane_down();
+        state.peer.leave(CloseReason::LocalStop);
         if report.undelivered > 0 {
             self.report_undelivered(
                 lane,

@@ -21,10 +21,12 @@ mod lane_state;
 mod lifecycle;
 mod loopback;
 mod message_header;
+mod newcomers;
 mod outbox;
 mod reading;
 mod receive;
 pub(crate) mod report;
+mod rivals;
 mod route;
 mod sending;
 mod start;
@@ -43,7 +45,8 @@ use std::time::Instant;
 
 use crossbeam_channel::Receiver;
 
-use crate::control::{Control, ControlLink, Notice};
+use crate::control::Control;
+use crate::control::link::{ControlLink, Notice};
 use crate::events::Event;
 use crate::fabric::Fabric;
 use crate::io::backend::ShardIo;
@@ -58,6 +61,7 @@ use dial::Dialing;
 use dispatch::ChannelQueue;
 use intake::Intake;
 use lane::Lane;
+use newcomers::Newcomers;
 use route::Routing;
 use sending::Sending;
 use stop::Drain;
@@ -102,6 +106,7 @@ pub(crate) struct Core {
     completions: Vec<Completion>,
     intake: Intake,
     connections: Connections,
+    newcomers: Newcomers,
     /// Until the node stops.
     listener: Option<OwnedFd>,
     /// The kernel has the listener: it is not paused for want of descriptors.

@@ -1,19 +1,30 @@
 //! How things stand on a shard, copied out on request. Merged into `Metrics` off the shard.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use hdrhistogram::Histogram;
 
 use super::Core;
+use super::lane::Lane;
 use super::receive::incoming;
-use super::tally::{Ledgers, ShardTally};
+use super::tally::{Ledgers, ShardTally, new_histogram};
 use crate::io::completion::IoCounters;
 use crate::wire::CloseReason;
 
 /// One lane.
 #[derive(Debug)]
 pub(crate) struct LaneReport {
-    pub(crate) peer: u32,
+    /// The peer's name.
+    pub(crate) peer: Arc<str>,
     pub(crate) channel: usize,
-    pub(crate) is_up: bool,
+    pub(crate) counts: LaneCounts,
+}
+
+/// What is counted of a lane, or of several together.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct LaneCounts {
+    pub(crate) lanes_up: u32,
     pub(crate) ledgers: Ledgers,
     pub(crate) gate_dropped: u64,
     pub(crate) queued_at_gate: (u64, u64),
@@ -24,7 +35,32 @@ pub(crate) struct LaneReport {
     pub(crate) turns_starved: u64,
     pub(crate) receive_dropped: u64,
     pub(crate) latency: Option<Histogram<u32>>,
-    pub(crate) closes: Vec<(CloseReason, u64)>,
+    pub(crate) closes: BTreeMap<CloseReason, u64>,
+}
+
+impl LaneCounts {
+    /// Adds those of another lane.
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.lanes_up += other.lanes_up;
+        self.ledgers.add_sums(&other.ledgers);
+        self.gate_dropped += other.gate_dropped;
+        self.queued_at_gate.0 += other.queued_at_gate.0;
+        self.queued_at_gate.1 += other.queued_at_gate.1;
+        self.bytes_sent += other.bytes_sent;
+        self.bytes_received += other.bytes_received;
+        self.batches += other.batches;
+        self.depth_high_water = self.depth_high_water.max(other.depth_high_water);
+        self.turns_starved += other.turns_starved;
+        self.receive_dropped += other.receive_dropped;
+        if let Some(latency) = &other.latency {
+            let sum = self.latency.get_or_insert_with(new_histogram);
+            // The histograms of all lanes have the same bounds, so this cannot fail.
+            sum.add(latency).expect("equal bounds");
+        }
+        for (reason, count) in &other.closes {
+            *self.closes.entry(*reason).or_default() += count;
+        }
+    }
 }
 
 /// One shard.
@@ -37,6 +73,8 @@ pub(crate) struct ShardReport {
     pub(crate) payloads_copied_out: u64,
     pub(crate) refusals: Vec<(CloseReason, u64)>,
     pub(crate) lanes: Vec<LaneReport>,
+    /// By channel: the lanes of peers that gave their place up.
+    pub(crate) departed: Vec<LaneCounts>,
 }
 
 impl Core {
@@ -57,18 +95,31 @@ impl Core {
                 .map(|buffers| buffers.copied_out())
                 .sum(),
             refusals: refusals.map(|(reason, count)| (*reason, *count)).collect(),
-            lanes: self.lanes.iter().map(lane_report).collect(),
+            lanes: self
+                .lanes
+                .iter()
+                .filter(|lane| !lane.retired)
+                .map(lane_report)
+                .collect(),
+            departed: self.routing.departed().to_vec(),
         }
     }
 }
 
-fn lane_report(lane: &super::lane::Lane) -> LaneReport {
+fn lane_report(lane: &Lane) -> LaneReport {
+    LaneReport {
+        peer: Arc::clone(lane.peer.shared_name()),
+        channel: lane.channel,
+        counts: lane_counts(lane),
+    }
+}
+
+/// What a lane has counted so far.
+pub(super) fn lane_counts(lane: &Lane) -> LaneCounts {
     let log = &lane.log;
     let received = incoming(lane.link.inbound.as_deref());
-    LaneReport {
-        peer: lane.peer.index(),
-        channel: lane.channel,
-        is_up: lane.is_up(),
+    LaneCounts {
+        lanes_up: u32::from(lane.is_up()),
         ledgers: Ledgers::new(&log.ledger, log.tally.delivered_before, received),
         gate_dropped: lane.address().gate.dropped(),
         queued_at_gate: lane.address().gate.queued(),
@@ -79,6 +130,6 @@ fn lane_report(lane: &super::lane::Lane) -> LaneReport {
         turns_starved: log.tally.turns_starved,
         receive_dropped: log.tally.receive_dropped,
         latency: log.tally.latency().cloned(),
-        closes: log.tally.closes.clone(),
+        closes: log.tally.closes.iter().copied().collect(),
     }
 }

@@ -35,6 +35,15 @@ impl Sending {
         }
     }
 
+    /// Its slot is another lane's from now on.
+    pub(super) fn forget_lane(&mut self, index: u32) {
+        for lanes in &mut self.ready {
+            lanes.retain(|lane| *lane != index);
+        }
+        self.owing.retain(|lane| *lane != index);
+        self.strays.retain(|lane| *lane != index);
+    }
+
     /// Puts a lane into the queue of those with something to send.
     #[inline]
     pub(super) fn mark_ready(&mut self, index: u32, lane: &mut Lane) {

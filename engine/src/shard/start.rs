@@ -17,6 +17,7 @@ use super::deliver::Receivers;
 use super::dial::Dialing;
 use super::dispatch::ChannelQueue;
 use super::intake::Intake;
+use super::newcomers::Newcomers;
 use super::route::Routing;
 use super::sending::Sending;
 use super::sweep::Sweeper;
@@ -24,7 +25,8 @@ use super::tally::ShardTally;
 use super::tasks::TaskRequests;
 use super::timers::{Deadline, Timers};
 use super::{Core, OwnNames, Shard, turn};
-use crate::control::{Control, ControlLink};
+use crate::control::Control;
+use crate::control::link::ControlLink;
 use crate::error::StartError;
 use crate::fabric::Fabric;
 use crate::io::backend::{Backend, ShardIo};
@@ -178,9 +180,10 @@ impl Shard {
             io: backend,
             completions: Vec::new(),
             connections: Connections::default(),
+            newcomers: Newcomers::default(),
             listener: Some(listener),
             accepting: false,
-            routing: Routing::default(),
+            routing: Routing::new(fabric.channels.len()),
             lanes: Vec::new(),
             queues: ChannelQueue::by_priority(rings, &fabric.channels),
             sending: Sending::new(config.turn_bytes_max),

@@ -34,6 +34,7 @@ impl Core {
                 queue.ring.close();
             }
             self.end_accept();
+            self.turn_newcomers_away();
         }
     }
 

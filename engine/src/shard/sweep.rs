@@ -105,8 +105,9 @@ impl Core {
     /// The peer dials a lane that is up here: it may have lost it. It is asked at once, so that a lane
     /// of which only this half is left does not stay in the way for the whole idle timeout.
     pub(crate) fn doubt_lane(&mut self, lane: u32) {
-        if let Some(inbound) = &mut self.lanes[lane as usize].link.inbound {
-            inbound.liveness.doubt(self.now);
+        if let Some(inbound) = &mut self.lanes[lane as usize].link.inbound
+            && inbound.liveness.doubt(self.now)
+        {
             inbound.ask();
             self.mark_ready(lane);
         }
@@ -116,6 +117,9 @@ impl Core {
     pub(crate) fn tell_overflow(&mut self) {
         for lane in 0..self.lanes.len() {
             let state = &mut self.lanes[lane];
+            if state.retired {
+                continue;
+            }
             let undelivered = state.take_overflow();
             if undelivered > 0 && self.fabric.channels[state.channel].reliable {
                 let why = "their lane's queue was full: see overflow";

@@ -60,6 +60,19 @@ impl Ledgers {
             delivered: delivered_before + incoming.map_or(0, Incoming::delivered_total),
         }
     }
+
+    /// Adds those of another lane.
+    pub(crate) fn add_sums(&mut self, other: &Self) {
+        self.accepted += other.accepted;
+        self.acknowledged += other.acknowledged;
+        self.reported += other.reported;
+        self.refused += other.refused;
+        self.sent += other.sent;
+        self.dropped += other.dropped;
+        self.queued += other.queued;
+        self.in_flight += other.in_flight;
+        self.delivered += other.delivered;
+    }
 }
 
 impl LaneTally {

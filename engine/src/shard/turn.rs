@@ -57,6 +57,7 @@ impl Shard {
         core.tally.turns += 1;
         core.follow_routes();
         let mut worked = obey(core, receivers);
+        worked |= core.hear_answers()?;
         worked |= core.meet_deadlines()?;
         if core.io.has_task_work() {
             core.io.enter()?;
@@ -116,11 +117,16 @@ fn obey(core: &mut Core, receivers: &mut Receivers) -> bool {
                 receivers.remove(mailbox);
                 core.intake.waiting.room_was_made(mailbox);
             }
-            Command::Newcomer { number, newcomer } => {
-                if let Err(error) = core.welcome_newcomer(number, *newcomer) {
+            Command::Newcomer {
+                peer,
+                offset,
+                newcomer,
+            } => {
+                if let Err(error) = core.welcome_newcomer(&peer, offset, *newcomer) {
                     tracing::error!(%error, "a connection handed over could not be taken on");
                 }
             }
+            Command::Doubt { peer } => core.doubt_lanes(&peer),
             Command::Spawn(make) => core.tasks.newborn.push(make),
             Command::Report(to) => drop(to.send(core.report())),
             Command::Stop { deadline, reports } => core.begin_drain(deadline, reports),
@@ -195,6 +201,7 @@ impl Core {
             || self.queues.iter().any(|queue| !queue.ring.is_empty())
             || self.sending.ready.iter().any(|lanes| !lanes.is_empty())
             || !self.commands.is_empty()
+            || self.newcomers.has_answer()
             || !self.tasks.turn_waiters.is_empty()
             || !self.sending.strays.is_empty()
             || (!self.intake.waiting.is_empty() && self.has_inbox_room())

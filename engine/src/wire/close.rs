@@ -76,6 +76,7 @@ close_reasons! {
     HandshakeMalformed = 30, "handshake_malformed", "a handshake message cannot be read";
     TooManyHandshakes = 31, "too_many_handshakes", "too many handshakes are pending";
     TooManyPeers = 32, "too_many_peers", "the accepting node has as many peers as it allows";
+    NameTaken = 33, "name_taken", "another process of that name is up, and names are unique in a cluster";
     // 40..: another connection took the lane's place, or kept it.
     SimultaneousDial = 40, "simultaneous_dial", "both nodes dialled and the other dial is kept";
     AlreadyUp = 41, "already_up", "the lane is already up on another connection";

@@ -33,9 +33,9 @@ pub struct RemoteNode<'a> {
     pub name: &'a str,
     /// The dialer's incarnation.
     pub incarnation: u64,
-    /// The highest incarnation of that node that this node has heard of, by any lane or member
-    /// list; `None` if it never has.
-    pub known_incarnation: Option<u64>,
+    /// What the process of that name runs as to which this node has lanes, on any channel; `None`
+    /// without a lane: then no process of that name is known to live, however old it is.
+    pub live_incarnation: Option<u64>,
 }
 
 /// What to do with the connection that the Hello came on.
@@ -53,6 +53,10 @@ pub enum Choice {
 
 /// Decides which connection a lane keeps.
 ///
+/// A name is one process. Another one of that name gets no lane while the first has any, whichever is
+/// the older: the caller does well to ping the lanes that are up, so that a process that is gone without
+/// a word does not stay in the way of its successor, which dials again.
+///
 /// After [`CloseReason::AlreadyUp`] the peer dials again with backoff. It would not dial if it
 /// still had the connection, so the caller should ping the lane that is up: if it is dead, it ends
 /// and a later dial is accepted.
@@ -61,11 +65,20 @@ pub fn keep(local_name: &str, remote: RemoteNode<'_>, slot: SlotState) -> Choice
     if local_name == remote.name {
         return Choice::Refuse(CloseReason::SelfDial);
     }
-    if remote
-        .known_incarnation
-        .is_some_and(|known| remote.incarnation < known)
-    {
-        return Choice::Refuse(CloseReason::StaleIncarnation);
+    let up = match slot {
+        SlotState::UpDialedByUs { incarnation } | SlotState::UpDialedByPeer { incarnation } => {
+            Some(incarnation)
+        }
+        SlotState::Idle | SlotState::Dialing => None,
+    };
+    match remote.live_incarnation.or(up) {
+        Some(live) if remote.incarnation < live => {
+            return Choice::Refuse(CloseReason::StaleIncarnation);
+        }
+        Some(live) if remote.incarnation > live => {
+            return Choice::Refuse(CloseReason::NameTaken);
+        }
+        _ => {}
     }
     match slot {
         SlotState::Idle => Choice::Accept,
@@ -73,16 +86,6 @@ pub fn keep(local_name: &str, remote: RemoteNode<'_>, slot: SlotState) -> Choice
             Choice::Refuse(CloseReason::SimultaneousDial)
         }
         SlotState::Dialing => Choice::AcceptInsteadOfDial(CloseReason::SimultaneousDial),
-        SlotState::UpDialedByUs { incarnation } | SlotState::UpDialedByPeer { incarnation }
-            if remote.incarnation < incarnation =>
-        {
-            Choice::Refuse(CloseReason::StaleIncarnation)
-        }
-        SlotState::UpDialedByUs { incarnation } | SlotState::UpDialedByPeer { incarnation }
-            if remote.incarnation > incarnation =>
-        {
-            Choice::Replace(CloseReason::PeerRestarted)
-        }
         SlotState::UpDialedByPeer { .. } => Choice::Replace(CloseReason::Replaced),
         SlotState::UpDialedByUs { .. } => Choice::Refuse(CloseReason::AlreadyUp),
     }
@@ -96,13 +99,13 @@ mod tests {
     const UP_BY_PEER: SlotState = SlotState::UpDialedByPeer { incarnation: 5 };
 
     /// Node `m` gets a Hello of this name and incarnation.
-    fn choice(name: &str, incarnation: u64, known: Option<u64>, slot: SlotState) -> Choice {
+    fn choice(name: &str, incarnation: u64, live: Option<u64>, slot: SlotState) -> Choice {
         keep(
             "m",
             RemoteNode {
                 name,
                 incarnation,
-                known_incarnation: known,
+                live_incarnation: live,
             },
             slot,
         )
@@ -112,7 +115,7 @@ mod tests {
     fn an_idle_lane_takes_any_peer() {
         for name in ["a", "z"] {
             assert_eq!(choice(name, 5, None, SlotState::Idle), Choice::Accept);
-            assert_eq!(choice(name, 5, Some(4), SlotState::Idle), Choice::Accept);
+            assert_eq!(choice(name, 5, Some(5), SlotState::Idle), Choice::Accept);
         }
     }
 
@@ -140,23 +143,17 @@ mod tests {
     }
 
     #[test]
-    fn a_restarted_peer_ends_its_old_lanes_whoever_dialled_them() {
-        for slot in [UP_BY_US, UP_BY_PEER] {
-            let restarted = Choice::Replace(CloseReason::PeerRestarted);
-            assert_eq!(choice("z", 6, Some(5), slot), restarted);
-            // Also when the member list knew before the lane did.
-            assert_eq!(choice("z", 6, Some(6), slot), restarted);
-        }
-    }
-
-    #[test]
-    fn an_older_start_of_a_node_gets_no_lane() {
-        let stale = Choice::Refuse(CloseReason::StaleIncarnation);
+    fn another_process_of_that_name_gets_no_lane_while_the_first_has_one() {
         for slot in [SlotState::Idle, SlotState::Dialing, UP_BY_US, UP_BY_PEER] {
+            let stale = Choice::Refuse(CloseReason::StaleIncarnation);
             assert_eq!(choice("a", 4, Some(5), slot), stale);
+            let taken = Choice::Refuse(CloseReason::NameTaken);
+            assert_eq!(choice("a", 6, Some(5), slot), taken);
+            assert_eq!(choice("a", u64::MAX, Some(5), slot), taken);
         }
         for slot in [UP_BY_US, UP_BY_PEER] {
-            assert_eq!(choice("a", 4, None, slot), stale);
+            assert!(matches!(choice("a", 4, None, slot), Choice::Refuse(_)));
+            assert!(matches!(choice("a", 6, None, slot), Choice::Refuse(_)));
         }
     }
 

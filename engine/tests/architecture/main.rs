@@ -11,7 +11,7 @@ use imports::Imports;
 
 /// From the top down: a file may use its own folder's files and those of lower rows. An entry is a
 /// file or a folder of `engine/src`; of several that fit a file, the longest counts.
-const ORDER: [&[&str]; 18] = [
+const ORDER: [&[&str]; 19] = [
     &["lib"],
     &["prelude"],
     &["node"],
@@ -24,6 +24,7 @@ const ORDER: [&[&str]; 18] = [
     &["fabric"],
     &["channel_plan"],
     &["control::routes"],
+    &["control::wishes"],
     &["message", "events"],
     &["mailboxes"],
     &["peer", "error", "delivery", "io::preflight"],

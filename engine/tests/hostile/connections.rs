@@ -49,11 +49,35 @@ fn a_peer_too_many_is_refused() {
         assert_eq!(stranger.refusal(), CloseReason::TooManyPeers);
         honest.refused(CloseReason::TooManyPeers, count as u64 + 1);
     }
-    assert!(
-        honest.target.destination("c", "in").is_err(),
-        "nor can the application name one"
-    );
     drop(Stranger::lane(address, hello("a")));
+    honest.finish();
+}
+
+/// Each has a good name, gets its lane and goes, or does not even wait for its lane.
+#[test]
+fn strangers_of_a_thousand_names_keep_no_place() {
+    let honest = Honest::start(|config| config.peers_max(8));
+    let address = honest.target.local_addr();
+    for number in 0..1000 {
+        let mut hello = hello(&format!("stranger-{number}"));
+        hello.incarnation = u64::MAX;
+        if number % 2 == 0 {
+            drop(Stranger::lane(address, hello));
+        } else {
+            Stranger::connect(address).say(&encoded(&hello));
+        }
+    }
+    // Whoever comes now is let in, under a name that a stranger had too, and with a smaller number.
+    let newcomer = || {
+        let mut stranger = Stranger::connect(address);
+        stranger.say(&encoded(&hello("stranger-998")));
+        stranger.is_welcome()
+    };
+    wait_until("a newcomer is let in", newcomer, |welcome| *welcome);
+    assert!(
+        honest.target.peers().len() <= 9,
+        "the friend and eight more"
+    );
     honest.finish();
 }
 

@@ -45,29 +45,64 @@ fn a_hello_said_again_replaces_the_lane_that_the_peer_dialled() {
     honest.finish();
 }
 
+/// What another process of alice's name, of that incarnation, is told.
+fn refusal_of(honest: &Honest, incarnation: u64) -> CloseReason {
+    let mut other = Stranger::connect(honest.target.local_addr());
+    other.say(&encoded(&of_incarnation(hello("alice"), incarnation)));
+    other.refusal()
+}
+
 #[test]
-fn a_restarted_peer_ends_its_old_lanes_and_its_earlier_self_gets_none() {
+fn another_process_of_a_name_gets_no_lane_while_the_first_answers() {
     let honest = Honest::start(|config| config);
     let address = honest.target.local_addr();
-    let mut old = [
+    let mut first = [
         Stranger::lane(address, of_incarnation(hello("alice"), 5)),
         Stranger::lane(address, of_incarnation(gossip_hello("alice"), 5)),
     ];
-    old.iter_mut().for_each(assert_up);
-    let mut new = [
-        Stranger::lane(address, of_incarnation(hello("alice"), 6)),
-        Stranger::lane(address, of_incarnation(gossip_hello("alice"), 6)),
-    ];
-    old.iter_mut().for_each(Stranger::ends);
-    honest.closed("alice", "data", CloseReason::PeerRestarted, 1);
-    honest.closed("alice", "gossip", CloseReason::PeerRestarted, 1);
-    for incarnation in [0, 5] {
-        let mut late = Stranger::connect(address);
-        late.say(&encoded(&of_incarnation(hello("alice"), incarnation)));
-        assert_eq!(late.refusal(), CloseReason::StaleIncarnation);
+    for _ in 0..3 {
+        assert_eq!(refusal_of(&honest, 6), CloseReason::NameTaken);
+        assert_eq!(refusal_of(&honest, u64::MAX), CloseReason::NameTaken);
+        assert_eq!(refusal_of(&honest, 4), CloseReason::StaleIncarnation);
+        first.iter_mut().for_each(assert_up);
     }
-    honest.refused(CloseReason::StaleIncarnation, 2);
-    new.iter_mut().for_each(assert_up);
+    honest.refused(CloseReason::NameTaken, 6);
+    // As long as one lane leads to it, the name is taken.
+    let [data, gossip] = first;
+    drop(data);
+    honest.closed("alice", "data", CloseReason::PeerClosed, 1);
+    assert_eq!(refusal_of(&honest, 6), CloseReason::NameTaken);
+    drop(gossip);
+    honest.closed("alice", "gossip", CloseReason::PeerClosed, 1);
+    let mut next = Stranger::lane(address, of_incarnation(hello("alice"), 1));
+    assert_up(&mut next);
+    assert_eq!(refusal_of(&honest, 5), CloseReason::NameTaken);
+    honest.finish();
+}
+
+/// Its host has lost power: nobody has closed its connections, and nobody answers on them.
+#[test]
+fn a_process_that_does_not_answer_leaves_its_name_to_the_next() {
+    let honest = Honest::start(|config| config);
+    let address = honest.target.local_addr();
+    let _silent = [
+        Stranger::lane(address, of_incarnation(hello("alice"), 5)),
+        Stranger::lane(address, of_incarnation(gossip_hello("alice"), 5)),
+    ];
+    assert_eq!(refusal_of(&honest, 6), CloseReason::NameTaken);
+    let mut next = None;
+    let dial = || {
+        let mut stranger = Stranger::connect(address);
+        stranger.say(&encoded(&of_incarnation(hello("alice"), 6)));
+        stranger
+            .is_welcome()
+            .then(|| next = Some(stranger))
+            .is_some()
+    };
+    wait_until("the next process is let in", dial, |welcome| *welcome);
+    honest.closed("alice", "data", CloseReason::IdleTimeout, 1);
+    honest.closed("alice", "gossip", CloseReason::IdleTimeout, 1);
+    assert_up(&mut next.expect("it was let in"));
     honest.finish();
 }
 
@@ -86,13 +121,6 @@ fn a_lane_that_the_node_dialled_is_not_given_up_for_a_dial_of_the_same_start() {
     again.say(&encoded(&of_incarnation(hello("alice"), 5)));
     assert_eq!(again.refusal(), CloseReason::AlreadyUp);
     assert_up(&mut dialled);
-    let mut restarted = Stranger::lane(
-        honest.target.local_addr(),
-        of_incarnation(hello("alice"), 6),
-    );
-    dialled.ends();
-    honest.closed("alice", "data", CloseReason::PeerRestarted, 1);
-    assert_up(&mut restarted);
     honest.finish();
 }
 

@@ -161,6 +161,11 @@ impl Stranger {
         }
     }
 
+    /// Whether the answer to the Hello that was said is a Welcome.
+    pub(crate) fn is_welcome(&mut self) -> bool {
+        matches!(self.answer(hello("nobody")), DialProgress::Welcomed { .. })
+    }
+
     /// The reason of the refusal that comes, after which the connection ends.
     pub(crate) fn refusal(&mut self) -> CloseReason {
         match self.answer(hello("nobody")) {

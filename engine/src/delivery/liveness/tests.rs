@@ -104,13 +104,13 @@ fn a_host_that_answers_keeps_the_lane_but_is_asked_all_the_same() {
 fn a_doubted_peer_has_less_time_unless_it_speaks() {
     let start = Instant::now();
     let mut liveness = Liveness::new(start, &limits(), 0);
-    liveness.doubt(start);
+    assert!(liveness.doubt(start));
     assert_eq!(liveness.look(start + ms(299), &limits(), 0), Verdict::Alive);
     // Doubt upon doubt does not give it more time.
-    liveness.doubt(start + ms(200));
+    assert!(!liveness.doubt(start + ms(200)));
     assert_eq!(liveness.look(start + ms(300), &limits(), 0), Verdict::Dead);
     let mut liveness = Liveness::new(start, &limits(), 0);
-    liveness.doubt(start);
+    assert!(liveness.doubt(start));
     liveness.heard(start + ms(10));
     let (_, died) = life(&mut liveness, start, 0);
     assert_eq!(died, IDLE.as_millis() + 10);

@@ -22,7 +22,7 @@ fn address() -> SocketAddr {
 fn wanted() -> Wish {
     Wish {
         address: Some(address()),
-        dials: 1,
+        dial: 1,
         ..Wish::none()
     }
 }
@@ -30,7 +30,7 @@ fn wanted() -> Wish {
 fn banned() -> Wish {
     Wish {
         refused: true,
-        endings: 1,
+        ending: 1,
         ..Wish::none()
     }
 }
@@ -39,7 +39,7 @@ fn remote(incarnation: u64) -> RemoteNode<'static> {
     RemoteNode {
         name: "b",
         incarnation,
-        known_incarnation: None,
+        live_incarnation: None,
     }
 }
 
@@ -121,7 +121,7 @@ fn a_wanted_peer_is_dialled_at_once_and_messages_are_taken_once_it_is_up() {
 fn a_peer_without_an_address_is_not_dialled() {
     let mut lane = Lane::new();
     let wish = Wish {
-        dials: 1,
+        dial: 1,
         ..Wish::none()
     };
     let at = lane.at();
@@ -163,8 +163,8 @@ fn a_new_address_takes_the_deadline_to_dial_back() {
     lane.state.dial_failed(Some(1), at);
     let waits_until = lane.now + HALF_OF_BASE;
     let wish = Wish {
-        dials: 2,
-        endings: 1,
+        dial: 2,
+        ending: 1,
         reason: CloseReason::Moved,
         ..wanted()
     };
@@ -192,17 +192,14 @@ fn of_two_dials_the_one_by_the_smaller_name_is_kept() {
 }
 
 #[test]
-fn a_restarted_peer_takes_the_place_of_its_old_connection() {
+fn another_process_of_the_peer_is_refused_while_the_lane_is_up() {
     let mut lane = Lane::up(3);
     let at = lane.at();
-    let room = lane.state.peer_dials("a", remote(2), at);
-    assert_eq!(
-        room,
-        Ok(vec![
-            settle(3, CloseReason::PeerRestarted),
-            set_dial(lane.now + HALF_OF_BASE),
-        ])
-    );
+    let refused = Err(CloseReason::NameTaken);
+    assert_eq!(lane.state.peer_dials("a", remote(2), at), refused);
+    let refused = Err(CloseReason::StaleIncarnation);
+    assert_eq!(lane.state.peer_dials("a", remote(0), at), refused);
+    assert_eq!(lane.state.connection(), Some(3));
 }
 
 #[test]

@@ -92,8 +92,8 @@ fn happen(lane: &mut Lane, owner: &mut Owner, happening: &Happening) {
             let mut wish = owner.wish.unwrap_or_else(Wish::none);
             wish.refused = matches!(happening, Happening::Banned);
             wish.address = (!wish.refused).then(address);
-            wish.endings += u64::from(wish.refused);
-            wish.dials += u64::from(!wish.refused);
+            wish.ending += u64::from(wish.refused);
+            wish.dial += u64::from(!wish.refused);
             owner.wish = Some(wish);
             lane.state.follow(wish, at)
         }

@@ -1,0 +1,326 @@
+//! What is wanted of peers, and the one handle of each name.
+//!
+//! Applications write their wishes here from any thread and go on; the control shard takes up what
+//! changed and writes the routes. A look-up of a name leaves nothing behind but the handle it returns.
+//! It opens no connection and gives out no place.
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use crate::config::ChannelConfig;
+use crate::error::NameError;
+use crate::peer::{LaneAddress, Peer};
+use crate::ring::gate::{Gate, GateState};
+use crate::wire::CloseReason;
+
+/// What is wanted of one peer. A shard sees only the last of several wishes, so each carries the numbers
+/// of the orders that must not be missed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Wish {
+    /// Keep lanes: dial it there. Without an address it is left to the peer to dial.
+    pub(crate) address: Option<SocketAddr>,
+    /// Banned: its dials are refused.
+    pub(crate) refused: bool,
+    /// The last order that the lanes there were must end, and why.
+    pub(crate) ending: u64,
+    pub(crate) reason: CloseReason,
+    /// The last order to dial at once, whatever a back-off says.
+    pub(crate) dial: u64,
+}
+
+impl Wish {
+    /// Nothing is wanted: the peer dials, or nobody does.
+    pub(crate) const fn none() -> Self {
+        Self {
+            address: None,
+            refused: false,
+            ending: 0,
+            reason: CloseReason::Disconnected,
+            dial: 0,
+        }
+    }
+
+    /// Whether the peer keeps its place for it.
+    pub(crate) fn is_something(&self) -> bool {
+        self.address.is_some() || self.refused
+    }
+
+    /// Keep lanes to the peer at that address. Lanes to another address end; what the peer itself has
+    /// dialled stays, as long as no address was known.
+    fn keep(&mut self, address: SocketAddr, order: u64) {
+        if self.address.is_some_and(|before| before != address) {
+            self.ending = order;
+            self.reason = CloseReason::Moved;
+        }
+        self.address = Some(address);
+        self.refused = false;
+        self.dial = order;
+    }
+
+    /// Neither dial nor accept the peer.
+    fn ban(&mut self, order: u64) {
+        self.end(order);
+        self.refused = true;
+    }
+
+    /// End the lanes that there are; the peer may make new ones.
+    fn end(&mut self, order: u64) {
+        self.ending = order;
+        self.reason = CloseReason::Disconnected;
+        self.address = None;
+        self.refused = false;
+    }
+}
+
+/// See the module's text.
+#[derive(Debug)]
+pub(crate) struct WishBook {
+    self_name: String,
+    channels: Vec<ChannelConfig>,
+    shards: u16,
+    peers_max: usize,
+    book: Mutex<Book>,
+}
+
+#[derive(Debug, Default)]
+struct Book {
+    handles: HashMap<Arc<str>, Weak<Peer>>,
+    /// How many handles there may be before those that nobody holds are looked for.
+    handles_swept_at: usize,
+    wishes: HashMap<Arc<str>, (Arc<Peer>, Wish)>,
+    /// What the control shard has not taken up.
+    changed: BTreeMap<Arc<str>, (Arc<Peer>, Wish)>,
+    orders: u64,
+    /// The node stops: no gate opens again.
+    closed: bool,
+}
+
+impl WishBook {
+    pub(crate) fn new(
+        self_name: String,
+        channels: Vec<ChannelConfig>,
+        shards: u16,
+        peers_max: usize,
+    ) -> Self {
+        Self {
+            self_name,
+            channels,
+            shards,
+            peers_max,
+            book: Mutex::default(),
+        }
+    }
+
+    /// The handle of that name: the one there is, or a new one, of a peer without a place.
+    pub(crate) fn peer(&self, name: &str) -> Result<Arc<Peer>, NameError> {
+        check_name(name)?;
+        Ok(self.handle(&mut self.lock(), name))
+    }
+
+    /// Dial that peer there from now on.
+    pub(crate) fn keep(&self, name: &str, address: SocketAddr) -> Result<Arc<Peer>, NameError> {
+        self.wish(name, |wish, order| wish.keep(address, order))
+    }
+
+    /// Neither dial nor accept that peer from now on.
+    pub(crate) fn ban(&self, name: &str) -> Result<Arc<Peer>, NameError> {
+        self.wish(name, Wish::ban)
+    }
+
+    /// Want nothing of that peer any more; its lanes end.
+    pub(crate) fn forget(&self, name: &str) -> Result<(), NameError> {
+        check_name(name)?;
+        let book = &mut *self.lock();
+        let peer = self.handle(book, name);
+        book.orders += 1;
+        let (_, mut wish) = book
+            .wishes
+            .remove(name)
+            .unwrap_or_else(|| (Arc::clone(&peer), Wish::none()));
+        wish.end(book.orders);
+        let name = Arc::clone(peer.shared_name());
+        book.changed.insert(name, (peer, wish));
+        Ok(())
+    }
+
+    fn wish(
+        &self,
+        name: &str,
+        change: impl FnOnce(&mut Wish, u64),
+    ) -> Result<Arc<Peer>, NameError> {
+        check_name(name)?;
+        let book = &mut *self.lock();
+        let is_new = !book.wishes.contains_key(name);
+        if is_new && name != self.self_name && book.wishes.len() >= self.peers_max {
+            return Err(NameError::TooMany {
+                kind: "peers",
+                names_max: self.peers_max,
+                parameter: "peers_max",
+            });
+        }
+        let peer = self.handle(book, name);
+        let name = peer.shared_name();
+        book.orders += 1;
+        let (_, wish) = book
+            .wishes
+            .entry(Arc::clone(name))
+            .or_insert_with(|| (Arc::clone(&peer), Wish::none()));
+        change(wish, book.orders);
+        book.changed
+            .insert(Arc::clone(name), (Arc::clone(&peer), *wish));
+        Ok(peer)
+    }
+
+    /// The wishes that changed since they were last taken up. The control shard's.
+    pub(super) fn take_changed(&self) -> Vec<(Arc<Peer>, Wish)> {
+        let changed = std::mem::take(&mut self.lock().changed);
+        changed.into_values().collect()
+    }
+
+    /// The peers of which something is wanted.
+    pub(crate) fn wished(&self) -> Vec<(Arc<Peer>, Wish)> {
+        self.lock().wishes.values().cloned().collect()
+    }
+
+    /// The node stops: no gate opens again.
+    pub(crate) fn close(&self) {
+        let mut book = self.lock();
+        book.closed = true;
+        for peer in book.handles.values().filter_map(Weak::upgrade) {
+            close_gates(&peer);
+        }
+    }
+
+    fn handle(&self, book: &mut Book, name: &str) -> Arc<Peer> {
+        if let Some(peer) = book.handles.get(name).and_then(Weak::upgrade) {
+            return peer;
+        }
+        if book.handles.len() >= book.handles_swept_at {
+            book.handles.retain(|_, peer| peer.strong_count() > 0);
+            book.handles_swept_at = book.handles.len() * 2 + HANDLES_UNSWEPT;
+        }
+        let peer = self.make_peer(name);
+        if book.closed {
+            close_gates(&peer);
+        }
+        let name = Arc::clone(peer.shared_name());
+        book.handles.insert(name, Arc::downgrade(&peer));
+        peer
+    }
+
+    fn make_peer(&self, name: &str) -> Arc<Peer> {
+        let spread = fnv1a(name.as_bytes());
+        let mut lanes = Vec::new();
+        for (channel, config) in self.channels.iter().enumerate() {
+            for lane in 0..config.parallelism {
+                let offset = lanes.len() as u64;
+                lanes.push(LaneAddress {
+                    shard: u16::try_from((spread + offset) % u64::from(self.shards)).unwrap_or(0),
+                    channel: u16::try_from(channel).unwrap_or(u16::MAX),
+                    index: lane,
+                    gate: Gate::new(
+                        config.queue_messages_max as u64,
+                        config.queue_bytes_max as u64,
+                    ),
+                });
+            }
+        }
+        let is_self = name == self.self_name;
+        Arc::new(Peer::new(
+            Arc::from(name),
+            is_self,
+            lanes.into_boxed_slice(),
+        ))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Book> {
+        self.book.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// So few handles are not worth looking for those that nobody holds.
+const HANDLES_UNSWEPT: usize = 64;
+
+fn close_gates(peer: &Peer) {
+    for lane in peer.lanes() {
+        lane.gate.set_state(GateState::Closed);
+    }
+}
+
+/// FNV-1a, 64 bits: spreads names over shards; it need not resist anybody.
+fn fnv1a(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+    })
+}
+
+/// The form of node names: that of every name on the wire.
+fn check_name(name: &str) -> Result<(), NameError> {
+    crate::wire::name::check_name(name).map_err(|error| NameError::malformed(name, &error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn book() -> WishBook {
+        WishBook::new("a".to_owned(), vec![ChannelConfig::new("data")], 1, 2)
+    }
+
+    fn address(port: u16) -> SocketAddr {
+        SocketAddr::from(([127, 0, 0, 1], port))
+    }
+
+    #[test]
+    fn look_ups_leave_nothing_behind() {
+        let book = book();
+        let held = book.peer("b").expect("a name");
+        for number in 0..10_000 {
+            book.peer(&format!("typo-{number}")).expect("a name");
+        }
+        assert!(book.lock().handles.len() <= HANDLES_UNSWEPT * 2);
+        assert!(Arc::ptr_eq(&held, &book.peer("b").expect("a name")));
+        assert!(book.take_changed().is_empty());
+    }
+
+    #[test]
+    fn orders_that_came_and_went_are_seen_in_the_last_wish() {
+        let book = book();
+        book.keep("b", address(1)).expect("a name");
+        let [(_, first)] = book.take_changed()[..] else {
+            panic!("one wish")
+        };
+        assert_eq!((first.address, first.ending), (Some(address(1)), 0));
+        book.ban("b").expect("a name");
+        book.keep("b", address(1)).expect("a name");
+        let [(_, last)] = book.take_changed()[..] else {
+            panic!("one wish")
+        };
+        assert_eq!(last.address, first.address);
+        assert!(last.ending > first.ending && last.dial > first.dial);
+        book.keep("b", address(2)).expect("a name");
+        let [(_, moved)] = book.take_changed()[..] else {
+            panic!("one wish")
+        };
+        assert!(moved.ending > last.ending);
+        assert_eq!(moved.reason, CloseReason::Moved);
+    }
+
+    #[test]
+    fn wishes_are_bounded_until_they_are_forgotten() {
+        let book = book();
+        book.keep("b", address(1)).expect("a name");
+        book.ban("c").expect("a name");
+        assert!(matches!(book.ban("d"), Err(NameError::TooMany { .. })));
+        book.keep("c", address(1)).expect("c has a wish already");
+        book.forget("c").expect("a name");
+        book.ban("d").expect("a name");
+        let forgotten = book.take_changed();
+        let (_, wish) = forgotten
+            .iter()
+            .find(|(peer, _)| peer.name() == "c")
+            .expect("it changed");
+        assert!(!wish.is_something() && wish.ending > 0);
+    }
+}
