@@ -55,16 +55,7 @@ impl Core {
         }
         let descriptor = socket::accepted(result);
         let address = socket::peer_address(&descriptor);
-        let config = &self.fabric.config;
-        let shards = self.fabric.shards.len();
-        let handshakes = self.connections.handshakes() + self.newcomers.count();
-        let handshakes_full = handshakes >= config.pending_handshakes_max.div_ceil(shards);
-        let full = self.connections.count() >= config.connections_max.div_ceil(shards);
-        if handshakes_full || full || self.drain.is_some() {
-            let reason = match self.drain {
-                Some(_) => CloseReason::LocalStop,
-                None => CloseReason::TooManyHandshakes,
-            };
+        if let Some(reason) = self.no_place_for_stranger()? {
             self.refused_connection(address, reason, String::new());
             return Ok(());
         }
@@ -75,6 +66,30 @@ impl Core {
         };
         let index = self.connections.insert(descriptor, phase, address);
         self.await_handshake(index)
+    }
+
+    /// Why a new connection is closed at once, if it is. If only the handshakes are too many, the oldest
+    /// of the address with the most makes room.
+    fn no_place_for_stranger(&mut self) -> io::Result<Option<CloseReason>> {
+        if self.drain.is_some() {
+            return Ok(Some(CloseReason::LocalStop));
+        }
+        let config = &self.fabric.config;
+        let shards = self.fabric.shards.len();
+        let handshakes_max = config.pending_handshakes_max.div_ceil(shards);
+        if self.connections.count() >= config.connections_max.div_ceil(shards) {
+            return Ok(Some(CloseReason::TooManyHandshakes));
+        }
+        let strangers = self.connections.strangers();
+        if strangers.count() + self.newcomers.count() < handshakes_max {
+            return Ok(None);
+        }
+        let Some(oldest) = strangers.oldest_of_most() else {
+            return Ok(Some(CloseReason::TooManyHandshakes));
+        };
+        let detail = "it had not said Hello when others came";
+        self.drop_stranger(oldest, CloseReason::TooManyHandshakes, detail)?;
+        Ok(None)
     }
 
     pub(crate) fn arm_accept(&mut self) -> io::Result<()> {
@@ -130,6 +145,7 @@ impl Core {
                 consumed_bytes: consumed,
             }) => {
                 let early = buffer[consumed..bytes].to_vec();
+                self.call_off_handshake_deadline(index);
                 // Nothing is under way on it now: it leaves this table with its socket alive.
                 self.connections.set_closing(index);
                 let Some(connection) = self.connections.free_if_quiet(index) else {

@@ -6,10 +6,12 @@
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
+use std::time::Instant;
 
 use super::landing::Landing;
 use super::message_header::MessageHeader;
 use super::outbox::Batch;
+use super::strangers::Strangers;
 use crate::io::operation::{Operation, OperationKind};
 use crate::io::receive_buffers::Filled;
 use crate::io::socket;
@@ -53,6 +55,13 @@ pub(super) enum Inflow {
     End(CloseReason),
 }
 
+impl Phase {
+    /// Whether this node dials on it, and has no lane yet.
+    fn is_dial(&self) -> bool {
+        matches!(self, Self::Connecting { .. } | Self::Greeting { .. })
+    }
+}
+
 /// One socket and what is under way on it.
 #[derive(Debug)]
 pub(crate) struct Connection {
@@ -63,6 +72,8 @@ pub(crate) struct Connection {
     /// Shut down, or its socket handed over; freed with its last operation.
     pub(crate) closing: bool,
     pub(crate) address: Option<SocketAddr>,
+    /// When it must have become a lane, while it has not.
+    pub(super) handshake_by: Option<Instant>,
     /// The batch being sent, when `sending`.
     pub(crate) batch: Batch,
     /// The message header of a scattered send: the kernel reads it until the send completes.
@@ -88,6 +99,7 @@ impl Connection {
             phase,
             closing: false,
             address,
+            handshake_by: None,
             batch: Batch::default(),
             send_header: Box::default(),
             sending: false,
@@ -119,7 +131,9 @@ pub(crate) struct Connections {
     generations: Vec<u32>,
     free: VecDeque<u32>,
     count: usize,
-    handshakes: usize,
+    strangers: Strangers,
+    /// Dials under way.
+    dials: usize,
 }
 
 impl Connections {
@@ -129,8 +143,13 @@ impl Connections {
     }
 
     /// Accepted connections that have not said Hello yet.
-    pub(crate) fn handshakes(&self) -> usize {
-        self.handshakes
+    pub(super) fn strangers(&self) -> &Strangers {
+        &self.strangers
+    }
+
+    /// Connections that this node dials and that are no lanes yet.
+    pub(super) fn dials(&self) -> usize {
+        self.dials
     }
 
     pub(crate) fn insert(
@@ -145,7 +164,11 @@ impl Connections {
             u32::try_from(self.slots.len() - 1).unwrap_or(u32::MAX)
         });
         self.count += 1;
-        self.handshakes += usize::from(matches!(phase, Phase::Greeted { .. }));
+        self.dials += usize::from(phase.is_dial());
+        if matches!(phase, Phase::Greeted { .. }) {
+            self.strangers
+                .add(index, address.map(|address| address.ip()));
+        }
         let generation = self.generations[place(index)];
         self.slots[place(index)] = Some(Connection::new(socket, generation, phase, address));
         index
@@ -173,7 +196,9 @@ impl Connections {
     /// A connection goes on to its next phase. Nothing is under way on the last one.
     pub(crate) fn set_phase(&mut self, index: u32, phase: Phase) {
         if let Some(connection) = self.slots.get_mut(place(index)).and_then(Option::as_mut) {
-            self.handshakes -= usize::from(matches!(connection.phase, Phase::Greeted { .. }));
+            self.strangers.remove(index);
+            self.dials += usize::from(phase.is_dial());
+            self.dials -= usize::from(connection.phase.is_dial());
             connection.phase = phase;
         }
     }
@@ -184,8 +209,8 @@ impl Connections {
             return false;
         };
         let was_open = !std::mem::replace(&mut connection.closing, true);
-        let greeted = matches!(connection.phase, Phase::Greeted { .. });
-        self.handshakes -= usize::from(was_open && greeted);
+        self.dials -= usize::from(was_open && connection.phase.is_dial());
+        self.strangers.remove(index);
         was_open
     }
 

@@ -3,6 +3,7 @@
 //! Called by the turn for deadlines and completions, and by `route` when a peer is wanted. It ends in
 //! `lifecycle::lane_up`, or in a failure that is counted and reported.
 
+use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
@@ -15,7 +16,6 @@ use super::handshake::HANDSHAKE_BUFFER_BYTES;
 use super::lane::reason_of;
 use super::lane_state::Moment;
 use super::lifecycle::Joined;
-use super::timers::Deadline;
 use crate::config::Config;
 use crate::control::link::Notice;
 use crate::delivery::BackoffLimits;
@@ -29,7 +29,16 @@ use crate::wire::{CloseReason, DialProgress, Dialer, Hello, Name};
 pub(super) struct Dialing {
     pub(super) backoff_limits: BackoffLimits,
     random: fastrand::Rng,
+    /// Lanes whose time to be dialled has come, while as many dials as may be are under way.
+    waiting: VecDeque<u32>,
 }
+
+/// Dials of one shard that are under way at a time: a node that starts with a thousand peers, or whose
+/// network comes back, neither floods it nor runs out of descriptors. Each takes a round trip or two.
+const DIALS_MAX: usize = 128;
+
+/// Of those, lanes whose last dial failed may take so many: hosts that do not answer take whole timeouts.
+const REDIALS_MAX: usize = 96;
 
 impl Dialing {
     pub(super) fn new(config: &Config) -> Self {
@@ -40,7 +49,13 @@ impl Dialing {
                 reset_after: Duration::from_millis(config.reconnect_max_ms),
             },
             random: fastrand::Rng::new(),
+            waiting: VecDeque::new(),
         }
+    }
+
+    /// Its slot is another lane's from now on.
+    pub(super) fn forget_lane(&mut self, index: u32) {
+        self.waiting.retain(|lane| *lane != index);
     }
 }
 
@@ -53,8 +68,39 @@ impl Core {
         }
     }
 
+    /// Dials the lanes that waited until fewer dials are under way. True if there were any.
+    pub(crate) fn dial_waiting(&mut self) -> io::Result<bool> {
+        let mut any = false;
+        while let Some(&lane) = self.dialing.waiting.front()
+            && self.connections.dials() < self.dials_max(lane)
+        {
+            any = true;
+            self.dialing.waiting.pop_front();
+            self.dial(lane)?;
+        }
+        Ok(any)
+    }
+
+    /// Dials that may be under way when this lane is dialled.
+    fn dials_max(&self, lane: u32) -> usize {
+        if self.lanes[lane as usize].state.has_failed() {
+            REDIALS_MAX
+        } else {
+            DIALS_MAX
+        }
+    }
+
     /// The deadline to dial has come.
     pub(crate) fn dial(&mut self, lane: u32) -> io::Result<()> {
+        if self.connections.dials() >= self.dials_max(lane) {
+            // A peer that may be there goes before those that were not.
+            if self.lanes[lane as usize].state.has_failed() {
+                self.dialing.waiting.push_back(lane);
+            } else {
+                self.dialing.waiting.push_front(lane);
+            }
+            return Ok(());
+        }
         let Some(address) = self.lanes[lane as usize].state.dial_due() else {
             return Ok(());
         };
@@ -86,15 +132,11 @@ impl Core {
             return Ok(());
         };
         connection.others += 1;
-        let generation = connection.generation;
-        let timeout = Duration::from_millis(self.fabric.config.connect_timeout_ms);
-        self.timers.set(
-            self.now + timeout,
-            Deadline::Handshake {
-                connection: index,
-                generation,
-            },
-        );
+        let patience = Duration::from_millis(self.fabric.config.connect_timeout_ms);
+        self.set_handshake_deadline(index, patience);
+        let Some(connection) = self.connections.get(index) else {
+            return Ok(());
+        };
         if let Phase::Connecting { address, .. } = &connection.phase {
             self.io.connect(raw, address, operation)?;
         }

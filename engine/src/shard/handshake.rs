@@ -17,18 +17,42 @@ pub(super) const HANDSHAKE_BUFFER_BYTES: usize = PREFIX_BYTES + HANDSHAKE_BODY_B
 impl Core {
     /// The deadline for the other end's part of the handshake.
     pub(super) fn await_handshake(&mut self, index: u32) -> io::Result<()> {
+        let patience = Duration::from_millis(self.fabric.config.handshake_deadline_ms);
+        self.set_handshake_deadline(index, patience);
+        self.receive_handshake(index)
+    }
+
+    /// The connection has `patience` for what comes next; what it had before counts no more.
+    pub(super) fn set_handshake_deadline(&mut self, index: u32, patience: Duration) {
+        self.call_off_handshake_deadline(index);
+        let at = self.now + patience;
         if let Some(connection) = self.connections.get(index) {
+            connection.handshake_by = Some(at);
             let generation = connection.generation;
-            let deadline = Duration::from_millis(self.fabric.config.handshake_deadline_ms);
             self.timers.set(
-                self.now + deadline,
+                at,
                 Deadline::Handshake {
                     connection: index,
                     generation,
                 },
             );
         }
-        self.receive_handshake(index)
+    }
+
+    /// The connection is a lane by now, or ends.
+    pub(super) fn call_off_handshake_deadline(&mut self, index: u32) {
+        if let Some(connection) = self.connections.get(index)
+            && let Some(at) = connection.handshake_by.take()
+        {
+            let generation = connection.generation;
+            self.timers.take_back(
+                at,
+                Deadline::Handshake {
+                    connection: index,
+                    generation,
+                },
+            );
+        }
     }
 
     pub(super) fn receive_handshake(&mut self, index: u32) -> io::Result<()> {

@@ -145,6 +145,11 @@ impl LaneState {
         actions
     }
 
+    /// Whether the last dial failed.
+    pub(super) fn has_failed(&self) -> bool {
+        self.backoff.failures() > 0
+    }
+
     /// The deadline to dial has come: where to, if it is still wanted.
     pub(super) fn dial_due(&mut self) -> Option<SocketAddr> {
         self.dial_at = None;

@@ -43,6 +43,7 @@ impl Core {
             incarnation,
             session,
         } = joined;
+        self.call_off_handshake_deadline(index);
         self.connections.set_phase(index, Phase::Lane { lane });
         let channel = self.lanes[lane as usize].channel;
         if let Some(connection) = self.connections.get(index)
@@ -236,6 +237,7 @@ impl Core {
         if !self.connections.set_closing(index) {
             return;
         }
+        self.call_off_handshake_deadline(index);
         let Some(connection) = self.connections.get(index) else {
             return;
         };

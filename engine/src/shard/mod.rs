@@ -31,6 +31,7 @@ mod route;
 mod sending;
 mod start;
 mod stop;
+mod strangers;
 mod sweep;
 pub(crate) mod tally;
 mod tasks;

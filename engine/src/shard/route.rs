@@ -166,6 +166,7 @@ impl Core {
         self.carry_out(index, actions);
         self.sending.forget_lane(index);
         self.intake.forget_lane(index);
+        self.dialing.forget_lane(index);
         let untold = self.lanes[index as usize].take_overflow();
         if untold > 0 {
             self.report_undelivered(index, untold, "their lane's queue was full: see overflow");

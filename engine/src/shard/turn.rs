@@ -63,6 +63,7 @@ impl Shard {
             core.io.enter()?;
         }
         worked |= core.reap()?;
+        worked |= core.dial_waiting()?;
         worked |= read_input(core, receivers);
         worked |= core.feed_starving()?;
         worked |= core.drain_rings();

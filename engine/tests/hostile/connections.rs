@@ -4,6 +4,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::process::{Command, Stdio};
 
 use overlane::wire::CloseReason;
+use socket2::{Domain, Socket, Type};
 
 use crate::honest::Honest;
 use crate::stranger::{Stranger, encoded, hello};
@@ -78,6 +79,48 @@ fn strangers_of_a_thousand_names_keep_no_place() {
         honest.target.peers().len() <= 9,
         "the friend and eight more"
     );
+    honest.finish();
+}
+
+/// Connects from that address of loopback.
+fn connect_from(host: &str, to: SocketAddr) -> Stranger {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+    let from: SocketAddr = format!("{host}:0").parse().expect("an address");
+    socket.bind(&from.into()).expect("all of 127/8 is loopback");
+    socket.connect(&to.into()).expect("the node listens");
+    Stranger::from(socket.into())
+}
+
+/// They hold every place there is for ever; who comes then says Hello at once, and who came before them
+/// from elsewhere takes its time.
+#[test]
+fn a_flood_of_silent_connections_keeps_nobody_out() {
+    let honest = Honest::start(|config| {
+        config
+            .pending_handshakes_max(64)
+            .handshake_deadline_ms(600_000)
+    });
+    let address = honest.target.local_addr();
+    let good = encoded(&hello("patient"));
+    let (first_half, second_half) = good.split_at(good.len() / 2);
+    let mut patient = connect_from("127.0.0.2", address);
+    patient.say(first_half);
+    let _flood: Vec<_> = (0..500)
+        .map(|_| connect_from("127.0.0.3", address))
+        .collect();
+    let dropped = || {
+        let refused = honest.target.metrics().refused_connections;
+        refused.get(&CloseReason::TooManyHandshakes).copied()
+    };
+    wait_until("there are too many", dropped, |count| *count >= Some(300));
+    // From the address of the flood, even.
+    for name in ["newcomer-1", "newcomer-2", "newcomer-3"] {
+        let mut newcomer = connect_from("127.0.0.3", address);
+        newcomer.say(&encoded(&hello(name)));
+        assert!(newcomer.is_welcome());
+    }
+    patient.say(second_half);
+    assert!(patient.is_welcome());
     honest.finish();
 }
 

@@ -1,5 +1,6 @@
 //! What a node dials and finds something else than a node.
 
+use std::collections::BTreeSet;
 use std::net::TcpListener;
 
 use overlane::Event;
@@ -8,7 +9,7 @@ use socket2::{Domain, Socket, Type};
 
 use crate::honest::Honest;
 use crate::stranger::{Stranger, encoded, hello};
-use crate::support::wait_for_event;
+use crate::support::{wait_for_event, wait_until};
 
 fn listener() -> TcpListener {
     TcpListener::bind("127.0.0.1:0").expect("a port")
@@ -60,6 +61,36 @@ fn an_answer_that_is_none_ends_the_dial_with_its_reason() {
     assert_eq!(says(&bytes), CloseReason::TooManyPeers);
     let reason = failure(&honest, "alice", |mut stranger| stranger.welcome("bob", 1));
     assert_eq!(reason, CloseReason::WrongNode);
+    honest.finish();
+}
+
+/// As many peers as this, all at an address that accepts and says nothing.
+#[test]
+fn dials_under_way_are_bounded_and_each_gets_its_turn() {
+    let peers = 300;
+    let honest = Honest::with(vec![crate::support::reliable("data")], |config| {
+        config
+            .shards(1)
+            .handshake_deadline_ms(600_000)
+            .peers_max(peers)
+    });
+    let listener = listener();
+    let there = listener.local_addr().expect("it is bound");
+    for number in 0..peers {
+        let name = format!("peer-{number}");
+        honest.target.connect(&name, there).expect("a name");
+    }
+    // One more is the friend's lane.
+    let connections = || honest.connections();
+    wait_until("the bound is reached", connections, |count| *count == 129);
+    let mut dialled = BTreeSet::new();
+    while dialled.len() < peers {
+        let (stranger, hello) = Stranger::accept(&listener);
+        dialled.extend(hello.expected_node.map(|name| name.to_string()));
+        assert!(honest.connections() <= 129);
+        drop(stranger);
+    }
+    honest.goes_on();
     honest.finish();
 }
 

@@ -84,8 +84,10 @@ const STRANGERS: &[Limit] = &[
     limit(
         "unfinished handshakes",
         Node("pending_handshakes_max"),
-        Closed(CloseReason::TooManyHandshakes),
-        "hostile/connections.rs::ten_thousand_idle_connections_do_not_stop_honest_ones",
+        Otherwise(
+            "the oldest of the address that has the most is closed, counted as `too_many_handshakes`",
+        ),
+        "hostile/connections.rs::a_flood_of_silent_connections_keeps_nobody_out",
     ),
     limit(
         "connections",
@@ -203,6 +205,12 @@ const PEERS: &[Limit] = &[
         Derived("`idle_timeout_ms`, and as long again while 1 KiB a second of it comes"),
         Closed(CloseReason::TooSlow),
         "hostile/silence.rs::a_frame_of_one_byte_per_second_is_closed",
+    ),
+    limit(
+        "dials under way per shard",
+        Derived("128; 96 for lanes whose last dial failed"),
+        Otherwise("the others wait for their turn"),
+        "hostile/dials.rs::dials_under_way_are_bounded_and_each_gets_its_turn",
     ),
     limit(
         "time for a dial",
