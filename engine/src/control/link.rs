@@ -13,7 +13,8 @@ use crate::events::{Event, Events};
 use crate::peer::Peer;
 use crate::ring::Doorbell;
 
-/// Notices that wait for the control shard; beyond, shards count what they could not tell. A burst of a
+/// Notices that wait for the control shard; beyond, shards count the notices that they could not
+/// send. A burst of a
 /// thousand peers with eight lanes each fits. The queue takes memory as it fills, and gives it back.
 const NOTICES_MAX: usize = 1 << 13;
 
@@ -33,7 +34,7 @@ pub(crate) enum Notice {
     },
     /// There are wishes, questions or peers to look at.
     Look,
-    /// No shard has anything to tell any more.
+    /// The last shard has ended: no notice follows.
     End,
 }
 
@@ -99,7 +100,7 @@ pub(crate) struct ControlLink {
     doorbell: Option<Arc<Doorbell>>,
     subscribers: Mutex<Vec<Subscriber>>,
     events_max: usize,
-    /// Shards that may have something to tell still.
+    /// Shards that may still send notices.
     shards: Mutex<BTreeSet<usize>>,
 }
 
@@ -109,7 +110,7 @@ struct Subscriber {
     to: Option<Sender<Event>>,
     /// The reader's own end, to take the oldest out of when it is full.
     from: Receiver<Event>,
-    /// Events lost and not told yet. Shared with the reader: alone with it, the reader is gone.
+    /// Events lost and not reported yet. Shared with the reader: alone with it, the reader is gone.
     missed: Arc<AtomicU64>,
     /// Wakes a reader that awaits.
     arrived: Arc<event_listener::Event>,
@@ -242,7 +243,7 @@ impl ControlLink {
         lock(&self.shards).insert(shard);
     }
 
-    /// A shard has nothing to tell any more. The control shard ends with the last of them, and not with
+    /// A shard has sent its last notice. The control shard ends with the last of them, and not with
     /// whoever stops the node: it may live on a shard that is waited for. True for the last.
     pub(crate) fn shard_ended(&self, shard: usize) -> bool {
         let mut shards = lock(&self.shards);
@@ -253,7 +254,7 @@ impl ControlLink {
         was_last
     }
 
-    /// No more notices will come: the control shard tells what is left and ends.
+    /// No more notices will come: the control shard handles what is left and ends.
     pub(crate) fn end(&self) {
         self.send(Notice::End);
     }

@@ -1,4 +1,4 @@
-//! The control shard: what happens on all shards, in one order, told to whoever subscribed; and the
+//! The control shard: what happens on all shards, in one order, for every subscriber; and the
 //! routes, which say what is wanted of which peer.
 //!
 //! A thread of its own, or a step in each turn of shard 0. It never touches a payload and no shard
@@ -145,7 +145,7 @@ impl Control {
             question.answer.give(verdict);
         }
         let stirred = self.link.take_stirred();
-        // What was told before a peer was stirred comes before what is told of the peer itself.
+        // Events sent before a peer was stirred go out before those about the peer itself.
         let is_more = self.follow_notices();
         for peer in stirred {
             self.look_at(&peer);
@@ -279,7 +279,7 @@ impl Control {
         });
     }
 
-    /// Its lanes changed: tells what it is now, and whether its place can be given away.
+    /// Its lanes changed: publishes whether it is up, and notes whether its place can be given away.
     fn look_at(&mut self, peer: &Arc<Peer>) {
         peer.calm();
         let presence = peer.presence();

@@ -1,4 +1,4 @@
-//! Which peers subscribers believe to be up, and what they have to be told so that it is true.
+//! Which peers subscribers believe to be up, and the events that make that belief true.
 //!
 //! Derived from what each peer's lanes are at when it is looked at, not from counting notices, which can
 //! be lost. A state machine without I/O; the control shard looks at each peer whose lanes changed.
@@ -12,12 +12,12 @@ use crate::peer::{Peer, Presence};
 /// See the module's text.
 #[derive(Debug, Default)]
 pub(super) struct Believed {
-    /// The session of each peer that was told to be up.
+    /// The session of each peer for which `PeerUp` was published last.
     up: HashMap<Arc<str>, u64>,
 }
 
 impl Believed {
-    /// A lane came up in that session, with that incarnation: told before the lane is.
+    /// A lane came up in that session, with that incarnation: `PeerUp` goes out before `LaneUp`.
     pub(super) fn lane_up(
         &mut self,
         peer: &Arc<Peer>,
@@ -32,7 +32,7 @@ impl Believed {
         }
     }
 
-    /// Tells what is true now.
+    /// Publishes what is true now, as far as it changed.
     pub(super) fn look(
         &mut self,
         peer: &Arc<Peer>,

@@ -18,7 +18,7 @@ pub(crate) struct Route {
     pub(crate) wish: Wish,
 }
 
-/// What a shard takes up: places, and the routes that are there now.
+/// What a shard adopts: places, and the routes that are there now.
 #[derive(Debug)]
 pub(crate) struct Changes {
     pub(crate) epoch: u64,
@@ -30,7 +30,7 @@ pub(crate) struct Changes {
 pub(crate) struct Routes {
     epoch: AtomicU64,
     table: RwLock<Table>,
-    /// By shard: the epoch that it has taken up.
+    /// By shard: the epoch that it has adopted.
     adopted: Box<[AtomicU64]>,
 }
 
@@ -103,12 +103,12 @@ impl Routes {
         }
     }
 
-    /// That shard has taken up everything up to `epoch`.
+    /// That shard has adopted everything up to `epoch`.
     pub(crate) fn note_adopted(&self, shard: usize, epoch: u64) {
         self.adopted[shard].store(epoch, Ordering::Release);
     }
 
-    /// The epoch that every shard has taken up.
+    /// The epoch that every shard has adopted.
     pub(super) fn adopted_by_all(&self) -> u64 {
         let epochs = self.adopted.iter();
         let epochs = epochs.map(|epoch| epoch.load(Ordering::Acquire));

@@ -1,6 +1,6 @@
 //! What is wanted of peers, and the one handle of each name.
 //!
-//! Applications write their wishes here from any thread and go on; the control shard takes up what
+//! Applications write their wishes here from any thread and go on; the control shard adopts what
 //! changed and writes the routes. A look-up of a name leaves nothing behind but the handle it returns.
 //! It opens no connection and gives out no place.
 
@@ -89,7 +89,7 @@ struct Book {
     /// How many handles there may be before those that nobody holds are looked for.
     handles_swept_at: usize,
     wishes: HashMap<Arc<str>, (Arc<Peer>, Wish)>,
-    /// What the control shard has not taken up.
+    /// What the control shard has not adopted.
     changed: BTreeMap<Arc<str>, (Arc<Peer>, Wish)>,
     orders: u64,
     /// The node stops: no gate opens again.
@@ -172,7 +172,7 @@ impl WishBook {
         Ok(peer)
     }
 
-    /// The wishes that changed since they were last taken up. The control shard's.
+    /// The wishes that changed since this was asked last. The control shard's.
     pub(super) fn take_changed(&self) -> Vec<(Arc<Peer>, Wish)> {
         let changed = std::mem::take(&mut self.lock().changed);
         changed.into_values().collect()

@@ -201,7 +201,7 @@ impl Core {
             unknown: report.unknown,
         };
         self.tell(Notice::Event(event));
-        // After the lane was told: the peer is down with its last lane.
+        // After the event of the lane: the peer is down with its last lane.
         peer.leave(reason);
         self.control_link.stir(&peer);
         self.close_connection(connection);
