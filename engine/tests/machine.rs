@@ -148,40 +148,62 @@ fn a_limit_that_is_raised_on_request_is_lowered_with_the_last_node() {
     );
 }
 
-#[test]
-fn a_node_starts_whole_or_not_at_all_whatever_the_address_space() {
-    const TEST: &str = "a_node_starts_whole_or_not_at_all_whatever_the_address_space";
-    // MiB beside what the process has: from nothing to plenty.
-    let cases = [
-        1, 4, 16, 32, 64, 96, 128, 160, 192, 224, 256, 320, 352, 360, 368, 384, 416, 448, 512, 4096,
-    ];
-    in_children(TEST, &cases, |more| {
-        let used = fs::read_to_string("/proc/self/statm").expect("there is /proc");
-        let pages: u64 = used
-            .split(' ')
-            .next()
-            .expect("the size")
-            .parse()
-            .expect("a number");
+/// MiB beside what the process has: from nothing to plenty.
+const MORE_MEMORY: [u64; 20] = [
+    1, 4, 16, 32, 64, 96, 128, 160, 192, 224, 256, 320, 352, 360, 368, 384, 416, 448, 512, 4096,
+];
+
+/// Starts a node in processes that may have so much more memory: it is up, or says why not.
+fn starts_whole_or_not_at_all(
+    test: &str,
+    resource: libc::__rlimit_resource_t,
+    used: &str,
+    parts: [&str; 3],
+) {
+    in_children(test, &MORE_MEMORY, |more| {
+        let status = fs::read_to_string("/proc/self/status").expect("there is /proc");
+        let used = status.lines().find_map(|line| line.strip_prefix(used));
+        let used = used.and_then(|size| size.trim().strip_suffix(" kB"));
+        let used: u64 = used.expect("the size").parse().expect("a number");
         let before = descriptors();
-        soft_limit(libc::RLIMIT_AS, pages * 4096 + (more << 20));
+        soft_limit(resource, (used << 10) + (more << 20));
         let started = Node::start(Config {
             shards: 2,
             ..plain()
         });
-        soft_limit(libc::RLIMIT_AS, limits(libc::RLIMIT_AS).1);
+        soft_limit(resource, limits(resource).1);
         match started {
             Ok(node) => stop(node),
             Err(error) => {
                 assert!(more < 4096, "{error}");
                 let sentence = error.to_string();
-                for part in ["address space", "2 shards", "ulimit -v"] {
+                for part in parts {
                     assert!(sentence.contains(part), "{sentence:?} lacks {part:?}");
                 }
                 assert_eq!(descriptors(), before, "{error}");
             }
         }
     });
+}
+
+#[test]
+fn a_node_starts_whole_or_not_at_all_whatever_the_address_space() {
+    starts_whole_or_not_at_all(
+        "a_node_starts_whole_or_not_at_all_whatever_the_address_space",
+        libc::RLIMIT_AS,
+        "VmSize:",
+        ["address space", "2 shards", "ulimit -v"],
+    );
+}
+
+#[test]
+fn a_node_starts_whole_or_not_at_all_whatever_memory_it_may_write() {
+    starts_whole_or_not_at_all(
+        "a_node_starts_whole_or_not_at_all_whatever_memory_it_may_write",
+        libc::RLIMIT_DATA,
+        "VmData:",
+        ["memory that can be written", "2 shards", "ulimit -d"],
+    );
 }
 
 #[test]

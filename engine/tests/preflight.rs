@@ -27,6 +27,11 @@ fn good() -> Readings {
             hard: libc::RLIM_INFINITY,
         },
         address_space_used: 64 << 20,
+        data: Limit {
+            soft: libc::RLIM_INFINITY,
+            hard: libc::RLIM_INFINITY,
+        },
+        data_used: 32 << 20,
         listen_error: None,
     }
 }
@@ -279,7 +284,7 @@ fn poll_needs_nothing_of_io_uring() {
 }
 
 #[test]
-fn too_little_address_space_fails_by_what_the_configuration_needs() {
+fn too_little_memory_fails_by_what_the_configuration_needs() {
     let mut config = Config {
         shards: 2,
         ..Config::default()
@@ -291,7 +296,7 @@ fn too_little_address_space_fails_by_what_the_configuration_needs() {
         },
         ..good()
     };
-    let sentence = failure(&config, &with(100 << 20), "address_space");
+    let sentence = failure(&config, &with(100 << 20), "memory");
     for part in [
         "limited to 100 MiB",
         "36 are left",
@@ -301,10 +306,26 @@ fn too_little_address_space_fails_by_what_the_configuration_needs() {
     ] {
         assert!(sentence.contains(part), "{sentence:?} lacks {part:?}");
     }
-    assert!(detail(&config, &with(1 << 30), "address_space").contains("960 left"));
+    assert!(detail(&config, &with(1 << 30), "memory").contains("960 left"));
     config.channels = vec![ChannelConfig::new("data").ring_bytes(512_usize << 20)];
-    assert!(failure(&config, &with(1 << 30), "address_space").contains("lower shards, ring_bytes"));
-    assert!(detail(&config, &good(), "address_space").contains("unlimited"));
+    assert!(failure(&config, &with(1 << 30), "memory").contains("lower shards, ring_bytes"));
+    assert!(detail(&config, &good(), "memory").contains("unlimited"));
+    let data = Readings {
+        data: Limit {
+            soft: 100 << 20,
+            hard: 100 << 20,
+        },
+        ..with(1 << 40)
+    };
+    let sentence = failure(&config, &data, "memory");
+    for part in [
+        "limited to 100 MiB",
+        "68 are left",
+        "ulimit -d",
+        "LimitDATA=",
+    ] {
+        assert!(sentence.contains(part), "{sentence:?} lacks {part:?}");
+    }
 }
 
 #[test]
@@ -422,6 +443,11 @@ fn no_sentence_spans_lines_and_each_failure_has_a_remedy() {
         parallelism: 1,
         address_space: Limit { soft: 0, hard: 0 },
         address_space_used: 64 << 20,
+        data: Limit {
+            soft: libc::RLIM_INFINITY,
+            hard: libc::RLIM_INFINITY,
+        },
+        data_used: 32 << 20,
         listen_error: Some(libc::EADDRINUSE),
     };
     let config = Config {

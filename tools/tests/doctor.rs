@@ -161,14 +161,13 @@ fn too_little_lockable_memory_fails() {
 }
 
 #[test]
-fn too_little_address_space_fails() {
+fn too_little_memory_fails() {
     // Enough for the doctor itself.
-    let output = run(limited("--as=150000000:150000000"), &["--shards", "2"]);
-    assert_fails(
-        &output,
-        "address_space",
-        &["limited to 143 MiB", "2 shards", "ulimit -v"],
-    );
+    for (limit, how) in [("as", "ulimit -v"), ("data", "ulimit -d")] {
+        let limit = format!("--{limit}=150000000:150000000");
+        let output = run(limited(&limit), &["--shards", "2"]);
+        assert_fails(&output, "memory", &["limited to 143 MiB", "2 shards", how]);
+    }
 }
 
 #[test]

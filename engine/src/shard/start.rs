@@ -64,7 +64,10 @@ pub(crate) fn start(seat: ShardSeat) -> Result<EngineThread, StartError> {
     let thread = EngineThread::start(format!("overlane-{shard}"), move || live(seat, &ready))
         .map_err(|error| {
             control.shard_ended(shard);
-            failed(format!("its thread could not be made: {error}"))
+            failed(format!(
+                "its thread could not be made ({error}), so raise the limit of threads (`ulimit -u`, \
+                 TasksMax= of the service)"
+            ))
         })?;
     match started.recv() {
         Ok(Ok(())) => Ok(thread),

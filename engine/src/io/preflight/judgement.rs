@@ -29,7 +29,7 @@ pub fn judge(config: &Config, readings: &Readings) -> Vec<Check> {
         ("io_uring_disabled", disabled),
         ("io_uring", ring),
         ("memlock", memlock),
-        ("address_space", address_space(config, readings)),
+        ("memory", memory(config, readings)),
         ("open_files", open_files(config, readings)),
         ("cores", cores(config, readings)),
         ("listen", listen(config, readings)),
@@ -280,25 +280,44 @@ fn kibibytes(bytes: u64) -> String {
     }
 }
 
-fn address_space(config: &Config, readings: &Readings) -> Outcome {
-    let Limit { soft, .. } = readings.address_space;
-    let needed = address_space_needed(config, shards(config, readings), backend(config, readings));
-    let left = soft.saturating_sub(readings.address_space_used);
-    if soft == libc::RLIM_INFINITY {
+/// Address space, and of that the memory that can be written: each has a limit of its own.
+fn memory(config: &Config, readings: &Readings) -> Outcome {
+    let shards = shards(config, readings);
+    let needed = address_space_needed(config, shards, backend(config, readings));
+    let limits = [
+        (
+            "the address space",
+            "`ulimit -v unlimited`, LimitAS= of the service",
+            readings.address_space.soft,
+            readings.address_space_used,
+        ),
+        (
+            "memory that can be written",
+            "`ulimit -d unlimited`, LimitDATA= of the service",
+            readings.data.soft,
+            readings.data_used,
+        ),
+    ];
+    let limited = limits
+        .into_iter()
+        .filter(|(_, _, soft, _)| *soft != libc::RLIM_INFINITY);
+    let least = limited.min_by_key(|(_, _, soft, used)| soft.saturating_sub(*used));
+    let Some((what, how, soft, used)) = least else {
         return ok(format!("{} MiB needed, unlimited", needed >> 20));
-    }
+    };
+    let left = soft.saturating_sub(used);
     if left < needed {
         return fail(
             format!(
-                "the address space is limited to {} MiB, of which {} are left, but {} shards with \
+                "{what} is limited to {} MiB, of which {} are left, but {shards} shards with \
                  their threads, rings and buffers need {}",
                 soft >> 20,
                 left >> 20,
-                shards(config, readings),
                 (needed >> 20) + 1
             ),
-            "raise the limit (`ulimit -v unlimited`, LimitAS= of the service), or lower shards, \
-             ring_bytes or receive_quantum_bytes",
+            format!(
+                "raise the limit ({how}), or lower shards, ring_bytes or receive_quantum_bytes"
+            ),
         );
     }
     ok(format!("{} MiB needed, {} left", needed >> 20, left >> 20))

@@ -1,5 +1,5 @@
-//! How much address space a configuration needs, for the check against `ulimit -v`: where memory
-//! runs out in the middle of a start, the process is aborted without a word of why.
+//! How much address space a configuration needs, for the check against `ulimit -v` and `ulimit -d`:
+//! where memory runs out in the middle of a start, the process is aborted without a word of why.
 
 use crate::config::Config;
 use crate::io::backend::Backend;

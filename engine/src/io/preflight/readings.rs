@@ -59,6 +59,10 @@ pub struct Readings {
     pub address_space: Limit,
     /// Address space that is in use now, in bytes.
     pub address_space_used: u64,
+    /// Memory of its own that this process may write, in bytes (`ulimit -d`).
+    pub data: Limit,
+    /// Such memory that is in use now, in bytes.
+    pub data_used: u64,
     /// The error number of binding the address to listen on, if it failed.
     pub listen_error: Option<i32>,
 }
@@ -85,7 +89,9 @@ impl Readings {
             parallelism: parallelism(&cores_usable),
             cores_usable,
             address_space: limit(libc::RLIMIT_AS),
-            address_space_used: address_space_used(),
+            address_space_used: used_bytes("VmSize:"),
+            data: limit(libc::RLIMIT_DATA),
+            data_used: used_bytes("VmData:"),
             listen_error: listen.err().map(|error| number(&error)),
         }
     }
@@ -116,9 +122,10 @@ fn parallelism(cores_usable: &[usize]) -> usize {
     std::thread::available_parallelism().map_or(cores_usable.len(), NonZeroUsize::get)
 }
 
-fn address_space_used() -> u64 {
+/// What of a kind of memory this process has, by its word in `/proc/self/status`.
+fn used_bytes(word: &str) -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let size = status.lines().find_map(|line| line.strip_prefix("VmSize:"));
+    let size = status.lines().find_map(|line| line.strip_prefix(word));
     let kibibytes = size.and_then(|text| text.trim().trim_end_matches(" kB").parse::<u64>().ok());
     kibibytes.unwrap_or(0).saturating_mul(1024)
 }
