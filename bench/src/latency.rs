@@ -36,7 +36,7 @@ pub(crate) fn run(flags: &LatencyFlags) -> Outcome<()> {
     )?;
     flags.pair.check()?;
     let node: &[(&str, &str)] = match flags.idle {
-        Idle::Spin => &[],
+        Idle::Spin => &[("spin_us", "50")],
         Idle::Park => &[("spin_us", "0")],
     };
     let channel = format!("{CHANNEL}:priority=high,overflow=block");

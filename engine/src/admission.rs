@@ -63,6 +63,34 @@ pub(crate) fn admit(plan: &ChannelPlan, gate: &Gate, bytes: usize) -> Result<Adm
     }
 }
 
+/// Step 1 for a run of messages: reserves room for as many of `payloads`, from the first on, as a few
+/// tries find. Returns how many, and their bytes.
+pub(crate) fn reserve_run(gate: &Gate, payloads: &[&[u8]]) -> Result<(usize, u64), Refusal> {
+    // A reservation is all or nothing: halve the run until it fits.
+    let mut count = payloads.len();
+    loop {
+        let bytes = payload_bytes(&payloads[..count]);
+        match gate.reserve_many(count as u64, bytes) {
+            Ok(()) => return Ok((count, bytes)),
+            Err(Refusal::Full) if count > 1 => count /= 2,
+            Err(refusal) => return Err(refusal),
+        }
+    }
+}
+
+/// The bytes of all of them.
+pub(crate) fn payload_bytes(payloads: &[&[u8]]) -> u64 {
+    payloads.iter().map(|payload| payload.len() as u64).sum()
+}
+
+/// How many of `payloads`, from the first on, can go together: those that are copied and not too large.
+/// What is too large ends a run, and is refused by itself.
+pub(crate) fn run_length(plan: &ChannelPlan, inline_bytes_max: usize, payloads: &[&[u8]]) -> usize {
+    let bytes_max = inline_bytes_max.min(plan.config.message_bytes_max);
+    let fits = |payload: &&&[u8]| payload.len() <= bytes_max;
+    payloads.iter().take_while(fits).count()
+}
+
 #[cold]
 pub(crate) fn refused(
     plan: &ChannelPlan,

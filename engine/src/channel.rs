@@ -7,7 +7,9 @@ use std::sync::Arc;
 
 use event_listener::{EventListener, Listener};
 
-use crate::admission::{Admission, admit, check_size, lane_offset, refused};
+use crate::admission::{
+    Admission, admit, check_size, lane_offset, payload_bytes, refused, reserve_run, run_length,
+};
 use crate::channel_plan::ChannelPlan;
 use crate::config::Overflow;
 use crate::error::{SendError, Unsent};
@@ -15,7 +17,7 @@ use crate::fabric::Fabric;
 use crate::mailboxes::{Home, Mailbox};
 use crate::message::{Destination, IntoPayload, Payload};
 use crate::peer::{LaneAddress, Peer};
-use crate::ring::gate::{GateState, Refusal};
+use crate::ring::gate::GateState;
 use crate::ring::{PushError, Tag};
 use crate::threads;
 
@@ -181,16 +183,10 @@ impl Channel {
     /// As [`try_send`](Self::try_send), if not even the first was accepted.
     pub fn send_many(&self, to: &Destination, payloads: &[&[u8]]) -> Result<usize, SendError> {
         let plan = self.plan();
-        // What is too large ends a run, and is refused by itself.
-        let inline_bytes_max = self.fabric.config.inline_bytes_max;
-        let run_bytes_max = inline_bytes_max.min(self.message_bytes_max());
         let mut done = 0;
         while done < payloads.len() {
             let rest = &payloads[done..];
-            let run = rest
-                .iter()
-                .take_while(|payload| payload.len() <= run_bytes_max)
-                .count();
+            let run = run_length(plan, self.fabric.config.inline_bytes_max, rest);
             let sent = if run > 1 && !plan.drops_overflow() {
                 self.send_run(to, &rest[..run])
             } else {
@@ -213,26 +209,14 @@ impl Channel {
         let plan = self.plan();
         let offset = lane_offset(plan, to);
         let lane = to.peer.lane(offset);
-        // A reservation is all or nothing: halve the run until it fits.
-        let mut count = payloads.len();
-        let reserved = loop {
-            let bytes: u64 = payloads[..count]
-                .iter()
-                .map(|payload| payload.len() as u64)
-                .sum();
-            match lane.gate.reserve_many(count as u64, bytes) {
-                Ok(()) => break bytes,
-                Err(Refusal::Full) if count > 1 => count /= 2,
-                Err(refusal) => return refused(plan, &lane.gate, refusal).map(|_| 1),
-            }
+        let (count, reserved) = match reserve_run(&lane.gate, payloads) {
+            Ok(reserved) => reserved,
+            Err(refusal) => return refused(plan, &lane.gate, refusal).map(|_| 1),
         };
         let shard = &self.fabric.shards[usize::from(lane.shard)];
         match shard.rings[self.index].try_push_many(tag_for(to, offset), &payloads[..count]) {
             Ok(pushed) => {
-                let taken: u64 = payloads[..pushed]
-                    .iter()
-                    .map(|payload| payload.len() as u64)
-                    .sum();
+                let taken = payload_bytes(&payloads[..pushed]);
                 lane.gate
                     .take_back((count - pushed) as u64, reserved - taken);
                 shard.doorbell.ring();

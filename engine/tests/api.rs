@@ -132,7 +132,9 @@ fn every_way_to_send_says_closed_once_the_node_stopped() {
 #[test]
 fn whoever_waits_for_room_is_told_when_the_node_stops() {
     let channel = || {
-        let tiny = reliable("data").queue_messages_max(2);
+        let tiny = reliable("data")
+            .queue_messages_max(2)
+            .queue_bytes_max(1_usize << 20);
         tiny.overflow(Overflow::Block).send_buffer_bytes(8192_u32)
     };
     let a = start(config("a").channel(channel()));

@@ -12,6 +12,7 @@ use support::{config, connect_both, reliable, start, wait_until};
 
 fn node(name: &str) -> Node {
     let bulk = reliable("bulk").priority(7).overflow(Overflow::Reject);
+    let bulk = bulk.queue_bytes_max(4_usize << 20);
     start(
         config(name)
             .channel(bulk)

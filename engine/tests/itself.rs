@@ -15,6 +15,8 @@ use support::{best_effort, config, reliable, start, wait_until};
 
 fn alone(shards: usize) -> Node {
     let channel = reliable("data").parallelism(4).overflow(Overflow::Block);
+    // For all that a test sends before it reads.
+    let channel = channel.queue_bytes_max(4_usize << 20);
     let config = config("a").shards(shards).channel(channel);
     start(config.channel(best_effort("gossip")))
 }

@@ -320,8 +320,10 @@ fn payloads_kept_longer_than_the_receive_buffers_last_stay_right() {
     let count = 200;
     let mut kept = Vec::new();
     for number in 0..count {
-        // One at a time, so that each lies whole in a receive buffer of its own.
-        let message = payload::numbered(0, number, 60_000);
+        // One at a time, so that each of the small ones lies whole in a receive buffer of its own. The
+        // large ones after them land in memory of their own.
+        let bytes = if number < count / 2 { 7_000 } else { 60_000 };
+        let message = payload::numbered(0, number, bytes);
         channel.send_blocking(&to, message).expect("accepted");
         let message = inbox.recv_timeout(support::GENEROUS).expect("a message");
         kept.push(message.to_bytes());

@@ -399,7 +399,7 @@ fn a_core_that_does_not_exist_fails_and_too_many_shards_warn() {
     };
     assert!(warning(&config, &good(), "cores").contains("3 shards share 2 cores"));
     let config = Config {
-        pin: false,
+        pin: Some(false),
         ..Config::default()
     };
     assert_eq!(detail(&config, &good(), "cores"), "shards: 2, not pinned");

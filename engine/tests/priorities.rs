@@ -47,12 +47,8 @@ impl Pair {
             let config = config(name)
                 .turn_bytes_max(TURN_BYTES)
                 .send_quantum_bytes(TURN_BYTES);
-            let urgent = reliable("urgent").priority(1).ring_bytes(8_usize << 20);
-            start(
-                config
-                    .channel(bulk.clone().ring_bytes(8_usize << 20))
-                    .channel(urgent),
-            )
+            let urgent = deep(reliable("urgent").priority(1));
+            start(config.channel(deep(bulk.clone())).channel(urgent))
         };
         let (a, b) = (node("a"), node("b"));
         let order = Arc::new(Mutex::new(String::new()));
@@ -96,6 +92,13 @@ impl Pair {
 
 fn bulk() -> ChannelConfig {
     reliable("bulk").priority(7)
+}
+
+/// With room for all that a test queues.
+fn deep(channel: ChannelConfig) -> ChannelConfig {
+    channel
+        .ring_bytes(8_usize << 20)
+        .queue_bytes_max(16_usize << 20)
 }
 
 /// How many bulk messages came before the last urgent one.

@@ -51,9 +51,9 @@ parameters! {
         origin "guess: 4 MiB of 64-byte messages";
         cost "higher is memory and waiting time; lower overflows sooner";
     /// Most bytes that wait in the queue of one lane.
-    queue_bytes_max: usize = 4 << 20;
+    queue_bytes_max: usize = 192 << 10;
         Unit::Bytes, Allowed::Number(4096, 1 << 30);
-        origin "guess: the 64 MiB of NATS are too many for hundreds of peers";
+        origin "measured with application threads on 2 cores (docs/decisions/0003-time-budgets.md)";
         cost "higher is memory per lane and waiting time; lower overflows sooner";
     /// Most payload bytes of one lane that are sent and not acknowledged yet; one batch always passes.
     unacknowledged_bytes_max: usize = 4 << 20;
@@ -92,10 +92,10 @@ parameters! {
         origin "only networks that are set up for it look at it";
         cost "some networks drop or demote packets with an unexpected one";
     /// Most unsent bytes that the kernel holds for a lane (TCP_NOTSENT_LOWAT); auto is no limit.
-    notsent_lowat_bytes: Option<u32> as u32 = None;
+    notsent_lowat_bytes: Option<u32> as u32 = Some(64 << 10);
         Unit::Bytes, Allowed::Number(4096, 1 << 30);
-        origin "the kernel's; bulk channels want about half a send quantum";
-        cost "lower keeps bulk in queues where priorities count, with more wake-ups";
+        origin "measured with application threads on 2 cores (docs/decisions/0003-time-budgets.md)";
+        cost "lower keeps bulk in queues where priorities count, with more wake-ups; auto is no limit";
     /// SO_SNDBUF of the lanes' sockets; auto lets the kernel tune it.
     send_buffer_bytes: Option<u32> as u32 = None;
         Unit::Bytes, Allowed::Number(4096, 1 << 30);

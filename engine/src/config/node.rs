@@ -58,12 +58,12 @@ parameters! {
         Unit::None, Allowed::Described("core numbers with commas between, such as 0,2,4");
         origin "the cores that the process may run on";
         cost "two busy threads on one core share its time";
-    /// Whether each shard stays on its core; under a CPU quota only on cores that are named.
-    pin: bool = true;
+    /// Whether each shard stays on its core; auto is true where `cores` names them. Under a CPU quota only on cores that are named.
+    pin: Option<bool> as bool = None;
         Unit::None, Allowed::Words(&["true", "false"]);
-        origin "one pinned thread per core is the design";
-        cost "unpinned shards move between cores and lose their caches; \
-              pinned ones cannot leave a core that others keep busy";
+        origin "measured with application threads on 2 cores (docs/decisions/0003-time-budgets.md)";
+        cost "pinned shards keep their caches but cannot leave a core that application threads keep \
+              busy; unpinned ones move between cores";
     /// Where the control shard runs: on a thread of its own, or on shard 0.
     control: ControlPlacement = ControlPlacement::Own;
         Unit::None, Allowed::Words(CONTROL_WORDS);
@@ -76,38 +76,36 @@ parameters! {
         cost "poll costs a system call per operation (docs/benchmarks.md); uring refuses to start \
               where io_uring cannot be used, and auto falls back to poll with a warning";
     /// How long a shard without work keeps looking before it parks; 0 parks at once.
-    spin_us: u64 = 50;
+    spin_us: u64 = 0;
         Unit::Microseconds, Allowed::Number(0, 1_000_000);
-        origin "the design; `overlane-bench latency --payload 64 --idle spin` and `--idle park` \
-                measure what it is worth";
-        cost "higher burns its core for so long after each burst; lower pays a wake-up more often";
+        origin "measured with application threads on 2 cores (docs/decisions/0003-time-budgets.md)";
+        cost "higher answers sooner where the shard has a core of its own and burns it for so long after each \
+              burst; 0 pays a wake-up after each";
     /// Largest payload that is copied through the rings; larger ones are handed over by reference.
     inline_bytes_max: usize = 1024;
         Unit::Bytes, Allowed::Number(64, 16_384);
         origin "the design; the crossing point of copy and hand-over is not measured";
         cost "higher copies more and fills rings sooner; lower allocates for more messages";
     /// Size of one receive buffer: the most that one receive takes from a connection.
-    receive_buffer_bytes: usize = 64 << 10;
+    receive_buffer_bytes: usize = 16 << 10;
         Unit::Bytes, Allowed::Number(4096, 1 << 20);
-        origin "the design; `overlane-bench throughput --payload 65536` measures it";
+        origin "eight connections share the default quantum; large payloads do not pass here";
         cost "higher uses more memory per priority; lower takes more receives for the same bytes";
     /// Bytes that a shard receives per priority and turn: the receive buffers of that priority.
-    receive_quantum_bytes: usize = 1 << 20;
+    receive_quantum_bytes: usize = 128 << 10;
         Unit::Bytes, Allowed::Number(4096, 64 << 20);
-        origin "measured: with 256 KiB, 64 KiB messages take 0.68 to 0.78 of plain sockets under \
-                reno, with 1 MiB 0.85, and heartbeats beside them are as fast (docs/benchmarks.md)";
+        origin "measured with application threads on 2 cores (docs/decisions/0003-time-budgets.md): what the kernel copies in about 20 us";
         cost "higher lets bulk hold a turn longer and is memory per shard and priority; \
               lower limits the throughput of one connection";
     /// Bytes that one lane sends per turn; a channel can have its own.
-    send_quantum_bytes: usize = 512 << 10;
+    send_quantum_bytes: usize = 64 << 10;
         Unit::Bytes, Allowed::Number(4096, 16 << 20);
-        origin "measured: with 128 KiB, 64 KiB messages take 0.68 of plain sockets under reno, with \
-                512 KiB 0.78, and heartbeats beside them are as fast (docs/benchmarks.md)";
+        origin "measured with application threads on 2 cores (docs/decisions/0003-time-budgets.md)";
         cost "higher lets bulk hold a turn longer; lower takes more sends for the same bytes";
     /// Bytes that a shard sends per turn over all lanes; once spent, lower priorities wait.
-    turn_bytes_max: usize = 1 << 20;
+    turn_bytes_max: usize = 128 << 10;
         Unit::Bytes, Allowed::Number(64 << 10, 1 << 30);
-        origin "guess: two send quanta";
+        origin "two send quanta";
         cost "higher makes turns longer, which delays what arrives meanwhile; \
               lower starves low priorities more often";
     /// Time that a shard spends on reading and delivering in one turn; what is left waits for the next.
@@ -123,9 +121,9 @@ parameters! {
         cost "higher is kernel memory, 64 bytes and four completions of 16 each; \
               lower submits several times per turn";
     /// Size of the ring behind each inbox.
-    inbox_bytes: usize = 1 << 20;
+    inbox_bytes: usize = 128 << 10;
         Unit::Bytes, Allowed::PowerOfTwo(64 << 10, 512 << 20);
-        origin "guess: a thousand messages of the inline limit";
+        origin "measured with application threads on 2 cores (docs/decisions/0003-time-budgets.md): what a reader takes in a time budget";
         cost "higher is memory per inbox; \
               lower stops receiving sooner when the application is slow";
     /// Nodes to keep lanes to, as `b=127.0.0.1:7401,c=127.0.0.1:7402`.

@@ -3,6 +3,11 @@
 use super::node::Config;
 
 impl Config {
+    /// Whether shards stay on their cores: where that is asked for, and where cores are named.
+    fn pins_shards(&self) -> bool {
+        self.pin.unwrap_or(!self.cores.is_empty())
+    }
+
     /// For each shard its core, or `None` if it is not to be pinned.
     ///
     /// `usable` are the cores that the process may run on, `parallelism` how many threads it can
@@ -19,7 +24,7 @@ impl Config {
         (0..self.shard_count(parallelism))
             .map(|shard| {
                 let core = cores.get(shard % cores.len().max(1));
-                core.copied().filter(|_| self.pin && is_ours)
+                core.copied().filter(|_| self.pins_shards() && is_ours)
             })
             .collect()
     }
@@ -41,9 +46,14 @@ mod tests {
 
     #[test]
     fn shards_take_the_named_cores_in_order_else_the_usable_ones() {
-        let config = Config::default();
-        assert_eq!(config.placement(&[2, 5], 2), [Some(2), Some(5)]);
-        assert_eq!(config.placement(&[], 1), [None]);
+        let free = Config::default();
+        assert_eq!(free.placement(&[2, 5], 2), [None, None]);
+        assert_eq!(free.placement(&[], 1), [None]);
+        let pinned = Config {
+            pin: Some(true),
+            ..free
+        };
+        assert_eq!(pinned.placement(&[2, 5], 2), [Some(2), Some(5)]);
         let named = Config {
             cores: vec![7, 3],
             ..Config::default()
@@ -53,23 +63,27 @@ mod tests {
         assert_eq!(one.placement(&[3, 7, 9], 3), [Some(7)]);
         let three = Config {
             shards: 3,
-            ..Config::default()
+            ..pinned
         };
         assert_eq!(three.placement(&[0, 1], 2), [Some(0), Some(1), Some(0)]);
-        let free = Config {
-            pin: false,
+        let unpinned = Config {
+            pin: Some(false),
+            cores: vec![0, 1],
             ..three
         };
-        assert_eq!(free.placement(&[0, 1], 2), [None, None, None]);
+        assert_eq!(unpinned.placement(&[0, 1], 2), [None, None, None]);
     }
 
     #[test]
     fn a_quota_bounds_the_shards_and_leaves_them_to_any_core() {
-        let config = Config::default();
-        assert_eq!(config.placement(&[0, 1, 2, 3], 2), [None, None]);
+        let pinned = || Config {
+            pin: Some(true),
+            ..Config::default()
+        };
+        assert_eq!(pinned().placement(&[0, 1, 2, 3], 2), [None, None]);
         let asked = Config {
             shards: 3,
-            ..Config::default()
+            ..pinned()
         };
         assert_eq!(asked.placement(&[0, 1, 2, 3], 1), [None; 3]);
         let named = Config {

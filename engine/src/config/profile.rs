@@ -34,13 +34,11 @@ impl Profile {
     #[must_use]
     pub const fn differences(self) -> &'static [(&'static str, &'static str)] {
         match self {
-            Self::Dev => &[("pin", "false"), ("shards", "1"), ("spin_us", "0")],
+            Self::Dev => &[("shards", "1")],
             Self::Test => &[
                 ("listen", "127.0.0.1:0"),
-                ("pin", "false"),
                 ("reconnect_max_ms", "250"),
                 ("shards", "1"),
-                ("spin_us", "0"),
             ],
             Self::Prod => &[],
         }

@@ -31,9 +31,6 @@ impl Config {
         self.quanta()?;
         self.reconnecting()?;
         self.connections()?;
-        for channel in &self.channels {
-            self.channel(channel)?;
-        }
         Ok(())
     }
 
@@ -148,17 +145,6 @@ impl Config {
                 ],
                 "allow as many connections as the configured peers have lanes, \
                  or give channels less parallelism",
-            );
-        }
-        Ok(())
-    }
-
-    fn channel(&self, channel: &ChannelConfig) -> Result<(), ConfigError> {
-        let of = |name| given_from(CHANNEL_PARAMETERS, channel, &prefix(channel), name);
-        if channel.message_bytes_max > channel.queue_bytes_max {
-            return conflict(
-                [of("message_bytes_max"), of("queue_bytes_max")],
-                "the queue must have room for one message of the largest size",
             );
         }
         Ok(())

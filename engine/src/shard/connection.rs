@@ -81,6 +81,8 @@ pub(crate) struct Connection {
     pub(crate) sending: bool,
     /// The receive under way: into provided buffers, or into `landing`.
     pub(crate) receiving: Option<OperationKind>,
+    /// It counts among those that receive into the buffers of its class.
+    pub(super) shares_buffers: bool,
     /// Where a large payload lands; there while the peer sends large ones.
     pub(super) landing: Option<Box<Landing>>,
     /// Received and not read yet, in order.
@@ -104,6 +106,7 @@ impl Connection {
             send_header: Box::default(),
             sending: false,
             receiving: None,
+            shares_buffers: false,
             landing: None,
             input: VecDeque::new(),
             others: 0,

@@ -12,11 +12,12 @@ use std::time::{Duration, Instant};
 use super::outbox::OutgoingPayload;
 use super::timers::Deadline;
 use super::{Core, Shard};
-use crate::admission::{Admission, admit, check_size};
+use crate::admission::{Admission, admit, check_size, refused, reserve_run, run_length};
 use crate::channel::Channel;
 use crate::deadline::deadline_in;
 use crate::error::{SendError, Unsent};
 use crate::fabric::Fabric;
+use crate::mailboxes::MailboxId;
 use crate::message::{Destination, IntoPayload, Payload};
 
 /// What a handler can do besides reading its message.
@@ -101,14 +102,10 @@ impl ShardHandle {
     ) -> Result<usize, SendError> {
         let mut shard = self.shard.borrow_mut();
         let mut sent = 0;
-        for payload in payloads {
-            let offset = channel.lane_offset(to);
-            match shard
-                .core
-                .send_here(channel, to, offset, Payload::Borrowed(payload))
-            {
-                Ok(()) => sent += 1,
-                Err(unsent) if sent == 0 => return Err(unsent.error),
+        while sent < payloads.len() {
+            match shard.core.send_some_here(channel, to, &payloads[sent..]) {
+                Ok(count) => sent += count,
+                Err(error) if sent == 0 => return Err(error),
                 Err(_) => break,
             }
         }
@@ -257,6 +254,59 @@ impl Core {
         }
         self.sending.mark_ready(index, lane);
         Ok(())
+    }
+
+    /// Sends the first of `payloads`, and with it as many as can go together; returns how many.
+    fn send_some_here(
+        &mut self,
+        channel: &Channel,
+        to: &Destination,
+        payloads: &[&[u8]],
+    ) -> Result<usize, SendError> {
+        let offset = channel.lane_offset(to);
+        let plan = &self.fabric.channels[channel.index];
+        // Without a key, messages of an unordered channel take each lane in turn.
+        let one_lane = plan.parallelism == 1 || !plan.unordered || to.key.is_some();
+        let is_here = channel.home == self.fabric.mailboxes.home() && to.home == channel.home;
+        if is_here
+            && one_lane
+            && !plan.drops_overflow()
+            && let Some(index) = self.lane_by_number(to.peer.lane_number(offset))
+            && self.lanes[index as usize].takes_runs()
+        {
+            let run = run_length(plan, self.fabric.config.inline_bytes_max, payloads);
+            if run > 1 {
+                return self.send_run_here(channel.index, index, to.mailbox.id(), &payloads[..run]);
+            }
+        }
+        self.send_here(channel, to, offset, Payload::Borrowed(payloads[0]))
+            .map(|()| 1)
+            .map_err(|unsent| unsent.error)
+    }
+
+    /// Copied payloads to a lane of this shard, with one reservation.
+    fn send_run_here(
+        &mut self,
+        channel: usize,
+        index: u32,
+        mailbox: MailboxId,
+        payloads: &[&[u8]],
+    ) -> Result<usize, SendError> {
+        let plan = &self.fabric.channels[channel];
+        let lane = &mut self.lanes[index as usize];
+        let (count, _) = match reserve_run(&lane.address().gate, payloads) {
+            Ok(reserved) => reserved,
+            Err(refusal) => return refused(plan, &lane.address().gate, refusal).map(|_| 1),
+        };
+        let names = &self.fabric.mailboxes;
+        let pool = &mut self.sending.pool;
+        if lane.take_run(names, pool, mailbox, &payloads[..count]) {
+            self.sending.mark_ready(index, lane);
+        } else {
+            let strays = &mut self.sending.strays;
+            strays.extend(std::iter::repeat_n(index, count));
+        }
+        Ok(count)
     }
 
     /// Step 1, for a lane of this shard.

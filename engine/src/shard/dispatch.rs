@@ -34,10 +34,6 @@ impl ChannelQueue {
     }
 }
 
-/// Bytes that one ring gives up in a turn before the next ring is looked at. Larger than the
-/// default send quantum, so that a lane's next batch is whole when the last one completes.
-const RING_QUANTUM_BYTES: usize = 256 * 1024;
-
 impl Core {
     /// Moves messages from the rings into the outboxes of their lanes. True if there were any.
     pub(crate) fn drain_rings(&mut self) -> bool {
@@ -49,7 +45,7 @@ impl Core {
             }
             let channel = self.queues[place].channel;
             let quantum = if budget > 0 {
-                budget.min(RING_QUANTUM_BYTES)
+                (budget / self.sharing_from(place)).max(1)
             } else {
                 self.tally.starved[channel] += 1;
                 self.fabric.channels[channel].config.floor_bytes
@@ -62,6 +58,17 @@ impl Core {
             moved |= bytes > 0;
         }
         moved
+    }
+
+    /// How many rings with messages have the priority of the one at `place`, from there on: they share
+    /// what is left of the budget, so that none of a priority starves another.
+    fn sharing_from(&self, place: usize) -> usize {
+        let priority = |queue: &ChannelQueue| self.fabric.channels[queue.channel].priority;
+        let mine = priority(&self.queues[place]);
+        let equals = self.queues[place..]
+            .iter()
+            .take_while(|queue| priority(queue) == mine);
+        equals.filter(|queue| !queue.ring.is_empty()).count().max(1)
     }
 
     /// Drains one ring; returns the bytes moved.
@@ -116,25 +123,30 @@ impl Core {
 
     /// Gives the lanes that have something to send their turn. True if anything was sent.
     pub(crate) fn flush_ready(&mut self) -> io::Result<bool> {
+        let floors = self.fabric.channels.iter();
+        let floors = floors.map(|plan| plan.config.floor_bytes);
+        self.sending.floors_left.clear();
+        self.sending.floors_left.extend(floors);
         let mut budget = self.sending.turn_bytes_max;
         let mut any = false;
         for priority in 0..self.sending.ready.len() {
-            let mut floors = None;
             for _ in 0..self.sending.ready[priority].len() {
                 let Some(lane) = self.sending.ready[priority].pop_front() else {
                     break;
                 };
-                if budget == 0 && !self.within_floor(lane, &mut floors) {
+                if budget == 0 && !self.within_floor(lane) {
                     self.sending.ready[priority].push_back(lane);
                     continue;
                 }
                 self.lanes[lane as usize].is_ready = false;
                 let bytes = self.flush_lane(lane)?;
                 any |= bytes > 0;
-                budget = budget.saturating_sub(bytes);
-                if let Some(floors) = &mut floors {
-                    *floors = floors.saturating_sub(bytes);
+                if budget == 0 {
+                    let channel = self.lanes[lane as usize].channel;
+                    let floor = &mut self.sending.floors_left[channel];
+                    *floor = floor.saturating_sub(bytes);
                 }
+                budget = budget.saturating_sub(bytes);
             }
         }
         Ok(any)
@@ -142,15 +154,13 @@ impl Core {
 
     /// The budget is used up: a lane is still served within its channel's floor; otherwise it is
     /// starved this turn.
-    fn within_floor(&mut self, lane: u32, left: &mut Option<usize>) -> bool {
+    fn within_floor(&mut self, lane: u32) -> bool {
         let state = &mut self.lanes[lane as usize];
         // Starved for the idle timeout, it would count as dead at the other end.
         if state.owes_word() {
             return true;
         }
-        let floor = self.fabric.channels[state.channel].config.floor_bytes;
-        let left = left.get_or_insert(floor);
-        if *left == 0 {
+        if self.sending.floors_left[state.channel] == 0 {
             state.log.tally.turns_starved += 1;
             return false;
         }

@@ -2,8 +2,8 @@
 //! for room in an inbox, and whose input is not read yet.
 //!
 //! Each priority in use has a class of receive buffers, which is what it can receive in a turn. A
-//! connection that is alone in its class receives with a multishot operation; where several want
-//! buffers, each gets one, in turn, so that a flood on one lane cannot take the buffers of a heartbeat
+//! connection that is alone in its class receives with a multishot operation; where there are several,
+//! each gets one buffer at a time, so that a flood on one lane cannot take the buffers of a heartbeat
 //! of the same priority on another. A connection that carries large payloads receives into their own
 //! memory (`landing`).
 //!
@@ -37,6 +37,8 @@ pub(super) struct Intake {
     /// One set for each priority in use; `class_of_priority` says which.
     pub(super) buffers: Vec<ReceiveBuffers>,
     class_of_priority: [usize; PRIORITIES],
+    /// Connections that receive into the buffers of each class.
+    sharing: Vec<usize>,
     /// Connections whose receive waits for buffers, by class.
     starving: Vec<VecDeque<u32>>,
     /// Bytes that large payloads may receive in a turn, shared by those that do.
@@ -78,6 +80,7 @@ impl Intake {
             )?);
         }
         Ok(Self {
+            sharing: vec![0; buffers.len()],
             starving: buffers.iter().map(|_| VecDeque::new()).collect(),
             buffers,
             class_of_priority,
@@ -182,10 +185,14 @@ impl Core {
         let Some(connection) = self.connections.get(index) else {
             return;
         };
+        let shares = std::mem::take(&mut connection.shares_buffers);
         for inflow in std::mem::take(&mut connection.input) {
             if let Inflow::Filled { class, filled, .. } = inflow {
                 self.intake.buffers[class].give_back(filled);
             }
+        }
+        if let Some(class) = self.class_of_connection(index).filter(|_| shares) {
+            self.intake.sharing[class] -= 1;
         }
     }
 
@@ -241,8 +248,8 @@ impl Core {
     }
 
     /// Starts the receive of a connection that carries a lane, unless it runs or an inbox is full.
-    /// `sharing` connections want to receive in this turn, this one among them. True if it started.
-    pub(super) fn arm_receive(&mut self, index: u32, sharing: usize) -> io::Result<bool> {
+    /// `hungry` connections of its class start to receive in this turn. True if it started.
+    pub(super) fn arm_receive(&mut self, index: u32, hungry: usize) -> io::Result<bool> {
         let Some(connection) = self.connections.get(index) else {
             return Ok(false);
         };
@@ -267,15 +274,19 @@ impl Core {
             return Ok(false);
         }
         connection.receiving = Some(kind);
+        let class = self.intake.class_of_priority[state.priority];
+        if !std::mem::replace(&mut connection.shares_buffers, true) {
+            self.intake.sharing[class] += 1;
+        }
         let raw = socket::raw(descriptor);
         if let Some(landing) = &mut connection.landing {
-            let share = self.intake.quantum_bytes / sharing.max(1);
+            let share = self.intake.quantum_bytes / hungry.max(1);
             let header = landing.ask(share.max(LAND_BYTES_MIN));
             self.io.land(raw, header, operation)?;
             return Ok(true);
         }
-        let buffers = &self.intake.buffers[self.intake.class_of_priority[state.priority]];
-        if sharing > 1 {
+        let buffers = &self.intake.buffers[class];
+        if self.intake.sharing[class] > 1 {
             let bytes_max = buffers.buffer_bytes();
             self.io
                 .receive_some(raw, buffers.group(), bytes_max, operation)?;

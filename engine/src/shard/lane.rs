@@ -56,6 +56,12 @@ impl Lane {
         self.state.takes_messages()
     }
 
+    /// Whether it takes a run of messages at once. The lane to this node itself notes what each of them
+    /// is for.
+    pub(crate) fn takes_runs(&self) -> bool {
+        self.takes_messages() && self.state.stage() != Stage::Loop
+    }
+
     pub(crate) fn is_up(&self) -> bool {
         self.state.is_up()
     }
@@ -84,6 +90,33 @@ impl Lane {
         if plan.overflow == Overflow::DropOldest {
             self.drop_oldest(pool);
         }
+        true
+    }
+
+    /// As [`take_message`](Self::take_message), for payloads that are copied, on a channel that does not
+    /// drop: all of them are in the outbox, or none.
+    #[must_use]
+    pub(crate) fn take_run(
+        &mut self,
+        names: &Mailboxes,
+        pool: &mut ChunkPool,
+        mailbox: MailboxId,
+        payloads: &[&[u8]],
+    ) -> bool {
+        let Some(id) = self.id_of(names, mailbox) else {
+            for payload in payloads {
+                self.log.accept_unsendable();
+                self.address().gate.release(1, payload.len() as u64);
+            }
+            return false;
+        };
+        self.log.ledger.accept(payloads.len() as u64);
+        for payload in payloads {
+            self.log
+                .outbox
+                .push_message(pool, id, OutgoingPayload::Inline(payload));
+        }
+        self.log.tally.note_depth(self.log.outbox.messages());
         true
     }
 

@@ -29,6 +29,7 @@ pub(crate) mod report;
 mod rivals;
 mod route;
 mod sending;
+mod spin;
 mod start;
 mod stop;
 mod strangers;

@@ -20,6 +20,8 @@ pub(super) struct Sending {
     /// turn.
     pub(super) strays: Vec<u32>,
     pub(super) pool: ChunkPool,
+    /// What each channel may still send in this turn once the budget is used up.
+    pub(super) floors_left: Vec<usize>,
     /// Bytes that all channels together may move in one turn.
     pub(super) turn_bytes_max: usize,
 }
@@ -31,6 +33,7 @@ impl Sending {
             owing: Vec::new(),
             strays: Vec::new(),
             pool: ChunkPool::default(),
+            floors_left: Vec::new(),
             turn_bytes_max,
         }
     }

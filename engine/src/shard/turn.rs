@@ -13,6 +13,7 @@ use super::deliver::Receivers;
 use super::lane_state::Stage;
 use super::reading::take_inflow;
 use super::receive::retry_blocked;
+use super::spin::Spin;
 use super::tasks::Tasks;
 use super::timers::Deadline;
 use super::{Core, Shard};
@@ -25,7 +26,7 @@ const LOOKS_PER_SLICE: u32 = 32;
 /// Runs turns until the shard has stopped.
 pub(crate) fn run(handle: &ShardHandle) -> io::Result<()> {
     let doorbell = Arc::clone(&handle.fabric.shards[handle.index].doorbell);
-    let spin = Duration::from_micros(handle.fabric.config.spin_us);
+    let mut spin = Spin::new(Duration::from_micros(handle.fabric.config.spin_us));
     let mut tasks = Tasks::new(doorbell);
     loop {
         let worked = handle.shard.borrow_mut().turn()?;
@@ -43,7 +44,7 @@ pub(crate) fn run(handle: &ShardHandle) -> io::Result<()> {
         if worked || tasks.can_run() {
             continue;
         }
-        if !core.spin_for_work(spin, &tasks) && !core.pay_acks() {
+        if !core.spin_for_work(&mut spin, &tasks) && !core.pay_acks() {
             core.park(&tasks)?;
         }
     }
@@ -220,9 +221,9 @@ impl Core {
         self.intake.waiting.has_room() || shard.inbox_room.load(Ordering::Relaxed)
     }
 
-    /// Looks for work for as long as a parked shard would take to wake. True if there is some.
-    fn spin_for_work(&mut self, spin: Duration, tasks: &Tasks) -> bool {
-        let until = Instant::now() + spin;
+    /// Looks for work a moment, and as long as `spin` allows. True if there is some.
+    fn spin_for_work(&mut self, spin: &mut Spin, tasks: &Tasks) -> bool {
+        let mut spinning = spin.start(Instant::now());
         loop {
             for _ in 0..LOOKS_PER_SLICE {
                 if self.has_work() || tasks.can_run() {
@@ -230,7 +231,10 @@ impl Core {
                 }
                 std::hint::spin_loop();
             }
-            if Instant::now() >= until {
+            let Some(spinning) = &mut spinning else {
+                return false;
+            };
+            if !spin.goes_on(spinning, Instant::now()) {
                 return false;
             }
         }

@@ -201,26 +201,18 @@ fn values_that_do_not_agree_are_refused_with_both_and_their_places() {
             "at least one receive buffer",
         ],
     );
-    let error = error_of(&flags(&["--channel", "data:message_bytes_max=8MiB"]));
-    assert_says(
-        &error,
-        &[
-            "message_bytes_max = 8MiB (flag --channel)",
-            "queue_bytes_max = 4MiB (default)",
-        ],
-    );
 }
 
 #[test]
 fn each_rule_between_values_is_enforced() {
     type Change = fn(&mut Config);
-    let cases: [(Change, &str); 10] = [
+    let cases: [(Change, &str); 9] = [
         (
             |config| config.receive_quantum_bytes = 4096,
             "at least one receive buffer",
         ),
         (
-            |config| config.turn_bytes_max = 64 << 10,
+            |config| config.send_quantum_bytes = 256 << 10,
             "the quantum of one lane",
         ),
         (
@@ -244,10 +236,6 @@ fn each_rule_between_values_is_enforced() {
             "allow as many connections",
         ),
         (|config| config.peers_max = 1, "allow as many peers"),
-        (
-            |config| config.channels[0].queue_bytes_max = 4096,
-            "one message of the largest size",
-        ),
         (|config| config.node_name = "b".into(), "not its own peer"),
     ];
     for (change, right) in cases {

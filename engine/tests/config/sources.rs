@@ -251,7 +251,7 @@ fn numbers_lists_and_truths_can_be_plain_toml() {
     let config = load(&sources(Some(&file), &[], &[]));
     assert_eq!(
         (config.spin_us, config.pin, config.cores),
-        (7, false, vec![0, 1])
+        (7, Some(false), vec![0, 1])
     );
 }
 
