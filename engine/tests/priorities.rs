@@ -133,7 +133,7 @@ fn urgent_messages_are_delivered_before_bulk_that_arrived_first() {
     wait_until(
         "bulk is under way",
         || pair.a.metrics(),
-        |metrics| counted(metrics, "b", "bulk").sent > 100,
+        |metrics| counted(metrics, "b", "bulk").sent > 0,
     );
     // ... before any of this.
     pair.send(&pair.urgent, URGENT, 50);
