@@ -3,6 +3,7 @@
 //! Parsed by `main`; the rest of the crate sees checked values only. Everything that can be known to be
 //! wrong before a process is started is refused here, in one sentence, with exit code 2.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -43,6 +44,8 @@ pub(crate) enum Command {
     Fan(FanFlags),
     /// The limit: framed batches and ping-pong over plain TCP sockets
     Raw(RawFlags),
+    /// Lets another host run measurements against this one, with --remote
+    Serve(ServeFlags),
 }
 
 /// Who sends the messages of a measurement.
@@ -91,6 +94,9 @@ pub(crate) struct PairFlags {
     /// One JSON object on one line instead of a table
     #[arg(long)]
     pub(crate) json: bool,
+    /// A host that runs `overlane-bench serve`: the far processes run there
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(crate) remote: Option<String>,
     /// Pairs of windows, raw and engine in turn; at least 5
     #[arg(long, default_value_t = PAIRS_MIN, value_name = "COUNT")]
     pub(crate) pairs: u32,
@@ -103,7 +109,7 @@ pub(crate) struct PairFlags {
     /// Core of the sending thread, raw or shard [default: 0]
     #[arg(long, value_name = "CORE")]
     pub(crate) sender_core: Option<usize>,
-    /// Core of the receiving thread, raw or shard [default: 1]
+    /// Core of the receiving thread, raw or shard [default: 1, or 0 with --remote]
     #[arg(long, value_name = "CORE")]
     pub(crate) receiver_core: Option<usize>,
     /// Bytes that the raw sender gathers for one write; left out, the fastest of 128 to 1024 KiB
@@ -186,6 +192,14 @@ pub(crate) struct FanFlags {
     pub(crate) engine: Flags,
 }
 
+/// Flags of `serve`.
+#[derive(Debug, Args)]
+pub(crate) struct ServeFlags {
+    /// Address of this host that others reach; strangers who reach it can use some of its time
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub(crate) listen: SocketAddr,
+}
+
 /// Flags of `raw`.
 #[derive(Debug, Args)]
 pub(crate) struct RawFlags {
@@ -251,7 +265,11 @@ impl PairFlags {
         }
         let (sender_core, receiver_core) = self.cores();
         pin::require_core("--sender-core", sender_core)?;
-        pin::require_core("--receiver-core", receiver_core)
+        match self.remote {
+            // The other host knows its cores.
+            Some(_) => Ok(()),
+            None => pin::require_core("--receiver-core", receiver_core),
+        }
     }
 
     /// Refuses cores for threads that the kernel and the configuration place.
@@ -281,9 +299,11 @@ impl PairFlags {
 
     /// Cores of the sending and of the receiving thread.
     pub(crate) fn cores(&self) -> (usize, usize) {
+        // On a host of its own each may have the first core.
+        let far = usize::from(self.remote.is_none());
         (
             self.sender_core.unwrap_or(0),
-            self.receiver_core.unwrap_or(1),
+            self.receiver_core.unwrap_or(far),
         )
     }
 }

@@ -67,6 +67,14 @@ pub(crate) enum BenchError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// The server of a run on two hosts is gone.
+    #[error("the server at {address} is lost: {detail}; see whether it still runs, and run again")]
+    Lost {
+        /// Where it was.
+        address: String,
+        /// What was seen.
+        detail: String,
+    },
     /// The machine lacks what a node needs.
     #[error("{0}")]
     Machine(String),
@@ -88,7 +96,7 @@ impl BenchError {
             Self::BadInput(_) => Exit::Usage,
             Self::File { action: "read", .. } => Exit::Usage,
             Self::File { .. } | Self::StandardOutput(_) => Exit::Output,
-            Self::System { .. } | Self::Machine(_) => Exit::Machine,
+            Self::System { .. } | Self::Lost { .. } | Self::Machine(_) => Exit::Machine,
             Self::ChildFailed { exit, .. } => *exit,
             Self::ChildGone { .. }
             | Self::ChildSilent { .. }

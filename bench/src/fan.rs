@@ -18,6 +18,7 @@ use crate::pair::{Pair, Spread};
 use crate::progress::Progress;
 use crate::raw::pair::RawPair;
 use crate::record::Record;
+use crate::remote::site::Hosts;
 use crate::sample::{Window, figure};
 use crate::shown::show;
 use crate::table;
@@ -32,9 +33,18 @@ pub(crate) fn run(flags: &FanFlags) -> Outcome<()> {
     cli::check_payload("--payload", flags.payload)?;
     cli::within("--peers", flags.peers, 2, 1_000)?;
     flags.pair.check()?;
+    if let Some(remote) = &flags.pair.remote {
+        return Err(BenchError::BadInput(format!(
+            "--remote {remote}: fan runs on one host; leave the flag out"
+        )));
+    }
     let queue_bytes_max = QUEUE_BYTES_MAX.max(4 * flags.payload);
     let common = throughput::configuration(flags.payload, queue_bytes_max, &flags.engine)?;
-    let mut raw = RawPair::on_cores(flags.pair.cores(), flags.pair.raw_batch_kib)?;
+    let mut raw = RawPair::on_cores(
+        &Hosts::this_one(),
+        flags.pair.cores(),
+        flags.pair.raw_batch_kib,
+    )?;
     let mut one = Fan::start(&common, flags, 1)?;
     let mut many = Fan::start(&common, flags, flags.peers)?;
     let (warm_up, measure) = (flags.pair.warm_up(), flags.pair.measure());
@@ -91,9 +101,9 @@ impl Fan {
         let receivers = names
             .iter()
             .map(|name| settings::on_core(&parking, name, receiver_core));
-        let receiver = NodeProcess::start("receivers", receivers.collect(), false)?;
+        let receiver = NodeProcess::of_many("receivers", receivers.collect())?;
         let sender = settings::on_core(common, SENDER, sender_core);
-        let mut sender = NodeProcess::start("sender", vec![sender], false)?;
+        let mut sender = NodeProcess::of_many("sender", vec![sender])?;
         let (before_bytes, _) = sender.memory()?;
         let addresses = receiver.addresses.iter().copied();
         sender.order(&Command::Connect {
@@ -161,7 +171,7 @@ impl Fan {
             reported: sum(|flow| flow.account.reported),
             dropped: sum(|flow| flow.account.dropped),
             delivered: sum(|flow| flow.delivered),
-            cpu_ns_per_message: Some(all.per_message(all.cpu_ns)),
+            cpu_ns_per_message: Some(all.per_message(all.cpu_ns())),
             syscalls_per_message: Some(all.per_message(all.syscalls)),
             allocations_per_message: Some(all.per_message(all.allocations)),
             ..Record::default()

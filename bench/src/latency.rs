@@ -18,6 +18,7 @@ use crate::ping::Pace;
 use crate::progress::Progress;
 use crate::raw::pair::RawPair;
 use crate::record::Record;
+use crate::remote::site::Hosts;
 use crate::sample::Window;
 use crate::shown::show;
 use crate::table;
@@ -48,7 +49,9 @@ pub(crate) fn run(flags: &LatencyFlags) -> Outcome<()> {
         },
         &flags.engine,
     )?;
-    let measured = measure(&common, flags)?;
+    let measured = Hosts::with(flags.pair.remote.as_deref(), |hosts| {
+        measure(hosts, &common, flags)
+    })?;
     let record = measured.record(flags)?;
     if flags.pair.json {
         show!("{}", record.json_line());
@@ -70,17 +73,18 @@ struct Measured {
     ours: Vec<Latencies>,
     used: Window,
     flow: Flow,
+    hosts: Hosts,
 }
 
-fn measure(common: &Config, flags: &LatencyFlags) -> Outcome<Measured> {
+fn measure(hosts: &Hosts, common: &Config, flags: &LatencyFlags) -> Outcome<Measured> {
     let PairFlags {
         pairs,
         raw_batch_kib,
         ..
     } = flags.pair;
     let cores = flags.pair.cores();
-    let mut raw = RawPair::on_cores(cores, raw_batch_kib)?;
-    let mut nodes = NodePair::on_cores(common, cores)?;
+    let mut raw = RawPair::on_cores(hosts, cores, raw_batch_kib)?;
+    let mut nodes = NodePair::on_cores(hosts, common, cores)?;
     let busy = flags.idle == Idle::Spin;
     let order = RoundTripOrder {
         peer: RECEIVER.to_owned(),
@@ -119,6 +123,7 @@ fn measure(common: &Config, flags: &LatencyFlags) -> Outcome<Measured> {
         ours,
         used,
         flow,
+        hosts: hosts.clone(),
     })
 }
 
@@ -150,12 +155,13 @@ impl Measured {
             p999_us: Some(Self::median(&self.ours, 99.9)?.median),
             raw_p50_us: Some(Self::median(&self.raw, 50.0)?.median),
             ratio_to_raw: Some(self.ratio()?.median),
-            cpu_ns_per_message: Some(used.per_message(used.cpu_ns)),
+            cpu_ns_per_message: Some(used.per_message(used.cpu_ns())),
             syscalls_per_message: Some(used.per_message(used.syscalls)),
             allocations_per_message: Some(used.per_message(used.allocations)),
             ..Record::default()
         }
-        .with_account(&self.flow))
+        .with_account(&self.flow)
+        .with_cpu(used.cpu_shares()))
     }
 
     fn print(&self, record: &Record) -> Outcome<()> {
@@ -182,6 +188,10 @@ impl Measured {
             record.syscalls_per_message.unwrap_or_default(),
             record.allocations_per_message.unwrap_or_default(),
             self.flow.sentence()
+        );
+        show!(
+            "{}",
+            table::cpu(self.used.cpu_shares(), self.hosts.far_host())
         );
         Ok(())
     }

@@ -6,6 +6,7 @@
 //! - cli.rs: what may be asked
 //! - main_job/: three nodes, a file, heartbeats, gossip, checks, and report/ for its pictures
 //! - throughput.rs, latency.rs, isolation.rs, fan.rs, raw_limit.rs: one measurement each
+//! - remote/: the far processes of a run on another host
 //! - raw/ and node/: the processes under test; pair.rs, sample.rs, latencies.rs: their figures
 
 #![forbid(unsafe_code)]
@@ -33,6 +34,7 @@ mod interrupt;
 mod isolation;
 mod latencies;
 mod latency;
+mod machine;
 mod main_job;
 mod node;
 mod pair;
@@ -43,6 +45,7 @@ mod progress;
 mod raw;
 mod raw_limit;
 mod record;
+mod remote;
 mod report;
 mod sample;
 mod shown;
@@ -100,6 +103,7 @@ fn run(cli: Cli) -> Outcome<()> {
         Some(Command::Isolation(flags)) => isolation::run(&flags),
         Some(Command::Fan(flags)) => fan::run(&flags),
         Some(Command::Raw(flags)) => raw_limit::run(&flags),
+        Some(Command::Serve(flags)) => remote::server::run(&flags),
     }
 }
 

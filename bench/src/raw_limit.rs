@@ -7,6 +7,7 @@ use crate::pair::Spread;
 use crate::progress::Progress;
 use crate::raw::pair::RawPair;
 use crate::record::Record;
+use crate::remote::site::Hosts;
 use crate::sample::Window;
 use crate::shown::show;
 use crate::table;
@@ -15,7 +16,11 @@ use crate::table;
 pub(crate) fn run(flags: &RawFlags) -> Outcome<()> {
     cli::check_payload("--payload", flags.payload)?;
     flags.pair.check()?;
-    let mut raw = RawPair::on_cores(flags.pair.cores(), flags.pair.raw_batch_kib)?;
+    Hosts::with(flags.pair.remote.as_deref(), |hosts| measure(hosts, flags))
+}
+
+fn measure(hosts: &Hosts, flags: &RawFlags) -> Outcome<()> {
+    let mut raw = RawPair::on_cores(hosts, flags.pair.cores(), flags.pair.raw_batch_kib)?;
     let progress = Progress::of_steps("raw", 3 * u64::from(flags.pair.pairs));
     let (warm_up, measure) = (flags.pair.warm_up(), flags.pair.measure());
     let mut windows = Vec::new();
@@ -48,6 +53,13 @@ pub(crate) fn run(flags: &RawFlags) -> Outcome<()> {
             print_result(record, *spread);
         }
     }
+    if !flags.pair.json {
+        let all = windows.iter().copied().fold(Window::default(), Window::and);
+        show!(
+            "one way, {}",
+            table::cpu(all.cpu_shares(), hosts.far_host())
+        );
+    }
     Ok(())
 }
 
@@ -60,9 +72,10 @@ fn stream_result(payload_bytes: u64, windows: &[Window]) -> Outcome<(Record, Spr
         payload_bytes: Some(payload_bytes),
         messages_per_s: Some(rates.median),
         mib_per_s: Some(mib.median),
-        cpu_ns_per_message: Some(all.per_message(all.cpu_ns)),
+        cpu_ns_per_message: Some(all.per_message(all.cpu_ns())),
         ..Record::default()
-    };
+    }
+    .with_cpu(all.cpu_shares());
     Ok((record, rates))
 }
 

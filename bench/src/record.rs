@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use crate::accounts::{Account, Flow};
 use crate::cli::{Consumer, LoopKind, Producer};
+use crate::sample::CpuShare;
 
 /// A result. Every key but `test` is left out where it does not apply.
 #[derive(Debug, Clone, Default, Serialize)]
@@ -48,6 +49,14 @@ pub(crate) struct Record {
     pub(crate) dropped: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "fine")]
     pub(crate) cpu_ns_per_message: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "fine")]
+    pub(crate) near_user_percent: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "fine")]
+    pub(crate) near_system_percent: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "fine")]
+    pub(crate) far_user_percent: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "fine")]
+    pub(crate) far_system_percent: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "exact")]
     pub(crate) syscalls_per_message: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "exact")]
@@ -101,6 +110,15 @@ impl Record {
         self
     }
 
+    /// With what the near and the far process used of a core.
+    pub(crate) fn with_cpu(mut self, [near, far]: [CpuShare; 2]) -> Self {
+        self.near_user_percent = Some(near.user_percent);
+        self.near_system_percent = Some(near.system_percent);
+        self.far_user_percent = Some(far.user_percent);
+        self.far_system_percent = Some(far.system_percent);
+        self
+    }
+
     /// The object, without a line break.
     pub(crate) fn json_line(&self) -> String {
         serde_json::to_string(self).expect("a record holds numbers and one string")
@@ -149,6 +167,10 @@ mod tests {
             reported: some,
             dropped: some,
             cpu_ns_per_message: figure,
+            near_user_percent: figure,
+            near_system_percent: figure,
+            far_user_percent: figure,
+            far_system_percent: figure,
             syscalls_per_message: figure,
             allocations_per_message: figure,
             idle_p50_us: figure,
@@ -198,6 +220,10 @@ mod tests {
             "reported",
             "dropped",
             "cpu_ns_per_message",
+            "near_user_percent",
+            "near_system_percent",
+            "far_user_percent",
+            "far_system_percent",
             "syscalls_per_message",
             "allocations_per_message",
             "idle_p50_us",

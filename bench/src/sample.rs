@@ -20,8 +20,8 @@ pub(crate) struct Sample {
     pub(crate) messages: u64,
     /// Payload bytes of those messages.
     pub(crate) bytes: u64,
-    /// CPU time of all threads, user and system.
-    pub(crate) cpu_ns: u64,
+    /// CPU time of all threads.
+    pub(crate) cpu: Cpu,
     /// Heap allocations.
     pub(crate) allocations: u64,
     /// System calls on the data path, by the engine's own counters; none for raw.
@@ -36,17 +36,58 @@ impl Sample {
             now_ns: clock::now_ns(),
             messages,
             bytes,
-            cpu_ns: cpu_ns(),
+            cpu: Cpu::of_this_process(),
             allocations,
             syscalls,
         }
     }
 }
 
-/// CPU time of this process so far.
-fn cpu_ns() -> u64 {
-    let usage = getrusage(UsageWho::RUSAGE_SELF).expect("a process may ask for its own usage");
-    nanoseconds(usage.user_time()) + nanoseconds(usage.system_time())
+/// CPU time of one process.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Cpu {
+    /// In the program itself.
+    pub(crate) user_ns: u64,
+    /// In the kernel on its behalf.
+    pub(crate) system_ns: u64,
+}
+
+impl Cpu {
+    fn of_this_process() -> Self {
+        let usage = getrusage(UsageWho::RUSAGE_SELF).expect("a process may ask for its own usage");
+        Self {
+            user_ns: nanoseconds(usage.user_time()),
+            system_ns: nanoseconds(usage.system_time()),
+        }
+    }
+
+    /// What was used since `before`.
+    fn since(self, before: Self) -> Self {
+        Self {
+            user_ns: self.user_ns.saturating_sub(before.user_ns),
+            system_ns: self.system_ns.saturating_sub(before.system_ns),
+        }
+    }
+
+    fn and(self, other: Self) -> Self {
+        Self {
+            user_ns: self.user_ns + other.user_ns,
+            system_ns: self.system_ns + other.system_ns,
+        }
+    }
+
+    fn ns(self) -> u64 {
+        self.user_ns + self.system_ns
+    }
+}
+
+/// CPU time of a process in a window, in percent of one core.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct CpuShare {
+    /// In the program itself.
+    pub(crate) user_percent: f64,
+    /// In the kernel on its behalf.
+    pub(crate) system_percent: f64,
 }
 
 fn nanoseconds(time: TimeVal) -> u64 {
@@ -63,8 +104,8 @@ pub(crate) struct Window {
     pub(crate) bytes: u64,
     /// By the receiver's clock.
     pub(crate) lasted: Duration,
-    /// CPU time of both processes.
-    pub(crate) cpu_ns: u64,
+    /// CPU time of the sender and of the receiver.
+    pub(crate) cpu: [Cpu; 2],
     /// Heap allocations of both processes.
     pub(crate) allocations: u64,
     /// System calls of both processes, where they are counted.
@@ -78,12 +119,13 @@ impl Window {
             let spent = |(before, after): &(Sample, Sample)| of(after).saturating_sub(of(before));
             spent(&sender) + spent(&receiver)
         };
+        let cpu = [sender, receiver].map(|(before, after)| after.cpu.since(before.cpu));
         let (before, after) = receiver;
         Self {
             messages: after.messages.saturating_sub(before.messages),
             bytes: after.bytes.saturating_sub(before.bytes),
             lasted: Duration::from_nanos(after.now_ns.saturating_sub(before.now_ns)),
-            cpu_ns: both(|sample| sample.cpu_ns),
+            cpu,
             allocations: both(|sample| sample.allocations),
             syscalls: both(|sample| sample.syscalls),
         }
@@ -99,6 +141,20 @@ impl Window {
         figure(self.bytes) / (1024.0 * 1024.0) / self.lasted.as_secs_f64()
     }
 
+    /// CPU time of both processes, user and system.
+    pub(crate) fn cpu_ns(&self) -> u64 {
+        self.cpu.iter().map(|cpu| cpu.ns()).sum()
+    }
+
+    /// What the sender and the receiver used of a core.
+    pub(crate) fn cpu_shares(&self) -> [CpuShare; 2] {
+        let lasted_ns = self.lasted.as_secs_f64() * 1e9;
+        self.cpu.map(|cpu| CpuShare {
+            user_percent: 100.0 * figure(cpu.user_ns) / lasted_ns,
+            system_percent: 100.0 * figure(cpu.system_ns) / lasted_ns,
+        })
+    }
+
     /// `count` for each message of this window.
     pub(crate) fn per_message(&self, count: u64) -> f64 {
         figure(count) / figure(self.messages.max(1))
@@ -110,7 +166,7 @@ impl Window {
             messages: self.messages + other.messages,
             bytes: self.bytes + other.bytes,
             lasted: self.lasted + other.lasted,
-            cpu_ns: self.cpu_ns + other.cpu_ns,
+            cpu: [0, 1].map(|end| self.cpu[end].and(other.cpu[end])),
             allocations: self.allocations + other.allocations,
             syscalls: self.syscalls + other.syscalls,
         }
@@ -136,7 +192,10 @@ mod tests {
             now_ns,
             messages,
             bytes: messages * 64,
-            cpu_ns,
+            cpu: Cpu {
+                user_ns: cpu_ns,
+                system_ns: cpu_ns / 10,
+            },
             allocations: 1,
             syscalls: messages / 10,
         };
@@ -146,7 +205,13 @@ mod tests {
         assert_eq!((window.messages, window.bytes), (100, 6_400));
         assert_eq!(window.lasted, Duration::from_secs(1));
         assert!((window.messages_per_s() - 100.0).abs() < 1e-9);
-        assert!((window.per_message(window.cpu_ns) - 10.0).abs() < 1e-9);
+        assert!((window.per_message(window.cpu_ns()) - 11.0).abs() < 1e-9);
+        let [sender, receiver] = window.cpu_shares();
+        assert!((sender.user_percent - 5e-5).abs() < 1e-9, "{sender:?}");
+        assert!(
+            (receiver.system_percent - 5e-6).abs() < 1e-9,
+            "{receiver:?}"
+        );
         assert_eq!((window.allocations, window.syscalls), (0, 95 + 10));
         assert_eq!(window.and(window).messages, 200);
     }
@@ -158,6 +223,6 @@ mod tests {
             sum = std::hint::black_box(sum ^ number);
         }
         let sample = Sample::take(1, 2, 3);
-        assert!(sample.now_ns > 0 && sample.cpu_ns > 0, "{sample:?} {sum}");
+        assert!(sample.now_ns > 0 && sample.cpu.ns() > 0, "{sample:?} {sum}");
     }
 }

@@ -3,6 +3,7 @@
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 
 use crate::pair::Spread;
+use crate::sample::CpuShare;
 
 /// A table with a header; columns after the first are numbers, aligned to the right.
 pub(crate) fn of(header: &[&str], rows: &[Vec<String>]) -> String {
@@ -48,6 +49,23 @@ pub(crate) fn spread(spread: Spread) -> String {
     format!(
         "{:.2} ({:.2} to {:.2})",
         spread.median, spread.min, spread.max
+    )
+}
+
+/// What the near and the far process used of a core, and where the far one was.
+pub(crate) fn cpu([near, far]: [CpuShare; 2], far_host: Option<&str>) -> String {
+    let share = |share: CpuShare| {
+        format!(
+            "{} % user, {} % system",
+            number(share.user_percent),
+            number(share.system_percent)
+        )
+    };
+    let there = far_host.map_or_else(String::new, |host| format!(" (on {host})"));
+    format!(
+        "CPU of a core: near {}; far {}{there}",
+        share(near),
+        share(far)
     )
 }
 

@@ -17,6 +17,7 @@ use crate::pair::{Pair, Spread};
 use crate::progress::Progress;
 use crate::raw::pair::RawPair;
 use crate::record::Record;
+use crate::remote::site::Hosts;
 use crate::sample::Window;
 use crate::shown::show;
 use crate::table;
@@ -42,7 +43,9 @@ pub(crate) fn run(flags: &ThroughputFlags) -> Outcome<()> {
         consumer: flags.consumer,
         producer_core: flags.producer_core,
     };
-    let measured = measure(&common, &order, &flags.pair)?;
+    let measured = Hosts::with(flags.pair.remote.as_deref(), |hosts| {
+        measure(hosts, &common, &order, &flags.pair)
+    })?;
     let record = measured.record(flags)?;
     if flags.pair.json {
         show!("{}", record.json_line());
@@ -109,17 +112,23 @@ struct Measured {
     ours: Vec<Window>,
     flow: Flow,
     raw_writes: String,
+    hosts: Hosts,
 }
 
-fn measure(common: &Config, order: &SendOrder, flags: &PairFlags) -> Outcome<Measured> {
+fn measure(
+    hosts: &Hosts,
+    common: &Config,
+    order: &SendOrder,
+    flags: &PairFlags,
+) -> Outcome<Measured> {
     let (mut raw, mut nodes) = match order.consumer {
         Consumer::Handler => (
-            RawPair::on_cores(flags.cores(), flags.raw_batch_kib)?,
-            NodePair::on_cores(common, flags.cores())?,
+            RawPair::on_cores(hosts, flags.cores(), flags.raw_batch_kib)?,
+            NodePair::on_cores(hosts, common, flags.cores())?,
         ),
         Consumer::Inbox => (
-            RawPair::unplaced(order.payload_bytes, flags.raw_batch_kib)?,
-            NodePair::as_configured(common)?,
+            RawPair::unplaced(hosts, order.payload_bytes, flags.raw_batch_kib)?,
+            NodePair::as_configured(hosts, common)?,
         ),
     };
     let (warm_up, measure) = (flags.warm_up(), flags.measure());
@@ -142,6 +151,7 @@ fn measure(common: &Config, order: &SendOrder, flags: &PairFlags) -> Outcome<Mea
         ours,
         flow,
         raw_writes: raw.writes(),
+        hosts: hosts.clone(),
     })
 }
 
@@ -175,12 +185,13 @@ impl Measured {
             mib_per_s: median(&self.ours, Window::mib_per_s),
             raw_messages_per_s: median(&self.raw, Window::messages_per_s),
             ratio_to_raw: Some(ratio.median),
-            cpu_ns_per_message: Some(all.per_message(all.cpu_ns)),
+            cpu_ns_per_message: Some(all.per_message(all.cpu_ns())),
             syscalls_per_message: Some(all.per_message(all.syscalls)),
             allocations_per_message: Some(all.per_message(all.allocations)),
             ..Record::default()
         }
-        .with_account(&self.flow))
+        .with_account(&self.flow)
+        .with_cpu(all.cpu_shares()))
     }
 
     fn print(&self, record: &Record) -> Outcome<()> {
@@ -197,7 +208,7 @@ impl Measured {
         };
         let cost = |windows: &[Window]| {
             let all = windows.iter().copied().fold(Window::default(), Window::and);
-            all.per_message(all.cpu_ns)
+            all.per_message(all.cpu_ns())
         };
         let mut rows = vec![
             row(
@@ -231,6 +242,12 @@ impl Measured {
             record.allocations_per_message.unwrap_or_default(),
             self.flow.sentence()
         );
+        let all = self
+            .ours
+            .iter()
+            .copied()
+            .fold(Window::default(), Window::and);
+        show!("{}", table::cpu(all.cpu_shares(), self.hosts.far_host()));
         Ok(())
     }
 }

@@ -21,7 +21,9 @@ use crate::node::round_trip;
 use crate::node::settings::{self, Defaults};
 use crate::ping::Pace;
 use crate::progress::Progress;
+use crate::remote::site::Hosts;
 use crate::shown::show;
+use crate::table;
 
 /// The heartbeats' own channel.
 const HEARTBEATS: &str = "coordination";
@@ -44,21 +46,31 @@ struct Plan<'a> {
 /// Runs it and prints its result.
 pub(crate) fn run(flags: &IsolationFlags) -> Outcome<()> {
     let plan = Plan::of(flags)?;
-    let mut phases = Phases::start(&plan.configuration()?, &plan)?;
-    let steps = u64::from(flags.pair.pairs) * phases.windows();
+    let common = plan.configuration()?;
+    Hosts::with(flags.pair.remote.as_deref(), |hosts| {
+        measure(hosts, &common, &plan)
+    })
+}
+
+fn measure(hosts: &Hosts, common: &Config, plan: &Plan<'_>) -> Outcome<()> {
+    let mut phases = Phases::start(hosts, common, plan)?;
+    let steps = u64::from(plan.flags.pair.pairs) * phases.windows();
     let progress = Progress::of_steps("isolation", steps);
     let mut rounds = Vec::new();
-    for _ in 0..flags.pair.pairs {
+    for _ in 0..plan.flags.pair.pairs {
         rounds.push(phases.round(&progress)?);
     }
     drop(progress);
     phases.settle()?;
     let figures = Figures::of(&rounds)?;
-    if flags.pair.json {
-        show!("{}", figures.record(&plan).json_line());
+    let cpu = phases.cpu_shares(&rounds);
+    if plan.flags.pair.json {
+        show!("{}", figures.record(plan).with_cpu(cpu).json_line());
     } else {
         show!("{}", plan.sentence());
         figures.print();
+        let cpu = table::cpu(cpu, hosts.far_host());
+        show!("beside bulk, {cpu}");
     }
     Ok(())
 }

@@ -14,7 +14,8 @@ use crate::node::pair::{self, NodePair, NodeProcess, RECEIVER, SENDER};
 use crate::node::protocol::{Command, RoundTripOrder, SendOrder};
 use crate::ping::Timed;
 use crate::progress::Progress;
-use crate::sample::{Sample, Window};
+use crate::remote::site::Hosts;
+use crate::sample::{CpuShare, Sample, Window};
 
 /// Two nodes and what they are asked in each window.
 pub(super) struct Phases {
@@ -35,16 +36,21 @@ pub(super) struct Round {
 }
 
 impl Phases {
-    pub(super) fn start(common: &Config, plan: &Plan<'_>) -> Outcome<Self> {
+    pub(super) fn start(hosts: &Hosts, common: &Config, plan: &Plan<'_>) -> Outcome<Self> {
         let (flags, producer) = (plan.flags, plan.flags.producer);
         let (nodes, bulk_to, consumer, plain) = match producer {
             Producer::Shard => {
-                let nodes = NodePair::on_cores(common, flags.pair.cores())?;
+                let nodes = NodePair::on_cores(hosts, common, flags.pair.cores())?;
                 (nodes, RECEIVER, Consumer::Handler, None)
             }
             Producer::App => {
-                let nodes = NodePair::as_configured(common)?;
-                (nodes, SENDER, Consumer::Inbox, Some(Plain::start(plan)?))
+                let nodes = NodePair::as_configured(hosts, common)?;
+                (
+                    nodes,
+                    SENDER,
+                    Consumer::Inbox,
+                    Some(Plain::start(hosts, plan)?),
+                )
             }
         };
         let bulk = SendOrder {
@@ -127,6 +133,16 @@ impl Phases {
         self.bulk_ends().0.order(&Command::StopSending)?;
         let window = Window::between((before.0, after.0), (before.1, after.1));
         Ok((timed, window))
+    }
+
+    /// What the near and the far process used beside bulk, over all rounds.
+    pub(super) fn cpu_shares(&self, rounds: &[Round]) -> [CpuShare; 2] {
+        let bulk = rounds.iter().map(|round| round.bulk);
+        let [from, to] = bulk.fold(Window::default(), Window::and).cpu_shares();
+        match self.bulk.producer {
+            Producer::Shard => [from, to],
+            Producer::App => [to, from],
+        }
     }
 
     /// The process that sends bulk, and the one that receives it.

@@ -11,6 +11,7 @@ use crate::ping::Timed;
 use crate::progress::Progress;
 use crate::raw::pair::{self, RawProcess};
 use crate::raw::protocol::{PingOrder, SendOrder};
+use crate::remote::site::Hosts;
 use crate::sample::Window;
 
 /// Two processes and what they are asked.
@@ -32,10 +33,10 @@ impl Plain {
     /// How many windows a round has.
     pub(super) const WINDOWS: u64 = 2;
 
-    pub(super) fn start(plan: &Plan<'_>) -> Outcome<Self> {
+    pub(super) fn start(hosts: &Hosts, plan: &Plan<'_>) -> Outcome<Self> {
         let flags = &plan.flags.pair;
-        let near = RawProcess::start("near", None)?;
-        let far = RawProcess::start("far", None)?;
+        let near = RawProcess::start(&hosts.near(), "near", None)?;
+        let far = RawProcess::start(&hosts.far(), "far", None)?;
         let bulk = SendOrder {
             to: near.address,
             payload_bytes: plan.flags.bulk_payload,

@@ -8,12 +8,12 @@ use std::time::Duration;
 
 use overlane::config::Config;
 
-use super::protocol::{Command, ROLE, Reply, RoundTripOrder, SendOrder, Specification};
+use super::protocol::{Command, Reply, RoundTripOrder, SendOrder};
 use super::settings::{self, Settings};
 use crate::accounts::{self, Flow, NodeAccounts};
-use crate::child::Child;
 use crate::error::{BenchError, Outcome};
 use crate::ping::Timed;
+use crate::remote::site::{Hosts, Site, Worker};
 use crate::sample::{Sample, Window};
 
 /// Longest wait for an answer that needs waiting: connecting, settling, draining.
@@ -27,24 +27,32 @@ pub(crate) const RECEIVER: &str = "b";
 /// A process that hosts nodes.
 #[derive(Debug)]
 pub(crate) struct NodeProcess {
-    child: Child,
+    worker: Worker,
     /// Where its nodes listen.
     pub(crate) addresses: Vec<SocketAddr>,
 }
 
 impl NodeProcess {
-    /// Starts the nodes in a process of their own, with the threads of an application or without.
-    pub(crate) fn start(name: &str, nodes: Vec<Settings>, threads: bool) -> Outcome<Self> {
-        let (child, reply) = Child::start(ROLE, name, &Specification { nodes, threads })?;
-        match reply {
-            Reply::Listening(addresses) => Ok(Self { child, addresses }),
+    /// Starts several nodes in a process of their own on this host, without an application.
+    pub(crate) fn of_many(name: &str, nodes: Vec<Settings>) -> Outcome<Self> {
+        Self::of(Worker::start_nodes_here(name, nodes, false)?)
+    }
+
+    /// Starts a node in a process of its own, with the threads of an application or without.
+    fn start(site: &Site, name: &str, settings: Settings, threads: bool) -> Outcome<Self> {
+        Self::of(Worker::start_node(site, name, settings, threads)?)
+    }
+
+    fn of((worker, first): (Worker, Reply)) -> Outcome<Self> {
+        match first {
+            Reply::Listening(addresses) => Ok(Self { worker, addresses }),
             other => Err(unexpected(&other)),
         }
     }
 
     /// A command that is answered by [`Reply::Done`].
     pub(crate) fn order(&mut self, command: &Command) -> Outcome<()> {
-        match self.child.ask_within(command, ANSWER_WITHIN)? {
+        match self.worker.ask_within(command, ANSWER_WITHIN)? {
             Reply::Done => Ok(()),
             other => Err(unexpected(&other)),
         }
@@ -52,7 +60,7 @@ impl NodeProcess {
 
     /// Counters up to now.
     pub(crate) fn sample(&mut self) -> Outcome<Sample> {
-        match self.child.ask(&Command::Sample)? {
+        match self.worker.ask(&Command::Sample)? {
             Reply::Sample(sample) => Ok(sample),
             other => Err(unexpected(&other)),
         }
@@ -61,7 +69,10 @@ impl NodeProcess {
     /// Round trips from its first node.
     pub(crate) fn round_trips(&mut self, order: RoundTripOrder) -> Outcome<Timed> {
         let within = order.warm_up + order.measure + ANSWER_WITHIN;
-        match self.child.ask_within(&Command::RoundTrips(order), within)? {
+        match self
+            .worker
+            .ask_within(&Command::RoundTrips(order), within)?
+        {
             Reply::Timed(buckets) => Ok(Timed::from(&buckets)),
             other => Err(unexpected(&other)),
         }
@@ -69,7 +80,7 @@ impl NodeProcess {
 
     /// The counters of its nodes, by peer and channel.
     pub(crate) fn accounts(&mut self) -> Outcome<Vec<NodeAccounts>> {
-        match self.child.ask(&Command::Accounts)? {
+        match self.worker.ask(&Command::Accounts)? {
             Reply::Accounts(accounts) => Ok(accounts),
             other => Err(unexpected(&other)),
         }
@@ -77,7 +88,7 @@ impl NodeProcess {
 
     /// Resident memory in bytes, and connections.
     pub(crate) fn memory(&mut self) -> Outcome<(u64, usize)> {
-        match self.child.ask(&Command::Memory)? {
+        match self.worker.ask(&Command::Memory)? {
             Reply::Memory {
                 resident_bytes,
                 connections,
@@ -114,25 +125,22 @@ pub(crate) struct NodePair {
 
 impl NodePair {
     /// Two nodes with one shard each on two cores, with all their lanes up.
-    pub(crate) fn on_cores(common: &Config, cores: (usize, usize)) -> Outcome<Self> {
+    pub(crate) fn on_cores(hosts: &Hosts, common: &Config, cores: (usize, usize)) -> Outcome<Self> {
         let settings = |name, core| settings::on_core(common, name, core);
-        Self::start(
-            settings(SENDER, cores.0),
-            settings(RECEIVER, cores.1),
-            false,
-        )
+        let (sender, receiver) = (settings(SENDER, cores.0), settings(RECEIVER, cores.1));
+        Self::start(hosts, sender, receiver, false)
     }
 
     /// Two nodes with as many shards as the configuration says, where it says, and the threads of an
     /// application beside them.
-    pub(crate) fn as_configured(common: &Config) -> Outcome<Self> {
+    pub(crate) fn as_configured(hosts: &Hosts, common: &Config) -> Outcome<Self> {
         let settings = |name| settings::as_configured(common, name);
-        Self::start(settings(SENDER), settings(RECEIVER), true)
+        Self::start(hosts, settings(SENDER), settings(RECEIVER), true)
     }
 
-    fn start(sender: Settings, receiver: Settings, threads: bool) -> Outcome<Self> {
-        let receiver = NodeProcess::start("receiver", vec![receiver], threads)?;
-        let mut sender = NodeProcess::start("sender", vec![sender], threads)?;
+    fn start(hosts: &Hosts, sender: Settings, receiver: Settings, threads: bool) -> Outcome<Self> {
+        let receiver = NodeProcess::start(&hosts.far(), "receiver", receiver, threads)?;
+        let mut sender = NodeProcess::start(&hosts.near(), "sender", sender, threads)?;
         let peers = receiver.addresses.iter();
         let peers = peers.map(|address| (RECEIVER.to_owned(), *address));
         sender.order(&Command::Connect {

@@ -62,7 +62,7 @@ pub(crate) struct SendOrder {
 }
 
 /// What a process with nodes can be asked.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) enum Command {
     /// Dial these nodes from the first one and wait until all their lanes are up.
     Connect { peers: Vec<(String, SocketAddr)> },

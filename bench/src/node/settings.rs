@@ -3,7 +3,9 @@
 //! The parent loads it as any program does (defaults of the test, file, environment, flags), so that a
 //! mistake is refused before a process is started. A child gets the same values as text.
 
-use std::net::SocketAddr;
+use std::collections::hash_map::RandomState;
+use std::hash::{BuildHasher, Hasher};
+use std::net::{IpAddr, SocketAddr};
 
 use overlane::config::{
     CHANNEL_PARAMETERS, ChannelConfig, Config, Flags, NODE_PARAMETERS, Parameter, Sources,
@@ -67,7 +69,11 @@ pub(crate) fn load(defaults: Defaults<'_>, given: &Flags) -> Outcome<Config> {
         .iter()
         .map(|definition| (*definition).to_owned());
     flags.channels = channels.chain(given.channels.iter().cloned()).collect();
-    Sources::of_process(flags).load().map_err(refused)
+    let mut config = Sources::of_process(flags).load().map_err(refused)?;
+    // No node of another run, or of a stranger, gets a lane to one of this run.
+    let run = RandomState::new().build_hasher().finish();
+    config.cluster = format!("overlane-bench-{run:016x}");
+    Ok(config)
 }
 
 /// The definition of a channel, wider than the engine's default where `payload_bytes` asks for it.
@@ -92,20 +98,27 @@ pub(crate) fn on_core(common: &Config, name: &str, core: usize) -> Settings {
 pub(crate) fn as_configured(common: &Config, name: &str) -> Settings {
     let mut config = common.clone();
     config.node_name = name.to_owned();
-    config.cluster = "overlane-bench".to_owned();
     config.listen = SocketAddr::from(([127, 0, 0, 1], 0));
     config.peers.clear();
     Settings::of(&config)
 }
 
 impl Settings {
-    fn of(config: &Config) -> Self {
+    /// The values of a configuration.
+    pub(crate) fn of(config: &Config) -> Self {
         let channel =
             |channel: &ChannelConfig| (channel.name.clone(), values(CHANNEL_PARAMETERS, channel));
         Self {
             node: values(NODE_PARAMETERS, config),
             channels: config.channels.iter().map(channel).collect(),
         }
+    }
+
+    /// The same, of a node that listens on any free port of `address`.
+    pub(crate) fn listening_at(&self, address: IpAddr) -> Outcome<Self> {
+        let mut config = self.config()?;
+        config.listen = SocketAddr::new(address, 0);
+        Ok(Self::of(&config))
     }
 
     /// The configuration again.

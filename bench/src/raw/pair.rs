@@ -5,11 +5,11 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::protocol::{Command, PingOrder, ROLE, Reply, SendOrder, Specification};
-use crate::child::Child;
+use super::protocol::{Command, PingOrder, Reply, SendOrder};
 use crate::error::{BenchError, Outcome};
 use crate::latencies::Latencies;
 use crate::ping::{Pace, Timed};
+use crate::remote::site::{Hosts, Site, Worker};
 use crate::sample::{Sample, Window};
 
 /// Batches that are tried when no size is asked for, how often, and how long each time. The best window
@@ -22,24 +22,24 @@ const TRY_MEASURE: Duration = Duration::from_millis(40);
 /// One raw process.
 #[derive(Debug)]
 pub(crate) struct RawProcess {
-    child: Child,
+    worker: Worker,
     /// Where it listens.
     pub(crate) address: SocketAddr,
 }
 
 impl RawProcess {
     /// Starts it, with its one busy thread on `core`, or with threads that the kernel places.
-    pub(crate) fn start(name: &str, core: Option<usize>) -> Outcome<Self> {
-        let (child, reply) = Child::start(ROLE, name, &Specification { core })?;
+    pub(crate) fn start(site: &Site, name: &str, core: Option<usize>) -> Outcome<Self> {
+        let (worker, reply) = Worker::start_raw(site, name, core)?;
         match reply {
-            Reply::Listening(address) => Ok(Self { child, address }),
+            Reply::Listening(address) => Ok(Self { worker, address }),
             other => Err(unexpected(&other)),
         }
     }
 
     /// Counters up to now.
     pub(crate) fn sample(&mut self) -> Outcome<Sample> {
-        match self.child.ask(&Command::Sample)? {
+        match self.worker.ask(&Command::Sample)? {
             Reply::Sample(sample) => Ok(sample),
             other => Err(unexpected(&other)),
         }
@@ -58,17 +58,15 @@ impl RawProcess {
     /// Round trips to another process.
     pub(crate) fn ping(&mut self, order: &PingOrder) -> Outcome<Timed> {
         let within = order.warm_up + order.measure + Duration::from_secs(20);
-        match self
-            .child
-            .ask_within(&Command::Ping(order.clone()), within)?
-        {
+        let ping = Command::Ping(order.clone());
+        match self.worker.ask_within(&ping, within)? {
             Reply::Timed(buckets) => Ok(Timed::from(&buckets)),
             other => Err(unexpected(&other)),
         }
     }
 
     fn order(&mut self, command: &Command) -> Outcome<()> {
-        match self.child.ask(command)? {
+        match self.worker.ask(command)? {
             Reply::Ready => Ok(()),
             other => Err(unexpected(&other)),
         }
@@ -124,23 +122,31 @@ enum Writes {
 impl RawPair {
     /// Starts both processes, each with its one working thread on its core, writing the batches asked
     /// for or those that are fastest here.
-    pub(crate) fn on_cores(cores: (usize, usize), batch_kib: Option<usize>) -> Outcome<Self> {
+    pub(crate) fn on_cores(
+        hosts: &Hosts,
+        cores: (usize, usize),
+        batch_kib: Option<usize>,
+    ) -> Outcome<Self> {
         let asked_for = batch_kib.map(|batch_kib| Writes::Batches {
             bytes: Some(batch_kib * 1024),
         });
         Ok(Self {
-            receiver: RawProcess::start("receiver", Some(cores.1))?,
-            sender: RawProcess::start("sender", Some(cores.0))?,
+            receiver: RawProcess::start(&hosts.far(), "receiver", Some(cores.1))?,
+            sender: RawProcess::start(&hosts.near(), "sender", Some(cores.0))?,
             writes: asked_for.unwrap_or(Writes::Fastest),
         })
     }
 
     /// Starts both processes as application threads run, placed by the kernel.
-    pub(crate) fn unplaced(payload_bytes: usize, batch_kib: Option<usize>) -> Outcome<Self> {
+    pub(crate) fn unplaced(
+        hosts: &Hosts,
+        payload_bytes: usize,
+        batch_kib: Option<usize>,
+    ) -> Outcome<Self> {
         let bytes = batch_bytes_of_thread(payload_bytes, batch_kib);
         Ok(Self {
-            receiver: RawProcess::start("receiver", None)?,
-            sender: RawProcess::start("sender", None)?,
+            receiver: RawProcess::start(&hosts.far(), "receiver", None)?,
+            sender: RawProcess::start(&hosts.near(), "sender", None)?,
             writes: Writes::Batches { bytes },
         })
     }

@@ -1,10 +1,10 @@
 //! A raw process: plain TCP sockets, one thread that receives and echoes, one that sends or times.
 //!
-//! It listens on loopback and takes one connection after the other; the first bytes of a connection
+//! It listens and takes one connection after the other; the first bytes of a connection
 //! say what it is for. It opens one for each window that it is asked to send or to time.
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -18,6 +18,7 @@ use crate::payloads::{Arrivals, Arrived, Payloads};
 use crate::pin;
 use crate::ping;
 use crate::sample::Sample;
+use crate::shown::complain;
 
 /// First byte of a connection: what it is for.
 const STREAM: u8 = b's';
@@ -29,7 +30,7 @@ pub(crate) fn serve(mut parent: Parent) {
     let Some(specification) = parent.next::<Specification>() else {
         return;
     };
-    match specification.and_then(|specification| Process::start(specification.core)) {
+    match specification.and_then(|specification| Process::start(&specification)) {
         Ok((mut process, address)) => {
             parent.answer(Ok(Reply::Listening(address)));
             parent.serve(|command| process.obey(command));
@@ -49,18 +50,24 @@ struct Process {
 
 impl Process {
     /// Listens, and serves what connects on a thread of its own.
-    fn start(core: Option<usize>) -> Outcome<(Self, SocketAddr)> {
+    fn start(specification: &Specification) -> Outcome<(Self, SocketAddr)> {
+        let Specification {
+            core,
+            listen,
+            only_from,
+        } = *specification;
         let arrived = Arc::new(Arrived::default());
-        let listening = TcpListener::bind(("127.0.0.1", 0)).and_then(|listener| {
+        let listening = TcpListener::bind((listen, 0)).and_then(|listener| {
             let address = listener.local_addr()?;
             Ok((listener, address))
         });
-        let (listener, address) = listening.map_err(BenchError::system("listening on loopback"))?;
+        let (listener, address) =
+            listening.map_err(BenchError::system("listening for raw connections"))?;
         let counts = Arc::clone(&arrived);
         named("raw-receiver", move || {
-            let served = pin_to(core).and_then(|()| accept_each(&listener, &counts));
+            let served = pin_to(core).and_then(|()| accept_each(&listener, only_from, &counts));
             if let Err(error) = &served {
-                eprintln!("raw receiver: {error}");
+                complain(format_args!("raw receiver: {error}"));
             }
             served
         })?;
@@ -125,9 +132,13 @@ impl Process {
 }
 
 /// Serves one connection after the other; a connection is a measured window.
-fn accept_each(listener: &TcpListener, arrived: &Arc<Arrived>) -> Outcome<()> {
+fn accept_each(listener: &TcpListener, only_from: IpAddr, arrived: &Arc<Arrived>) -> Outcome<()> {
     loop {
-        let (mut stream, _) = listener.accept().map_err(BenchError::system("accepting"))?;
+        let accepted = listener.accept();
+        let (mut stream, from) = accepted.map_err(BenchError::system("accepting"))?;
+        if from.ip() != only_from {
+            continue;
+        }
         let mut preamble = [0_u8; 5];
         let read = stream.read_exact(&mut preamble);
         read.map_err(BenchError::system("reading what a raw connection is for"))?;

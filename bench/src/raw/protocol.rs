@@ -1,6 +1,6 @@
 //! What the parent asks a raw process, and what that process answers.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -16,10 +16,14 @@ pub(crate) const ROLE: &str = "raw";
 pub(crate) struct Specification {
     /// Core of its one busy thread; none leaves all its threads to the kernel.
     pub(crate) core: Option<usize>,
+    /// Where it listens.
+    pub(crate) listen: IpAddr,
+    /// Connections from elsewhere are closed at once.
+    pub(crate) only_from: IpAddr,
 }
 
 /// What a raw process can be asked; it receives and echoes all the time.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) enum Command {
     /// Counters up to now.
     Sample,

@@ -244,13 +244,13 @@ impl Chart {
             .margin(8)
             .margin_right(30)
             .x_label_area_size(46)
-            .y_label_area_size(74)
+            .y_label_area_size(82)
             .build_cartesian_2d(self.x.range.clone(), y_range)?;
         if let Some((begin, end)) = self.band {
             let corners = [(begin, self.y.range.start), (end, self.y.range.end)];
             chart.draw_series([Rectangle::new(corners, BAND.filled())])?;
         }
-        let text = ("sans-serif", 16).into_font().color(&INK);
+        let text = ("sans-serif", 18).into_font().color(&INK);
         chart
             .configure_mesh()
             .disable_x_mesh()

@@ -16,6 +16,7 @@ use crate::accounts::Flow;
 use crate::cli::MainJobFlags;
 use crate::error::{BenchError, Outcome};
 use crate::latencies::Latencies;
+use crate::machine;
 use crate::report::{self, Held, Interval, Report};
 use crate::sample::figure;
 use crate::shown::show;
@@ -163,7 +164,7 @@ impl Run {
             flows: self.flows.clone(),
             facts: vec![
                 ("command", std::env::args().collect::<Vec<_>>().join(" ")),
-                ("machine", machine()),
+                ("machine", machine::sentence()),
                 ("file", self.file.path.display().to_string()),
                 ("nodes differ from defaults", self.differences.clone()),
             ],
@@ -188,13 +189,6 @@ fn failure(report: &Report, path: &Path) -> Option<BenchError> {
     Some(BenchError::CheckFailed(format!(
         "a check failed{and}: {first}; see {path}"
     )))
-}
-
-/// The machine in a line: kernel and cores.
-fn machine() -> String {
-    let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    format!("Linux {}, {cores} cores", kernel.trim())
 }
 
 fn seconds(nanoseconds: u64) -> f64 {
