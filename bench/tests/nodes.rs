@@ -167,6 +167,19 @@ fn the_engine_of_application_threads_can_be_set_by_flags() {
 }
 
 #[test]
+fn what_the_machine_lacks_ends_with_exit_code_three() {
+    let few_files = format!(
+        "ulimit -n 12; exec {} latency --receiver-core 0",
+        env!("CARGO_BIN_EXE_overlane-bench")
+    );
+    let output = Command::new("sh").args(["-c", &few_files]).output();
+    let output = output.expect("there is a shell");
+    let message = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(3), "{message}");
+    assert!(message.contains("ulimit -n"), "{message}");
+}
+
+#[test]
 fn fan_has_a_result_for_one_peer_and_one_for_all() {
     let objects = short(&["fan", "--peers", "3"]);
     let tests: Vec<&str> = objects
