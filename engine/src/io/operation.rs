@@ -1,4 +1,4 @@
-//! What one entry of the data ring is about, packed into the 64 bits the kernel hands back.
+//! What one operation of a backend is about, packed into the 64 bits that io_uring hands back.
 //!
 //! Written when an operation is queued, read when its completion is reaped. The generation tells a
 //! completion of a connection that is gone from one of the connection that took its place.

@@ -204,7 +204,7 @@ pub(crate) fn accepted(fd: RawFd) -> OwnedFd {
     unsafe { OwnedFd::from_raw_fd(fd) }
 }
 
-/// The raw descriptor for the data ring.
+/// The raw descriptor for the backend.
 pub(crate) fn raw(socket: &OwnedFd) -> RawFd {
     ManuallyDrop::new(socket).as_raw_fd()
 }

@@ -36,7 +36,7 @@ impl Doorbell {
         Ok(Self::with_waker(EventFd::new()?))
     }
 
-    /// The eventfd: readable once rung, until read. Also to be registered with a data ring, whose
+    /// The eventfd: readable once rung, until read. Also to be watched by a backend, whose
     /// completions then wake the same sleeper.
     pub(crate) fn fd(&self) -> BorrowedFd<'_> {
         self.waker.fd.as_fd()

@@ -240,7 +240,7 @@ impl Core {
         }
     }
 
-    /// Sleeps in the data ring until the doorbell rings, a completion comes, or a deadline passes.
+    /// Sleeps in the backend until the doorbell rings, a completion comes, or a deadline passes.
     /// One system call, which also does the work it wakes for.
     fn park(&mut self, tasks: &Tasks) -> io::Result<()> {
         self.arm_timer()?;

@@ -119,9 +119,15 @@ fn a_closed_ring_has_let_go_of_all_memory() {
     ring.enter().expect("it enters");
     assert!(ring.close(), "every operation is taken back");
 
-    // What comes now stays in the sockets.
+    // What comes now stays in the sockets, even when the kernel is entered.
     its_peer.write_all(b"late").expect("there is room");
     theirs.write_all(b"late").expect("there is room");
+    bell.announce_sleep();
+    bell.ring();
+    ring.enter().expect("it enters");
+    let mut reaped = Vec::new();
+    ring.reap(&mut reaped);
+    assert!(reaped.is_empty(), "{reaped:?}");
     let mut late = [0; 4];
     for mut socket in [&ours, &other] {
         socket.read_exact(&mut late).expect("it is there");
