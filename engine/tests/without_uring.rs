@@ -6,7 +6,7 @@ mod support;
 use std::io::Write;
 use std::sync::{Arc, Mutex};
 
-use overlane::config::{ConfigBuilder, IoChoice};
+use overlane::config::{ConfigBuilder, IoChoice, Overflow};
 use overlane::{Backend, Message, Node, ShardContext};
 use support::accounting::{all_acknowledged, check_accounting};
 use support::child::{forbid, in_child};
@@ -29,7 +29,7 @@ fn node(name: &str) -> Node {
 
 fn channels(config: ConfigBuilder) -> ConfigBuilder {
     config
-        .channel(reliable("data"))
+        .channel(reliable("data").overflow(Overflow::Block))
         .channel(best_effort("gossip"))
 }
 

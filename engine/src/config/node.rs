@@ -73,7 +73,7 @@ parameters! {
     io: IoChoice = IoChoice::Auto;
         Unit::None, Allowed::Words(IO_WORDS);
         origin "the design: a node starts in a container too, and says what it lacks there";
-        cost "poll makes 4 to 11 times the system calls per message (docs/benchmarks.md); uring \
+        cost "poll makes 4 to 9 times the system calls per message (docs/benchmarks.md); uring \
               refuses to start where io_uring cannot be used; auto falls back to poll with a warning";
     /// How long a shard without work keeps looking before it parks; 0 parks at once.
     spin_us: u64 = 0;

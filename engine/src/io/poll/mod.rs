@@ -165,13 +165,18 @@ impl PollSet {
     pub(crate) fn enter(&mut self) -> io::Result<()> {
         self.entered += 1;
         let mut trying = std::mem::take(&mut self.trying);
-        trying.append(&mut self.queue);
         trying.extend(self.epoll.take_ready());
-        trying.retain(|&token| match token {
-            TIMER => self.timer_is_ready(),
-            BELL => self.bell_is_ready(),
-            LISTENER => self.listener_is_ready(),
-            _ => self.write_first(token),
+        let mut ready = trying.len();
+        trying.append(&mut self.queue);
+        trying.retain(|&token| {
+            let is_ready = ready > 0;
+            ready = ready.saturating_sub(1);
+            match token {
+                TIMER => self.timer_is_ready(),
+                BELL => self.bell_is_ready(),
+                LISTENER => self.listener_is_ready(),
+                _ => self.write_first(token, is_ready),
+            }
         });
         // Who was served longest ago is the first, if there are fewer buffers than sockets.
         trying.sort_by_key(|&token| self.links[place(token)].served);

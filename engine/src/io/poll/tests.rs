@@ -151,3 +151,24 @@ fn who_asks_for_news_again_and_again_hears_of_them() {
         "one system call for all of it"
     );
 }
+
+#[test]
+fn a_send_costs_no_look_at_what_there_is_to_receive() {
+    let mut set = PollSet::new().expect("a set");
+    let buffers = set.add_group(1);
+    let memory = vec![0; BUFFER_BYTES].into_boxed_slice();
+    buffers.borrow_mut().provide(0, memory);
+    let (ours, mut theirs) = socket_pair();
+    set.receive(ours.as_raw_fd(), 0, receive(0))
+        .expect("queued");
+    set.enter().expect("it enters");
+    let calls = set.counters().calls;
+    let send = Operation::new(OperationKind::Send, 0, 0);
+    set.send(ours.as_raw_fd(), b"out", send).expect("queued");
+    set.enter().expect("it enters");
+    assert_eq!(set.counters().calls, calls + 1);
+    // Nor does it hide what comes.
+    theirs.write_all(b"in").expect("there is room");
+    set.send(ours.as_raw_fd(), b"out", send).expect("queued");
+    assert_eq!(served(&mut set), [0]);
+}

@@ -22,7 +22,7 @@ impl PollSet {
             match link::accept(listener) {
                 Some(result) if result < 0 => {
                     self.listener = None;
-                    // It was watched, or is not: what fails here fails again when it is accepted on.
+                    // If even this fails, the next accept fails too, and says why.
                     drop(self.unwatch_listener(listener));
                     self.complete(operation, result, None, false);
                 }
@@ -57,16 +57,18 @@ impl PollSet {
         Ok(())
     }
 
-    /// A connection's turn begins with its write. True if it is to read as well.
-    pub(super) fn write_first(&mut self, token: u64) -> bool {
+    /// A connection's turn begins with its write. True if it is to read as well: if its socket is
+    /// ready, or is not watched, so that nobody knows.
+    pub(super) fn write_first(&mut self, token: u64, is_ready: bool) -> bool {
         let Some(link) = self.links.get_mut(place(token)) else {
             return false;
         };
-        // It can be queued and ready, or queued twice.
+        // It can be ready and queued, or queued twice.
         if std::mem::replace(&mut link.seen, self.entered) == self.entered {
             return false;
         }
-        let reads = link.reader.is_some();
+        let is_watched = link.watched & libc::EPOLLIN.cast_unsigned() != 0;
+        let reads = link.reader.is_some() && (is_ready || !is_watched);
         self.write(place(token));
         reads
     }

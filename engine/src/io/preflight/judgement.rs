@@ -16,7 +16,7 @@ const MEMLOCK_BYTES_MIN: u64 = 512 << 10;
 /// Locked memory that an executor registers: 64 KiB in each of its three rings.
 const MEMLOCK_BYTES_PER_EXECUTOR: u64 = 3 * (64 << 10);
 
-/// Descriptors of a shard with its rings, eventfds and acceptor, rounded up from seven.
+/// Descriptors of a shard with its rings, eventfds and acceptor, of which the `uring` backend has eight.
 const FILES_PER_SHARD: u64 = 8;
 
 /// All checks, in the order in which they should be fixed.
@@ -84,7 +84,7 @@ fn for_choice(choice: IoChoice, outcome: Outcome) -> Outcome {
 #[must_use]
 pub fn fallback(failure: &Failure) -> String {
     format!(
-        "{}, so that the shards use poll instead of io_uring, which costs 4 to 11 times the system \
+        "{}, so that the shards use poll instead of io_uring, which costs 4 to 9 times the system \
          calls per message (docs/benchmarks.md): {}, or set io to poll",
         failure.what, failure.remedy
     )
