@@ -189,7 +189,7 @@ mod tests {
 
     const DEFAULTS: Defaults<'_> = Defaults {
         places: true,
-        node: &[("spin_us", "0")],
+        node: &[("spin_us", "9")],
         channels: &["data:priority=4,overflow=block", "coordination:priority=1"],
     };
 
@@ -200,11 +200,11 @@ mod tests {
         let config = settings.config().unwrap();
         assert_eq!(
             (config.node_name.as_str(), config.spin_us, config.shards),
-            ("a", 0, 1)
+            ("a", 9, 1)
         );
         assert_eq!(config.channels, common.channels);
         let differences = settings.differences();
-        assert!(differences.contains("spin_us=0"), "{differences}");
+        assert!(differences.contains("spin_us=9"), "{differences}");
         assert!(differences.contains("overflow=block"), "{differences}");
     }
 
