@@ -5,21 +5,27 @@
 //! broken: a decoder never panics, never asks for more than its limit, says the same whatever
 //! the pieces that bytes arrive in, and whatever it takes has exactly one encoding.
 use overlane::wire::control::bye_reason;
-use overlane::wire::hello::{HANDSHAKE_BODY_BYTES_MAX, PREFIX_BYTES};
-use overlane::wire::mailbox::AnnouncedMailboxes;
+use overlane::wire::extension::{EXTENSION_BYTES_MAX, EXTENSION_ENTRIES_MAX};
+use overlane::wire::frame::{EXTENDED_HEADER_BYTES, EXTENSION_BLOCK_BYTES_MAX};
+use overlane::wire::hello::SESSION_PLAIN;
+use overlane::wire::layout::{HANDSHAKE_BODY_BYTES_MAX, PREFIX_BYTES};
+use overlane::wire::mailbox::{Announced, AnnouncedMailboxes};
 use overlane::wire::{
-    AcceptProgress, Acceptor, Ack, ChannelTerms, DecodeError, DialProgress, Dialer, Frame,
-    FrameKind, FrameLimits, HEADER_BYTES, HandshakeError, HandshakeMessage, Hello, Name, Next,
-    next_frame, put_header,
+    AcceptProgress, Acceptor, Ack, ChannelTerms, DecodeError, DialProgress, Dialer, Entry,
+    Extension, ExtensionError, ExtensionWriter, Frame, FrameKind, FrameLimits, HEADER_BYTES,
+    HandshakeError, HandshakeMessage, Hello, Name, Next, Parameters, Progress, VersionRange,
+    next_frame, put_extended_header, put_header,
 };
 
-/// A stream of frames. The first byte chooses the limit, and the pieces for the second reading.
+/// A stream of frames. The first byte chooses the limit, the version, and the pieces for the second
+/// reading.
 pub(crate) fn frames(data: &[u8]) {
     let Some((&choice, bytes)) = data.split_first() else {
         return;
     };
     let limits = FrameLimits {
         body_bytes_max: 1 << (choice % 21),
+        extensions: choice < 0x80,
     };
     let (whole, consumed_bytes, whole_end) = read_frames(bytes, &limits);
     let (in_pieces, end) = read_frames_in_pieces(bytes, &limits, usize::from(choice) + 1);
@@ -27,20 +33,21 @@ pub(crate) fn frames(data: &[u8]) {
     assert_eq!(whole_end.is_err(), end.is_err());
     assert!(consumed_bytes <= bytes.len());
 
-    let mut mailboxes = AnnouncedMailboxes::new(4);
-    for (kind, word, body) in &whole {
-        check_contents(
-            &Frame {
-                kind: *kind,
-                word: *word,
-                body,
-            },
-            &mut mailboxes,
-        );
+    let mut mailboxes = AnnouncedMailboxes::new(4, limits.extensions);
+    for (kind, word, entries, body) in &whole {
+        assert!(entries.is_empty() || limits.extensions);
+        let frame = Frame {
+            kind: *kind,
+            word: *word,
+            extension: extension_of(entries).expect("it was read before"),
+            body,
+        };
+        check_contents(&frame, &mut mailboxes, limits.extensions);
     }
 }
 
-type OwnedFrame = (FrameKind, u32, Vec<u8>);
+/// Kind, word, extension, body.
+type OwnedFrame = (FrameKind, u32, Vec<u8>, Vec<u8>);
 
 /// All frames at the start of `bytes`, how far they go, and what comes after them.
 fn read_frames(
@@ -54,7 +61,8 @@ fn read_frames(
         match next_frame(rest, limits) {
             Ok(Next::Frame(frame, consumed_bytes)) => {
                 assert_eq!(encode(&frame), rest[..consumed_bytes]);
-                frames.push((frame.kind, frame.word, frame.body.to_vec()));
+                let entries = frame.extension.encoded().to_vec();
+                frames.push((frame.kind, frame.word, entries, frame.body.to_vec()));
                 consumed_total += consumed_bytes;
             }
             Ok(Next::Skip { consumed_bytes }) => {
@@ -64,10 +72,8 @@ fn read_frames(
             Ok(Next::Incomplete { needed_bytes }) => {
                 assert!(needed_bytes > rest.len(), "it waits for what is there");
                 let body_bytes_max = limits.body_bytes_max.max(4096) as usize;
-                assert!(
-                    needed_bytes <= HEADER_BYTES + body_bytes_max,
-                    "over the limit"
-                );
+                let bytes_max = HEADER_BYTES + EXTENSION_BLOCK_BYTES_MAX + body_bytes_max;
+                assert!(needed_bytes <= bytes_max, "over the limit");
                 return (frames, consumed_total, Ok(needed_bytes));
             }
             Err(error) => {
@@ -108,13 +114,56 @@ fn read_frames_in_pieces(
 }
 
 fn encode(frame: &Frame<'_>) -> Vec<u8> {
-    let mut header = [0; HEADER_BYTES];
     let body_bytes = u32::try_from(frame.body.len()).expect("a decoded body is below 2^24");
+    let extension = frame.extension;
+    if !extension.is_none() {
+        let mut header = [0; EXTENDED_HEADER_BYTES];
+        put_extended_header(&mut header, frame.kind, extension, body_bytes, frame.word);
+        return [&header, extension.encoded(), frame.body].concat();
+    }
+    let mut header = [0; HEADER_BYTES];
     put_header(&mut header, frame.kind, body_bytes, frame.word);
     [&header, frame.body].concat()
 }
 
-fn check_contents(frame: &Frame<'_>, mailboxes: &mut AnnouncedMailboxes<String>) {
+/// The entries of an extension, without the length in front.
+pub(crate) fn extension(data: &[u8]) {
+    match extension_of(data) {
+        Ok(extension) => check_extension(extension),
+        Err(error) => {
+            assert!(!error.to_string().is_empty());
+            let _ = error.close_reason();
+        }
+    }
+}
+
+fn extension_of(entries: &[u8]) -> Result<Extension<'_>, ExtensionError> {
+    Extension::check(entries)
+}
+
+/// What was taken is within its bounds, and is written the same way again.
+fn check_extension(extension: Extension<'_>) {
+    assert!(extension.encoded().len() <= EXTENSION_BYTES_MAX);
+    assert!(extension.entries().count() <= EXTENSION_ENTRIES_MAX);
+    let mut buffer = [0; EXTENSION_BYTES_MAX];
+    let mut writer = ExtensionWriter::new(&mut buffer);
+    for entry in extension.entries() {
+        let written = match entry {
+            Entry::Correlation(correlation) => writer.correlation(correlation),
+            Entry::DeadlineMs(deadline_ms) => writer.deadline_ms(deadline_ms),
+            Entry::MessageType(message_type) => writer.message_type(message_type),
+            Entry::Metadata { key, value } => writer.metadata(key, value),
+            Entry::Trace(trace) => writer.trace(&trace),
+            // This version writes none of a later one.
+            Entry::Unknown { .. } => return,
+        };
+        assert_eq!(written, Ok(()));
+    }
+    assert_eq!(writer.finish(), extension);
+}
+
+fn check_contents(frame: &Frame<'_>, mailboxes: &mut AnnouncedMailboxes<String>, reuses: bool) {
+    check_extension(frame.extension);
     match frame.kind {
         FrameKind::Ack => {
             let ack = Ack::from_frame(frame);
@@ -131,8 +180,12 @@ fn check_contents(frame: &Frame<'_>, mailboxes: &mut AnnouncedMailboxes<String>)
         FrameKind::Mailbox => {
             let before = mailboxes.announced();
             match mailboxes.announce(frame, str::to_owned) {
-                Ok(()) => {
-                    let name = mailboxes.get(before).expect("it was just announced");
+                Ok(announced) => {
+                    let is_new = announced == Announced::New;
+                    assert_eq!(is_new, frame.word == before, "a new id is the next one");
+                    assert!(is_new || (reuses && frame.word < before));
+                    assert_eq!(mailboxes.announced(), before + u32::from(is_new));
+                    let name = mailboxes.get(frame.word).expect("it was just announced");
                     assert_eq!(name.as_bytes(), frame.body);
                     assert!(Name::new(name).is_ok());
                     assert!(mailboxes.announced() <= 4);
@@ -189,12 +242,20 @@ pub(crate) fn answer(data: &[u8]) {
             DialProgress::NeedMore => None,
             DialProgress::Welcomed {
                 welcome,
-                consumed_bytes,
-            } => Some((HandshakeMessage::Welcome(welcome), consumed_bytes)),
-            DialProgress::Refused {
-                refuse,
+                agreed,
                 consumed_bytes,
             } => {
+                let offered = sample_hello(None);
+                assert!(offered.versions.contains(agreed.version));
+                assert_eq!(offered.terms.agree(&agreed.terms), Ok(agreed.terms));
+                Some((HandshakeMessage::Welcome(welcome), consumed_bytes))
+            }
+            DialProgress::Refused {
+                refuse,
+                dial_again_in,
+                consumed_bytes,
+            } => {
+                assert!(dial_again_in.is_none_or(|version| version == refuse.version()));
                 let _ = refuse.reason();
                 assert!(!refuse.text().contains(char::is_control));
                 Some((HandshakeMessage::Refuse(refuse), consumed_bytes))
@@ -251,19 +312,24 @@ fn name(text: &str) -> Name {
 
 fn sample_hello(expected_node: Option<Name>) -> Hello {
     Hello {
+        versions: VersionRange::OURS,
         cluster: name("c"),
         node: name("a"),
         incarnation: 1,
         expected_node,
         channel: name("data"),
+        lane: 0,
+        priority: 4,
+        session: name(SESSION_PLAIN),
+        progress: Progress::default(),
         terms: ChannelTerms {
-            priority: 4,
             reliability: name("reliable"),
             ordering: name("fifo"),
+            compression: name("none"),
             parallelism: 1,
             body_bytes_max: 1024,
-            compression: name("none"),
+            mailboxes_max: 16,
         },
-        lane: 0,
+        unknown: Parameters::default(),
     }
 }

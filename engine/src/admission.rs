@@ -10,6 +10,7 @@ use crate::channel_plan::ChannelPlan;
 use crate::config::Overflow;
 use crate::error::SendError;
 use crate::message::Destination;
+use crate::peer::LaneAddress;
 use crate::ring::gate::{Gate, Refusal};
 
 /// What the gate says of one message.
@@ -40,9 +41,20 @@ fn next_in_turn() -> u64 {
     TURN.replace(TURN.get().wrapping_add(1))
 }
 
+/// Holds a payload against what this node sends on the channel, and the peer takes on the lane.
 #[inline]
-pub(crate) fn check_size(plan: &ChannelPlan, bytes: usize) -> Result<(), SendError> {
-    let bytes_max = plan.config.message_bytes_max;
+pub(crate) fn check_size(
+    plan: &ChannelPlan,
+    lane: &LaneAddress,
+    bytes: usize,
+) -> Result<(), SendError> {
+    let bytes_max = plan.config.message_bytes_max.min(lane.payload_bytes_max());
+    check_size_within(bytes_max, bytes)
+}
+
+/// Holds a payload against a bound.
+#[inline]
+pub(crate) fn check_size_within(bytes_max: usize, bytes: usize) -> Result<(), SendError> {
     if bytes > bytes_max {
         Err(SendError::TooLarge { bytes, bytes_max })
     } else {
@@ -85,8 +97,14 @@ pub(crate) fn payload_bytes(payloads: &[&[u8]]) -> u64 {
 
 /// How many of `payloads`, from the first on, can go together: those that are copied and not too large.
 /// What is too large ends a run, and is refused by itself.
-pub(crate) fn run_length(plan: &ChannelPlan, inline_bytes_max: usize, payloads: &[&[u8]]) -> usize {
-    let bytes_max = inline_bytes_max.min(plan.config.message_bytes_max);
+pub(crate) fn run_length(
+    plan: &ChannelPlan,
+    lane: &LaneAddress,
+    inline_bytes_max: usize,
+    payloads: &[&[u8]],
+) -> usize {
+    let bytes_max = plan.config.message_bytes_max.min(lane.payload_bytes_max());
+    let bytes_max = inline_bytes_max.min(bytes_max);
     let fits = |payload: &&&[u8]| payload.len() <= bytes_max;
     payloads.iter().take_while(fits).count()
 }

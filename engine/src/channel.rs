@@ -8,7 +8,8 @@ use std::sync::Arc;
 use event_listener::{EventListener, Listener};
 
 use crate::admission::{
-    Admission, admit, check_size, lane_offset, payload_bytes, refused, reserve_run, run_length,
+    Admission, admit, check_size, check_size_within, lane_offset, payload_bytes, refused,
+    reserve_run, run_length,
 };
 use crate::channel_plan::ChannelPlan;
 use crate::config::Overflow;
@@ -115,8 +116,8 @@ impl Channel {
         }
         let plan = self.plan();
         let lane = to.peer.lane(offset);
-        let admitted =
-            check_size(plan, payload.len()).and_then(|()| admit(plan, &lane.gate, payload.len()));
+        let admitted = check_size(plan, lane, payload.len())
+            .and_then(|()| admit(plan, &lane.gate, payload.len()));
         match admitted {
             Ok(Admission::Queue) => {}
             Ok(Admission::Dropped) => return Ok(()),
@@ -182,11 +183,15 @@ impl Channel {
     /// # Errors
     /// As [`try_send`](Self::try_send), if not even the first was accepted.
     pub fn send_many(&self, to: &Destination, payloads: &[&[u8]]) -> Result<usize, SendError> {
+        if to.home != self.home {
+            return Err(SendError::OtherNode);
+        }
         let plan = self.plan();
+        let lane = to.peer.lane(plan.first_lane);
         let mut done = 0;
         while done < payloads.len() {
             let rest = &payloads[done..];
-            let run = run_length(plan, self.fabric.config.inline_bytes_max, rest);
+            let run = run_length(plan, lane, self.fabric.config.inline_bytes_max, rest);
             let sent = if run > 1 && !plan.drops_overflow() {
                 self.send_run(to, &rest[..run])
             } else {
@@ -248,7 +253,7 @@ impl Channel {
         if mailbox.home() != self.home {
             return Err(SendError::OtherNode);
         }
-        check_size(self.plan(), payload.len())?;
+        check_size_within(self.message_bytes_max(), payload.len())?;
         // A large payload is made shared once, not once for each peer.
         let payload = if payload.len() > self.fabric.config.inline_bytes_max {
             Payload::Shared(payload.into_shared(&self.fabric.payloads))

@@ -29,7 +29,7 @@ pub(crate) struct ChannelPlan {
     pub(crate) parallelism: u64,
     pub(crate) send_quantum_bytes: usize,
     pub(crate) options: SocketOptions,
-    /// What both ends of a lane must agree on.
+    /// What both ends of a lane settle in its handshake.
     pub(crate) terms: ChannelTerms,
 }
 
@@ -81,12 +81,12 @@ fn plan(
             receive_buffer_bytes: channel.receive_buffer_bytes,
         },
         terms: ChannelTerms {
-            priority: channel.priority.0,
             reliability: Name::new(channel.reliability.word())?,
             ordering: Name::new(channel.ordering.word())?,
+            compression: Name::new("none")?,
             parallelism: channel.parallelism,
             body_bytes_max: u32::try_from(channel.message_bytes_max).unwrap_or(u32::MAX),
-            compression: Name::new("none")?,
+            mailboxes_max: u32::try_from(config.mailboxes_per_lane_max).unwrap_or(u32::MAX),
         },
         config: channel.clone(),
     })

@@ -65,14 +65,14 @@ pub enum SendError {
     /// There is no lane to that peer now. Connect to it, or wait for the event that it is up.
     #[error("there is no lane to that peer: connect to it, or wait for its lane to come up")]
     Unreachable,
-    /// The payload is above the channel's `message_bytes_max`.
+    /// The payload is above the channel's `message_bytes_max`, here or at the peer.
     #[error(
-        "a payload of {bytes} bytes is above the channel's message_bytes_max of {bytes_max}: raise it on both nodes, or split the payload"
+        "a payload of {bytes} bytes is above the {bytes_max} that both nodes take on the channel: raise message_bytes_max on both, or split the payload"
     )]
     TooLarge {
         /// The payload's length.
         bytes: usize,
-        /// The channel's limit.
+        /// The smaller of both nodes' limits.
         bytes_max: usize,
     },
     /// The node is stopping.

@@ -9,12 +9,13 @@ mod retired;
 
 use std::collections::HashMap;
 use std::fmt;
-use std::hash::{BuildHasherDefault, Hasher};
+use std::hash::BuildHasherDefault;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use crate::error::NameError;
 use crate::ring::Producer;
+use crate::wire::mailbox_ids::NumberHasher;
 use retired::Retired;
 
 /// Mailboxes of one node, its own and those it sends to.
@@ -36,6 +37,12 @@ impl MailboxId {
         words
     }
 
+    /// As one number; a node never gives it to another name.
+    #[inline]
+    pub(crate) const fn number(self) -> u64 {
+        self.0
+    }
+
     #[inline]
     pub(crate) const fn from_words(low: u32, high: u32) -> Self {
         Self((high as u64) << 32 | low as u64)
@@ -43,28 +50,7 @@ impl MailboxId {
 }
 
 /// Anything by the number of a mailbox.
-pub(crate) type ByMailbox<T> = HashMap<MailboxId, T, BuildHasherDefault<MailboxHasher>>;
-
-/// One multiplication: the numbers are this node's own, so nobody can make them collide.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct MailboxHasher(u64);
-
-impl Hasher for MailboxHasher {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write_u64(&mut self, number: u64) {
-        // 2^64 divided by the golden ratio spreads neighbours over the whole range.
-        self.0 = number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        for &byte in bytes {
-            self.write_u64(self.0 ^ u64::from(byte));
-        }
-    }
-}
+pub(crate) type ByMailbox<T> = HashMap<MailboxId, T, BuildHasherDefault<NumberHasher>>;
 
 /// A mailbox name as one node knows it: to send to that mailbox of any node. Cheap to clone; the name
 /// is the node's for as long as one clone, or a [`Destination`](crate::Destination) made with it, is

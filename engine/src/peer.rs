@@ -42,6 +42,33 @@ pub(crate) struct LaneAddress {
     /// Its index among the channel's parallel lanes.
     pub(crate) index: u16,
     pub(crate) gate: Gate,
+    /// The largest payload that both ends of the lane take, once it has been up.
+    payload_bytes_max: AtomicU32,
+}
+
+impl LaneAddress {
+    /// A lane that has not been up yet.
+    pub(crate) fn new(shard: u16, channel: u16, index: u16, gate: Gate) -> Self {
+        Self {
+            shard,
+            channel,
+            index,
+            gate,
+            payload_bytes_max: AtomicU32::new(u32::MAX),
+        }
+    }
+
+    /// The largest payload that the peer takes on this lane, as far as is known; this node's own
+    /// bound is the channel's.
+    #[inline]
+    pub(crate) fn payload_bytes_max(&self) -> usize {
+        usize::try_from(self.payload_bytes_max.load(Ordering::Relaxed)).unwrap_or(usize::MAX)
+    }
+
+    /// The shard's: the handshake of the lane has settled it.
+    pub(crate) fn settle_payload_bytes_max(&self, bytes_max: u32) {
+        self.payload_bytes_max.store(bytes_max, Ordering::Relaxed);
+    }
 }
 
 /// Which process of a peer is there. All its lanes lead to the same one: a name is one node.
@@ -250,12 +277,7 @@ mod tests {
     use super::*;
 
     fn peer() -> Peer {
-        let lane = LaneAddress {
-            shard: 0,
-            channel: 0,
-            index: 0,
-            gate: Gate::new(16, 1 << 16),
-        };
+        let lane = LaneAddress::new(0, 0, 0, Gate::new(16, 1 << 16));
         Peer::new(Arc::from("b"), false, Box::new([lane]))
     }
 

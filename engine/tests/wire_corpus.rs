@@ -100,3 +100,8 @@ fn any_hello_is_read_or_refused() {
 fn any_answer_to_a_hello_is_read_or_refused() {
     replay("answer", checks::answer);
 }
+
+#[test]
+fn any_extension_is_read_or_refused() {
+    replay("extension", checks::extension);
+}

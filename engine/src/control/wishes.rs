@@ -215,15 +215,15 @@ impl WishBook {
         for (channel, config) in self.channels.iter().enumerate() {
             for lane in 0..config.parallelism {
                 let offset = lanes.len() as u64;
-                lanes.push(LaneAddress {
-                    shard: u16::try_from((spread + offset) % u64::from(self.shards)).unwrap_or(0),
-                    channel: u16::try_from(channel).unwrap_or(u16::MAX),
-                    index: lane,
-                    gate: Gate::new(
+                lanes.push(LaneAddress::new(
+                    u16::try_from((spread + offset) % u64::from(self.shards)).unwrap_or(0),
+                    u16::try_from(channel).unwrap_or(u16::MAX),
+                    lane,
+                    Gate::new(
                         config.queue_messages_max as u64,
                         config.queue_bytes_max as u64,
                     ),
-                });
+                ));
             }
         }
         let is_self = name == self.self_name;

@@ -24,7 +24,9 @@ use crate::io::socket;
 use crate::peer::Peer;
 use crate::wire::hello::LocalNode;
 use crate::wire::lane_choice::RemoteNode;
-use crate::wire::{AcceptProgress, Acceptor, CloseReason, HandshakeMessage, Refuse, Welcome};
+use crate::wire::{
+    AcceptProgress, Acceptor, Agreed, CloseReason, HandshakeMessage, Progress, Refuse,
+};
 
 /// There is one accept on each shard, and it belongs to no connection.
 const ACCEPT: Operation = Operation {
@@ -162,7 +164,7 @@ impl Core {
                 })
             }
             Err(error) => {
-                let refuse = error.refusal();
+                let refuse = acceptor.refusal(&error);
                 if let Some(connection) = self.connections.get(index)
                     && let Some(descriptor) = &connection.socket
                 {
@@ -219,10 +221,13 @@ impl Core {
             cluster: &self.fabric.config.cluster,
             name: &self.fabric.config.node_name,
         };
-        if let Err(refuse) = hello.judge(local, channel.map(|plan| &plan.terms)) {
-            self.refuse_newcomer(newcomer, refuse);
-            return Ok(());
-        }
+        let agreed = match hello.judge(local, channel.map(|plan| &plan.terms)) {
+            Ok(agreed) => agreed,
+            Err(refuse) => {
+                self.refuse_newcomer(newcomer, refuse);
+                return Ok(());
+            }
+        };
         let offset = channel.map_or(0, |plan| plan.first_lane + usize::from(hello.lane));
         let Some(Route { peer, .. }) = self.fabric.routes.find(&hello.node) else {
             self.ask_for_place(newcomer);
@@ -230,17 +235,19 @@ impl Core {
         };
         let owner = usize::from(peer.lane(offset).shard);
         if owner == self.index {
-            return self.welcome_newcomer(&peer, offset, newcomer);
+            return self.welcome_newcomer(&peer, offset, newcomer, agreed);
         }
         self.shards[owner].send(Command::Newcomer {
             peer,
             offset,
             newcomer: Box::new(newcomer),
+            agreed,
         });
         Ok(())
     }
 
     pub(super) fn refuse_newcomer(&mut self, newcomer: Newcomer, refuse: Refuse) {
+        let refuse = refuse.in_version(newcomer.hello.layout_version());
         let (reason, text) = (refuse.reason(), refuse.text().to_owned());
         drop(socket::send_now(
             &newcomer.socket,
@@ -259,6 +266,7 @@ impl Core {
         peer: &Arc<Peer>,
         offset: usize,
         newcomer: Newcomer,
+        agreed: Agreed,
     ) -> io::Result<()> {
         self.follow_routes();
         let Some(lane) = self.lane_to(peer, offset) else {
@@ -286,7 +294,7 @@ impl Core {
                 return self.turn_away(newcomer, reason);
             }
         }
-        self.welcome(lane, newcomer)
+        self.welcome(lane, newcomer, agreed)
     }
 
     pub(super) fn turn_away(&mut self, newcomer: Newcomer, reason: CloseReason) -> io::Result<()> {
@@ -294,7 +302,12 @@ impl Core {
         Ok(())
     }
 
-    pub(super) fn welcome(&mut self, lane: u32, newcomer: Newcomer) -> io::Result<()> {
+    pub(super) fn welcome(
+        &mut self,
+        lane: u32,
+        newcomer: Newcomer,
+        agreed: Agreed,
+    ) -> io::Result<()> {
         let Newcomer {
             socket,
             address,
@@ -317,10 +330,12 @@ impl Core {
                 return self.turn_away(newcomer, error.reason());
             }
         };
-        let welcome = Welcome {
-            node: self.names.node.clone(),
-            incarnation: self.fabric.incarnation,
-        };
+        let welcome = hello.welcome(
+            self.names.node.clone(),
+            self.fabric.incarnation,
+            Progress::default(),
+            &agreed,
+        );
         if let Err(error) = socket::send_now(&socket, &HandshakeMessage::Welcome(welcome).encode())
         {
             self.refused_connection(address, CloseReason::Reset, error.to_string());
@@ -337,6 +352,7 @@ impl Core {
             dialed: false,
             incarnation: hello.incarnation,
             session,
+            agreed,
         };
         self.lane_up(lane, index, joined, early)
     }

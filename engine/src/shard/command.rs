@@ -17,14 +17,14 @@ use super::report::ShardReport;
 use crate::mailboxes::{Mailbox, MailboxId};
 use crate::peer::Peer;
 use crate::ring::Doorbell;
-use crate::wire::Hello;
+use crate::wire::{Agreed, Hello};
 
 /// A connection whose Hello was read by the shard that accepted it, for the shard that owns the lane.
 #[derive(Debug)]
 pub(crate) struct Newcomer {
     pub(crate) socket: OwnedFd,
     pub(crate) address: Option<SocketAddr>,
-    pub(crate) hello: Hello,
+    pub(crate) hello: Box<Hello>,
     /// Bytes that came behind the Hello.
     pub(crate) early: Vec<u8>,
 }
@@ -154,6 +154,7 @@ pub(crate) enum Command {
         peer: Arc<Peer>,
         offset: usize,
         newcomer: Box<Newcomer>,
+        agreed: Agreed,
     },
     /// Another process says that it is this peer: is the one with the lanes still there?
     Doubt { peer: Arc<Peer> },

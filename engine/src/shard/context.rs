@@ -274,7 +274,8 @@ impl Core {
             && let Some(index) = self.lane_by_number(to.peer.lane_number(offset))
             && self.lanes[index as usize].takes_runs()
         {
-            let run = run_length(plan, self.fabric.config.inline_bytes_max, payloads);
+            let lane = to.peer.lane(offset);
+            let run = run_length(plan, lane, self.fabric.config.inline_bytes_max, payloads);
             if run > 1 {
                 return self.send_run_here(channel.index, index, to.mailbox.id(), &payloads[..run]);
             }
@@ -313,8 +314,8 @@ impl Core {
     #[inline]
     fn admit_here(&self, channel: usize, index: u32, bytes: usize) -> Result<Admission, SendError> {
         let plan = &self.fabric.channels[channel];
-        check_size(plan, bytes)?;
         let lane = &self.lanes[index as usize];
+        check_size(plan, lane.address(), bytes)?;
         let admission = admit(plan, &lane.address().gate, bytes)?;
         if matches!(admission, Admission::Queue) && !lane.takes_messages() {
             lane.address().gate.take_back(1, bytes as u64);

@@ -22,7 +22,7 @@ use crate::delivery::BackoffLimits;
 use crate::events::Event;
 use crate::io::operation::OperationKind;
 use crate::io::socket;
-use crate::wire::{CloseReason, DialProgress, Dialer, Hello, Name};
+use crate::wire::{Agreed, CloseReason, DialProgress, Dialer, Hello, Name, Parameters, Progress};
 
 /// When a shard dials again.
 #[derive(Debug)]
@@ -196,13 +196,18 @@ impl Core {
         let state = &self.lanes[lane as usize];
         let plan = &self.fabric.channels[state.channel];
         Hello {
+            versions: state.state.offers(),
             cluster: self.names.cluster.clone(),
             node: self.names.node.clone(),
             incarnation: self.fabric.incarnation,
             expected_node: Name::new(state.peer.name()).ok(),
             channel: plan.wire_name.clone(),
-            terms: plan.terms.clone(),
             lane: state.address().index,
+            priority: plan.config.priority.0,
+            session: self.names.session.clone(),
+            progress: Progress::default(),
+            terms: plan.terms.clone(),
+            unknown: Parameters::default(),
         }
     }
 
@@ -226,10 +231,20 @@ impl Core {
             Ok(DialProgress::NeedMore) => self.receive_handshake(index),
             Ok(DialProgress::Welcomed {
                 welcome,
+                agreed,
                 consumed_bytes: consumed,
             }) => {
                 let early = buffer[consumed..bytes].to_vec();
-                self.welcomed(index, lane, welcome.incarnation, early)
+                self.welcomed(index, lane, welcome.incarnation, agreed, early)
+            }
+            Ok(DialProgress::Refused {
+                dial_again_in: Some(version),
+                ..
+            }) => {
+                let state = &mut self.lanes[lane as usize].state;
+                let actions = state.dial_again_in(index, version, self.now);
+                self.carry_out(lane, actions);
+                Ok(())
             }
             Ok(DialProgress::Refused { refuse, .. }) => {
                 let (reason, text) = (refuse.reason().seen_by_peer(), refuse.text().to_owned());
@@ -245,6 +260,7 @@ impl Core {
         index: u32,
         lane: u32,
         incarnation: u64,
+        agreed: Agreed,
         early: Vec<u8>,
     ) -> io::Result<()> {
         match self.lanes[lane as usize].peer.join(incarnation) {
@@ -253,6 +269,7 @@ impl Core {
                     dialed: true,
                     incarnation,
                     session,
+                    agreed,
                 };
                 self.lane_up(lane, index, joined, early)
             }

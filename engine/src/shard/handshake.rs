@@ -9,7 +9,7 @@ use super::timers::Deadline;
 use crate::io::operation::OperationKind;
 use crate::io::socket;
 use crate::wire::CloseReason;
-use crate::wire::hello::{HANDSHAKE_BODY_BYTES_MAX, PREFIX_BYTES};
+use crate::wire::layout::{HANDSHAKE_BODY_BYTES_MAX, PREFIX_BYTES};
 
 /// A handshake message is at most this long; more than one never comes before the lane is up.
 pub(super) const HANDSHAKE_BUFFER_BYTES: usize = PREFIX_BYTES + HANDSHAKE_BODY_BYTES_MAX;

@@ -11,7 +11,7 @@ use crate::delivery::{Incoming, Liveness};
 use crate::mailboxes::MailboxId;
 use crate::peer::Peer;
 use crate::wire::mailbox::AnnouncedMailboxes;
-use crate::wire::{CloseReason, FrameKind, FrameLimits};
+use crate::wire::{Agreed, CloseReason, FrameKind, FrameLimits};
 
 /// A frame that has been incomplete for the idle timeout must have grown meanwhile by this much for
 /// each second.
@@ -61,6 +61,8 @@ pub(crate) struct Inbound {
     pub(crate) ticket: Option<Ticket>,
     /// The peer has said Bye: no message may follow.
     pub(crate) said_bye: bool,
+    /// Mailbox ids announced with another name since the last message.
+    pub(crate) renamed_in_a_row: u32,
     /// Control frames within the second that began then.
     pub(crate) control_frames: (Instant, u32),
 }
@@ -69,28 +71,31 @@ impl Inbound {
     pub(crate) fn new(
         peer: Arc<Peer>,
         channel: usize,
-        limits: FrameLimits,
+        agreed: &Agreed,
         ledger: Incoming,
         liveness: Liveness,
-        mailboxes_max: usize,
         now: Instant,
     ) -> Self {
         Self {
             peer,
             channel: u16::try_from(channel).unwrap_or(u16::MAX),
-            limits,
+            limits: agreed.frame_limits(),
             ledger,
             liveness,
             asks: false,
             owed_pong: None,
             closed_since: None,
-            mailboxes: AnnouncedMailboxes::new(u32::try_from(mailboxes_max).unwrap_or(u32::MAX)),
+            mailboxes: AnnouncedMailboxes::new(
+                agreed.terms.mailboxes_max,
+                agreed.reuses_mailbox_ids(),
+            ),
             carry: Vec::new(),
             partial_bytes: 0,
             partial_since: None,
             blocked: None,
             ticket: None,
             said_bye: false,
+            renamed_in_a_row: 0,
             control_frames: (now, 0),
         }
     }
@@ -168,6 +173,13 @@ impl Inbound {
         if std::mem::take(&mut self.asks) {
             outbox.push_control(FrameKind::Ping, 0, &[]);
         }
+    }
+
+    /// Counts a mailbox id that was announced with another name; true if so many came without a
+    /// message that none of them can be for one.
+    pub(crate) fn renamed_in_vain(&mut self) -> bool {
+        self.renamed_in_a_row = self.renamed_in_a_row.saturating_add(1);
+        self.renamed_in_a_row > self.mailboxes.announced()
     }
 
     /// Counts a control frame; false if there were too many within a second.

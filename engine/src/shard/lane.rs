@@ -20,6 +20,7 @@ use crate::io::operation::OperationKind;
 use crate::io::socket::{self, Standing};
 use crate::mailboxes::{MailboxId, Mailboxes};
 use crate::peer::{LaneAddress, Peer};
+use crate::wire::mailbox_ids::Assigned;
 use crate::wire::{CloseReason, FrameKind};
 use link::Link;
 use log::Log;
@@ -79,7 +80,13 @@ impl Lane {
         mailbox: MailboxId,
         payload: OutgoingPayload<'_>,
     ) -> bool {
-        let Some(id) = self.id_of(names, mailbox) else {
+        if payload.len() > self.address().payload_bytes_max() {
+            // Accepted before the lane was made anew, with a peer that takes less.
+            self.log.accept_too_large();
+            self.address().gate.release(1, payload.len() as u64);
+            return false;
+        }
+        let Some(id) = self.id_of(names, pool, mailbox) else {
             self.log.accept_unsendable();
             self.address().gate.release(1, payload.len() as u64);
             return false;
@@ -103,7 +110,7 @@ impl Lane {
         mailbox: MailboxId,
         payloads: &[&[u8]],
     ) -> bool {
-        let Some(id) = self.id_of(names, mailbox) else {
+        let Some(id) = self.id_of(names, pool, mailbox) else {
             for payload in payloads {
                 self.log.accept_unsendable();
                 self.address().gate.release(1, payload.len() as u64);
@@ -120,29 +127,46 @@ impl Lane {
         true
     }
 
-    /// What stands for a mailbox on the current connection; `None` if it carries no more of them.
+    /// What stands for a mailbox on the current connection; `None` if it carries no more of them. The
+    /// lane to this node itself announces nothing: the outbox notes what each message is for.
     #[inline]
-    fn id_of(&mut self, names: &Mailboxes, mailbox: MailboxId) -> Option<u32> {
-        match self.link.announced.id_of(mailbox) {
-            Some(id) => Some(id),
-            None => self.announce(names, mailbox),
-        }
-    }
-
-    /// First use of a mailbox on this connection: its name goes ahead of the message. The lane to this
-    /// node itself announces nothing: the outbox notes what each message is for.
-    #[cold]
-    fn announce(&mut self, names: &Mailboxes, mailbox: MailboxId) -> Option<u32> {
+    fn id_of(
+        &mut self,
+        names: &Mailboxes,
+        pool: &mut ChunkPool,
+        mailbox: MailboxId,
+    ) -> Option<u32> {
         if self.state.stage() == Stage::Loop {
             self.log.outbox.note_mailbox(mailbox);
             return Some(0);
         }
+        match self.link.mailbox_ids.use_id(mailbox.number()) {
+            Some(id) => Some(id),
+            None => self.announce(names, pool, mailbox),
+        }
+    }
+
+    /// First use of a mailbox on this connection: its name goes ahead of the message. If its id stood
+    /// for another mailbox until now, the name stays behind the messages that are for that one.
+    #[cold]
+    fn announce(
+        &mut self,
+        names: &Mailboxes,
+        pool: &mut ChunkPool,
+        mailbox: MailboxId,
+    ) -> Option<u32> {
         let name = names.name(mailbox)?;
-        let id = self.link.announced.insert(mailbox)?;
-        self.log
-            .outbox
-            .push_control(FrameKind::Mailbox, id, name.as_bytes());
-        Some(id)
+        let outbox = &mut self.log.outbox;
+        match self.link.mailbox_ids.assign(mailbox.number())? {
+            Assigned::New(id) => {
+                outbox.push_control(FrameKind::Mailbox, id, name.as_bytes());
+                Some(id)
+            }
+            Assigned::Reused(id) => {
+                outbox.push_announcement(pool, id, &name);
+                Some(id)
+            }
+        }
     }
 
     /// Makes room by the `drop_oldest` policy. The newest message stays, even if a batch that the kernel

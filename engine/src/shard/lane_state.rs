@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use crate::control::wishes::Wish;
 use crate::delivery::{Backoff, BackoffLimits};
-use crate::wire::CloseReason;
 use crate::wire::lane_choice::{Choice, RemoteNode, SlotState, keep};
+use crate::wire::{CloseReason, VersionRange};
 
 /// What carries a lane now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,6 +88,8 @@ pub(super) struct LaneState {
     limits: BackoffLimits,
     backoff: Backoff,
     farewell: Farewell,
+    /// What the next Hello offers: an old version alone to a peer that reads no newer Hello.
+    offers: VersionRange,
     /// The node stops: nothing is dialled or accepted any more.
     draining: bool,
 }
@@ -101,6 +103,7 @@ impl LaneState {
             limits,
             backoff: Backoff::new(limits),
             farewell: Farewell::default(),
+            offers: VersionRange::OURS,
             draining,
         }
     }
@@ -177,9 +180,32 @@ impl LaneState {
             return None;
         }
         self.stage = Stage::Idle;
+        self.offers = VersionRange::OURS;
         let mut actions = Vec::new();
         let retry_in = self.redial(at, &mut actions);
         Some((retry_in, actions))
+    }
+
+    /// The versions to offer in the Hello of a dial.
+    pub(super) fn offers(&self) -> VersionRange {
+        self.offers
+    }
+
+    /// The peer reads the Hello of an older version alone: dialled again at once with that. A dial
+    /// after this one offers everything again, as the peer may have been upgraded by then.
+    pub(super) fn dial_again_in(
+        &mut self,
+        connection: u32,
+        version: u16,
+        now: Instant,
+    ) -> Vec<Action> {
+        let mut actions = vec![Action::Close { connection }];
+        if self.stage == (Stage::Dialing { connection }) {
+            self.stage = Stage::Idle;
+            self.offers = VersionRange::only(version);
+            self.set_dial(now, &mut actions);
+        }
+        actions
     }
 
     /// The peer has dialled: the actions that make room for its connection, or why it is refused.
@@ -234,6 +260,7 @@ impl LaneState {
     fn opened(&mut self, stage: Stage) -> Vec<Action> {
         self.stage = stage;
         self.farewell = Farewell::default();
+        self.offers = VersionRange::OURS;
         vec![Action::Open]
     }
 

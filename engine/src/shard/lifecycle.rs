@@ -18,15 +18,17 @@ use crate::events::Event;
 use crate::io::operation::OperationKind;
 use crate::io::socket;
 use crate::ring::gate::GateState;
-use crate::wire::{CloseReason, FrameLimits};
+use crate::wire::{Agreed, CloseReason};
 
 /// How a lane came up.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Joined {
     pub(super) dialed: bool,
     pub(super) incarnation: u64,
     /// As [`Peer::join`](crate::peer::Peer::join) returned it.
     pub(super) session: u64,
+    /// What its handshake has settled.
+    pub(super) agreed: Agreed,
 }
 
 impl Core {
@@ -42,6 +44,7 @@ impl Core {
             dialed,
             incarnation,
             session,
+            agreed,
         } = joined;
         self.call_off_handshake_deadline(index);
         self.connections.set_phase(index, Phase::Lane { lane });
@@ -59,6 +62,7 @@ impl Core {
             incarnation,
             since: self.now,
         };
+        self.lanes[lane as usize].link.agreed = agreed;
         let actions = self.lanes[lane as usize].state.up(carrier);
         self.carry_out(lane, actions);
         let state = &mut self.lanes[lane as usize];
@@ -98,22 +102,21 @@ impl Core {
         let plan = &self.fabric.channels[state.channel];
         let config = &self.fabric.config;
         state.log.start_link();
+        let agreed = &state.link.agreed;
+        let address = state.peer.lane(state.offset);
+        address.settle_payload_bytes_max(agreed.terms.body_bytes_max);
         let policy = AckPolicy {
             delay: Duration::from_micros(config.ack_delay_us),
             ..AckPolicy::default()
-        };
-        let limits = FrameLimits {
-            body_bytes_max: plan.terms.body_bytes_max,
         };
         let incoming = Incoming::new(plan.reliability, policy);
         let liveness = self.sweeper.liveness(self.now);
         state.link.start(Inbound::new(
             state.peer.clone(),
             state.channel,
-            limits,
+            agreed,
             incoming,
             liveness,
-            config.mailboxes_per_lane_max,
             self.now,
         ));
         if !self.fabric.is_stopping() {

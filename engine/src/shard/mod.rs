@@ -82,6 +82,8 @@ const PRIORITIES: usize = 8;
 struct OwnNames {
     cluster: Name,
     node: Name,
+    /// The kind of session that its lanes have.
+    session: Name,
 }
 
 /// A shard. See the module's text.

@@ -5,11 +5,12 @@
 //! Owned by its lane; it does not know sockets, only bytes. A batch belongs to its connection while
 //! the kernel reads it.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
 
 use crate::mailboxes::MailboxId;
+use crate::wire::control::append_mailbox;
 use crate::wire::{FrameKind, HEADER_BYTES, put_header};
 
 /// Encoded bytes in one chunk. A batch of this size costs one system call for about 900 messages of
@@ -112,6 +113,9 @@ pub(crate) enum TakenPayload<'a> {
 pub(crate) struct Outbox {
     /// Frames of the lane's own (announcements, acknowledgements, the farewell). They go first.
     control: Vec<u8>,
+    /// Announcements that stood behind a message that was dropped, the last one for each id: they go
+    /// after `control`, and ahead of everything that is still here.
+    lifted: BTreeMap<u32, Box<[u8]>>,
     chunks: VecDeque<Chunk>,
     /// On the lane to this node itself, where no ids are announced: the mailboxes of all messages, in
     /// their order.
@@ -165,15 +169,7 @@ impl Outbox {
         } else {
             0
         };
-        let fits = self.chunks.back().is_some_and(|chunk| {
-            chunk.bytes.len() + HEADER_BYTES + inline <= CHUNK_BYTES
-                && chunk.wire_bytes < CHUNK_WIRE_BYTES
-                && chunk.shared.len() < SHARED_PIECES_MAX
-        });
-        if !fits {
-            self.chunks.push_back(pool.chunk());
-        }
-        let Some(chunk) = self.chunks.back_mut() else {
+        let Some(chunk) = self.chunk_for(pool, HEADER_BYTES + inline) else {
             return;
         };
         let frame_length = u32::try_from(length).unwrap_or(u32::MAX);
@@ -196,10 +192,59 @@ impl Outbox {
         self.payload_bytes += length as u64;
     }
 
+    /// Appends the announcement of an id that stood for another mailbox: it keeps its place among the
+    /// messages.
+    #[cold]
+    pub(crate) fn push_announcement(&mut self, pool: &mut ChunkPool, id: u32, name: &str) {
+        let Some(chunk) = self.chunk_for(pool, HEADER_BYTES + name.len()) else {
+            return;
+        };
+        let before = chunk.bytes.len();
+        append_mailbox(&mut chunk.bytes, id, name);
+        chunk.wire_bytes += chunk.bytes.len() - before;
+    }
+
+    /// The chunk that the next frame goes into, of which it takes so many encoded bytes.
+    #[inline]
+    fn chunk_for(&mut self, pool: &mut ChunkPool, bytes: usize) -> Option<&mut Chunk> {
+        let fits = self.chunks.back().is_some_and(|chunk| {
+            chunk.bytes.len() + bytes <= CHUNK_BYTES
+                && chunk.wire_bytes < CHUNK_WIRE_BYTES
+                && chunk.shared.len() < SHARED_PIECES_MAX
+        });
+        if !fits {
+            self.chunks.push_back(pool.chunk());
+        }
+        self.chunks.back_mut()
+    }
+
+    /// Takes the announcements at the front out of the way of what is dropped: messages behind it may
+    /// be for them. Of an id that was announced again only the last matters, so they stay bounded.
+    /// Afterwards a message is at the front, if there is any.
+    fn lift_announcements(&mut self, pool: &mut ChunkPool) {
+        while let Some(chunk) = self.chunks.front_mut() {
+            while let Some(head) = read_header(&chunk.bytes[chunk.head..])
+                && head.kind == Some(FrameKind::Mailbox)
+            {
+                let end = chunk.head + HEADER_BYTES + head.body_bytes;
+                let frame = Box::from(&chunk.bytes[chunk.head..end]);
+                chunk.wire_bytes -= end - chunk.head;
+                chunk.head = end;
+                self.lifted.insert(head.word, frame);
+            }
+            if chunk.messages > 0 {
+                return;
+            }
+            if let Some(empty) = self.chunks.pop_front() {
+                pool.recycle(empty);
+            }
+        }
+    }
+
     /// The message at the front.
     pub(crate) fn front(&self) -> Option<Taken<'_>> {
         let chunk = self.chunks.front()?;
-        let (body_bytes, _) = read_header(&chunk.bytes[chunk.head..])?;
+        let Head { body_bytes, .. } = read_header(&chunk.bytes[chunk.head..])?;
         let body_at = chunk.head + HEADER_BYTES;
         let payload = match chunk.shared.front() {
             Some(piece) if is_shared(chunk, body_at, body_bytes) => {
@@ -215,8 +260,9 @@ impl Outbox {
 
     /// Removes the message at the front; says what it was charged for.
     pub(crate) fn drop_front(&mut self, pool: &mut ChunkPool) -> Option<u64> {
+        self.lift_announcements(pool);
         let chunk = self.chunks.front_mut()?;
-        let (body_bytes, _) = read_header(&chunk.bytes[chunk.head..])?;
+        let Head { body_bytes, .. } = read_header(&chunk.bytes[chunk.head..])?;
         let body_at = chunk.head + HEADER_BYTES;
         if is_shared(chunk, body_at, body_bytes) {
             chunk.shared.pop_front();
@@ -230,11 +276,7 @@ impl Outbox {
         self.mailboxes.pop_front();
         self.messages -= 1;
         self.payload_bytes -= body_bytes as u64;
-        if chunk.messages == 0
-            && let Some(empty) = self.chunks.pop_front()
-        {
-            pool.recycle(empty);
-        }
+        self.lift_announcements(pool);
         Some(body_bytes as u64)
     }
 
@@ -274,6 +316,9 @@ impl Outbox {
     /// Moves whole chunks into `batch`, at least one if there is any, until `bytes_max` is reached.
     pub(crate) fn fill(&mut self, batch: &mut Batch, bytes_max: usize) -> Load {
         batch.control.append(&mut self.control);
+        for frame in std::mem::take(&mut self.lifted).into_values() {
+            batch.control.extend_from_slice(&frame);
+        }
         let mut wire_bytes = batch.control.len();
         let mut load = Load::default();
         while let Some(chunk) = self.chunks.front() {
@@ -314,10 +359,21 @@ fn header(kind: FrameKind, body_bytes: u32, word: u32) -> [u8; HEADER_BYTES] {
     header
 }
 
-fn read_header(bytes: &[u8]) -> Option<(usize, u32)> {
-    let word0 = u32::from_le_bytes(bytes.get(..4)?.try_into().ok()?);
-    let word1 = u32::from_le_bytes(bytes.get(4..8)?.try_into().ok()?);
-    Some((usize::try_from(word0 & 0x00FF_FFFF).ok()?, word1))
+/// What the header of a frame in a chunk says.
+struct Head {
+    kind: Option<FrameKind>,
+    body_bytes: usize,
+    word: u32,
+}
+
+fn read_header(bytes: &[u8]) -> Option<Head> {
+    let first = u32::from_le_bytes(*bytes.first_chunk()?);
+    let word = u32::from_le_bytes(*bytes.get(4..)?.first_chunk()?);
+    Some(Head {
+        kind: FrameKind::from_code(first.to_be_bytes()[0]),
+        body_bytes: usize::try_from(first & 0x00FF_FFFF).ok()?,
+        word,
+    })
 }
 
 /// What is with the kernel now. Its bytes stay where they are until the operation completes.

@@ -17,7 +17,8 @@ use crate::io::operation::OperationKind;
 use crate::io::receive_buffers::Filled;
 use crate::mailboxes::MailboxId;
 use crate::wire::control::bye_reason;
-use crate::wire::{Ack, CloseReason, Frame, FrameKind, HEADER_BYTES, Next, next_frame};
+use crate::wire::mailbox::Announced;
+use crate::wire::{Ack, CloseReason, Extension, Frame, FrameKind, HEADER_BYTES, Next, next_frame};
 
 /// What to do after a frame.
 enum Flow {
@@ -34,12 +35,13 @@ struct Located {
 }
 
 impl Located {
-    fn new(frame: &Frame<'_>, at: usize) -> Self {
-        let start = at + HEADER_BYTES;
+    /// For a frame that begins at `at` and takes `whole_bytes`: its body is the end of it.
+    fn new(frame: &Frame<'_>, at: usize, whole_bytes: usize) -> Self {
+        let end = at + whole_bytes;
         Self {
             kind: frame.kind,
             word: frame.word,
-            body: start..start + frame.body.len(),
+            body: end - frame.body.len()..end,
         }
     }
 }
@@ -348,7 +350,7 @@ fn read_frames(
     loop {
         let next = next_frame(&source.bytes()[*at..], &reader.inbound.limits);
         let (located, consumed) = match next.map_err(|error| error.close_reason())? {
-            Next::Frame(frame, consumed) => (Located::new(&frame, *at), consumed),
+            Next::Frame(frame, consumed) => (Located::new(&frame, *at, consumed), consumed),
             Next::Skip { consumed_bytes } => {
                 count_control(core, &mut reader.inbound)?;
                 *at += consumed_bytes;
@@ -471,6 +473,7 @@ fn take_frame(
     let frame = Frame {
         kind,
         word,
+        extension: Extension::NONE,
         body: &source.bytes()[body],
     };
     take_control(core, lane, inbound, &frame).map(|()| Flow::Next)
@@ -488,6 +491,7 @@ fn take_message(
     if inbound.said_bye {
         return Err(CloseReason::AfterBye);
     }
+    inbound.renamed_in_a_row = 0;
     let known = inbound
         .mailboxes
         .get(frame.word)
@@ -561,7 +565,6 @@ fn take_control(
 ) -> Result<(), CloseReason> {
     match frame.kind {
         FrameKind::Ack => return take_ack(core, lane, inbound, Ack::from_frame(frame)),
-        // Their number has a bound of its own.
         FrameKind::Mailbox => return announce(core, inbound, frame),
         FrameKind::Bye => {
             inbound.said_bye = true;
@@ -577,6 +580,7 @@ fn take_control(
     count_control(core, inbound)
 }
 
+/// The number of new names has a bound of its own; other names for them come each with a message.
 fn announce(core: &Core, inbound: &mut Inbound, frame: &Frame<'_>) -> Result<(), CloseReason> {
     let names = &core.fabric.mailboxes;
     let looked_at = names.version();
@@ -585,10 +589,14 @@ fn announce(core: &Core, inbound: &mut Inbound, frame: &Frame<'_>) -> Result<(),
         id: names.find(name),
         looked_at,
     };
-    inbound
+    let announced = inbound
         .mailboxes
         .announce(frame, resolve)
-        .map_err(|error| error.close_reason())
+        .map_err(|error| error.close_reason())?;
+    if announced == Announced::Renamed && inbound.renamed_in_vain() {
+        return count_control(core, inbound);
+    }
+    Ok(())
 }
 
 /// Acknowledgements that say something new are as frequent as batches; those that do not count as

@@ -16,6 +16,7 @@ use super::report::{LaneCounts, lane_counts};
 use crate::control::routes::Route;
 use crate::control::wishes::Wish;
 use crate::peer::{Peer, lane_number};
+use crate::wire::Agreed;
 
 /// A lane number of another shard, or of nobody.
 pub(crate) const NOT_OURS: u32 = u32::MAX;
@@ -192,7 +193,7 @@ impl Core {
             retired: false,
             state: LaneState::new(self.dialing.backoff_limits, self.drain.is_some()),
             log: Log::new(plan),
-            link: Link::new(self.fabric.config.mailboxes_per_lane_max),
+            link: Link::new(Agreed::among_equals(plan.terms.clone())),
             is_ready: false,
             owes_ack: false,
         }

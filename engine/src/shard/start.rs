@@ -33,6 +33,7 @@ use crate::io::backend::{Backend, ShardIo};
 use crate::ring::Consumer;
 use crate::threads::EngineThread;
 use crate::wire::Name;
+use crate::wire::hello::SESSION_PLAIN;
 
 /// Memory glommio registers for file I/O on each of its three rings; the network code uses none of
 /// it, and glommio's default is above the usual limit of locked memory.
@@ -174,6 +175,7 @@ impl Shard {
             names: OwnNames {
                 cluster: name(&config.cluster)?,
                 node: name(&config.node_name)?,
+                session: name(SESSION_PLAIN)?,
             },
             shards,
             control_link,

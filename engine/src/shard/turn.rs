@@ -123,8 +123,9 @@ fn obey(core: &mut Core, receivers: &mut Receivers) -> bool {
                 peer,
                 offset,
                 newcomer,
+                agreed,
             } => {
-                if let Err(error) = core.welcome_newcomer(&peer, offset, *newcomer) {
+                if let Err(error) = core.welcome_newcomer(&peer, offset, *newcomer, agreed) {
                     tracing::error!(%error, "a connection handed over could not be taken on");
                 }
             }
@@ -357,7 +358,8 @@ impl Core {
             let lane = group[0];
             let state = &mut self.lanes[lane as usize];
             let unsendable = state.log.take_unsendable();
-            let ended = group.len() as u64 - unsendable;
+            let too_large = state.log.take_too_large();
+            let ended = group.len() as u64 - unsendable - too_large;
             if !self.fabric.channels[state.channel].reliable {
                 continue;
             }
@@ -367,6 +369,10 @@ impl Core {
             if unsendable > 0 {
                 let why = "their lane carries no more mailboxes: see mailboxes_per_lane_max";
                 self.report_undelivered(lane, unsendable, why);
+            }
+            if too_large > 0 {
+                let why = "they are larger than the peer takes: see its message_bytes_max";
+                self.report_undelivered(lane, too_large, why);
             }
         }
         strays.clear();

@@ -77,6 +77,8 @@ close_reasons! {
     TooManyHandshakes = 31, "too_many_handshakes", "too many handshakes are pending";
     TooManyPeers = 32, "too_many_peers", "the accepting node has as many peers as it allows";
     NameTaken = 33, "name_taken", "another process of that name is up, and names are unique in a cluster";
+    ParameterUnknown = 34, "parameter_unknown", "a mandatory parameter of the handshake is not known here";
+    SessionUnknown = 35, "session_unknown", "the other side wants a kind of session that is not known here";
     // 40..: another connection took the lane's place, or kept it.
     SimultaneousDial = 40, "simultaneous_dial", "both nodes dialled and the other dial is kept";
     AlreadyUp = 41, "already_up", "the lane is already up on another connection";
@@ -91,6 +93,7 @@ close_reasons! {
     BadAck = 64, "bad_ack", "an acknowledgement covers messages that were never sent";
     ControlFlood = 65, "control_flood", "the peer sends control frames faster than allowed";
     AfterBye = 66, "after_bye", "the peer sent a message after its goodbye";
+    UnknownExtension = 67, "unknown_extension", "a mandatory entry of a frame's extension is not known here";
     // 80..: time and pressure.
     IdleTimeout = 80, "idle_timeout", "nothing was heard from the peer for too long";
     TooSlow = 81, "too_slow", "the peer takes or sends bytes slower than the minimum rate";

@@ -4,7 +4,10 @@
 //! Called by the lanes of the shard, once per batch or less. Nothing here decides anything:
 //! `delivery/` keeps the counts, the lane closes itself.
 use super::close::CloseReason;
-use super::frame::{Frame, FrameKind, HEADER_BYTES, put_header};
+use super::extension::Extension;
+use super::frame::{
+    EXTENDED_HEADER_BYTES, Frame, FrameKind, HEADER_BYTES, put_extended_header, put_header,
+};
 
 /// An acknowledgement: how far the receiver of a lane's messages has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,6 +58,29 @@ impl Ack {
 #[inline]
 pub fn append_message(out: &mut Vec<u8>, mailbox_id: u32, payload: &[u8]) {
     append_frame(out, FrameKind::Message, mailbox_id, payload);
+}
+
+/// Appends a message with an extension, which is left out where it is [`Extension::NONE`]. Not for a
+/// lane of version 1.
+///
+/// # Panics
+/// If the payload is above [`super::frame::PAYLOAD_BYTES_MAX`], see [`put_extended_header`].
+pub fn append_extended_message(
+    out: &mut Vec<u8>,
+    mailbox_id: u32,
+    extension: Extension<'_>,
+    payload: &[u8],
+) {
+    if extension.is_none() {
+        return append_message(out, mailbox_id, payload);
+    }
+    let mut header = [0; EXTENDED_HEADER_BYTES];
+    let payload_bytes = u32::try_from(payload.len()).unwrap_or(u32::MAX);
+    let kind = FrameKind::Message;
+    put_extended_header(&mut header, kind, extension, payload_bytes, mailbox_id);
+    out.extend_from_slice(&header);
+    out.extend_from_slice(extension.encoded());
+    out.extend_from_slice(payload);
 }
 
 /// Appends the announcement of a mailbox. `name` must be a checked one.
@@ -135,6 +161,7 @@ mod tests {
             let frame = Frame {
                 kind: FrameKind::Bye,
                 word,
+                extension: Extension::NONE,
                 body: &[],
             };
             assert_eq!(bye_reason(&frame), CloseReason::Unrecognised);

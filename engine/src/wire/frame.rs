@@ -2,15 +2,17 @@
 //!
 //! [`put_header`] writes one, [`next_frame`] reads one in place from a buffer that holds many.
 //! Called per message by the shard on both sides, so both are allocation-free and small enough to
-//! be inlined; what only concerns control frames is kept out of line. Lengths are checked against
-//! [`FrameLimits`] as soon as the header is there, before the caller buffers a byte of the body.
-//! This file never looks inside a body: see `control.rs` and `mailbox.rs`.
+//! be inlined; what concerns control frames and extensions is kept out of line, so a message
+//! without an extension pays nothing for them. Lengths are checked against [`FrameLimits`] as soon
+//! as the header is there, before the caller buffers a byte of the body. This file never looks
+//! inside a body: see `control.rs` and `mailbox.rs`; nor inside an extension: see `extension.rs`.
 use std::fmt;
 
 use zerocopy::little_endian::U32;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use super::close::CloseReason;
+use super::extension::{EXTENSION_BYTES_MAX, Extension, ExtensionError};
 
 /// Bytes of a frame's header.
 pub const HEADER_BYTES: usize = 8;
@@ -23,6 +25,21 @@ pub const OPTIONAL_BODY_BYTES_MAX: u32 = 4096;
 
 /// Kinds from here up are optional: a receiver that does not know one skips the frame.
 pub const OPTIONAL_KIND_BIT: u8 = 0x80;
+
+/// Set in the kind of a frame whose body begins with an extension. Optional kinds have it without a
+/// meaning: a receiver that does not know the kind skips the extension with the rest.
+pub const EXTENDED_KIND_BIT: u8 = 0x40;
+
+/// Bytes of a frame's header and of the length of its extension.
+pub const EXTENDED_HEADER_BYTES: usize = HEADER_BYTES + EXTENSION_LENGTH_BYTES;
+
+/// The most bytes that an extension adds to a frame, its length included.
+pub const EXTENSION_BLOCK_BYTES_MAX: usize = EXTENSION_LENGTH_BYTES + EXTENSION_BYTES_MAX;
+
+/// The largest payload that has room for an extension beside it, whatever that is.
+pub const PAYLOAD_BYTES_MAX: usize = BODY_BYTES_MAX - EXTENSION_BLOCK_BYTES_MAX;
+
+const EXTENSION_LENGTH_BYTES: usize = 2;
 
 const MAILBOX_NAME_BYTES_MAX: u32 = 255;
 const BODY_BYTES_MASK: u32 = 0x00ff_ffff;
@@ -87,12 +104,15 @@ pub struct FrameLimits {
     /// The largest payload of a message, in bytes. Default 1 MiB, the payload limit of NATS;
     /// above [`BODY_BYTES_MAX`] it has no further effect.
     pub body_bytes_max: u32,
+    /// Whether frames can carry an extension: not on a lane of version 1.
+    pub extensions: bool,
 }
 
 impl Default for FrameLimits {
     fn default() -> Self {
         Self {
             body_bytes_max: 1 << 20,
+            extensions: true,
         }
     }
 }
@@ -104,7 +124,9 @@ pub struct Frame<'a> {
     pub kind: FrameKind,
     /// The second word of the header; its meaning depends on the kind.
     pub word: u32,
-    /// The bytes after the header.
+    /// What stands between the header and the body, mostly nothing.
+    pub extension: Extension<'a>,
+    /// The bytes after the header and the extension.
     pub body: &'a [u8],
 }
 
@@ -121,7 +143,8 @@ pub enum Next<'a> {
     /// The buffer ends before the frame does.
     Incomplete {
         /// Bytes that the buffer must hold before it is worth asking again: the header while that
-        /// is missing, then the whole frame. Never above the limits plus [`HEADER_BYTES`].
+        /// is missing, the length of the extension if there is one, then the whole frame. Never above the limits plus [`HEADER_BYTES`] and
+        /// [`EXTENSION_BLOCK_BYTES_MAX`].
         needed_bytes: usize,
     },
 }
@@ -159,6 +182,9 @@ pub enum DecodeError {
         /// The kind's byte in the header.
         kind: u8,
     },
+    /// The extension cannot be read.
+    #[error(transparent)]
+    Extension(#[from] ExtensionError),
 }
 
 impl DecodeError {
@@ -169,6 +195,7 @@ impl DecodeError {
             Self::TooLarge { .. } => CloseReason::FrameTooLarge,
             Self::BodyLength { .. } => CloseReason::FrameMalformed,
             Self::UnknownKind { .. } => CloseReason::UnknownFrame,
+            Self::Extension(error) => error.close_reason(),
         }
     }
 }
@@ -187,15 +214,44 @@ struct Header {
 /// channel long before this, and a wrapped length would corrupt the whole lane.
 #[inline]
 pub fn put_header(out: &mut [u8; HEADER_BYTES], kind: FrameKind, body_bytes: u32, word: u32) {
+    *out = header(kind.code(), body_bytes, word);
+}
+
+/// Writes the header of a frame with an extension, which is not empty, and the extension's length.
+/// After it go [`Extension::encoded`] and the body. Not for a lane of version 1.
+///
+/// # Panics
+/// If extension and body are above [`BODY_BYTES_MAX`] together: a body of [`PAYLOAD_BYTES_MAX`]
+/// always has room.
+#[inline]
+pub fn put_extended_header(
+    out: &mut [u8; EXTENDED_HEADER_BYTES],
+    kind: FrameKind,
+    extension: Extension<'_>,
+    body_bytes: u32,
+    word: u32,
+) {
+    let entries = extension.encoded().len();
+    debug_assert!(entries > 0, "without entries the flag has to be unset");
+    let length = u16::try_from(entries).unwrap_or(u16::MAX);
+    let all_bytes = EXTENSION_LENGTH_BYTES + entries + body_bytes as usize;
+    let all_bytes = u32::try_from(all_bytes).unwrap_or(u32::MAX);
+    let code = kind.code() | EXTENDED_KIND_BIT;
+    let (first, last) = out.split_at_mut(HEADER_BYTES);
+    first.copy_from_slice(&header(code, all_bytes, word));
+    last.copy_from_slice(&length.to_le_bytes());
+}
+
+#[inline]
+fn header(code: u8, body_bytes: u32, word: u32) -> [u8; HEADER_BYTES] {
     assert!(
         body_bytes <= BODY_BYTES_MASK,
         "a frame's body is at most 2^24 - 1 bytes"
     );
-    let header = Header {
-        body_bytes_and_kind: U32::new(body_bytes | u32::from(kind.code()) << KIND_SHIFT),
+    zerocopy::transmute!(Header {
+        body_bytes_and_kind: U32::new(body_bytes | u32::from(code) << KIND_SHIFT),
         word: U32::new(word),
-    };
-    *out = zerocopy::transmute!(header);
+    })
 }
 
 /// Reads the frame at the start of `buffer`, in place.
@@ -217,7 +273,7 @@ pub fn next_frame<'a>(buffer: &'a [u8], limits: &FrameLimits) -> Result<Next<'a>
     let body_bytes = first & BODY_BYTES_MASK;
     let word = header.word.get();
     if first >> KIND_SHIFT != FrameKind::Message as u32 {
-        return next_control_frame(first, word, rest);
+        return next_other_frame(first, word, rest, limits);
     }
     if body_bytes > limits.body_bytes_max {
         return Err(too_large(first, limits.body_bytes_max));
@@ -227,6 +283,7 @@ pub fn next_frame<'a>(buffer: &'a [u8], limits: &FrameLimits) -> Result<Next<'a>
             Frame {
                 kind: FrameKind::Message,
                 word,
+                extension: Extension::NONE,
                 body,
             },
             HEADER_BYTES + body.len(),
@@ -237,32 +294,129 @@ pub fn next_frame<'a>(buffer: &'a [u8], limits: &FrameLimits) -> Result<Next<'a>
     })
 }
 
-/// All but messages: rare, so kept out of the hot loop.
+/// All but messages without an extension: rarer, so kept out of the hot loop.
 #[inline(never)]
-fn next_control_frame(first: u32, word: u32, rest: &[u8]) -> Result<Next<'_>, DecodeError> {
+fn next_other_frame<'a>(
+    first: u32,
+    word: u32,
+    rest: &'a [u8],
+    limits: &FrameLimits,
+) -> Result<Next<'a>, DecodeError> {
     let body_bytes = first & BODY_BYTES_MASK;
     let code = kind_code(first);
-    let kind = FrameKind::from_code(code);
-    match kind {
-        Some(kind) => check_control_length(kind, body_bytes)?,
-        None if code & OPTIONAL_KIND_BIT == 0 => {
-            return Err(DecodeError::UnknownKind { kind: code });
-        }
-        None if body_bytes > OPTIONAL_BODY_BYTES_MAX => {
-            return Err(too_large(first, OPTIONAL_BODY_BYTES_MAX));
-        }
-        None => {}
+    if code & OPTIONAL_KIND_BIT != 0 {
+        return skip(first, rest);
     }
-    let whole_bytes = HEADER_BYTES + body_bytes as usize;
-    Ok(match (rest.get(..body_bytes as usize), kind) {
-        (Some(body), Some(kind)) => Next::Frame(Frame { kind, word, body }, whole_bytes),
-        (Some(_), None) => Next::Skip {
-            consumed_bytes: whole_bytes,
-        },
-        (None, _) => Next::Incomplete {
-            needed_bytes: whole_bytes,
-        },
+    let extended = limits.extensions && code & EXTENDED_KIND_BIT != 0;
+    let plain_code = if extended {
+        code & !EXTENDED_KIND_BIT
+    } else {
+        code
+    };
+    let Some(kind) = FrameKind::from_code(plain_code) else {
+        return Err(DecodeError::UnknownKind { kind: code });
+    };
+    if extended {
+        return next_extended_frame(first, kind, word, rest, limits);
+    }
+    check_body_length(first, kind, body_bytes, limits)?;
+    let needed_bytes = HEADER_BYTES + body_bytes as usize;
+    let Some(body) = rest.get(..body_bytes as usize) else {
+        return Ok(Next::Incomplete { needed_bytes });
+    };
+    let frame = Frame {
+        kind,
+        word,
+        extension: Extension::NONE,
+        body,
+    };
+    Ok(Next::Frame(frame, needed_bytes))
+}
+
+/// A frame of an optional kind, of which this version knows none.
+fn skip(first: u32, rest: &[u8]) -> Result<Next<'_>, DecodeError> {
+    let body_bytes = first & BODY_BYTES_MASK;
+    if body_bytes > OPTIONAL_BODY_BYTES_MAX {
+        return Err(too_large(first, OPTIONAL_BODY_BYTES_MAX));
+    }
+    let consumed_bytes = HEADER_BYTES + body_bytes as usize;
+    Ok(if rest.len() < body_bytes as usize {
+        Next::Incomplete {
+            needed_bytes: consumed_bytes,
+        }
+    } else {
+        Next::Skip { consumed_bytes }
     })
+}
+
+/// The stated length bounds extension and body together until the extension's own is there.
+fn next_extended_frame<'a>(
+    first: u32,
+    kind: FrameKind,
+    word: u32,
+    rest: &'a [u8],
+    limits: &FrameLimits,
+) -> Result<Next<'a>, DecodeError> {
+    let block_and_body = (first & BODY_BYTES_MASK) as usize;
+    let body_bytes_max = match kind {
+        FrameKind::Message => limits.body_bytes_max,
+        _ => MAILBOX_NAME_BYTES_MAX,
+    };
+    let limit_bytes = body_bytes_max as usize + EXTENSION_BLOCK_BYTES_MAX;
+    if block_and_body > limit_bytes {
+        return Err(too_large(
+            first,
+            u32::try_from(limit_bytes).unwrap_or(u32::MAX),
+        ));
+    }
+    let Some(entries_bytes) = block_and_body.checked_sub(EXTENSION_LENGTH_BYTES) else {
+        return Err(ExtensionError::CutOff.into());
+    };
+    let Some((length, after)) = rest.split_first_chunk() else {
+        return Ok(Next::Incomplete {
+            needed_bytes: EXTENDED_HEADER_BYTES,
+        });
+    };
+    let length = usize::from(u16::from_le_bytes(*length));
+    if length > EXTENSION_BYTES_MAX {
+        return Err(ExtensionError::TooLarge { bytes: length }.into());
+    }
+    let Some(body_bytes) = entries_bytes.checked_sub(length) else {
+        return Err(ExtensionError::CutOff.into());
+    };
+    if length == 0 {
+        return Err(ExtensionError::Empty.into());
+    }
+    let body_bytes = u32::try_from(body_bytes).unwrap_or(u32::MAX);
+    check_body_length(first, kind, body_bytes, limits)?;
+    let needed_bytes = HEADER_BYTES + block_and_body;
+    let Some(after) = after.get(..entries_bytes) else {
+        return Ok(Next::Incomplete { needed_bytes });
+    };
+    let (entries, body) = after.split_at(length);
+    let extension = Extension::check(entries)?;
+    let frame = Frame {
+        kind,
+        word,
+        extension,
+        body,
+    };
+    Ok(Next::Frame(frame, needed_bytes))
+}
+
+fn check_body_length(
+    first: u32,
+    kind: FrameKind,
+    body_bytes: u32,
+    limits: &FrameLimits,
+) -> Result<(), DecodeError> {
+    match kind {
+        FrameKind::Message if body_bytes > limits.body_bytes_max => {
+            Err(too_large(first, limits.body_bytes_max))
+        }
+        FrameKind::Message => Ok(()),
+        kind => check_control_length(kind, body_bytes),
+    }
 }
 
 fn check_control_length(kind: FrameKind, body_bytes: u32) -> Result<(), DecodeError> {

@@ -7,10 +7,12 @@
 //! deadline: both are the caller's.
 use super::close::CloseReason;
 use super::hello::{
-    HANDSHAKE_BODY_BYTES_MAX, HandshakeMessage, Hello, MAGIC, MalformedBody, PREFIX_BYTES, Refuse,
-    VERSION, Welcome,
+    Agreed, HandshakeMessage, Hello, Refuse, SESSION_PLAIN, Welcome, first_mandatory,
 };
+use super::layout::{HANDSHAKE_BODY_BYTES_MAX, MAGIC, MalformedBody, PREFIX_BYTES};
 use super::name::Name;
+use super::terms::ChannelTerms;
+use super::version::{VERSION, VersionRange};
 
 /// Why a handshake failed. Each says what came and what was expected.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -24,8 +26,11 @@ pub enum HandshakeError {
         /// What came up to the first wrong byte.
         came: Vec<u8>,
     },
-    /// The other side speaks another version.
-    #[error("the other side speaks version {came}, this node {VERSION}: run the same on both")]
+    /// The other side speaks a version that this node does not.
+    #[error(
+        "the other side speaks version {came}, this node {}: run the same on both",
+        VersionRange::OURS
+    )]
     WrongVersion {
         /// Its version.
         came: u16,
@@ -47,6 +52,20 @@ pub enum HandshakeError {
         /// Who was meant.
         expected: Name,
     },
+    /// The acceptor goes by other terms than were offered.
+    #[error("the acceptor answered with terms that were not offered: {difference}")]
+    OtherTerms {
+        /// The first that differs, with both values.
+        difference: String,
+    },
+    /// The acceptor goes by a session or a mandatory parameter that is not known here.
+    #[error("{text}")]
+    Unknown {
+        /// Which of the two it is.
+        reason: CloseReason,
+        /// What came.
+        text: String,
+    },
 }
 
 impl HandshakeError {
@@ -59,6 +78,8 @@ impl HandshakeError {
             Self::TooLarge { .. } => CloseReason::HandshakeTooLarge,
             Self::Malformed(_) => CloseReason::HandshakeMalformed,
             Self::WrongNode { .. } => CloseReason::WrongNode,
+            Self::OtherTerms { .. } => CloseReason::ChannelMismatch,
+            Self::Unknown { reason, .. } => *reason,
         }
     }
 
@@ -78,6 +99,8 @@ pub enum DialProgress {
     Welcomed {
         /// Who answered.
         welcome: Welcome,
+        /// What both go by from here on.
+        agreed: Agreed,
         /// Bytes of the last input that belonged to the handshake; frames follow.
         consumed_bytes: usize,
     },
@@ -85,6 +108,9 @@ pub enum DialProgress {
     Refused {
         /// Why.
         refuse: Refuse,
+        /// An older version that both speak, if that is all that was wrong: dial again at once with
+        /// [`VersionRange::only`] this one.
+        dial_again_in: Option<u16>,
         /// Bytes of the last input that belonged to the handshake.
         consumed_bytes: usize,
     },
@@ -98,7 +124,7 @@ pub enum AcceptProgress {
     /// The Hello is whole; it is for the caller to answer.
     Done {
         /// What the dialer wants.
-        hello: Hello,
+        hello: Box<Hello>,
         /// Bytes of the last input that belonged to the handshake; a dialer sends no frames
         /// before the answer, but they may be in the buffer once it has come.
         consumed_bytes: usize,
@@ -108,7 +134,7 @@ pub enum AcceptProgress {
 /// The side that dialled.
 #[derive(Debug)]
 pub struct Dialer {
-    expected_node: Option<Name>,
+    hello: Box<Hello>,
     reader: MessageReader,
 }
 
@@ -116,15 +142,13 @@ impl Dialer {
     /// A handshake to begin, and the bytes to send first.
     #[must_use]
     pub fn new(hello: Hello) -> (Self, Vec<u8>) {
-        let expected_node = hello.expected_node.clone();
-        let bytes = HandshakeMessage::Hello(hello).encode();
-        (
-            Self {
-                expected_node,
-                reader: MessageReader::default(),
-            },
-            bytes,
-        )
+        let message = HandshakeMessage::Hello(Box::new(hello));
+        let bytes = message.encode();
+        let HandshakeMessage::Hello(hello) = message else {
+            unreachable!("it was made of a Hello");
+        };
+        let reader = MessageReader::default();
+        (Self { hello, reader }, bytes)
     }
 
     /// Takes bytes that came from the acceptor.
@@ -137,29 +161,82 @@ impl Dialer {
             return Ok(DialProgress::NeedMore);
         };
         match message {
-            HandshakeMessage::Welcome(welcome) => {
-                if let Some(expected) = self.expected_node.take()
-                    && expected != welcome.node
-                {
-                    return Err(HandshakeError::WrongNode {
-                        came: welcome.node,
-                        expected,
-                    });
-                }
-                Ok(DialProgress::Welcomed {
-                    welcome,
-                    consumed_bytes,
-                })
-            }
+            HandshakeMessage::Welcome(welcome) => Ok(DialProgress::Welcomed {
+                agreed: self.agreed(&welcome)?,
+                welcome,
+                consumed_bytes,
+            }),
             HandshakeMessage::Refuse(refuse) => Ok(DialProgress::Refused {
+                dial_again_in: self.older_version(&refuse),
                 refuse,
                 consumed_bytes,
             }),
             HandshakeMessage::Hello(_) => {
-                Err(MalformedBody("a Hello came where Welcome or Refuse is due").into())
+                Err(MalformedBody::Field("a Hello came where Welcome or Refuse is due").into())
             }
         }
     }
+
+    /// What the two go by, if the Welcome is an answer to the Hello at all.
+    fn agreed(&self, welcome: &Welcome) -> Result<Agreed, HandshakeError> {
+        let version = welcome.version;
+        if !self.hello.versions.contains(version) {
+            return Err(HandshakeError::WrongVersion { came: version });
+        }
+        if let Some(expected) = &self.hello.expected_node
+            && *expected != welcome.node
+        {
+            return Err(HandshakeError::WrongNode {
+                came: welcome.node.clone(),
+                expected: expected.clone(),
+            });
+        }
+        let Some(extensible) = &welcome.extensible else {
+            // Version 1 states none: the acceptor's are the dialer's, or it would have refused.
+            let terms = self.hello.terms.clone();
+            return Ok(Agreed { version, terms });
+        };
+        if extensible.session != self.hello.session {
+            let text = format!(
+                "the acceptor goes on with a session of kind {}, this node knows {SESSION_PLAIN} \
+                 alone",
+                extensible.session
+            );
+            let reason = CloseReason::SessionUnknown;
+            return Err(HandshakeError::Unknown { reason, text });
+        }
+        if let Some(text) = first_mandatory(&extensible.unknown) {
+            let reason = CloseReason::ParameterUnknown;
+            return Err(HandshakeError::Unknown { reason, text });
+        }
+        let terms = settle(&extensible.terms, &self.hello.terms)?;
+        Ok(Agreed { version, terms })
+    }
+
+    /// A node of an older version cannot read the Hello of a newer one, but says which it speaks.
+    fn older_version(&self, refuse: &Refuse) -> Option<u16> {
+        let older = refuse.version();
+        let is_older = older < self.hello.layout_version() && self.hello.versions.contains(older);
+        (is_older && refuse.reason() == CloseReason::WrongVersion).then_some(older)
+    }
+}
+
+/// What the acceptor answered has to be what was offered, or smaller where that is allowed.
+fn settle(answered: &ChannelTerms, offered: &ChannelTerms) -> Result<ChannelTerms, HandshakeError> {
+    let agreed = answered
+        .agree(offered)
+        .map_err(|difference| HandshakeError::OtherTerms { difference })?;
+    if agreed == *answered {
+        return Ok(agreed);
+    }
+    let difference = format!(
+        "sizes of {} bytes and {} mailboxes, where {} and {} are the largest",
+        answered.body_bytes_max,
+        answered.mailboxes_max,
+        offered.body_bytes_max,
+        offered.mailboxes_max
+    );
+    Err(HandshakeError::OtherTerms { difference })
 }
 
 /// The side that accepted the connection.
@@ -178,7 +255,7 @@ impl Acceptor {
     /// Takes bytes that came from the dialer.
     ///
     /// # Errors
-    /// [`HandshakeError`]: answer with its [`HandshakeError::refusal`] and close the connection.
+    /// [`HandshakeError`]: answer with the [`Acceptor::refusal`] of it and close the connection.
     pub fn receive(&mut self, bytes: &[u8]) -> Result<AcceptProgress, HandshakeError> {
         match self.reader.receive(bytes)? {
             None => Ok(AcceptProgress::NeedMore),
@@ -186,8 +263,15 @@ impl Acceptor {
                 hello,
                 consumed_bytes,
             }),
-            Some(_) => Err(MalformedBody("an answer came where a Hello is due").into()),
+            Some(_) => Err(MalformedBody::Field("an answer came where a Hello is due").into()),
         }
+    }
+
+    /// The answer to bytes that were no good Hello, in the version that they stated.
+    #[must_use]
+    pub fn refusal(&self, error: &HandshakeError) -> Refuse {
+        let version = self.reader.version.unwrap_or(VERSION);
+        error.refusal().in_version(version)
     }
 }
 
@@ -195,6 +279,8 @@ impl Acceptor {
 #[derive(Debug, Default)]
 struct MessageReader {
     buffer: Vec<u8>,
+    /// What the prefix states, once that is known to be one that this node speaks.
+    version: Option<u16>,
     finished: bool,
 }
 
@@ -205,11 +291,13 @@ impl MessageReader {
         bytes: &[u8],
     ) -> Result<Option<(HandshakeMessage, usize)>, HandshakeError> {
         if self.finished {
-            return Err(MalformedBody("bytes came after the end of the handshake").into());
+            return Err(MalformedBody::Field("bytes came after the end of the handshake").into());
         }
         let mut rest = bytes;
         self.take_up_to(PREFIX_BYTES, &mut rest);
-        let Some(body_bytes) = check_prefix(&self.buffer)? else {
+        check_magic(&self.buffer)?;
+        self.version = check_version(&self.buffer)?;
+        let (Some(version), Some(body_bytes)) = (self.version, check_length(&self.buffer)?) else {
             return Ok(None);
         };
         self.take_up_to(PREFIX_BYTES + body_bytes, &mut rest);
@@ -217,7 +305,7 @@ impl MessageReader {
             return Ok(None);
         }
         self.finished = true;
-        let message = HandshakeMessage::decode_body(&self.buffer[PREFIX_BYTES..])?;
+        let message = HandshakeMessage::decode_body(version, &self.buffer[PREFIX_BYTES..])?;
         Ok(Some((message, bytes.len() - rest.len())))
     }
 
@@ -230,33 +318,42 @@ impl MessageReader {
     }
 }
 
-/// The stated length of the body, `None` while the prefix is incomplete. Fails at the first byte
-/// that cannot be right, so that nothing is waited for in vain.
-fn check_prefix(buffer: &[u8]) -> Result<Option<usize>, HandshakeError> {
-    if let Some(wrong) = buffer
+/// Fails at the first byte that cannot be right, so that nothing is waited for in vain.
+fn check_magic(buffer: &[u8]) -> Result<(), HandshakeError> {
+    match buffer
         .iter()
         .zip(MAGIC)
         .position(|(&came, expected)| came != expected)
     {
-        return Err(HandshakeError::WrongMagic {
+        Some(wrong) => Err(HandshakeError::WrongMagic {
             came: buffer[..=wrong].to_vec(),
-        });
+        }),
+        None => Ok(()),
     }
-    let Some(&[version_low, version_high]) = buffer.get(4..6).and_then(|bytes| bytes.first_chunk())
-    else {
-        return Ok(None);
-    };
-    let came = u16::from_le_bytes([version_low, version_high]);
-    if came != VERSION {
-        return Err(HandshakeError::WrongVersion { came });
+}
+
+/// The stated version, `None` while it has not come.
+fn check_version(buffer: &[u8]) -> Result<Option<u16>, HandshakeError> {
+    match number_at(buffer, 4) {
+        Some(came) if !VersionRange::OURS.contains(came) => {
+            Err(HandshakeError::WrongVersion { came })
+        }
+        version => Ok(version),
     }
-    let Some(&[length_low, length_high]) = buffer.get(6..8).and_then(|bytes| bytes.first_chunk())
-    else {
-        return Ok(None);
-    };
-    let body_bytes = usize::from(u16::from_le_bytes([length_low, length_high]));
-    if body_bytes > HANDSHAKE_BODY_BYTES_MAX {
-        return Err(HandshakeError::TooLarge { body_bytes });
+}
+
+/// The stated length of the body, `None` while it has not come.
+fn check_length(buffer: &[u8]) -> Result<Option<usize>, HandshakeError> {
+    let body_bytes = number_at(buffer, 6).map(usize::from);
+    match body_bytes {
+        Some(body_bytes) if body_bytes > HANDSHAKE_BODY_BYTES_MAX => {
+            Err(HandshakeError::TooLarge { body_bytes })
+        }
+        body_bytes => Ok(body_bytes),
     }
-    Ok(Some(body_bytes))
+}
+
+fn number_at(buffer: &[u8], at: usize) -> Option<u16> {
+    let bytes = buffer.get(at..at + 2)?.first_chunk()?;
+    Some(u16::from_le_bytes(*bytes))
 }

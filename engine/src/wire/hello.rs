@@ -1,35 +1,27 @@
-//! The three handshake messages and their bytes: Hello from the dialer, Welcome or Refuse back.
+//! The three handshake messages: Hello from the dialer, Welcome or Refuse back; and whether a Hello
+//! is one to welcome.
 //!
-//! Each is a fixed prefix of 8 bytes (magic, version, length of the body; never to change in any
-//! version) and a postcard body. There is exactly one encoding of each message: whatever is not
-//! byte for byte what this file would write is malformed. Reading from a stream, with its bounds
-//! and errors, is `handshake.rs`; this file never buffers.
-use serde::{Deserialize, Serialize};
-
+//! Their bytes, in the layout of each version, are `layout.rs`; reading them from a stream, with its
+//! bounds and errors, is `handshake.rs`. Which of several connections is kept is `lane_choice.rs`.
 use super::close::CloseReason;
+use super::frame::FrameLimits;
 use super::name::Name;
+use super::parameters::Parameters;
+use super::progress::Progress;
 use super::terms::ChannelTerms;
-
-/// The first bytes of every connection, in both directions.
-pub const MAGIC: [u8; 4] = *b"OVLN";
-
-/// The version of the handshake and of all frames after it.
-pub const VERSION: u16 = 1;
-
-/// Bytes in front of each handshake message: magic, version, length of the body.
-pub const PREFIX_BYTES: usize = 8;
-
-/// The largest body of a handshake message. The largest that can be written has under 2,000 bytes.
-pub const HANDSHAKE_BODY_BYTES_MAX: usize = 4096;
+use super::version::{VERSION, VERSION_EXTENSIBLE, VersionRange};
 
 /// The longest text of a [`Refuse`], in bytes.
 pub const REFUSE_TEXT_BYTES_MAX: usize = 512;
 
+/// The one kind of session that this version knows: bytes go over the connection as they are.
+pub const SESSION_PLAIN: &str = "plain";
+
 /// A handshake message. The variant is the first byte of the body: 0, 1, 2.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum HandshakeMessage {
     /// Who dials, and for which lane.
-    Hello(Hello),
+    Hello(Box<Hello>),
     /// The lane is up.
     Welcome(Welcome),
     /// The lane is refused, and why.
@@ -37,8 +29,11 @@ pub enum HandshakeMessage {
 }
 
 /// What a dialer says first.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hello {
+    /// The versions that the dialer offers. The Hello is written in the layout of version 1 if that
+    /// is the only one, and in that of version 2 otherwise.
+    pub versions: VersionRange,
     /// The cluster that the dialer belongs to.
     pub cluster: Name,
     /// The dialer's own name.
@@ -49,33 +44,63 @@ pub struct Hello {
     pub expected_node: Option<Name>,
     /// The channel that the lane is for.
     pub channel: Name,
-    /// How the dialer has that channel configured.
-    pub terms: ChannelTerms,
     /// Which of the channel's parallel lanes this is, from 0.
     pub lane: u16,
+    /// The priority that the dialer gives the channel, 0 to 7. No term: each end serves the lane by
+    /// its own. Version 1 wants them equal.
+    pub priority: u8,
+    /// How the connection is protected after the handshake: [`SESSION_PLAIN`]. Not in version 1.
+    pub session: Name,
+    /// How far the dialer is with the lane's earlier connections. Not in version 1.
+    pub progress: Progress,
+    /// What both ends have to settle.
+    pub terms: ChannelTerms,
+    /// Parameters that this version does not know. Not in version 1.
+    pub unknown: Parameters,
 }
 
 /// What an acceptor answers to a Hello that it accepts. Frames follow at once, both ways.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Welcome {
+    /// The version that both speak from here on.
+    pub version: u16,
     /// The acceptor's own name.
     pub node: Name,
     /// Grows each time that node starts.
     pub incarnation: u64,
+    /// What version 1 does not have.
+    pub extensible: Option<Box<WelcomeExtensible>>,
+}
+
+/// The part of a Welcome that came with version 2.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WelcomeExtensible {
+    /// The kind of session that follows: the dialer's.
+    pub session: Name,
+    /// How far the acceptor is with the lane's earlier connections.
+    pub progress: Progress,
+    /// What both go by.
+    pub terms: ChannelTerms,
+    /// Parameters that this version does not know.
+    pub unknown: Parameters,
 }
 
 /// What a node answers before it closes a connection that it does not accept.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refuse {
+    version: u16,
     code: u16,
-    #[serde(deserialize_with = "read_refuse_text")]
     text: String,
 }
 
-/// A body that is not the one encoding of a handshake message; the text says what is wrong.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a handshake message cannot be read: {0}")]
-pub struct MalformedBody(pub &'static str);
+/// What both ends of a lane go by once its handshake is over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Agreed {
+    /// The version that both speak.
+    pub version: u16,
+    /// The terms, with the smaller of both sizes.
+    pub terms: ChannelTerms,
+}
 
 /// What a node needs to know of itself to judge a [`Hello`].
 #[derive(Clone, Copy, Debug)]
@@ -86,6 +111,32 @@ pub struct LocalNode<'a> {
     pub name: &'a str,
 }
 
+impl Agreed {
+    /// What two nodes of this version with the same terms go by.
+    #[must_use]
+    pub const fn among_equals(terms: ChannelTerms) -> Self {
+        Self {
+            version: VERSION,
+            terms,
+        }
+    }
+
+    /// What a receiver accepts on the lane.
+    #[must_use]
+    pub const fn frame_limits(&self) -> FrameLimits {
+        FrameLimits {
+            body_bytes_max: self.terms.body_bytes_max,
+            extensions: self.version >= VERSION_EXTENSIBLE,
+        }
+    }
+
+    /// Whether a mailbox id of the lane can be announced again, with another name.
+    #[must_use]
+    pub const fn reuses_mailbox_ids(&self) -> bool {
+        self.version >= VERSION_EXTENSIBLE
+    }
+}
+
 impl Refuse {
     /// A refusal. Control characters in the text become spaces, and what is over
     /// [`REFUSE_TEXT_BYTES_MAX`] is cut off.
@@ -94,9 +145,31 @@ impl Refuse {
         let mut text = text.replace(char::is_control, " ");
         text.truncate(text.floor_char_boundary(REFUSE_TEXT_BYTES_MAX));
         Self {
+            version: VERSION,
             code: reason.code(),
             text,
         }
+    }
+
+    /// The same, stating that version: a node reads an answer of the versions that it knows, so the
+    /// answer to a Hello states the Hello's.
+    #[must_use]
+    pub fn in_version(self, version: u16) -> Self {
+        Self { version, ..self }
+    }
+
+    pub(super) fn read(version: u16, code: u16, text: String) -> Self {
+        Self {
+            version,
+            code,
+            text,
+        }
+    }
+
+    /// The version that the refusing node speaks to this one.
+    #[must_use]
+    pub const fn version(&self) -> u16 {
+        self.version
     }
 
     /// Why. A code of a later version is [`CloseReason::Unrecognised`].
@@ -119,101 +192,129 @@ impl Refuse {
 }
 
 impl Hello {
+    /// The version in whose layout this Hello is written, and in which a refusal of it is.
+    #[must_use]
+    pub const fn layout_version(&self) -> u16 {
+        if self.versions.max < VERSION_EXTENSIBLE {
+            self.versions.max
+        } else {
+            VERSION_EXTENSIBLE
+        }
+    }
+
     /// Whether this node may have that lane at all: the checks that need no knowledge of other
     /// lanes. `terms` are this node's for the channel of the Hello, `None` if it has none of that
     /// name. Which connection is kept is for [`super::lane_choice::keep`] to say.
     ///
     /// # Errors
     /// The [`Refuse`] to answer with, naming what came and what was expected.
-    pub fn judge(&self, local: LocalNode<'_>, terms: Option<&ChannelTerms>) -> Result<(), Refuse> {
-        let refuse = |reason, text: String| Err(Refuse::new(reason, &text));
-        if self.cluster.as_str() != local.cluster {
-            let text = format!(
-                "the cluster is {}, the dialer's is {}",
-                local.cluster, self.cluster
-            );
-            return refuse(CloseReason::WrongCluster, text);
-        }
-        if let Some(expected) = &self.expected_node
-            && expected.as_str() != local.name
-        {
-            let text = format!("this address is of node {}, not of {expected}", local.name);
-            return refuse(CloseReason::WrongNode, text);
-        }
+    pub fn judge(
+        &self,
+        local: LocalNode<'_>,
+        terms: Option<&ChannelTerms>,
+    ) -> Result<Agreed, Refuse> {
+        self.examine(local, terms)
+            .map_err(|(reason, text)| Refuse::new(reason, &text).in_version(self.layout_version()))
+    }
+
+    fn examine(
+        &self,
+        local: LocalNode<'_>,
+        terms: Option<&ChannelTerms>,
+    ) -> Result<Agreed, (CloseReason, String)> {
+        let Some(version) = VersionRange::OURS.highest_common(self.versions) else {
+            let (ours, theirs) = (VersionRange::OURS, self.versions);
+            let text = format!("the dialer speaks versions {theirs}, this node {ours}");
+            return Err((CloseReason::WrongVersion, text));
+        };
+        self.examine_names(local)?;
+        self.examine_unknown()?;
         let Some(terms) = terms else {
             let text = format!("node {} has no channel {}", local.name, self.channel);
-            return refuse(CloseReason::ChannelUnknown, text);
+            return Err((CloseReason::ChannelUnknown, text));
         };
-        if let Some(difference) = terms.mismatch(&self.terms) {
+        let agreed = if version < VERSION_EXTENSIBLE {
+            terms.agree_with_version_1(&self.terms)
+        } else {
+            terms.agree(&self.terms)
+        };
+        let terms = agreed.map_err(|difference| {
             let text = format!("channel {}: {difference}", self.channel);
-            return refuse(CloseReason::ChannelMismatch, text);
-        }
+            (CloseReason::ChannelMismatch, text)
+        })?;
         if self.lane >= terms.parallelism {
             let (lane, lanes) = (self.lane, terms.parallelism);
             let text = format!(
                 "channel {} has {lanes} lanes, there is no {lane}",
                 self.channel
             );
-            return refuse(CloseReason::LaneOutOfRange, text);
+            return Err((CloseReason::LaneOutOfRange, text));
         }
-        Ok(())
+        Ok(Agreed { version, terms })
     }
-}
 
-impl HandshakeMessage {
-    /// The message as it goes over the wire, prefix included.
+    fn examine_names(&self, local: LocalNode<'_>) -> Result<(), (CloseReason, String)> {
+        if self.cluster.as_str() != local.cluster {
+            let text = format!(
+                "the cluster is {}, the dialer's is {}",
+                local.cluster, self.cluster
+            );
+            return Err((CloseReason::WrongCluster, text));
+        }
+        match &self.expected_node {
+            Some(expected) if expected.as_str() != local.name => {
+                let text = format!("this address is of node {}, not of {expected}", local.name);
+                Err((CloseReason::WrongNode, text))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn examine_unknown(&self) -> Result<(), (CloseReason, String)> {
+        if self.session.as_str() != SESSION_PLAIN {
+            let text = format!(
+                "the dialer wants a session of kind {}, this node knows {SESSION_PLAIN} alone",
+                self.session
+            );
+            return Err((CloseReason::SessionUnknown, text));
+        }
+        match first_mandatory(&self.unknown) {
+            Some(text) => Err((CloseReason::ParameterUnknown, text)),
+            None => Ok(()),
+        }
+    }
+
+    /// The answer to this Hello, once it is clear that its connection is kept.
     #[must_use]
-    pub fn encode(&self) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(256);
-        bytes.extend_from_slice(&MAGIC);
-        bytes.extend_from_slice(&VERSION.to_le_bytes());
-        bytes.extend_from_slice(&[0; 2]);
-        let mut bytes = postcard::to_extend(self, bytes)
-            .expect("names, numbers and a bounded text always have an encoding");
-        let body_bytes = u16::try_from(bytes.len() - PREFIX_BYTES)
-            .expect("seven names and a bounded text are far below 4096 bytes");
-        bytes[6..PREFIX_BYTES].copy_from_slice(&body_bytes.to_le_bytes());
-        bytes
-    }
-
-    /// Reads the body of a message, which is all that follows the prefix.
-    ///
-    /// # Errors
-    /// [`MalformedBody`] if this is not exactly what [`HandshakeMessage::encode`] writes.
-    pub fn decode_body(body: &[u8]) -> Result<Self, MalformedBody> {
-        let (message, rest): (Self, _) = postcard::take_from_bytes(body).map_err(describe)?;
-        if !rest.is_empty() {
-            return Err(MalformedBody("bytes are left over after the last field"));
+    pub fn welcome(
+        &self,
+        node: Name,
+        incarnation: u64,
+        progress: Progress,
+        agreed: &Agreed,
+    ) -> Welcome {
+        let extensible = (agreed.version >= VERSION_EXTENSIBLE).then(|| {
+            Box::new(WelcomeExtensible {
+                session: self.session.clone(),
+                progress,
+                terms: agreed.terms.clone(),
+                unknown: Parameters::default(),
+            })
+        });
+        Welcome {
+            version: agreed.version,
+            node,
+            incarnation,
+            extensible,
         }
-        if message.encode()[PREFIX_BYTES..] != *body {
-            return Err(MalformedBody(
-                "a number is written with more bytes than it needs",
-            ));
-        }
-        Ok(message)
     }
 }
 
-fn describe(error: postcard::Error) -> MalformedBody {
-    MalformedBody(match error {
-        postcard::Error::DeserializeUnexpectedEnd => "it ends in the middle of a field",
-        postcard::Error::DeserializeBadUtf8 => "a text is not UTF-8",
-        postcard::Error::DeserializeBadVarint => "a number is too large for its field",
-        postcard::Error::DeserializeBadOption => "an optional field is neither absent nor present",
-        postcard::Error::SerdeDeCustom => {
-            "it is of an unknown kind, or a name or text in it is empty, too long, or has control \
-             characters"
-        }
-        _ => "a field has a value that it cannot have",
-    })
-}
-
-fn read_refuse_text<'de, D: serde::Deserializer<'de>>(from: D) -> Result<String, D::Error> {
-    let text = String::deserialize(from)?;
-    if text.len() > REFUSE_TEXT_BYTES_MAX || text.contains(char::is_control) {
-        return Err(serde::de::Error::custom(
-            "the text of a refusal is too long or not printable",
-        ));
-    }
-    Ok(text)
+/// Names the first of the parameters that a node must not skip.
+pub(super) fn first_mandatory(unknown: &Parameters) -> Option<String> {
+    let parameter = unknown.iter().find(|parameter| parameter.mandatory)?;
+    let (name, value) = (&parameter.name, &parameter.value);
+    Some(format!(
+        "parameter {name} ({value}) is mandatory and not known here: run the same version on both"
+    ))
 }

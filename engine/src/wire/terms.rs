@@ -1,59 +1,158 @@
-//! The parameters of a channel that both ends of a lane must share.
+//! The terms of a lane: the channel parameters that its two ends have to settle in the handshake.
 //!
-//! Each node sends its own in the Hello; the acceptor compares and refuses the lane with the first
-//! difference, so that both sides log which parameter to change. Values with names travel as their
-//! names: a node that meets one it has never heard of can still print it.
-use serde::{Deserialize, Serialize};
-
+//! Each node states its own. What must agree (reliability, ordering, compression, parallelism) is
+//! compared, and a difference refuses the lane with both values in the text; of what only bounds the
+//! sender (sizes, mailbox names) both take the smaller. What need not be equal at both ends
+//! (priority, queue bounds, DSCP, quanta) is no term. Called by `hello.rs`; decides nothing else.
 use super::name::Name;
+use super::parameters::{Parameter, ParameterError, Parameters};
 
-/// What two nodes have to agree on before they share a channel.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// What two nodes settle before they share a channel.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChannelTerms {
-    /// 0 to 7; 0 is served first.
-    pub priority: u8,
     /// `best_effort`, `reliable`, `at_least_once` or `guaranteed`.
     pub reliability: Name,
     /// `fifo`, `monotonic`, `causal` or `unordered`.
     pub ordering: Name,
-    /// Lanes of this channel to each peer.
-    pub parallelism: u16,
-    /// The largest payload, in bytes.
-    pub body_bytes_max: u32,
     /// `none`, `lz4` or `zstd`.
     pub compression: Name,
+    /// Lanes of this channel to each peer.
+    pub parallelism: u16,
+    /// The largest payload that this node takes, in bytes; a lane carries the smaller of both.
+    pub body_bytes_max: u32,
+    /// The most mailbox ids that this node takes in on one lane; a lane has the smaller of both.
+    pub mailboxes_max: u32,
 }
 
 impl ChannelTerms {
-    /// The first parameter that differs, with both values; `None` if the nodes agree.
+    const RELIABILITY: &'static str = "reliability";
+    const ORDERING: &'static str = "ordering";
+    const COMPRESSION: &'static str = "compression";
+    const PARALLELISM: &'static str = "parallelism";
+    const BODY_BYTES_MAX: &'static str = "body_bytes_max";
+    const MAILBOXES_MAX: &'static str = "mailboxes_max";
+
+    /// What both ends go by.
     ///
     /// `self` is the acceptor's, `dialer` what came in the Hello: the text says so, and therefore
     /// reads the same in the logs of both.
-    #[must_use]
-    pub fn mismatch(&self, dialer: &Self) -> Option<String> {
-        fn differ(
-            parameter: &str,
-            acceptor: &dyn ToString,
-            dialer: &dyn ToString,
-        ) -> Option<String> {
-            let (acceptor, dialer) = (acceptor.to_string(), dialer.to_string());
-            (acceptor != dialer).then(|| {
-                format!("{parameter} is {acceptor} at the acceptor, {dialer} at the dialer")
-            })
-        }
-        differ("priority", &self.priority, &dialer.priority)
-            .or_else(|| differ("reliability", &self.reliability, &dialer.reliability))
-            .or_else(|| differ("ordering", &self.ordering, &dialer.ordering))
-            .or_else(|| differ("parallelism", &self.parallelism, &dialer.parallelism))
-            .or_else(|| {
-                differ(
-                    "body_bytes_max",
-                    &self.body_bytes_max,
-                    &dialer.body_bytes_max,
-                )
-            })
-            .or_else(|| differ("compression", &self.compression, &dialer.compression))
+    ///
+    /// # Errors
+    /// A text with the first parameter that differs, and both its values.
+    pub fn agree(&self, dialer: &Self) -> Result<Self, String> {
+        differ(Self::RELIABILITY, &self.reliability, &dialer.reliability)?;
+        differ(Self::ORDERING, &self.ordering, &dialer.ordering)?;
+        differ(Self::PARALLELISM, &self.parallelism, &dialer.parallelism)?;
+        differ(Self::COMPRESSION, &self.compression, &dialer.compression)?;
+        Ok(Self {
+            body_bytes_max: self.body_bytes_max.min(dialer.body_bytes_max),
+            mailboxes_max: self.mailboxes_max.min(dialer.mailboxes_max),
+            ..self.clone()
+        })
     }
+
+    /// What both ends go by, between nodes of version 1: it knows no smaller size, so the dialer has
+    /// to have one that this node takes.
+    ///
+    /// # Errors
+    /// As [`agree`](Self::agree), and for a larger size at the dialer.
+    pub fn agree_with_version_1(&self, dialer: &Self) -> Result<Self, String> {
+        let agreed = self.agree(dialer)?;
+        if dialer.body_bytes_max > self.body_bytes_max {
+            let (acceptor, dialer) = (self.body_bytes_max, dialer.body_bytes_max);
+            return Err(at_both_ends(Self::BODY_BYTES_MAX, &acceptor, &dialer));
+        }
+        Ok(agreed)
+    }
+
+    /// Adds the terms to a map, each as mandatory.
+    ///
+    /// # Errors
+    /// [`ParameterError`] if the map has one of them already, or no room for them.
+    pub(super) fn write_to(&self, parameters: &mut Parameters) -> Result<(), ParameterError> {
+        for (name, value) in [
+            (Self::RELIABILITY, self.reliability.clone()),
+            (Self::ORDERING, self.ordering.clone()),
+            (Self::COMPRESSION, self.compression.clone()),
+            (Self::PARALLELISM, number(self.parallelism.into())),
+            (Self::BODY_BYTES_MAX, number(self.body_bytes_max)),
+            (Self::MAILBOXES_MAX, number(self.mailboxes_max)),
+        ] {
+            let name = Name::new(name).expect("the names of terms are names");
+            let mandatory = true;
+            parameters.insert(Parameter {
+                name,
+                mandatory,
+                value,
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Takes the terms out of a map; what stays in it are parameters that this version does not know.
+    ///
+    /// # Errors
+    /// [`ParameterError`] if one is missing or no number.
+    pub(super) fn take_from(parameters: &mut Parameters) -> Result<Self, ParameterError> {
+        Ok(Self {
+            reliability: take(parameters, Self::RELIABILITY)?,
+            ordering: take(parameters, Self::ORDERING)?,
+            compression: take(parameters, Self::COMPRESSION)?,
+            parallelism: take_number(parameters, Self::PARALLELISM)?,
+            body_bytes_max: take_number(parameters, Self::BODY_BYTES_MAX)?,
+            mailboxes_max: take_number(parameters, Self::MAILBOXES_MAX)?,
+        })
+    }
+}
+
+fn differ<T: PartialEq + ToString>(name: &str, acceptor: &T, dialer: &T) -> Result<(), String> {
+    if acceptor == dialer {
+        Ok(())
+    } else {
+        Err(at_both_ends(name, acceptor, dialer))
+    }
+}
+
+fn at_both_ends<T: ToString>(name: &str, acceptor: &T, dialer: &T) -> String {
+    let (acceptor, dialer) = (acceptor.to_string(), dialer.to_string());
+    format!("{name} is {acceptor} at the acceptor, {dialer} at the dialer")
+}
+
+fn number(value: u32) -> Name {
+    Name::new(&value.to_string()).expect("a number is a name")
+}
+
+fn take(parameters: &mut Parameters, name: &'static str) -> Result<Name, ParameterError> {
+    let parameter = parameters.take(name);
+    Ok(parameter.ok_or(ParameterError::Missing { name })?.value)
+}
+
+/// Exactly as [`number`] writes it: each number has one text.
+fn take_number<T>(parameters: &mut Parameters, name: &'static str) -> Result<T, ParameterError>
+where
+    T: std::str::FromStr + ToString + Bounded,
+{
+    let value = take(parameters, name)?;
+    match value.parse::<T>() {
+        Ok(read) if read.to_string() == *value => Ok(read),
+        _ => Err(ParameterError::NotANumber {
+            name,
+            value,
+            max: T::MAX,
+        }),
+    }
+}
+
+trait Bounded {
+    const MAX: u32;
+}
+
+impl Bounded for u16 {
+    const MAX: u32 = u16::MAX as u32;
+}
+
+impl Bounded for u32 {
+    const MAX: u32 = Self::MAX;
 }
 
 #[cfg(test)]
@@ -66,69 +165,98 @@ mod tests {
 
     fn terms() -> ChannelTerms {
         ChannelTerms {
-            priority: 4,
             reliability: name("reliable"),
             ordering: name("fifo"),
+            compression: name("none"),
             parallelism: 2,
             body_bytes_max: 1 << 20,
-            compression: name("none"),
+            mailboxes_max: 4096,
         }
     }
 
     #[test]
-    fn equal_terms_agree() {
-        assert_eq!(terms().mismatch(&terms()), None);
+    fn each_term_that_must_agree_is_named_with_both_values() {
+        assert_eq!(terms().agree(&terms()), Ok(terms()));
+        type Change = fn(&mut ChannelTerms);
+        let differing: [(Change, &str); 4] = [
+            (
+                |terms| terms.reliability = name("guaranteed"),
+                "reliability is reliable at the acceptor, guaranteed at the dialer",
+            ),
+            (
+                |terms| terms.ordering = name("causal"),
+                "ordering is fifo at the acceptor, causal at the dialer",
+            ),
+            (
+                |terms| terms.compression = name("lz4"),
+                "compression is none at the acceptor, lz4 at the dialer",
+            ),
+            (
+                |terms| terms.parallelism = 3,
+                "parallelism is 2 at the acceptor, 3 at the dialer",
+            ),
+        ];
+        for (change, expected) in differing {
+            let mut dialer = terms();
+            change(&mut dialer);
+            assert_eq!(terms().agree(&dialer), Err(expected.to_owned()));
+        }
     }
 
     #[test]
-    fn each_parameter_is_compared_and_named_with_both_values() {
-        let differing = [
-            (
-                ChannelTerms {
-                    priority: 1,
-                    ..terms()
-                },
-                "priority is 4 at the acceptor, 1 at",
-            ),
-            (
-                ChannelTerms {
-                    reliability: name("guaranteed"),
-                    ..terms()
-                },
-                "reliability is reliable at the acceptor, guaranteed at",
-            ),
-            (
-                ChannelTerms {
-                    ordering: name("causal"),
-                    ..terms()
-                },
-                "ordering is fifo at the acceptor, causal at",
-            ),
-            (
-                ChannelTerms {
-                    parallelism: 3,
-                    ..terms()
-                },
-                "parallelism is 2 at the acceptor, 3 at",
-            ),
-            (
-                ChannelTerms {
-                    body_bytes_max: 9,
-                    ..terms()
-                },
-                "body_bytes_max is 1048576 at the acceptor, 9 at",
-            ),
-            (
-                ChannelTerms {
-                    compression: name("lz4"),
-                    ..terms()
-                },
-                "compression is none at the acceptor, lz4 at",
-            ),
-        ];
-        for (dialer, expected) in differing {
-            let text = terms().mismatch(&dialer).expect("they differ");
-            assert!(text.starts_with(expected), "{text}");
+    fn of_sizes_both_take_the_smaller() {
+        let smaller = ChannelTerms {
+            body_bytes_max: 100,
+            mailboxes_max: 7,
+            ..terms()
+        };
+        assert_eq!(terms().agree(&smaller), Ok(smaller.clone()));
+        assert_eq!(smaller.agree(&terms()), Ok(smaller.clone()));
+    }
+
+    #[test]
+    fn a_dialer_of_version_1_that_may_send_more_than_is_taken_is_refused() {
+        let smaller = ChannelTerms {
+            body_bytes_max: 100,
+            ..terms()
+        };
+        assert_eq!(terms().agree_with_version_1(&smaller), Ok(smaller.clone()));
+        let text = smaller
+            .agree_with_version_1(&terms())
+            .expect_err("it may send more");
+        assert_eq!(
+            text,
+            "body_bytes_max is 100 at the acceptor, 1048576 at the dialer"
+        );
+    }
+
+    #[test]
+    fn terms_go_through_the_map_and_back() {
+        let mut parameters = Parameters::default();
+        terms().write_to(&mut parameters).expect("there is room");
+        assert_eq!(parameters.iter().count(), 6);
+        assert!(parameters.iter().all(|parameter| parameter.mandatory));
+        assert_eq!(ChannelTerms::take_from(&mut parameters), Ok(terms()));
+        assert_eq!(parameters, Parameters::default());
+        let missing = ParameterError::Missing {
+            name: "reliability",
+        };
+        assert_eq!(ChannelTerms::take_from(&mut parameters), Err(missing));
+    }
+
+    #[test]
+    fn a_number_has_one_text() {
+        for bad in ["02", "+2", "65536", "-1", "two", "2 "] {
+            let mut parameters = Parameters::default();
+            terms().write_to(&mut parameters).expect("there is room");
+            let mut parallelism = parameters.take("parallelism").expect("it is there");
+            parallelism.value = name(bad);
+            parameters.insert(parallelism).expect("there is room");
+            let error = ChannelTerms::take_from(&mut parameters).expect_err(bad);
+            assert!(
+                matches!(error, ParameterError::NotANumber { max: 65535, .. }),
+                "{error}"
+            );
         }
     }
 }

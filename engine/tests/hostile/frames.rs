@@ -20,7 +20,7 @@ const LIMIT: u32 = 1 << 20;
 const LENGTH_MAX: u32 = (1 << 24) - 1;
 
 /// Says each of `bytes` on a lane of its own, which ends for that reason.
-fn assert_closed(honest: &Honest, reason: CloseReason, sayings: &[(&str, Vec<u8>)]) {
+pub(crate) fn assert_closed(honest: &Honest, reason: CloseReason, sayings: &[(&str, Vec<u8>)]) {
     let address = honest.target.local_addr();
     for (number, (what, bytes)) in sayings.iter().enumerate() {
         println!("{reason}: {what}");
@@ -111,7 +111,10 @@ fn a_mailbox_against_the_rules_is_closed() {
     let bad = [
         ("not from 0 on", mailbox(1, b"in")),
         ("the last id there is", mailbox(u32::MAX, b"in")),
-        ("twice", [mailbox(0, b"in"), mailbox(0, b"in")].concat()),
+        (
+            "again, with a bad name",
+            [mailbox(0, b"in"), mailbox(0, b"a\nb")].concat(),
+        ),
         ("a hole", [mailbox(0, b"in"), mailbox(2, b"out")].concat()),
         ("not UTF-8", mailbox(0, b"\xff\xfe")),
         ("a control character", mailbox(0, b"a\nb")),

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use overlane::wire::hello::HANDSHAKE_BODY_BYTES_MAX;
-use overlane::wire::{CloseReason, Hello};
+use overlane::wire::layout::HANDSHAKE_BODY_BYTES_MAX;
+use overlane::wire::version::VERSION;
+use overlane::wire::{CloseReason, Hello, Parameter, VersionRange};
 
 use crate::honest::Honest;
 use crate::stranger::{Stranger, encoded, hello, letter, name};
@@ -12,7 +13,7 @@ use crate::support::wait_until;
 
 /// The prefix of a handshake message that states a body of so many bytes.
 fn prefix(body_bytes: u16) -> Vec<u8> {
-    [b"OVLN\x01\x00".as_slice(), &body_bytes.to_le_bytes()].concat()
+    [b"OVLN\x02\x00".as_slice(), &body_bytes.to_le_bytes()].concat()
 }
 
 fn changed(change: impl FnOnce(&mut Hello)) -> Vec<u8> {
@@ -43,7 +44,7 @@ fn what_is_no_handshake_is_refused_by_its_first_wrong_byte() {
     ];
     assert_refused(&honest, CloseReason::WrongMagic, &wrong_magic);
     let mut other_version = encoded(&hello("mallory"));
-    other_version[4] = 2;
+    other_version[4] = 3;
     let wrong_version = [
         ("a later version", other_version),
         ("version 0", b"OVLN\x00\x00".to_vec()),
@@ -70,7 +71,7 @@ fn a_handshake_over_its_limit_is_closed() {
         ),
         (
             "a name of 4 GiB",
-            [prefix(6), vec![0, 0xff, 0xff, 0xff, 0xff, 0x0f]].concat(),
+            [prefix(8), vec![0, 1, 2, 0xff, 0xff, 0xff, 0xff, 0x0f]].concat(),
         ),
         ("an answer", [prefix(4), vec![1, 1, b'x', 1]].concat()),
     ];
@@ -88,10 +89,23 @@ fn a_hello_that_does_not_fit_is_refused_with_the_reason() {
     refused(CloseReason::WrongNode, "meant for another node", bytes);
     let bytes = changed(|hello| hello.channel = name("unheard_of"));
     refused(CloseReason::ChannelUnknown, "no such channel", bytes);
+    let later = VersionRange {
+        min: VERSION + 1,
+        max: u16::MAX,
+    };
+    let bytes = changed(|hello| hello.versions = later);
+    refused(CloseReason::WrongVersion, "later versions alone", bytes);
+    let bytes = changed(|hello| hello.session = name("tls"));
+    refused(CloseReason::SessionUnknown, "another session", bytes);
+    let bytes = changed(|hello| hello.unknown.insert(later_parameter(true)).expect("room"));
+    refused(
+        CloseReason::ParameterUnknown,
+        "a mandatory parameter",
+        bytes,
+    );
     let bytes = changed(|hello| hello.node = name("target"));
     refused(CloseReason::SelfDial, "the node's own name", bytes);
     let mismatches = [
-        ("priority", changed(|hello| hello.terms.priority = 255)),
         (
             "reliability",
             changed(|hello| hello.terms.reliability = name("none at all")),
@@ -105,8 +119,11 @@ fn a_hello_that_does_not_fit_is_refused_with_the_reason() {
             changed(|hello| hello.terms.parallelism = u16::MAX),
         ),
         (
-            "limit",
-            changed(|hello| hello.terms.body_bytes_max = u32::MAX),
+            "a larger limit in version 1, which knows no smaller",
+            changed(|hello| {
+                hello.versions = VersionRange::only(1);
+                hello.terms.body_bytes_max = u32::MAX;
+            }),
         ),
         (
             "compression",
@@ -114,6 +131,38 @@ fn a_hello_that_does_not_fit_is_refused_with_the_reason() {
         ),
     ];
     assert_refused(&honest, CloseReason::ChannelMismatch, &mismatches);
+    honest.finish();
+}
+
+/// What a later version may add.
+fn later_parameter(mandatory: bool) -> Parameter {
+    Parameter {
+        name: name("later"),
+        mandatory,
+        value: name("1"),
+    }
+}
+
+#[test]
+fn what_need_not_agree_makes_a_lane() {
+    let honest = Honest::start(|config| config);
+    let (handler, count) = counting_handler();
+    honest.target.handle("in", handler).expect("a mailbox");
+    let changes: [fn(&mut Hello); 5] = [
+        |hello| hello.priority = 0,
+        |hello| hello.terms.body_bytes_max = u32::MAX,
+        |hello| hello.terms.body_bytes_max = 64,
+        |hello| hello.versions.max = u16::MAX,
+        |hello| hello.unknown.insert(later_parameter(false)).expect("room"),
+    ];
+    for (number, change) in (1..).zip(changes) {
+        let mut other = hello("alice");
+        change(&mut other);
+        let mut stranger = Stranger::lane(honest.target.local_addr(), other);
+        stranger.say(&letter("in", b"hello"));
+        let came = || count.load(std::sync::atomic::Ordering::Relaxed);
+        wait_until("the message", came, |came| *came == number);
+    }
     honest.finish();
 }
 

@@ -3,9 +3,11 @@
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 
+use overlane::wire::hello::SESSION_PLAIN;
 use overlane::wire::{
-    AcceptProgress, Acceptor, ChannelTerms, CloseReason, DialProgress, Dialer, FrameKind,
-    FrameLimits, HandshakeMessage, Hello, Name, Next, Welcome, next_frame, put_header,
+    AcceptProgress, Acceptor, Agreed, ChannelTerms, CloseReason, DialProgress, Dialer, FrameKind,
+    FrameLimits, HandshakeMessage, Hello, Name, Next, Parameters, Progress, VersionRange,
+    next_frame, put_header,
 };
 
 use crate::support::{GENEROUS, cluster};
@@ -14,6 +16,8 @@ use crate::support::{GENEROUS, cluster};
 pub(crate) struct Stranger {
     pub(crate) stream: TcpStream,
     came: Vec<u8>,
+    /// The Hello that a node said to it.
+    heard: Option<Hello>,
 }
 
 pub(crate) fn name(text: &str) -> Name {
@@ -23,20 +27,25 @@ pub(crate) fn name(text: &str) -> Name {
 /// A good Hello of `node` for the lane of `data`.
 pub(crate) fn hello(node: &str) -> Hello {
     Hello {
+        versions: VersionRange::OURS,
         cluster: name(&cluster()),
         node: name(node),
         incarnation: 1,
         expected_node: None,
         channel: name("data"),
+        lane: 0,
+        priority: 4,
+        session: name(SESSION_PLAIN),
+        progress: Progress::default(),
         terms: ChannelTerms {
-            priority: 4,
             reliability: name("reliable"),
             ordering: name("fifo"),
+            compression: name("none"),
             parallelism: 1,
             body_bytes_max: 1 << 20,
-            compression: name("none"),
+            mailboxes_max: 4096,
         },
-        lane: 0,
+        unknown: Parameters::default(),
     }
 }
 
@@ -44,13 +53,13 @@ pub(crate) fn hello(node: &str) -> Hello {
 pub(crate) fn gossip_hello(node: &str) -> Hello {
     let mut hello = hello(node);
     hello.channel = name("gossip");
-    hello.terms.priority = 6;
+    hello.priority = 6;
     hello.terms.reliability = name("best_effort");
     hello
 }
 
 pub(crate) fn encoded(hello: &Hello) -> Vec<u8> {
-    HandshakeMessage::Hello(hello.clone()).encode()
+    HandshakeMessage::Hello(Box::new(hello.clone())).encode()
 }
 
 /// A frame with that in its header, whatever the body is.
@@ -90,6 +99,7 @@ impl Stranger {
         Self {
             stream,
             came: Vec::new(),
+            heard: None,
         }
     }
 
@@ -112,21 +122,25 @@ impl Stranger {
         let (stream, _) = listener.accept().expect("a node dials");
         let mut stranger = Self::from(stream);
         let mut acceptor = Acceptor::new();
-        let hello = loop {
+        let hello = *loop {
             let bytes = stranger.read_some().expect("a Hello comes");
             match acceptor.receive(&bytes).expect("a good Hello") {
                 AcceptProgress::Done { hello, .. } => break hello,
                 AcceptProgress::NeedMore => {}
             }
         };
+        stranger.heard = Some(hello.clone());
         (stranger, hello)
     }
 
+    /// Answers the Hello as a node of that name does that has the same terms.
     pub(crate) fn welcome(&mut self, node: &str, incarnation: u64) {
-        let welcome = Welcome {
-            node: name(node),
-            incarnation,
+        let hello = self.heard.as_ref().expect("a node said Hello");
+        let agreed = Agreed {
+            version: hello.layout_version(),
+            terms: hello.terms.clone(),
         };
+        let welcome = hello.welcome(name(node), incarnation, Progress::default(), &agreed);
         self.say(&HandshakeMessage::Welcome(welcome).encode());
     }
 
@@ -146,17 +160,12 @@ impl Stranger {
             let bytes = self.read_some().expect("an answer comes before the end");
             match dialer.receive(&bytes).expect("a good answer") {
                 DialProgress::NeedMore => {}
-                DialProgress::Welcomed {
-                    welcome,
-                    consumed_bytes,
-                } => {
-                    self.came = bytes[consumed_bytes..].to_vec();
-                    return DialProgress::Welcomed {
-                        welcome,
-                        consumed_bytes,
-                    };
+                answer => {
+                    if let DialProgress::Welcomed { consumed_bytes, .. } = &answer {
+                        self.came = bytes[*consumed_bytes..].to_vec();
+                    }
+                    return answer;
                 }
-                refused @ DialProgress::Refused { .. } => return refused,
             }
         }
     }

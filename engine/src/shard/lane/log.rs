@@ -28,6 +28,8 @@ pub(crate) struct Log {
     held_back: bool,
     /// Settled because of too many mailbox names, and not reported yet.
     unsendable_unreported: u64,
+    /// Settled because the peer takes no payloads of that size, and not reported yet.
+    too_large_unreported: u64,
     /// Dropped by the shard to make room; the gate counts those that senders dropped.
     overflowed: u64,
     /// How many of both have been reported, or need no report.
@@ -43,6 +45,7 @@ impl Log {
             unacknowledged_bytes_max: plan.config.unacknowledged_bytes_max as u64,
             held_back: false,
             unsendable_unreported: 0,
+            too_large_unreported: 0,
             overflowed: 0,
             overflow_reported: 0,
             tally: LaneTally::default(),
@@ -64,6 +67,17 @@ impl Log {
     /// How many of those have not been reported yet; they count as reported now.
     pub(crate) fn take_unsendable(&mut self) -> u64 {
         std::mem::take(&mut self.unsendable_unreported)
+    }
+
+    /// As [`accept_unsent`](Self::accept_unsent), because the peer takes no payloads of that size.
+    pub(crate) fn accept_too_large(&mut self) {
+        self.accept_unsent();
+        self.too_large_unreported += 1;
+    }
+
+    /// How many of those have not been reported yet; they count as reported now.
+    pub(crate) fn take_too_large(&mut self) -> u64 {
+        std::mem::take(&mut self.too_large_unreported)
     }
 
     /// Drops the message that has waited longest, unless it is the only one; says its payload's bytes.

@@ -358,3 +358,34 @@ fn the_lane_to_the_node_itself_is_up_at_once_and_ends_when_it_is_empty() {
     let at = late.at();
     assert_eq!(late.state.drain_deadline(false, at), [settled]);
 }
+
+#[test]
+fn a_peer_of_an_older_version_is_dialled_again_at_once_and_offered_everything_the_next_time() {
+    let mut lane = Lane::dialing(1);
+    assert_eq!(lane.state.offers(), VersionRange::OURS);
+    let close = Action::Close { connection: 1 };
+    let again = lane.state.dial_again_in(1, 1, lane.now);
+    assert_eq!(again, [close, set_dial(lane.now)]);
+    assert_eq!(lane.state.dial_due(), Some(address()));
+    assert_eq!(lane.state.offers(), VersionRange::only(1));
+    lane.state.dialing(2);
+    assert_eq!(lane.come_up(2), [Action::Open]);
+    assert_eq!(
+        lane.state.offers(),
+        VersionRange::OURS,
+        "it may be upgraded"
+    );
+
+    let mut lane = Lane::dialing(1);
+    lane.state.dial_again_in(1, 1, lane.now);
+    lane.state.dialing(2);
+    let at = lane.at();
+    assert!(lane.state.dial_failed(Some(2), at).is_some());
+    assert_eq!(lane.state.offers(), VersionRange::OURS);
+
+    // The connection that was refused is not the one that counts.
+    let mut lane = Lane::dialing(2);
+    let close = Action::Close { connection: 1 };
+    assert_eq!(lane.state.dial_again_in(1, 1, lane.now), [close]);
+    assert_eq!(lane.state.offers(), VersionRange::OURS);
+}

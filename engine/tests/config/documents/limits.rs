@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use overlane::config::{
     CHANNEL_PARAMETERS, CHANNELS_MAX, FILE_BYTES_MAX, NODE_PARAMETERS, Unit, number, quantity,
 };
-use overlane::wire::{CloseReason, frame, hello, name};
+use overlane::wire::{CloseReason, extension, frame, hello, layout, name, parameters};
 
 use self::Reached::{Closed, Otherwise};
 use self::Value::{Channel, Constant, Derived, Node};
@@ -62,8 +62,8 @@ const STRANGERS: &[Limit] = &[
     limit(
         "handshake message",
         Constant(
-            "wire::hello::HANDSHAKE_BODY_BYTES_MAX",
-            hello::HANDSHAKE_BODY_BYTES_MAX as u64,
+            "wire::layout::HANDSHAKE_BODY_BYTES_MAX",
+            layout::HANDSHAKE_BODY_BYTES_MAX as u64,
             Unit::Bytes,
         ),
         Closed(CloseReason::HandshakeTooLarge),
@@ -118,6 +118,26 @@ const STRANGERS: &[Limit] = &[
         "config/mistakes.rs::a_bad_channel_name_is_refused_in_every_source",
     ),
     limit(
+        "parameters of a handshake",
+        Constant(
+            "wire::parameters::PARAMETERS_MAX",
+            parameters::PARAMETERS_MAX as u64,
+            Unit::Count("parameters"),
+        ),
+        Closed(CloseReason::HandshakeMalformed),
+        "the unit tests of engine/src/wire/parameters.rs",
+    ),
+    limit(
+        "names and values of a handshake's parameters",
+        Constant(
+            "wire::parameters::PARAMETER_BYTES_MAX",
+            parameters::PARAMETER_BYTES_MAX as u64,
+            Unit::Bytes,
+        ),
+        Closed(CloseReason::HandshakeMalformed),
+        "the unit tests of engine/src/wire/parameters.rs",
+    ),
+    limit(
         "text of a refusal",
         Constant(
             "wire::hello::REFUSE_TEXT_BYTES_MAX",
@@ -163,10 +183,36 @@ const PEERS: &[Limit] = &[
         "the unit tests of engine/src/wire/frame.rs",
     ),
     limit(
-        "mailboxes that a lane introduces",
+        "extension of a frame",
+        Constant(
+            "wire::extension::EXTENSION_BYTES_MAX",
+            extension::EXTENSION_BYTES_MAX as u64,
+            Unit::Bytes,
+        ),
+        Closed(CloseReason::FrameTooLarge),
+        "hostile/extensions.rs::an_extension_over_its_limits_is_closed_before_its_body",
+    ),
+    limit(
+        "entries of a frame's extension",
+        Constant(
+            "wire::extension::EXTENSION_ENTRIES_MAX",
+            extension::EXTENSION_ENTRIES_MAX as u64,
+            Unit::Count("entries"),
+        ),
+        Closed(CloseReason::FrameMalformed),
+        "hostile/extensions.rs::an_extension_that_cannot_be_is_closed",
+    ),
+    limit(
+        "mailbox ids of a lane",
         Node("mailboxes_per_lane_max"),
         Closed(CloseReason::BadMailbox),
         "hostile/frames.rs::a_mailbox_too_many_is_closed",
+    ),
+    limit(
+        "ids announced with another name, without a message between them",
+        Derived("as many as the lane has ids; more count as control frames"),
+        Closed(CloseReason::ControlFlood),
+        "hostile/mailboxes.rs::names_without_messages_are_a_flood",
     ),
     limit(
         "control frames per second and lane",
