@@ -31,13 +31,16 @@ fn a_flood_of_control_frames_is_closed() {
         ("pongs", good_frame(FrameKind::Pong, 1, &[])),
         ("acks", useless_ack),
         ("optional", frame(0x90, 0, 0, &[])),
-        ("byes", good_frame(FrameKind::Bye, 3, &[])),
     ] {
         let mut stranger = Stranger::lane(honest.target.local_addr(), hello(peer));
         stranger.say(&drop_of_it.repeat(1000));
         stranger.ends();
         honest.closed(peer, "data", CloseReason::ControlFlood, 1);
     }
+    // Of these the first is answered: the two may part before the others were read.
+    let mut stranger = Stranger::lane(honest.target.local_addr(), hello("byes"));
+    stranger.say(&good_frame(FrameKind::Bye, 3, &[]).repeat(1000));
+    stranger.ends();
     honest.goes_on();
     honest.finish();
 }
