@@ -301,6 +301,12 @@ const APPLICATIONS: &[Limit] = &[
         "overflow.rs::each_policy_keeps_the_queue_within_its_bytes",
     ),
     limit(
+        "bytes sent on a lane and not acknowledged",
+        Channel("unacknowledged_bytes_max"),
+        Otherwise("the rest waits in the queue of the lane; one batch always passes"),
+        "hostile/acknowledgements.rs::a_peer_that_acknowledges_nothing_is_sent_no_more_than_the_bound",
+    ),
+    limit(
         "bytes in a channel's ring to a shard",
         Channel("ring_bytes"),
         Otherwise("`try_send` returns `Full`, the others wait"),
