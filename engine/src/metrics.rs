@@ -26,6 +26,9 @@ pub struct Metrics {
     pub departed: Vec<ChannelMetrics>,
     /// For each shard.
     pub shards: Vec<ShardMetrics>,
+    /// By channel, over all peers: the time from hand-over to the kernel to the acknowledgement, in
+    /// microseconds. Channels of which nothing was acknowledged yet are not there.
+    pub latency_us: BTreeMap<Arc<str>, Histogram<u32>>,
     /// Connections from outside that did not become a lane, by reason.
     pub refused_connections: BTreeMap<CloseReason, u64>,
 }
@@ -75,8 +78,6 @@ pub struct ChannelMetrics {
     pub batches: u64,
     /// Turns in which a lane had something to send and higher priorities left nothing for it.
     pub turns_starved: u64,
-    /// Time from hand-over to the kernel to the acknowledgement, in microseconds.
-    pub latency_us: Histogram<u32>,
     /// Ends of lanes and failed dials, by reason.
     pub closes: BTreeMap<CloseReason, u64>,
 }
@@ -155,7 +156,6 @@ impl ChannelMetrics {
             queue_high_water: counts.depth_high_water,
             batches: counts.batches,
             turns_starved: counts.turns_starved,
-            latency_us: counts.latency.unwrap_or_else(new_histogram),
             closes: counts.closes,
         }
     }
@@ -209,6 +209,12 @@ impl Metrics {
             }
             for (reason, count) in &report.refusals {
                 *metrics.refused_connections.entry(*reason).or_default() += count;
+            }
+            for (channel, latency) in report.tally.latencies.iter() {
+                let name = Arc::clone(&fabric.channels[channel].name);
+                let all = metrics.latency_us.entry(name).or_insert_with(new_histogram);
+                // All histograms have the same bounds, so this cannot fail.
+                all.add(latency).expect("equal bounds");
             }
             metrics.shards.push(shard_metrics(report));
         }

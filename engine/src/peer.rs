@@ -5,7 +5,7 @@
 //! it; its place comes and goes. The owner of a lane is a pure function of name, channel and index, so
 //! both a sending thread and an acceptor know the shard without asking.
 
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use event_listener::{Event, EventListener};
@@ -29,6 +29,8 @@ pub struct Peer {
     lanes_up: AtomicU32,
     /// The control shard is to look at its presence, and has not yet.
     stirred: AtomicBool,
+    /// What the mailbox names that it announced hold here, over all its lanes.
+    names_bytes: AtomicUsize,
     changed: Event,
 }
 
@@ -125,6 +127,7 @@ impl Peer {
             incarnation: AtomicU64::new(0),
             lanes_up: AtomicU32::new(0),
             stirred: AtomicBool::new(false),
+            names_bytes: AtomicUsize::new(0),
             changed: Event::new(),
         }
     }
@@ -232,6 +235,17 @@ impl Peer {
         let mut presence = self.lock();
         presence.lanes -= 1;
         presence.last_end = reason;
+    }
+
+    /// Charges the peer for names of so many bytes; false if that is more than `bytes_max` together.
+    pub(crate) fn charge_names(&self, bytes: usize, bytes_max: usize) -> bool {
+        let before = self.names_bytes.fetch_add(bytes, Ordering::Relaxed);
+        before + bytes <= bytes_max
+    }
+
+    /// Names of so many bytes are not held any more.
+    pub(crate) fn release_names(&self, bytes: usize) {
+        self.names_bytes.fetch_sub(bytes, Ordering::Relaxed);
     }
 
     pub(crate) fn count_lane_up(&self) {

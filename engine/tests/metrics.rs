@@ -35,7 +35,7 @@ fn a_channels_counters_add_up_on_both_sides() {
         "{out:#?}"
     );
     assert_eq!(
-        out.latency_us.len(),
+        metrics[0].latency_us["data"].len(),
         1000,
         "one latency per acknowledgement"
     );

@@ -190,6 +190,11 @@ parameters! {
         Unit::Count("mailboxes"), Allowed::Number(1, 65_536);
         origin "guess: 1 MiB of names of 255 bytes";
         cost "higher lets a peer use more memory; lower ends lanes that use more mailboxes";
+    /// Most memory that the mailbox names of one peer hold, over all its lanes.
+    peer_names_bytes_max: usize = 2 << 20;
+        Unit::Bytes, Allowed::Number(64 << 10, 1 << 30);
+        origin "guess: seven lanes with 4096 names of 20 bytes";
+        cost "higher lets a peer use more memory; lower ends lanes of peers with many mailboxes";
     /// Control frames per second that one lane may bring.
     control_frames_per_second_max: u32 = 10_000;
         Unit::Count("frames per second"), Allowed::Number(10, 10_000_000);

@@ -10,8 +10,8 @@ use super::waiting::Ticket;
 use crate::delivery::{Incoming, Liveness};
 use crate::mailboxes::MailboxId;
 use crate::peer::Peer;
-use crate::wire::mailbox::AnnouncedMailboxes;
-use crate::wire::{Agreed, CloseReason, FrameKind, FrameLimits};
+use crate::wire::mailbox::{Announced, AnnouncedMailboxes};
+use crate::wire::{Agreed, CloseReason, Frame, FrameKind, FrameLimits};
 
 /// A frame that has been incomplete for the idle timeout must have grown meanwhile by this much for
 /// each second.
@@ -32,6 +32,13 @@ pub(crate) struct KnownMailbox {
     pub(crate) looked_at: u64,
 }
 
+impl KnownMailbox {
+    /// What it holds, itself and its name.
+    fn bytes(&self) -> usize {
+        size_of::<Self>() + self.name.len()
+    }
+}
+
 /// See the module's text.
 #[derive(Debug)]
 pub(crate) struct Inbound {
@@ -48,6 +55,8 @@ pub(crate) struct Inbound {
     /// Since when this lane has been blocked although the peer has closed its side.
     pub(crate) closed_since: Option<Instant>,
     pub(crate) mailboxes: AnnouncedMailboxes<KnownMailbox>,
+    /// What `mailboxes` hold, charged to the peer until the lane ends.
+    names_bytes: usize,
     /// Bytes that came and are not processed: an incomplete frame, or all that came since an inbox
     /// was found full.
     pub(crate) carry: Vec<u8>,
@@ -65,6 +74,12 @@ pub(crate) struct Inbound {
     pub(crate) renamed_in_a_row: u32,
     /// Control frames within the second that began then.
     pub(crate) control_frames: (Instant, u32),
+}
+
+impl Drop for Inbound {
+    fn drop(&mut self) {
+        self.peer.release_names(self.names_bytes);
+    }
 }
 
 impl Inbound {
@@ -89,6 +104,7 @@ impl Inbound {
                 agreed.terms.mailboxes_max,
                 agreed.reuses_mailbox_ids(),
             ),
+            names_bytes: 0,
             carry: Vec::new(),
             partial_bytes: 0,
             partial_since: None,
@@ -109,6 +125,32 @@ impl Inbound {
         } else if self.partial_since.is_none() {
             self.partial_since = Some((now, self.partial_bytes));
         }
+    }
+
+    /// Takes the announcement of a mailbox; `resolve` finds what its name stands for. The peer is charged
+    /// for what it makes this side remember, `bytes_max` over all its lanes.
+    pub(crate) fn announce(
+        &mut self,
+        frame: &Frame<'_>,
+        bytes_max: usize,
+        resolve: impl FnOnce(&str) -> KnownMailbox,
+    ) -> Result<Announced, CloseReason> {
+        let held = |mailboxes: &AnnouncedMailboxes<KnownMailbox>| {
+            mailboxes.get(frame.word).map_or(0, KnownMailbox::bytes)
+        };
+        let before = held(&self.mailboxes);
+        let announced = self
+            .mailboxes
+            .announce(frame, resolve)
+            .map_err(|error| error.close_reason())?;
+        let now = held(&self.mailboxes);
+        self.names_bytes += now;
+        self.names_bytes -= before;
+        let is_within = self.peer.charge_names(now, bytes_max);
+        self.peer.release_names(before);
+        is_within
+            .then_some(announced)
+            .ok_or(CloseReason::OverBudget)
     }
 
     /// Gives memory back that nothing needs any more: it was as large as the largest frame so far, or

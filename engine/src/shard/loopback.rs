@@ -98,7 +98,13 @@ fn settle(core: &mut Core, lane: u32, delivery: Delivery, bytes: u64) {
     let Some(Ack { processed, refused }) = inbound.ledger.take_ack() else {
         return;
     };
-    let taken = state.log.acknowledge(Ack { processed, refused }, now);
+    let channel = state.channel;
+    let latencies = &mut core.tally.latencies;
+    let taken = state
+        .log
+        .acknowledge(Ack { processed, refused }, now, |latency, messages| {
+            latencies.record(channel, latency, messages);
+        });
     debug_assert!(
         taken.is_ok(),
         "a node acknowledges to itself what it sent to itself"

@@ -589,10 +589,8 @@ fn announce(core: &Core, inbound: &mut Inbound, frame: &Frame<'_>) -> Result<(),
         id: names.find(name),
         looked_at,
     };
-    let announced = inbound
-        .mailboxes
-        .announce(frame, resolve)
-        .map_err(|error| error.close_reason())?;
+    let bytes_max = core.fabric.config.peer_names_bytes_max;
+    let announced = inbound.announce(frame, bytes_max, resolve)?;
     if announced == Announced::Renamed && inbound.renamed_in_vain() {
         return count_control(core, inbound);
     }
@@ -607,11 +605,14 @@ fn take_ack(
     inbound: &mut Inbound,
     ack: Ack,
 ) -> Result<(), CloseReason> {
-    let now = core.now;
     let state = &mut core.lanes[lane as usize];
+    let channel = state.channel;
+    let latencies = &mut core.tally.latencies;
     let news = state
         .log
-        .acknowledge(ack, now)
+        .acknowledge(ack, core.now, |latency, messages| {
+            latencies.record(channel, latency, messages);
+        })
         .map_err(|error| error.close_reason())?;
     if state.log.may_go_on() || state.state.wants_bye() {
         core.mark_ready(lane);

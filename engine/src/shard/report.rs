@@ -3,12 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use hdrhistogram::Histogram;
-
 use super::Core;
 use super::lane::Lane;
 use super::receive::incoming;
-use super::tally::{Ledgers, ShardTally, new_histogram};
+use super::tally::{Ledgers, ShardTally};
 use crate::io::completion::IoCounters;
 use crate::wire::CloseReason;
 
@@ -34,7 +32,6 @@ pub(crate) struct LaneCounts {
     pub(crate) depth_high_water: u64,
     pub(crate) turns_starved: u64,
     pub(crate) receive_dropped: u64,
-    pub(crate) latency: Option<Histogram<u32>>,
     pub(crate) closes: BTreeMap<CloseReason, u64>,
 }
 
@@ -52,11 +49,6 @@ impl LaneCounts {
         self.depth_high_water = self.depth_high_water.max(other.depth_high_water);
         self.turns_starved += other.turns_starved;
         self.receive_dropped += other.receive_dropped;
-        if let Some(latency) = &other.latency {
-            let sum = self.latency.get_or_insert_with(new_histogram);
-            // The histograms of all lanes have the same bounds, so this cannot fail.
-            sum.add(latency).expect("equal bounds");
-        }
         for (reason, count) in &other.closes {
             *self.closes.entry(*reason).or_default() += count;
         }
@@ -129,7 +121,6 @@ pub(super) fn lane_counts(lane: &Lane) -> LaneCounts {
         depth_high_water: log.tally.depth_high_water,
         turns_starved: log.tally.turns_starved,
         receive_dropped: log.tally.receive_dropped,
-        latency: log.tally.latency().cloned(),
         closes: log.tally.closes.iter().copied().collect(),
     }
 }

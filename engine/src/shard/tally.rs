@@ -24,7 +24,6 @@ pub(crate) struct LaneTally {
     /// Received on a best-effort channel for an inbox that was full, or for no mailbox.
     pub(crate) receive_dropped: u64,
     pub(crate) closes: Vec<(CloseReason, u64)>,
-    latency: Option<Box<Histogram<u32>>>,
 }
 
 /// What a lane's two ledgers say.
@@ -87,24 +86,39 @@ impl LaneTally {
             None => self.closes.push((reason, 1)),
         }
     }
+}
 
-    /// `messages` took so long from their hand-over to their acknowledgement.
-    pub(crate) fn record_latency(&mut self, latency: Duration, messages: u64) {
+/// The time from hand-over to acknowledgement, by channel, over all lanes of a shard: one for each lane
+/// would be most of what an idle peer costs.
+#[derive(Clone, Debug)]
+pub(crate) struct Latencies {
+    by_channel: Vec<Option<Box<Histogram<u32>>>>,
+}
+
+impl Latencies {
+    fn new(channels: usize) -> Self {
+        Self {
+            by_channel: vec![None; channels],
+        }
+    }
+
+    /// `messages` of `channel` took so long.
+    pub(crate) fn record(&mut self, channel: usize, latency: Duration, messages: u64) {
         let micros = u64::try_from(latency.as_micros())
             .unwrap_or(u64::MAX)
             .clamp(1, LATENCY_US_MAX);
-        let histogram = self
-            .latency
-            .get_or_insert_with(|| Box::new(new_histogram()));
+        let histogram = self.by_channel[channel].get_or_insert_with(|| Box::new(new_histogram()));
         histogram.saturating_record_n(micros, u32::try_from(messages).unwrap_or(u32::MAX));
     }
 
-    pub(crate) fn latency(&self) -> Option<&Histogram<u32>> {
-        self.latency.as_deref()
+    /// The channels that have any, and theirs.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (usize, &Histogram<u32>)> {
+        let by_channel = self.by_channel.iter().enumerate();
+        by_channel.filter_map(|(channel, latency)| Some((channel, latency.as_deref()?)))
     }
 }
 
-/// Two significant digits: a lane's histogram stays below 10 KiB, and 1 % is finer than any two runs
+/// Two significant digits: a histogram stays below 10 KiB, and 1 % is finer than any two runs
 /// agree.
 pub(crate) fn new_histogram() -> Histogram<u32> {
     Histogram::new_with_bounds(1, LATENCY_US_MAX, 2).expect("the bounds are fixed and valid")
@@ -122,6 +136,7 @@ pub(crate) struct ShardTally {
     pub(crate) events_lost: u64,
     /// By channel: turns in which its ring was not reached.
     pub(crate) starved: Vec<u64>,
+    pub(crate) latencies: Latencies,
     /// By reason: connections from outside that did not become a lane.
     pub(crate) refusals: Vec<u64>,
 }
@@ -137,6 +152,7 @@ impl ShardTally {
             task_panics: 0,
             events_lost: 0,
             starved: vec![0; channels],
+            latencies: Latencies::new(channels),
             refusals: vec![0; CloseReason::COUNT],
         }
     }

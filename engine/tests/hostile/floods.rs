@@ -102,6 +102,50 @@ fn as_many_mailboxes_as_allowed_are_no_flood() {
 }
 
 #[test]
+fn names_are_charged_to_their_peer_and_given_back_when_its_lanes_end() {
+    let lanes = 4;
+    let honest = Honest::with(vec![reliable("data").parallelism(lanes)], |config| {
+        config.peer_names_bytes_max(1 << 20)
+    });
+    let lane = |peer: &str, index| {
+        let mut hello = hello(peer);
+        hello.terms.parallelism = lanes;
+        hello.lane = index;
+        Stranger::lane(honest.target.local_addr(), hello)
+    };
+    // A quarter of the budget and a few for each lane: one of them is too much, but not for others.
+    let names: Vec<u8> = (0..1000)
+        .flat_map(|id| good_frame(FrameKind::Mailbox, id, format!("{id:0>250}").as_bytes()))
+        .collect();
+    // Says them, and waits until they are taken in.
+    let hoard = |peer: &str, index| {
+        let mut stranger = lane(peer, index);
+        stranger.say(&names);
+        stranger.say(&good_frame(FrameKind::Ping, 7, &[]));
+        let mut frames = std::iter::from_fn(|| stranger.next_frame());
+        assert!(frames.any(|(kind, ..)| kind == FrameKind::Pong), "{peer}");
+        stranger
+    };
+    for round in 1..=3 {
+        let mut hoards: Vec<_> = ["alice", "bob"].map(|peer| hoard(peer, 0)).into();
+        hoards.extend((1..lanes).map(|index| hoard("mallory", index)));
+        let mut last = lane("mallory", 0);
+        last.say(&names);
+        last.ends();
+        honest.closed("mallory", "data", CloseReason::OverBudget, round);
+        honest.goes_on();
+        // With its lanes go its names: the next ones have all of the budget again.
+        drop(hoards);
+        wait_until(
+            "all are gone",
+            || honest.connections(),
+            |count| *count == usize::from(lanes),
+        );
+    }
+    honest.finish();
+}
+
+#[test]
 fn a_flooding_peer_does_not_stop_honest_ones() {
     let honest = Honest::start(|config| config);
     let (handler, count) = counting_handler();

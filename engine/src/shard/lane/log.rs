@@ -9,7 +9,7 @@
 //! messages until they are acknowledged yet. One that does calls `Outbox` and ledger to account for what
 //! the peer says it has, and hands the rest over again.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::channel_plan::ChannelPlan;
 use crate::delivery::{AckError, Acknowledged, Outgoing, Report};
@@ -120,12 +120,14 @@ impl Log {
         load
     }
 
-    /// Takes an acknowledgement of the peer, and records how long it took.
-    pub(crate) fn acknowledge(&mut self, ack: Ack, now: Instant) -> Result<Acknowledged, AckError> {
-        let tally = &mut self.tally;
-        self.ledger.acknowledge(ack, now, |latency, messages| {
-            tally.record_latency(latency, messages);
-        })
+    /// Takes an acknowledgement of the peer; `latency` is called with how long it took.
+    pub(crate) fn acknowledge(
+        &mut self,
+        ack: Ack,
+        now: Instant,
+        latency: impl FnMut(Duration, u64),
+    ) -> Result<Acknowledged, AckError> {
+        self.ledger.acknowledge(ack, now, latency)
     }
 
     /// Whether messages waited for acknowledgements and need wait no longer; asked once after each.

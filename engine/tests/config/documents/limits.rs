@@ -215,6 +215,12 @@ const PEERS: &[Limit] = &[
         "hostile/mailboxes.rs::names_without_messages_are_a_flood",
     ),
     limit(
+        "memory for the mailbox names of one peer, over all its lanes",
+        Node("peer_names_bytes_max"),
+        Closed(CloseReason::OverBudget),
+        "hostile/floods.rs::names_are_charged_to_their_peer_and_given_back_when_its_lanes_end",
+    ),
+    limit(
         "control frames per second and lane",
         Node("control_frames_per_second_max"),
         Closed(CloseReason::ControlFlood),

@@ -58,7 +58,7 @@ impl Sender {
             processed,
             refused: 0,
         };
-        let taken = self.log.acknowledge(ack, self.now);
+        let taken = self.log.acknowledge(ack, self.now, |_, _| {});
         assert!(taken.is_ok(), "{taken:?}");
     }
 }
