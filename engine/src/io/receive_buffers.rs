@@ -193,6 +193,13 @@ impl ReceiveBuffers {
         })
     }
 
+    /// Gives back the spares that lie here; they are made again when they are needed.
+    pub(crate) fn trim(&mut self) {
+        self.spares.extend(self.home.1.try_iter());
+        self.spares_unmade += self.spares.len();
+        self.spares = Vec::new();
+    }
+
     /// Hands the buffer (or, if it is pinned, the spare in its place) back, to be filled again.
     pub(crate) fn give_back(&mut self, filled: Filled) {
         self.provide(filled.bid, filled.memory);

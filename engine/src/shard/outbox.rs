@@ -52,6 +52,8 @@ pub(crate) struct Chunk {
 #[derive(Debug, Default)]
 pub(crate) struct ChunkPool {
     free: Vec<Vec<u8>>,
+    /// How many were free all the time since the pool was trimmed.
+    unused: usize,
 }
 
 impl ChunkPool {
@@ -60,6 +62,7 @@ impl ChunkPool {
             .free
             .pop()
             .unwrap_or_else(|| Vec::with_capacity(CHUNK_BYTES));
+        self.unused = self.unused.min(self.free.len());
         Chunk {
             bytes,
             ..Chunk::default()
@@ -72,6 +75,13 @@ impl ChunkPool {
             bytes.clear();
             self.free.push(bytes);
         }
+    }
+
+    /// Gives back what nobody has needed since this was called last.
+    pub(crate) fn trim(&mut self) {
+        drop(self.free.drain(..self.unused));
+        self.free.shrink_to_fit();
+        self.unused = self.free.len();
     }
 }
 
@@ -461,5 +471,26 @@ fn push_vector(vectors: &mut Vec<Vector>, bytes: &[u8], skip: &mut usize) {
             iov_base: rest.as_ptr().cast_mut().cast(),
             iov_len: rest.len(),
         }));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pool_gives_back_what_was_not_needed_since_it_was_trimmed() {
+        let mut pool = ChunkPool::default();
+        let chunks: Vec<_> = (0..5).map(|_| pool.chunk()).collect();
+        chunks.into_iter().for_each(|chunk| pool.recycle(chunk));
+        pool.trim();
+        assert_eq!(pool.free.len(), 5, "all were needed");
+        let (one, other) = (pool.chunk(), pool.chunk());
+        pool.recycle(one);
+        pool.recycle(other);
+        pool.trim();
+        assert_eq!(pool.free.len(), 2, "two were needed at a time");
+        pool.trim();
+        assert_eq!(pool.free.len(), 0);
     }
 }

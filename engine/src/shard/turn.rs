@@ -17,6 +17,7 @@ use super::spin::Spin;
 use super::tasks::Tasks;
 use super::timers::Deadline;
 use super::{Core, Shard};
+use crate::io::receive_buffers::ReceiveBuffers;
 use crate::shard::command::Command;
 use crate::shard::context::ShardHandle;
 
@@ -299,6 +300,11 @@ impl Core {
                 Deadline::Sweep => {
                     self.sweep(self.now);
                     self.tell_overflow();
+                    self.sending.pool.trim();
+                    self.intake
+                        .buffers
+                        .iter_mut()
+                        .for_each(ReceiveBuffers::trim);
                     if self.index == 0 {
                         self.fabric.payloads.trim();
                     }

@@ -1,0 +1,121 @@
+//! What a node costs that does nothing: memory, processor time and descriptors, alone and with idle
+//! peers. In processes of their own, so that nobody else's are in the count.
+
+#[path = "hostile/stranger.rs"]
+#[allow(dead_code, reason = "most of what it can say is for other tests")]
+mod stranger;
+mod support;
+
+use std::time::Duration;
+
+use overlane::Node;
+use stranger::{Stranger, gossip_hello, hello};
+use support::child::{descriptors, in_child, resident_bytes};
+use support::{best_effort, cluster, reliable, wait_until};
+
+/// A node as an application would have it: everything at its default, but one shard and any port.
+fn node() -> Node {
+    let config = overlane::Config::builder()
+        .name("idle")
+        .cluster(cluster())
+        .listen("127.0.0.1:0".parse().expect("an address"))
+        .shards(1)
+        .channel(reliable("data"))
+        .channel(best_effort("gossip"));
+    Node::start(config.build().expect("a valid configuration")).expect("the node starts")
+}
+
+/// Processor time of this process so far.
+fn processor_time() -> Duration {
+    // SAFETY: plain numbers, for all of which zero is a value; the call fills them in.
+    let usage = unsafe {
+        let mut usage: libc::rusage = std::mem::zeroed();
+        assert_eq!(libc::getrusage(libc::RUSAGE_SELF, &raw mut usage), 0);
+        usage
+    };
+    let time = |time: libc::timeval| {
+        Duration::from_secs(time.tv_sec.unsigned_abs())
+            + Duration::from_micros(time.tv_usec.unsigned_abs())
+    };
+    time(usage.ru_utime) + time(usage.ru_stime)
+}
+
+/// Memory that stays when nothing happens any more, in bytes: the least of some looks.
+fn settled_bytes() -> usize {
+    let looks = (0..20).map(|_| {
+        std::thread::sleep(Duration::from_millis(100));
+        resident_bytes()
+    });
+    looks.min().expect("it looked")
+}
+
+#[test]
+fn a_node_without_peers_costs_little_memory_and_no_time() {
+    in_child(
+        "a_node_without_peers_costs_little_memory_and_no_time",
+        || {
+            let before = resident_bytes();
+            let node = node();
+            let bytes = settled_bytes() - before;
+            println!("a node without peers: {bytes} bytes");
+            let spent = processor_time();
+            let seconds = 4;
+            std::thread::sleep(Duration::from_secs(seconds));
+            let spent = processor_time() - spent;
+            println!("in {seconds} s without work: {spent:?} of processor time");
+            println!("{:?}", descriptors());
+            assert!(bytes <= 4 << 20, "{bytes} bytes");
+            assert!(spent <= Duration::from_millis(seconds), "{spent:?}");
+            drop(node);
+        },
+    );
+}
+
+/// Peers of the test below; the table in `docs/benchmarks.md` has other numbers of them.
+fn peers() -> u32 {
+    let peers = std::env::var("IDLE_PEERS").ok();
+    peers.map_or(200, |peers| peers.parse().expect("a number of peers"))
+}
+
+#[test]
+fn an_idle_peer_costs_little_memory() {
+    in_child("an_idle_peer_costs_little_memory", || {
+        let bare = (resident_bytes(), descriptors());
+        let node = node();
+        let join = |number: u32| {
+            let name = format!("peer-{number}");
+            [hello(&name), gossip_hello(&name)]
+                .map(|hello| Stranger::lane(node.local_addr(), hello))
+        };
+        let lanes_up = |peers: u32| {
+            let up = || {
+                let lanes = node.metrics().lanes;
+                lanes.iter().map(|lane| lane.lanes_up).sum::<u32>()
+            };
+            // Those that were first may have been given up for their silence.
+            wait_until("all lanes", up, |lanes| *lanes >= peers);
+        };
+        let before = settled_bytes();
+        let all: Vec<_> = (0..peers()).map(join).collect();
+        lanes_up(peers());
+        let with_peers = settled_bytes();
+        let sockets =
+            |open: &std::collections::BTreeMap<String, usize>| open.get("socket").copied();
+        println!(
+            "{} idle peers with {} lanes each: {} KiB above the bare process, {} KiB of them with the \
+             first peer and after, {:?} sockets of both ends where there were {:?}",
+            peers(),
+            all[0].len(),
+            with_peers.saturating_sub(bare.0) >> 10,
+            with_peers.saturating_sub(before) >> 10,
+            sockets(&descriptors()),
+            sockets(&bare.1),
+        );
+        let each = with_peers.saturating_sub(before) / peers() as usize;
+        assert!(
+            peers() < 100 || each <= 20 << 10,
+            "{each} bytes for each peer"
+        );
+        drop(all);
+    });
+}
