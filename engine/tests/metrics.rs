@@ -5,7 +5,7 @@ mod support;
 use overlane::config::Overflow;
 use overlane::wire::CloseReason;
 use support::accounting::{all_acknowledged, check_accounting, counted};
-use support::{best_effort, config, connect_both, reliable, start, wait_until};
+use support::{GENEROUS, best_effort, config, connect_both, reliable, start, wait_until};
 
 #[test]
 fn a_channels_counters_add_up_on_both_sides() {
@@ -14,7 +14,10 @@ fn a_channels_counters_add_up_on_both_sides() {
     let b = start(config("b").channel(channel()));
     let (handler, _) = support::counting_handler();
     b.handle("in", handler).expect("a mailbox");
-    connect_both(&a, &b);
+    // One side dials: a second dial that finds the lane up makes the node ask for its peer, in bytes
+    // that are counted.
+    a.connect("b", b.local_addr()).expect("a name");
+    a.wait_connected("b", GENEROUS).expect("the lane comes up");
     let data = a.channel("data").expect("it is configured");
     let to = a.destination("b", "in").expect("names");
     for _ in 0..1000 {
