@@ -21,6 +21,22 @@ pub(crate) enum Admission {
     Dropped,
 }
 
+/// Which of a peer's lanes a message takes, and how much of its bytes is an extension, its length
+/// included, in front of the payload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Way {
+    pub(crate) offset: usize,
+    pub(crate) head: usize,
+}
+
+impl Way {
+    /// For a message without an extension.
+    #[inline]
+    pub(crate) const fn plain(offset: usize) -> Self {
+        Self { offset, head: 0 }
+    }
+}
+
 /// The lane that a destination's key picks; without a key, the first, or any if order does not
 /// matter.
 #[inline]
@@ -46,10 +62,14 @@ fn next_in_turn() -> u64 {
 pub(crate) fn check_size(
     plan: &ChannelPlan,
     lane: &LaneAddress,
+    head: usize,
     bytes: usize,
 ) -> Result<(), SendError> {
+    if head > 0 && !lane.takes_extensions() {
+        return Err(SendError::OldPeer);
+    }
     let bytes_max = plan.config.message_bytes_max.min(lane.payload_bytes_max());
-    check_size_within(bytes_max, bytes)
+    check_size_within(bytes_max, bytes - head)
 }
 
 /// Holds a payload against a bound.

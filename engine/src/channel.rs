@@ -8,7 +8,7 @@ use std::sync::Arc;
 use event_listener::{EventListener, Listener};
 
 use crate::admission::{
-    Admission, admit, check_size, check_size_within, lane_offset, payload_bytes, refused,
+    Admission, Way, admit, check_size, check_size_within, lane_offset, payload_bytes, refused,
     reserve_run, run_length,
 };
 use crate::channel_plan::ChannelPlan;
@@ -83,7 +83,7 @@ impl Channel {
         to: &Destination,
         payload: P,
     ) -> Result<(), P::Error> {
-        self.try_send_on(to, self.lane_offset(to), payload.into_payload())
+        self.try_send_on(to, Way::plain(self.lane_offset(to)), payload.into_payload())
             .map_err(P::unsent)
     }
 
@@ -96,10 +96,10 @@ impl Channel {
     pub(crate) fn try_send_on<'p>(
         &self,
         to: &Destination,
-        offset: usize,
+        way: Way,
         payload: Payload<'p>,
     ) -> Result<(), Unsent<Payload<'p>>> {
-        self.attempt(to, offset, payload)
+        self.attempt(to, way, payload)
             .map_err(NotAccepted::into_unsent)
     }
 
@@ -108,22 +108,22 @@ impl Channel {
     fn attempt<'p>(
         &self,
         to: &Destination,
-        offset: usize,
+        way: Way,
         payload: Payload<'p>,
     ) -> Result<(), NotAccepted<'p>> {
         if to.home != self.home {
             return Err(NotAccepted::new(SendError::OtherNode, payload));
         }
         let plan = self.plan();
-        let lane = to.peer.lane(offset);
-        let admitted = check_size(plan, lane, payload.len())
+        let lane = to.peer.lane(way.offset);
+        let admitted = check_size(plan, lane, way.head, payload.len())
             .and_then(|()| admit(plan, &lane.gate, payload.len()));
         match admitted {
             Ok(Admission::Queue) => {}
             Ok(Admission::Dropped) => return Ok(()),
             Err(error) => return Err(NotAccepted::new(error, payload)),
         }
-        self.push(lane, tag_for(to, offset), payload)
+        self.push(lane, tag_for(to, way), payload)
     }
 
     /// Steps 2 and 3: into the ring of the lane's shard, and its doorbell.
@@ -219,7 +219,9 @@ impl Channel {
             Err(refusal) => return refused(plan, &lane.gate, refusal).map(|_| 1),
         };
         let shard = &self.fabric.shards[usize::from(lane.shard)];
-        match shard.rings[self.index].try_push_many(tag_for(to, offset), &payloads[..count]) {
+        match shard.rings[self.index]
+            .try_push_many(tag_for(to, Way::plain(offset)), &payloads[..count])
+        {
             Ok(pushed) => {
                 let taken = payload_bytes(&payloads[..pushed]);
                 lane.gate
@@ -267,7 +269,7 @@ impl Channel {
                 continue;
             }
             let to = Destination::new(route.peer, mailbox.clone());
-            match self.try_send_on(&to, self.plan().first_lane, payload.clone()) {
+            match self.try_send_on(&to, Way::plain(self.plan().first_lane), payload.clone()) {
                 Ok(()) => outcome.accepted += 1,
                 Err(unsent) => outcome.refused.push((to.peer, unsent.error)),
             }
@@ -286,7 +288,7 @@ impl Channel {
         to: &Destination,
         payload: P,
     ) -> Result<(), P::Error> {
-        self.send_on(to, self.lane_offset(to), payload.into_payload())
+        self.send_on(to, Way::plain(self.lane_offset(to)), payload.into_payload())
             .await
             .map_err(P::unsent)
     }
@@ -294,11 +296,11 @@ impl Channel {
     pub(crate) async fn send_on<'p>(
         &self,
         to: &Destination,
-        offset: usize,
+        way: Way,
         mut payload: Payload<'p>,
     ) -> Result<(), Unsent<Payload<'p>>> {
         loop {
-            match self.attempt_or_listen(to, offset, payload)? {
+            match self.attempt_or_listen(to, way, payload)? {
                 Attempt::Accepted => return Ok(()),
                 Attempt::Full { room, unsent } => {
                     room.await;
@@ -318,14 +320,14 @@ impl Channel {
         to: &Destination,
         payload: P,
     ) -> Result<(), P::Error> {
-        self.send_blocking_on(to, self.lane_offset(to), payload.into_payload())
+        self.send_blocking_on(to, Way::plain(self.lane_offset(to)), payload.into_payload())
             .map_err(P::unsent)
     }
 
-    fn send_blocking_on<'p>(
+    pub(crate) fn send_blocking_on<'p>(
         &self,
         to: &Destination,
-        offset: usize,
+        way: Way,
         mut payload: Payload<'p>,
     ) -> Result<(), Unsent<Payload<'p>>> {
         if self.waits() && threads::is_own() {
@@ -333,7 +335,7 @@ impl Channel {
             return Err(Unsent { error, payload });
         }
         loop {
-            match self.attempt_or_listen(to, offset, payload)? {
+            match self.attempt_or_listen(to, way, payload)? {
                 Attempt::Accepted => return Ok(()),
                 Attempt::Full { room, unsent } => {
                     room.wait();
@@ -344,15 +346,15 @@ impl Channel {
     }
 
     /// Tries until it is accepted, refused, or to wait for room that nobody has made since it was tried.
-    fn attempt_or_listen<'p>(
+    pub(crate) fn attempt_or_listen<'p>(
         &self,
         to: &Destination,
-        offset: usize,
+        way: Way,
         mut payload: Payload<'p>,
     ) -> Result<Attempt<'p>, Unsent<Payload<'p>>> {
         let mut listening: Option<(Hindrance, EventListener)> = None;
         loop {
-            let full = match self.attempt(to, offset, payload) {
+            let full = match self.attempt(to, way, payload) {
                 Ok(()) => return Ok(Attempt::Accepted),
                 Err(full) if self.waits() && full.why.is_full() => full,
                 Err(refused) => return Err(refused.into_unsent()),
@@ -366,7 +368,7 @@ impl Channel {
                     });
                 }
                 _ => {
-                    let room = self.listen_for_room(to.peer.lane(offset), &full.why);
+                    let room = self.listen_for_room(to.peer.lane(way.offset), &full.why);
                     listening = Some((full.why, room));
                     payload = full.payload;
                 }
@@ -388,19 +390,23 @@ impl Channel {
     }
 }
 
+/// In a record's tag: its payload begins with an extension. The other bits are the high ones of a
+/// mailbox's number, which does not grow that far.
+pub(crate) const EXTENDED: u32 = 1 << 31;
+
 /// What the ring carries beside the payload.
 #[inline]
-fn tag_for(to: &Destination, offset: usize) -> Tag {
-    let (mailbox, extra) = to.mailbox.id().to_words();
+fn tag_for(to: &Destination, way: Way) -> Tag {
+    let (mailbox, high) = to.mailbox.id().to_words();
     Tag {
-        lane: to.peer.lane_number(offset),
+        lane: to.peer.lane_number(way.offset),
         mailbox,
-        extra,
+        extra: if way.head > 0 { high | EXTENDED } else { high },
     }
 }
 
 /// What trying came to, for those who wait.
-enum Attempt<'p> {
+pub(crate) enum Attempt<'p> {
     Accepted,
     /// There was no room; `room` hears of what was made since.
     Full {

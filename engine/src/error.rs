@@ -8,7 +8,14 @@ use std::net::SocketAddr;
 
 use crate::config::{Printable, debug_as_message};
 
-debug_as_message!(StartError, NameError, NotConnected, WaitError, RecvError);
+debug_as_message!(
+    StartError,
+    NameError,
+    NotConnected,
+    WaitError,
+    RecvError,
+    RequestError
+);
 
 /// Why a node did not start.
 ///
@@ -83,6 +90,9 @@ pub enum SendError {
         "the destination belongs to another node of this process: look it up on the node whose channel sends"
     )]
     OtherNode,
+    /// A request was to go to a peer that runs a version without requests.
+    #[error("that peer speaks version 1 of the wire, which has no requests: upgrade it")]
+    OldPeer,
     /// `send_blocking` was called on a thread of the engine, in a handler or a task.
     #[error(
         "send_blocking on a thread of the engine would wait for itself: use try_send in a handler, and `send(..).await` in a task on a shard"
@@ -113,6 +123,37 @@ impl<P> From<Unsent<P>> for SendError {
     fn from(unsent: Unsent<P>) -> Self {
         unsent.error
     }
+}
+
+/// How a request ended without a reply.
+#[derive(Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RequestError {
+    /// It was not accepted.
+    #[error(transparent)]
+    Send(#[from] SendError),
+    /// The node asked refused it: the request was not answered, and will not be.
+    #[error("the request was refused: {why}")]
+    Refused {
+        /// What the node said, such as that it has no such mailbox.
+        why: String,
+    },
+    /// No reply came by the deadline. The request may have been carried out.
+    #[error("no reply came by the deadline; the request may have been carried out")]
+    DeadlinePassed,
+    /// The lane that the request went on ended before a reply came. The request may have arrived.
+    #[error(
+        "the lane ended before a reply came: the peer is gone or was disconnected; the request may have been carried out"
+    )]
+    LaneEnded,
+    /// There are too many open requests.
+    #[error(
+        "{requests_max} requests are open already: wait for replies, or ask with shorter deadlines"
+    )]
+    TooMany {
+        /// The bound, of one node.
+        requests_max: usize,
+    },
 }
 
 /// Why a wait for a message or an event brought none.

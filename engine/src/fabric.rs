@@ -15,7 +15,8 @@ use crate::config::Config;
 use crate::control::routes::Routes;
 use crate::control::wishes::WishBook;
 use crate::io::backend::Backend;
-use crate::mailboxes::Mailboxes;
+use crate::mailboxes::{Mailbox, Mailboxes};
+use crate::request_book::RequestBook;
 use crate::ring::inbox::Inboxes;
 use crate::ring::{Doorbell, PayloadPool, Producer};
 
@@ -45,6 +46,9 @@ pub(crate) struct Fabric {
     pub(crate) wishes: WishBook,
     pub(crate) routes: Routes,
     pub(crate) mailboxes: Mailboxes,
+    /// What replies are addressed to; they are told by their correlation.
+    pub(crate) replies: Mailbox,
+    pub(crate) requests: RequestBook,
     /// Memory of large payloads, sent and received.
     pub(crate) payloads: Arc<PayloadPool>,
     pub(crate) shards: Vec<ShardLink>,

@@ -13,16 +13,19 @@ use bytes::Bytes;
 use event_listener::{EventListener, Listener};
 use futures_core::Stream;
 
+use crate::channel::EXTENDED;
 use crate::deadline::deadline_in;
 use crate::error::RecvError;
 use crate::fabric::Fabric;
 use crate::mailboxes::Mailbox;
-use crate::message::{Destination, OwnedMessage};
+use crate::message::{Destination, Exchange, OwnedMessage, ReplyHandle};
 use crate::peer::Peer;
 use crate::receiving::Occupancy;
+use crate::request::asked;
 use crate::ring::inbox::{InboxSignals, InboxWriter, inbox_ring};
 use crate::ring::{Consumer, Payload, Tag};
 use crate::threads;
+use crate::wire::extension::extension_block_bytes;
 
 /// The messages of one mailbox, read by one application thread or task at a time.
 ///
@@ -56,22 +59,42 @@ pub struct Received<'a> {
     fabric: &'a Fabric,
     mailbox: &'a Mailbox,
     from: OnceCell<Arc<Peer>>,
+    /// Bytes of the extension in front of the payload.
+    head: usize,
 }
 
 impl<'a> Received<'a> {
     /// The application's bytes.
     #[must_use]
     pub fn payload(&self) -> &'a [u8] {
-        self.payload.as_slice()
+        &self.payload.as_slice()[self.head..]
     }
 
     /// The payload to keep: a copy of a small one, a reference to a large one.
     #[must_use]
     pub fn to_bytes(&self) -> Bytes {
         match self.payload {
-            Payload::Inline(bytes) => Bytes::copy_from_slice(bytes),
-            Payload::Shared(bytes) => bytes.clone(),
+            Payload::Inline(bytes) => Bytes::copy_from_slice(&bytes[self.head..]),
+            Payload::Shared(bytes) => bytes.slice(self.head..),
         }
+    }
+
+    /// What answers it, if it is a request.
+    #[must_use]
+    pub fn reply_handle(&self) -> Option<ReplyHandle> {
+        let exchange = self.exchange()?;
+        let replies = &self.fabric.replies;
+        Some(ReplyHandle::new(
+            exchange,
+            self.from(),
+            self.mailbox,
+            replies,
+        ))
+    }
+
+    fn exchange(&self) -> Option<Exchange> {
+        let came = self.fabric.requests.time_of(self.tag.mailbox);
+        asked(&self.payload.as_slice()[..self.head], came)
     }
 
     /// The node that sent it.
@@ -95,7 +118,7 @@ impl<'a> Received<'a> {
     /// The channel it came on, as an index into the configuration's channels.
     #[must_use]
     pub fn channel_index(&self) -> usize {
-        self.tag.extra as usize
+        (self.tag.extra & !EXTENDED) as usize
     }
 
     /// The mailbox it is for.
@@ -119,6 +142,8 @@ impl<'a> Received<'a> {
             channel_index: self.channel_index(),
             mailbox: self.mailbox.clone(),
             payload: self.to_bytes(),
+            exchange: self.exchange(),
+            replies: self.fabric.replies.clone(),
         }
     }
 }
@@ -245,6 +270,11 @@ impl Inbox {
             fabric: &self.fabric,
             mailbox: self.occupancy.mailbox(),
             from: OnceCell::new(),
+            head: if record.tag.extra & EXTENDED == 0 {
+                0
+            } else {
+                extension_block_bytes(record.payload.as_slice())
+            },
         })
     }
 

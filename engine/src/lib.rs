@@ -85,6 +85,8 @@ mod node;
 mod peer;
 pub mod prelude;
 mod receiving;
+mod request;
+mod request_book;
 mod ring;
 mod shard;
 mod threads;
@@ -92,14 +94,17 @@ pub mod wire;
 
 pub use channel::{Broadcast, Channel};
 pub use config::{ChannelConfig, Config};
-pub use error::{NameError, NotConnected, RecvError, SendError, StartError, Unsent, WaitError};
+pub use error::{
+    NameError, NotConnected, RecvError, RequestError, SendError, StartError, Unsent, WaitError,
+};
 pub use events::{Event, Events};
 pub use inbox::{Inbox, Received};
 pub use io::backend::Backend;
 pub use io::preflight;
 pub use mailboxes::Mailbox;
-pub use message::{Destination, IntoPayload, Message, OwnedMessage, Payload};
+pub use message::{Destination, IntoPayload, Message, OwnedMessage, Payload, ReplyHandle};
 pub use metrics::{ChannelMetrics, Metrics, ShardMetrics};
 pub use node::{Node, NodeBuilder, PeerInfo, StopReport, UnfinishedCause, UnfinishedShard};
 pub use peer::Peer;
+pub use request_book::REQUESTS_MAX;
 pub use shard::context::{ShardContext, ShardHandle};

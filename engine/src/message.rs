@@ -1,6 +1,7 @@
 //! What an application sends and receives: payloads, addresses, messages.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::Bytes;
 
@@ -245,6 +246,9 @@ pub struct Message<'a> {
     pub(crate) channel_index: usize,
     pub(crate) mailbox: &'a Mailbox,
     pub(crate) payload: &'a [u8],
+    /// If it is a request.
+    pub(crate) exchange: Option<Exchange>,
+    pub(crate) replies: &'a Mailbox,
 }
 
 impl<'a> Message<'a> {
@@ -299,7 +303,21 @@ impl<'a> Message<'a> {
             channel_index: self.channel_index,
             mailbox: self.mailbox.clone(),
             payload: self.to_bytes(),
+            exchange: self.exchange,
+            replies: self.replies.clone(),
         }
+    }
+
+    /// What answers it, if it is a request.
+    #[must_use]
+    pub fn reply_handle(&self) -> Option<ReplyHandle> {
+        let exchange = self.exchange?;
+        Some(ReplyHandle::new(
+            exchange,
+            self.from,
+            self.mailbox,
+            self.replies,
+        ))
     }
 }
 
@@ -312,6 +330,9 @@ pub struct OwnedMessage {
     pub(crate) channel_index: usize,
     pub(crate) mailbox: Mailbox,
     pub(crate) payload: Bytes,
+    /// If it is a request.
+    pub(crate) exchange: Option<Exchange>,
+    pub(crate) replies: Mailbox,
 }
 
 impl OwnedMessage {
@@ -361,5 +382,66 @@ impl OwnedMessage {
     #[must_use]
     pub fn reply_to(&self, mailbox: &Mailbox) -> Destination {
         Destination::for_answer(Arc::clone(&self.from), &self.mailbox, mailbox)
+    }
+
+    /// What answers it, if it is a request.
+    #[must_use]
+    pub fn reply_handle(&self) -> Option<ReplyHandle> {
+        let exchange = self.exchange?;
+        Some(ReplyHandle::new(
+            exchange,
+            &self.from,
+            &self.mailbox,
+            &self.replies,
+        ))
+    }
+}
+
+/// The mailbox that replies name. No receiver is looked for: a reply goes to whoever asked.
+pub(crate) const REPLIES: &str = "overlane.replies";
+
+/// The request that a message is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Exchange {
+    /// What the node that asks knows it by.
+    pub(crate) id: u64,
+    /// Until when somebody waits for the reply.
+    pub(crate) deadline: Option<Instant>,
+}
+
+/// What a request is answered with: see [`Channel::reply`](crate::Channel::reply) and its siblings. It
+/// can be kept, and used from any thread; only the first reply counts.
+#[derive(Clone, Debug)]
+pub struct ReplyHandle {
+    pub(crate) to: Destination,
+    pub(crate) id: u64,
+    deadline: Option<Instant>,
+}
+
+impl ReplyHandle {
+    pub(crate) fn new(
+        exchange: Exchange,
+        from: &Arc<Peer>,
+        own: &Mailbox,
+        replies: &Mailbox,
+    ) -> Self {
+        Self {
+            to: Destination::for_answer(Arc::clone(from), own, replies),
+            id: exchange.id,
+            deadline: exchange.deadline,
+        }
+    }
+
+    /// The node that asks.
+    #[must_use]
+    pub fn peer(&self) -> &Arc<Peer> {
+        &self.to.peer
+    }
+
+    /// Until when somebody waits for the reply, if the request said so. Not later than the truth by more
+    /// than the request was on its way.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Instant> {
+        self.deadline
     }
 }

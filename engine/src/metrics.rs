@@ -31,6 +31,10 @@ pub struct Metrics {
     pub latency_us: BTreeMap<Arc<str>, Histogram<u32>>,
     /// Connections from outside that did not become a lane, by reason.
     pub refused_connections: BTreeMap<CloseReason, u64>,
+    /// Requests of this node that wait for a reply.
+    pub open_requests: usize,
+    /// Replies that came when nobody waited for them any more.
+    pub late_replies: u64,
 }
 
 /// One channel to one peer, all its parallel lanes together.
@@ -198,7 +202,11 @@ impl Metrics {
     pub(crate) fn merge(fabric: &Fabric, reports: &[ShardReport]) -> Self {
         let mut lanes: BTreeMap<(&str, usize), LaneCounts> = BTreeMap::new();
         let mut departed: BTreeMap<usize, LaneCounts> = BTreeMap::new();
-        let mut metrics = Self::default();
+        let mut metrics = Self {
+            open_requests: fabric.requests.len(),
+            late_replies: fabric.requests.late(),
+            ..Self::default()
+        };
         for report in reports {
             for lane in &report.lanes {
                 let key = (&*lane.peer, lane.channel);

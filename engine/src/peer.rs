@@ -46,6 +46,7 @@ pub(crate) struct LaneAddress {
     pub(crate) gate: Gate,
     /// The largest payload that both ends of the lane take, once it has been up.
     payload_bytes_max: AtomicU32,
+    takes_extensions: AtomicBool,
 }
 
 impl LaneAddress {
@@ -57,6 +58,7 @@ impl LaneAddress {
             index,
             gate,
             payload_bytes_max: AtomicU32::new(u32::MAX),
+            takes_extensions: AtomicBool::new(true),
         }
     }
 
@@ -65,6 +67,17 @@ impl LaneAddress {
     #[inline]
     pub(crate) fn payload_bytes_max(&self) -> usize {
         usize::try_from(self.payload_bytes_max.load(Ordering::Relaxed)).unwrap_or(usize::MAX)
+    }
+
+    /// Whether the peer knows extensions, as far as is known.
+    #[inline]
+    pub(crate) fn takes_extensions(&self) -> bool {
+        self.takes_extensions.load(Ordering::Relaxed)
+    }
+
+    /// The shard's: the handshake of the lane has settled it.
+    pub(crate) fn settle_extensions(&self, taken: bool) {
+        self.takes_extensions.store(taken, Ordering::Relaxed);
     }
 
     /// The shard's: the handshake of the lane has settled it.

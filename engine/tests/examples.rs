@@ -43,7 +43,10 @@ fn heartbeat_beside_file() {
 
 #[test]
 fn request_reply() {
-    says("request_reply", &["1 squared is 1", "10 squared is 100"]);
+    says(
+        "request_reply",
+        &["1 squared is 1", "10 squared is 100", "nobody cubes"],
+    );
 }
 
 #[test]

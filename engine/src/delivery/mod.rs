@@ -9,8 +9,10 @@ pub mod incoming;
 pub mod latency;
 pub mod liveness;
 pub mod outgoing;
+mod requests;
 
 pub use backoff::{Backoff, BackoffLimits};
 pub use incoming::{AckPolicy, Incoming};
 pub use liveness::{Liveness, LivenessLimits, Verdict, Watch};
 pub use outgoing::{AckError, Acknowledged, Outgoing, Report};
+pub(crate) use requests::Requests;

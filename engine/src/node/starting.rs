@@ -24,7 +24,8 @@ use crate::fabric::{Fabric, ShardLink};
 use crate::io::preflight::{self, Machine};
 use crate::io::socket;
 use crate::mailboxes::Mailboxes;
-use crate::message::Message;
+use crate::message::{Message, REPLIES};
+use crate::request_book::RequestBook;
 use crate::ring::inbox::Inboxes;
 use crate::ring::{Consumer, Doorbell, PayloadPool, byte_ring};
 use crate::shard::command::{Command, CommandSender};
@@ -155,6 +156,7 @@ impl Node {
         let channels = plan_channels(&config).map_err(|error| machine(error.to_string()))?;
         let shard_count = u16::try_from(shards).unwrap_or(u16::MAX);
         let rings = links.iter().flat_map(|link| link.rings.clone()).collect();
+        let mailboxes = Mailboxes::new(rings);
         let fabric = Arc::new(Fabric {
             incarnation: config.incarnation.unwrap_or_else(milliseconds_since_1970),
             address,
@@ -166,7 +168,9 @@ impl Node {
                 config.peers_max,
             ),
             routes: Routes::new(shards),
-            mailboxes: Mailboxes::new(rings),
+            replies: mailboxes.get(REPLIES)?,
+            mailboxes,
+            requests: RequestBook::new(),
             payloads: PayloadPool::new(),
             shards: links,
             stopping: AtomicBool::new(false),

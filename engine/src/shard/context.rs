@@ -9,16 +9,17 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use super::outbox::OutgoingPayload;
+use super::outbox::{OutgoingMessage, OutgoingPayload};
 use super::timers::Deadline;
 use super::{Core, Shard};
-use crate::admission::{Admission, admit, check_size, refused, reserve_run, run_length};
+use crate::admission::{Admission, Way, admit, check_size, refused, reserve_run, run_length};
 use crate::channel::Channel;
 use crate::deadline::deadline_in;
 use crate::error::{SendError, Unsent};
 use crate::fabric::Fabric;
 use crate::mailboxes::MailboxId;
-use crate::message::{Destination, IntoPayload, Payload};
+use crate::message::{Destination, IntoPayload, Payload, ReplyHandle};
+use crate::request::give_back;
 
 /// What a handler can do besides reading its message.
 #[doc = include_str!("../../doc/shard_context.md")]
@@ -39,10 +40,27 @@ impl ShardContext<'_> {
         to: &Destination,
         payload: P,
     ) -> Result<(), P::Error> {
-        let offset = channel.lane_offset(to);
+        let way = Way::plain(channel.lane_offset(to));
         self.core
-            .send_here(channel, to, offset, payload.into_payload())
+            .send_here(channel, to, way, payload.into_payload())
             .map_err(P::unsent)
+    }
+
+    /// Answers a request, or says at once why not; see [`Channel::try_reply`].
+    ///
+    /// # Errors
+    /// As [`Channel::try_send`].
+    pub fn try_reply<'p, P: IntoPayload<'p>>(
+        &mut self,
+        channel: &Channel,
+        to: &ReplyHandle,
+        payload: P,
+    ) -> Result<(), P::Error> {
+        let payload = payload.into_payload();
+        let (reply, way) = channel.encode_reply(to, &payload);
+        self.core
+            .send_here(channel, &to.to, way, reply)
+            .map_err(|unsent| give_back::<P>(unsent, payload))
     }
 
     /// Which shard this is, from 0.
@@ -73,8 +91,8 @@ impl ShardHandle {
         to: &Destination,
         payload: P,
     ) -> Result<(), P::Error> {
-        let offset = channel.lane_offset(to);
-        self.try_send_on(channel, to, offset, payload.into_payload())
+        let way = Way::plain(channel.lane_offset(to));
+        self.try_send_on(channel, to, way, payload.into_payload())
             .map_err(P::unsent)
     }
 
@@ -83,11 +101,11 @@ impl ShardHandle {
         &self,
         channel: &Channel,
         to: &Destination,
-        offset: usize,
+        way: Way,
         payload: Payload<'p>,
     ) -> Result<(), Unsent<Payload<'p>>> {
         let mut shard = self.shard.borrow_mut();
-        shard.core.send_here(channel, to, offset, payload)
+        shard.core.send_here(channel, to, way, payload)
     }
 
     /// Accepts as many of `payloads`, in order, as there is room for now; returns how many.
@@ -134,21 +152,21 @@ impl ShardHandle {
         to: &Destination,
         mut payload: Payload<'p>,
     ) -> Result<(), Unsent<Payload<'p>>> {
-        let offset = channel.lane_offset(to);
+        let way = Way::plain(channel.lane_offset(to));
         let is_here = channel.home == self.fabric.mailboxes.home() && to.home == channel.home;
-        if !is_here || usize::from(to.peer.lane(offset).shard) != self.index {
+        if !is_here || usize::from(to.peer.lane(way.offset).shard) != self.index {
             // It takes the way of any thread, where the ring can be full as well as the lane.
-            return channel.send_on(to, offset, payload).await;
+            return channel.send_on(to, way, payload).await;
         }
         loop {
-            match self.try_send_on(channel, to, offset, payload) {
+            match self.try_send_on(channel, to, way, payload) {
                 Err(full) if full.error == SendError::Full && channel.waits() => {
                     payload = full.payload;
                 }
                 outcome => return outcome,
             }
-            let room = to.peer.lane(offset).gate.listen();
-            match self.try_send_on(channel, to, offset, payload) {
+            let room = to.peer.lane(way.offset).gate.listen();
+            match self.try_send_on(channel, to, way, payload) {
                 Err(full) if full.error == SendError::Full => {
                     room.await;
                     payload = full.payload;
@@ -219,17 +237,17 @@ impl Core {
         &mut self,
         channel: &Channel,
         to: &Destination,
-        offset: usize,
+        way: Way,
         payload: Payload<'p>,
     ) -> Result<(), Unsent<Payload<'p>>> {
         let is_here = channel.home == self.fabric.mailboxes.home() && to.home == channel.home;
-        let lane = is_here.then(|| self.lane_by_number(to.peer.lane_number(offset)));
+        let lane = is_here.then(|| self.lane_by_number(to.peer.lane_number(way.offset)));
         let Some(index) = lane.flatten() else {
-            // The lane is another shard's or another node's, or of a peer in a snapshot that this
-            // shard has not adopted yet.
-            return channel.try_send_on(to, offset, payload);
+            // The lane is another shard's or another node's, or of a peer this shard has not taken up
+            // yet.
+            return channel.try_send_on(to, way, payload);
         };
-        match self.admit_here(channel.index, index, payload.len()) {
+        match self.admit_here(channel.index, index, way.head, payload.len()) {
             Ok(Admission::Queue) => {}
             Ok(Admission::Dropped) => return Ok(()),
             Err(error) => return Err(Unsent { error, payload }),
@@ -242,13 +260,12 @@ impl Core {
         let plan = &self.fabric.channels[channel.index];
         let names = &self.fabric.mailboxes;
         let lane = &mut self.lanes[index as usize];
-        if !lane.take_message(
-            plan,
-            names,
-            &mut self.sending.pool,
-            to.mailbox.id(),
+        let message = OutgoingMessage {
+            mailbox: to.mailbox.id(),
+            is_extended: way.head > 0,
             payload,
-        ) {
+        };
+        if !lane.take_message(plan, names, &mut self.sending.pool, message) {
             self.sending.strays.push(index);
             return Ok(());
         }
@@ -280,9 +297,14 @@ impl Core {
                 return self.send_run_here(channel.index, index, to.mailbox.id(), &payloads[..run]);
             }
         }
-        self.send_here(channel, to, offset, Payload::Borrowed(payloads[0]))
-            .map(|()| 1)
-            .map_err(|unsent| unsent.error)
+        self.send_here(
+            channel,
+            to,
+            Way::plain(offset),
+            Payload::Borrowed(payloads[0]),
+        )
+        .map(|()| 1)
+        .map_err(|unsent| unsent.error)
     }
 
     /// Copied payloads to a lane of this shard, with one reservation.
@@ -312,10 +334,16 @@ impl Core {
 
     /// Step 1, for a lane of this shard.
     #[inline]
-    fn admit_here(&self, channel: usize, index: u32, bytes: usize) -> Result<Admission, SendError> {
+    fn admit_here(
+        &self,
+        channel: usize,
+        index: u32,
+        head: usize,
+        bytes: usize,
+    ) -> Result<Admission, SendError> {
         let plan = &self.fabric.channels[channel];
         let lane = &self.lanes[index as usize];
-        check_size(plan, lane.address(), bytes)?;
+        check_size(plan, lane.address(), head, bytes)?;
         let admission = admit(plan, &lane.address().gate, bytes)?;
         if matches!(admission, Admission::Queue) && !lane.takes_messages() {
             lane.address().gate.take_back(1, bytes as u64);

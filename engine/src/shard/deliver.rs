@@ -11,13 +11,16 @@ use bytes::Bytes;
 
 use super::Core;
 use super::context::ShardContext;
+use crate::channel::EXTENDED;
 use crate::fabric::Fabric;
 use crate::io::receive_buffers::{Filled, ReceiveBuffers};
 use crate::mailboxes::{ByMailbox, Mailbox, MailboxId};
 use crate::message::Message;
 use crate::peer::Peer;
+use crate::request::asked;
 use crate::ring::inbox::InboxWriter;
 use crate::ring::{PushError, Tag};
+use crate::wire::extension::extension_block_bytes;
 
 /// A handler, run on the shard with borrowed bytes.
 pub(crate) type Handler = Box<dyn FnMut(&mut ShardContext<'_>, Message<'_>) + Send>;
@@ -97,6 +100,40 @@ impl Source for Borrowed<'_> {
     }
 }
 
+/// Where a message lies in its source.
+#[derive(Clone, Debug)]
+pub(crate) struct Body {
+    /// Bytes of the extension in front of the payload, its length included; 0 without one.
+    pub(crate) head: usize,
+    pub(crate) payload: Range<usize>,
+}
+
+impl Body {
+    /// A body that is all of `bytes`.
+    pub(crate) fn whole(bytes: &[u8], is_extended: bool) -> Self {
+        let head = if is_extended {
+            extension_block_bytes(bytes)
+        } else {
+            0
+        };
+        Self {
+            head,
+            payload: head..bytes.len(),
+        }
+    }
+
+    /// The extension, its length in front; empty without one.
+    #[inline]
+    pub(crate) fn extension<'a>(&self, bytes: &'a [u8]) -> &'a [u8] {
+        &bytes[self.payload.start - self.head..self.payload.start]
+    }
+
+    /// Extension and payload.
+    pub(crate) fn all(&self) -> Range<usize> {
+        self.payload.start - self.head..self.payload.end
+    }
+}
+
 /// What became of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Delivery {
@@ -138,7 +175,7 @@ impl Receivers {
         }
     }
 
-    /// Hands over the bytes of `source` in `range`.
+    /// Hands over the message that `body` says where it lies in `source`.
     #[inline]
     pub(crate) fn deliver(
         &mut self,
@@ -147,7 +184,7 @@ impl Receivers {
         channel: u16,
         mailbox: MailboxId,
         source: &mut impl Source,
-        range: Range<usize>,
+        body: Body,
     ) -> Delivery {
         let Some((mailbox, receiver)) = self.by_mailbox.get_mut(&mailbox) else {
             return Delivery::NoMailbox;
@@ -160,7 +197,9 @@ impl Receivers {
                     channel: &self.fabric.channels[channel_index].name,
                     channel_index,
                     mailbox,
-                    payload: &source.bytes()[range],
+                    payload: &source.bytes()[body.payload.clone()],
+                    exchange: asked(body.extension(source.bytes()), core.now),
+                    replies: &self.fabric.replies,
                 };
                 let mut context = ShardContext { core };
                 // A handler that panics must not take the lanes of this shard with it.
@@ -170,12 +209,16 @@ impl Receivers {
                 Delivery::Delivered
             }
             MailboxReceiver::Inbox(inbox) => {
-                let tag = Tag {
+                let mut tag = Tag {
                     lane: from.place().unwrap_or(u32::MAX),
                     mailbox: 0,
                     extra: u32::from(channel),
                 };
-                let delivery = push(inbox, tag, source, range, &self.fabric);
+                if body.head > 0 {
+                    tag.extra |= EXTENDED;
+                    tag.mailbox = self.fabric.requests.clock_ms(core.now);
+                }
+                let delivery = push(inbox, tag, source, body.all(), &self.fabric);
                 if delivery == Delivery::Delivered {
                     core.touch_inbox(inbox);
                 }

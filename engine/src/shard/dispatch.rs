@@ -9,8 +9,9 @@ use std::io;
 use std::ops::ControlFlow;
 
 use super::Core;
-use super::outbox::OutgoingPayload;
+use super::outbox::{OutgoingMessage, OutgoingPayload};
 use super::route::NOT_OURS;
+use crate::channel::EXTENDED;
 use crate::channel_plan::ChannelPlan;
 use crate::mailboxes::MailboxId;
 use crate::ring::{Consumer, DrainPayload, RECORD_HEADER_BYTES};
@@ -103,8 +104,12 @@ impl Core {
                 sending.strays.push(index);
                 return ControlFlow::Continue(());
             }
-            let mailbox = MailboxId::from_words(tag.mailbox, tag.extra);
-            if !lane.take_message(plan, &fabric.mailboxes, &mut sending.pool, mailbox, payload) {
+            let message = OutgoingMessage {
+                mailbox: MailboxId::from_words(tag.mailbox, tag.extra & !EXTENDED),
+                is_extended: tag.extra & EXTENDED != 0,
+                payload,
+            };
+            if !lane.take_message(plan, &fabric.mailboxes, &mut sending.pool, message) {
                 sending.strays.push(index);
                 return ControlFlow::Continue(());
             }

@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use super::Core;
 use super::lane_state::{LaneState, Stage};
-use super::outbox::{ChunkPool, OutgoingPayload, Shape};
+use super::outbox::{ChunkPool, OutgoingMessage, OutgoingPayload, Shape};
 use crate::channel_plan::ChannelPlan;
 use crate::config::Overflow;
 use crate::io::operation::OperationKind;
@@ -77,22 +77,23 @@ impl Lane {
         plan: &ChannelPlan,
         names: &Mailboxes,
         pool: &mut ChunkPool,
-        mailbox: MailboxId,
-        payload: OutgoingPayload<'_>,
+        message: OutgoingMessage<'_>,
     ) -> bool {
-        if payload.len() > self.address().payload_bytes_max() {
+        let bytes = message.payload.len() as u64;
+        let is_too_old = message.is_extended && !self.address().takes_extensions();
+        if is_too_old || message.payload_bytes() > self.address().payload_bytes_max() {
             // Accepted before the lane was made anew, with a peer that takes less.
             self.log.accept_too_large();
-            self.address().gate.release(1, payload.len() as u64);
+            self.address().gate.release(1, bytes);
             return false;
         }
-        let Some(id) = self.id_of(names, pool, mailbox) else {
+        let Some(id) = self.id_of(names, pool, message.mailbox) else {
             self.log.accept_unsendable();
-            self.address().gate.release(1, payload.len() as u64);
+            self.address().gate.release(1, bytes);
             return false;
         };
         self.log.ledger.accept(1);
-        self.log.outbox.push_message(pool, id, payload);
+        self.log.outbox.push_message(pool, id, message);
         self.log.tally.note_depth(self.log.outbox.messages());
         if plan.overflow == Overflow::DropOldest {
             self.drop_oldest(pool);
@@ -119,9 +120,12 @@ impl Lane {
         };
         self.log.ledger.accept(payloads.len() as u64);
         for payload in payloads {
-            self.log
-                .outbox
-                .push_message(pool, id, OutgoingPayload::Inline(payload));
+            let message = OutgoingMessage {
+                mailbox,
+                is_extended: false,
+                payload: OutgoingPayload::Inline(payload),
+            };
+            self.log.outbox.push_message(pool, id, message);
         }
         self.log.tally.note_depth(self.log.outbox.messages());
         true

@@ -105,6 +105,7 @@ impl Core {
         let agreed = &state.link.agreed;
         let address = state.peer.lane(state.offset);
         address.settle_payload_bytes_max(agreed.terms.body_bytes_max);
+        address.settle_extensions(agreed.frame_limits().extensions);
         let policy = AckPolicy {
             delay: Duration::from_micros(config.ack_delay_us),
             ..AckPolicy::default()
@@ -179,6 +180,8 @@ impl Core {
         } else {
             GateState::Down
         });
+        // Behind the gate: a request that is opened from here on is not accepted.
+        self.fabric.requests.lane_ended(&state.peer, state.offset);
         let (queued, report) = state.log.end_link(&mut self.sending.pool);
         let in_kernel = in_kernel.unwrap_or_default();
         gate.release(
@@ -213,6 +216,7 @@ impl Core {
     /// The lane to this node itself has ended, without a Bye: there is nobody to say it to.
     fn settle_loop(&mut self, lane: u32) {
         let state = &mut self.lanes[lane as usize];
+        self.fabric.requests.lane_ended(&state.peer, state.offset);
         let (queued, report) = state.log.end_link(&mut self.sending.pool);
         state
             .address()

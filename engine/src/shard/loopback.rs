@@ -3,10 +3,14 @@
 //! Called by the turn for the lanes to this very node. The frames are the same as those that cross
 //! the network, and so are the ledgers: delivered is acknowledged at once.
 
-use super::deliver::{Borrowed, Delivery, Receivers, Whole};
+use std::sync::Arc;
+
+use super::deliver::{Body, Borrowed, Delivery, Receivers, Source, Whole};
 use super::outbox::{Outbox, TakenPayload};
-use super::{Core, Shard};
+use super::{Core, Shard, exchange};
 use crate::config::Reliability;
+use crate::mailboxes::MailboxId;
+use crate::peer::Peer;
 use crate::wire::Ack;
 
 /// Messages that loop back in one turn before other lanes are looked at.
@@ -58,25 +62,58 @@ fn deliver_front(
     let state = &core.lanes[lane as usize];
     let channel = u16::try_from(state.channel).unwrap_or(u16::MAX);
     let peer = state.peer.clone();
-    let mailbox = front.mailbox?;
+    let to = Front {
+        peer,
+        channel,
+        mailbox: front.mailbox?,
+        lane,
+    };
     Some(match front.payload {
-        TakenPayload::Inline(bytes) => receivers.deliver(
-            core,
-            &peer,
-            channel,
-            mailbox,
-            &mut Borrowed(bytes),
-            0..bytes.len(),
-        ),
-        TakenPayload::Shared(bytes) => receivers.deliver(
-            core,
-            &peer,
-            channel,
-            mailbox,
-            &mut Whole(bytes),
-            0..bytes.len(),
-        ),
+        TakenPayload::Inline(bytes) => {
+            let body = Body::whole(bytes, front.is_extended);
+            to.deliver(core, receivers, &mut Borrowed(bytes), body)
+        }
+        TakenPayload::Shared(bytes) => {
+            let body = Body::whole(bytes, front.is_extended);
+            to.deliver(core, receivers, &mut Whole(bytes), body)
+        }
     })
+}
+
+/// The message at the front of a lane to this node itself, without its bytes.
+struct Front {
+    peer: Arc<Peer>,
+    channel: u16,
+    mailbox: MailboxId,
+    lane: u32,
+}
+
+impl Front {
+    fn deliver(
+        &self,
+        core: &mut Core,
+        receivers: &mut Receivers,
+        source: &mut impl Source,
+        body: Body,
+    ) -> Delivery {
+        let channel = usize::from(self.channel);
+        if body.head > 0 && exchange::take_answer(&core.fabric, &self.peer, channel, source, &body)
+        {
+            return Delivery::Delivered;
+        }
+        let delivery = receivers.deliver(
+            core,
+            &self.peer,
+            self.channel,
+            self.mailbox,
+            source,
+            body.clone(),
+        );
+        if delivery == Delivery::NoMailbox && body.head > 0 {
+            core.refuse_request(self.lane, source.bytes(), &body);
+        }
+        delivery
+    }
 }
 
 /// Both ledgers at once: handed over, delivered or refused, acknowledged.

@@ -12,6 +12,7 @@ pub(crate) mod context;
 pub(crate) mod deliver;
 mod dial;
 mod dispatch;
+mod exchange;
 mod handshake;
 mod inbound;
 mod intake;
@@ -115,6 +116,8 @@ pub(crate) struct Core {
     listener: Option<OwnedFd>,
     /// The kernel has the listener: it is not paused for want of descriptors.
     accepting: bool,
+    /// On shard 0: when requests are looked at next.
+    requests_due: Option<Instant>,
     routing: Routing,
     lanes: Vec<Lane>,
     queues: Vec<ChannelQueue>,

@@ -11,6 +11,8 @@ use bytes::Bytes;
 
 use crate::mailboxes::MailboxId;
 use crate::wire::control::append_mailbox;
+use crate::wire::extension::extension_block_bytes;
+use crate::wire::frame::{EXTENDED_KIND_BIT, mark_extended};
 use crate::wire::{FrameKind, HEADER_BYTES, put_header};
 
 /// Encoded bytes in one chunk. A batch of this size costs one system call for about 900 messages of
@@ -94,7 +96,36 @@ pub(crate) enum OutgoingPayload<'a> {
     Shared(Bytes),
 }
 
+/// A message on its way into a lane.
+#[derive(Debug)]
+pub(crate) struct OutgoingMessage<'a> {
+    pub(crate) mailbox: MailboxId,
+    /// The payload begins with an extension.
+    pub(crate) is_extended: bool,
+    pub(crate) payload: OutgoingPayload<'a>,
+}
+
+impl OutgoingMessage<'_> {
+    /// Bytes of the application's own.
+    #[inline]
+    pub(crate) fn payload_bytes(&self) -> usize {
+        let bytes = self.payload.len();
+        if self.is_extended {
+            bytes - extension_block_bytes(self.payload.as_slice())
+        } else {
+            bytes
+        }
+    }
+}
+
 impl OutgoingPayload<'_> {
+    fn as_slice(&self) -> &[u8] {
+        match self {
+            Self::Inline(bytes) => bytes,
+            Self::Shared(bytes) => bytes,
+        }
+    }
+
     pub(crate) fn len(&self) -> usize {
         match self {
             Self::Inline(bytes) => bytes.len(),
@@ -106,6 +137,8 @@ impl OutgoingPayload<'_> {
 /// One frame taken out at the front again: dropped, or looped back to this node itself.
 #[derive(Debug)]
 pub(crate) struct Taken<'a> {
+    /// The payload begins with an extension.
+    pub(crate) is_extended: bool,
     /// If it was noted.
     pub(crate) mailbox: Option<MailboxId>,
     pub(crate) payload: TakenPayload<'a>,
@@ -170,9 +203,14 @@ impl Outbox {
     pub(crate) fn push_message(
         &mut self,
         pool: &mut ChunkPool,
-        mailbox: u32,
-        payload: OutgoingPayload<'_>,
+        id: u32,
+        message: OutgoingMessage<'_>,
     ) {
+        let OutgoingMessage {
+            payload,
+            is_extended,
+            ..
+        } = message;
         let length = payload.len();
         let inline = if let OutgoingPayload::Inline(bytes) = &payload {
             bytes.len()
@@ -183,9 +221,11 @@ impl Outbox {
             return;
         };
         let frame_length = u32::try_from(length).unwrap_or(u32::MAX);
-        chunk
-            .bytes
-            .extend_from_slice(&header(FrameKind::Message, frame_length, mailbox));
+        let mut header = header(FrameKind::Message, frame_length, id);
+        if is_extended {
+            mark_extended(&mut header);
+        }
+        chunk.bytes.extend_from_slice(&header);
         match payload {
             OutgoingPayload::Inline(bytes) => chunk.bytes.extend_from_slice(bytes),
             OutgoingPayload::Shared(payload) => {
@@ -254,7 +294,11 @@ impl Outbox {
     /// The message at the front.
     pub(crate) fn front(&self) -> Option<Taken<'_>> {
         let chunk = self.chunks.front()?;
-        let Head { body_bytes, .. } = read_header(&chunk.bytes[chunk.head..])?;
+        let Head {
+            body_bytes,
+            is_extended,
+            ..
+        } = read_header(&chunk.bytes[chunk.head..])?;
         let body_at = chunk.head + HEADER_BYTES;
         let payload = match chunk.shared.front() {
             Some(piece) if is_shared(chunk, body_at, body_bytes) => {
@@ -263,6 +307,7 @@ impl Outbox {
             _ => TakenPayload::Inline(&chunk.bytes[body_at..body_at + body_bytes]),
         };
         Some(Taken {
+            is_extended,
             mailbox: self.mailboxes.front().copied(),
             payload,
         })
@@ -372,6 +417,7 @@ fn header(kind: FrameKind, body_bytes: u32, word: u32) -> [u8; HEADER_BYTES] {
 /// What the header of a frame in a chunk says.
 struct Head {
     kind: Option<FrameKind>,
+    is_extended: bool,
     body_bytes: usize,
     word: u32,
 }
@@ -381,6 +427,7 @@ fn read_header(bytes: &[u8]) -> Option<Head> {
     let word = u32::from_le_bytes(*bytes.get(4..)?.first_chunk()?);
     Some(Head {
         kind: FrameKind::from_code(first.to_be_bytes()[0]),
+        is_extended: first.to_be_bytes()[0] & EXTENDED_KIND_BIT != 0,
         body_bytes: usize::try_from(first & 0x00FF_FFFF).ok()?,
         word,
     })

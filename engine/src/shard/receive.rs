@@ -4,14 +4,13 @@
 //! straddles two buffers is put together in the lane's carry, or, if it is large, in memory of its own
 //! (`landing`); everything else is read where it lies. An error here ends the lane that sent the bytes and nothing else.
 
-use std::ops::Range;
 use std::time::Instant;
 
-use super::Core;
 use super::connection::Inflow;
-use super::deliver::{Assembled, Delivery, InBuffer, Receivers, Source, Whole};
+use super::deliver::{Assembled, Body, Delivery, InBuffer, Receivers, Source, Whole};
 use super::inbound::{Inbound, KnownMailbox};
 use super::landing::{LANDING_BYTES_MIN, Landing};
+use super::{Core, exchange};
 use crate::delivery::Incoming;
 use crate::io::operation::OperationKind;
 use crate::io::receive_buffers::Filled;
@@ -31,7 +30,7 @@ enum Flow {
 struct Located {
     kind: FrameKind,
     word: u32,
-    body: Range<usize>,
+    body: Body,
 }
 
 impl Located {
@@ -41,7 +40,10 @@ impl Located {
         Self {
             kind: frame.kind,
             word: frame.word,
-            body: end - frame.body.len()..end,
+            body: Body {
+                head: whole_bytes - HEADER_BYTES - frame.body.len(),
+                payload: end - frame.body.len()..end,
+            },
         }
     }
 }
@@ -474,7 +476,7 @@ fn take_frame(
         kind,
         word,
         extension: Extension::NONE,
-        body: &source.bytes()[body],
+        body: &source.bytes()[body.payload],
     };
     take_control(core, lane, inbound, &frame).map(|()| Flow::Next)
 }
@@ -492,11 +494,18 @@ fn take_message(
         return Err(CloseReason::AfterBye);
     }
     inbound.renamed_in_a_row = 0;
+    let bytes = frame.body.payload.len() as u64;
+    let channel = usize::from(inbound.channel);
+    if frame.body.head > 0
+        && exchange::take_answer(&core.fabric, &inbound.peer, channel, source, &frame.body)
+    {
+        inbound.ledger.delivered(1, bytes, core.now);
+        return Ok(Flow::Next);
+    }
     let known = inbound
         .mailboxes
         .get(frame.word)
         .map_err(|error| error.close_reason())?;
-    let bytes = frame.body.len() as u64;
     let mut mailbox = known.id;
     let delivery = loop {
         let delivery = match mailbox {
@@ -518,7 +527,10 @@ fn take_message(
             _ => break delivery,
         }
     };
-    let reliable = core.fabric.channels[usize::from(inbound.channel)].reliable;
+    if delivery == Delivery::NoMailbox && frame.body.head > 0 {
+        core.refuse_request(lane, source.bytes(), &frame.body);
+    }
+    let reliable = core.fabric.channels[channel].reliable;
     match delivery {
         Delivery::Delivered => inbound.ledger.delivered(1, bytes, core.now),
         Delivery::NoRoom if reliable => {

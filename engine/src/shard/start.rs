@@ -188,6 +188,7 @@ impl Shard {
             newcomers: Newcomers::default(),
             listener: Some(listener),
             accepting: false,
+            requests_due: None,
             routing: Routing::new(fabric.channels.len()),
             lanes: Vec::new(),
             queues: ChannelQueue::by_priority(rings, &fabric.channels),

@@ -16,6 +16,8 @@ pub(crate) enum Deadline {
     Accept,
     /// Wake the task that sleeps under this key.
     Sleeper { key: u64 },
+    /// Look for requests that nobody has answered in time.
+    Requests,
     /// Look over the lanes for senders that are too slow.
     Sweep,
 }

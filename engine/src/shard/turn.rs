@@ -58,6 +58,7 @@ impl Shard {
         core.now = Instant::now();
         core.tally.turns += 1;
         core.follow_routes();
+        core.follow_requests();
         let mut worked = obey(core, receivers);
         worked |= core.hear_answers()?;
         worked |= core.meet_deadlines()?;
@@ -215,6 +216,22 @@ impl Core {
                 .is_some_and(|control| !control.is_idle())
             || self.fabric.routes.epoch() != self.routing.epoch()
             || self.timers.next().is_some_and(|at| at <= self.now)
+            || self.has_new_request_deadline()
+    }
+
+    /// Shard 0 looks after the deadlines of requests: whether one comes earlier than it knows.
+    fn has_new_request_deadline(&self) -> bool {
+        self.index == 0 && self.fabric.requests.due() != self.requests_due
+    }
+
+    /// Sets the deadline of the request that is due first.
+    fn follow_requests(&mut self) {
+        if self.has_new_request_deadline() {
+            self.requests_due = self.fabric.requests.due();
+            if let Some(due) = self.requests_due {
+                self.timers.set(due, Deadline::Requests);
+            }
+        }
     }
 
     /// Whether room was made for lanes that a full inbox stopped, since they were tried last.
@@ -292,6 +309,7 @@ impl Core {
                     self.handshake_deadline(connection, generation)?;
                 }
                 Deadline::Accept => self.arm_accept()?,
+                Deadline::Requests => self.fabric.requests.expire(self.now),
                 Deadline::Sleeper { key } => {
                     if let Some(waker) = self.tasks.sleepers.remove(&key) {
                         waker.wake();

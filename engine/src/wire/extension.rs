@@ -36,6 +36,16 @@ pub struct Extension<'a> {
     entries: &'a [u8],
 }
 
+/// Bytes of the extension that `body` begins with, its length included. The body is this node's own, or
+/// of a frame that was decoded.
+#[must_use]
+pub fn extension_block_bytes(body: &[u8]) -> usize {
+    let length = body
+        .first_chunk()
+        .map_or(0, |bytes| u16::from_le_bytes(*bytes));
+    size_of::<u16>() + usize::from(length)
+}
+
 /// What an exchange of messages is known by at the node that began it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Correlation {

@@ -217,6 +217,13 @@ pub fn put_header(out: &mut [u8; HEADER_BYTES], kind: FrameKind, body_bytes: u32
     *out = header(kind.code(), body_bytes, word);
 }
 
+/// Says in a header that the body, whose length it states, begins with an extension and its length.
+#[inline]
+pub fn mark_extended(header: &mut [u8; HEADER_BYTES]) {
+    // The kind is the most significant byte of the first word, which is little-endian.
+    header[3] |= EXTENDED_KIND_BIT;
+}
+
 /// Writes the header of a frame with an extension, which is not empty, and the extension's length.
 /// After it go [`Extension::encoded`] and the body. Not for a lane of version 1.
 ///

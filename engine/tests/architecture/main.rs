@@ -11,18 +11,19 @@ use imports::Imports;
 
 /// From the top down: a file may use its own folder's files and those of lower rows. An entry is a
 /// file or a folder of `engine/src`; of several that fit a file, the longest counts.
-const ORDER: [&[&str]; 19] = [
+const ORDER: [&[&str]; 20] = [
     &["lib"],
     &["prelude"],
     &["node"],
     &["metrics", "inbox"],
     &["receiving"],
     &["shard"],
+    &["request"],
     &["channel"],
     &["admission"],
     &["control"],
     &["fabric"],
-    &["channel_plan"],
+    &["channel_plan", "request_book"],
     &["control::routes"],
     &["control::wishes"],
     &["message", "events"],

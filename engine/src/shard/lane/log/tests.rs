@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 use super::*;
 use crate::channel_plan::plan_channels;
 use crate::config::{ChannelConfig, Config};
-use crate::shard::outbox::OutgoingPayload;
+use crate::mailboxes::MailboxId;
+use crate::shard::outbox::{OutgoingMessage, OutgoingPayload};
 
 const PAYLOAD: [u8; 1000] = [7; 1000];
 
@@ -40,8 +41,12 @@ impl Sender {
     fn accept(&mut self, messages: u64) {
         self.log.ledger.accept(messages);
         for _ in 0..messages {
-            let payload = OutgoingPayload::Inline(&PAYLOAD);
-            self.log.outbox.push_message(&mut self.pool, 0, payload);
+            let message = OutgoingMessage {
+                mailbox: MailboxId::from_words(0, 0),
+                is_extended: false,
+                payload: OutgoingPayload::Inline(&PAYLOAD),
+            };
+            self.log.outbox.push_message(&mut self.pool, 0, message);
         }
     }
 

@@ -1,0 +1,90 @@
+//! Requests and replies as they come to a shard: a reply goes to whoever waits for it, a request to its
+//! mailbox, and what cannot be received is refused to the node that asks.
+//!
+//! Called by `receive` and `loopback` for messages with an extension. It knows which messages belong
+//! together only through the node's book of requests.
+
+use std::sync::Arc;
+
+use super::Core;
+use super::deliver::{Body, Source};
+use super::outbox::{OutgoingMessage, OutgoingPayload};
+use crate::error::RequestError;
+use crate::fabric::Fabric;
+use crate::message::OwnedMessage;
+use crate::peer::Peer;
+use crate::request::{asked, extension, refusal};
+use crate::wire::extension::{Correlation, Role};
+
+/// Characters of a refusal that are kept: it comes from another node.
+const WHY_CHARACTERS_MAX: usize = 200;
+
+/// Hands a reply or a refusal to whoever waits for it. False if the message is neither.
+pub(crate) fn take_answer(
+    fabric: &Fabric,
+    from: &Arc<Peer>,
+    channel: usize,
+    source: &mut impl Source,
+    body: &Body,
+) -> bool {
+    let correlation = extension(body.extension(source.bytes())).correlation();
+    let Some(Correlation { id, role }) = correlation else {
+        return false;
+    };
+    match role {
+        Role::Request => return false,
+        // Whoever answers looks at the deadline: there is nothing to be called off yet.
+        Role::Cancel => {}
+        Role::Reply => {
+            fabric.requests.answer(id, from, || {
+                Ok(OwnedMessage {
+                    from: Arc::clone(from),
+                    channel: Arc::clone(&fabric.channels[channel].name),
+                    channel_index: channel,
+                    mailbox: fabric.replies.clone(),
+                    payload: source.keep(body.payload.clone()),
+                    exchange: None,
+                    replies: fabric.replies.clone(),
+                })
+            });
+        }
+        Role::Failure => {
+            let why = String::from_utf8_lossy(&source.bytes()[body.payload.clone()]);
+            fabric.requests.answer(id, from, || {
+                Err(RequestError::Refused {
+                    why: why.chars().take(WHY_CHARACTERS_MAX).collect(),
+                })
+            });
+        }
+    }
+    true
+}
+
+impl Core {
+    /// There is nobody here to answer a request. If its lane has no room for saying so, the deadline
+    /// of whoever asks says it.
+    #[cold]
+    pub(crate) fn refuse_request(&mut self, lane: u32, bytes: &[u8], body: &Body) {
+        let Some(exchange) = asked(body.extension(bytes), self.now) else {
+            return;
+        };
+        let (reply, _) = refusal(exchange.id, "there is no such mailbox");
+        let state = &mut self.lanes[lane as usize];
+        let bytes = reply.len() as u64;
+        if !state.takes_messages() || state.address().gate.reserve(bytes).is_err() {
+            return;
+        }
+        let message = OutgoingMessage {
+            mailbox: self.fabric.replies.id(),
+            is_extended: true,
+            payload: OutgoingPayload::Inline(reply.as_slice()),
+        };
+        let plan = &self.fabric.channels[state.channel];
+        let names = &self.fabric.mailboxes;
+        if state.take_message(plan, names, &mut self.sending.pool, message) {
+            self.sending.mark_ready(lane, state);
+        } else {
+            self.sending.strays.push(lane);
+        }
+    }
+}
