@@ -15,7 +15,9 @@ use support::{GENEROUS, config, connect_both, ends, reliable, start, wait_until}
 const REQUESTS_MAX: usize = 1 << 16;
 
 fn node(name: &str) -> Node {
-    start(config(name).channel(reliable("calls").queue_messages_max(1 << 17)))
+    // For the largest payloads one after the other, without waiting for room.
+    let calls = reliable("calls").queue_messages_max(1 << 17);
+    start(config(name).channel(calls.queue_bytes_max(8_usize << 20)))
 }
 
 /// Two connected nodes, the channel of the first, and the mailbox `in` of the second.
