@@ -6,28 +6,13 @@ mod support;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Sender, bounded};
 use overlane::Node;
 use overlane::config::ChannelConfig;
 use support::accounting::{all_acknowledged, check_accounting, counted};
-use support::{config, connect_both, reliable, start, wait_until};
+use support::{config, connect_both, hold, reliable, start, wait_until};
 
 /// The least that can be configured, so that all this takes many turns.
 const TURN_BYTES: usize = 64 << 10;
-
-/// Holds shard 0 of a node, between two turns, until the sender is dropped.
-fn hold(node: &Node) -> Sender<()> {
-    let (holding, held) = bounded(0);
-    let (go_on, going_on) = bounded::<()>(0);
-    node.spawn_on_shard(0, move |_| async move {
-        holding.send(()).expect("the test waits");
-        // The sender is dropped when the test has sent all.
-        let _ = going_on.recv();
-    })
-    .expect("there is that shard");
-    held.recv().expect("the task runs");
-    go_on
-}
 
 /// Notes the first byte of each message, in the order in which they come.
 fn note_order(node: &Node, burn: Duration) -> Arc<Mutex<Vec<u8>>> {

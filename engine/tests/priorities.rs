@@ -5,31 +5,16 @@ mod support;
 
 use std::sync::{Arc, Mutex};
 
-use crossbeam_channel::{Sender, bounded};
 use overlane::config::ChannelConfig;
 use overlane::{Channel, Destination, Metrics, Node};
 use support::accounting::{all_acknowledged, check_accounting, counted};
-use support::{config, connect_both, reliable, start, wait_until};
+use support::{config, connect_both, hold, reliable, start, wait_until};
 
 const URGENT: u64 = 20;
 const BULK: u64 = 1000;
 const BULK_BYTES: usize = 4000;
 /// The least that can be configured: bulk takes dozens of turns.
 const TURN_BYTES: usize = 64 << 10;
-
-/// Holds shard 0 of a node, between two turns, until the sender is used or dropped.
-fn hold(node: &Node) -> Sender<()> {
-    let (holding, held) = bounded(0);
-    let (go_on, going_on) = bounded::<()>(0);
-    node.spawn_on_shard(0, move |_| async move {
-        holding.send(()).expect("the test waits");
-        // The sender is dropped when the test has seen enough.
-        let _ = going_on.recv();
-    })
-    .expect("there is that shard");
-    held.recv().expect("the task runs");
-    go_on
-}
 
 /// Two nodes, and the order in which the channels' messages came: 'u'rgent or 'b'ulk.
 struct Pair {

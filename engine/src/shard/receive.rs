@@ -249,7 +249,7 @@ impl Reader {
         }
     }
 
-    /// The frame at the start of `bytes` is incomplete: from `frame_bytes_min` up it lands, which takes
+    /// The frame at the start of `bytes` is incomplete: from `LANDING_BYTES_MIN` up it lands, which takes
     /// all of `bytes`. False if it is too small for that.
     fn land(&mut self, core: &Core, frame_bytes: usize, bytes: &[u8]) -> bool {
         if frame_bytes < LANDING_BYTES_MIN {

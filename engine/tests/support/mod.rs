@@ -15,11 +15,26 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use crossbeam_channel::{Sender, bounded};
 use overlane::config::{ChannelConfig, ConfigBuilder, IoChoice, Reliability};
 use overlane::{Config, Metrics, Node};
 
 /// How long any condition may take on a loaded machine. Nothing is expected to come near it.
 pub const GENEROUS: Duration = Duration::from_secs(60);
+
+/// Holds shard 0 of a node, between two turns, until the sender is used or dropped.
+pub fn hold(node: &Node) -> Sender<()> {
+    let (holding, held) = bounded(0);
+    let (go_on, going_on) = bounded::<()>(0);
+    node.spawn_on_shard(0, move |_| async move {
+        holding.send(()).expect("the test waits");
+        // The sender is dropped when the test has sent or seen enough.
+        let _ = going_on.recv();
+    })
+    .expect("there is that shard");
+    held.recv().expect("the task runs");
+    go_on
+}
 
 /// A node's configuration on any free port, with one shard, not pinned, and as many descriptors as
 /// there can be: tests run side by side, in one process.
