@@ -9,6 +9,7 @@ mod accept;
 pub(crate) mod command;
 mod connection;
 pub(crate) mod context;
+mod control_frames;
 pub(crate) mod deliver;
 mod dial;
 mod dispatch;

@@ -1,0 +1,90 @@
+//! The frames of a lane's own, as they come: acknowledgements, names of mailboxes, Ping, Pong and Bye.
+//!
+//! Called by `receive` for each frame that is no message. It updates what the lane knows of its peer and
+//! bounds what such frames may cost; it never delivers anything.
+
+use super::Core;
+use super::inbound::{Inbound, KnownMailbox};
+use crate::wire::control::bye_reason;
+use crate::wire::mailbox::Announced;
+use crate::wire::{Ack, CloseReason, Frame, FrameKind};
+
+pub(super) fn count_control(core: &Core, inbound: &mut Inbound) -> Result<(), CloseReason> {
+    let frames_max = core.fabric.config.control_frames_per_second_max;
+    if inbound.count_control_frame(core.now, frames_max) {
+        Ok(())
+    } else {
+        Err(CloseReason::ControlFlood)
+    }
+}
+
+#[cold]
+pub(super) fn take_control(
+    core: &mut Core,
+    lane: u32,
+    inbound: &mut Inbound,
+    frame: &Frame<'_>,
+) -> Result<(), CloseReason> {
+    match frame.kind {
+        FrameKind::Ack => return take_ack(core, lane, inbound, Ack::from_frame(frame)),
+        FrameKind::Mailbox => return announce(core, inbound, frame),
+        FrameKind::Bye => {
+            inbound.said_bye = true;
+            core.hear_bye(lane, bye_reason(frame));
+        }
+        FrameKind::Ping => {
+            inbound.owe_pong(frame.word);
+            core.mark_ready(lane);
+        }
+        // A message never comes here; of a Pong it matters that it came, as of anything else.
+        FrameKind::Message | FrameKind::Pong => {}
+    }
+    count_control(core, inbound)
+}
+
+/// The number of new names has a bound of its own; other names for them come each with a message.
+fn announce(core: &Core, inbound: &mut Inbound, frame: &Frame<'_>) -> Result<(), CloseReason> {
+    let names = &core.fabric.mailboxes;
+    let looked_at = names.version();
+    let resolve = |name: &str| KnownMailbox {
+        name: Box::from(name),
+        id: names.find(name),
+        looked_at,
+    };
+    let bytes_max = core.fabric.config.peer_names_bytes_max;
+    let announced = inbound.announce(frame, bytes_max, resolve)?;
+    if announced == Announced::Renamed && inbound.renamed_in_vain() {
+        return count_control(core, inbound);
+    }
+    Ok(())
+}
+
+/// Acknowledgements that say something new are as frequent as batches; those that do not count as
+/// control frames, so that they cannot flood.
+fn take_ack(
+    core: &mut Core,
+    lane: u32,
+    inbound: &mut Inbound,
+    ack: Ack,
+) -> Result<(), CloseReason> {
+    let state = &mut core.lanes[lane as usize];
+    let channel = state.channel;
+    let latencies = &mut core.tally.latencies;
+    let news = state
+        .log
+        .acknowledge(ack, core.now, |latency, messages| {
+            latencies.record(channel, latency, messages);
+        })
+        .map_err(|error| error.close_reason())?;
+    if state.log.may_go_on() || state.state.wants_bye() {
+        core.mark_ready(lane);
+    }
+    if news.refused > 0 {
+        core.report_refused(lane, news.refused);
+    }
+    if news.messages == 0 {
+        count_control(core, inbound)
+    } else {
+        Ok(())
+    }
+}
