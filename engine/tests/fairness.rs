@@ -110,7 +110,8 @@ fn two_channels_of_one_priority_share_the_turns() {
 
 #[test]
 fn a_heartbeat_passes_floods_of_other_peers_on_its_channel_though_the_handler_is_slow() {
-    const FLOOD: u64 = 3000;
+    // Fits into the smallest window that a kernel offers for a connection that nobody reads.
+    const FLOOD: u64 = 1000;
     let node = |name: &str| start(config(name).channel(deep("data", 4)));
     let target = node("target");
     let order = note_order(&target, Duration::from_micros(20));
@@ -142,6 +143,6 @@ fn a_heartbeat_passes_floods_of_other_peers_on_its_channel_though_the_handler_is
     }
     let order = order.lock().expect("no panic");
     let before = first(&order, b'h');
-    // Each flooder has some slices of a turn in front of it; a receive buffer alone holds 1,100.
-    assert!(before < 1000, "{before} messages of floods came first");
+    // Each flooder has some slices of a turn in front of it, of 16 KiB each at the most.
+    assert!(before < 500, "{before} messages of floods came first");
 }
