@@ -75,6 +75,7 @@ impl Round {
 #[derive(Debug, Default)]
 pub struct Deliveries {
     rounds: Vec<Round>,
+    neighbor_ups: u64,
 }
 
 impl Deliveries {
@@ -82,6 +83,12 @@ impl Deliveries {
     #[must_use]
     pub fn rounds(&self) -> &[Round] {
         &self.rounds
+    }
+
+    /// How often any node has told of a new neighbor: lanes that the overlay had made.
+    #[must_use]
+    pub const fn neighbor_ups(&self) -> u64 {
+        self.neighbor_ups
     }
 
     /// Begins a round: the payload to broadcast, `bytes` long but at least eight.
@@ -107,6 +114,9 @@ impl Deliveries {
 
 impl<X: Subject> Observer<X> for Deliveries {
     fn event(&mut self, at: Time, _node: NodeId, event: &Event<NodeId>) {
+        if matches!(event, Event::NeighborUp(_)) {
+            self.neighbor_ups += 1;
+        }
         let Event::Delivered(delivery) = event else {
             return;
         };

@@ -160,8 +160,12 @@ impl Task for Measured<'_> {
         let (rounds, rounds_healed) = if plan.fail > 0.0 {
             plan.fail_and_heal(&mut run, &mut report, progress)
         } else {
+            let (begun, ups) = (run.world.now(), run.world.observer.neighbor_ups());
             let rounds = plan.broadcast(&mut run, progress);
             run.world.run_for(PERIOD);
+            let minutes = run.world.now().since(begun).as_secs_f64() / 60.0;
+            let ups = run.world.observer.neighbor_ups() - ups;
+            report.neighbor_ups_per_node_min = Some(per_node(ups, plan.nodes) / minutes);
             (rounds, 0..0)
         };
         let rounds = run.rounds(&rounds).to_vec();
@@ -172,10 +176,8 @@ impl Task for Measured<'_> {
         }
         let seconds = run.world.now().since(crate::Time::ZERO).as_secs_f64();
         let totals = run.world.totals();
-        #[expect(clippy::cast_precision_loss, reason = "counts far below 2^52")]
-        let per_node_s = |count: u64| count as f64 / f64::from(plan.nodes) / seconds;
-        report.bytes_per_node_s = per_node_s(totals.bytes);
-        report.messages_per_node_s = per_node_s(totals.messages);
+        report.bytes_per_node_s = per_node(totals.bytes, plan.nodes) / seconds;
+        report.messages_per_node_s = per_node(totals.messages, plan.nodes) / seconds;
         report.events = totals.events;
         report.trace_hash = format!("{:016x}", run.world.trace_hash());
         Outcome {
@@ -184,6 +186,11 @@ impl Task for Measured<'_> {
             rounds_healed,
         }
     }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "counts far below 2^52")]
+fn per_node(count: u64, nodes: NodeId) -> f64 {
+    count as f64 / f64::from(nodes)
 }
 
 impl Plan {

@@ -61,6 +61,9 @@ pub struct Report {
     pub last_delivery_ms_stable: Option<f64>,
     /// Cycles after the failure until all running nodes are connected and a broadcast reaches all.
     pub cycles_to_heal: Option<usize>,
+    /// New neighbors per node and minute while the broadcasts were sent, if no nodes failed: what a
+    /// settled overlay still moves.
+    pub neighbor_ups_per_node_min: Option<f64>,
     /// Bytes per node and second over the whole simulation, all layers.
     pub bytes_per_node_s: f64,
     /// Messages per node and second over the whole simulation.
