@@ -17,7 +17,8 @@ use overlane_overlays::membership::{self, Details, Membership};
 use overlane_overlays::plumtree::{self, Plumtree};
 use overlane_overlays::pub_sub::{self, PubSub};
 use overlane_overlays::{
-    Command, Event, Input, Message, Output, Overlay, Protocol, Stack, Time, decode, encode,
+    Command, Encoded, Event, Input, Message, Output, Overlay, Protocol, Stack, Time, WhyDown,
+    decode, decode_shared, encode, encode_shared,
 };
 use rand::SeedableRng;
 use rand::rngs::Xoshiro256PlusPlus;
@@ -38,10 +39,11 @@ pub(crate) fn protocols(data: &[u8]) {
         ..Default::default()
     };
     let plumtree = || {
-        Plumtree::new(plumtree::Config {
+        let config = plumtree::Config {
             missing_max: 64,
             ..Default::default()
-        })
+        };
+        Plumtree::new(ME, config)
     };
     match choice % 8 {
         0 => overlay(FullMesh::new(ME, full_mesh::Config::default()), script),
@@ -49,7 +51,7 @@ pub(crate) fn protocols(data: &[u8]) {
         2 => overlay(HyParView::new(ME, hyparview::Config::default()), script),
         3 => overlay(Stack::new(HyParView::new(ME, xbot), plumtree()), script),
         4 => {
-            let broadcast = Epidemic::new(epidemic::Config::default());
+            let broadcast = Epidemic::new(ME, epidemic::Config::default());
             let below = FullMesh::new(ME, full_mesh::Config::default());
             overlay(Stack::new(below, broadcast), script);
         }
@@ -83,6 +85,28 @@ pub(crate) fn overlay<X: Overlay<u32>>(node: X, script: &[u8]) {
     }
 }
 
+/// All of what became of a lane.
+const WHY: [WhyDown; 5] = [
+    WhyDown::Lost,
+    WhyDown::Refused,
+    WhyDown::TimedOut,
+    WhyDown::Busy,
+    WhyDown::AskedFor,
+];
+
+/// What must hold of every message that a protocol sends.
+fn check_sent<M: Message>(to: &[u32], message: &M) {
+    let different: BTreeSet<&u32> = to.iter().collect();
+    assert!(!to.is_empty() && different.len() == to.len(), "{to:?}");
+    assert!(!to.contains(&ME), "sent to itself: {message:?}");
+    let bytes = encode(message);
+    assert!(bytes.len() <= M::BYTES_MAX, "too long: {message:?}");
+    assert_eq!(decode(&bytes).as_ref(), Ok(message));
+    let Encoded { header, tail } = encode_shared(message);
+    assert_eq!([header, tail].concat(), bytes);
+    assert_eq!(decode_shared(&bytes.into()).as_ref(), Ok(message));
+}
+
 struct Subject<X: Protocol<u32>> {
     node: X,
     random: Xoshiro256PlusPlus,
@@ -103,13 +127,18 @@ impl<X: Overlay<u32>> Subject<X> {
             let payload = || Bytes::copy_from_slice(&[*what, *who]);
             return Some(match what % 16 {
                 0 => Input::PeerUp(peer),
-                1 => Input::PeerDown(peer),
+                1 => Input::PeerDown {
+                    peer,
+                    why: WHY[usize::from(*who / 12) % WHY.len()],
+                },
                 2 => Input::Command(Command::Join(peer)),
-                3 => Input::Command(Command::Broadcast(payload())),
+                3 => Input::Command(Command::Broadcast(payload().into())),
                 4 => Input::Command(Command::Publish(u64::from(peer), payload())),
                 5 => Input::Command(Command::Subscribe(u64::from(peer))),
                 6 => Input::Command(Command::Unsubscribe(u64::from(peer))),
                 7 if peer == 1 => Input::Command(Command::Leave),
+                8 if *who > 250 => Input::Congested(peer),
+                9 if *who > 250 => Input::Drained(peer),
                 7..=9 => {
                     self.now = self.now + Duration::from_millis(u64::from(*who));
                     match self.timers.pop_front() {
@@ -142,15 +171,8 @@ impl<X: Overlay<u32>> Subject<X> {
             .handle(self.now, input, &mut self.random, &mut out);
         for output in out {
             match output {
-                Output::Send { to, message } => {
-                    assert_ne!(to, ME, "sent to itself: {message:?}");
-                    let bytes = encode(&message);
-                    assert!(
-                        bytes.len() <= X::Message::BYTES_MAX,
-                        "too long: {message:?}"
-                    );
-                    assert_eq!(decode(&bytes).as_ref(), Ok(&message));
-                }
+                Output::Send { to, message } => check_sent(&[to], &message),
+                Output::SendAll { to, message } => check_sent(&to, &message),
                 Output::SetTimer { id, .. } => {
                     assert!(self.timers.len() < TIMERS_MAX, "timers without end");
                     self.timers.push_back(id);

@@ -13,6 +13,7 @@ use crate::event::{
     Command, Delivery, Event, Input, InputOf, Output, OutputOf, PAYLOAD_BYTES_MAX, Peer, Protocol,
 };
 use crate::message::{self, DecodeError};
+use crate::payload::Payload;
 use crate::store::{MessageId, Numbering, Seen, Store, StoreConfig};
 use crate::time::Time;
 
@@ -43,7 +44,9 @@ impl Default for Config {
 
 /// The only message: a payload on its way.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Message {
+pub struct Message<P> {
+    /// Who broadcast it.
+    pub sender: P,
     /// Which broadcast.
     pub id: MessageId,
     /// Hops that it took to the sender of this message.
@@ -51,17 +54,27 @@ pub struct Message {
     /// Hops left.
     pub ttl: u16,
     /// What was broadcast.
-    pub payload: Bytes,
+    pub payload: Payload,
 }
 
-impl message::Message for Message {
-    const BYTES_MAX: usize = MessageId::BYTES_MAX + 3 + 3 + 3 + PAYLOAD_BYTES_MAX;
+impl<P: Peer> message::Message for Message<P> {
+    const BYTES_MAX: usize =
+        P::BYTES_MAX + MessageId::BYTES_MAX + 3 + 3 + Payload::HEAD_ENCODED_MAX + PAYLOAD_BYTES_MAX;
+
+    fn tail(&self) -> Bytes {
+        self.payload.body.clone()
+    }
+
+    fn attach(&mut self, tail: Bytes) -> Result<(), DecodeError> {
+        self.payload.body = tail;
+        Ok(())
+    }
 
     fn validate(&self) -> Result<(), DecodeError> {
         if self.hops > TTL_MAX || self.ttl > TTL_MAX {
             return Err(DecodeError::Invalid { field: "ttl" });
         }
-        message::at_most(&self.payload, PAYLOAD_BYTES_MAX, "payload")
+        self.payload.validate()
     }
 }
 
@@ -72,6 +85,7 @@ pub struct Forget;
 /// The broadcast state of one node.
 #[derive(Debug)]
 pub struct Epidemic<P> {
+    me: P,
     config: Config,
     neighbors: Vec<P>,
     store: Store<()>,
@@ -81,8 +95,9 @@ pub struct Epidemic<P> {
 impl<P: Peer> Epidemic<P> {
     /// A node without neighbors.
     #[must_use]
-    pub const fn new(config: Config) -> Self {
+    pub const fn new(me: P, config: Config) -> Self {
         Self {
+            me,
             config,
             neighbors: Vec::new(),
             store: Store::new(),
@@ -102,7 +117,7 @@ impl<P: Peer> Epidemic<P> {
     fn spread<R: Rng>(
         &mut self,
         now: Time,
-        message: &Message,
+        message: &Message<P>,
         from: Option<P>,
         random: &mut R,
         out: &mut Vec<OutputOf<Self, P>>,
@@ -117,7 +132,7 @@ impl<P: Peer> Epidemic<P> {
             hops: message.hops,
             from: None,
             prunes: false,
-            payload: None,
+            content: None,
         };
         self.store.insert(now, message.id, seen, &self.config.store);
         if message.ttl == 0 {
@@ -128,8 +143,9 @@ impl<P: Peer> Epidemic<P> {
             .iter()
             .copied()
             .filter(|peer| Some(*peer) != from);
-        for to in others.sample(random, self.config.fan_out) {
-            out.push(Output::Send {
+        let to = others.sample(random, self.config.fan_out);
+        if !to.is_empty() {
+            out.push(Output::SendAll {
                 to,
                 message: message.clone(),
             });
@@ -140,7 +156,7 @@ impl<P: Peer> Epidemic<P> {
         &mut self,
         now: Time,
         from: P,
-        mut message: Message,
+        mut message: Message<P>,
         random: &mut R,
         out: &mut Vec<OutputOf<Self, P>>,
     ) {
@@ -151,6 +167,8 @@ impl<P: Peer> Epidemic<P> {
         message.ttl = (message.ttl - 1).min(self.config.ttl);
         let payload = message.payload.clone();
         let delivery = Delivery {
+            sender: message.sender,
+            id: message.id,
             topic: None,
             payload,
             hops: message.hops,
@@ -161,7 +179,7 @@ impl<P: Peer> Epidemic<P> {
 }
 
 impl<P: Peer> Protocol<P> for Epidemic<P> {
-    type Message = Message;
+    type Message = Message<P>;
     type Timer = Forget;
 
     fn handle<R: Rng>(
@@ -179,19 +197,20 @@ impl<P: Peer> Protocol<P> for Epidemic<P> {
                     out.push(Output::SetTimer { id: Forget, after });
                 }
             }
-            Input::Command(Command::Broadcast(payload)) => {
-                if payload.len() <= PAYLOAD_BYTES_MAX {
-                    let id = self.numbering.next(random);
+            Input::Command(command) => match (command.check_size(), command) {
+                (Err(why), command) => out.push(Output::Event(Event::Refused { command, why })),
+                (Ok(()), Command::Broadcast(payload)) => {
                     let message = Message {
-                        id,
+                        sender: self.me,
+                        id: self.numbering.next(random),
                         hops: 0,
                         ttl: self.config.ttl,
                         payload,
                     };
                     self.spread(now, &message, None, random, out);
                 }
-            }
-            Input::Command(command) => out.push(Output::Below(command)),
+                (Ok(()), command) => out.push(Output::Below(command)),
+            },
             Input::Below(event) => {
                 match event {
                     Event::NeighborUp(peer) if !self.neighbors.contains(&peer) => {
@@ -202,7 +221,11 @@ impl<P: Peer> Protocol<P> for Epidemic<P> {
                 }
                 out.push(Output::Event(event));
             }
-            Input::Start | Input::PeerUp(_) | Input::PeerDown(_) => {}
+            Input::Start
+            | Input::PeerUp(_)
+            | Input::PeerDown { .. }
+            | Input::Congested(_)
+            | Input::Drained(_) => {}
         }
     }
 }

@@ -15,8 +15,13 @@
 //! - `Send` to a peer without a lane dials one for the occasion and may close it when idle. If that
 //!   fails the sender gets `PeerDown`. A protocol must live with lost, repeated and reordered
 //!   messages all the same.
+//! - `Congested` comes when there is little room left for messages with a tail ([`Message::tail`]) to a
+//!   peer, `Drained` when there is room again; a lane that ends takes it back without a word. In
+//!   between, messages without a tail keep their way, those with one may be dropped. Every half of a
+//!   stack hears both.
 //! - Messages were decoded by [`crate::decode`], so they are within their bounds, but their content
 //!   is whatever the peer chose to say.
+//! - After `Event::Left` nothing more comes: the driver may close the lanes once what was sent is out.
 //!
 //! # Layers
 //!
@@ -36,6 +41,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::message::Message;
+use crate::payload::Payload;
+use crate::store::MessageId;
 use crate::time::Time;
 
 /// What happens to a protocol.
@@ -53,13 +60,37 @@ pub enum Input<P, M, T> {
     /// A lane to this peer is up, whoever asked for it. Overlays only.
     PeerUp(P),
     /// The lane to this peer ended, or could not be made. Overlays only.
-    PeerDown(P),
+    PeerDown {
+        /// The peer.
+        peer: P,
+        /// What became of the lane.
+        why: WhyDown,
+    },
+    /// What is queued for this peer has reached its high watermark.
+    Congested(P),
+    /// What was queued for this peer has fallen to its low watermark.
+    Drained(P),
     /// A timer set earlier has run out.
     Timer(T),
     /// An order of the application, or of the layer above.
     Command(Command<P>),
     /// An event of the protocol under this one. Layers only.
     Below(Event<P>),
+}
+
+/// Why there is no lane to a peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum WhyDown {
+    /// Nobody listens there: the process is gone, its host is not.
+    Refused,
+    /// No answer to a dial, or none over a lane, within the driver's time-out. The host may be gone.
+    TimedOut,
+    /// The lane broke.
+    Lost,
+    /// One of the two ends has no room for a lane just now. The peer lives: it is not forgotten for it.
+    Busy,
+    /// The other end closed it in order.
+    AskedFor,
 }
 
 /// What a protocol wants done.
@@ -69,6 +100,13 @@ pub enum Output<P, M, T> {
     Send {
         /// To whom.
         to: P,
+        /// What.
+        message: M,
+    },
+    /// Send the same to several peers. A driver encodes it once.
+    SendAll {
+        /// To whom. Not empty, no peer twice.
+        to: Vec<P>,
         /// What.
         message: M,
     },
@@ -101,6 +139,10 @@ impl<P, M, T> Output<P, M, T> {
                 to,
                 message: message(inner),
             },
+            Self::SendAll { to, message: inner } => Output::SendAll {
+                to,
+                message: message(inner),
+            },
             Self::SetTimer { id, after } => Output::SetTimer {
                 id: timer(id),
                 after,
@@ -118,11 +160,12 @@ impl<P, M, T> Output<P, M, T> {
 pub enum Command<P> {
     /// Enter the cluster through this node, or repair an overlay that fell apart with its help.
     Join(P),
-    /// Say goodbye, so that others need not find out. Nothing follows but `Start` of a new instance.
+    /// Say goodbye, so that others need not find out. Answered by [`Event::Left`]; nothing follows but
+    /// `Start` of a new instance.
     Leave,
-    /// Deliver to every member. At most [`PAYLOAD_BYTES_MAX`] bytes, longer ones are ignored.
-    Broadcast(Bytes),
-    /// Deliver to every subscriber of a topic.
+    /// Deliver to every member.
+    Broadcast(Payload),
+    /// Deliver to every subscriber of a topic. At most [`PAYLOAD_BYTES_MAX`] bytes.
     Publish(TopicId, Bytes),
     /// Take part in a topic.
     Subscribe(TopicId),
@@ -136,8 +179,8 @@ pub enum Command<P> {
         /// What.
         payload: Bytes,
     },
-    /// Let every member know this metadata of mine. More bytes than
-    /// [`crate::membership::METADATA_BYTES_MAX`] are ignored: check first.
+    /// Let every member know this metadata of mine. At most
+    /// [`crate::membership::METADATA_BYTES_MAX`] bytes.
     SetMetadata(Bytes),
     /// Round-trip time to a peer as the driver measured it. Overlays that mind distance use it.
     Measured {
@@ -148,6 +191,53 @@ pub enum Command<P> {
     },
 }
 
+impl<P> Command<P> {
+    /// Whether it carries more bytes than it may. Asked by the first protocol that owns the command, so
+    /// that what is refused is what was ordered.
+    ///
+    /// # Errors
+    /// [`Refusal::TooLarge`].
+    pub fn check_size(&self) -> Result<(), Refusal> {
+        let (bytes, bytes_max) = match self {
+            Self::Broadcast(payload) => (payload.body.len(), PAYLOAD_BYTES_MAX),
+            Self::Publish(_, payload) | Self::Relay { payload, .. } => {
+                (payload.len(), PAYLOAD_BYTES_MAX)
+            }
+            Self::SetMetadata(metadata) => (metadata.len(), crate::membership::METADATA_BYTES_MAX),
+            _ => return Ok(()),
+        };
+        if bytes <= bytes_max {
+            Ok(())
+        } else {
+            Err(Refusal::TooLarge { bytes, bytes_max })
+        }
+    }
+}
+
+/// Why an order was not carried out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// It carries more bytes than it may.
+    #[error(
+        "{bytes} bytes are more than the {bytes_max} allowed; send a stream, or several messages"
+    )]
+    TooLarge {
+        /// Bytes that it carries.
+        bytes: usize,
+        /// Bytes allowed.
+        bytes_max: usize,
+    },
+    /// As many of its kind as the node allows are there already.
+    #[error("the node has {most} of them already; give one up, or raise the limit")]
+    TooMany {
+        /// How many are allowed.
+        most: usize,
+    },
+    /// Nobody is known to whom it could be passed on.
+    #[error("nobody is known who would pass it on; try again later")]
+    NoWay,
+}
+
 /// What a protocol tells the application, or the layer above.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event<P> {
@@ -156,7 +246,7 @@ pub enum Event<P> {
     /// No longer.
     NeighborDown(P),
     /// A broadcast or publication arrived, for the first time. Not told to its sender.
-    Delivered(Delivery),
+    Delivered(Delivery<P>),
     /// A payload came from one node, perhaps through others.
     Relayed {
         /// Who sent it.
@@ -174,15 +264,28 @@ pub enum Event<P> {
     MemberDown(P),
     /// A member said goodbye.
     MemberLeft(P),
+    /// An order was not carried out, and why.
+    Refused {
+        /// The order, given back.
+        command: Command<P>,
+        /// Why.
+        why: Refusal,
+    },
+    /// All that a leave has to send was sent. The last event.
+    Left,
 }
 
 /// A payload that reached this node.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Delivery {
+pub struct Delivery<P> {
+    /// Who sent it, as the nodes that passed it on said. A node can lie about it.
+    pub sender: P,
+    /// Which of the sender's messages, as its broadcast layer counts them, those of layers included.
+    pub id: MessageId,
     /// The topic it was published to; none for a broadcast.
     pub topic: Option<TopicId>,
     /// What was sent.
-    pub payload: Bytes,
+    pub payload: Payload,
     /// Hops from its sender: 1 from a neighbor.
     pub hops: u16,
 }
@@ -190,7 +293,8 @@ pub struct Delivery {
 /// Identifies a topic cluster wide: a hash of its name.
 pub type TopicId = u64;
 
-/// The most bytes of a broadcast or published payload. A default stream chunk fits.
+/// The most bytes of a broadcast, published or relayed payload, under every layer. A default stream
+/// chunk fits.
 pub const PAYLOAD_BYTES_MAX: usize = 256 * 1024;
 
 /// Shorthand for the inputs of a protocol.

@@ -177,6 +177,7 @@ impl<P: Peer> FullMesh<P> {
                     out.push(Output::Event(Event::NeighborDown(to)));
                 }
                 self.peers.clear();
+                out.push(Output::Event(Event::Left));
             }
             // Orders for layers that this stack does not have.
             _ => {}
@@ -223,10 +224,10 @@ impl<P: Peer> Protocol<P> for FullMesh<P> {
                 self.peers.remove(&from);
             }
             Input::PeerUp(peer) => self.lane_up(peer, out),
-            Input::PeerDown(peer) => self.lane_down(peer, out),
+            Input::PeerDown { peer, .. } => self.lane_down(peer, out),
             Input::Timer(PeriodOver) => self.period_over(random, out),
             Input::Command(command) => self.command(command, out),
-            Input::Below(_) => {}
+            Input::Congested(_) | Input::Drained(_) | Input::Below(_) => {}
         }
     }
 }

@@ -7,7 +7,7 @@
 //! # Layout
 //!
 //! - [`event`]: `Input`, `Output`, `Command`, `Event` and the trait [`Protocol`]
-//! - [`message`]: bytes to messages and back, every size checked first
+//! - [`message`]: bytes to messages and back, every size checked first; [`payload`]: what is broadcast
 //! - [`time`]: the time that drivers hand in
 //! - [`stack`]: one protocol on top of another, so that every layer works over every overlay
 //! - overlays, who connects to whom: [`full_mesh`], [`hyparview`], [`client_server`],
@@ -29,9 +29,9 @@ pub mod event;
 pub mod failure_detector;
 pub mod full_mesh;
 pub mod hyparview;
-mod marked;
 pub mod membership;
 pub mod message;
+pub mod payload;
 pub mod plumtree;
 pub mod pub_sub;
 #[cfg(feature = "sim")]
@@ -40,8 +40,11 @@ pub mod stack;
 mod store;
 pub mod time;
 
-pub use event::{Command, Delivery, Event, Input, Output, Overlay, Peer, Protocol, TopicId};
-pub use message::{DecodeError, Message, decode, encode};
+pub use event::{
+    Command, Delivery, Event, Input, Output, Overlay, Peer, Protocol, Refusal, TopicId, WhyDown,
+};
+pub use message::{DecodeError, Encoded, Message, decode, decode_shared, encode, encode_shared};
+pub use payload::Payload;
 pub use stack::Stack;
 pub use store::{MessageId, StoreConfig};
 pub use time::Time;

@@ -6,6 +6,7 @@
 
 use std::collections::VecDeque;
 
+use bytes::Bytes;
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
@@ -33,6 +34,20 @@ impl<L: Message, U: Message> Message for Half<L, U> {
         match self {
             Self::Lower(message) => message.validate(),
             Self::Upper(message) => message.validate(),
+        }
+    }
+
+    fn tail(&self) -> Bytes {
+        match self {
+            Self::Lower(message) => message.tail(),
+            Self::Upper(message) => message.tail(),
+        }
+    }
+
+    fn attach(&mut self, tail: Bytes) -> Result<(), DecodeError> {
+        match self {
+            Self::Lower(message) => message.attach(tail),
+            Self::Upper(message) => message.attach(tail),
         }
     }
 }
@@ -103,8 +118,17 @@ impl<P: Peer, L: Protocol<P>, U: Protocol<P>> Protocol<P> for Stack<L, U> {
             Input::PeerUp(peer) => {
                 self.lower(now, Input::PeerUp(peer), random, out, &mut crossings);
             }
-            Input::PeerDown(peer) => {
-                self.lower(now, Input::PeerDown(peer), random, out, &mut crossings);
+            Input::PeerDown { peer, why } => {
+                let input = Input::PeerDown { peer, why };
+                self.lower(now, input, random, out, &mut crossings);
+            }
+            Input::Congested(peer) => {
+                self.lower(now, Input::Congested(peer), random, out, &mut crossings);
+                self.upper(now, Input::Congested(peer), random, out, &mut crossings);
+            }
+            Input::Drained(peer) => {
+                self.lower(now, Input::Drained(peer), random, out, &mut crossings);
+                self.upper(now, Input::Drained(peer), random, out, &mut crossings);
             }
             Input::Timer(Half::Lower(id)) => {
                 self.lower(now, Input::Timer(id), random, out, &mut crossings);

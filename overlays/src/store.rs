@@ -7,10 +7,10 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use bytes::Bytes;
 use rand::{Rng, RngExt};
 use serde::{Deserialize, Serialize};
 
+use crate::payload::Payload;
 use crate::time::Time;
 
 /// Tells one broadcast from all others.
@@ -36,6 +36,10 @@ pub(crate) struct Numbering {
 impl Numbering {
     pub(crate) const fn new() -> Self {
         Self { last: None }
+    }
+
+    pub(crate) const fn last(&self) -> Option<MessageId> {
+        self.last
     }
 
     pub(crate) fn next<R: Rng>(&mut self, random: &mut R) -> MessageId {
@@ -92,7 +96,25 @@ pub(crate) struct Seen<P> {
     /// Links that bring it again leave the tree.
     pub(crate) prunes: bool,
     /// Gone when room is short.
-    pub(crate) payload: Option<Bytes>,
+    pub(crate) content: Option<Content<P>>,
+}
+
+/// What is passed on of a message.
+#[derive(Clone, Debug)]
+pub(crate) struct Content<P> {
+    /// Who broadcast it.
+    pub(crate) sender: P,
+    /// What was broadcast.
+    pub(crate) payload: Payload,
+}
+
+impl<P> Seen<P> {
+    /// Bytes of its payload, as far as it is still kept.
+    fn bytes(&self) -> usize {
+        self.content
+            .as_ref()
+            .map_or(0, |content| content.payload.len())
+    }
 }
 
 /// What is known of a message.
@@ -202,7 +224,7 @@ impl<P> Store<P> {
 
     /// Keeps a message that was not seen, then forgets what is too old or too much.
     pub(crate) fn insert(&mut self, now: Time, id: MessageId, seen: Seen<P>, config: &StoreConfig) {
-        self.payload_bytes += seen.payload.as_ref().map_or(0, Bytes::len);
+        self.payload_bytes += seen.bytes();
         self.places.insert(id, self.left + self.kept.len() as u64);
         if self.kept.len() == self.kept.capacity() {
             // Doubling would leave half of it unused, in the largest thing that a node keeps.
@@ -230,7 +252,8 @@ impl<P> Store<P> {
             let Some(kept) = self.kept.get_mut(self.without_payload) else {
                 break;
             };
-            self.payload_bytes -= kept.seen.payload.take().map_or(0, |payload| payload.len());
+            self.payload_bytes -= kept.seen.bytes();
+            kept.seen.content = None;
             self.without_payload += 1;
         }
     }
@@ -255,7 +278,7 @@ impl<P> Store<P> {
         };
         self.left += 1;
         self.places.remove(&id);
-        self.payload_bytes -= seen.payload.map_or(0, |payload| payload.len());
+        self.payload_bytes -= seen.bytes();
         self.without_payload = self.without_payload.saturating_sub(1);
         let room = self.floors.len() < config.senders_max;
         if let Some((floor, left)) = self.floors.get_mut(&id.sender) {
@@ -268,11 +291,7 @@ impl<P> Store<P> {
 
     /// Says which bound is broken, if any is.
     pub(crate) fn check(&self, config: &StoreConfig) -> Result<(), String> {
-        let payloads = self
-            .kept
-            .iter()
-            .filter_map(|kept| kept.seen.payload.as_ref());
-        let bytes: usize = payloads.map(Bytes::len).sum();
+        let bytes: usize = self.kept.iter().map(|kept| kept.seen.bytes()).sum();
         if bytes != self.payload_bytes || self.places.len() != self.kept.len() {
             return Err(format!(
                 "{bytes} bytes are kept, {} are counted",
@@ -296,7 +315,10 @@ mod tests {
             hops: 1,
             from: None,
             prunes: false,
-            payload: Some(Bytes::from(vec![0; bytes])),
+            content: Some(Content {
+                sender: 9,
+                payload: vec![0; bytes].into(),
+            }),
         }
     }
 
@@ -321,12 +343,12 @@ mod tests {
         assert!(
             store
                 .get_mut(id(4))
-                .is_some_and(|seen| seen.payload.is_none())
+                .is_some_and(|seen| seen.content.is_none())
         );
         assert!(
             store
                 .get_mut(id(6))
-                .is_some_and(|seen| seen.payload.is_some())
+                .is_some_and(|seen| seen.content.is_some())
         );
         assert!(!store.has_seen(id(7)));
         let late = Time::ZERO + config.keep_for;

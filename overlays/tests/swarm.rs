@@ -164,7 +164,7 @@ fn a_newcomer_does_not_disturb_the_tree() {
     let make: Make<_> = Box::new(|node, _| {
         overlane_overlays::Stack::new(
             HyParView::new(node, hyparview::Config::default()),
-            plumtree::Plumtree::new(plumtree::Config::default()),
+            plumtree::Plumtree::new(node, plumtree::Config::default()),
         )
     });
     let mut run = Run::new(7, NetworkConfig::default(), PERIOD, make);

@@ -32,7 +32,8 @@ pub struct Relayed<P> {
     pub to: P,
     /// Lanes that it may still take.
     pub hops_left: u8,
-    /// What was sent.
+    /// What was sent. Not encoded: the tail of the message.
+    #[serde(skip)]
     pub payload: Bytes,
 }
 
@@ -74,10 +75,26 @@ pub enum Message<P> {
 impl<P: Peer> message::Message for Message<P> {
     /// A relayed payload, or a full list of clients, whichever is longer.
     const BYTES_MAX: usize = {
-        let relayed = 1 + 2 * P::BYTES_MAX + 1 + 3 + PAYLOAD_BYTES_MAX;
+        let relayed = 1 + 2 * P::BYTES_MAX + 1 + PAYLOAD_BYTES_MAX;
         let clients = 1 + 1 + 2 + CLIENTS_PER_MESSAGE_MAX * P::BYTES_MAX;
         if relayed > clients { relayed } else { clients }
     };
+
+    fn tail(&self) -> Bytes {
+        match self {
+            Self::Relayed(relayed) => relayed.payload.clone(),
+            _ => Bytes::new(),
+        }
+    }
+
+    fn attach(&mut self, tail: Bytes) -> Result<(), DecodeError> {
+        match self {
+            Self::Relayed(relayed) => relayed.payload = tail,
+            _ if tail.is_empty() => {}
+            _ => return Err(DecodeError::Malformed),
+        }
+        Ok(())
+    }
 
     fn validate(&self) -> Result<(), DecodeError> {
         match self {

@@ -21,7 +21,9 @@ use rand::seq::IteratorRandom;
 use rand::{Rng, RngExt};
 use serde::Serialize;
 
-use crate::event::{Command, Event, Input, InputOf, Output, OutputOf, Overlay, Peer, Protocol};
+use crate::event::{
+    Command, Event, Input, InputOf, Output, OutputOf, Overlay, Peer, Protocol, WhyDown,
+};
 use crate::time::Time;
 use directory::Directory;
 use servers::{Link, Servers};
@@ -204,10 +206,10 @@ impl<P: Peer> ClientServer<P> {
         self.config.servers_per_client.saturating_sub(under_way)
     }
 
-    fn lane_down<R: Rng>(&mut self, peer: P, random: &mut R, out: &mut Out<P>) {
+    fn lane_down<R: Rng>(&mut self, peer: P, why: WhyDown, random: &mut R, out: &mut Out<P>) {
         self.client_gone(peer, out);
         let was_neighbor = self.server_gone(peer, out);
-        self.servers.failed(&peer);
+        self.servers.failed(&peer, why);
         if was_neighbor && !self.is_server() {
             self.dial_missing(random, out);
         }
@@ -323,7 +325,7 @@ impl<P: Peer> ClientServer<P> {
         if !matches!(self.servers.link(&from), Some(Link::Greeted { .. })) {
             return;
         }
-        self.servers.failed(&from);
+        self.servers.failed(&from, WhyDown::Refused);
         out.push(Output::Disconnect(from));
         self.learn_servers(servers);
         self.dial_missing(random, out);
@@ -348,7 +350,7 @@ impl<P: Peer> ClientServer<P> {
             out.push(Output::Send { to, message });
         }
         for peer in silent {
-            self.servers.failed(&peer);
+            self.servers.failed(&peer, WhyDown::TimedOut);
             out.push(Output::Disconnect(peer));
         }
         self.dial_missing(random, out);
@@ -399,9 +401,9 @@ impl<P: Peer> ClientServer<P> {
             Message::Hello(role) => self.on_hello(from, role, out),
             Message::Welcome(servers) => self.on_welcome(from, servers, random, out),
             Message::Refused(servers) => self.on_refused(from, servers, random, out),
-            Message::Apart => self.lane_down(from, random, out),
+            Message::Apart => self.lane_down(from, WhyDown::Refused, random, out),
             Message::Goodbye => {
-                self.lane_down(from, random, out);
+                self.lane_down(from, WhyDown::AskedFor, random, out);
                 // One that the operator named may come back under its name.
                 if !self.config.servers.contains(&from) {
                     self.servers.forget(&from);
@@ -429,7 +431,15 @@ impl<P: Peer> ClientServer<P> {
                 self.servers.learn(contact, false);
                 self.dial_missing(random, out);
             }
-            Command::Relay { to, payload } => self.relay(to, payload, out),
+            Command::Relay { to, ref payload } => {
+                let sent = command
+                    .check_size()
+                    .and_then(|()| self.relay(to, payload.clone(), out));
+                if let Err(why) = sent {
+                    self.counters.unroutable += 1;
+                    out.push(Output::Event(Event::Refused { command, why }));
+                }
+            }
             Command::Leave => {
                 for to in self.neighbors() {
                     let message = Message::Goodbye;
@@ -440,6 +450,7 @@ impl<P: Peer> ClientServer<P> {
                 self.servers = Servers::new();
                 self.clients.clear();
                 self.has_left = true;
+                out.push(Output::Event(Event::Left));
             }
             // Orders for layers that this stack does not have.
             _ => {}
@@ -471,10 +482,10 @@ impl<P: Peer> Protocol<P> for ClientServer<P> {
             }
             Input::Received { from, message } => self.received(from, message, random, out),
             Input::PeerUp(peer) => self.lane_up(peer, out),
-            Input::PeerDown(peer) => self.lane_down(peer, random, out),
+            Input::PeerDown { peer, why } => self.lane_down(peer, why, random, out),
             Input::Timer(PeriodOver) => self.period_over(random, out),
             Input::Command(command) => self.command(command, random, out),
-            Input::Below(_) => {}
+            Input::Congested(_) | Input::Drained(_) | Input::Below(_) => {}
         }
     }
 }

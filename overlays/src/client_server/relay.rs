@@ -8,7 +8,7 @@ use bytes::Bytes;
 use super::message::{Message, RELAY_HOPS_MAX, Relayed};
 use super::servers::Link;
 use super::{ClientServer, Out};
-use crate::event::{Event, Output, PAYLOAD_BYTES_MAX, Peer};
+use crate::event::{Event, Output, Peer, Refusal};
 
 impl<P: Peer> ClientServer<P> {
     /// The neighbor over which a node is reached: itself, a server that has it, or, for a client, one
@@ -25,10 +25,9 @@ impl<P: Peer> ClientServer<P> {
     }
 
     /// Sends a payload of this node's own.
-    pub(super) fn relay(&mut self, to: P, payload: Bytes, out: &mut Out<P>) {
-        if payload.len() > PAYLOAD_BYTES_MAX || to == self.me {
-            self.counters.unroutable += 1;
-            return;
+    pub(super) fn relay(&mut self, to: P, payload: Bytes, out: &mut Out<P>) -> Result<(), Refusal> {
+        if to == self.me || self.next_hop(to).is_none() {
+            return Err(Refusal::NoWay);
         }
         let relayed = Relayed {
             from: self.me,
@@ -37,6 +36,7 @@ impl<P: Peer> ClientServer<P> {
             payload,
         };
         self.pass_on(relayed, None, out);
+        Ok(())
     }
 
     pub(super) fn on_relayed(&mut self, from: P, relayed: Relayed<P>, out: &mut Out<P>) {

@@ -9,7 +9,7 @@ use rand::Rng;
 use rand::seq::IteratorRandom;
 
 use super::message::SERVERS_MAX;
-use crate::event::Peer;
+use crate::event::{Peer, WhyDown};
 
 /// Failed dials in a row after which a server that never answered is forgotten.
 const FAILURES_MAX: u8 = 5;
@@ -83,11 +83,14 @@ impl<P: Peer> Servers<P> {
     }
 
     /// The lane to a server is gone, or did not come about.
-    pub(super) fn failed(&mut self, peer: &P) {
+    pub(super) fn failed(&mut self, peer: &P, why: WhyDown) {
         let Some(server) = self.known.get_mut(peer) else {
             return;
         };
         server.link = Link::Apart;
+        if why == WhyDown::Busy {
+            return;
+        }
         server.failures = server.failures.saturating_add(1);
         if !server.proven && server.failures >= FAILURES_MAX {
             self.known.remove(peer);

@@ -9,7 +9,7 @@ use rand::rngs::SmallRng;
 
 use super::message::{CLIENTS_PER_MESSAGE_MAX, SERVERS_MAX};
 use super::{ClientServer, Config, Message, PeriodOver, Relayed, Role};
-use crate::event::{Command, Event, Input, Output, Overlay, Protocol};
+use crate::event::{Command, Event, Input, Output, Overlay, Protocol, WhyDown};
 use crate::message::{Message as _, encode};
 use crate::time::Time;
 
@@ -97,7 +97,10 @@ fn relayed(from: u32, to: u32, hops_left: u8) -> Message<u32> {
 fn a_client_uses_two_servers_and_takes_the_third_when_one_fails() {
     let mut bench = client();
     assert_eq!(bench.node.neighbors(), [1, 2]);
-    let out = bench.give(Input::PeerDown(1));
+    let out = bench.give(Input::PeerDown {
+        peer: 1,
+        why: WhyDown::Lost,
+    });
     assert!(out.contains(&Output::Event(Event::NeighborDown(1))));
     assert_eq!(
         dialed(&out),
@@ -303,7 +306,7 @@ fn input() -> impl Strategy<Value = Input<u32, Message<u32>, PeriodOver>> {
     prop_oneof![
         6 => (peer(), message()).prop_map(|(from, message)| Input::Received { from, message }),
         2 => peer().prop_map(Input::PeerUp),
-        2 => peer().prop_map(Input::PeerDown),
+        2 => peer().prop_map(|peer| Input::PeerDown { peer, why: WhyDown::Lost }),
         2 => Just(Input::Timer(PeriodOver)),
         1 => peer().prop_map(|peer| Input::Command(Command::Join(peer))),
         1 => peer().prop_map(|to| Input::Command(Command::Relay { to, payload: Bytes::new() })),
@@ -346,5 +349,17 @@ proptest! {
             let told: Vec<u32> = neighbors.iter().copied().collect();
             prop_assert_eq!(node.neighbors(), told, "neighbors are those that were told");
         }
+    }
+}
+
+#[test]
+fn a_busy_server_is_not_forgotten_and_one_that_refuses_is() {
+    for (why, stays) in [(WhyDown::Busy, true), (WhyDown::Refused, false)] {
+        let mut servers = super::Servers::new();
+        servers.learn(5_u32, false);
+        for _ in 0..20 {
+            servers.failed(&5, why);
+        }
+        assert_eq!(servers.with(|_| true).count() == 1, stays, "{why:?}");
     }
 }

@@ -4,7 +4,7 @@ use rand::Rng;
 
 use super::message::Message;
 use super::{HyParView, Outputs};
-use crate::event::{Output, Peer};
+use crate::event::{Event, Output, Peer};
 
 /// Nodes remembered as ways into the cluster. 4: a guess; seed nodes are usually three.
 const CONTACTS_MAX: usize = 4;
@@ -41,6 +41,7 @@ impl<P: Peer> HyParView<P> {
             self.drop_out(peer, out);
         }
         self.left = true;
+        out.push(Output::Event(Event::Left));
     }
 
     pub(super) fn on_join<R: Rng>(&mut self, from: P, random: &mut R, out: &mut Outputs<P>) {

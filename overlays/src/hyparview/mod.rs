@@ -267,8 +267,8 @@ impl<P: Peer> Protocol<P> for HyParView<P> {
                 });
             }
             Input::Received { from, message } => self.received(now, from, message, random, out),
-            Input::PeerUp(_) | Input::Below(_) => {}
-            Input::PeerDown(peer) => self.on_peer_down(now, peer, random, out),
+            Input::PeerUp(_) | Input::Congested(_) | Input::Drained(_) | Input::Below(_) => {}
+            Input::PeerDown { peer, why } => self.on_peer_down(now, peer, why, random, out),
             Input::Timer(Timer::PeriodOver) => self.period_over(now, random, out),
             Input::Timer(Timer::AnswerDue { question }) => {
                 self.on_answer_due(question, random, out);

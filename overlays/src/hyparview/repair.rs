@@ -6,7 +6,7 @@ use rand::seq::{IndexedRandom, IteratorRandom};
 
 use super::message::Message;
 use super::{HyParView, Outputs, Timer, turn_away};
-use crate::event::{Output, Peer};
+use crate::event::{Output, Peer, WhyDown};
 use crate::time::Time;
 
 /// Refusals after which a node with neighbors waits for the next period. In an overlay where most
@@ -124,13 +124,20 @@ impl<P: Peer> HyParView<P> {
         &mut self,
         now: Time,
         peer: P,
+        why: WhyDown,
         random: &mut R,
         out: &mut Outputs<P>,
     ) {
         if self.left {
             return;
         }
-        self.passive.remove(peer);
+        if why == WhyDown::Busy {
+            // It lives, so it stays a spare; not asked again before the next period.
+            self.refused.push(peer);
+            self.refused.truncate(self.config.passive_max);
+        } else {
+            self.passive.remove(peer);
+        }
         self.end_question(peer);
         if self.drop_out(peer, out) {
             self.remember_lost(now, peer);

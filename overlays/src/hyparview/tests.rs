@@ -6,6 +6,7 @@ use rand::SeedableRng;
 use rand::rngs::Xoshiro256PlusPlus;
 
 use super::*;
+use crate::event::WhyDown;
 
 const ME: u32 = 0;
 
@@ -77,6 +78,11 @@ impl Subject {
             .iter()
             .any(|output| matches!(output, Output::Event(told) if told == event))
     }
+}
+
+const fn lost(peer: u32) -> Input<u32, Message<u32>, Timer> {
+    let why = WhyDown::Lost;
+    Input::PeerDown { peer, why }
 }
 
 #[test]
@@ -155,7 +161,7 @@ fn a_lost_neighbor_is_replaced_and_after_a_refusal_the_next_spare_is_asked() {
             },
         );
     }
-    subject.feed(Input::PeerDown(3));
+    subject.feed(lost(3));
     assert!(subject.told(&Event::NeighborDown(3)));
     let (first, question) = subject.sent().remove(0);
     assert_eq!(
@@ -173,6 +179,27 @@ fn a_lost_neighbor_is_replaced_and_after_a_refusal_the_next_spare_is_asked() {
 }
 
 #[test]
+fn a_spare_that_is_busy_stays_a_spare_and_one_that_refuses_a_lane_does_not() {
+    for (why, stays) in [(WhyDown::Busy, true), (WhyDown::Refused, false)] {
+        let mut subject = Subject::full();
+        let newcomer = 20;
+        subject.receive(1, Message::ForwardJoin { newcomer, hops: 3 });
+        subject.feed(lost(3));
+        assert_eq!(subject.sent()[0].0, newcomer);
+        let peer = newcomer;
+        subject.feed(Input::PeerDown { peer, why });
+        assert!(subject.sent().is_empty(), "not asked again at once");
+        subject.feed(Input::Timer(Timer::PeriodOver));
+        let asked = subject.sent_to(newcomer).iter().any(is_question);
+        assert_eq!(asked, stays, "{why:?}");
+    }
+}
+
+const fn is_question(message: &Message<u32>) -> bool {
+    matches!(message, Message::Neighbor { .. })
+}
+
+#[test]
 fn a_node_without_neighbors_asks_with_high_priority() {
     let mut subject = Subject::new(Config::default());
     subject.receive(
@@ -182,7 +209,7 @@ fn a_node_without_neighbors_asks_with_high_priority() {
         },
     );
     subject.receive(1, Message::ShuffleReply { peers: vec![8] });
-    subject.feed(Input::PeerDown(1));
+    subject.feed(lost(1));
     assert_eq!(
         subject.sent_to(8),
         vec![Message::Neighbor {
@@ -201,7 +228,7 @@ fn a_node_that_does_not_answer_gives_way_to_the_next() {
         },
     );
     subject.receive(1, Message::ShuffleReply { peers: vec![7, 8] });
-    subject.feed(Input::PeerDown(1));
+    subject.feed(lost(1));
     let (first, _) = subject.sent().remove(0);
     subject.feed(Input::Timer(Timer::AnswerDue { question: 1 }));
     let (second, _) = subject.sent().remove(0);
@@ -264,7 +291,7 @@ fn a_one_sided_neighbor_is_taken_in_or_told_off() {
         instead: None,
     };
     assert_eq!(subject.sent(), vec![(9, goodbye)]);
-    subject.feed(Input::PeerDown(1));
+    subject.feed(lost(1));
     subject.receive(9, Message::Present);
     assert!(subject.node.neighbors().contains(&9));
 }
@@ -301,7 +328,7 @@ fn a_lost_neighbor_is_tried_again_each_period_until_it_is_forgotten() {
             high_priority: true,
         },
     );
-    subject.feed(Input::PeerDown(1));
+    subject.feed(lost(1));
     let again = Message::Neighbor {
         high_priority: true,
     };
@@ -311,7 +338,7 @@ fn a_lost_neighbor_is_tried_again_each_period_until_it_is_forgotten() {
         subject.sent_to(1).contains(&again),
         "the network may have healed"
     );
-    subject.feed(Input::PeerDown(1));
+    subject.feed(lost(1));
     subject.now = subject.now + Config::default().lost_for;
     subject.receive(2, Message::Present);
     subject.feed(Input::Timer(Timer::PeriodOver));
@@ -370,7 +397,7 @@ fn partisans_deviations_answer_the_last_hop_and_always_evict() {
         },
     );
     assert_eq!(subject.sent()[0].0, 1);
-    subject.feed(Input::PeerDown(2));
+    subject.feed(lost(2));
     assert!(subject.sent().iter().any(|(_, message)| {
         *message
             == Message::Neighbor {

@@ -11,7 +11,7 @@ use super::layer::KIND_BEACON;
 use super::record::Status;
 use super::{Membership, Out};
 use crate::event::{Command, Output, Peer};
-use crate::marked::mark;
+use crate::payload::Payload;
 use crate::time::Time;
 
 /// Beacons in a row that may be lost. 3: as long as it takes to find out that their sender is down
@@ -31,7 +31,7 @@ impl<P: Peer> Membership<P> {
         if alone || is_first {
             self.beacon_seen = now;
             if !alone && self.periods.is_multiple_of(every) {
-                let payload = mark(KIND_BEACON, &[]);
+                let payload = Payload::default().marked(KIND_BEACON);
                 out.push(Output::Below(Command::Broadcast(payload)));
             }
             return;

@@ -8,8 +8,8 @@ use rand::Rng;
 use super::message::{News, STATEMENTS_MAX};
 use super::{Membership, Out, Source};
 use crate::event::{Command, Delivery, Event, Output, Peer};
-use crate::marked::{mark, unmark};
 use crate::message::{decode, encode};
+use crate::payload::Payload;
 use crate::time::Time;
 
 /// First byte of a broadcast of the application.
@@ -21,9 +21,13 @@ pub(super) const KIND_BEACON: u8 = 2;
 
 impl<P: Peer> Membership<P> {
     pub(super) fn command(&mut self, command: Command<P>, out: &mut Out<P>) {
+        if let Err(why) = command.check_size() {
+            out.push(Output::Event(Event::Refused { command, why }));
+            return;
+        }
         match command {
             Command::Broadcast(payload) => {
-                let marked = mark(KIND_APPLICATION, &payload);
+                let marked = payload.marked(KIND_APPLICATION);
                 out.push(Output::Below(Command::Broadcast(marked)));
             }
             Command::SetMetadata(metadata) => self.set_metadata(&metadata),
@@ -57,7 +61,7 @@ impl<P: Peer> Membership<P> {
                 self.exchange.take_if(|session| *session.with() == peer);
             }
             Event::Delivered(delivery) if delivery.topic.is_none() => {
-                match unmark(&delivery.payload) {
+                match delivery.payload.clone().unmark() {
                     Some((KIND_APPLICATION, payload)) => {
                         let delivery = Delivery {
                             payload,
@@ -65,7 +69,7 @@ impl<P: Peer> Membership<P> {
                         };
                         out.push(Output::Event(Event::Delivered(delivery)));
                     }
-                    Some((KIND_NEWS, news)) => match decode::<News<P>>(&news) {
+                    Some((KIND_NEWS, news)) => match decode::<News<P>>(&news.body) {
                         Ok(News(news)) => {
                             self.apply_all(now, news, Source::Broadcast, out);
                         }
@@ -82,8 +86,8 @@ impl<P: Peer> Membership<P> {
     /// Broadcasts what the input at hand gave to say.
     pub(super) fn tell_news(&mut self, out: &mut Out<P>) {
         for chunk in std::mem::take(&mut self.news).chunks(STATEMENTS_MAX) {
-            let encoded = encode(&News(chunk.to_vec()));
-            let marked = mark(KIND_NEWS, &encoded);
+            let news = Payload::from(encode(&News(chunk.to_vec())));
+            let marked = news.marked(KIND_NEWS);
             out.push(Output::Below(Command::Broadcast(marked)));
         }
     }

@@ -326,7 +326,8 @@ impl<P: Peer> Protocol<P> for Membership<P> {
             Input::Command(command) => self.command(command, out),
             Input::Below(event) => self.below(now, event, random, out),
             // Lanes are the overlay's.
-            Input::PeerUp(_) | Input::PeerDown(_) => {}
+            Input::PeerUp(_) | Input::PeerDown { .. } | Input::Congested(_) | Input::Drained(_) => {
+            }
         }
         self.announce_if_due(now);
         self.tell_news(out);

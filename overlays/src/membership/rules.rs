@@ -288,8 +288,7 @@ impl<P: Peer> Membership<P> {
         }
     }
 
-    /// Gives this node other metadata. Too much of it is ignored: the driver checks it first, as it
-    /// can tell the application.
+    /// Gives this node other metadata.
     pub(super) fn set_metadata(&mut self, metadata: &[u8]) {
         let Some(own) = self.table.get(&self.me).cloned() else {
             return;

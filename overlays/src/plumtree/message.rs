@@ -3,8 +3,9 @@
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use crate::event::PAYLOAD_BYTES_MAX;
+use crate::event::{PAYLOAD_BYTES_MAX, Peer};
 use crate::message::{self, DecodeError};
+use crate::payload::Payload;
 use crate::store::MessageId;
 
 /// Most messages announced or asked for in one message; more go in several.
@@ -24,7 +25,9 @@ pub struct Announcement {
 
 /// A message itself.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Gossip {
+pub struct Gossip<P> {
+    /// Who broadcast it.
+    pub sender: P,
     /// Which.
     pub id: MessageId,
     /// Hops that it took to the sender.
@@ -32,14 +35,14 @@ pub struct Gossip {
     /// Whether links that bring it again leave the tree.
     pub prunes: bool,
     /// What was broadcast.
-    pub payload: Bytes,
+    pub payload: Payload,
 }
 
 /// What nodes of a Plumtree say to each other.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub enum Message {
+pub enum Message<P> {
     /// Eager push.
-    Gossip(Gossip),
+    Gossip(Gossip<P>),
     /// Lazy push: messages that the sender has.
     Ihave(Vec<Announcement>),
     /// Make this link eager, and send these messages.
@@ -51,18 +54,40 @@ pub enum Message {
     Prune,
 }
 
-impl message::Message for Message {
-    /// Tag, id, hops, flag, length and payload, or a full list of announcements, whichever is longer.
+impl<P: Peer> message::Message for Message<P> {
+    /// Tag, sender, id, hops, flag and payload, or a full list of announcements, whichever is longer.
     const BYTES_MAX: usize = {
-        let gossip = 1 + MessageId::BYTES_MAX + 3 + 1 + 3 + PAYLOAD_BYTES_MAX;
+        let gossip = 1
+            + P::BYTES_MAX
+            + MessageId::BYTES_MAX
+            + 3
+            + 1
+            + Payload::HEAD_ENCODED_MAX
+            + PAYLOAD_BYTES_MAX;
         let ihave = 1 + 2 + ANNOUNCEMENTS_MAX * (MessageId::BYTES_MAX + 3);
         if gossip > ihave { gossip } else { ihave }
     };
 
+    fn tail(&self) -> Bytes {
+        match self {
+            Self::Gossip(gossip) => gossip.payload.body.clone(),
+            _ => Bytes::new(),
+        }
+    }
+
+    fn attach(&mut self, tail: Bytes) -> Result<(), DecodeError> {
+        match self {
+            Self::Gossip(gossip) => gossip.payload.body = tail,
+            _ if tail.is_empty() => {}
+            _ => return Err(DecodeError::Malformed),
+        }
+        Ok(())
+    }
+
     fn validate(&self) -> Result<(), DecodeError> {
         match self {
             Self::Gossip(gossip) => {
-                message::at_most(&gossip.payload, PAYLOAD_BYTES_MAX, "payload")?;
+                gossip.payload.validate()?;
                 check_hops(gossip.hops)
             }
             Self::Ihave(announcements) => {

@@ -24,17 +24,15 @@ mod shortening;
 #[cfg(test)]
 mod tests;
 
-use bytes::Bytes;
 use rand::Rng;
 use serde::Serialize;
 
 pub use config::Config;
 pub use message::{ANNOUNCEMENTS_MAX, Announcement, Gossip, HOPS_MAX, Message};
 
-use crate::event::{
-    Command, Delivery, Event, Input, InputOf, Output, OutputOf, PAYLOAD_BYTES_MAX, Peer, Protocol,
-};
-use crate::store::{Look, MessageId, Numbering, Seen, Store};
+use crate::event::{Command, Delivery, Event, Input, InputOf, Output, OutputOf, Peer, Protocol};
+use crate::payload::Payload;
+use crate::store::{Content, Look, MessageId, Numbering, Seen, Store};
 use crate::time::Time;
 use links::{Links, Push};
 use pruning::Pruning;
@@ -55,11 +53,12 @@ pub enum Timer {
 /// Most payload bytes sent for one `Graft`, plus one payload. The asker asks others for the rest.
 const GRAFT_BYTES_MAX: usize = 1 << 20;
 
-type Outputs<P> = Vec<Output<P, Message, Timer>>;
+type Outputs<P> = Vec<Output<P, Message<P>, Timer>>;
 
 /// The broadcast state of one node.
 #[derive(Debug)]
 pub struct Plumtree<P> {
+    me: P,
     config: Config,
     links: Links<P>,
     store: Store<P>,
@@ -74,10 +73,11 @@ pub struct Plumtree<P> {
 }
 
 impl<P: Peer> Plumtree<P> {
-    /// A node without neighbors. Identities play no part in Plumtree, so it has none.
+    /// A node without neighbors.
     #[must_use]
-    pub const fn new(config: Config) -> Self {
+    pub const fn new(me: P, config: Config) -> Self {
         Self {
+            me,
             links: Links::new(),
             store: Store::new(),
             numbering: Numbering::new(),
@@ -89,6 +89,11 @@ impl<P: Peer> Plumtree<P> {
             feed: Feed::Broken,
             config,
         }
+    }
+
+    /// The last message that this node broadcast.
+    pub(crate) const fn last_sent(&self) -> Option<MessageId> {
+        self.numbering.last()
     }
 
     /// The neighbors that payloads are sent to at once.
@@ -115,21 +120,22 @@ impl<P: Peer> Plumtree<P> {
     fn broadcast<R: Rng>(
         &mut self,
         now: Time,
-        payload: Bytes,
+        payload: Payload,
         random: &mut R,
         out: &mut Outputs<P>,
     ) {
-        if payload.len() <= PAYLOAD_BYTES_MAX {
-            let id = self.numbering.next(random);
-            let payload = Some(payload);
-            let seen = Seen {
-                hops: 0,
-                from: None,
-                prunes: self.pruning.decide(now, random),
-                payload,
-            };
-            self.push_on(now, id, seen, out);
-        }
+        let id = self.numbering.next(random);
+        let content = Content {
+            sender: self.me,
+            payload,
+        };
+        let seen = Seen {
+            hops: 0,
+            from: None,
+            prunes: self.pruning.decide(now, random),
+            content: Some(content),
+        };
+        self.push_on(now, id, seen, out);
     }
 
     /// Keeps a message that was not seen before, and sends it on over every link but the one it came
@@ -138,29 +144,28 @@ impl<P: Peer> Plumtree<P> {
         let Seen {
             hops, from, prunes, ..
         } = seen;
-        let Some(payload) = seen.payload.clone() else {
+        let Some(Content { sender, payload }) = seen.content.clone() else {
             return;
         };
         self.pruning.note(now, prunes, from.is_none());
         let announcement = Announcement { id, hops };
-        let mut lazy = false;
-        for (to, push) in self.links.iter().filter(|(peer, _)| Some(*peer) != from) {
-            let message = match push {
-                Push::Eager => Message::Gossip(Gossip {
-                    id,
-                    hops,
-                    prunes,
-                    payload: payload.clone(),
-                }),
-                Push::Untried => Message::Ihave(vec![announcement]),
-                Push::Lazy => {
-                    lazy = true;
-                    continue;
-                }
-            };
-            out.push(Output::Send { to, message });
-        }
-        if lazy {
+        let to = |wanted: Push| -> Vec<P> {
+            let links = self.links.iter();
+            links
+                .filter(|(peer, push)| *push == wanted && Some(*peer) != from)
+                .map(|(peer, _)| peer)
+                .collect()
+        };
+        let gossip = Message::Gossip(Gossip {
+            sender,
+            id,
+            hops,
+            prunes,
+            payload,
+        });
+        send_all(to(Push::Eager), gossip, out);
+        send_all(to(Push::Untried), Message::Ihave(vec![announcement]), out);
+        if !to(Push::Lazy).is_empty() {
             if self.gathered.is_empty() {
                 let after = self.config.announce_after;
                 out.push(Output::SetTimer {
@@ -179,8 +184,9 @@ impl<P: Peer> Plumtree<P> {
         self.store.insert(now, id, seen, &self.config.store);
     }
 
-    fn on_gossip(&mut self, now: Time, from: P, gossip: Gossip, out: &mut Outputs<P>) {
+    fn on_gossip(&mut self, now: Time, from: P, gossip: Gossip<P>, out: &mut Outputs<P>) {
         let Gossip {
+            sender,
             id,
             hops,
             prunes,
@@ -205,6 +211,8 @@ impl<P: Peer> Plumtree<P> {
         let grace = self.config.graft_again_after;
         self.links.brought_first(now, from, grace);
         let delivery = Delivery {
+            sender,
+            id,
             topic: None,
             payload: payload.clone(),
             hops,
@@ -214,7 +222,7 @@ impl<P: Peer> Plumtree<P> {
             hops,
             from: Some(from),
             prunes,
-            payload: Some(payload),
+            content: Some(Content { sender, payload }),
         };
         self.push_on(now, id, seen, out);
     }
@@ -260,7 +268,7 @@ impl<P: Peer> Plumtree<P> {
             let Look::Kept(seen) = self.store.look(*id) else {
                 continue;
             };
-            let Some(payload) = seen.payload.clone() else {
+            let Some(Content { sender, payload }) = seen.content.clone() else {
                 continue;
             };
             bytes += payload.len();
@@ -268,6 +276,7 @@ impl<P: Peer> Plumtree<P> {
                 break;
             }
             let message = Message::Gossip(Gossip {
+                sender,
                 id: *id,
                 hops: seen.hops,
                 prunes: seen.prunes,
@@ -287,8 +296,14 @@ impl<P: Peer> Plumtree<P> {
     }
 }
 
+fn send_all<P>(to: Vec<P>, message: Message<P>, out: &mut Outputs<P>) {
+    if !to.is_empty() {
+        out.push(Output::SendAll { to, message });
+    }
+}
+
 impl<P: Peer> Protocol<P> for Plumtree<P> {
-    type Message = Message;
+    type Message = Message<P>;
     type Timer = Timer;
 
     fn handle<R: Rng>(
@@ -336,12 +351,19 @@ impl<P: Peer> Protocol<P> for Plumtree<P> {
                     });
                 }
             }
-            Input::Command(Command::Broadcast(payload)) => {
-                self.broadcast(now, payload, random, out);
-            }
-            Input::Command(command) => out.push(Output::Below(command)),
+            Input::Command(command) => match (command.check_size(), command) {
+                (Err(why), command) => out.push(Output::Event(Event::Refused { command, why })),
+                (Ok(()), Command::Broadcast(payload)) => {
+                    self.broadcast(now, payload, random, out);
+                }
+                (Ok(()), command) => out.push(Output::Below(command)),
+            },
             Input::Below(event) => self.below(now, event, out),
-            Input::Start | Input::PeerUp(_) | Input::PeerDown(_) => {}
+            Input::Start
+            | Input::PeerUp(_)
+            | Input::PeerDown { .. }
+            | Input::Congested(_)
+            | Input::Drained(_) => {}
         }
     }
 }

@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use rand::SeedableRng;
 use rand::rngs::Xoshiro256PlusPlus;
 
 use super::*;
+use crate::event::{PAYLOAD_BYTES_MAX, Refusal};
 
 /// A node under test with neighbors `1..=4`, and the outputs of its last input.
 struct Subject {
@@ -14,6 +16,8 @@ struct Subject {
     now: Time,
     out: Outputs<u32>,
 }
+
+type Message = super::Message<u32>;
 
 fn id(number: u64) -> MessageId {
     MessageId { sender: 77, number }
@@ -25,10 +29,11 @@ fn gossip(number: u64, hops: u16) -> Message {
 
 fn gossip_that(prunes: bool, number: u64, hops: u16) -> Message {
     Message::Gossip(Gossip {
+        sender: 7,
         id: id(number),
         hops,
         prunes,
-        payload: Bytes::from_static(b"news"),
+        payload: Bytes::from_static(b"news").into(),
     })
 }
 
@@ -43,7 +48,7 @@ impl Subject {
     fn new(config: Config) -> Self {
         let random = Xoshiro256PlusPlus::seed_from_u64(5);
         let mut subject = Self {
-            node: Plumtree::new(config),
+            node: Plumtree::new(100, config),
             random,
             now: Time::ZERO,
             out: Vec::new(),
@@ -79,11 +84,12 @@ impl Subject {
     }
 
     fn sent(&self) -> Vec<(u32, Message)> {
-        let sent = self.out.iter().filter_map(|output| match output {
-            Output::Send { to, message } => Some((*to, message.clone())),
-            _ => None,
+        let sent = self.out.iter().map(|output| match output {
+            Output::Send { to, message } => vec![(*to, message.clone())],
+            Output::SendAll { to, message } => to.iter().map(|to| (*to, message.clone())).collect(),
+            _ => Vec::new(),
         });
-        sent.collect()
+        sent.flatten().collect()
     }
 
     fn delivered(&self) -> usize {
@@ -282,9 +288,18 @@ fn announcements_of_a_hostile_neighbor_are_bounded() {
 }
 
 #[test]
-fn a_payload_that_is_too_long_is_not_broadcast() {
+fn the_largest_payload_is_broadcast_and_a_larger_one_given_back() {
     let mut subject = Subject::in_tree(Config::default());
-    let payload = Bytes::from(vec![0; PAYLOAD_BYTES_MAX + 1]);
-    subject.feed(Input::Command(Command::Broadcast(payload)));
-    assert!(subject.out.is_empty());
+    let broadcast = |bytes| Command::Broadcast(vec![0; bytes].into());
+    subject.feed(Input::Command(broadcast(PAYLOAD_BYTES_MAX)));
+    assert_eq!(subject.sent().len(), 2);
+    subject.feed(Input::Command(broadcast(PAYLOAD_BYTES_MAX + 1)));
+    let refused = Event::Refused {
+        command: broadcast(PAYLOAD_BYTES_MAX + 1),
+        why: Refusal::TooLarge {
+            bytes: PAYLOAD_BYTES_MAX + 1,
+            bytes_max: PAYLOAD_BYTES_MAX,
+        },
+    };
+    assert_eq!(subject.out, [Output::Event(refused)]);
 }

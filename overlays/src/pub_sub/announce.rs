@@ -12,7 +12,7 @@ use std::time::Duration;
 use rand::{Rng, RngExt};
 
 use super::message::News;
-use super::{KIND_BEACON, Out, PubSub, Timer};
+use super::{Out, PubSub, Timer};
 use crate::event::{Command, Input, Output, Peer, TopicId};
 use crate::time::Time;
 
@@ -39,7 +39,7 @@ impl<P: Peer> PubSub<P> {
             peer: self.me,
             beacon,
         });
-        self.publish_within(topic, KIND_BEACON, &beacon.to_le_bytes());
+        self.beacon_within(topic, beacon);
         let every = self.config.announce_every;
         let Some(subscribed) = self.topics.get_mut(&topic) else {
             return;
@@ -148,7 +148,7 @@ impl<P: Peer> PubSub<P> {
         subscribed.saw(beacon);
         let join = Input::Command(Command::Join(apart));
         self.work.push_back((Some(topic), join));
-        self.publish_within(topic, KIND_BEACON, &beacon.to_le_bytes());
+        self.beacon_within(topic, beacon);
     }
 
     /// A topic's overlay lost a neighbor. Who has none left asks for company soon.

@@ -12,7 +12,7 @@ use crate::{hyparview, plumtree};
 pub(super) const CONTACTS_MAX: usize = 8;
 
 /// What the overlay of a topic, or that of all nodes, says together with its broadcast.
-pub type SwarmMessage<P> = Half<hyparview::Message<P>, plumtree::Message>;
+pub type SwarmMessage<P> = Half<hyparview::Message<P>, plumtree::Message<P>>;
 
 /// Messages of publish-subscribe.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -41,7 +41,8 @@ pub enum Message<P> {
     PublishFor {
         /// Which topic.
         topic: TopicId,
-        /// What to publish.
+        /// What to publish. Not encoded: the tail of the message.
+        #[serde(skip)]
         payload: Bytes,
     },
 }
@@ -49,7 +50,7 @@ pub enum Message<P> {
 impl<P: Peer> message::Message for Message<P> {
     const BYTES_MAX: usize = {
         let swarm = 1 + 10 + <SwarmMessage<P> as message::Message>::BYTES_MAX;
-        let publish = 1 + 10 + 3 + PAYLOAD_BYTES_MAX;
+        let publish = 1 + 10 + PAYLOAD_BYTES_MAX;
         let contacts = 1 + 10 + 1 + CONTACTS_MAX * P::BYTES_MAX;
         let longest = if swarm > publish { swarm } else { publish };
         if longest > contacts {
@@ -58,6 +59,24 @@ impl<P: Peer> message::Message for Message<P> {
             contacts
         }
     };
+
+    fn tail(&self) -> Bytes {
+        match self {
+            Self::Base(message) | Self::Topic { message, .. } => message.tail(),
+            Self::PublishFor { payload, .. } => payload.clone(),
+            _ => Bytes::new(),
+        }
+    }
+
+    fn attach(&mut self, tail: Bytes) -> Result<(), DecodeError> {
+        match self {
+            Self::Base(message) | Self::Topic { message, .. } => return message.attach(tail),
+            Self::PublishFor { payload, .. } => *payload = tail,
+            _ if tail.is_empty() => {}
+            _ => return Err(DecodeError::Malformed),
+        }
+        Ok(())
+    }
 
     fn validate(&self) -> Result<(), DecodeError> {
         match self {

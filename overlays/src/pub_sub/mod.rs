@@ -24,12 +24,12 @@ use rand::Rng;
 use rand::seq::IndexedRandom;
 
 use crate::event::{
-    Command, Delivery, Event, Input, InputOf, Output, OutputOf, Overlay, PAYLOAD_BYTES_MAX, Peer,
-    Protocol, TopicId,
+    Command, Delivery, Event, Input, InputOf, Output, OutputOf, Overlay, Peer, Protocol, Refusal,
+    TopicId, WhyDown,
 };
 use crate::hyparview::HyParView;
-use crate::marked::{mark, unmark};
 use crate::message::{decode, encode};
+use crate::payload::Payload;
 use crate::plumtree::Plumtree;
 use crate::stack::Stack;
 use crate::time::Time;
@@ -42,7 +42,9 @@ pub use message::{Message, News, SwarmMessage};
 pub use timer::{SwarmTimer, Timer};
 
 /// First byte of a payload of the application, to all nodes or within a topic.
-pub(crate) const KIND_APPLICATION: u8 = 0;
+const KIND_APPLICATION: u8 = 0;
+/// First byte of a payload of the application that another node published, whose name follows.
+const KIND_FOR_ANOTHER: u8 = 3;
 /// First byte of news about subscriptions, to all nodes.
 const KIND_NEWS: u8 = 1;
 /// First byte of a beacon, within a topic.
@@ -82,7 +84,7 @@ impl<P: Peer> PubSub<P> {
     #[must_use]
     pub fn new(me: P, config: Config) -> Self {
         let overlay = HyParView::new(me, config.base_overlay.clone());
-        let broadcast = Plumtree::new(config.base_broadcast.clone());
+        let broadcast = Plumtree::new(me, config.base_broadcast.clone());
         Self {
             me,
             base: Stack::new(overlay, broadcast),
@@ -139,11 +141,17 @@ impl<P: Peer> PubSub<P> {
         }
         if self.topics.len() >= self.config.topics_max {
             self.counters.refused += 1;
+            out.push(Output::Event(Event::Refused {
+                command: Command::Subscribe(topic),
+                why: Refusal::TooMany {
+                    most: self.config.topics_max,
+                },
+            }));
             return;
         }
         self.lives = self.lives.wrapping_add(1);
         let overlay = HyParView::new(self.me, self.config.topic_overlay.clone());
-        let broadcast = Plumtree::new(self.config.topic_broadcast.clone());
+        let broadcast = Plumtree::new(self.me, self.config.topic_broadcast.clone());
         let swarm = Stack::new(overlay, broadcast);
         let entry = Topic::new(self.lives, swarm, self.config.lonely_every);
         self.topics.insert(topic, entry);
@@ -182,10 +190,9 @@ impl<P: Peer> PubSub<P> {
         random: &mut R,
         out: &mut Out<P>,
     ) {
-        if payload.len() >= PAYLOAD_BYTES_MAX {
-            self.counters.unpublished += 1;
-        } else if self.topics.contains_key(&topic) {
-            self.publish_within(topic, KIND_APPLICATION, &payload);
+        if self.topics.contains_key(&topic) {
+            let payload = Payload::from(payload);
+            self.publish_within(topic, payload.marked(KIND_APPLICATION));
         } else if let Some(to) = self.contacts.of(topic).choose(random) {
             out.push(Output::Send {
                 to: *to,
@@ -193,21 +200,61 @@ impl<P: Peer> PubSub<P> {
             });
         } else {
             self.counters.unpublished += 1;
+            out.push(Output::Event(Event::Refused {
+                command: Command::Publish(topic, payload),
+                why: Refusal::NoWay,
+            }));
         }
     }
 
-    fn publish_within(&mut self, topic: TopicId, kind: u8, payload: &[u8]) {
-        let broadcast = Command::Broadcast(mark(kind, payload));
-        self.work
-            .push_back((Some(topic), Input::Command(broadcast)));
+    fn publish_within(&mut self, topic: TopicId, payload: Payload) {
+        let broadcast = Input::Command(Command::Broadcast(payload));
+        self.work.push_back((Some(topic), broadcast));
+    }
+
+    /// Publishes for a node that does not take part, and delivers it here.
+    fn publish_for<R: Rng>(
+        &mut self,
+        now: Time,
+        (sender, topic, payload): (P, TopicId, Bytes),
+        random: &mut R,
+        out: &mut Out<P>,
+    ) {
+        let name = postcard::to_stdvec(&sender).unwrap_or_default();
+        let payload = Payload::from(payload);
+        self.publish_within(topic, payload.clone().marked_with(KIND_FOR_ANOTHER, &name));
+        self.run(now, random, out);
+        let subscribed = self.topics.get(&topic);
+        if let Some(id) = subscribed.and_then(|topic| topic.swarm.upper.last_sent()) {
+            out.push(Output::Event(Event::Delivered(Delivery {
+                sender,
+                id,
+                topic: Some(topic),
+                payload,
+                hops: 1,
+            })));
+        }
+    }
+
+    fn beacon_within(&mut self, topic: TopicId, beacon: u64) {
+        let payload = Payload::from(beacon.to_le_bytes().to_vec());
+        self.publish_within(topic, payload.marked(KIND_BEACON));
     }
 
     fn tell_all(&mut self, news: &News<P>) {
-        let broadcast = Command::Broadcast(mark(KIND_NEWS, &encode(news)));
-        self.work.push_back((None, Input::Command(broadcast)));
+        let payload = Payload::from(encode(news)).marked(KIND_NEWS);
+        let broadcast = Input::Command(Command::Broadcast(payload));
+        self.work.push_back((None, broadcast));
     }
 
-    fn received<R: Rng>(&mut self, from: P, message: Message<P>, random: &mut R, out: &mut Out<P>) {
+    fn received<R: Rng>(
+        &mut self,
+        now: Time,
+        from: P,
+        message: Message<P>,
+        random: &mut R,
+        out: &mut Out<P>,
+    ) {
         match message {
             Message::Base(message) => {
                 self.work
@@ -224,7 +271,11 @@ impl<P: Peer> PubSub<P> {
             Message::NotHere(topic) => {
                 self.contacts.remove(topic, from);
                 if self.topics.contains_key(&topic) {
-                    self.work.push_back((Some(topic), Input::PeerDown(from)));
+                    let down = Input::PeerDown {
+                        peer: from,
+                        why: WhyDown::Refused,
+                    };
+                    self.work.push_back((Some(topic), down));
                 }
             }
             Message::WhoIs(topic) => {
@@ -240,13 +291,8 @@ impl<P: Peer> PubSub<P> {
             }
             Message::Contacts { topic, peers } => self.learn_contacts(topic, peers, random),
             Message::PublishFor { topic, payload } => {
-                if payload.len() < PAYLOAD_BYTES_MAX && self.topics.contains_key(&topic) {
-                    self.publish_within(topic, KIND_APPLICATION, &payload);
-                    out.push(Output::Event(Event::Delivered(Delivery {
-                        topic: Some(topic),
-                        payload,
-                        hops: 1,
-                    })));
+                if self.topics.contains_key(&topic) {
+                    self.publish_for(now, (from, topic, payload), random, out);
                 } else {
                     let message = Message::NotHere(topic);
                     out.push(Output::Send { to: from, message });
@@ -279,12 +325,16 @@ impl<P: Peer> PubSub<P> {
         random: &mut R,
         out: &mut Out<P>,
     ) {
+        if let Err(why) = command.check_size() {
+            out.push(Output::Event(Event::Refused { command, why }));
+            return;
+        }
         match command {
             Command::Subscribe(topic) => self.subscribe(now, topic, random, out),
             Command::Unsubscribe(topic) => self.unsubscribe(now, topic, random, out),
             Command::Publish(topic, payload) => self.publish(topic, payload, random, out),
             Command::Broadcast(payload) => {
-                let broadcast = Command::Broadcast(mark(KIND_APPLICATION, &payload));
+                let broadcast = Command::Broadcast(payload.marked(KIND_APPLICATION));
                 self.work.push_back((None, Input::Command(broadcast)));
             }
             Command::Leave => {
@@ -317,6 +367,14 @@ impl<P: Peer> PubSub<P> {
         }
     }
 
+    /// Lets all overlays have the same input.
+    fn give_all(&mut self, input: &SwarmInput<P>) {
+        let topics = self.topics.keys().map(|topic| Some(*topic));
+        for user in topics.chain([None]) {
+            self.work.push_back((user, input.clone()));
+        }
+    }
+
     /// Gives the overlays what is to be given, until nothing is left.
     fn run<R: Rng>(&mut self, now: Time, random: &mut R, out: &mut Out<P>) {
         while let Some((user, input)) = self.work.pop_front() {
@@ -345,11 +403,12 @@ impl<P: Peer> PubSub<P> {
     ) {
         match output {
             Output::Send { to, message } => {
-                let message = match user {
-                    None => Message::Base(message),
-                    Some(topic) => Message::Topic { topic, message },
-                };
+                let message = in_swarm(user, message);
                 out.push(Output::Send { to, message });
+            }
+            Output::SendAll { to, message } => {
+                let message = in_swarm(user, message);
+                out.push(Output::SendAll { to, message });
             }
             Output::SetTimer { id, after } => {
                 let life = user.and_then(|topic| self.topics.get(&topic));
@@ -384,7 +443,7 @@ impl<P: Peer> PubSub<P> {
             out.push(Output::Event(event));
             return;
         };
-        match unmark(&delivery.payload) {
+        match delivery.payload.clone().unmark() {
             Some((KIND_APPLICATION, payload)) => {
                 let delivery = Delivery {
                     payload,
@@ -392,7 +451,7 @@ impl<P: Peer> PubSub<P> {
                 };
                 out.push(Output::Event(Event::Delivered(delivery)));
             }
-            Some((KIND_NEWS, news)) => match decode(&news) {
+            Some((KIND_NEWS, news)) => match decode(&news.body) {
                 Ok(news) => self.hear(now, news, random, out),
                 Err(_) => self.counters.malformed += 1,
             },
@@ -409,21 +468,55 @@ impl<P: Peer> PubSub<P> {
         out: &mut Out<P>,
     ) {
         match event {
-            Event::Delivered(delivery) => match unmark(&delivery.payload) {
-                Some((KIND_APPLICATION, payload)) => {
-                    out.push(Output::Event(Event::Delivered(Delivery {
-                        topic: Some(topic),
-                        payload,
-                        hops: delivery.hops,
-                    })));
-                }
-                Some((KIND_BEACON, beacon)) => self.beacon_came(topic, &beacon),
-                _ => self.counters.malformed += 1,
-            },
+            Event::Delivered(delivery) => self.delivered(topic, delivery, out),
             Event::NeighborDown(_) => self.neighbor_lost(now, topic, random, out),
             // A topic's neighbors are no business of the layers above.
             _ => {}
         }
+    }
+}
+
+impl<P: Peer> PubSub<P> {
+    /// A message came within a topic.
+    fn delivered(&mut self, topic: TopicId, delivery: Delivery<P>, out: &mut Out<P>) {
+        let mut tell = |sender: P, payload: Payload| {
+            out.push(Output::Event(Event::Delivered(Delivery {
+                sender,
+                topic: Some(topic),
+                payload,
+                ..delivery
+            })));
+        };
+        match delivery.payload.clone().unmark() {
+            Some((KIND_APPLICATION, payload)) => tell(delivery.sender, payload),
+            Some((KIND_FOR_ANOTHER, payload)) => {
+                let words = payload.words();
+                match postcard::take_from_bytes::<P>(words) {
+                    Ok((sender, rest)) => {
+                        let name = words.len() - rest.len();
+                        tell(sender, payload.without_words(name));
+                    }
+                    Err(_) => self.counters.malformed += 1,
+                }
+            }
+            Some((KIND_BEACON, beacon)) => self.beacon_came(topic, &beacon.body),
+            _ => self.counters.malformed += 1,
+        }
+    }
+}
+
+/// Whether a payload that an overlay carries is one of the application.
+#[cfg(feature = "sim")]
+pub(crate) fn is_of_application(payload: &Payload) -> bool {
+    let kind = payload.words().first();
+    kind.is_some_and(|kind| [KIND_APPLICATION, KIND_FOR_ANOTHER].contains(kind))
+}
+
+/// A message of one of the overlays, as it goes on the wire.
+const fn in_swarm<P>(user: Swarm, message: SwarmMessage<P>) -> Message<P> {
+    match user {
+        None => Message::Base(message),
+        Some(topic) => Message::Topic { topic, message },
     }
 }
 
@@ -440,19 +533,18 @@ impl<P: Peer> Protocol<P> for PubSub<P> {
     ) {
         match input {
             Input::Start => self.work.push_back((None, Input::Start)),
-            Input::Received { from, message } => self.received(from, message, random, out),
+            Input::Received { from, message } => self.received(now, from, message, random, out),
             Input::PeerUp(peer) => {
                 for user in self.lanes.up(peer) {
                     self.work.push_back((user, Input::PeerUp(peer)));
                 }
             }
-            Input::PeerDown(peer) => {
+            Input::PeerDown { peer, why } => {
                 self.lanes.down(peer);
-                let topics = self.topics.keys().map(|topic| Some(*topic));
-                for user in topics.chain([None]) {
-                    self.work.push_back((user, Input::PeerDown(peer)));
-                }
+                self.give_all(&Input::PeerDown { peer, why });
             }
+            Input::Congested(peer) => self.give_all(&Input::Congested(peer)),
+            Input::Drained(peer) => self.give_all(&Input::Drained(peer)),
             Input::Timer(id) => self.timer(now, id, random, out),
             Input::Command(command) => self.command(now, command, random, out),
             Input::Below(_) => {}

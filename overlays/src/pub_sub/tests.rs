@@ -10,9 +10,11 @@ use rand::rngs::SmallRng;
 
 use super::message::CONTACTS_MAX;
 use super::{Config, KIND_NEWS, Message, News, PubSub, SwarmMessage, Timer};
-use crate::event::{Command, Event, Input, Output, PAYLOAD_BYTES_MAX, Protocol, TopicId};
-use crate::marked::mark;
+use crate::event::{
+    Command, Event, Input, Output, PAYLOAD_BYTES_MAX, Protocol, Refusal, TopicId, WhyDown,
+};
 use crate::message::{Message as _, encode};
+use crate::payload::Payload;
 use crate::plumtree::Gossip;
 use crate::stack::Half;
 use crate::store::MessageId;
@@ -65,13 +67,17 @@ impl Bench {
 
     /// Node 1 passes on what `number` says, by broadcast to all nodes.
     fn news(&mut self, number: u64, news: News<u32>) -> Outputs {
-        let payload = mark(KIND_NEWS, &encode(&news));
-        self.receive(1, Message::Base(gossip(number, payload)))
+        self.receive(1, Message::Base(gossip(number, marked(&news))))
     }
 }
 
-fn gossip(number: u64, payload: Bytes) -> SwarmMessage<u32> {
+fn marked(news: &News<u32>) -> Payload {
+    Payload::from(encode(news)).marked(KIND_NEWS)
+}
+
+fn gossip(number: u64, payload: Payload) -> SwarmMessage<u32> {
     Half::Upper(plumtree::Message::Gossip(Gossip {
+        sender: 9,
         id: MessageId { sender: 9, number },
         hops: 1,
         prunes: false,
@@ -206,7 +212,9 @@ fn a_publication_for_another_is_delivered_here_and_passed_on() {
     let out = bench.receive(5, message.clone());
     assert!(out.iter().any(|output| matches!(output,
         Output::Event(Event::Delivered(delivery))
-            if delivery.topic == Some(7) && delivery.payload == payload)));
+            if delivery.topic == Some(7)
+                && delivery.sender == 5
+                && delivery.payload.body == payload)));
     bench.give(Input::Command(Command::Unsubscribe(7)));
     let out = bench.receive(5, message);
     assert_eq!(sent(&out), [(5, Message::NotHere(7))]);
@@ -250,16 +258,29 @@ fn timers_of_an_earlier_subscription_do_nothing() {
 }
 
 #[test]
-fn what_cannot_be_published_is_counted() {
+fn what_cannot_be_published_is_given_back() {
     let mut bench = Bench::joined();
     let publish = |topic, bytes| {
         let payload = Bytes::from(vec![0; bytes]);
         Input::Command(Command::Publish(topic, payload))
     };
-    bench.give(publish(7, 1));
+    let refused = |out: &Outputs| {
+        out.iter().find_map(|output| match output {
+            Output::Event(Event::Refused { why, .. }) => Some(*why),
+            _ => None,
+        })
+    };
+    assert_eq!(refused(&bench.give(publish(7, 1))), Some(Refusal::NoWay));
+    assert_eq!(bench.node.counters().unpublished, 1);
     bench.subscribe(7);
-    bench.give(publish(7, PAYLOAD_BYTES_MAX));
-    assert_eq!(bench.node.counters().unpublished, 2);
+    let out = bench.give(publish(7, PAYLOAD_BYTES_MAX));
+    assert_eq!(refused(&out), None, "the largest payload passes");
+    let too_large = Refusal::TooLarge {
+        bytes: PAYLOAD_BYTES_MAX + 1,
+        bytes_max: PAYLOAD_BYTES_MAX,
+    };
+    let out = bench.give(publish(7, PAYLOAD_BYTES_MAX + 1));
+    assert_eq!(refused(&out), Some(too_large));
 }
 
 #[test]
@@ -301,17 +322,16 @@ fn swarm() -> impl Strategy<Value = SwarmMessage<u32>> {
         peers().prop_map(|peers| Overlay::ShuffleReply { peers }),
     ];
     let payload = prop_oneof![
-        prop::collection::vec(any::<u8>(), 0..20).prop_map(Bytes::from),
+        prop::collection::vec(any::<u8>(), 0..20).prop_map(Payload::from),
         (0_u64..6, peer(), any::<u64>()).prop_map(|(topic, peer, beacon)| {
             let news = News::Here {
                 topic,
                 peer,
                 beacon,
             };
-            mark(KIND_NEWS, &encode(&news))
+            marked(&news)
         }),
-        (0_u64..6, peer())
-            .prop_map(|(topic, peer)| mark(KIND_NEWS, &encode(&News::Gone { topic, peer }))),
+        (0_u64..6, peer()).prop_map(|(topic, peer)| marked(&News::Gone { topic, peer })),
     ];
     prop_oneof![
         overlay.prop_map(Half::Lower),
@@ -338,7 +358,9 @@ fn input() -> impl Strategy<Value = In> {
         1 => topic().prop_map(|topic| Input::Command(Command::Unsubscribe(topic))),
         1 => topic().prop_map(|topic| Input::Command(Command::Publish(topic, Bytes::new()))),
         1 => peer().prop_map(Input::PeerUp),
-        1 => peer().prop_map(Input::PeerDown),
+        1 => peer().prop_map(|peer| Input::PeerDown { peer, why: WhyDown::Lost }),
+        1 => peer().prop_map(Input::Congested),
+        1 => peer().prop_map(Input::Drained),
     ]
 }
 
@@ -377,7 +399,7 @@ proptest! {
                     }
                 }
             };
-            if let Input::PeerDown(peer) = &input {
+            if let Input::PeerDown { peer, .. } = &input {
                 lanes.remove(peer);
             }
             for output in bench.give(input) {

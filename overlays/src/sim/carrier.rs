@@ -122,7 +122,7 @@ impl Carrier {
             })),
             Self::Epidemic => task.run(Box::new(|node| {
                 let overlay = HyParView::new(node, hyparview::Config::default());
-                let broadcast = Epidemic::new(epidemic::Config::default());
+                let broadcast = Epidemic::new(node, epidemic::Config::default());
                 Stack::new(overlay, broadcast)
             })),
         }
@@ -133,7 +133,7 @@ fn with_plumtree<O>(
     mut overlay: impl FnMut(NodeId) -> O + 'static,
 ) -> MakeCarrier<Stack<O, Plumtree<NodeId>>> {
     Box::new(move |node| {
-        let broadcast = Plumtree::new(plumtree::Config::default());
+        let broadcast = Plumtree::new(node, plumtree::Config::default());
         Stack::new(overlay(node), broadcast)
     })
 }

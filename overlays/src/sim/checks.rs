@@ -93,13 +93,13 @@ impl Checks {
             Event::MemberDown(peer) | Event::MemberLeft(peer) => life.members.remove(peer),
             Event::MemberSuspect(peer) | Event::MemberChanged(peer) => life.members.contains(peer),
             Event::Delivered(delivery) => return self.wrong_delivery(node, delivery),
-            Event::Relayed { .. } => true,
+            Event::Relayed { .. } | Event::Refused { .. } | Event::Left => true,
         };
         (!fits).then(|| format!("{event:?} does not follow from what it told before"))
     }
 
-    fn wrong_delivery(&mut self, node: NodeId, delivery: &Delivery) -> Option<String> {
-        let Some(number) = number_of(&delivery.payload) else {
+    fn wrong_delivery(&mut self, node: NodeId, delivery: &Delivery<NodeId>) -> Option<String> {
+        let Some(number) = number_of(&delivery.payload.body) else {
             return Some("delivered a payload that nobody sent".into());
         };
         if number >= self.numbers {

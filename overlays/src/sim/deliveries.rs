@@ -120,7 +120,7 @@ impl<X: Subject> Observer<X> for Deliveries {
         let Event::Delivered(delivery) = event else {
             return;
         };
-        if let Some(round) = self.round_mut(&delivery.payload) {
+        if let Some(round) = self.round_mut(&delivery.payload.body) {
             round.delivered += 1;
             round.hops_max = round.hops_max.max(delivery.hops);
             round.last_micros = at.as_micros() - round.sent_micros;

@@ -380,7 +380,7 @@ impl<X: Subject> FaultRun<X> {
         if let Some(node) = self.any_running() {
             let number = self.world.observer.number(node);
             self.world
-                .command(node, Command::Broadcast(numbered(number)));
+                .command(node, Command::Broadcast(numbered(number).into()));
         }
     }
 
@@ -446,7 +446,7 @@ impl<X: Subject> FaultRun<X> {
             return Ok(());
         };
         let number = self.world.observer.number(sender);
-        let order = Command::Broadcast(numbered(number));
+        let order = Command::Broadcast(numbered(number).into());
         self.world.command(sender, order);
         self.world.run_for(5 * SECOND);
         let others = running.iter().filter(|node| **node != sender);

@@ -8,7 +8,6 @@ use crate::client_server::ClientServer;
 use crate::epidemic::{self, Epidemic};
 use crate::full_mesh::FullMesh;
 use crate::hyparview::HyParView;
-use crate::marked::unmark;
 use crate::plumtree::{self, Plumtree};
 use crate::pub_sub::{self, PubSub};
 use crate::stack::Half;
@@ -28,9 +27,9 @@ impl Inspect for HyParView<NodeId> {
 }
 
 impl Inspect for Plumtree<NodeId> {
-    fn payload(message: &plumtree::Message) -> Option<Bytes> {
+    fn payload(message: &plumtree::Message<NodeId>) -> Option<Bytes> {
         match message {
-            plumtree::Message::Gossip(gossip) => Some(gossip.payload.clone()),
+            plumtree::Message::Gossip(gossip) => Some(gossip.payload.body.clone()),
             _ => None,
         }
     }
@@ -41,8 +40,8 @@ impl Inspect for Plumtree<NodeId> {
 }
 
 impl Inspect for Epidemic<NodeId> {
-    fn payload(message: &epidemic::Message) -> Option<Bytes> {
-        Some(message.payload.clone())
+    fn payload(message: &epidemic::Message<NodeId>) -> Option<Bytes> {
+        Some(message.payload.body.clone())
     }
 
     fn check(&self) -> Result<(), String> {
@@ -56,11 +55,11 @@ impl Inspect for PubSub<NodeId> {
         else {
             return None;
         };
-        let Half::Upper(message) = message else {
+        let Half::Upper(plumtree::Message::Gossip(gossip)) = message else {
             return None;
         };
-        let (kind, payload) = unmark(&Plumtree::<NodeId>::payload(message)?)?;
-        (kind == pub_sub::KIND_APPLICATION).then_some(payload)
+        let payload = gossip.payload.clone();
+        pub_sub::is_of_application(&payload).then_some(payload.body)
     }
 
     fn has_topics() -> bool {

@@ -105,7 +105,7 @@ impl Plan {
             (Carrier::HyParView, Spreading::Plumtree) => {
                 let plumtree = self.plumtree.clone();
                 task.run(Box::new(move |node| {
-                    Stack::new(overlay(node), Plumtree::new(plumtree.clone()))
+                    Stack::new(overlay(node), Plumtree::new(node, plumtree.clone()))
                 }))
             }
             (Carrier::HyParView, _) => task.run(Box::new(move |node| {
@@ -113,7 +113,7 @@ impl Plan {
                     fan_out,
                     ..epidemic::Config::default()
                 };
-                Stack::new(overlay(node), Epidemic::new(config))
+                Stack::new(overlay(node), Epidemic::new(node, config))
             })),
             (other, _) => other.run(self.nodes, task),
         }

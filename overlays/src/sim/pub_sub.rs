@@ -28,7 +28,7 @@ impl<X: Subject> Observer<X> for Arrivals {
     fn event(&mut self, _at: Time, node: NodeId, event: &Event<NodeId>) {
         if let Event::Delivered(delivery) = event
             && delivery.topic.is_some()
-            && let Some(number) = number_of(&delivery.payload)
+            && let Some(number) = number_of(&delivery.payload.body)
         {
             let nodes = self.delivered.entry(number).or_default();
             *nodes.entry(node).or_default() += 1;

@@ -146,6 +146,7 @@ impl<X: Subject> Run<X> {
             .world
             .observer
             .begin(self.world.now(), receivers, PAYLOAD_BYTES);
-        self.world.command(sender, Command::Broadcast(payload));
+        self.world
+            .command(sender, Command::Broadcast(payload.into()));
     }
 }

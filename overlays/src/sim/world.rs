@@ -16,7 +16,8 @@ use super::node::{Lane, Node};
 use super::queue::Queue;
 use super::subject::{Observer, Subject};
 use super::trace::{Trace, digest};
-use crate::event::{Command, Input, Output, OutputOf};
+use crate::event::{Command, Input, Output, OutputOf, WhyDown};
+use crate::message::Message;
 use crate::time::Time;
 
 /// Makes the protocol of a node that starts for the given time, counted from zero.
@@ -258,7 +259,7 @@ impl<X: Subject, O: Observer<X>> World<X, O> {
                 let input = if up {
                     Input::PeerUp(peer)
                 } else {
-                    Input::PeerDown(peer)
+                    down(peer, WhyDown::Lost)
                 };
                 self.feed(node, input);
             }
@@ -274,7 +275,7 @@ impl<X: Subject, O: Observer<X>> World<X, O> {
             }
             What::Refused { peer } => {
                 if self.nodes[node as usize].lane(peer).is_none() {
-                    self.feed(node, Input::PeerDown(peer));
+                    self.feed(node, down(peer, WhyDown::Refused));
                 }
             }
         }
@@ -337,7 +338,7 @@ impl<X: Subject, O: Observer<X>> World<X, O> {
             // The other end closed it while the answer was under way.
             _ => {
                 if host.lane(peer).is_none() {
-                    self.feed(node, Input::PeerDown(peer));
+                    self.feed(node, down(peer, WhyDown::Lost));
                 }
             }
         }
@@ -347,7 +348,7 @@ impl<X: Subject, O: Observer<X>> World<X, O> {
         let host = &mut self.nodes[node as usize];
         if host.lane(peer) == Some(lane) {
             host.remove_lane(peer);
-            self.feed(node, Input::PeerDown(peer));
+            self.feed(node, down(peer, WhyDown::Lost));
         }
     }
 
@@ -374,6 +375,11 @@ impl<X: Subject, O: Observer<X>> World<X, O> {
     fn carry_out(&mut self, node: NodeId, output: OutputOf<X, NodeId>) {
         match output {
             Output::Send { to, message } => self.send(node, to, message),
+            Output::SendAll { to, message } => {
+                for to in to {
+                    self.send(node, to, message.clone());
+                }
+            }
             Output::Connect(peer) => self.connect(node, peer),
             Output::Disconnect(peer) => {
                 if let Some(lane) = self.nodes[node as usize].remove_lane(peer) {
@@ -398,7 +404,7 @@ impl<X: Subject, O: Observer<X>> World<X, O> {
     fn send(&mut self, from: NodeId, to: NodeId, message: X::Message) {
         let digest = digest(&message);
         self.totals.messages += 1;
-        self.totals.bytes += u64::from(digest.bytes);
+        self.totals.bytes += u64::from(digest.bytes) + message.tail().len() as u64;
         self.trace
             .add(self.now, u64::from(from) << 32 | u64::from(to), digest.hash);
         if !self.network.reaches(from, to) && self.nodes[from as usize].lane(to).is_none() {
@@ -439,15 +445,21 @@ impl<X: Subject, O: Observer<X>> World<X, O> {
     }
 }
 
+const fn down<M, T>(peer: NodeId, why: WhyDown) -> Input<NodeId, M, T> {
+    Input::PeerDown { peer, why }
+}
+
 /// One number per kind of input, for the trace; the content of messages was added when sent.
 const fn input_kind<P, M, T>(input: &Input<P, M, T>) -> u64 {
     mix(match input {
         Input::Start => 1,
         Input::Received { .. } => 2,
         Input::PeerUp(_) => 3,
-        Input::PeerDown(_) => 4,
+        Input::PeerDown { .. } => 4,
         Input::Timer(_) => 5,
         Input::Command(_) => 6,
         Input::Below(_) => 7,
+        Input::Congested(_) => 8,
+        Input::Drained(_) => 9,
     })
 }

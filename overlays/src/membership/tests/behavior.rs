@@ -272,10 +272,10 @@ fn who_misses_the_beacon_joins_the_overlay_again() {
 fn the_application_gets_its_own_broadcasts_unchanged() {
     let mut world = settled(10, 18);
     let payload = Bytes::from_static(b"hello");
-    world.command(4, Command::Broadcast(payload.clone()));
+    world.command(4, Command::Broadcast(payload.clone().into()));
     world.run(SECOND);
     let got = world.events.iter().filter(
-        |(_, _, event)| matches!(event, Event::Delivered(delivery) if delivery.payload == payload),
+        |(_, _, event)| matches!(event, Event::Delivered(delivery) if delivery.payload.body == payload),
     );
     assert_eq!(got.count(), 9);
 }

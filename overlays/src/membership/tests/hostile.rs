@@ -15,6 +15,8 @@ use crate::membership::{
     Version,
 };
 use crate::message::{Message as _, encode};
+use crate::payload::Payload;
+use crate::store::MessageId;
 use crate::time::Time;
 
 const ME: u32 = 3;
@@ -102,20 +104,22 @@ fn message() -> impl Strategy<Value = Message<u32>> {
     ]
 }
 
-fn delivered(payload: Vec<u8>) -> Event<u32> {
+fn delivered(kind: u8, body: Vec<u8>) -> Event<u32> {
     Event::Delivered(Delivery {
+        sender: 1,
+        id: MessageId {
+            sender: 1,
+            number: 0,
+        },
         topic: None,
-        payload: payload.into(),
+        payload: Payload::from(body).marked(kind),
         hops: 1,
     })
 }
 
 fn news() -> impl Strategy<Value = Event<u32>> {
-    prop::collection::vec(statement(), 0..8).prop_map(|statements| {
-        let mut payload = vec![1];
-        payload.extend(encode(&News(statements)));
-        delivered(payload)
-    })
+    prop::collection::vec(statement(), 0..8)
+        .prop_map(|statements| delivered(1, encode(&News(statements))))
 }
 
 #[derive(Clone, Debug)]
@@ -130,7 +134,8 @@ fn step() -> impl Strategy<Value = Step> {
     let input = prop_oneof![
         6 => (peer(), message()).prop_map(|(from, message)| Input::Received { from, message }),
         3 => news().prop_map(Input::Below),
-        1 => prop::collection::vec(any::<u8>(), 0..40).prop_map(|bytes| Input::Below(delivered(bytes))),
+        1 => (0_u8..4, prop::collection::vec(any::<u8>(), 0..40))
+            .prop_map(|(kind, bytes)| Input::Below(delivered(kind, bytes))),
         2 => peer().prop_map(|peer| Input::Below(Event::NeighborUp(peer))),
         1 => peer().prop_map(|peer| Input::Below(Event::NeighborDown(peer))),
         1 => prop::collection::vec(any::<u8>(), 0..600)

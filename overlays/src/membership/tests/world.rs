@@ -10,6 +10,7 @@ use rand::{RngExt, SeedableRng};
 use crate::event::{Command, Delivery, Event, Input, Output, Protocol};
 use crate::membership::{Config, Details, Membership, Message, Status, Timer, Version};
 use crate::message::{decode, encode};
+use crate::store::MessageId;
 use crate::time::Time;
 
 type In = Input<u32, Message<u32>, Timer<u32>>;
@@ -194,6 +195,11 @@ impl World {
         for output in out {
             match output {
                 Output::Send { to, message } => self.send(node, to, &message),
+                Output::SendAll { to, message } => {
+                    for to in to {
+                        self.send(node, to, &message);
+                    }
+                }
                 Output::SetTimer { id, after } => self.push(node, after, Input::Timer(id)),
                 Output::Event(event) => self.events.push((self.now, node, event)),
                 Output::Below(Command::Broadcast(payload)) => {
@@ -204,6 +210,11 @@ impl World {
                         if hears && self.arrives(node, other) {
                             let after = self.latency();
                             let delivery = Delivery {
+                                sender: node,
+                                id: MessageId {
+                                    sender: node.into(),
+                                    number: 0,
+                                },
                                 topic: None,
                                 payload: payload.clone(),
                                 hops: 1,
