@@ -1,20 +1,27 @@
 //! Full mesh: every node connected to every node. Right for small clusters; lanes grow with `n` per
 //! node.
 //!
-//! A newcomer dials one node, which tells it all nodes it knows, and dials those. Every node also
-//! compares a sample of what it knows with one neighbor per period, and redials nodes that it lost,
-//! so that a mesh that fell apart grows together. It never dials a node that said goodbye.
+//! A newcomer dials one node, which tells it all its neighbors, and dials those. Every node also tells
+//! a sample of its neighbors to one of them per period, and redials nodes that it lost, so that a mesh
+//! that fell apart grows together: each of them more rarely the more dials failed, and for as long as
+//! there is room to remember it. It tells nobody of those it lost, lest the dead live on in talk, and
+//! never dials a node that said goodbye.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use rand::seq::IteratorRandom;
+use rand::seq::{IteratorRandom, SliceRandom};
 use rand::{Rng, RngExt};
 use serde::{Deserialize, Serialize};
 
-use crate::event::{Command, Event, Input, InputOf, Output, OutputOf, Overlay, Peer, Protocol};
+use crate::event::{
+    Command, Event, Input, InputOf, Output, OutputOf, Overlay, Peer, Protocol, WhyDown,
+};
 use crate::message::{self, DecodeError};
 use crate::time::Time;
+
+#[cfg(test)]
+mod tests;
 
 /// Most peers in one message; longer lists go in several.
 const PEERS_PER_MESSAGE_MAX: usize = 256;
@@ -28,7 +35,9 @@ pub struct Config {
     /// Most lost nodes redialed per period. 8: a guess that keeps a healed half of 100 nodes from
     /// dialing the other half all at once.
     pub redials_per_period_max: usize,
-    /// Most nodes remembered, connected or lost. Others are refused. 1,024: beyond that, use HyParView.
+    /// Most nodes remembered, connected or lost. Where a newcomer has no room the lost one that was dialed
+    /// in vain most often is forgotten; more neighbors than this are refused. 1,024: beyond that, use
+    /// HyParView.
     pub peers_max: usize,
 }
 
@@ -45,7 +54,7 @@ impl Default for Config {
 /// Messages of the full mesh.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Message<P> {
-    /// Nodes that the sender knows.
+    /// Neighbors of the sender.
     Peers(Vec<P>),
     /// The sender leaves for good.
     Leave,
@@ -66,11 +75,24 @@ impl<P: Peer> message::Message for Message<P> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct PeriodOver;
 
+/// Times that the wait for the next dial doubles. 7: from 5 s to 11 minutes.
+const DOUBLINGS_MAX: u32 = 7;
+/// Dials in vain after which hearsay of another node is worth more than the memory of this one.
+const HOPELESS_FAILURES: u32 = 3;
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Lane {
-    Dialing,
+    Dialing {
+        /// Dials in vain so far.
+        failures: u32,
+    },
     Up,
-    Lost,
+    Lost {
+        /// Dials in vain so far.
+        failures: u32,
+        /// Not dialed before.
+        again_at: Time,
+    },
 }
 
 /// The overlay state of one node.
@@ -93,24 +115,40 @@ impl<P: Peer> FullMesh<P> {
     }
 
     fn learn(&mut self, peer: P, out: &mut Vec<OutputOf<Self, P>>) {
-        let room = self.peers.len() < self.config.peers_max;
-        if peer != self.me && room && !self.peers.contains_key(&peer) {
-            self.peers.insert(peer, Lane::Dialing);
+        if peer == self.me || self.peers.contains_key(&peer) {
+            return;
+        }
+        if self.make_room(HOPELESS_FAILURES) {
+            self.peers.insert(peer, Lane::Dialing { failures: 0 });
             out.push(Output::Connect(peer));
         }
     }
 
+    /// Makes sure that one more can be remembered. The lost one that was dialed in vain most often has
+    /// to go for it, if that was at least `failures` times.
+    fn make_room(&mut self, failures_min: u32) -> bool {
+        if self.peers.len() < self.config.peers_max {
+            return true;
+        }
+        let lost = self.peers.iter().filter_map(|(peer, lane)| match lane {
+            Lane::Lost { failures, .. } if *failures >= failures_min => Some((*failures, *peer)),
+            _ => None,
+        });
+        let worst = lost.max();
+        worst.is_some_and(|(_, peer)| self.peers.remove(&peer).is_some())
+    }
+
     /// Dials a node even if it was lost, but not one that is up or being dialed.
     fn dial_again(&mut self, peer: P, out: &mut Vec<OutputOf<Self, P>>) {
-        if self.peers.get(&peer) == Some(&Lane::Lost) {
+        if matches!(self.peers.get(&peer), Some(Lane::Lost { .. })) {
             self.peers.remove(&peer);
         }
         self.learn(peer, out);
     }
 
     fn lane_up(&mut self, peer: P, out: &mut Vec<OutputOf<Self, P>>) {
-        let full = self.peers.len() >= self.config.peers_max && !self.peers.contains_key(&peer);
-        if full || peer == self.me {
+        let known = self.peers.contains_key(&peer);
+        if peer == self.me || !known && !self.make_room(0) {
             out.push(Output::Disconnect(peer));
             return;
         }
@@ -118,13 +156,9 @@ impl<P: Peer> FullMesh<P> {
             return;
         }
         out.push(Output::Event(Event::NeighborUp(peer)));
-        let known: Vec<P> = self
-            .peers
-            .keys()
-            .copied()
-            .filter(|known| *known != peer)
-            .collect();
-        for chunk in known.chunks(PEERS_PER_MESSAGE_MAX) {
+        let mut others = self.neighbors();
+        others.retain(|other| *other != peer);
+        for chunk in others.chunks(PEERS_PER_MESSAGE_MAX) {
             out.push(Output::Send {
                 to: peer,
                 message: Message::Peers(chunk.to_vec()),
@@ -132,35 +166,61 @@ impl<P: Peer> FullMesh<P> {
         }
     }
 
-    fn lane_down(&mut self, peer: P, out: &mut Vec<OutputOf<Self, P>>) {
-        if let Some(lane) = self.peers.get_mut(&peer) {
-            if *lane == Lane::Up {
+    fn lane_down(&mut self, now: Time, peer: P, why: WhyDown, out: &mut Vec<OutputOf<Self, P>>) {
+        let Some(lane) = self.peers.get_mut(&peer) else {
+            return;
+        };
+        let failures = match *lane {
+            Lane::Up => {
                 out.push(Output::Event(Event::NeighborDown(peer)));
+                // Closed without a goodbye: there is no room, and will hardly be at once.
+                if why == WhyDown::AskedFor {
+                    HOPELESS_FAILURES
+                } else {
+                    0
+                }
             }
-            *lane = Lane::Lost;
-        }
+            // It lives, and will have room.
+            Lane::Dialing { failures } if why == WhyDown::Busy => failures,
+            Lane::Dialing { failures } => failures.saturating_add(1),
+            Lane::Lost { .. } => return,
+        };
+        let wait = match failures.checked_sub(1) {
+            Some(doublings) => self.config.period * (1 << doublings.min(DOUBLINGS_MAX)),
+            None => Duration::ZERO,
+        };
+        let again_at = now + wait;
+        *lane = Lane::Lost { failures, again_at };
     }
 
-    fn period_over<R: Rng>(&mut self, random: &mut R, out: &mut Vec<OutputOf<Self, P>>) {
+    fn period_over<R: Rng>(&mut self, now: Time, random: &mut R, out: &mut Vec<OutputOf<Self, P>>) {
         out.push(Output::SetTimer {
             id: PeriodOver,
             after: self.config.period,
         });
-        let lost = self
-            .peers
-            .iter_mut()
-            .filter(|(_, lane)| **lane == Lane::Lost);
-        for (peer, lane) in lost.sample(random, self.config.redials_per_period_max) {
-            *lane = Lane::Dialing;
-            out.push(Output::Connect(*peer));
-        }
-        if let Some(to) = self.neighbors().into_iter().choose(random) {
-            let known = self.peers.keys().copied();
-            let sample = known.sample(random, PEERS_PER_MESSAGE_MAX);
+        self.redial(now, random, out);
+        let neighbors = self.neighbors();
+        if let Some(to) = neighbors.iter().copied().choose(random) {
+            let sample = neighbors.into_iter().sample(random, PEERS_PER_MESSAGE_MAX);
             out.push(Output::Send {
                 to,
                 message: Message::Peers(sample),
             });
+        }
+    }
+
+    /// Dials some of the lost, those first that were lost just now.
+    fn redial<R: Rng>(&mut self, now: Time, random: &mut R, out: &mut Vec<OutputOf<Self, P>>) {
+        let lost = self.peers.iter().filter_map(|(peer, lane)| match lane {
+            Lane::Lost { failures, again_at } if *again_at <= now => Some((*failures, *peer)),
+            _ => None,
+        });
+        let mut due: Vec<(u32, P)> = lost.collect();
+        due.shuffle(random);
+        due.sort_by_key(|(failures, _)| *failures);
+        for (failures, peer) in due.into_iter().take(self.config.redials_per_period_max) {
+            self.peers.insert(peer, Lane::Dialing { failures });
+            out.push(Output::Connect(peer));
         }
     }
 
@@ -191,7 +251,7 @@ impl<P: Peer> Protocol<P> for FullMesh<P> {
 
     fn handle<R: Rng>(
         &mut self,
-        _now: Time,
+        now: Time,
         input: InputOf<Self, P>,
         random: &mut R,
         out: &mut Vec<OutputOf<Self, P>>,
@@ -220,12 +280,13 @@ impl<P: Peer> Protocol<P> for FullMesh<P> {
                 from,
                 message: Message::Leave,
             } => {
-                self.lane_down(from, out);
-                self.peers.remove(&from);
+                if self.peers.remove(&from) == Some(Lane::Up) {
+                    out.push(Output::Event(Event::NeighborDown(from)));
+                }
             }
             Input::PeerUp(peer) => self.lane_up(peer, out),
-            Input::PeerDown { peer, .. } => self.lane_down(peer, out),
-            Input::Timer(PeriodOver) => self.period_over(random, out),
+            Input::PeerDown { peer, why } => self.lane_down(now, peer, why, out),
+            Input::Timer(PeriodOver) => self.period_over(now, random, out),
             Input::Command(command) => self.command(command, out),
             Input::Congested(_) | Input::Drained(_) | Input::Below(_) => {}
         }

@@ -37,6 +37,11 @@ impl Health {
         }
     }
 
+    /// This node did not run: nothing that it believes is sure.
+    pub(super) const fn give_up(&mut self) {
+        self.failures = FAILURES_MAX;
+    }
+
     pub(super) const fn improve(&mut self) {
         self.failures = self.failures.saturating_sub(1);
     }

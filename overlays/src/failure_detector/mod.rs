@@ -1,16 +1,20 @@
-//! Finds out which members do not answer: one probe per node and period, whatever the cluster's size.
+//! Finds out which members do not answer: one probe per node and period, whatever the cluster's size,
+//! and up to eight while it finds that members do not.
 //!
 //! A part of [`crate::membership`], which tells it whom to watch and what to do with its accusations;
 //! it knows neither versions nor members, and never says that anybody is *down*.
 //!
-//! A probe is a ping; unanswered, it is repeated, and a few others are asked to ping too. What they
-//! answer, also that they got no answer, proves that this node itself can hear. A node that hears
-//! nobody, or whose timers come late, takes the fault for its own: it accuses nobody and gives
-//! everybody more time (`health`; the idea is Lifeguard's). Why not an existing crate:
+//! A probe is a ping; unanswered, it is repeated, and a few others are asked to ping too (`probing`).
+//! What they answer, also that they got no answer, proves that this node itself can hear. A node that
+//! hears nobody, or whose timers come late, takes the fault for its own: it accuses nobody and gives
+//! everybody more time (`health`; the idea is Lifeguard's). Where pings get lost a probe tries longer
+//! (`loss`); where members die, more probes run at once. Why not an existing crate:
 //! `docs/decisions/0010-failure-detection.md`.
 
 mod config;
 mod health;
+mod loss;
+mod probing;
 mod relay;
 #[cfg(test)]
 mod tests;
@@ -18,7 +22,6 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
-use rand::seq::{IteratorRandom, SliceRandom};
 use rand::{Rng, RngExt};
 use serde::{Deserialize, Serialize};
 
@@ -26,6 +29,8 @@ use crate::event::Peer;
 use crate::time::Time;
 pub use config::Config;
 use health::Health;
+use loss::Loss;
+use probing::Probe;
 use relay::Relays;
 
 /// Most members waiting for a probe out of turn. One is probed per period, more would be stale.
@@ -96,28 +101,11 @@ pub enum Action<P> {
 pub trait Watched<P> {
     /// Part of the cluster, so that it makes sense to probe it.
     fn is_live(&self, peer: &P) -> bool;
-    /// The member that this node has to watch though it may be no neighbor.
-    fn following(&self) -> Option<P>;
-    /// Some live member, from a random number: asked for help where neighbors are too few.
+    /// The member that follows this one on the ring. The one that follows this node itself it has to
+    /// watch, though it may be no neighbor.
+    fn following(&self, peer: P) -> Option<P>;
+    /// Some member that nobody suspects, from a random number: asked for help where neighbors are too few.
     fn near(&self, random: u64) -> Option<P>;
-}
-
-#[derive(Debug)]
-struct Probe<P> {
-    number: u32,
-    target: P,
-    /// How many times longer than usual this one may take.
-    patience: u32,
-    sent: Time,
-    /// When the timer that runs now is due.
-    due: Time,
-    /// Answered within the time that everybody has.
-    promptly: bool,
-    answered: bool,
-    /// Those asked for help who have not said anything yet.
-    asked: BTreeSet<P>,
-    /// Those asked for help who said something.
-    heard_from: usize,
 }
 
 /// The failure detector of one node.
@@ -131,9 +119,13 @@ pub struct Detector<P> {
     /// Members wrongly accused, and by how much their time is stretched since.
     lenient: BTreeMap<P, u32>,
     urgent: VecDeque<P>,
-    probe: Option<Probe<P>>,
+    /// By number. Each ends after a few waits, and a few begin per period: that bounds them.
+    probes: BTreeMap<u32, Probe<P>>,
+    /// How many probes run at once.
+    width: usize,
     relays: Relays<P>,
     health: Health,
+    loss: Loss,
     last_number: u32,
     periods: u32,
     period_due: Time,
@@ -150,9 +142,11 @@ impl<P: Peer> Detector<P> {
             round: Vec::new(),
             lenient: BTreeMap::new(),
             urgent: VecDeque::new(),
-            probe: None,
+            probes: BTreeMap::new(),
+            width: 1,
             relays: Relays::new(),
             health: Health::new(),
+            loss: Loss::new(),
             last_number: 0,
             periods: 0,
             period_due: Time::ZERO,
@@ -213,10 +207,26 @@ impl<P: Peer> Detector<P> {
         *leniency = (*leniency + 1).min(LENIENCY_MAX);
     }
 
+    /// How many times longer than usual this member has to refute an accusation: as long as this node
+    /// waits for its answers, and longer where news gets lost.
+    #[must_use]
+    pub fn patience_with_suspect(&self, peer: &P) -> u32 {
+        self.patience_with(peer) + self.loss.waves().min(probing::WAVES_MAX - 1)
+    }
+
     /// How many times longer than usual this node lets this member take.
     #[must_use]
     pub fn patience_with(&self, peer: &P) -> u32 {
         self.health.patience() + self.lenient.get(peer).copied().unwrap_or(0)
+    }
+
+    /// This node did not run for some time: what it waited for proves nothing, and it trusts itself
+    /// least until others have answered it.
+    pub fn slept(&mut self, now: Time) {
+        self.probes.clear();
+        self.width = 1;
+        self.health.give_up();
+        self.period_due = now;
     }
 
     /// Takes a timer.
@@ -231,7 +241,7 @@ impl<P: Peer> Detector<P> {
         match id {
             Timer::Period => self.period(now, watched, random, out),
             Timer::Direct(number) => self.direct_is_late(now, number, watched, random, out),
-            Timer::Verdict(number) => self.verdict(now, number, out),
+            Timer::Verdict(number) => self.verdict(now, number, watched, random, out),
             Timer::Relay(number) => {
                 if let Some((to, number)) = self.relays.give_up(number) {
                     let message = Message::Silent(number);
@@ -250,8 +260,8 @@ impl<P: Peer> Detector<P> {
             }),
             Message::Ack(number) => self.acknowledged(now, from, number, out),
             Message::PingFor { number, target } => self.ping_for(from, number, target, out),
-            Message::Heard(number) => self.helper_said(&from, number, true),
-            Message::Silent(number) => self.helper_said(&from, number, false),
+            Message::Heard(number) => self.helper_said(from, number, true),
+            Message::Silent(number) => self.helper_said(from, number, false),
         }
     }
 
@@ -260,193 +270,21 @@ impl<P: Peer> Detector<P> {
         self.last_number
     }
 
-    fn period<R: Rng>(
-        &mut self,
-        now: Time,
-        watched: &impl Watched<P>,
-        random: &mut R,
-        out: &mut Vec<Action<P>>,
-    ) {
-        if self.is_stalled(now, self.period_due) {
-            self.health.worsen();
-        }
-        let after = self.config.period * self.patience();
-        self.period_due = now + after;
-        let id = Timer::Period;
-        out.push(Action::SetTimer { id, after });
-        if self.probe.is_some() {
-            return;
-        }
-        self.periods = self.periods.wrapping_add(1);
-        let Some(target) = self.choose_target(watched, random) else {
-            return;
-        };
-        let number = self.next_number();
-        let patience = self.patience_with(&target);
-        let after = self.config.direct_wait * patience;
-        self.probe = Some(Probe {
-            number,
-            target,
-            patience,
-            sent: now,
-            due: now + after,
-            promptly: false,
-            answered: false,
-            asked: BTreeSet::new(),
-            heard_from: 0,
-        });
-        out.push(Action::Send {
-            to: target,
-            message: Message::Ping(number),
-        });
-        let id = Timer::Direct(number);
-        out.push(Action::SetTimer { id, after });
-    }
-
-    fn choose_target<R: Rng>(&mut self, watched: &impl Watched<P>, random: &mut R) -> Option<P> {
-        while let Some(peer) = self.urgent.pop_front() {
-            if watched.is_live(&peer) {
-                return Some(peer);
-            }
-        }
-        if self.neighbors.is_empty() || self.periods.is_multiple_of(self.config.ring_every.max(1)) {
-            return watched.following();
-        }
-        for _ in 0..=self.neighbors.len() {
-            if self.round.is_empty() {
-                self.round.extend(&self.neighbors);
-                self.round.shuffle(random);
-            }
-            let candidate = self.round.pop()?;
-            if watched.is_live(&candidate) {
-                return Some(candidate);
-            }
-        }
-        None
-    }
-
-    fn direct_is_late<R: Rng>(
-        &mut self,
-        now: Time,
-        number: u32,
-        watched: &impl Watched<P>,
-        random: &mut R,
-        out: &mut Vec<Action<P>>,
-    ) {
-        let Some(mut probe) = self.probe.take_if(|probe| probe.number == number) else {
-            return;
-        };
-        if probe.answered {
-            self.answered(&probe);
-            return;
-        }
-        if self.is_stalled(now, probe.due) {
-            // Slept: the answer may be waiting in line behind this timer.
-            self.health.worsen();
-        }
-        probe.asked = self.choose_helpers(&probe.target, watched, random);
-        let target = probe.target;
-        out.push(Action::Send {
-            to: target,
-            message: Message::Ping(number),
-        });
-        for to in &probe.asked {
-            out.push(Action::Send {
-                to: *to,
-                message: Message::PingFor { number, target },
-            });
-        }
-        let after = self.config.indirect_wait * probe.patience;
-        probe.due = now + after;
-        self.probe = Some(probe);
-        let id = Timer::Verdict(number);
-        out.push(Action::SetTimer { id, after });
-    }
-
-    fn choose_helpers<R: Rng>(
-        &self,
-        target: &P,
-        watched: &impl Watched<P>,
-        random: &mut R,
-    ) -> BTreeSet<P> {
-        let near = self
-            .neighbors
-            .iter()
-            .filter(|peer| *peer != target)
-            .copied();
-        let mut helpers: BTreeSet<P> = near
-            .sample(random, self.config.helpers)
-            .into_iter()
-            .collect();
-        // Two tries for each that is missing: a small cluster has no more to offer.
-        for _ in 0..2 * self.config.helpers {
-            if helpers.len() >= self.config.helpers {
-                break;
-            }
-            if let Some(peer) = watched.near(random.random())
-                && peer != *target
-                && peer != self.me
-            {
-                helpers.insert(peer);
-            }
-        }
-        helpers
-    }
-
-    fn verdict(&mut self, now: Time, number: u32, out: &mut Vec<Action<P>>) {
-        let Some(probe) = self.probe.take_if(|probe| probe.number == number) else {
-            return;
-        };
-        if probe.answered {
-            self.answered(&probe);
-            return;
-        }
-        let asked = probe.asked.len() + probe.heard_from;
-        let unheard = asked > 0 && probe.heard_from == 0 && !self.health.is_worst();
-        let lonely = asked == 0 && self.health.failures() < LONELY_FAILURES;
-        let blame_self = self.is_stalled(now, probe.due) || unheard || lonely;
-        if blame_self || probe.heard_from * 2 < asked {
-            self.health.worsen();
-        }
-        if blame_self {
-            self.probe_soon(probe.target);
-        } else {
-            out.push(Action::Accuse(probe.target));
-        }
-    }
-
-    fn answered(&mut self, probe: &Probe<P>) {
-        self.health.improve();
-        if probe.promptly
-            && let Some(leniency) = self.lenient.get_mut(&probe.target)
-        {
-            *leniency -= 1;
-            if *leniency == 0 {
-                self.lenient.remove(&probe.target);
-            }
-        }
-    }
-
     fn acknowledged(&mut self, now: Time, from: P, number: u32, out: &mut Vec<Action<P>>) {
-        if let Some(probe) = &mut self.probe
-            && probe.number == number
+        if let Some(probe) = self.probes.get_mut(&number)
             && probe.target == from
         {
-            probe.answered = true;
-            probe.promptly |= now.since(probe.sent) <= self.config.direct_wait;
+            let promptly = now.since(probe.sent()) <= self.config.direct_wait;
+            probe.acknowledged(promptly);
         } else if let Some((to, number)) = self.relays.answered(number, &from) {
             let message = Message::Heard(number);
             out.push(Action::Send { to, message });
         }
     }
 
-    fn helper_said(&mut self, from: &P, number: u32, target_answered: bool) {
-        if let Some(probe) = &mut self.probe
-            && probe.number == number
-            && probe.asked.remove(from)
-        {
-            probe.heard_from += 1;
-            probe.answered |= target_answered;
+    fn helper_said(&mut self, from: P, number: u32, target_answered: bool) {
+        if let Some(probe) = self.probes.get_mut(&number) {
+            probe.helper_said(from, target_answered);
         }
     }
 

@@ -5,12 +5,13 @@
 
 use std::collections::BTreeMap;
 
+use super::probing::PROBES_MAX;
 use crate::event::Peer;
 
-/// Most pings under way for others. 64: sixteen askers with all they may ask for.
-const RELAYS_MAX: usize = 64;
-/// Most of them for one asker, which has one probe at a time: room for one that comes twice.
-const RELAYS_PER_ASKER_MAX: usize = 4;
+/// Most pings under way for others. 128: sixteen askers with all that they may ask for.
+const RELAYS_MAX: usize = 128;
+/// Most of them for one asker. 8: as many as a node has probes that begin together.
+const RELAYS_PER_ASKER_MAX: usize = PROBES_MAX;
 
 #[derive(Debug)]
 struct Relay<P> {

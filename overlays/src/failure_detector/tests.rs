@@ -5,18 +5,19 @@ use std::time::Duration;
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
 
+use super::probing::PROBES_MAX;
 use super::{Action, Config, Detector, Message, Timer, Watched};
 use crate::time::Time;
 
-/// Everybody lives; 90 follows on the ring; nobody else is near.
+/// Everybody lives; 90 follows on the ring, then 91 and so on; nobody else is near.
 struct All;
 
 impl Watched<u32> for All {
     fn is_live(&self, _peer: &u32) -> bool {
         true
     }
-    fn following(&self) -> Option<u32> {
-        Some(90)
+    fn following(&self, peer: u32) -> Option<u32> {
+        Some(if peer < 90 { 90 } else { peer + 1 })
     }
     fn near(&self, _random: u64) -> Option<u32> {
         None
@@ -57,21 +58,16 @@ impl Bench {
         out
     }
 
-    /// Lets a probe begin and run into its direct wait; returns target, number and helpers.
+    /// Lets one probe begin and run into its direct wait; returns target, number and helpers.
     fn unanswered(&mut self) -> (u32, u32, Vec<u32>) {
+        self.detector.probes.clear();
+        self.detector.width = 1;
         self.detector.period_due = self.now;
         let out = self.timer(Duration::ZERO, Timer::Period);
         let (target, number) = pinged(&out).expect("a ping");
         let wait = self.direct_wait();
         let out = self.timer(wait, Timer::Direct(number));
-        let helpers = out.iter().filter_map(|action| match action {
-            Action::Send {
-                to,
-                message: Message::PingFor { .. },
-            } => Some(*to),
-            _ => None,
-        });
-        (target, number, helpers.collect())
+        (target, number, helpers(&out))
     }
 
     fn direct_wait(&self) -> Duration {
@@ -82,16 +78,42 @@ impl Bench {
         let wait = Config::default().indirect_wait * self.detector.patience();
         self.timer(wait, Timer::Verdict(number))
     }
+
+    /// The verdict after all waves of help.
+    fn last_verdict(&mut self, number: u32) -> Vec<Action<u32>> {
+        loop {
+            let out = self.verdict(number);
+            if pings(&out).is_empty() {
+                return out;
+            }
+        }
+    }
 }
 
 fn pinged(out: &[Action<u32>]) -> Option<(u32, u32)> {
-    out.iter().find_map(|action| match action {
+    pings(out).first().copied()
+}
+
+fn helpers(out: &[Action<u32>]) -> Vec<u32> {
+    let asked = out.iter().filter_map(|action| match action {
+        Action::Send {
+            to,
+            message: Message::PingFor { .. },
+        } => Some(*to),
+        _ => None,
+    });
+    asked.collect()
+}
+
+fn pings(out: &[Action<u32>]) -> Vec<(u32, u32)> {
+    let pings = out.iter().filter_map(|action| match action {
         Action::Send {
             to,
             message: Message::Ping(number),
         } => Some((*to, *number)),
         _ => None,
-    })
+    });
+    pings.collect()
 }
 
 #[test]
@@ -131,13 +153,13 @@ fn who_hears_nobody_blames_itself_and_grows_patient() {
     let mut accusations = 0;
     for _ in 0..8 {
         let (_, number, _) = bench.unanswered();
-        accusations += bench.verdict(number).len();
+        accusations += bench.last_verdict(number).len();
     }
     assert_eq!(accusations, 0);
     assert_eq!(bench.detector.patience(), 9);
     let (target, number, _) = bench.unanswered();
     assert_eq!(
-        bench.verdict(number),
+        bench.last_verdict(number),
         [Action::Accuse(target)],
         "not for ever"
     );
@@ -211,7 +233,7 @@ fn one_asker_cannot_use_up_a_helper() {
     let mut bench = Bench::with_neighbors(&[2, 3]);
     let ask = |number| Message::PingFor { number, target: 3 };
     let answered = (0..1_000).filter(|number| !bench.received(2, ask(*number)).is_empty());
-    assert_eq!(answered.count(), 4);
+    assert_eq!(answered.count(), PROBES_MAX);
     assert!(!bench.received(4, ask(0)).is_empty());
 }
 
@@ -264,4 +286,135 @@ fn with_nobody_to_ask_it_takes_three_failures() {
         verdicts.push(bench.verdict(number).len());
     }
     assert_eq!(verdicts, [0, 0, 0, 1]);
+}
+
+#[test]
+fn silence_of_those_asked_makes_it_ask_others_and_more_of_them() {
+    let neighbors: Vec<u32> = (2..40).collect();
+    let mut bench = Bench::with_neighbors(&neighbors);
+    let (target, number, mut asked) = bench.unanswered();
+    let mut sizes = vec![asked.len()];
+    loop {
+        let out = bench.verdict(number);
+        let wave = helpers(&out);
+        if wave.is_empty() {
+            assert_eq!(out, [], "it blames itself");
+            break;
+        }
+        assert_eq!(pings(&out), [(target, number)], "and pings again");
+        sizes.push(wave.len());
+        asked.extend(wave);
+    }
+    assert_eq!(sizes, [3, 6, 9]);
+    asked.sort_unstable();
+    asked.dedup();
+    assert_eq!(asked.len(), 18, "nobody twice");
+    assert!(!asked.contains(&target));
+}
+
+#[test]
+fn one_of_the_last_asked_is_enough_to_accuse() {
+    let neighbors: Vec<u32> = (2..40).collect();
+    let mut bench = Bench::with_neighbors(&neighbors);
+    let (target, number, _) = bench.unanswered();
+    let wave = helpers(&bench.verdict(number));
+    bench.received(wave[4], Message::Silent(number));
+    assert_eq!(bench.verdict(number), [Action::Accuse(target)]);
+}
+
+/// A probe whose ping is lost but whose target answers a helper.
+fn lost_ping(bench: &mut Bench) {
+    let (_, number, helpers) = bench.unanswered();
+    bench.received(helpers[0], Message::Heard(number));
+    assert_eq!(bench.verdict(number), []);
+}
+
+#[test]
+fn where_pings_get_lost_silence_has_to_be_confirmed_twice_more() {
+    let neighbors: Vec<u32> = (2..40).collect();
+    let mut bench = Bench::with_neighbors(&neighbors);
+    let waves_until_accused = |bench: &mut Bench| {
+        let (target, number, mut wave) = bench.unanswered();
+        for waves in 1.. {
+            for helper in wave {
+                bench.received(helper, Message::Silent(number));
+            }
+            let out = bench.verdict(number);
+            if out == [Action::Accuse(target)] {
+                return waves;
+            }
+            wave = helpers(&out);
+        }
+        0
+    };
+    assert_eq!(waves_until_accused(&mut bench), 1);
+    lost_ping(&mut bench);
+    assert_eq!(waves_until_accused(&mut bench), 2);
+    lost_ping(&mut bench);
+    assert_eq!(waves_until_accused(&mut bench), 3);
+    for _ in 0..9 {
+        lost_ping(&mut bench);
+    }
+    assert_eq!(waves_until_accused(&mut bench), 3);
+    for _ in 0..16 {
+        answered_ping(&mut bench);
+    }
+    assert_eq!(waves_until_accused(&mut bench), 1);
+}
+
+/// A probe that is answered at once. All that began are.
+fn answered_ping(bench: &mut Bench) {
+    bench.detector.period_due = bench.now;
+    let out = bench.timer(Duration::ZERO, Timer::Period);
+    for (target, number) in pings(&out) {
+        bench.received(target, Message::Ack(number));
+        bench.timer(Duration::from_millis(20), Timer::Direct(number));
+    }
+}
+
+#[test]
+fn each_accusation_doubles_the_probes_and_each_answer_halves_them() {
+    let neighbors: Vec<u32> = (2..6).collect();
+    let mut bench = Bench::with_neighbors(&neighbors);
+    let began = |bench: &mut Bench| {
+        bench.detector.period_due = bench.now;
+        pings(&bench.timer(Duration::ZERO, Timer::Period))
+    };
+    let mut widths = Vec::new();
+    for _ in 0..6 {
+        let begun = began(&mut bench);
+        widths.push(begun.len());
+        let mut targets: Vec<u32> = begun.iter().map(|(target, _)| *target).collect();
+        targets.sort_unstable();
+        targets.dedup();
+        assert_eq!(targets.len(), begun.len(), "each target once");
+        bench.now = bench.now + bench.direct_wait();
+        for (number_of, (_, number)) in begun.iter().enumerate() {
+            let out = bench.timer(Duration::ZERO, Timer::Direct(*number));
+            if number_of > 0 {
+                bench.detector.probes.remove(number);
+                continue;
+            }
+            for helper in helpers(&out) {
+                bench.received(helper, Message::Silent(*number));
+            }
+            assert_eq!(bench.verdict(*number).len(), 1);
+        }
+    }
+    assert_eq!(widths, [1, 2, 4, 8, 8, 8]);
+    answered_ping(&mut bench);
+    assert_eq!(began(&mut bench).len(), 1);
+}
+
+#[test]
+fn who_slept_forgets_its_probes_and_trusts_itself_least() {
+    let mut bench = Bench::with_neighbors(&[2, 3, 4, 5]);
+    let (_, number, helpers) = bench.unanswered();
+    for helper in helpers {
+        bench.received(helper, Message::Silent(number));
+    }
+    bench.now = bench.now + Duration::from_secs(600);
+    bench.detector.slept(bench.now);
+    assert_eq!(bench.timer(Duration::ZERO, Timer::Verdict(number)), []);
+    assert_eq!(bench.detector.patience(), 9);
 }

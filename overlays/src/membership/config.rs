@@ -9,7 +9,8 @@ use crate::failure_detector;
 pub struct Config {
     /// Of the failure detector. Its period is the period of membership too.
     pub detector: failure_detector::Config,
-    /// How long a member that enough others accused has to refute it. 4 s: memberlist's suspicion
+    /// How long a member that enough others accused has to refute it, and how long after its first
+    /// refutation nobody accuses it again; each further refutation doubles that, up to 16 times. 4 s: memberlist's suspicion
     /// multiplier of 4 periods, without its growth with the cluster: a broadcast, not gossip, carries
     /// the suspicion and its refutation.
     pub grace_least: Duration,
@@ -18,7 +19,8 @@ pub struct Config {
     pub grace_most: Duration,
     /// How long a dead member is remembered. 10 min: a guess, far above the time in which anti-entropy
     /// reaches everybody, and the time in which a partition can heal without anybody's help.
-    /// A node that did not run for half of it drops what it knows of others and asks again.
+    /// A node that did not run for half of it tells others nothing of a member before it has heard of it
+    /// anew, and forgets those of whom it hears nothing in five times `grace_most`.
     pub forget_after: Duration,
     /// Every how many periods a random member that is down is pinged, in case it lives behind a
     /// partition that has healed. 10: a guess; n nodes together ping n/10 of them per period.

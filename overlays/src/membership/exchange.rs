@@ -109,7 +109,8 @@ impl<P: Peer> Session<P> {
                 if !buckets.is_empty() && members.len() + own.len() > LISTED_GOAL {
                     break;
                 }
-                members.extend(own.iter().map(|entry| Listed {
+                let sure = own.iter().filter(|entry| !table.is_doubted(&entry.peer));
+                members.extend(sure.map(|entry| Listed {
                     peer: entry.peer,
                     version: entry.version,
                     status: entry.status,
@@ -165,7 +166,8 @@ pub(super) fn compare<P: Peer>(
             continue;
         }
         for entry in table.bucket(*index) {
-            if is_news(entry, theirs.get(&entry.peer)) {
+            let sure = !table.is_doubted(&entry.peer);
+            if sure && is_news(entry, theirs.get(&entry.peer)) {
                 if found.statements.len() < STATEMENTS_MAX {
                     found.statements.push(statement_of(entry));
                 } else {
@@ -201,7 +203,7 @@ fn want<P: Peer>(
     status: Status,
     found: &mut Comparison<P>,
 ) {
-    let known = table.get(&peer);
+    let known = table.get_sure(&peer);
     let newer = known.is_none_or(|entry| version > entry.version);
     let death = known.is_some_and(|entry| {
         !status.is_live() && version >= entry.version && entry.status.is_live()

@@ -12,13 +12,16 @@
 
 mod beacon;
 mod config;
+mod dispute;
 mod exchange;
 mod graveyard;
 mod layer;
 mod message;
+mod own;
 mod received;
 mod record;
 mod rules;
+mod sleep;
 mod suspicion;
 mod table;
 #[cfg(test)]
@@ -34,6 +37,7 @@ use crate::event::{Event, Input, InputOf, Output, OutputOf, Peer, Protocol};
 use crate::failure_detector::{self as detector, Detector};
 use crate::message::DecodeError;
 use crate::time::Time;
+use dispute::Disputes;
 use exchange::Session;
 use graveyard::Graveyard;
 use suspicion::Suspicions;
@@ -71,12 +75,16 @@ pub enum Timer<P> {
 pub struct Counters {
     /// Members that this node's own probes accused.
     pub accusations: u64,
+    /// Accusations that were not made, as the member had refuted others just before.
+    pub held_back: u64,
     /// Times that this node refuted its own suspicion or death.
     pub refutations: u64,
     /// Statements about new members refused because the table was full.
     pub refused: u64,
     /// Times that this node joined the overlay once more because it missed the beacon.
     pub rejoins: u64,
+    /// Times that this node did not run for more than two periods.
+    pub sleeps: u64,
     /// Broadcasts that were not understood.
     pub malformed: u64,
 }
@@ -91,6 +99,7 @@ pub struct Membership<P> {
     table: Table<P>,
     detector: Detector<P>,
     suspicions: Suspicions<P>,
+    disputes: Disputes<P>,
     graveyard: Graveyard<P>,
     exchange: Option<Session<P>>,
     /// Statements to be broadcast when the input at hand is dealt with.
@@ -99,7 +108,9 @@ pub struct Membership<P> {
     announce: bool,
     announce_after: Time,
     has_left: bool,
-    last_period: Time,
+    last_input: Time,
+    /// When members of whom nothing was heard since this node slept are given up.
+    doubt_until: Time,
     beacon_seen: Time,
     periods: u32,
     counters: Counters,
@@ -130,6 +141,7 @@ impl<P: Peer> Membership<P> {
         Ok(Self {
             me,
             detector: Detector::new(me, config.detector.clone()),
+            disputes: Disputes::new(config.grace_least),
             config,
             table,
             suspicions: Suspicions::new(),
@@ -139,7 +151,8 @@ impl<P: Peer> Membership<P> {
             announce: true,
             announce_after: Time::ZERO,
             has_left: false,
-            last_period: Time::ZERO,
+            last_input: Time::ZERO,
+            doubt_until: Time::ZERO,
             beacon_seen: Time::ZERO,
             periods: 0,
             counters: Counters::default(),
@@ -191,7 +204,6 @@ impl<P: Peer> Membership<P> {
     }
 
     fn start<R: Rng>(&mut self, now: Time, random: &mut R, out: &mut Out<P>) {
-        self.last_period = now;
         self.beacon_seen = now;
         let mut actions = Vec::new();
         self.detector.start(now, random, &mut actions);
@@ -207,10 +219,7 @@ impl<P: Peer> Membership<P> {
         match id {
             Timer::Probe(id) => {
                 let mut actions = Vec::new();
-                let watched = Around {
-                    me: &self.me,
-                    table: &self.table,
-                };
+                let watched = Around { table: &self.table };
                 self.detector.timer(now, id, &watched, random, &mut actions);
                 self.act(now, actions, out);
             }
@@ -225,14 +234,11 @@ impl<P: Peer> Membership<P> {
             id: Timer::Period,
             after: period,
         });
-        if now.since(self.last_period) > self.config.forget_after / 2 {
-            self.drop_others(out);
-        }
-        self.last_period = now;
         self.periods = self.periods.wrapping_add(1);
         for peer in self.graveyard.forgotten(now) {
-            self.table.remove(&peer);
+            self.forget(&peer);
         }
+        self.end_doubt(now, out);
         if self
             .periods
             .is_multiple_of(self.config.revisit_every.max(1))
@@ -282,7 +288,6 @@ enum Source {
 
 /// The members around this node, as the failure detector sees them.
 struct Around<'a, P> {
-    me: &'a P,
     table: &'a Table<P>,
 }
 
@@ -292,8 +297,8 @@ impl<P: Peer> detector::Watched<P> for Around<'_, P> {
         entry.is_some_and(|entry| entry.status.is_live())
     }
 
-    fn following(&self) -> Option<P> {
-        self.table.following(*self.me).next()
+    fn following(&self, peer: P) -> Option<P> {
+        self.table.following(peer).next()
     }
 
     fn near(&self, random: u64) -> Option<P> {
@@ -319,6 +324,7 @@ impl<P: Peer> Protocol<P> for Membership<P> {
             }
             return;
         }
+        self.notice_sleep(now, &input);
         match input {
             Input::Start => self.start(now, random, out),
             Input::Received { from, message } => self.received(now, from, message, out),

@@ -82,14 +82,19 @@ impl<P: Peer> Membership<P> {
             }
             return;
         };
-        if entry.status == Status::Alive {
+        let (version, status) = (entry.version, entry.status);
+        if status.is_live() {
+            self.table.trust(&from);
+        }
+        if status == Status::Alive {
             return;
         }
+        self.suspicions.heard(now, &from);
         out.push(Output::Send {
             to: from,
-            message: Message::Accused(entry.version),
+            message: Message::Accused(version),
         });
-        if answers && entry.status == Status::Down && !self.detector.neighbors().contains(&from) {
+        if answers && status == Status::Down && !self.detector.neighbors().contains(&from) {
             // It answers again: the partition between us is over, so the overlay must cross it too.
             out.push(Output::Below(Command::Join(from)));
         }
@@ -122,7 +127,7 @@ impl<P: Peer> Membership<P> {
     }
 
     fn supply(&self, to: P, wanted: &[P], out: &mut Out<P>) {
-        let known = wanted.iter().filter_map(|peer| self.table.get(peer));
+        let known = wanted.iter().filter_map(|peer| self.table.get_sure(peer));
         let statements: Vec<Statement<P>> = known.map(exchange::statement_of).collect();
         if !statements.is_empty() {
             let message = Message::Supply(statements);

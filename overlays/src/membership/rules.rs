@@ -4,13 +4,12 @@
 //! application can see has its event and every death its date.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::exchange::statement_of;
 use super::message::Message;
 use super::record::{Claim, Details, Statement, Status, Version};
-use super::suspicion::{Accusation, Grace};
-use super::table::{Entry, Table};
+use super::suspicion::{Accusation, EARLY_MAX, Grace};
+use super::table::{Entry, TableFull, bucket_of};
 use super::{Membership, Out, Source, Timer};
 use crate::event::{Event, Output, Peer};
 use crate::time::Time;
@@ -19,9 +18,6 @@ use crate::time::Time;
 /// follows on the ring, as everybody knows alike. Enough for the accusers that make it certain, one of
 /// them lost.
 const WITNESSES: usize = 4;
-
-/// Least time until a timer that came too early comes again.
-const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(10);
 
 impl<P: Peer> Membership<P> {
     pub(super) fn apply_all(
@@ -52,7 +48,7 @@ impl<P: Peer> Membership<P> {
             // Nothing to bury: the dead that this node does not know stay unknown.
             (_, None) => {}
             (Claim::Alive(details), Some(known)) => {
-                self.renew(known, version, details, source, out);
+                self.renew(now, known, version, details, source, out);
             }
             (Claim::Suspect { by }, Some(known)) => {
                 if by != self.me && known.version == version && known.status.is_live() {
@@ -74,15 +70,46 @@ impl<P: Peer> Membership<P> {
             status: Status::Alive,
             details,
         };
-        match self.table.set(entry) {
-            Ok(()) => out.push(Output::Event(Event::MemberUp(about))),
-            Err(_) => self.counters.refused += 1,
+        match self.table.set(entry.clone()) {
+            Ok(()) => {}
+            Err(full) if self.make_room(&about, full) && self.table.set(entry).is_ok() => {}
+            Err(_) => {
+                self.counters.refused += 1;
+                return;
+            }
         }
+        out.push(Output::Event(Event::MemberUp(about)));
+    }
+
+    /// Forgets the member that has been dead for longest, before its time, so that `newcomer` has a
+    /// place. False if there is none.
+    fn make_room(&mut self, newcomer: &P, full: TableFull) -> bool {
+        let oldest = match full {
+            TableFull::All => self.graveyard.next(),
+            TableFull::Bucket => {
+                let bucket = self.table.bucket(bucket_of(newcomer));
+                self.graveyard
+                    .next_of(bucket.iter().map(|entry| entry.peer))
+            }
+        };
+        if let Some(oldest) = &oldest {
+            self.forget(oldest);
+        }
+        oldest.is_some()
+    }
+
+    /// Nothing is known of this member any more.
+    pub(super) fn forget(&mut self, peer: &P) {
+        self.table.remove(peer);
+        self.suspicions.clear(peer);
+        self.graveyard.raise(peer);
+        self.disputes.forget(peer);
     }
 
     /// A known member says that it is alive: believed only in a newer version.
     fn renew(
         &mut self,
+        now: Time,
         known: Entry<P>,
         version: Version,
         details: Arc<Details>,
@@ -90,6 +117,9 @@ impl<P: Peer> Membership<P> {
         out: &mut Out<P>,
     ) {
         if version <= known.version {
+            if version == known.version && known.status.is_live() {
+                self.table.trust(&known.peer);
+            }
             return;
         }
         let peer = known.peer;
@@ -120,16 +150,22 @@ impl<P: Peer> Membership<P> {
         if !restarted && (accused || known.status == Status::Down) {
             self.detector.be_lenient_with(peer);
         }
+        if restarted {
+            self.disputes.forget(&peer);
+        } else if known.status != Status::Alive {
+            self.disputes.refuted(now, peer);
+        }
         if accused && source == Source::Exchange {
             // Told to this node alone, perhaps because its own broadcasts are slow: who spread the
             // suspicion spreads its end.
             self.news.push(statement_of(&entry));
         }
+        self.table.trust(&peer);
         self.put(entry);
     }
 
     /// This node's own probes failed. The member is told directly as well as by everybody: it may live
-    /// and only be slow.
+    /// and only be slow. While it may still refute, it is probed again, with the help of others.
     pub(super) fn accuse(&mut self, now: Time, peer: P, out: &mut Out<P>) {
         let Some(known) = self.table.get(&peer).cloned() else {
             return;
@@ -137,12 +173,21 @@ impl<P: Peer> Membership<P> {
         if !known.status.is_live() {
             return;
         }
-        self.counters.accusations += 1;
+        if known.status == Status::Alive && self.disputes.is_protected(now, &peer) {
+            self.counters.held_back += 1;
+            return;
+        }
         let version = known.version;
         out.push(Output::Send {
             to: peer,
             message: Message::Accused(version),
         });
+        self.detector.probe_soon(peer);
+        if self.suspicions.confirm(&peer, version, &self.me) {
+            self.look_again(now, peer, version, out);
+            return;
+        }
+        self.counters.accusations += 1;
         self.spread_suspicion(now, known, out);
     }
 
@@ -162,7 +207,9 @@ impl<P: Peer> Membership<P> {
         // Before it is under suspicion: then it follows nobody.
         let is_follower =
             (self.table.following(self.me).take(WITNESSES)).any(|other| other == peer);
-        if self.suspect(now, known, by, out) == Accusation::First && is_follower {
+        let is_first = self.suspect(now, known, by, out) == Accusation::First;
+        // One that refuted just now most likely does so again: its accuser alone looks on.
+        if is_first && is_follower && !self.disputes.is_remembered(now, &peer) {
             self.detector.probe_soon(peer);
         }
     }
@@ -193,14 +240,22 @@ impl<P: Peer> Membership<P> {
             });
             out.push(Output::Event(Event::MemberSuspect(suspect)));
         }
-        let remaining = self
-            .suspicions
-            .remaining(now, &suspect, &self.me, self.grace(&suspect));
-        out.push(Output::SetTimer {
-            id: Timer::Grace { suspect, version },
-            after: remaining.unwrap_or_default(),
-        });
+        self.look_again(now, suspect, version, out);
         accusation
+    }
+
+    /// Sets the timer that comes when the time of the suspect is over, if none comes before.
+    fn look_again(&mut self, now: Time, suspect: P, version: Version, out: &mut Out<P>) {
+        let grace = self.grace(&suspect);
+        let remaining = self.suspicions.remaining(now, &suspect, &self.me, grace);
+        // A timer can come a hair too early, and must not come back at once.
+        let after = remaining.unwrap_or_default().max(EARLY_MAX);
+        if self.suspicions.look_again(now, &suspect, after) {
+            out.push(Output::SetTimer {
+                id: Timer::Grace { suspect, version },
+                after,
+            });
+        }
     }
 
     /// The time of a suspect may be over: it is down now, or the timer was of an earlier reckoning.
@@ -211,17 +266,15 @@ impl<P: Peer> Membership<P> {
         if known.version != version || known.status != Status::Suspect {
             return;
         }
+        if self.suspicions.is_overtaken(now, &suspect) {
+            return;
+        }
         let grace = self.grace(&suspect);
         let Some(remaining) = self.suspicions.remaining(now, &suspect, &self.me, grace) else {
             return;
         };
         if !remaining.is_zero() {
-            // Another timer may run for it, set with a later accuser; this one looks again as well. A
-            // timer can come a hair too early, and must not come back at once.
-            out.push(Output::SetTimer {
-                id: Timer::Grace { suspect, version },
-                after: remaining.max(LOOK_AGAIN_AFTER),
-            });
+            self.look_again(now, suspect, version, out);
             return;
         }
         if self.suspicions.is_accuser(&suspect, &self.me) {
@@ -235,7 +288,7 @@ impl<P: Peer> Membership<P> {
     }
 
     fn grace(&self, suspect: &P) -> Grace {
-        let patience = self.detector.patience_with(suspect);
+        let patience = self.detector.patience_with_suspect(suspect);
         Grace {
             least: self.config.grace_least * patience,
             most: self.config.grace_most * patience,
@@ -272,89 +325,8 @@ impl<P: Peer> Membership<P> {
         });
     }
 
-    /// Somebody speaks of this node itself.
-    pub(super) fn about_me(&mut self, version: Version, status: Status) {
-        let Some(own) = self.table.get(&self.me).cloned() else {
-            return;
-        };
-        let accused = version == own.version && status != Status::Alive;
-        if version < own.version || (version == own.version && !accused) {
-            return;
-        }
-        if let Some(version) = version.next() {
-            self.counters.refutations += 1;
-            self.announce = true;
-            self.put(Entry { version, ..own });
-        }
-    }
-
-    /// Gives this node other metadata.
-    pub(super) fn set_metadata(&mut self, metadata: &[u8]) {
-        let Some(own) = self.table.get(&self.me).cloned() else {
-            return;
-        };
-        let details = Details {
-            metadata: metadata.to_vec(),
-            ..(*own.details).clone()
-        };
-        if let (Some(version), Ok(())) = (own.version.next(), details.validate()) {
-            self.announce = true;
-            self.put(Entry {
-                version,
-                details: Arc::new(details),
-                ..own
-            });
-        }
-    }
-
-    /// Says goodbye: the last word of this incarnation.
-    pub(super) fn leave(&mut self) {
-        self.has_left = true;
-        self.announce = false;
-        let own = self.table.get(&self.me);
-        if let Some(version) = own.and_then(|own| own.version.next()) {
-            self.news.push(Statement {
-                about: self.me,
-                version,
-                claim: Claim::Left,
-            });
-        }
-    }
-
-    /// Tells everybody about this node, at most twice per period however often it is accused, and
-    /// not before there is a neighbor to hear it.
-    pub(super) fn announce_if_due(&mut self, now: Time) {
-        if !self.announce || now < self.announce_after || self.detector.neighbors().is_empty() {
-            return;
-        }
-        self.announce = false;
-        self.announce_after = now + self.config.detector.period / 2;
-        if let Some(own) = self.table.get(&self.me) {
-            self.news.push(statement_of(own));
-        }
-    }
-
-    /// This node did not run for so long that others may have forgotten what it still believes:
-    /// it starts again with itself alone, lest it bring the dead back.
-    pub(super) fn drop_others(&mut self, out: &mut Out<P>) {
-        let Some(own) = self.table.get(&self.me).cloned() else {
-            return;
-        };
-        for entry in self.table.iter() {
-            if entry.status.is_live() && entry.peer != self.me {
-                out.push(Output::Event(Event::MemberDown(entry.peer)));
-            }
-            self.suspicions.clear(&entry.peer);
-            self.graveyard.raise(&entry.peer);
-        }
-        self.exchange = None;
-        self.announce = true;
-        self.table = Table::new(self.config.members_max.max(1));
-        self.put(own);
-    }
-
     /// Stores an entry of a member that is known, for which there is always room.
-    fn put(&mut self, entry: Entry<P>) {
+    pub(super) fn put(&mut self, entry: Entry<P>) {
         if self.table.set(entry).is_err() {
             self.counters.refused += 1;
         }

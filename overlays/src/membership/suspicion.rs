@@ -1,7 +1,9 @@
 //! Members under suspicion: who accused them, and until when they may refute it.
 //!
 //! One accuser may be wrong about a member, several hardly: the more have accused it independently,
-//! the sooner a suspect is down (Lifeguard). Owns the accusations only; the status is the table's.
+//! the sooner a suspect is down (Lifeguard). Where most of a cluster died there may be no second
+//! accuser, so an accuser that probes again, with other helpers, counts again; and one that hears
+//! the suspect after all counts no more. Owns the accusations only; the status is the table's.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -13,12 +15,36 @@ use crate::time::Time;
 /// Accusers that make a suspicion as good as certain. 3: Lifeguard's K.
 pub(super) const ACCUSERS_ENOUGH: usize = 3;
 
+/// How much too early a timer can come.
+pub(super) const EARLY_MAX: Duration = Duration::from_millis(10);
+
 #[derive(Debug)]
 struct Suspicion<P> {
     version: Version,
-    /// At most [`ACCUSERS_ENOUGH`], distinct.
+    /// Distinct, this node among them; those beyond [`ACCUSERS_ENOUGH`] are not noted.
     accusers: Vec<P>,
+    /// Probes of this node that failed since it accused the suspect itself, at most
+    /// [`ACCUSERS_ENOUGH`].
+    confirmed: usize,
+    /// This node heard the suspect after it had accused it.
+    withdrawn: bool,
+    /// From when the time of the suspect counts.
     since: Time,
+    /// When a timer comes to look at the suspect; none yet if zero.
+    look_at: Time,
+}
+
+impl<P: Peer> Suspicion<P> {
+    /// Whether `me`, this node, stands by an accusation of its own.
+    fn is_of(&self, me: &P) -> bool {
+        self.accusers.contains(me) && !self.withdrawn
+    }
+
+    fn begin_again(&mut self, now: Time) {
+        self.withdrawn = true;
+        self.confirmed = 0;
+        self.since = now;
+    }
 }
 
 /// What an accusation changed.
@@ -82,10 +108,63 @@ impl<P: Peer> Suspicions<P> {
         let suspicion = Suspicion {
             version,
             accusers: vec![by],
+            confirmed: 0,
+            withdrawn: false,
             since: now,
+            look_at: Time::ZERO,
         };
         self.suspects.insert(suspect, suspicion);
         Accusation::First
+    }
+
+    /// Another probe of `me`, this node, failed. True if it had accused this version of the suspect
+    /// before: everybody knows, and it is as good as one accuser more.
+    pub(super) fn confirm(&mut self, suspect: &P, version: Version, me: &P) -> bool {
+        let Some(suspicion) = self.suspects.get_mut(suspect) else {
+            return false;
+        };
+        if suspicion.version != version || !suspicion.accusers.contains(me) {
+            return false;
+        }
+        if !std::mem::take(&mut suspicion.withdrawn) {
+            suspicion.confirmed = (suspicion.confirmed + 1).min(ACCUSERS_ENOUGH);
+        }
+        true
+    }
+
+    /// The suspect is to be looked at in `after`. True if that needs a timer: none comes as early.
+    pub(super) fn look_again(&mut self, now: Time, suspect: &P, after: Duration) -> bool {
+        let Some(suspicion) = self.suspects.get_mut(suspect) else {
+            return false;
+        };
+        let at = now + after;
+        let needed = suspicion.look_at <= now || at < suspicion.look_at;
+        if needed {
+            suspicion.look_at = at;
+        }
+        needed
+    }
+
+    /// Whether a timer that comes now was overtaken: another one will come.
+    pub(super) fn is_overtaken(&self, now: Time, suspect: &P) -> bool {
+        let suspicion = self.suspects.get(suspect);
+        suspicion.is_some_and(|suspicion| now + EARLY_MAX < suspicion.look_at)
+    }
+
+    /// This node heard the suspect itself: it takes its accusation back, and gives the suspect the time
+    /// to refute that of others.
+    pub(super) fn heard(&mut self, now: Time, suspect: &P) {
+        if let Some(suspicion) = self.suspects.get_mut(suspect) {
+            suspicion.begin_again(now);
+        }
+    }
+
+    /// This node did not run for some time, so that it may have missed any refutation: it takes back
+    /// what it accused others of, and gives them all their time again.
+    pub(super) fn slept(&mut self, now: Time) {
+        for suspicion in self.suspects.values_mut() {
+            suspicion.begin_again(now);
+        }
     }
 
     /// The member is a suspect no more.
@@ -105,8 +184,8 @@ impl<P: Peer> Suspicions<P> {
         grace: Grace,
     ) -> Option<Duration> {
         let suspicion = self.suspects.get(suspect)?;
-        let span = if suspicion.accusers.contains(me) {
-            grace.span(suspicion.accusers.len())
+        let span = if suspicion.is_of(me) {
+            grace.span(suspicion.accusers.len() + suspicion.confirmed)
         } else {
             grace.most * 2
         };
@@ -117,7 +196,7 @@ impl<P: Peer> Suspicions<P> {
     /// Whether `me` is among those who accused this suspect.
     pub(super) fn is_accuser(&self, suspect: &P, me: &P) -> bool {
         let suspicion = self.suspects.get(suspect);
-        suspicion.is_some_and(|suspicion| suspicion.accusers.contains(me))
+        suspicion.is_some_and(|suspicion| suspicion.is_of(me))
     }
 }
 
@@ -146,6 +225,78 @@ mod tests {
             spans.push(remaining.expect("suspect").as_secs());
         }
         assert_eq!(spans, [12, 8, 8, 4, 4]);
+    }
+
+    #[test]
+    fn probes_that_fail_again_count_as_accusers() {
+        let mut suspicions = Suspicions::new();
+        suspicions.accuse(at(0), 9_u32, Version::first(1), 1);
+        let spans: Vec<u64> = (0..3)
+            .map(|_| {
+                assert!(suspicions.confirm(&9, Version::first(1), &1));
+                let remaining = suspicions.remaining(at(0), &9, &1, GRACE);
+                remaining.expect("suspect").as_secs()
+            })
+            .collect();
+        assert_eq!(spans, [8, 4, 4]);
+    }
+
+    #[test]
+    fn who_hears_the_suspect_takes_its_accusation_back() {
+        let mut suspicions = Suspicions::new();
+        suspicions.accuse(at(0), 9_u32, Version::first(1), 1);
+        suspicions.confirm(&9, Version::first(1), &1);
+        suspicions.heard(at(3), &9);
+        assert!(!suspicions.is_accuser(&9, &1));
+        let remaining = suspicions.remaining(at(3), &9, &1, GRACE);
+        assert_eq!(remaining, Some(Duration::from_secs(24)));
+        suspicions.confirm(&9, Version::first(1), &1);
+        let remaining = suspicions.remaining(at(5), &9, &1, GRACE);
+        assert_eq!(
+            remaining,
+            Some(Duration::from_secs(10)),
+            "from when it was heard"
+        );
+    }
+
+    #[test]
+    fn only_an_accuser_of_this_version_confirms() {
+        let mut suspicions = Suspicions::new();
+        suspicions.accuse(at(0), 9_u32, Version::first(1), 2);
+        assert!(!suspicions.confirm(&9, Version::first(1), &1));
+        assert!(!suspicions.confirm(&9, Version::first(2), &2));
+        assert!(!suspicions.confirm(&8, Version::first(1), &2));
+    }
+
+    #[test]
+    fn one_timer_runs_for_a_suspect_and_an_earlier_one_overtakes_it() {
+        let mut suspicions = Suspicions::new();
+        suspicions.accuse(at(0), 9_u32, Version::first(1), 1);
+        let second = Duration::from_secs(1);
+        assert!(suspicions.look_again(at(0), &9, 12 * second));
+        assert!(!suspicions.look_again(at(1), &9, 20 * second));
+        assert!(suspicions.look_again(at(1), &9, 4 * second));
+        assert!(!suspicions.is_overtaken(at(5), &9));
+        assert!(
+            suspicions.look_again(at(5), &9, 10 * second),
+            "the timer came"
+        );
+        assert!(
+            suspicions.is_overtaken(at(12), &9),
+            "that of 15 s will come"
+        );
+    }
+
+    #[test]
+    fn who_slept_gives_all_suspects_their_time_again() {
+        let mut suspicions = Suspicions::new();
+        suspicions.accuse(at(0), 8_u32, Version::first(1), 1);
+        suspicions.accuse(at(0), 9, Version::first(1), 2);
+        suspicions.slept(at(600));
+        for suspect in [8, 9] {
+            let remaining = suspicions.remaining(at(600), &suspect, &1, GRACE);
+            assert_eq!(remaining, Some(Duration::from_secs(24)));
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! simulated process hold ten thousand tables of ten thousand members. Owns the sums that
 //! anti-entropy compares; knows nothing of messages or rules.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -31,10 +32,15 @@ pub struct Entry<P> {
     pub details: Arc<Details>,
 }
 
-/// Why an entry was not stored: the table, or the entry's bucket, has no room.
+/// Why an entry was not stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the member table is full; raise members_max or use fewer nodes")]
-pub struct TableFull;
+pub enum TableFull {
+    /// The table has no room.
+    All,
+    /// The entry's bucket has no room.
+    Bucket,
+}
 
 #[derive(Clone, Debug)]
 struct Bucket<P> {
@@ -52,6 +58,8 @@ pub struct Table<P> {
     known: usize,
     live: usize,
     sum: u64,
+    /// Members not heard of since this node slept: no part of the sums, and told to nobody.
+    doubted: BTreeSet<P>,
 }
 
 impl<P: Peer> Table<P> {
@@ -68,6 +76,7 @@ impl<P: Peer> Table<P> {
             known: 0,
             live: 0,
             sum: 0,
+            doubted: BTreeSet::new(),
         }
     }
 
@@ -108,7 +117,51 @@ impl<P: Peer> Table<P> {
         entries.get(found)
     }
 
-    /// Stores an entry in the place of what was known of its member.
+    /// Puts everybody but `me` in doubt: what the table says of them may be long out of date.
+    pub fn doubt_others(&mut self, me: &P) {
+        let others = self.iter().map(|entry| entry.peer);
+        self.doubted = others.filter(|peer| peer != me).collect();
+        self.sum = 0;
+        for bucket in &mut self.buckets {
+            let own = bucket.entries.iter().find(|entry| entry.peer == *me);
+            let sum = own.map_or(0, weight_of);
+            self.sum = self.sum.wrapping_add(sum);
+            if bucket.sum != sum {
+                Arc::make_mut(bucket).sum = sum;
+            }
+        }
+    }
+
+    /// Whether what the table says of this member may be long out of date.
+    #[must_use]
+    pub fn is_doubted(&self, peer: &P) -> bool {
+        self.doubted.contains(peer)
+    }
+
+    /// The members in doubt.
+    #[must_use]
+    pub const fn doubted(&self) -> &BTreeSet<P> {
+        &self.doubted
+    }
+
+    /// What is known of one member, unless it is in doubt.
+    #[must_use]
+    pub fn get_sure(&self, peer: &P) -> Option<&Entry<P>> {
+        self.get(peer).filter(|_| !self.is_doubted(peer))
+    }
+
+    /// This member was heard of: it is in doubt no more.
+    pub fn trust(&mut self, peer: &P) {
+        if self.doubted.remove(peer) {
+            let weight = self.get(peer).map_or(0, weight_of);
+            self.sum = self.sum.wrapping_add(weight);
+            let bucket = &mut self.buckets[usize::from(bucket_of(peer))];
+            let bucket = Arc::make_mut(bucket);
+            bucket.sum = bucket.sum.wrapping_add(weight);
+        }
+    }
+
+    /// Stores an entry in the place of what was known of its member. One in doubt stays so.
     ///
     /// # Errors
     /// [`TableFull`] if the member was unknown and there is no room; nothing was changed.
@@ -117,18 +170,26 @@ impl<P: Peer> Table<P> {
         let found = shared
             .entries
             .binary_search_by(|other| other.peer.cmp(&entry.peer));
-        if found.is_err()
-            && (self.known >= self.members_max || shared.entries.len() >= BUCKET_MEMBERS_MAX)
-        {
-            return Err(TableFull);
+        if found.is_err() && self.known >= self.members_max {
+            return Err(TableFull::All);
+        }
+        if found.is_err() && shared.entries.len() >= BUCKET_MEMBERS_MAX {
+            return Err(TableFull::Bucket);
         }
         let bucket = Arc::make_mut(shared);
-        let weight = weight_of(&entry);
+        let weigh = |entry: &Entry<P>| {
+            if self.doubted.contains(&entry.peer) {
+                0
+            } else {
+                weight_of(entry)
+            }
+        };
+        let weight = weigh(&entry);
         let live = usize::from(entry.status.is_live());
         let (old_weight, old_live) = match found {
             Ok(at) => {
                 let old = std::mem::replace(&mut bucket.entries[at], entry);
-                (weight_of(&old), usize::from(old.status.is_live()))
+                (weigh(&old), usize::from(old.status.is_live()))
             }
             Err(at) => {
                 self.known += 1;
@@ -155,7 +216,11 @@ impl<P: Peer> Table<P> {
         };
         let bucket = Arc::make_mut(shared);
         let old = bucket.entries.remove(at);
-        let weight = weight_of(&old);
+        let weight = if self.doubted.remove(peer) {
+            0
+        } else {
+            weight_of(&old)
+        };
         bucket.sum = bucket.sum.wrapping_sub(weight);
         self.sum = self.sum.wrapping_sub(weight);
         self.known -= 1;
@@ -192,7 +257,8 @@ impl<P: Peer> Table<P> {
             .map(|entry| entry.peer)
     }
 
-    /// A live member near a random place of the ring, from a random number of 64 bits. Close to
+    /// A member that is alive, and not suspect, near a random place of the ring, from a random number
+    /// of 64 bits. Close to
     /// uniform, in a time that does not grow with the table.
     #[must_use]
     pub fn near(&self, random: u64) -> Option<P> {
@@ -200,11 +266,14 @@ impl<P: Peer> Table<P> {
         let skipped = random >> 8;
         for step in 0..BUCKETS {
             let entries = &self.buckets[(start + step) % BUCKETS].entries;
-            let live = || entries.iter().filter(|entry| entry.status.is_live());
-            let count = u64::try_from(live().count()).unwrap_or(u64::MAX);
+            let alive = || {
+                let entries = entries.iter();
+                entries.filter(|entry| entry.status == Status::Alive)
+            };
+            let count = u64::try_from(alive().count()).unwrap_or(u64::MAX);
             if count > 0 {
                 let place = usize::try_from(skipped % count).unwrap_or(0);
-                return live().nth(place).map(|entry| entry.peer);
+                return alive().nth(place).map(|entry| entry.peer);
             }
         }
         None
@@ -258,137 +327,4 @@ const fn mix(hash: u64) -> u64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::collections::BTreeMap;
-
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn entry(peer: u32, incarnation: u64, status: Status) -> Entry<u32> {
-        Entry {
-            peer,
-            version: Version::first(incarnation),
-            status,
-            details: Arc::default(),
-        }
-    }
-
-    fn filled(peers: impl IntoIterator<Item = u32>) -> Table<u32> {
-        let mut table = Table::new(100_000);
-        for peer in peers {
-            table.set(entry(peer, 1, Status::Alive)).expect("room");
-        }
-        table
-    }
-
-    #[test]
-    fn tables_with_the_same_live_members_have_the_same_sums_whatever_the_order() {
-        let forward = filled(0..500);
-        let mut backward = filled((0..500).rev());
-        backward.set(entry(900, 7, Status::Down)).expect("room");
-        assert_eq!(forward.sum(), backward.sum());
-        assert_eq!(forward.bucket_sums(), backward.bucket_sums());
-        assert_eq!((forward.live(), forward.known()), (500, 500));
-        assert_eq!((backward.live(), backward.known()), (500, 501));
-    }
-
-    #[test]
-    fn a_new_version_of_one_member_changes_the_sum_of_its_bucket_only() {
-        let before = filled(0..500);
-        let mut after = before.clone();
-        after.set(entry(77, 2, Status::Alive)).expect("room");
-        assert_ne!(before.sum(), after.sum());
-        let (left, right) = (before.bucket_sums(), after.bucket_sums());
-        let differing: Vec<usize> = (0..BUCKETS).filter(|at| left[*at] != right[*at]).collect();
-        assert_eq!(differing, [usize::from(bucket_of(&77_u32))]);
-    }
-
-    #[test]
-    fn a_clone_shares_the_buckets_that_did_not_change() {
-        let before = filled(0..10_000);
-        let mut after = before.clone();
-        after.set(entry(77, 2, Status::Alive)).expect("room");
-        let shared = before.buckets.iter().zip(&after.buckets);
-        assert_eq!(
-            shared
-                .filter(|(left, right)| Arc::ptr_eq(left, right))
-                .count(),
-            BUCKETS - 1
-        );
-    }
-
-    #[test]
-    fn following_everybody_visits_every_live_member_once() {
-        let mut table = filled(0..300);
-        table.set(entry(5, 1, Status::Down)).expect("room");
-        let mut visited = Vec::new();
-        let mut at = 0;
-        loop {
-            at = table.following(at).next().expect("others live");
-            visited.push(at);
-            if at == 0 {
-                break;
-            }
-        }
-        visited.sort_unstable();
-        let expected: Vec<u32> = (0..300).filter(|peer| *peer != 5).collect();
-        assert_eq!(visited, expected);
-    }
-
-    #[test]
-    fn an_entry_stays_small() {
-        // A hundred million of them were the worst case of the largest simulation.
-        assert!(size_of::<Entry<u32>>() <= 32);
-    }
-
-    #[test]
-    fn nobody_follows_the_only_member() {
-        assert_eq!(filled([3]).following(3).next(), None);
-        assert_eq!(filled([]).near(12_345), None);
-    }
-
-    #[test]
-    fn a_full_table_refuses_newcomers_and_still_takes_changes() {
-        let mut table = Table::new(2);
-        table.set(entry(1, 1, Status::Alive)).expect("room");
-        table.set(entry(2, 1, Status::Alive)).expect("room");
-        assert_eq!(table.set(entry(3, 1, Status::Alive)), Err(TableFull));
-        assert_eq!(table.set(entry(2, 2, Status::Alive)), Ok(()));
-        assert_eq!(table.known(), 2);
-    }
-
-    proptest! {
-        #[test]
-        fn the_table_agrees_with_a_map(
-            steps in prop::collection::vec((0_u32..40, 0_u64..4, 0_u8..5), 0..200)
-        ) {
-            let mut table = Table::new(1_000);
-            let mut model = BTreeMap::new();
-            for (peer, incarnation, kind) in steps {
-                let status = match kind {
-                    0 => Status::Alive,
-                    1 => Status::Suspect,
-                    2 => Status::Down,
-                    3 => Status::Left,
-                    _ => {
-                        table.remove(&peer);
-                        model.remove(&peer);
-                        continue;
-                    }
-                };
-                table.set(entry(peer, incarnation, status)).expect("room");
-                model.insert(peer, (incarnation, status));
-            }
-            let mut fresh = Table::new(1_000);
-            for (peer, (incarnation, status)) in &model {
-                fresh.set(entry(*peer, *incarnation, *status)).expect("room");
-                prop_assert_eq!(table.get(peer), Some(&entry(*peer, *incarnation, *status)));
-            }
-            prop_assert_eq!(table.known(), model.len());
-            prop_assert_eq!(table.live(), fresh.live());
-            prop_assert_eq!(table.sum(), fresh.sum());
-            prop_assert_eq!(table.bucket_sums(), fresh.bucket_sums());
-        }
-    }
-}
+mod tests;

@@ -5,6 +5,8 @@
 //! are read off between them, as with the other workloads.
 
 mod census;
+#[cfg(test)]
+mod hardship;
 mod report;
 #[cfg(test)]
 mod tests;
