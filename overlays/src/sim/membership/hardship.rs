@@ -2,11 +2,15 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
+
 use super::*;
-use crate::event::Overlay;
+use crate::event::{Event, Overlay, PAYLOAD_BYTES_MAX};
 use crate::full_mesh::{self, FullMesh};
 use crate::plumtree::{self, Plumtree};
 use crate::sim::carrier::{Carrier, Task};
+use crate::sim::subject::Observer;
+use crate::time::Time;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -183,5 +187,56 @@ fn replaced_nodes_make_room_for_those_that_replace_them() {
             .state(node)
             .map(|state| state.neighbors().len());
         assert_eq!(degree, Some(NODES as usize - 1), "node {node}");
+    }
+}
+
+/// Counts what was delivered, by its length, and what was refused.
+#[derive(Debug, Default)]
+struct Lengths {
+    delivered: Vec<usize>,
+    refused: usize,
+}
+
+impl<X: Subject> Observer<X> for Lengths {
+    fn event(&mut self, _at: Time, _node: NodeId, event: &Event<NodeId>) {
+        match event {
+            Event::Delivered(delivery) => self.delivered.push(delivery.payload.body.len()),
+            Event::Refused { .. } => self.refused += 1,
+            _ => {}
+        }
+    }
+}
+
+/// The largest payload, and one byte more. Deliveries by length, and refusals.
+struct Largest;
+
+impl Task for Largest {
+    type Output = Lengths;
+
+    fn run<C: Subject + 'static>(self, make: MakeCarrier<C>) -> Lengths {
+        let config = Config::default();
+        let table = complete_table(20, &config);
+        let make = with_membership(config, Some(table), make);
+        let mut world = World::new(6, NetworkConfig::default(), make, Lengths::default());
+        for node in 0..20 {
+            world.add_node();
+            world.command(node, Command::Join(0));
+        }
+        world.run_for(30 * SECOND);
+        for bytes in [PAYLOAD_BYTES_MAX, PAYLOAD_BYTES_MAX + 1] {
+            let payload = Bytes::from(vec![1; bytes]);
+            world.command(3, Command::Broadcast(payload.into()));
+            world.run_for(5 * SECOND);
+        }
+        std::mem::take(&mut world.observer)
+    }
+}
+
+#[test]
+fn the_largest_payload_reaches_everybody_and_one_byte_more_is_refused() {
+    for carrier in Carrier::ALL {
+        let lengths = carrier.run(20, Largest);
+        assert_eq!(lengths.delivered, [PAYLOAD_BYTES_MAX; 19], "{carrier}");
+        assert_eq!(lengths.refused, 1, "{carrier}");
     }
 }
