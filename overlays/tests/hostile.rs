@@ -18,11 +18,15 @@ fn peer() -> impl Strategy<Value = u32> {
     0_u32..14
 }
 
+fn part() -> impl Strategy<Value = hyparview::Part<u32>> {
+    (peer(), any::<u64>()).prop_map(|(root, count)| hyparview::Part { root, count })
+}
+
 fn xbot() -> impl Strategy<Value = XbotMessage<u32>> {
     let accepted = any::<bool>();
     prop_oneof![
-        any::<u64>().prop_map(|sent_micros| XbotMessage::Ping { sent_micros }),
-        any::<u64>().prop_map(|sent_micros| XbotMessage::Pong { sent_micros }),
+        any::<u64>().prop_map(|nonce| XbotMessage::Ping { nonce }),
+        any::<u64>().prop_map(|nonce| XbotMessage::Pong { nonce }),
         peer().prop_map(|old| XbotMessage::Optimize { old }),
         (peer(), peer()).prop_map(|(initiator, old)| XbotMessage::Replace { initiator, old }),
         (peer(), peer()).prop_map(|(initiator, candidate)| XbotMessage::Switch {
@@ -54,12 +58,17 @@ fn hyparview() -> impl Strategy<Value = hyparview::Message<u32>> {
     prop_oneof![
         Just(Message::Join),
         (peer(), 0_u8..8).prop_map(|(newcomer, hops)| Message::ForwardJoin { newcomer, hops }),
-        any::<bool>().prop_map(|high_priority| Message::Neighbor { high_priority }),
-        Just(Message::Accept),
+        (any::<bool>(), part()).prop_map(|(high_priority, part)| Message::Neighbor {
+            high_priority,
+            part
+        }),
+        part().prop_map(|part| Message::Accept { part }),
         Just(Message::Refuse),
         (any::<bool>(), prop::option::of(peer()))
             .prop_map(|(leaving, instead)| Message::Disconnect { leaving, instead }),
-        Just(Message::Present),
+        part().prop_map(|part| Message::Present { part }),
+        Just(Message::Hail),
+        (prop::option::of(part()), peers()).prop_map(|(part, peers)| Message::Here { part, peers }),
         (peer(), peers(), 0_u8..8).prop_map(|(origin, peers, hops)| Message::Shuffle {
             origin,
             peers,

@@ -284,3 +284,78 @@ fn a_goodbye_is_heard_at_once() {
     });
     assert_eq!(still.count(), 0);
 }
+
+/// New neighbors per node while nothing happens for ten minutes, after ten to settle.
+fn moves_at_rest(nodes: u32, seed: u64) -> u64 {
+    let mut run = joined(nodes, seed, NetworkConfig::default());
+    run.settle(60, &mut |_, _, _| {});
+    let before = run.world.observer.neighbor_ups();
+    run.settle(60, &mut |_, _, _| {});
+    assert!(Graph::of(&run.world).is_connected(), "seed {seed}");
+    run.world.observer.neighbor_ups() - before
+}
+
+/// Nodes that joined one each 10 ms, each through a random earlier one.
+fn joined(nodes: u32, seed: u64, network: NetworkConfig) -> Run<HyParView<u32>> {
+    let make: Make<HyParView<u32>> =
+        Box::new(|node, _| HyParView::new(node, hyparview::Config::default()));
+    let mut run = Run::new(seed, network, PERIOD, make);
+    run.join(nodes, Duration::from_millis(10), &mut |_, _, _| {});
+    run
+}
+
+#[test]
+fn a_settled_overlay_is_at_rest_however_small() {
+    for nodes in [3, 6, 8, 9, 12, 20, 33, 100] {
+        for seed in 0..3 {
+            let moves = moves_at_rest(nodes, seed);
+            assert_eq!(moves, 0, "{nodes} nodes, seed {seed}");
+        }
+    }
+}
+
+#[test]
+fn islands_that_loss_made_find_each_other_while_it_lasts() {
+    for (percent, seed) in [(10, 1), (10, 2), (10, 3), (20, 1), (20, 4), (20, 6)] {
+        let network = NetworkConfig {
+            loss: f64::from(percent) / 100.0,
+            ..NetworkConfig::default()
+        };
+        let mut run = joined(500, seed, network);
+        run.settle(30, &mut |_, _, _| {});
+        let shape = Graph::of(&run.world).shape(1, seed);
+        assert!(shape.connected, "{percent} %, seed {seed}: {shape:?}");
+    }
+}
+
+#[test]
+fn thousands_that_join_at_once_are_connected_after_two_cycles() {
+    for seed in [2, 3] {
+        let make: Make<HyParView<u32>> =
+            Box::new(|node, _| HyParView::new(node, hyparview::Config::default()));
+        let mut run = Run::new(seed, NetworkConfig::default(), PERIOD, make);
+        run.join(5_000, Duration::from_millis(1), &mut |_, _, _| {});
+        run.settle(2, &mut |_, _, _| {});
+        let shape = Graph::of(&run.world).shape(1, seed);
+        assert!(
+            shape.connected && shape.isolated == 0,
+            "seed {seed}: {shape:?}"
+        );
+    }
+}
+
+#[test]
+fn halves_find_each_other_after_a_partition_of_two_hours() {
+    for seed in 0..3 {
+        let mut run = joined(60, seed, NetworkConfig::default());
+        run.settle(6, &mut |_, _, _| {});
+        run.world.partition(PERIOD * 720);
+        assert!(!Graph::of(&run.world).is_connected(), "seed {seed}");
+        run.settle(12, &mut |_, _, _| {});
+        let graph = Graph::of(&run.world);
+        assert!(
+            graph.is_connected() && graph.one_way_edges().is_empty(),
+            "seed {seed}"
+        );
+    }
+}

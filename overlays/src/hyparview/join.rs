@@ -3,6 +3,7 @@
 use rand::Rng;
 
 use super::message::Message;
+use super::part::HAILS_AFTER_CHANGE;
 use super::{HyParView, Outputs};
 use crate::event::{Event, Output, Peer};
 
@@ -21,6 +22,7 @@ impl<P: Peer> HyParView<P> {
             }
             self.contacts.push(contact);
         }
+        self.hails_due = HAILS_AFTER_CHANGE;
         if !self.active.contains(contact) {
             out.push(Output::Send {
                 to: contact,
@@ -97,6 +99,7 @@ impl<P: Peer> HyParView<P> {
             self.admit(newcomer, random, out);
             let message = Message::Neighbor {
                 high_priority: true,
+                part: self.belonging.part(),
             };
             out.push(Output::Send {
                 to: newcomer,

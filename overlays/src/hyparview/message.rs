@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::part::Part;
 use super::xbot::XbotMessage;
 use crate::event::Peer;
 use crate::message::{self, DecodeError};
@@ -28,9 +29,14 @@ pub enum Message<P> {
     Neighbor {
         /// High: the sender has no other neighbor, or must not be refused for being a newcomer.
         high_priority: bool,
+        /// The part that the sender is in.
+        part: Part<P>,
     },
     /// Yes: the sender has the receiver in its active view.
-    Accept,
+    Accept {
+        /// The part that the sender is in.
+        part: Part<P>,
+    },
     /// No: the sender's active view is full.
     Refuse,
     /// The receiver is not, or no longer, the sender's neighbor.
@@ -41,7 +47,19 @@ pub enum Message<P> {
         instead: Option<P>,
     },
     /// The sender counts the receiver among its neighbors. Mends views that loss made one-sided.
-    Present,
+    Present {
+        /// The part that the sender is in.
+        part: Part<P>,
+    },
+    /// Which part is the receiver in?
+    Hail,
+    /// Answer to a hail.
+    Here {
+        /// The part that the sender is in; none while it is not sure.
+        part: Option<Part<P>>,
+        /// A sample of its spares.
+        peers: Vec<P>,
+    },
     /// A sample of nodes, on its walk.
     Shuffle {
         /// Who began it, and gets the reply.
@@ -61,8 +79,8 @@ pub enum Message<P> {
 }
 
 impl<P: Peer> message::Message for Message<P> {
-    /// A shuffle is the longest: tag, origin, count of at most two bytes, peers, hops.
-    const BYTES_MAX: usize = 1 + P::BYTES_MAX + 2 + SHUFFLE_PEERS_MAX * P::BYTES_MAX + 1;
+    /// The answer to a hail is the longest: tag, part, count of at most two bytes, peers.
+    const BYTES_MAX: usize = 1 + 1 + P::BYTES_MAX + 10 + 2 + SHUFFLE_PEERS_MAX * P::BYTES_MAX;
 
     fn validate(&self) -> Result<(), DecodeError> {
         match self {
@@ -71,7 +89,9 @@ impl<P: Peer> message::Message for Message<P> {
                 message::at_most(peers, SHUFFLE_PEERS_MAX, "peers")?;
                 check_hops(*hops)
             }
-            Self::ShuffleReply { peers } => message::at_most(peers, SHUFFLE_PEERS_MAX, "peers"),
+            Self::ShuffleReply { peers } | Self::Here { peers, .. } => {
+                message::at_most(peers, SHUFFLE_PEERS_MAX, "peers")
+            }
             _ => Ok(()),
         }
     }

@@ -7,16 +7,19 @@
 //! - this file: inputs to handlers, and the two moves every handler is made of: `admit` and `drop_out`
 //! - `join`: newcomers, and leaving
 //! - `shuffle`: keeping the passive views fresh
-//! - `repair`: replacing lost neighbors, one-sided views, parts of a split overlay
+//! - `repair`: replacing lost neighbors, one-sided views
+//! - `part`: noticing and mending an overlay in several parts
 //! - `xbot`: near neighbors instead of random ones (optional)
 //!
 //! Beyond the paper: a sign of life per period, because a lost message can leave a view one-sided; a
-//! memory of lost neighbors, because two halves of a split cluster soon forget each other's names; an
-//! evicted node is told who took its place, because that one is likely to have room.
+//! name for each connected part, because parts that have lost each other would not notice; a memory of
+//! lost neighbors, because two halves of a split cluster soon forget each other's names; an evicted
+//! node is told who took its place, because that one is likely to have room.
 
 mod config;
 mod join;
 mod message;
+mod part;
 mod repair;
 mod shuffle;
 #[cfg(test)]
@@ -29,11 +32,13 @@ use serde::Serialize;
 
 pub use config::{Config, XbotConfig};
 pub use message::{Message, SHUFFLE_PEERS_MAX, WALK_HOPS_MAX};
+pub use part::Part;
 pub use xbot::XbotMessage;
 
 use crate::event::{Command, Event, Input, InputOf, Output, OutputOf, Overlay, Peer, Protocol};
 use crate::time::Time;
-use repair::{Asked, Lost};
+use part::Belonging;
+use repair::{Asked, Backoff, Lost};
 use view::{ActiveView, PassiveView};
 use xbot::Xbot;
 
@@ -72,8 +77,16 @@ pub struct HyParView<P> {
     refused: Vec<P>,
     /// The active view was at most half full when the last period ended.
     lonely: bool,
+    backoff: Backoff,
     /// Neighbors still to be exchanged for random spares, one per period.
     mixes_due: u32,
+    belonging: Belonging<P>,
+    /// The neighbors have been told the part since the last period ended.
+    told_part: bool,
+    /// Periods from now on in each of which a node outside is hailed.
+    hails_due: u32,
+    /// The node that was hailed last and has not answered.
+    hailed: Option<P>,
     lost: Vec<Lost<P>>,
     /// The sample of the last shuffle: the receiver has it now, so this node can do without.
     sample_sent: Vec<P>,
@@ -96,7 +109,12 @@ impl<P: Peer> HyParView<P> {
             questions: 0,
             refused: Vec::new(),
             lonely: false,
+            backoff: Backoff::default(),
             mixes_due: repair::MIXES_AFTER_JOIN,
+            belonging: Belonging::new(me),
+            told_part: false,
+            hails_due: part::HAILS_AFTER_CHANGE,
+            hailed: None,
             lost: Vec::new(),
             sample_sent: Vec::new(),
             xbot: Xbot::default(),
@@ -134,14 +152,18 @@ impl<P: Peer> HyParView<P> {
         Ok(())
     }
 
+    fn is_full(&self) -> bool {
+        self.active.len() >= self.config.active_max
+    }
+
     /// Takes a node into the active view, evicting a random one if there is no room. Tells only the
     /// layer above: the caller tells the node.
     fn admit<R: Rng>(&mut self, peer: P, random: &mut R, out: &mut Outputs<P>) {
         if peer == self.me || self.left || self.active.contains(peer) {
             return;
         }
-        while self.active.len() >= self.config.active_max {
-            let Some(evicted) = self.active.random(random, &[]) else {
+        while self.is_full() {
+            let Some(evicted) = self.active.to_evict(random) else {
                 return;
             };
             let message = Message::Disconnect {
@@ -159,6 +181,7 @@ impl<P: Peer> HyParView<P> {
         self.lost.retain(|lost| lost.peer != peer);
         self.end_question(peer);
         self.active.push(peer);
+        self.backoff = Backoff::default();
         out.push(Output::Connect(peer));
         out.push(Output::Event(Event::NeighborUp(peer)));
     }
@@ -167,6 +190,7 @@ impl<P: Peer> HyParView<P> {
     fn drop_out(&mut self, peer: P, out: &mut Outputs<P>) -> bool {
         let was_there = self.active.remove(peer);
         if was_there {
+            self.backoff = Backoff::default();
             out.push(Output::Disconnect(peer));
             out.push(Output::Event(Event::NeighborDown(peer)));
         }
@@ -200,15 +224,29 @@ impl<P: Peer> HyParView<P> {
             Message::ForwardJoin { newcomer, hops } => {
                 self.on_forward_join(from, newcomer, hops, random, out);
             }
-            Message::Neighbor { high_priority } => {
+            Message::Neighbor {
+                high_priority,
+                part,
+            } => {
                 self.on_neighbor(from, high_priority, random, out);
+                self.hear_part(now, from, part, out);
             }
-            Message::Accept => self.on_accept(from, random, out),
+            Message::Accept { part } => {
+                self.on_accept(from, random, out);
+                self.hear_part(now, from, part, out);
+            }
             Message::Refuse => self.on_refuse(from, random, out),
             Message::Disconnect { leaving, instead } => {
                 self.on_disconnect(from, leaving, instead, random, out);
             }
-            Message::Present => self.on_present(from, random, out),
+            Message::Present { part } => {
+                self.on_present(from, random, out);
+                self.hear_part(now, from, part, out);
+            }
+            Message::Hail => self.on_hail(now, from, random, out),
+            Message::Here { part, peers } => {
+                self.on_here(now, from, part, &peers, random, out);
+            }
             Message::Shuffle {
                 origin,
                 peers,
@@ -230,9 +268,11 @@ impl<P: Peer> HyParView<P> {
             after: self.config.period,
         });
         self.periods = self.periods.wrapping_add(1);
+        self.belonging.period_over(now, self.config.period);
         self.drop_silent(now, out);
         self.begin_shuffle(random, out);
         self.repair(now, random, out);
+        self.hail(now, random, out);
         self.begin_xbot(now, random, out);
     }
 }

@@ -1,10 +1,11 @@
 //! Mending: a free place in the active view is filled from the passive view, one-sided views are
-//! straightened, and parts of a split overlay find each other again.
+//! straightened, and lost neighbors are tried again.
 
 use rand::Rng;
 use rand::seq::{IndexedRandom, IteratorRandom};
 
 use super::message::Message;
+use super::part::HAILS_AFTER_CHANGE;
 use super::{HyParView, Outputs, Timer, turn_away};
 use crate::event::{Output, Peer, WhyDown};
 use crate::time::Time;
@@ -13,12 +14,37 @@ use crate::time::Time;
 /// views are full, most refuse; asking all 30 each period would cost more than the shuffles.
 const REFUSALS_PER_PERIOD_MAX: usize = 8;
 
-/// Exchanges of a neighbor for another node after a join. 2: one for the node that it joined through,
-/// one for a random spare.
-pub(super) const MIXES_AFTER_JOIN: u32 = 2;
+/// Exchanges of a neighbor for a random spare after a join: nodes that came in side by side have each
+/// other, and little of the rest.
+pub(super) const MIXES_AFTER_JOIN: u32 = 1;
 
-/// Periods between such exchanges in a small cluster. 6: a guess; one neighbor per minute.
-const MIX_PERIODS: u32 = 6;
+/// Most periods between two attempts to fill a view that nobody has room for. 32: a guess; one place
+/// in an odd number of places stays free for ever, and asking for it costs up to eight lanes.
+const BACKOFF_PERIODS_MAX: u32 = 32;
+
+/// How long a node waits that has asked for a neighbor in vain.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Backoff {
+    /// Periods to wait after the next attempt in vain.
+    periods: u32,
+    /// Periods still to wait.
+    left: u32,
+}
+
+impl Backoff {
+    /// An attempt was in vain.
+    fn in_vain(&mut self) {
+        self.left = self.periods;
+        self.periods = (2 * self.periods).clamp(1, BACKOFF_PERIODS_MAX);
+    }
+
+    /// A period is over. Whether it is time for another attempt.
+    const fn is_over(&mut self) -> bool {
+        let over = self.left == 0;
+        self.left = self.left.saturating_sub(1);
+        over
+    }
+}
 
 /// A question that is open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,13 +70,14 @@ impl<P: Peer> HyParView<P> {
         random: &mut R,
         out: &mut Outputs<P>,
     ) {
-        let room = self.active.len() < self.config.active_max;
+        let room = !self.is_full();
         let accept = high_priority || room || self.active.contains(from);
         if accept {
             self.admit(from, random, out);
         }
         let message = if accept {
-            Message::Accept
+            let part = self.belonging.part();
+            Message::Accept { part }
         } else {
             Message::Refuse
         };
@@ -59,7 +86,7 @@ impl<P: Peer> HyParView<P> {
 
     pub(super) fn on_accept<R: Rng>(&mut self, from: P, random: &mut R, out: &mut Outputs<P>) {
         let asked = self.asked.filter(|asked| asked.peer == from);
-        let room = self.active.len() < self.config.active_max;
+        let room = !self.is_full();
         if self.active.contains(from) {
             return;
         }
@@ -113,7 +140,10 @@ impl<P: Peer> HyParView<P> {
         if self.active.contains(from) {
             return;
         }
-        if self.active.len() < self.config.active_max {
+        if self.asked.is_some_and(|asked| asked.peer == from) {
+            // Its yes was lost, or overtaken.
+            self.on_accept(from, random, out);
+        } else if !self.is_full() {
             self.admit(from, random, out);
         } else {
             turn_away(from, out);
@@ -141,7 +171,7 @@ impl<P: Peer> HyParView<P> {
         self.end_question(peer);
         if self.drop_out(peer, out) {
             self.remember_lost(now, peer);
-            self.mixes_due = self.mixes_due.max(1);
+            self.hails_due = HAILS_AFTER_CHANGE;
         }
         self.seek(random, out);
     }
@@ -169,6 +199,7 @@ impl<P: Peer> HyParView<P> {
                 neighbor.silent_periods + 1
             };
             neighbor.heard = false;
+            neighbor.kept_periods = neighbor.kept_periods.saturating_sub(1);
             if neighbor.silent_periods >= self.config.silent_periods_max {
                 silent.push(neighbor.peer);
             }
@@ -177,21 +208,26 @@ impl<P: Peer> HyParView<P> {
             turn_away(peer, out);
             self.drop_out(peer, out);
             self.remember_lost(now, peer);
+            self.hails_due = HAILS_AFTER_CHANGE;
         }
-        for to in self.active.peers() {
-            out.push(Output::Send {
-                to,
-                message: Message::Present,
-            });
+        // Told already if the root was heard in this period: one sign of life is enough.
+        if !std::mem::take(&mut self.told_part) {
+            self.tell_part(out);
+            self.told_part = false;
         }
     }
 
     /// What a node does about its own loneliness once per period.
     pub(super) fn repair<R: Rng>(&mut self, now: Time, random: &mut R, out: &mut Outputs<P>) {
-        self.refused.clear();
         // A whole period was not enough to find enough neighbors: two nodes whose spares are all full
         // and refuse would otherwise stay an island of their own.
         self.lonely = self.active.len() <= self.config.active_max / 2;
+        if !self.is_full() && self.asked.is_none() && !self.refused.is_empty() {
+            self.backoff.in_vain();
+        }
+        if self.backoff.is_over() || self.lonely {
+            self.refused.clear();
+        }
         self.seek(random, out);
         let lost_for = self.config.lost_for;
         self.lost.retain(|lost| now.since(lost.since) < lost_for);
@@ -202,9 +238,8 @@ impl<P: Peer> HyParView<P> {
         }
         self.mix(random, out);
         // Nobody is left, or nobody else is known: the way in may lead further.
-        let full = self.active.len() >= self.config.active_max;
         let known = self.active.len() > 0 && !self.passive.peers().is_empty();
-        if !full && !known {
+        if !self.is_full() && !known {
             let contacts = self
                 .contacts
                 .iter()
@@ -216,40 +251,23 @@ impl<P: Peer> HyParView<P> {
         }
     }
 
-    /// Exchanges a random neighbor for another node, in the periods after a join or a loss. Nodes that
-    /// came in side by side may have only each other, and shuffles never leave such an island. So
-    /// first for the node that this one joined through: from wherever an island began, that path
-    /// leads out of it.
+    /// Exchanges a random neighbor for a random spare, after a join or when two parts have met, so that
+    /// the overlay becomes one random graph again. A settled overlay, and its trees, are left alone.
     fn mix<R: Rng>(&mut self, random: &mut R, out: &mut Outputs<P>) {
-        // A node with room among its spares is in a small cluster or on an island, where views can be
-        // full and apart for good; in a large cluster chance sees to that, and trees are left alone.
-        let few_known = self.passive.peers().len() < self.config.passive_max;
-        if few_known && self.periods.is_multiple_of(MIX_PERIODS) {
-            self.mixes_due = self.mixes_due.max(1);
-        }
-        let full = self.active.len() >= self.config.active_max;
-        if self.mixes_due == 0 || !full || self.asked.is_some() {
+        if self.mixes_due == 0 || !self.is_full() || self.asked.is_some() {
             return;
         }
-        let contact = self
-            .contacts
-            .last()
-            .filter(|_| self.mixes_due == MIXES_AFTER_JOIN);
-        let peer = contact
-            .copied()
-            .or_else(|| self.passive.random(random, &[]));
         self.mixes_due -= 1;
-        if let Some(peer) = peer.filter(|peer| !self.active.contains(*peer)) {
+        if let Some(peer) = self.passive.random(random, &[]) {
             self.ask(peer, true, out);
         }
     }
 
     /// Asks a spare node to fill a free place, one at a time, another one after each refusal.
     pub(super) fn seek<R: Rng>(&mut self, random: &mut R, out: &mut Outputs<P>) {
-        let full = self.active.len() >= self.config.active_max;
         let alone = self.active.len() == 0;
         let tired = self.refused.len() >= REFUSALS_PER_PERIOD_MAX && !alone;
-        if self.left || full || tired || self.asked.is_some() {
+        if self.left || self.is_full() || tired || self.asked.is_some() {
             return;
         }
         if let Some(peer) = self.passive.random(random, &self.refused) {
@@ -259,12 +277,11 @@ impl<P: Peer> HyParView<P> {
     }
 
     fn may_ask(&self, peer: P) -> bool {
-        let full = self.active.len() >= self.config.active_max;
         let known = peer == self.me || self.active.contains(peer);
-        !self.left && !full && !known && self.asked.is_none()
+        !self.left && !self.is_full() && !known && self.asked.is_none()
     }
 
-    fn ask(&mut self, peer: P, high_priority: bool, out: &mut Outputs<P>) {
+    pub(super) fn ask(&mut self, peer: P, high_priority: bool, out: &mut Outputs<P>) {
         self.questions = self.questions.wrapping_add(1);
         let question = self.questions;
         self.asked = Some(Asked {
@@ -274,7 +291,10 @@ impl<P: Peer> HyParView<P> {
         });
         out.push(Output::Send {
             to: peer,
-            message: Message::Neighbor { high_priority },
+            message: Message::Neighbor {
+                high_priority,
+                part: self.belonging.part(),
+            },
         });
         let id = Timer::AnswerDue { question };
         out.push(Output::SetTimer {

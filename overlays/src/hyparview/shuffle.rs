@@ -2,6 +2,7 @@
 //! back from where the walk ends, so that passive views stay random and forget the dead.
 
 use rand::Rng;
+use rand::seq::IteratorRandom;
 
 use super::message::{Message, SHUFFLE_PEERS_MAX};
 use super::{HyParView, Outputs};
@@ -36,6 +37,13 @@ impl<P: Peer> HyParView<P> {
             let mut without = peers.clone();
             without.push(to);
             peers.extend(self.active.random(random, &without));
+        }
+        // In a small part the way out may be known to one node only. In a large one it would draw all
+        // spares to the same few nodes.
+        if self.passive.peers().len() < self.config.passive_max {
+            let known: Vec<P> = peers.iter().copied().chain([to]).collect();
+            let contacts = self.contacts.iter().filter(|peer| !known.contains(peer));
+            peers.extend(contacts.choose(random));
         }
         peers.truncate(SHUFFLE_PEERS_MAX);
         peers

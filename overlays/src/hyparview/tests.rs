@@ -9,6 +9,15 @@ use super::*;
 use crate::event::WhyDown;
 
 const ME: u32 = 0;
+/// The least of all nodes is the root of its part.
+const PART: Part<u32> = Part { root: ME, count: 0 };
+
+const fn neighbor(high_priority: bool) -> Message<u32> {
+    Message::Neighbor {
+        high_priority,
+        part: PART,
+    }
+}
 
 /// A node under test, with the outputs of its last input.
 struct Subject {
@@ -35,12 +44,7 @@ impl Subject {
     fn full() -> Self {
         let mut subject = Self::new(Config::default());
         for peer in 1..=5 {
-            subject.receive(
-                peer,
-                Message::Neighbor {
-                    high_priority: true,
-                },
-            );
+            subject.receive(peer, neighbor(true));
         }
         assert_eq!(subject.node.neighbors(), vec![1, 2, 3, 4, 5]);
         subject
@@ -73,6 +77,18 @@ impl Subject {
             .collect()
     }
 
+    /// The number of the ping that was sent to a node.
+    fn pinged(&self, peer: u32) -> Option<u64> {
+        self.sent_to(peer).iter().find_map(|message| match message {
+            Message::Xbot(XbotMessage::Ping { nonce }) => Some(*nonce),
+            _ => None,
+        })
+    }
+
+    fn pong(&mut self, from: u32, nonce: u64) {
+        self.receive(from, Message::Xbot(XbotMessage::Pong { nonce }));
+    }
+
     fn told(&self, event: &Event<u32>) -> bool {
         self.out
             .iter()
@@ -98,12 +114,7 @@ fn a_newcomer_is_admitted_even_if_that_evicts_another() {
     };
     assert_eq!(subject.sent_to(evicted), vec![goodbye]);
     assert!(subject.told(&Event::NeighborDown(evicted)) && subject.told(&Event::NeighborUp(9)));
-    assert_eq!(
-        subject.sent_to(9),
-        vec![Message::Neighbor {
-            high_priority: true
-        }]
-    );
+    assert_eq!(subject.sent_to(9), vec![neighbor(true)]);
     assert!(subject.node.passive_view().contains(&evicted));
     let news = subject.sent().into_iter().filter(|(_, message)| {
         *message
@@ -132,20 +143,10 @@ fn the_walk_of_a_newcomer_leaves_it_in_a_passive_view_and_ends_in_an_active_one(
 #[test]
 fn low_priority_is_refused_and_high_priority_accepted_by_a_full_node() {
     let mut subject = Subject::full();
-    subject.receive(
-        9,
-        Message::Neighbor {
-            high_priority: false,
-        },
-    );
+    subject.receive(9, neighbor(false));
     assert_eq!(subject.sent(), vec![(9, Message::Refuse)]);
-    subject.receive(
-        9,
-        Message::Neighbor {
-            high_priority: true,
-        },
-    );
-    assert!(subject.sent_to(9).contains(&Message::Accept));
+    subject.receive(9, neighbor(true));
+    assert!(subject.sent_to(9).contains(&Message::Accept { part: PART }));
     assert!(subject.node.neighbors().contains(&9));
 }
 
@@ -164,16 +165,11 @@ fn a_lost_neighbor_is_replaced_and_after_a_refusal_the_next_spare_is_asked() {
     subject.feed(lost(3));
     assert!(subject.told(&Event::NeighborDown(3)));
     let (first, question) = subject.sent().remove(0);
-    assert_eq!(
-        question,
-        Message::Neighbor {
-            high_priority: false
-        }
-    );
+    assert_eq!(question, neighbor(false));
     subject.receive(first, Message::Refuse);
     let (second, _) = subject.sent().remove(0);
     assert_ne!(first, second);
-    subject.receive(second, Message::Accept);
+    subject.receive(second, Message::Accept { part: PART });
     assert!(subject.node.neighbors().contains(&second));
     assert_eq!(subject.node.neighbors().len(), 5);
 }
@@ -202,31 +198,16 @@ const fn is_question(message: &Message<u32>) -> bool {
 #[test]
 fn a_node_without_neighbors_asks_with_high_priority() {
     let mut subject = Subject::new(Config::default());
-    subject.receive(
-        1,
-        Message::Neighbor {
-            high_priority: true,
-        },
-    );
+    subject.receive(1, neighbor(true));
     subject.receive(1, Message::ShuffleReply { peers: vec![8] });
     subject.feed(lost(1));
-    assert_eq!(
-        subject.sent_to(8),
-        vec![Message::Neighbor {
-            high_priority: true
-        }]
-    );
+    assert_eq!(subject.sent_to(8), vec![neighbor(true)]);
 }
 
 #[test]
 fn a_node_that_does_not_answer_gives_way_to_the_next() {
     let mut subject = Subject::new(Config::default());
-    subject.receive(
-        1,
-        Message::Neighbor {
-            high_priority: true,
-        },
-    );
+    subject.receive(1, neighbor(true));
     subject.receive(1, Message::ShuffleReply { peers: vec![7, 8] });
     subject.feed(lost(1));
     let (first, _) = subject.sent().remove(0);
@@ -285,14 +266,14 @@ fn leaving_tells_every_neighbor_and_then_the_node_is_silent() {
 #[test]
 fn a_one_sided_neighbor_is_taken_in_or_told_off() {
     let mut subject = Subject::full();
-    subject.receive(9, Message::Present);
+    subject.receive(9, Message::Present { part: PART });
     let goodbye = Message::Disconnect {
         leaving: false,
         instead: None,
     };
     assert_eq!(subject.sent(), vec![(9, goodbye)]);
     subject.feed(lost(1));
-    subject.receive(9, Message::Present);
+    subject.receive(9, Message::Present { part: PART });
     assert!(subject.node.neighbors().contains(&9));
 }
 
@@ -302,7 +283,7 @@ fn a_silent_neighbor_is_dropped_and_a_heard_one_kept() {
     for _ in 0..=Config::default().silent_periods_max {
         subject.now = subject.now + Duration::from_secs(10);
         for peer in 1..=4 {
-            subject.receive(peer, Message::Present);
+            subject.receive(peer, Message::Present { part: PART });
         }
         subject.feed(Input::Timer(Timer::PeriodOver));
     }
@@ -316,23 +297,14 @@ fn a_lost_neighbor_is_tried_again_each_period_until_it_is_forgotten() {
         answer_timeout: Duration::ZERO,
         ..Config::default()
     });
-    subject.receive(
-        1,
-        Message::Neighbor {
-            high_priority: true,
-        },
-    );
-    subject.receive(
-        2,
-        Message::Neighbor {
-            high_priority: true,
-        },
-    );
+    subject.receive(1, neighbor(true));
+    subject.receive(2, neighbor(true));
     subject.feed(lost(1));
     let again = Message::Neighbor {
         high_priority: true,
+        part: Part { root: ME, count: 1 },
     };
-    subject.receive(2, Message::Present);
+    subject.receive(2, Message::Present { part: PART });
     subject.feed(Input::Timer(Timer::PeriodOver));
     assert!(
         subject.sent_to(1).contains(&again),
@@ -340,7 +312,7 @@ fn a_lost_neighbor_is_tried_again_each_period_until_it_is_forgotten() {
     );
     subject.feed(lost(1));
     subject.now = subject.now + Config::default().lost_for;
-    subject.receive(2, Message::Present);
+    subject.receive(2, Message::Present { part: PART });
     subject.feed(Input::Timer(Timer::PeriodOver));
     assert!(subject.sent_to(1).is_empty());
 }
@@ -381,12 +353,7 @@ fn partisans_deviations_answer_the_last_hop_and_always_evict() {
     };
     let mut subject = Subject::new(config);
     for peer in 1..=5 {
-        subject.receive(
-            peer,
-            Message::Neighbor {
-                high_priority: true,
-            },
-        );
+        subject.receive(peer, neighbor(true));
     }
     subject.receive(
         1,
@@ -398,12 +365,12 @@ fn partisans_deviations_answer_the_last_hop_and_always_evict() {
     );
     assert_eq!(subject.sent()[0].0, 1);
     subject.feed(lost(2));
-    assert!(subject.sent().iter().any(|(_, message)| {
-        *message
-            == Message::Neighbor {
-                high_priority: true,
-            }
-    }));
+    assert!(
+        subject
+            .sent()
+            .iter()
+            .any(|(_, message)| { *message == neighbor(true) })
+    );
 }
 
 #[test]
@@ -413,22 +380,25 @@ fn x_bot_exchanges_a_far_neighbor_for_a_near_spare() {
         ..Config::default()
     });
     for peer in 1..=5_u32 {
-        subject.receive(
-            peer,
-            Message::Neighbor {
-                high_priority: true,
-            },
-        );
+        subject.receive(peer, neighbor(true));
         let rtt = Duration::from_millis(10 * u64::from(peer));
         subject.feed(Input::Command(Command::Measured { peer, rtt }));
     }
     subject.receive(1, Message::ShuffleReply { peers: vec![9] });
     subject.node.mixes_due = 0;
     subject.feed(Input::Timer(Timer::PeriodOver));
-    let ping = XbotMessage::Ping { sent_micros: 0 };
-    assert!(subject.sent_to(9).contains(&Message::Xbot(ping)));
-    subject.now = Time::from_micros(5_000);
-    subject.receive(9, Message::Xbot(XbotMessage::Pong { sent_micros: 0 }));
+    let cold = subject.pinged(9).expect("a candidate is measured");
+    // A dial takes long, and says nothing of the distance.
+    subject.now = Time::from_micros(900_000);
+    subject.pong(9, cold);
+    let warm = subject.pinged(9).expect("now that there is a lane");
+    assert_eq!(subject.sent().len(), 1, "nothing is decided yet");
+    for (peer, nonce) in [(9, cold), (9, warm ^ 1), (8, warm)] {
+        subject.pong(peer, nonce);
+        assert_eq!(subject.sent(), vec![], "not the answer to that ping");
+    }
+    subject.now = Time::from_micros(905_000);
+    subject.pong(9, warm);
     // The farthest, 5, is the one that stays for the sake of the whole; 4 is given up.
     assert_eq!(
         subject.sent(),
@@ -443,4 +413,181 @@ fn x_bot_exchanges_a_far_neighbor_for_a_near_spare() {
     );
     let neighbors = subject.node.neighbors();
     assert!(neighbors.contains(&9) && !neighbors.contains(&4) && neighbors.contains(&5));
+}
+
+#[test]
+fn a_node_farther_than_the_farthest_is_not_taken_whatever_it_says() {
+    let mut subject = Subject::new(Config {
+        xbot: Some(XbotConfig::default()),
+        ..Config::default()
+    });
+    for peer in 1..=5_u32 {
+        subject.receive(peer, neighbor(true));
+        let rtt = Duration::from_millis(10);
+        subject.feed(Input::Command(Command::Measured { peer, rtt }));
+    }
+    subject.receive(1, Message::ShuffleReply { peers: vec![9] });
+    subject.node.mixes_due = 0;
+    subject.feed(Input::Timer(Timer::PeriodOver));
+    let cold = subject.pinged(9).expect("a candidate is measured");
+    subject.pong(9, cold);
+    let warm = subject.pinged(9).expect("a second time");
+    subject.now = Time::from_micros(50_000);
+    for guess in [0, 50_000, 49_999, u64::MAX] {
+        subject.pong(9, guess);
+    }
+    subject.pong(9, warm);
+    assert_eq!(subject.sent(), vec![], "50 ms is farther than 10 ms");
+}
+
+/// Node 100, whose part is named after others, with the neighbors 1 to 5 and the contact 50.
+fn rooted() -> Subject {
+    let mut subject = Subject::new(Config::default());
+    subject.node = HyParView::new(100, Config::default());
+    subject.feed(Input::Command(Command::Join(50)));
+    for peer in 1..=5 {
+        subject.receive(peer, neighbor(true));
+    }
+    subject.node.mixes_due = 0;
+    subject
+}
+
+/// Another period, in which all neighbors are heard but the root, which is 0, counts only if told.
+fn period(subject: &mut Subject, count: u64) {
+    subject.now = subject.now + Config::default().period;
+    for peer in subject.node.neighbors() {
+        let part = Part { root: ME, count };
+        subject.receive(peer, Message::Present { part });
+    }
+    subject.feed(Input::Timer(Timer::PeriodOver));
+}
+
+#[test]
+fn who_answers_a_hail_from_another_part_is_made_a_neighbor() {
+    let mut subject = rooted();
+    period(&mut subject, 1);
+    assert_eq!(subject.sent_to(50), vec![Message::Hail]);
+    let here = |root| Message::Here {
+        part: Some(Part { root, count: 7 }),
+        peers: vec![60],
+    };
+    subject.receive(51, here(33));
+    assert_eq!(subject.sent(), vec![], "nobody asked it");
+    subject.receive(50, here(33));
+    let asked = Message::Neighbor {
+        high_priority: true,
+        part: Part { root: ME, count: 1 },
+    };
+    assert_eq!(subject.sent(), vec![(50, asked)]);
+    assert!(subject.node.passive_view().contains(&60));
+    let part = Part { root: 33, count: 7 };
+    subject.receive(50, Message::Accept { part });
+    assert!(subject.node.neighbors().contains(&50));
+    // The only lane between two parts is the last that is given up.
+    for peer in 200..210 {
+        subject.receive(peer, neighbor(true));
+        assert!(subject.node.neighbors().contains(&50), "{peer}");
+    }
+}
+
+#[test]
+fn who_answers_a_hail_from_the_same_part_or_is_not_sure_changes_nothing() {
+    for part in [Some(Part { root: ME, count: 0 }), None] {
+        let mut subject = rooted();
+        period(&mut subject, 1);
+        let peers = vec![60];
+        subject.receive(50, Message::Here { part, peers });
+        assert_eq!(subject.sent(), vec![]);
+    }
+}
+
+#[test]
+fn a_node_at_rest_hails_one_node_a_minute() {
+    let mut subject = rooted();
+    let mut hails = 0;
+    for count in 1..=66 {
+        period(&mut subject, count);
+        let sent = subject.sent();
+        hails += sent
+            .iter()
+            .filter(|(_, what)| *what == Message::Hail)
+            .count();
+    }
+    assert!((11..=14).contains(&hails), "{hails} in eleven minutes");
+}
+
+#[test]
+fn a_root_that_does_not_count_is_given_up_and_not_revived_by_old_counts() {
+    let mut subject = rooted();
+    period(&mut subject, 5);
+    assert_eq!(subject.node.belonging.part(), Part { root: ME, count: 5 });
+    for _ in 0..4 {
+        period(&mut subject, 5);
+    }
+    assert_eq!(subject.node.belonging.part().root, 100, "its own");
+    period(&mut subject, 4);
+    assert_eq!(subject.node.belonging.part().root, 100);
+    period(&mut subject, 6);
+    assert_eq!(subject.node.belonging.part().root, ME, "it is back");
+}
+
+#[test]
+fn counts_of_a_neighbor_are_passed_on_at_once_but_not_without_end() {
+    let mut subject = rooted();
+    let mut passed_on = 0;
+    for count in 1..=1_000 {
+        let part = Part { root: ME, count };
+        subject.receive(1, Message::Present { part });
+        passed_on += subject.sent().len();
+    }
+    assert!((5..=40).contains(&passed_on), "{passed_on} messages");
+}
+
+#[test]
+fn a_restarted_root_counts_on_from_its_earlier_life() {
+    let mut subject = Subject::full();
+    let part = Part {
+        root: ME,
+        count: 70,
+    };
+    subject.receive(1, Message::Present { part });
+    subject.feed(Input::Timer(Timer::PeriodOver));
+    assert_eq!(
+        subject.node.belonging.part(),
+        Part {
+            root: ME,
+            count: 71
+        }
+    );
+}
+
+#[test]
+fn a_place_that_nobody_has_room_for_is_asked_for_less_and_less() {
+    let mut subject = Subject::full();
+    subject.node.mixes_due = 0;
+    let leaves = Message::Disconnect {
+        leaving: true,
+        instead: None,
+    };
+    subject.receive(5, leaves);
+    let peers = (20..40).collect();
+    subject.receive(1, Message::ShuffleReply { peers });
+    let mut asked = 0;
+    for count in 1..=100 {
+        period(&mut subject, count);
+        loop {
+            let sent = subject.sent();
+            let question = sent
+                .iter()
+                .find(|(_, message)| matches!(message, Message::Neighbor { .. }));
+            let Some((peer, _)) = question else { break };
+            asked += 1;
+            subject.receive(*peer, Message::Refuse);
+        }
+    }
+    // Eight in each attempt, after 1, 2, 4, ... 32 periods.
+    assert!(
+        (8..=80).contains(&asked),
+        "{asked} questions in 100 periods"
+    );
 }

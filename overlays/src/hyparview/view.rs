@@ -16,6 +16,8 @@ pub(super) struct Neighbor<P> {
     pub(super) heard: bool,
     /// Periods in a row that it has sent nothing.
     pub(super) silent_periods: u32,
+    /// Periods that it is not to be given up for another node.
+    pub(super) kept_periods: u32,
     /// Last measured round-trip time in microseconds.
     pub(super) rtt_micros: Option<u64>,
 }
@@ -64,6 +66,7 @@ impl<P: Peer> ActiveView<P> {
             peer,
             heard: true,
             silent_periods: 0,
+            kept_periods: 0,
             rtt_micros: None,
         });
     }
@@ -75,6 +78,13 @@ impl<P: Peer> ActiveView<P> {
             .iter()
             .position(|neighbor| neighbor.peer == peer);
         index.map(|index| self.entries.swap_remove(index)).is_some()
+    }
+
+    /// A neighbor to be given up for another node.
+    pub(super) fn to_evict<R: Rng>(&self, random: &mut R) -> Option<P> {
+        let free = self.entries.iter().filter(|peer| peer.kept_periods == 0);
+        let free = free.choose(random).map(|neighbor| neighbor.peer);
+        free.or_else(|| self.random(random, &[]))
     }
 
     /// Any neighbor that is none of `without`.

@@ -5,11 +5,14 @@
 //! unstructured overlays" (2009). The initiator wants a near `candidate` instead of its farthest
 //! neighbor `old`; the candidate, if full, gives up its own farthest, the `disconnected` one, which
 //! takes `old` if that is nearer to it than the candidate was. Distance is round-trip time, by own
-//! pings or as the driver measured it.
+//! pings or as the driver measured it. A first ping may have to wait for a lane to be dialed, so the
+//! second one counts. When a ping was sent is kept here, under a number that nobody can guess: a peer
+//! that answers must have got it, and cannot make itself nearer than it is.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
-use rand::Rng;
+use rand::{Rng, RngExt};
 use serde::{Deserialize, Serialize};
 
 use super::message::Message;
@@ -22,13 +25,13 @@ use crate::time::Time;
 pub enum XbotMessage<P> {
     /// Asks for a `Pong` at once.
     Ping {
-        /// The sender's clock.
-        sent_micros: u64,
+        /// Drawn by the sender for this ping.
+        nonce: u64,
     },
     /// Answer to a `Ping`.
     Pong {
         /// Copied from the `Ping`.
-        sent_micros: u64,
+        nonce: u64,
     },
     /// Initiator to candidate: take me, I would give up `old`.
     Optimize {
@@ -89,11 +92,25 @@ enum Role<P> {
     Disconnected { initiator: P, candidate: P, old: P },
 }
 
+/// Pings that are remembered until they are answered. 16: a full view, candidates, and room.
+const PINGS_MAX: usize = 16;
+
+/// A ping without an answer yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct PingSent<P> {
+    to: P,
+    nonce: u64,
+    at: Time,
+    /// Its answer only shows that there is a lane.
+    first: bool,
+}
+
 /// What a node remembers for X-BOT.
 #[derive(Debug)]
 pub(super) struct Xbot<P> {
     role: Option<Role<P>>,
     exchanges: u32,
+    pings: VecDeque<PingSent<P>>,
 }
 
 impl<P> Default for Xbot<P> {
@@ -101,6 +118,7 @@ impl<P> Default for Xbot<P> {
         Self {
             role: None,
             exchanges: 0,
+            pings: VecDeque::new(),
         }
     }
 }
@@ -134,14 +152,13 @@ impl<P: Peer> HyParView<P> {
             .filter(|peer| peer.rtt_micros.is_none());
         let unmeasured: Vec<P> = unmeasured.map(|neighbor| neighbor.peer).collect();
         for peer in unmeasured {
-            self.measure(now, peer, out);
+            self.measure(now, peer, random, out);
         }
         let due = self.periods.is_multiple_of(config.periods_between.max(1));
-        let full = self.active.len() >= self.config.active_max;
-        if due && full && self.xbot.role.is_none() {
+        if due && self.is_full() && self.xbot.role.is_none() {
             self.take_role(Role::Comparing, out);
             for candidate in self.passive.sample(random, config.candidates) {
-                self.measure(now, candidate, out);
+                self.measure(now, candidate, random, out);
             }
         }
     }
@@ -166,17 +183,13 @@ impl<P: Peer> HyParView<P> {
         out: &mut Outputs<P>,
     ) {
         match message {
-            XbotMessage::Ping { sent_micros } => {
-                self.say(from, XbotMessage::Pong { sent_micros }, out);
-            }
+            XbotMessage::Ping { nonce } => self.say(from, XbotMessage::Pong { nonce }, out),
             // Nobody sends the others to a node that does not exchange neighbors.
             _ if self.config.xbot.is_none() => {}
-            XbotMessage::Pong { sent_micros } => {
-                self.on_pong(from, now.since(Time::from_micros(sent_micros)), out);
-            }
+            XbotMessage::Pong { nonce } => self.on_pong(now, from, nonce, random, out),
             XbotMessage::Optimize { old } => self.on_optimize(from, old, random, out),
             XbotMessage::Replace { initiator, old } => {
-                self.on_replace(now, from, initiator, old, out);
+                self.on_replace(now, from, [initiator, old], random, out);
             }
             XbotMessage::Switch {
                 initiator,
@@ -270,7 +283,7 @@ impl<P: Peer> HyParView<P> {
     }
 
     fn on_optimize<R: Rng>(&mut self, from: P, old: P, random: &mut R, out: &mut Outputs<P>) {
-        if !self.active.contains(from) && self.active.len() < self.config.active_max {
+        if !self.active.contains(from) && !self.is_full() {
             self.admit(from, random, out);
             self.say(
                 from,
@@ -304,7 +317,14 @@ impl<P: Peer> HyParView<P> {
         }
     }
 
-    fn on_replace(&mut self, now: Time, from: P, initiator: P, old: P, out: &mut Outputs<P>) {
+    fn on_replace<R: Rng>(
+        &mut self,
+        now: Time,
+        from: P,
+        [initiator, old]: [P; 2],
+        random: &mut R,
+        out: &mut Outputs<P>,
+    ) {
         let possible = self.active.contains(from) && !self.active.contains(old) && old != self.me;
         if possible && self.xbot.role.is_none() {
             self.take_role(
@@ -315,7 +335,7 @@ impl<P: Peer> HyParView<P> {
                 },
                 out,
             );
-            self.measure(now, old, out);
+            self.measure(now, old, random, out);
         } else {
             self.say(
                 from,
@@ -329,7 +349,25 @@ impl<P: Peer> HyParView<P> {
         }
     }
 
-    fn on_pong(&mut self, from: P, rtt: Duration, out: &mut Outputs<P>) {
+    fn on_pong<R: Rng>(
+        &mut self,
+        now: Time,
+        from: P,
+        nonce: u64,
+        random: &mut R,
+        out: &mut Outputs<P>,
+    ) {
+        let answered = |ping: &PingSent<P>| ping.to == from && ping.nonce == nonce;
+        let index = self.xbot.pings.iter().position(answered);
+        match index.and_then(|index| self.xbot.pings.remove(index)) {
+            Some(ping) if ping.first => self.ping(now, from, false, random, out),
+            Some(ping) => self.on_rtt(from, now.since(ping.at), out),
+            // Asked too long ago, or never.
+            None => {}
+        }
+    }
+
+    fn on_rtt(&mut self, from: P, rtt: Duration, out: &mut Outputs<P>) {
         self.measured(from, rtt);
         let nearer_than = |rtt_micros: u64| rtt < Duration::from_micros(rtt_micros);
         match self.xbot.role {
@@ -408,14 +446,29 @@ impl<P: Peer> HyParView<P> {
             .map(|(rtt_micros, peer)| (*peer, *rtt_micros))
     }
 
-    fn measure(&self, now: Time, peer: P, out: &mut Outputs<P>) {
-        self.say(
-            peer,
-            XbotMessage::Ping {
-                sent_micros: now.as_micros(),
-            },
-            out,
-        );
+    fn measure<R: Rng>(&mut self, now: Time, peer: P, random: &mut R, out: &mut Outputs<P>) {
+        self.ping(now, peer, true, random, out);
+    }
+
+    fn ping<R: Rng>(
+        &mut self,
+        now: Time,
+        to: P,
+        first: bool,
+        random: &mut R,
+        out: &mut Outputs<P>,
+    ) {
+        if self.xbot.pings.len() == PINGS_MAX {
+            self.xbot.pings.pop_front();
+        }
+        let nonce = random.random();
+        self.xbot.pings.push_back(PingSent {
+            to,
+            nonce,
+            at: now,
+            first,
+        });
+        self.say(to, XbotMessage::Ping { nonce }, out);
     }
 
     fn say(&self, to: P, message: XbotMessage<P>, out: &mut Outputs<P>) {

@@ -307,17 +307,26 @@ fn peer() -> impl Strategy<Value = u32> {
     prop_oneof![0_u32..20, Just(ME)]
 }
 
+fn part() -> impl Strategy<Value = hyparview::Part<u32>> {
+    (peer(), any::<u64>()).prop_map(|(root, count)| hyparview::Part { root, count })
+}
+
 fn swarm() -> impl Strategy<Value = SwarmMessage<u32>> {
     use hyparview::Message as Overlay;
     let peers = || prop::collection::vec(peer(), 0..8);
     let overlay = prop_oneof![
         Just(Overlay::Join),
-        any::<bool>().prop_map(|high_priority| Overlay::Neighbor { high_priority }),
-        Just(Overlay::Accept),
+        (any::<bool>(), part()).prop_map(|(high_priority, part)| Overlay::Neighbor {
+            high_priority,
+            part
+        }),
+        part().prop_map(|part| Overlay::Accept { part }),
         Just(Overlay::Refuse),
         (any::<bool>(), prop::option::of(peer()))
             .prop_map(|(leaving, instead)| Overlay::Disconnect { leaving, instead }),
-        Just(Overlay::Present),
+        part().prop_map(|part| Overlay::Present { part }),
+        Just(Overlay::Hail),
+        (prop::option::of(part()), peers()).prop_map(|(part, peers)| Overlay::Here { part, peers }),
         (peer(), 0_u8..8).prop_map(|(newcomer, hops)| Overlay::ForwardJoin { newcomer, hops }),
         peers().prop_map(|peers| Overlay::ShuffleReply { peers }),
     ];
