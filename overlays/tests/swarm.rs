@@ -330,18 +330,18 @@ fn islands_that_loss_made_find_each_other_while_it_lasts() {
 
 #[test]
 fn thousands_that_join_at_once_are_connected_after_two_cycles() {
-    for seed in [2, 3] {
-        let make: Make<HyParView<u32>> =
-            Box::new(|node, _| HyParView::new(node, hyparview::Config::default()));
-        let mut run = Run::new(seed, NetworkConfig::default(), PERIOD, make);
-        run.join(5_000, Duration::from_millis(1), &mut |_, _, _| {});
-        run.settle(2, &mut |_, _, _| {});
-        let shape = Graph::of(&run.world).shape(1, seed);
-        assert!(
-            shape.connected && shape.isolated == 0,
-            "seed {seed}: {shape:?}"
-        );
-    }
+    // Without hails, islands are left after this one.
+    let seed = 6;
+    let make: Make<HyParView<u32>> =
+        Box::new(|node, _| HyParView::new(node, hyparview::Config::default()));
+    let mut run = Run::new(seed, NetworkConfig::default(), PERIOD, make);
+    run.join(5_000, Duration::ZERO, &mut |_, _, _| {});
+    run.settle(2, &mut |_, _, _| {});
+    let shape = Graph::of(&run.world).shape(1, seed);
+    assert!(
+        shape.connected && shape.isolated == 0,
+        "seed {seed}: {shape:?}"
+    );
 }
 
 #[test]
