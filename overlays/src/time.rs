@@ -1,7 +1,8 @@
 //! The time that a driver hands to a protocol: microseconds since any fixed moment.
 //!
 //! A protocol only compares times and adds to them; it never asks for one. The simulator's time is
-//! virtual; a driver with a monotonic clock counts from its own start.
+//! virtual; a driver takes a clock that goes on while the machine is suspended (`CLOCK_BOOTTIME`), as
+//! `CLOCK_MONOTONIC` would hide the time that others did not hear of it.
 
 use std::fmt;
 use std::ops::Add;

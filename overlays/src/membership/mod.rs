@@ -239,6 +239,7 @@ impl<P: Peer> Membership<P> {
             self.forget(&peer);
         }
         self.end_doubt(now, out);
+        self.look_at_suspects(now, out);
         if self
             .periods
             .is_multiple_of(self.config.revisit_every.max(1))

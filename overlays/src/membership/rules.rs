@@ -258,6 +258,13 @@ impl<P: Peer> Membership<P> {
         }
     }
 
+    /// Their time was reckoned when this node trusted itself less than it may now.
+    pub(super) fn look_at_suspects(&mut self, now: Time, out: &mut Out<P>) {
+        for (suspect, version) in self.suspicions.all() {
+            self.look_again(now, suspect, version, out);
+        }
+    }
+
     /// The time of a suspect may be over: it is down now, or the timer was of an earlier reckoning.
     pub(super) fn grace_over(&mut self, now: Time, suspect: P, version: Version, out: &mut Out<P>) {
         let Some(known) = self.table.get(&suspect).cloned() else {

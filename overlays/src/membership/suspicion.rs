@@ -145,6 +145,14 @@ impl<P: Peer> Suspicions<P> {
         needed
     }
 
+    /// The suspects, each in the version that is suspected.
+    pub(super) fn all(&self) -> Vec<(P, Version)> {
+        let suspects = self.suspects.iter();
+        suspects
+            .map(|(peer, suspicion)| (*peer, suspicion.version))
+            .collect()
+    }
+
     /// Whether a timer that comes now was overtaken: another one will come.
     pub(super) fn is_overtaken(&self, now: Time, suspect: &P) -> bool {
         let suspicion = self.suspects.get(suspect);

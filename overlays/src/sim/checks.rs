@@ -10,6 +10,7 @@ use super::deliveries::number_of;
 use super::subject::{Observer, Subject};
 use super::world::World;
 use crate::event::{Delivery, Event, TopicId};
+use crate::membership::{Entry, Version};
 use crate::time::Time;
 
 /// What one node has told in its present life.
@@ -17,8 +18,33 @@ use crate::time::Time;
 struct Life {
     neighbors: BTreeSet<NodeId>,
     members: BTreeSet<NodeId>,
+    /// Members told down or left, and the version in which they were.
+    dead: BTreeMap<NodeId, Version>,
+    has_left: bool,
     sent: BTreeSet<u64>,
     delivered: BTreeSet<u64>,
+}
+
+impl Life {
+    /// A member was told dead. If it is told up again within the same input, or forgotten with it, its
+    /// death has no version.
+    fn bury(&mut self, entry: Option<&Entry<NodeId>>) {
+        if let Some(entry) = entry
+            && !entry.status.is_live()
+        {
+            self.dead.insert(entry.peer, entry.version);
+        }
+    }
+
+    /// A member was told up: whether in a version in which it was told dead. Only what it said itself
+    /// after that can bring it back.
+    fn is_revived(&mut self, entry: Option<&Entry<NodeId>>) -> bool {
+        let Some(entry) = entry else {
+            return false;
+        };
+        let died = self.dead.remove(&entry.peer);
+        died.is_some_and(|died| entry.version <= died)
+    }
 }
 
 /// Watches the promises of all nodes.
@@ -27,7 +53,17 @@ pub(super) struct Checks {
     lives: BTreeMap<NodeId, Life>,
     /// Payloads sent so far.
     numbers: u64,
+    /// Who is dead, from the moment on at which all are to know it.
+    settled: Option<Settled>,
     violation: Option<String>,
+}
+
+/// What is true once all is well: nothing goes wrong any more but what is announced here.
+#[derive(Debug)]
+struct Settled {
+    dead: BTreeSet<NodeId>,
+    /// Started again since.
+    restarted: BTreeSet<NodeId>,
 }
 
 impl Checks {
@@ -42,6 +78,11 @@ impl Checks {
         self.lives.insert(node, Life::default());
     }
 
+    /// Whether a node has said that its leave is done.
+    pub(super) fn has_left(&self, node: NodeId) -> bool {
+        self.lives.get(&node).is_some_and(|life| life.has_left)
+    }
+
     /// The number of the next payload, which `sender` is about to send.
     pub(super) fn number(&mut self, sender: NodeId) -> u64 {
         let number = self.numbers;
@@ -54,6 +95,29 @@ impl Checks {
     pub(super) fn has(&self, node: NodeId, number: u64) -> bool {
         let life = self.lives.get(&node);
         life.is_some_and(|life| life.delivered.contains(&number))
+    }
+
+    /// All know now that these are dead and the others live. From now on nobody may be told up who was
+    /// told dead and is, nor down who lives.
+    pub(super) fn settle(&mut self, dead: BTreeSet<NodeId>) {
+        self.settled = Some(Settled {
+            dead,
+            restarted: BTreeSet::new(),
+        });
+    }
+
+    /// This node is about to end, to stay so.
+    pub(super) fn will_end(&mut self, node: NodeId) {
+        if let Some(settled) = &mut self.settled {
+            settled.dead.insert(node);
+        }
+    }
+
+    /// This node is about to end and to start again.
+    pub(super) fn will_restart(&mut self, node: NodeId) {
+        if let Some(settled) = &mut self.settled {
+            settled.restarted.insert(node);
+        }
     }
 
     /// Checks that each node's neighbors are those that it told.
@@ -80,22 +144,58 @@ impl Checks {
         }
     }
 
-    /// What is wrong with an event, if anything is.
-    fn wrong(&mut self, node: NodeId, event: &Event<NodeId>) -> Option<String> {
+    /// What is wrong with an event, if anything is. `about`: what the node knows of the member that the
+    /// event is about, if it is about one.
+    fn wrong(
+        &mut self,
+        node: NodeId,
+        event: &Event<NodeId>,
+        about: Option<&Entry<NodeId>>,
+    ) -> Option<String> {
+        if let Some(untrue) = self.untrue(node, event) {
+            return Some(untrue);
+        }
         let life = self.lives.entry(node).or_default();
         let fits = match event {
             Event::NeighborUp(peer) => *peer != node && life.neighbors.insert(*peer),
             Event::NeighborDown(peer) => life.neighbors.remove(peer),
             Event::MemberUp(peer) => {
                 life.members.insert(*peer);
-                *peer != node
+                *peer != node && !life.is_revived(about)
             }
-            Event::MemberDown(peer) | Event::MemberLeft(peer) => life.members.remove(peer),
+            Event::MemberDown(peer) | Event::MemberLeft(peer) => {
+                life.bury(about);
+                life.members.remove(peer)
+            }
             Event::MemberSuspect(peer) | Event::MemberChanged(peer) => life.members.contains(peer),
             Event::Delivered(delivery) => return self.wrong_delivery(node, delivery),
-            Event::Relayed { .. } | Event::Refused { .. } | Event::Left => true,
+            Event::Relayed { .. } | Event::Refused { .. } => true,
+            Event::Left => {
+                life.has_left = true;
+                true
+            }
         };
         (!fits).then(|| format!("{event:?} does not follow from what it told before"))
+    }
+
+    /// What is wrong with an event once the cluster is well. A node that never knew a dead one, as it
+    /// started later, can believe an old message; one that buried it must not.
+    fn untrue(&self, node: NodeId, event: &Event<NodeId>) -> Option<String> {
+        let settled = self.settled.as_ref()?;
+        let life = self.lives.get(&node)?;
+        let (peer, believed) = match event {
+            Event::MemberUp(peer) => (peer, "up"),
+            Event::MemberDown(peer) => (peer, "down"),
+            Event::MemberLeft(peer) => (peer, "left"),
+            _ => return None,
+        };
+        let is_dead = settled.dead.contains(peer);
+        let is_true = match believed {
+            "up" => !is_dead || !life.dead.contains_key(peer),
+            _ => is_dead,
+        };
+        (!is_true && !settled.restarted.contains(peer))
+            .then(|| format!("told that {peer} is {believed}, which is not so"))
     }
 
     fn wrong_delivery(&mut self, node: NodeId, delivery: &Delivery<NodeId>) -> Option<String> {
@@ -115,8 +215,14 @@ impl Checks {
 }
 
 impl<X: Subject> Observer<X> for Checks {
-    fn event(&mut self, at: Time, node: NodeId, event: &Event<NodeId>) {
-        if let Some(what) = self.wrong(node, event) {
+    fn event(&mut self, at: Time, node: NodeId, state: &X, event: &Event<NodeId>) {
+        let about = match event {
+            Event::MemberUp(peer) | Event::MemberDown(peer) | Event::MemberLeft(peer) => {
+                state.members().and_then(|table| table.get(peer))
+            }
+            _ => None,
+        };
+        if let Some(what) = self.wrong(node, event, about) {
             self.broken(at, node, &what);
         }
     }

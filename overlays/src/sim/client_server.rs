@@ -24,7 +24,7 @@ pub struct Relays {
 }
 
 impl<X: Subject> Observer<X> for Relays {
-    fn event(&mut self, _at: Time, node: NodeId, event: &Event<NodeId>) {
+    fn event(&mut self, _at: Time, node: NodeId, _state: &X, event: &Event<NodeId>) {
         if let Event::Relayed { payload, .. } = event
             && let Some(number) = number_of(payload)
         {
@@ -109,6 +109,7 @@ impl Star {
 #[cfg(test)]
 mod tests {
     use super::super::graph::Graph;
+    use super::super::network::Death;
     use super::*;
 
     const SECOND: Duration = Duration::from_secs(1);
@@ -142,8 +143,8 @@ mod tests {
     #[test]
     fn clients_of_a_crashed_server_take_another_one() {
         let mut star = settled(3);
-        star.world.crash(0, false);
-        star.world.crash(4, true);
+        star.world.crash(0, Death::Refuses);
+        star.world.crash(4, Death::Silent);
         star.world.run_for(10 * SECOND);
         assert_eq!(star.clients_short_of_servers(2), 0);
         assert_eq!(star.relay(500, Duration::from_millis(10), SECOND), 500);
@@ -153,7 +154,7 @@ mod tests {
     fn a_cluster_whose_servers_all_crashed_comes_back_with_them() {
         let mut star = settled(4);
         for server in 0..6 {
-            star.world.crash(server, false);
+            star.world.crash(server, Death::Refuses);
         }
         star.world.run_for(30 * SECOND);
         assert_eq!(star.clients_short_of_servers(1), 200);

@@ -113,7 +113,7 @@ impl Deliveries {
 }
 
 impl<X: Subject> Observer<X> for Deliveries {
-    fn event(&mut self, at: Time, _node: NodeId, event: &Event<NodeId>) {
+    fn event(&mut self, at: Time, _node: NodeId, _state: &X, event: &Event<NodeId>) {
         if matches!(event, Event::NeighborUp(_)) {
             self.neighbor_ups += 1;
         }

@@ -124,6 +124,13 @@ impl Graph {
     }
 
     fn largest_part(&self) -> usize {
+        let parts = self.parts();
+        parts.iter().map(Vec::len).max().unwrap_or(0)
+    }
+
+    /// The running nodes in sets of which no edge leads to another one, edges taken both ways.
+    #[must_use]
+    pub fn parts(&self) -> Vec<Vec<NodeId>> {
         let mut both_ways = self.edges.clone();
         for node in &self.nodes {
             for peer in &self.edges[*node as usize] {
@@ -131,11 +138,16 @@ impl Graph {
             }
         }
         let mut hops = vec![u32::MAX; self.edges.len()];
-        let parts = self
-            .nodes
-            .iter()
-            .map(|node| walk(&both_ways, *node, &mut hops).0);
-        parts.max().unwrap_or(0)
+        let mut unseen = self.nodes.clone();
+        let mut parts = Vec::new();
+        while let Some(first) = unseen.first() {
+            walk(&both_ways, *first, &mut hops);
+            let is_seen = |node: &NodeId| hops[*node as usize] != u32::MAX;
+            let (part, rest) = unseen.into_iter().partition(is_seen);
+            parts.push(part);
+            unseen = rest;
+        }
+        parts
     }
 
     fn mean_shortest_path(&self, sources_max: usize, seed: u64) -> f64 {

@@ -7,28 +7,34 @@ use std::mem;
 use std::time::Duration;
 
 use super::NodeId;
-use super::network::{NetworkConfig, micros};
-use super::node::{Conditions, Lane};
+use super::network::{Death, NetworkConfig, micros};
+use super::node::{Conditions, Lane, Pause};
 use super::subject::{Observer, Subject};
 use super::world::{What, World};
-use crate::event::Input;
+use crate::event::{Input, WhyDown};
 
 impl<X: Subject, O: Observer<X>> World<X, O> {
-    /// Ends a node at once. Its peers see their lanes break, or, if `silent`, time out.
-    pub fn crash(&mut self, node: NodeId, silent: bool) {
+    /// Ends a node at once.
+    pub fn crash(&mut self, node: NodeId, death: Death) {
         let timeout = micros(self.network.config.lane_timeout);
         let gone = &mut self.nodes[node as usize];
         gone.state = None;
         gone.starts += 1;
+        gone.death = death;
         gone.conditions = None;
         gone.stash.clear();
         for Lane { peer, lane } in mem::take(&mut gone.lanes) {
-            let after = if silent {
-                timeout
+            let (after, why) = if death == Death::Silent {
+                (timeout, WhyDown::TimedOut)
             } else {
-                self.network.latency(node, peer)
+                (self.network.latency(node, peer), WhyDown::Lost)
             };
-            self.happens_in(after, peer, What::LaneDown { peer: node, lane });
+            let what = What::LaneDown {
+                peer: node,
+                lane,
+                why,
+            };
+            self.happens_in(after, peer, what);
         }
     }
 
@@ -39,19 +45,31 @@ impl<X: Subject, O: Observer<X>> World<X, O> {
         self.feed(node, Input::Start);
     }
 
-    /// Stops a node from doing anything until it is resumed.
+    /// Stops the process of a node until it is resumed.
     pub fn pause(&mut self, node: NodeId) {
-        self.conditions(node).paused = true;
+        self.stop(node, Pause::Stopped);
+    }
+
+    /// Suspends the host of a node until it is resumed.
+    pub fn suspend(&mut self, node: NodeId) {
+        self.stop(node, Pause::Suspended);
+    }
+
+    fn stop(&mut self, node: NodeId, pause: Pause) {
+        self.conditions(node).pause = Some(pause);
         let timeout = micros(self.network.config.lane_timeout);
+        let heals = self.network.heals;
         for Lane { peer, lane } in self.nodes[node as usize].lanes.clone() {
-            self.happens_in(timeout, peer, What::Silence { peer: node, lane });
-            self.happens_in(timeout, node, What::Silence { peer, lane });
+            for (end, peer) in [(peer, node), (node, peer)] {
+                self.happens_in(timeout, end, What::Silence { peer, lane, heals });
+            }
         }
     }
 
-    /// Lets a paused node catch up with all that came meanwhile.
+    /// Lets a paused or suspended node go on: with its timers that are overdue, and with what its
+    /// host kept for it.
     pub fn resume(&mut self, node: NodeId) {
-        self.conditions(node).paused = false;
+        self.conditions(node).pause = None;
         for happening in mem::take(&mut self.nodes[node as usize].stash) {
             self.queue.insert(self.now, happening);
         }
@@ -73,10 +91,11 @@ impl<X: Subject, O: Observer<X>> World<X, O> {
     pub fn cut(&mut self, from: Vec<bool>, to: Vec<bool>) {
         self.network.cut(from, to);
         let timeout = micros(self.network.config.lane_timeout);
+        let heals = self.network.heals;
         for node in 0..self.node_count() {
             for Lane { peer, lane } in self.nodes[node as usize].lanes.clone() {
                 if !self.can_talk(node, peer) {
-                    self.happens_in(timeout, node, What::Silence { peer, lane });
+                    self.happens_in(timeout, node, What::Silence { peer, lane, heals });
                 }
             }
         }

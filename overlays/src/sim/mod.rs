@@ -37,7 +37,7 @@ mod world;
 
 pub use deliveries::{Deliveries, Round};
 pub use graph::{Graph, Shape};
-pub use network::{Latency, NetworkConfig};
+pub use network::{Death, Latency, NetworkConfig};
 pub use plan::{Outcome, Plan, Spreading};
 pub use report::Report;
 pub use subject::{Inspect, Observer, Subject};

@@ -45,12 +45,32 @@ pub struct NetworkConfig {
     pub loss: f64,
     /// Share of messages that arrive twice, 0 to 1.
     pub duplication: f64,
+    /// The most that a second copy comes later than a second message would: what a lane that was
+    /// resumed sends again can be old.
+    pub duplication_delay: Duration,
     /// Share of messages that take up to `reorder_delay` longer, so that others overtake them.
     pub reorder: f64,
     /// The most that a reordered message is late.
     pub reorder_delay: Duration,
     /// After how long a lane to a silent peer is given up. 3 s: what a lane heartbeat would need.
     pub lane_timeout: Duration,
+    /// After how long a dial without an answer is given up. 3 s: two of the kernel's repetitions.
+    pub dial_timeout: Duration,
+    /// What becomes of the nodes that the workloads crash, where they do not say it themselves.
+    pub death: Death,
+}
+
+/// How a node ends, which is what others meet in its place.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Death {
+    /// Its process is gone: lanes break at once, and its host refuses dials within a round trip.
+    #[default]
+    Refuses,
+    /// Its host is gone: lanes fall silent, and dials get no answer until they time out.
+    Silent,
+    /// Its process is gone behind something that takes connections for it, such as a proxy: lanes
+    /// break at once, and dials are reset after two round trips.
+    Resets,
 }
 
 impl Default for NetworkConfig {
@@ -63,9 +83,12 @@ impl Default for NetworkConfig {
             },
             loss: 0.0,
             duplication: 0.0,
+            duplication_delay: Duration::ZERO,
             reorder: 0.0,
             reorder_delay: Duration::from_millis(200),
             lane_timeout: Duration::from_secs(3),
+            dial_timeout: Duration::from_secs(3),
+            death: Death::Refuses,
         }
     }
 }
@@ -84,6 +107,8 @@ pub(super) struct Network {
     salt: u64,
     random: Xoshiro256PlusPlus,
     cuts: Vec<Cut>,
+    /// How often all cuts were ended.
+    pub(super) heals: u32,
 }
 
 impl Network {
@@ -94,6 +119,7 @@ impl Network {
             salt: mix(seed ^ 0x6c61_7465_6e63_7900),
             random,
             cuts: Vec::new(),
+            heals: 0,
         }
     }
 
@@ -104,6 +130,7 @@ impl Network {
 
     pub(super) fn heal(&mut self) {
         self.cuts.clear();
+        self.heals += 1;
     }
 
     /// Whether messages get from one node to another.
@@ -122,11 +149,17 @@ impl Network {
         }
         let mut first = self.latency(from, to);
         if self.happens(self.config.reorder) {
-            let late = self.random.random_range(0.0..1.0) * self.config.reorder_delay.as_secs_f64();
-            first += micros(Duration::from_secs_f64(late));
+            first += self.up_to(self.config.reorder_delay);
         }
-        let again = self.happens(self.config.duplication);
-        [Some(first), again.then(|| first + self.latency(from, to))]
+        let again = self
+            .happens(self.config.duplication)
+            .then(|| first + self.latency(from, to) + self.up_to(self.config.duplication_delay));
+        [Some(first), again]
+    }
+
+    /// Microseconds of a random part of a span.
+    fn up_to(&mut self, most: Duration) -> u64 {
+        micros(most.mul_f64(self.random.random_range(0.0..1.0)))
     }
 
     /// Microseconds that one message takes, if it arrives.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::NodeId;
-use super::network::micros;
+use super::network::{Death, micros};
 use super::subject::Subject;
 use super::world::Happening;
 use crate::time::Time;
@@ -15,6 +15,8 @@ pub(super) struct Node<X: Subject> {
     pub(super) state: Option<X>,
     /// How often it has ended; also tells what was meant for an earlier life.
     pub(super) starts: u32,
+    /// How it ended last.
+    pub(super) death: Death,
     /// Its ends of lanes. A handful in every overlay but the full mesh, so a list beats a map.
     pub(super) lanes: Vec<Lane>,
     /// None while the node is well, so that the many well ones stay small.
@@ -31,10 +33,19 @@ pub(super) struct Lane {
     pub(super) lane: u64,
 }
 
+/// Why a node does nothing for a while. Its clock goes on meanwhile, as `CLOCK_BOOTTIME` does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Pause {
+    /// Its process is stopped: what comes waits for it in its host.
+    Stopped,
+    /// Its host is suspended: messages to it are lost.
+    Suspended,
+}
+
 /// What is wrong with a node.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Conditions {
-    pub(super) paused: bool,
+    pub(super) pause: Option<Pause>,
     pub(super) slow_micros: u64,
     pub(super) clock_rate: f64,
     pub(super) clock_ahead: Duration,
@@ -43,7 +54,7 @@ pub(super) struct Conditions {
 impl Default for Conditions {
     fn default() -> Self {
         Self {
-            paused: false,
+            pause: None,
             slow_micros: 0,
             clock_rate: 1.0,
             clock_ahead: Duration::ZERO,
@@ -57,16 +68,17 @@ impl<X: Subject> Node<X> {
         Self {
             state: Some(state),
             starts: 0,
+            death: Death::Refuses,
             lanes,
             conditions: None,
             stash: Vec::new(),
         }
     }
 
-    pub(super) fn is_paused(&self) -> bool {
+    pub(super) fn pause(&self) -> Option<Pause> {
         self.conditions
             .as_ref()
-            .is_some_and(|conditions| conditions.paused)
+            .and_then(|conditions| conditions.pause)
     }
 
     /// The lane to a peer, if there is one.

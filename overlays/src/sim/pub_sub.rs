@@ -25,7 +25,7 @@ pub struct Arrivals {
 }
 
 impl<X: Subject> Observer<X> for Arrivals {
-    fn event(&mut self, _at: Time, node: NodeId, event: &Event<NodeId>) {
+    fn event(&mut self, _at: Time, node: NodeId, _state: &X, event: &Event<NodeId>) {
         if let Event::Delivered(delivery) = event
             && delivery.topic.is_some()
             && let Some(number) = number_of(&delivery.payload.body)
@@ -138,7 +138,8 @@ impl Topics {
         let running: Vec<NodeId> = self.world.running().collect();
         for node in running {
             if self.random.random_bool(share) {
-                self.world.crash(node, false);
+                let death = self.world.network.config.death;
+                self.world.crash(node, death);
             }
         }
     }

@@ -7,6 +7,7 @@ use bytes::Bytes;
 
 use super::NodeId;
 use crate::event::{Event, Overlay, Protocol};
+use crate::membership::Table;
 use crate::stack::{Half, Stack};
 use crate::time::Time;
 
@@ -30,8 +31,8 @@ pub trait Inspect: Protocol<NodeId> {
         false
     }
 
-    /// The members that this node believes to be alive, itself included; none without membership.
-    fn members(&self) -> Option<Vec<NodeId>> {
+    /// What this node knows of every member, itself included; none without membership.
+    fn members(&self) -> Option<&Table<NodeId>> {
         None
     }
 }
@@ -52,7 +53,7 @@ impl<L: Inspect, U: Inspect> Inspect for Stack<L, U> {
         L::has_topics() || U::has_topics()
     }
 
-    fn members(&self) -> Option<Vec<NodeId>> {
+    fn members(&self) -> Option<&Table<NodeId>> {
         self.upper.members().or_else(|| self.lower.members())
     }
 }
@@ -64,8 +65,8 @@ impl<X: Overlay<NodeId> + Inspect> Subject for X {}
 
 /// Watches a world, and may stop it.
 pub trait Observer<X: Subject> {
-    /// A node's protocol told this.
-    fn event(&mut self, _at: Time, _node: NodeId, _event: &Event<NodeId>) {}
+    /// A node's protocol told this, and is in this state now that the whole input was dealt with.
+    fn event(&mut self, _at: Time, _node: NodeId, _state: &X, _event: &Event<NodeId>) {}
 
     /// A message with a payload reached a live node.
     fn payload_received(&mut self, _at: Time, _node: NodeId, _payload: &Bytes) {}

@@ -85,7 +85,8 @@ impl<X: Subject> Run<X> {
         )]
         let count = (running.len() as f64 * share.clamp(0.0, 1.0)).round() as usize;
         for node in running.into_iter().sample(&mut self.random, count) {
-            self.world.crash(node, false);
+            let death = self.world.network.config.death;
+            self.world.crash(node, death);
         }
         count
     }

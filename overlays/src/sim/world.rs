@@ -11,8 +11,8 @@ use rand::SeedableRng;
 use rand::rngs::Xoshiro256PlusPlus;
 
 use super::NodeId;
-use super::network::{Network, NetworkConfig, micros, mix};
-use super::node::{Lane, Node};
+use super::network::{Death, Network, NetworkConfig, micros, mix};
+use super::node::{Lane, Node, Pause};
 use super::queue::Queue;
 use super::subject::{Observer, Subject};
 use super::trace::{Trace, digest};
@@ -84,15 +84,19 @@ pub(super) enum What<M, T> {
     LaneDown {
         peer: NodeId,
         lane: u64,
+        why: WhyDown,
     },
     /// Nothing has come over the lane for the lane timeout, if the peer is still out of reach.
     Silence {
         peer: NodeId,
         lane: u64,
+        /// How often cuts had been healed when it began.
+        heals: u32,
     },
-    /// A dial, or a message without a lane, found nobody.
-    Refused {
+    /// A dial, or a message without a lane, got nowhere.
+    NoLane {
         peer: NodeId,
+        why: WhyDown,
     },
 }
 
@@ -148,6 +152,11 @@ impl<X: Subject, O: Observer<X>> World<X, O> {
     /// The protocol of a node that is running.
     pub fn state(&self, node: NodeId) -> Option<&X> {
         self.nodes.get(node as usize)?.state.as_ref()
+    }
+
+    /// How often a node has ended.
+    pub fn starts(&self, node: NodeId) -> u32 {
+        self.nodes.get(node as usize).map_or(0, |host| host.starts)
     }
 
     /// The nodes that are running, in order.
@@ -225,18 +234,11 @@ impl<X: Subject, O: Observer<X>> World<X, O> {
 
     fn happen(&mut self, happening: Happening<X::Message, X::Timer>) {
         let host = &mut self.nodes[happening.node as usize];
-        if host.is_paused() {
-            if let What::Dial { from, .. } = happening.what {
-                let timeout = micros(self.network.config.lane_timeout);
-                self.happens_in(
-                    timeout,
-                    from,
-                    What::Refused {
-                        peer: happening.node,
-                    },
-                );
-            } else {
-                host.stash.push(happening);
+        if let Some(pause) = host.pause() {
+            match happening.what {
+                What::Dial { from, .. } => self.dial_times_out(from, happening.node),
+                What::Message { .. } if pause == Pause::Suspended => {}
+                _ => host.stash.push(happening),
             }
             return;
         }
@@ -263,19 +265,17 @@ impl<X: Subject, O: Observer<X>> World<X, O> {
                 };
                 self.feed(node, input);
             }
-            What::LaneDown { peer, lane } => self.lane_down(node, peer, lane),
-            What::Silence { peer, lane } => {
+            What::LaneDown { peer, lane, why } => self.lane_down(node, peer, lane, why),
+            What::Silence { peer, lane, heals } => {
                 let other_end = &self.nodes[peer as usize];
-                if other_end.lane(node) != Some(lane)
-                    || other_end.is_paused()
-                    || !self.can_talk(node, peer)
-                {
-                    self.lane_down(node, peer, lane);
+                let is_cut = heals == self.network.heals && !self.can_talk(node, peer);
+                if other_end.lane(node) != Some(lane) || other_end.pause().is_some() || is_cut {
+                    self.lane_down(node, peer, lane, WhyDown::TimedOut);
                 }
             }
-            What::Refused { peer } => {
+            What::NoLane { peer, why } => {
                 if self.nodes[node as usize].lane(peer).is_none() {
-                    self.feed(node, down(peer, WhyDown::Refused));
+                    self.feed(node, down(peer, why));
                 }
             }
         }
@@ -283,8 +283,7 @@ impl<X: Subject, O: Observer<X>> World<X, O> {
 
     fn message_arrives(&mut self, node: NodeId, from: NodeId, message: X::Message) {
         if self.state(node).is_none() {
-            let after = self.network.latency(node, from);
-            self.happens_in(after, from, What::Refused { peer: node });
+            self.nobody_there(from, node);
             return;
         }
         if let Some(payload) = X::payload(&message) {
@@ -300,15 +299,14 @@ impl<X: Subject, O: Observer<X>> World<X, O> {
             return;
         }
         if !self.can_talk(node, from) {
-            let timeout = micros(self.network.config.lane_timeout);
-            self.happens_in(timeout, from, What::Refused { peer: node });
+            self.dial_times_out(from, node);
+            return;
+        }
+        if self.state(node).is_none() {
+            self.nobody_there(from, node);
             return;
         }
         let after = self.network.latency(node, from);
-        if self.state(node).is_none() {
-            self.happens_in(after, from, What::Refused { peer: node });
-            return;
-        }
         // Both ends may dial at once; both keep the younger lane.
         let host = &mut self.nodes[node as usize];
         let before = host.lane(from);
@@ -325,6 +323,25 @@ impl<X: Subject, O: Observer<X>> World<X, O> {
         if before != Some(kept) {
             self.feed(node, Input::PeerUp(from));
         }
+    }
+
+    /// A dial arrived where a node has ended.
+    fn nobody_there(&mut self, from: NodeId, node: NodeId) {
+        let (round_trips, why) = match self.nodes[node as usize].death {
+            Death::Silent => return self.dial_times_out(from, node),
+            Death::Refuses => (1, WhyDown::Refused),
+            Death::Resets => (2, WhyDown::Lost),
+        };
+        let after = self.network.latency(node, from) * (2 * round_trips - 1);
+        self.happens_in(after, from, What::NoLane { peer: node, why });
+    }
+
+    /// A dial got to where nothing answers: its time began one latency ago.
+    fn dial_times_out(&mut self, from: NodeId, node: NodeId) {
+        let timeout = micros(self.network.config.dial_timeout);
+        let after = timeout.saturating_sub(self.network.latency(from, node));
+        let why = WhyDown::TimedOut;
+        self.happens_in(after, from, What::NoLane { peer: node, why });
     }
 
     fn lane_up(&mut self, node: NodeId, peer: NodeId, lane: u64) {
@@ -344,11 +361,11 @@ impl<X: Subject, O: Observer<X>> World<X, O> {
         }
     }
 
-    fn lane_down(&mut self, node: NodeId, peer: NodeId, lane: u64) {
+    fn lane_down(&mut self, node: NodeId, peer: NodeId, lane: u64, why: WhyDown) {
         let host = &mut self.nodes[node as usize];
         if host.lane(peer) == Some(lane) {
             host.remove_lane(peer);
-            self.feed(node, down(peer, WhyDown::Lost));
+            self.feed(node, down(peer, why));
         }
     }
 
@@ -384,7 +401,13 @@ impl<X: Subject, O: Observer<X>> World<X, O> {
             Output::Disconnect(peer) => {
                 if let Some(lane) = self.nodes[node as usize].remove_lane(peer) {
                     let after = self.network.latency(node, peer);
-                    self.happens_in(after, peer, What::LaneDown { peer: node, lane });
+                    let why = WhyDown::AskedFor;
+                    let what = What::LaneDown {
+                        peer: node,
+                        lane,
+                        why,
+                    };
+                    self.happens_in(after, peer, what);
                 }
             }
             Output::SetTimer { id, after } => {
@@ -393,8 +416,10 @@ impl<X: Subject, O: Observer<X>> World<X, O> {
                 self.happens_in(after, node, What::Timer(id));
             }
             Output::Event(event) => {
-                self.observer
-                    .event(Time::from_micros(self.now), node, &event);
+                if let Some(state) = &self.nodes[node as usize].state {
+                    self.observer
+                        .event(Time::from_micros(self.now), node, state, &event);
+                }
             }
             // An order that no protocol of this stack owns.
             Output::Below(_) => {}
@@ -408,8 +433,9 @@ impl<X: Subject, O: Observer<X>> World<X, O> {
         self.trace
             .add(self.now, u64::from(from) << 32 | u64::from(to), digest.hash);
         if !self.network.reaches(from, to) && self.nodes[from as usize].lane(to).is_none() {
-            let timeout = micros(self.network.config.lane_timeout);
-            self.happens_in(timeout, from, What::Refused { peer: to });
+            let timeout = micros(self.network.config.dial_timeout);
+            let why = WhyDown::TimedOut;
+            self.happens_in(timeout, from, What::NoLane { peer: to, why });
         }
         let [first, again] = self.network.arrivals(from, to);
         if let Some(after) = again {
@@ -426,7 +452,8 @@ impl<X: Subject, O: Observer<X>> World<X, O> {
 
     fn connect(&mut self, from: NodeId, to: NodeId) {
         if from == to || to >= self.node_count() {
-            self.happens_in(0, from, What::Refused { peer: to });
+            let why = WhyDown::Refused;
+            self.happens_in(0, from, What::NoLane { peer: to, why });
             return;
         }
         if self.nodes[from as usize].lane(to).is_some() {

@@ -18,13 +18,17 @@ struct Figures {
     seed: u64,
     seeds: u64,
     failed: usize,
-    nodes: u32,
+    nodes_min: u32,
+    nodes_max: u32,
     faults: u64,
     /// From the end of the trouble until all was well: mean and worst of those that got well.
     repaired_ms_mean: u64,
     repaired_ms_max: u64,
     /// The seed that took longest.
     repaired_last_seed: u64,
+    /// From the silent crash of a node until all had told it: mean and worst, with membership.
+    down_ms_mean: u64,
+    down_ms_max: u64,
     elapsed_s: f64,
     events_per_s: f64,
     peak_rss_bytes: u64,
@@ -44,7 +48,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), SimError> {
         complain(format_args!("{failure}"));
     }
     let repaired = || outcomes.iter().filter_map(|outcome| outcome.repaired_ms);
-    let count = u64::try_from(outcomes.len()).unwrap_or(u64::MAX).max(1);
+    let down = || outcomes.iter().filter_map(|outcome| outcome.down_ms);
     let last = outcomes.iter().max_by_key(|outcome| outcome.repaired_ms);
     let elapsed_s = begun.elapsed().as_secs_f64();
     #[expect(
@@ -59,14 +63,25 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), SimError> {
         seed: arguments.seed,
         seeds: arguments.seeds,
         failed: failures.len(),
-        nodes: plan.nodes,
+        nodes_min: outcomes
+            .iter()
+            .map(|outcome| outcome.nodes)
+            .min()
+            .unwrap_or(0),
+        nodes_max: outcomes
+            .iter()
+            .map(|outcome| outcome.nodes)
+            .max()
+            .unwrap_or(0),
         faults: outcomes
             .iter()
             .map(|outcome| u64::from(outcome.faults))
             .sum(),
-        repaired_ms_mean: repaired().sum::<u64>() / count,
+        repaired_ms_mean: mean(repaired()),
         repaired_ms_max: repaired().max().unwrap_or(0),
         repaired_last_seed: last.map_or(0, |outcome| outcome.seed),
+        down_ms_mean: mean(down()),
+        down_ms_max: down().max().unwrap_or(0),
         elapsed_s,
         events_per_s: events / elapsed_s,
         peak_rss_bytes: peak_rss_bytes(),
@@ -79,6 +94,11 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), SimError> {
         failed: failures.len(),
         seeds: arguments.seeds,
     })
+}
+
+fn mean(figures: impl Iterator<Item = u64>) -> u64 {
+    let (sum, count) = figures.fold((0, 0), |(sum, count), figure| (sum + figure, count + 1));
+    sum / count.max(1)
 }
 
 /// Runs the seeds on all processors; each is a world of its own. Results come in any order.

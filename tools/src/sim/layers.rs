@@ -2,10 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use overlane_overlays::sim::NetworkConfig;
 use overlane_overlays::sim::client_server::Star;
 use overlane_overlays::sim::membership::{Experiment, Healing, Report, Trouble};
 use overlane_overlays::sim::pub_sub::{Reach, Topics};
+use overlane_overlays::sim::{Death, NetworkConfig};
 use serde::Serialize;
 
 use super::output::{Bar, peak_rss_bytes, print_report};
@@ -212,7 +212,12 @@ fn relayed(arguments: &Arguments) -> (RelayFigures, u64) {
     let before = star.relay(RELAYED, interval, drain);
     let servers_crashed = servers / 2;
     for server in 0..servers_crashed {
-        star.world.crash(server, server % 2 == 1);
+        let death = if server % 2 == 1 {
+            Death::Silent
+        } else {
+            Death::Refuses
+        };
+        star.world.crash(server, death);
     }
     star.world.run_for(Duration::from_secs(10));
     let clients_short = star.clients_short_of_servers(2);

@@ -2,5 +2,4 @@
 
 mod behavior;
 mod hostile;
-mod rules;
 mod world;

@@ -22,7 +22,7 @@ pub struct Census {
 }
 
 impl<X: Subject> Observer<X> for Census {
-    fn event(&mut self, at: Time, node: NodeId, event: &Event<NodeId>) {
+    fn event(&mut self, at: Time, node: NodeId, _state: &X, event: &Event<NodeId>) {
         match event {
             Event::MemberDown(about) if self.watched == Some(*about) => {
                 self.told_down.entry(node).or_insert(at);

@@ -100,7 +100,7 @@ impl Task for MassCrash {
         let running: Vec<NodeId> = cluster.world.running().collect();
         for node in running.into_iter().sample(&mut cluster.random, 240) {
             cluster.world.observer.gone.insert(node);
-            cluster.world.crash(node, true);
+            cluster.world.crash(node, Death::Silent);
         }
         let periods = cluster.periods_to_agree(60);
         assert_eq!(cluster.world.observer.errors(None).1, 0);
@@ -173,7 +173,12 @@ fn replaced_nodes_make_room_for_those_that_replace_them() {
     assert!(cluster.periods_to_agree(30).is_some(), "seed 4");
     for oldest in 0..3 * NODES {
         cluster.world.observer.gone.insert(oldest);
-        cluster.world.crash(oldest, oldest % 2 == 0);
+        let death = if oldest % 2 == 0 {
+            Death::Silent
+        } else {
+            Death::Refuses
+        };
+        cluster.world.crash(oldest, death);
         let contact = cluster.world.running().choose(&mut cluster.random);
         let contact = contact.expect("nodes run");
         let newcomer = cluster.world.add_node();
@@ -198,7 +203,7 @@ struct Lengths {
 }
 
 impl<X: Subject> Observer<X> for Lengths {
-    fn event(&mut self, _at: Time, _node: NodeId, event: &Event<NodeId>) {
+    fn event(&mut self, _at: Time, _node: NodeId, _state: &X, event: &Event<NodeId>) {
         match event {
             Event::Delivered(delivery) => self.delivered.push(delivery.payload.body.len()),
             Event::Refused { .. } => self.refused += 1,

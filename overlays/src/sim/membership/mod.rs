@@ -12,6 +12,7 @@ mod report;
 mod tests;
 
 use std::collections::BTreeSet;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,7 +23,7 @@ use rand::{RngExt, SeedableRng};
 use super::NodeId;
 use super::carrier::MakeCarrier;
 use super::graph::Graph;
-use super::network::NetworkConfig;
+use super::network::{Death, NetworkConfig};
 use super::subject::{Inspect, Subject};
 use super::workload::Progress;
 use super::world::{Make, Totals, World};
@@ -41,9 +42,8 @@ impl Inspect for Membership<NodeId> {
         self.check()
     }
 
-    fn members(&self) -> Option<Vec<NodeId>> {
-        let live = self.table().iter().filter(|entry| entry.status.is_live());
-        Some(live.map(|entry| entry.peer).collect())
+    fn members(&self) -> Option<&Table<NodeId>> {
+        Some(self.table())
     }
 }
 
@@ -164,16 +164,22 @@ impl<C: Subject + 'static> Cluster<C> {
         Graph::of(&self.world).is_connected()
     }
 
-    /// Crashes a random node and waits until every other one has told it, or for `periods_max`.
-    /// `silent`: its lanes do not break but fall silent, as when a machine dies.
-    pub fn crash(&mut self, silent: bool, periods_max: usize) -> Option<Crash> {
-        let node = self.world.running().choose(&mut self.random)?;
+    /// Crashes a random node, but not `spared`, and waits until every other one has told it, or for
+    /// `periods_max`.
+    pub fn crash(
+        &mut self,
+        death: Death,
+        spared: Option<NodeId>,
+        periods_max: usize,
+    ) -> Option<Crash> {
+        let others = self.world.running().filter(|node| Some(*node) != spared);
+        let node = others.choose(&mut self.random)?;
         let others = self.world.running().count() - 1;
         let start = self.world.now();
         self.world.observer.gone.insert(node);
         self.world.observer.watched = Some(node);
         self.world.observer.told_down.clear();
-        self.world.crash(node, silent);
+        self.world.crash(node, death);
         let step = self.period / 10;
         for _ in 0..periods_max * 10 {
             if self.world.observer.told_down.len() >= others {
@@ -230,7 +236,7 @@ pub(super) fn with_membership<C: Subject + 'static>(
 ) -> Make<Over<C>> {
     Box::new(move |node: NodeId, starts: u32| {
         let incarnation = u64::from(starts) + 1;
-        let layer = Membership::new(node, incarnation, details(node), config.clone());
+        let layer = Membership::new(node, incarnation, details(node, starts), config.clone());
         let mut layer = layer.expect("the details of simulated nodes are small");
         if starts == 0
             && let Some(table) = &table
@@ -241,9 +247,13 @@ pub(super) fn with_membership<C: Subject + 'static>(
     })
 }
 
-fn details(node: NodeId) -> Details {
+/// What a node says of itself when it starts: at each start it listens on another port.
+pub(super) fn details(node: NodeId, starts: u32) -> Details {
+    let port = u16::try_from(4_000 + starts % 1_000).unwrap_or(4_000);
+    let [_, x, y, z] = node.to_be_bytes();
     Details {
         name: format!("node-{node}"),
+        addresses: vec![SocketAddr::from(([10, x, y, z], port))],
         ..Details::default()
     }
 }
@@ -256,7 +266,7 @@ fn complete_table(count: NodeId, config: &Config) -> Table<NodeId> {
             peer: node,
             version: Version::first(1),
             status: Status::Alive,
-            details: Arc::new(details(node)),
+            details: Arc::new(details(node, 0)),
         };
         table.set(entry).expect("the experiment fits its own limit");
     }

@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::{Cluster, Config, Cost};
 use crate::sim::NodeId;
 use crate::sim::carrier::{Carrier, MakeCarrier, Task};
-use crate::sim::network::NetworkConfig;
+use crate::sim::network::{Death, NetworkConfig};
 use crate::sim::subject::Subject;
 use crate::sim::workload::Progress;
 
@@ -166,7 +166,12 @@ impl Measured<'_> {
         let (mut told, mut detect, mut spread) = (0, Duration::ZERO, Duration::ZERO);
         for number in 0..self.crashes {
             (self.progress)("crash", number as usize, self.crashes as usize);
-            if let Some(crash) = cluster.crash(number % 2 == 1, 120) {
+            let death = if number % 2 == 1 {
+                Death::Silent
+            } else {
+                Death::Refuses
+            };
+            if let Some(crash) = cluster.crash(death, Some(SLOW_NODE), 120) {
                 told += 1;
                 detect += crash.detect;
                 spread += crash.spread;

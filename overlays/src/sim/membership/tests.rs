@@ -26,8 +26,8 @@ impl Task for Crashes {
 
     fn run<C: Subject + 'static>(self, make: MakeCarrier<C>) {
         let mut cluster = settled(self.0, 80, make);
-        for silent in [false, true] {
-            let crash = cluster.crash(silent, 60).expect("told to everybody");
+        for death in [Death::Refuses, Death::Silent] {
+            let crash = cluster.crash(death, None, 60).expect("told to everybody");
             assert!(crash.detect < 20 * SECOND, "{crash:?}");
         }
         assert!(cluster.agrees());
@@ -79,7 +79,7 @@ impl Task for Trace {
 
     fn run<C: Subject + 'static>(self, make: MakeCarrier<C>) -> u64 {
         let mut cluster = settled(self.0, 30, make);
-        cluster.crash(true, 60);
+        cluster.crash(Death::Silent, None, 60);
         cluster.world.trace_hash()
     }
 }
