@@ -17,7 +17,7 @@ use crate::control::wishes::WishBook;
 use crate::io::backend::Backend;
 use crate::mailboxes::{Mailbox, Mailboxes};
 use crate::request_book::RequestBook;
-use crate::ring::inbox::Inboxes;
+use crate::ring::inbox::{Inboxes, ShardSet};
 use crate::ring::{Doorbell, PayloadPool, Producer};
 
 /// How a thread reaches a shard.
@@ -68,8 +68,9 @@ impl Fabric {
 
     /// An inbox has room, or none will ever be made in it: lanes that wait for it are to try again.
     /// A shard that is awake does not hear the bell, hence the flag beside it.
-    pub(crate) fn tell_inbox_room(&self) {
-        for shard in &self.shards {
+    pub(crate) fn tell_inbox_room(&self, waiting: ShardSet) {
+        let shards = self.shards.iter().enumerate();
+        for (_, shard) in shards.filter(|(index, _)| waiting.contains(*index)) {
             shard.inbox_room.store(true, Ordering::Release);
             shard.doorbell.ring();
         }

@@ -4,13 +4,14 @@
 //! feed it, which is the back-pressure. The reader tells stopped shards when there is room again.
 
 use std::cell::OnceCell;
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use event_listener::{EventListener, Listener};
 use futures_core::Stream;
 
 use crate::channel::EXTENDED;
@@ -22,7 +23,7 @@ use crate::message::{Destination, Exchange, OwnedMessage, ReplyHandle};
 use crate::peer::Peer;
 use crate::receiving::Occupancy;
 use crate::request::asked;
-use crate::ring::inbox::{InboxSignals, InboxWriter, inbox_ring};
+use crate::ring::inbox::{InboxSignals, InboxWriter, ShardSet, inbox_ring};
 use crate::ring::{Consumer, Payload, Tag};
 use crate::threads;
 use crate::wire::extension::extension_block_bytes;
@@ -46,8 +47,6 @@ pub struct Inbox {
     lent: Option<(usize, usize)>,
     /// Freed since a shard announced that it waits.
     freed_bytes: usize,
-    /// Of the stream, while it waits.
-    arrival: Option<EventListener>,
 }
 
 /// A message in an inbox: borrowed from it until the next one is asked for. It derefs to its payload.
@@ -171,7 +170,6 @@ pub(crate) fn inbox(
         occupancy,
         lent: None,
         freed_bytes: 0,
-        arrival: None,
     };
     (writer, inbox)
 }
@@ -200,16 +198,11 @@ impl Inbox {
     /// `None` once the node has stopped and everything received has been read.
     pub async fn recv(&mut self) -> Option<Received<'_>> {
         self.free_lent();
-        while self.consumer.is_empty() {
-            let arrived = self.signals.listen();
-            if self.is_over() {
-                return None;
-            }
-            if self.consumer.is_empty() {
-                arrived.await;
-            }
+        if poll_fn(|context| self.poll_arrival(context.waker())).await {
+            self.lend()
+        } else {
+            None
         }
-        self.lend()
     }
 
     /// The next message, blocking the thread until it comes.
@@ -234,23 +227,39 @@ impl Inbox {
         if threads::is_own() {
             return Err(RecvError::WouldDeadlock);
         }
-        while self.consumer.is_empty() {
-            let arrived = self.signals.listen();
-            if self.is_over() {
-                return Err(RecvError::Closed);
-            }
-            if !self.consumer.is_empty() {
-                break;
+        let reader = threads::waker();
+        loop {
+            match self.poll_arrival(&reader) {
+                Poll::Ready(true) => return self.lend().ok_or(RecvError::Closed),
+                Poll::Ready(false) => return Err(RecvError::Closed),
+                Poll::Pending => {}
             }
             let Some(deadline) = deadline else {
-                arrived.wait();
+                thread::park();
                 continue;
             };
-            if arrived.wait_deadline(deadline).is_none() {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
                 return self.try_recv().ok_or(RecvError::TimedOut);
             }
+            thread::park_timeout(left);
         }
-        self.lend().ok_or(RecvError::Closed)
+    }
+
+    /// Whether there is a message; false once there never will be. `reader` is woken when that may
+    /// have changed.
+    fn poll_arrival(&self, reader: &Waker) -> Poll<bool> {
+        if !self.consumer.is_empty() {
+            return Poll::Ready(true);
+        }
+        self.signals.register(reader);
+        if self.is_over() {
+            Poll::Ready(false)
+        } else if self.consumer.is_empty() {
+            Poll::Pending
+        } else {
+            Poll::Ready(true)
+        }
     }
 
     /// No shard will push any more, and nothing is left.
@@ -296,9 +305,9 @@ impl Inbox {
         self.freed_bytes += bytes;
         let enough =
             self.consumer.is_empty() || self.freed_bytes >= self.signals.capacity_bytes() / 4;
-        if enough && self.signals.take_block() {
+        if enough {
             self.freed_bytes = 0;
-            self.fabric.tell_inbox_room();
+            self.fabric.tell_inbox_room(self.signals.take_blocked());
         }
     }
 }
@@ -309,17 +318,8 @@ impl Stream for Inbox {
     fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<OwnedMessage>> {
         let inbox = self.get_mut();
         inbox.free_lent();
-        while inbox.consumer.is_empty() {
-            if let Some(arrival) = &mut inbox.arrival {
-                ready!(Pin::new(arrival).poll(context));
-                inbox.arrival = None;
-                continue;
-            }
-            let arrival = inbox.signals.listen();
-            if inbox.is_over() {
-                return Poll::Ready(None);
-            }
-            inbox.arrival = Some(arrival);
+        if !ready!(inbox.poll_arrival(context.waker())) {
+            return Poll::Ready(None);
         }
         let message = inbox.lend().map(|received| received.to_owned());
         // It is a copy, or holds its bytes itself: the next one need not be asked for first.
@@ -333,6 +333,6 @@ impl Drop for Inbox {
         // Lanes that wait for room here go on and have their messages refused.
         self.consumer.close();
         self.signals.note_room();
-        self.fabric.tell_inbox_room();
+        self.fabric.tell_inbox_room(ShardSet::ALL);
     }
 }

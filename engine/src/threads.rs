@@ -7,6 +7,8 @@
 use std::cell::Cell;
 use std::convert::Infallible;
 use std::io;
+use std::sync::Arc;
+use std::task::{Wake, Waker};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -19,6 +21,23 @@ const STUCK_AFTER: Duration = Duration::from_secs(1);
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 thread_local!(static IS_OWN: Cell<bool> = const { Cell::new(false) });
+
+thread_local!(static WAKER: Waker = Waker::from(Arc::new(Unpark(thread::current()))));
+
+/// Ends a [`thread::park`] of its thread.
+struct Unpark(thread::Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+}
+
+/// Wakes this thread from [`thread::park`], which a call that waits does in a loop: it may be woken for
+/// other reasons.
+pub(crate) fn waker() -> Waker {
+    WAKER.with(Waker::clone)
+}
 
 /// Whether this thread runs a shard or a control shard of any node in this process.
 pub(crate) fn is_own() -> bool {

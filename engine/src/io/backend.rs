@@ -81,6 +81,15 @@ impl ShardIo {
         either!(self, backend => backend.has_news())
     }
 
+    /// For who spins on [`has_news`](Self::has_news), now and then: sees what it may not have seen.
+    pub(crate) fn look(&mut self) -> io::Result<()> {
+        match self {
+            Self::Uring(ring) => ring.look(),
+            // Its `has_news` asks the kernel by itself.
+            Self::Poll(_) => Ok(()),
+        }
+    }
+
     /// Whether there is work that waits for this thread to enter. `uring` sees it in shared memory,
     /// `poll` asks the kernel.
     #[inline]

@@ -48,6 +48,8 @@ pub(crate) struct DataRing {
     /// What operations of the ring itself name.
     words: Box<Words>,
     listens: bool,
+    /// The last `enter` found no work, and the kernel's flag of work is up all the same.
+    flag_is_stale: bool,
 }
 
 /// Memory of the ring's own operations, at a fixed place until the ring is closed.
@@ -110,6 +112,7 @@ impl DataRing {
             under_way: 0,
             words: Box::default(),
             listens: false,
+            flag_is_stale: false,
         };
         made.register_own_fd();
         Ok(made)
@@ -141,8 +144,20 @@ impl DataRing {
     }
 
     /// Whether entering the kernel, or reaping, would find something. No system call.
+    ///
+    /// The kernel raises its flag of work after it has queued the work, so that an `enter` in between
+    /// does the work and leaves a flag that nothing is behind, until there is work again. A flag that
+    /// outlived an `enter` is therefore no news: [`wait`](Self::wait) looks at the work itself.
     pub(crate) fn has_news(&mut self) -> bool {
-        !self.ring.completion().is_empty() || self.has_task_work()
+        !self.ring.completion().is_empty() || self.has_task_work() && !self.flag_is_stale
+    }
+
+    /// For who spins on [`has_news`](Self::has_news): a stale flag hides what comes, so ask the kernel.
+    pub(crate) fn look(&mut self) -> io::Result<()> {
+        if self.flag_is_stale {
+            self.enter()?;
+        }
+        Ok(())
     }
 
     /// Whether the kernel has work that waits for this thread to enter: that of a ready socket, or
@@ -217,6 +232,7 @@ impl DataRing {
                 0,
             )
         };
+        self.flag_is_stale = self.has_task_work() && self.ring.completion().is_empty();
         if outcome >= 0 {
             return Ok(());
         }

@@ -167,7 +167,7 @@ impl Node {
         let (writer, reader) = inbox(Arc::clone(&self.fabric), occupancy, capacity_bytes);
         let asked = reader
             .occupancy()
-            .hand_out(|_| MailboxReceiver::Inbox(writer.clone()));
+            .hand_out(|shard| MailboxReceiver::Inbox(writer.on_shard(shard)));
         Ok(Pending {
             receiver: reader,
             asked,

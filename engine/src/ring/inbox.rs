@@ -5,20 +5,23 @@
 //! applications) takes from the ring and notes here what it freed. Nothing here knows mailboxes,
 //! shards or nodes.
 
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering, fence};
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering, fence};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::task::Waker;
 
+use atomic_waker::AtomicWaker;
 use bytes::Bytes;
-use event_listener::{Event, EventListener};
 
 use super::{Consumer, Producer, PushError, Tag, byte_ring};
 
 /// What the two ends of an inbox share besides its ring.
 #[derive(Debug)]
 pub(crate) struct InboxSignals {
-    arrived: Event,
-    /// A shard found no room and waits to be rung.
-    blocked: AtomicBool,
+    /// The reader, while it waits. Woken outside of any lock: a reader that runs on the shard's core
+    /// runs at once, and a lock that the shard still holds would send both to sleep once more.
+    reader: AtomicWaker,
+    /// The shards that found no room and wait to be rung.
+    blocked: AtomicU64,
     /// How often room was made for waiting shards.
     rooms: AtomicU32,
     /// Bytes of payloads that lie outside the ring, held by reference.
@@ -36,12 +39,12 @@ impl InboxSignals {
 
     /// Wakes the reader, if it waits.
     pub(crate) fn wake(&self) {
-        self.arrived.notify(usize::MAX);
+        self.reader.wake();
     }
 
-    /// For the reader: listen, look, then wait, and no arrival is missed.
-    pub(crate) fn listen(&self) -> EventListener {
-        self.arrived.listen()
+    /// For the reader: register, look, then wait, and no arrival is missed.
+    pub(crate) fn register(&self, reader: &Waker) {
+        self.reader.register(reader);
     }
 
     /// The bytes that the ring holds, and as many again may lie outside it.
@@ -57,17 +60,16 @@ impl InboxSignals {
             self.shared_bytes.fetch_sub(shared_bytes, Ordering::Relaxed);
         }
         fence(Ordering::SeqCst);
-        self.blocked.load(Ordering::Relaxed)
+        self.blocked.load(Ordering::Relaxed) != 0
     }
 
-    /// Takes the announcement of a waiting shard back; true if there was one, and the shards are to
-    /// be rung.
-    pub(crate) fn take_block(&self) -> bool {
-        let was_blocked = self.blocked.swap(false, Ordering::SeqCst);
-        if was_blocked {
+    /// Takes back the announcements of the shards that wait, which are to be rung.
+    pub(crate) fn take_blocked(&self) -> ShardSet {
+        let blocked = ShardSet(self.blocked.swap(0, Ordering::SeqCst));
+        if blocked != ShardSet::NONE {
             self.note_room();
         }
-        was_blocked
+        blocked
     }
 
     /// There is room, or nobody will make any: whoever waits is to try again.
@@ -76,11 +78,29 @@ impl InboxSignals {
     }
 }
 
+/// Shards of a node, in one word: of a node with more than 64, some stand for others too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ShardSet(u64);
+
+impl ShardSet {
+    pub(crate) const NONE: Self = Self(0);
+    pub(crate) const ALL: Self = Self(u64::MAX);
+
+    const fn of(shard: usize) -> Self {
+        Self(1 << (shard % 64))
+    }
+
+    pub(crate) const fn contains(self, shard: usize) -> bool {
+        self.0 & Self::of(shard).0 != 0
+    }
+}
+
 /// A shard's end of an inbox.
 #[derive(Clone, Debug)]
 pub(crate) struct InboxWriter {
     producer: Producer,
     signals: Arc<InboxSignals>,
+    shard: ShardSet,
     /// The shard's turn in which it was last pushed to.
     touched_in: u64,
     /// How often room had been made when the shard asked last.
@@ -146,8 +166,18 @@ impl InboxWriter {
     }
 
     fn announce_block(&self) {
-        self.signals.blocked.store(true, Ordering::SeqCst);
+        self.signals
+            .blocked
+            .fetch_or(self.shard.0, Ordering::SeqCst);
         fence(Ordering::SeqCst);
+    }
+
+    /// The same for another shard.
+    pub(crate) fn on_shard(&self, shard: usize) -> Self {
+        Self {
+            shard: ShardSet::of(shard),
+            ..self.clone()
+        }
     }
 
     /// Notes the turn of a push; true the first time in that turn.
@@ -160,13 +190,13 @@ impl InboxWriter {
     }
 }
 
-/// The ring of an inbox of `capacity_bytes`: the end that shards push into, and the reader's end with
+/// The ring of an inbox of `capacity_bytes`: the end that the first shard pushes into, and the reader's end with
 /// the signals.
 pub(crate) fn inbox_ring(capacity_bytes: usize) -> (InboxWriter, Consumer, Arc<InboxSignals>) {
     let (producer, consumer) = byte_ring(capacity_bytes);
     let signals = Arc::new(InboxSignals {
-        arrived: Event::new(),
-        blocked: AtomicBool::new(false),
+        reader: AtomicWaker::new(),
+        blocked: AtomicU64::new(0),
         rooms: AtomicU32::new(0),
         shared_bytes: AtomicUsize::new(0),
         capacity_bytes: producer.capacity_bytes(),
@@ -175,6 +205,7 @@ pub(crate) fn inbox_ring(capacity_bytes: usize) -> (InboxWriter, Consumer, Arc<I
     let writer = InboxWriter {
         producer,
         signals: Arc::clone(&signals),
+        shard: ShardSet::of(0),
         touched_in: 0,
         rooms_seen: 0,
     };

@@ -35,6 +35,7 @@ mod spin;
 mod start;
 mod stop;
 mod strangers;
+mod stretch;
 mod sweep;
 pub(crate) mod tally;
 mod tasks;

@@ -14,6 +14,7 @@ use super::lane_state::Stage;
 use super::reading::take_inflow;
 use super::receive::retry_blocked;
 use super::spin::Spin;
+use super::stretch::{self, Stretch};
 use super::tasks::Tasks;
 use super::timers::Deadline;
 use super::{Core, Shard};
@@ -28,6 +29,11 @@ const LOOKS_PER_SLICE: u32 = 32;
 pub(crate) fn run(handle: &ShardHandle) -> io::Result<()> {
     let doorbell = Arc::clone(&handle.fabric.shards[handle.index].doorbell);
     let mut spin = Spin::new(Duration::from_micros(handle.fabric.config.spin_us));
+    let budget = Duration::from_micros(handle.fabric.config.turn_budget_us);
+    if let Err(error) = stretch::ask_for_slices(budget) {
+        tracing::debug!(%error, "time slices stay as the kernel gives them");
+    }
+    let mut stretch = Stretch::new(budget, Instant::now());
     let mut tasks = Tasks::new(doorbell);
     loop {
         let worked = handle.shard.borrow_mut().turn()?;
@@ -43,10 +49,14 @@ pub(crate) fn run(handle: &ShardHandle) -> io::Result<()> {
             return Ok(());
         }
         if worked || tasks.can_run() {
+            if stretch.is_over(core.now) {
+                std::thread::yield_now();
+            }
             continue;
         }
-        if !core.spin_for_work(&mut spin, &tasks) && !core.pay_acks() {
+        if !core.spin_for_work(&mut spin, &tasks)? {
             core.park(&tasks)?;
+            stretch.begin(Instant::now());
         }
     }
 }
@@ -241,21 +251,22 @@ impl Core {
     }
 
     /// Looks for work a moment, and as long as `spin` allows. True if there is some.
-    fn spin_for_work(&mut self, spin: &mut Spin, tasks: &Tasks) -> bool {
+    fn spin_for_work(&mut self, spin: &mut Spin, tasks: &Tasks) -> io::Result<bool> {
         let mut spinning = spin.start(Instant::now());
         loop {
             for _ in 0..LOOKS_PER_SLICE {
                 if self.has_work() || tasks.can_run() {
-                    return true;
+                    return Ok(true);
                 }
                 std::hint::spin_loop();
             }
             let Some(spinning) = &mut spinning else {
-                return false;
+                return Ok(false);
             };
             if !spin.goes_on(spinning, Instant::now()) {
-                return false;
+                return Ok(false);
             }
+            self.io.look()?;
         }
     }
 
@@ -277,7 +288,8 @@ impl Core {
 
     /// The ring wakes the shard at its next deadline.
     fn arm_timer(&mut self) -> io::Result<()> {
-        let Some(next) = self.timers.next() else {
+        let next = [self.timers.next(), self.next_ack()];
+        let Some(next) = next.into_iter().flatten().min() else {
             return Ok(());
         };
         if !self.timers.arm(next) {
@@ -352,23 +364,16 @@ impl Core {
         }
     }
 
-    /// Before the shard sleeps, every acknowledgement that is owed is sent. True if there is one.
-    fn pay_acks(&mut self) -> bool {
-        self.remind_acks();
-        let mut any = false;
-        for place in 0..self.sending.owing.len() {
-            let lane = self.sending.owing[place];
-            let connection = self.lanes[lane as usize].state.connection();
-            let sending = connection
-                .and_then(|connection| self.connections.get(connection))
-                .is_some_and(|connection| connection.sending);
-            // A lane whose batch is with the kernel comes back by itself.
-            if !sending {
-                self.mark_ready(lane);
-                any = true;
-            }
-        }
-        any
+    /// When the first acknowledgement has waited long enough for a batch to go along with. Sleeping
+    /// does not hasten it: sent at once it would cost both shards a system call and a wake-up before
+    /// the answer that carries it for nothing.
+    fn next_ack(&self) -> Option<Instant> {
+        let owing = self.sending.owing.iter();
+        let deadline = |lane: &u32| {
+            let inbound = self.lanes[*lane as usize].link.inbound.as_ref()?;
+            inbound.ledger.ack_deadline()
+        };
+        owing.filter_map(deadline).min()
     }
 
     /// Reports the messages that were accepted and did not reach the outbox of their lane.

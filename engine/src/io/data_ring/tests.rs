@@ -152,3 +152,46 @@ fn buffers_that_go_first_are_taken_back_from_receives_under_way() {
     assert_eq!(done[0].result, -libc::ENOBUFS, "there is nothing to fill");
     assert!(ring.close());
 }
+
+#[test]
+fn a_flag_of_work_that_nothing_is_behind_is_no_news() {
+    // Another core makes work all the time, so that some of it is done by an `enter` between its being
+    // queued and the flag's being raised.
+    const BYTES: usize = 100_000;
+    let (mut ring, (ours, mut theirs)) = (ring(), socket_pair());
+    let writer = std::thread::spawn(move || {
+        for _ in 0..BYTES {
+            theirs.write_all(b"x").expect("the other end is open");
+        }
+        theirs
+    });
+    let mut buffer = [0_u8; 4];
+    let mut receive = |ring: &mut ShardIo| {
+        let once = operation(OperationKind::ReceiveHandshake, 1);
+        ring.receive_once(ours.as_raw_fd(), &mut buffer, once)
+            .expect("queued");
+    };
+    receive(&mut ring);
+    let (mut came, mut reaped, mut for_nothing) = (0, Vec::new(), 0);
+    while came < BYTES {
+        if ring.queued() > 0 || ring.has_news() {
+            ring.enter().expect("it enters");
+        } else {
+            ring.wait().expect("it waits");
+        }
+        ring.reap(&mut reaped);
+        for_nothing = if reaped.is_empty() {
+            for_nothing + 1
+        } else {
+            0
+        };
+        // Once to queue the receive, once for the stale flag, once for a wait that a signal ended.
+        assert!(for_nothing <= 4, "{for_nothing} times in a row, at {came}");
+        for completion in reaped.drain(..) {
+            came += usize::try_from(completion.result).expect("bytes came");
+            receive(&mut ring);
+        }
+    }
+    drop(writer.join().expect("it wrote all"));
+    assert!(ring.close());
+}
