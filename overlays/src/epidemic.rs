@@ -131,7 +131,10 @@ impl<P: Peer> Epidemic<P> {
         let seen = Seen {
             hops: message.hops,
             from: None,
-            prunes: false,
+            came: now,
+            mark: None,
+            late: false,
+            asked: None,
             content: None,
         };
         self.store.insert(now, message.id, seen, &self.config.store);

@@ -233,6 +233,9 @@ pub enum Refusal {
         /// How many are allowed.
         most: usize,
     },
+    /// What was sent before has not gone out yet.
+    #[error("too much is on its way already; wait, or send less")]
+    Busy,
     /// Nobody is known to whom it could be passed on.
     #[error("nobody is known who would pass it on; try again later")]
     NoWay,

@@ -67,6 +67,9 @@ pub struct StoreConfig {
     pub messages_max: usize,
     /// Most bytes of payloads kept; the payloads of the oldest go first. 16 MiB: a guess.
     pub payload_bytes_max: usize,
+    /// Most bytes of payloads kept while some of them are so young that neighbors may still have to ask
+    /// for them. 256 MiB: a guess, some seconds of 64 KiB payloads at 500 per second.
+    pub fresh_bytes_max: usize,
     /// Most senders of whom a last number is kept after their messages have left. 4,096: a guess;
     /// about 160 KiB. Beyond it, a message that is late by more than `keep_for` may come twice.
     pub senders_max: usize,
@@ -80,6 +83,7 @@ impl Default for StoreConfig {
             keep_for: Duration::from_secs(30),
             messages_max: 1 << 16,
             payload_bytes_max: 16 << 20,
+            fresh_bytes_max: 256 << 20,
             senders_max: 1 << 12,
             senders_for: Duration::from_secs(600),
         }
@@ -93,8 +97,14 @@ pub(crate) struct Seen<P> {
     pub(crate) hops: u16,
     /// Who sent it first; nobody at its sender.
     pub(crate) from: Option<P>,
-    /// Links that bring it again leave the tree.
-    pub(crate) prunes: bool,
+    /// When it came.
+    pub(crate) came: Time,
+    /// Marked: links that bring it again may leave the tree.
+    pub(crate) mark: Option<u32>,
+    /// It was asked for, by this node or by one on its way.
+    pub(crate) late: bool,
+    /// It was asked for by this node, and came so many milliseconds after its announcement.
+    pub(crate) asked: Option<u16>,
     /// Gone when room is short.
     pub(crate) content: Option<Content<P>>,
 }
@@ -110,7 +120,7 @@ pub(crate) struct Content<P> {
 
 impl<P> Seen<P> {
     /// Bytes of its payload, as far as it is still kept.
-    fn bytes(&self) -> usize {
+    pub(crate) fn bytes(&self) -> usize {
         self.content
             .as_ref()
             .map_or(0, |content| content.payload.len())
@@ -133,7 +143,6 @@ const LATEST: usize = 4;
 
 #[derive(Debug)]
 struct Kept<P> {
-    came: Time,
     id: MessageId,
     seen: Seen<P>,
 }
@@ -149,6 +158,8 @@ pub(crate) struct Store<P> {
     /// How many at the front of `kept` have lost their payload.
     without_payload: usize,
     payload_bytes: usize,
+    /// How long payloads are so young that neighbors may still have to ask for them.
+    fresh_for: Duration,
     /// Per sender, the greatest number that has left, and when.
     floors: BTreeMap<u64, (u64, Time)>,
 }
@@ -161,8 +172,27 @@ impl<P> Store<P> {
             places: BTreeMap::new(),
             without_payload: 0,
             payload_bytes: 0,
+            fresh_for: Duration::ZERO,
             floors: BTreeMap::new(),
         }
+    }
+
+    /// Says how long payloads are so young that neighbors may still have to ask for them.
+    pub(crate) const fn payloads_fresh_for(&mut self, span: Duration) {
+        self.fresh_for = span;
+    }
+
+    /// Whether payloads younger than `needed_for` are about to go because room is short.
+    pub(crate) fn is_short_of_room(
+        &self,
+        now: Time,
+        needed_for: Duration,
+        config: &StoreConfig,
+    ) -> bool {
+        let most = config.fresh_bytes_max.max(config.payload_bytes_max);
+        let oldest = self.kept.get(self.without_payload);
+        self.payload_bytes > most / 8 * 7
+            && oldest.is_some_and(|kept| now.since(kept.seen.came) < needed_for)
     }
 
     /// Nothing is kept, so nothing will have to be forgotten.
@@ -173,6 +203,12 @@ impl<P> Store<P> {
     /// Whether a message was seen, kept or not.
     pub(crate) fn has_seen(&self, id: MessageId) -> bool {
         self.index(id).is_some() || self.has_left(id)
+    }
+
+    /// Whether an earlier message of the same sender was seen.
+    pub(crate) fn has_earlier(&self, id: MessageId) -> bool {
+        let first = MessageId { number: 0, ..id };
+        self.places.range(first..id).next().is_some() || self.floors.contains_key(&id.sender)
     }
 
     /// What is known of a message. One search for both questions, as announcements are the most
@@ -218,7 +254,7 @@ impl<P> Store<P> {
             .kept
             .iter()
             .rev()
-            .take_while(move |kept| now.since(kept.came) < span);
+            .take_while(move |kept| now.since(kept.seen.came) < span);
         recent.map(|kept| (kept.id, &kept.seen))
     }
 
@@ -230,11 +266,7 @@ impl<P> Store<P> {
             // Doubling would leave half of it unused, in the largest thing that a node keeps.
             self.kept.reserve_exact(self.kept.len() / 4 + 4);
         }
-        self.kept.push_back(Kept {
-            came: now,
-            id,
-            seen,
-        });
+        self.kept.push_back(Kept { id, seen });
         self.forget(now, config);
     }
 
@@ -244,7 +276,7 @@ impl<P> Store<P> {
             || self
                 .kept
                 .front()
-                .is_some_and(|kept| now.since(kept.came) >= config.keep_for)
+                .is_some_and(|kept| now.since(kept.seen.came) >= config.keep_for)
         {
             self.forget_first(now, config);
         }
@@ -252,6 +284,10 @@ impl<P> Store<P> {
             let Some(kept) = self.kept.get_mut(self.without_payload) else {
                 break;
             };
+            let fresh = now.since(kept.seen.came) < self.fresh_for;
+            if fresh && self.payload_bytes <= config.fresh_bytes_max {
+                break;
+            }
             self.payload_bytes -= kept.seen.bytes();
             kept.seen.content = None;
             self.without_payload += 1;
@@ -299,7 +335,8 @@ impl<P> Store<P> {
             ));
         }
         let messages = self.kept.len();
-        if messages > config.messages_max || bytes > config.payload_bytes_max {
+        let bytes_max = config.payload_bytes_max.max(config.fresh_bytes_max);
+        if messages > config.messages_max || bytes > bytes_max {
             return Err(format!("{messages} messages with {bytes} bytes are kept"));
         }
         Ok(())
@@ -310,11 +347,14 @@ impl<P> Store<P> {
 mod tests {
     use super::*;
 
-    fn seen(bytes: usize) -> Seen<u32> {
+    fn seen(came: Time, bytes: usize) -> Seen<u32> {
         Seen {
             hops: 1,
             from: None,
-            prunes: false,
+            came,
+            mark: None,
+            late: false,
+            asked: None,
             content: Some(Content {
                 sender: 9,
                 payload: vec![0; bytes].into(),
@@ -330,12 +370,13 @@ mod tests {
     fn payloads_go_first_then_messages_and_numbers_stay() {
         let config = StoreConfig {
             payload_bytes_max: 100,
+            fresh_bytes_max: 200,
             messages_max: 5,
             ..StoreConfig::default()
         };
         let mut store = Store::new();
         for number in 0..7 {
-            store.insert(Time::ZERO, id(number), seen(40), &config);
+            store.insert(Time::ZERO, id(number), seen(Time::ZERO, 40), &config);
             store.check(&config).unwrap();
         }
         assert!(store.get_mut(id(1)).is_none(), "the oldest has left");
@@ -357,6 +398,32 @@ mod tests {
         assert!(store.kept.is_empty() && store.has_seen(id(6)));
         store.forget_senders(late + config.senders_for, &config);
         assert!(store.is_empty());
+    }
+
+    #[test]
+    fn payloads_that_may_still_be_asked_for_are_kept_within_a_bound_of_their_own() {
+        let config = StoreConfig {
+            payload_bytes_max: 100,
+            fresh_bytes_max: 200,
+            ..StoreConfig::default()
+        };
+        let mut store = Store::new();
+        store.payloads_fresh_for(Duration::from_secs(2));
+        let mut bytes = Vec::new();
+        for second in 0..6 {
+            let now = Time::ZERO + Duration::from_secs(second / 3 * 2);
+            store.insert(now, id(second), seen(now, 60), &config);
+            store.check(&config).unwrap();
+            bytes.push(store.payload_bytes);
+        }
+        assert_eq!(bytes, [60, 120, 180, 60, 120, 180]);
+        let now = Time::ZERO + Duration::from_secs(2);
+        store.insert(now, id(6), seen(now, 60), &config);
+        assert_eq!(store.payload_bytes, 180, "never more than the bound");
+        store.check(&config).unwrap();
+        let second = Duration::from_secs(1);
+        assert!(store.is_short_of_room(now, second, &config));
+        assert!(!store.is_short_of_room(now + second, second, &config));
     }
 
     #[test]

@@ -82,17 +82,26 @@ fn hyparview() -> impl Strategy<Value = hyparview::Message<u32>> {
 fn plumtree() -> impl Strategy<Value = plumtree::Message<u32>> {
     use plumtree::Message;
     let id = || (0_u64..3, 0_u64..6).prop_map(|(sender, number)| MessageId { sender, number });
-    let announcement = (id(), 0_u16..20).prop_map(|(id, hops)| Announcement { id, hops });
+    let announcement = (id(), 0_u16..20, any::<bool>()).prop_map(|(id, hops, late)| Announcement {
+        id,
+        hops,
+        late,
+    });
+    let mark = prop::option::of(any::<u32>());
     prop_oneof![
-        (id(), 0_u16..20, any::<bool>()).prop_map(|(id, hops, prunes)| Message::Gossip(Gossip {
-            sender: 5,
-            id,
-            hops,
-            prunes,
-            payload: Bytes::from_static(&[0, 1, 2]).into()
-        })),
+        (id(), 0_u16..20, mark, any::<bool>()).prop_map(|(id, hops, mark, late)| Message::Gossip(
+            Gossip {
+                sender: 5,
+                id,
+                hops,
+                mark,
+                late,
+                payload: Bytes::from_static(&[0, 1, 2]).into()
+            }
+        )),
         prop::collection::vec(announcement, 0..4).prop_map(Message::Ihave),
         prop::collection::vec(id(), 0..4).prop_map(|ids| Message::Graft { ids }),
+        prop::collection::vec(id(), 0..4).prop_map(|ids| Message::Want { ids }),
         Just(Message::Prune),
     ]
 }

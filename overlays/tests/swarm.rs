@@ -5,8 +5,8 @@ use std::time::Duration;
 use overlane_overlays::hyparview::{self, HyParView, XbotConfig};
 use overlane_overlays::sim::carrier::Carrier;
 use overlane_overlays::sim::{
-    Graph, Inspect, Latency, Make, NetworkConfig, Outcome, Plan, Round, Run, Senders, Spreading,
-    World,
+    Graph, Inspect, Latency, Make, Moments, NetworkConfig, Outcome, Plan, Round, Run, Senders,
+    Spreading, World,
 };
 use overlane_overlays::{Command, Overlay, plumtree};
 
@@ -26,6 +26,8 @@ fn plan(nodes: u32) -> Plan {
         fail: 0.0,
         broadcasts: 30,
         senders: Senders::One,
+        at_once: 1,
+        payload_bytes: 64,
         interval: Duration::from_secs(1),
         cycles_to_heal_max: 20,
     }
@@ -120,6 +122,67 @@ fn a_tree_comes_to_rest_under_many_senders_at_a_high_rate() {
     }
 }
 
+/// Ten and a hundred senders that know nothing of each other at the same moment, and a network in which a
+/// round trip takes longer than any fixed timer would allow.
+#[test]
+fn a_tree_comes_to_rest_whoever_sends_at_once_and_however_slow_the_network_is() {
+    let many = Plan {
+        senders: Senders::Many,
+        interval: Duration::from_secs(10),
+        ..plan(150)
+    };
+    let slow = Latency::PerLink {
+        min: Duration::from_millis(20),
+        max: Duration::from_millis(300),
+    };
+    let cases = [
+        Plan {
+            at_once: 10,
+            broadcasts: 200,
+            ..many.clone()
+        },
+        Plan {
+            at_once: 100,
+            broadcasts: 2_000,
+            ..many.clone()
+        },
+        Plan {
+            network: NetworkConfig {
+                latency: slow,
+                ..NetworkConfig::default()
+            },
+            interval: Duration::from_millis(50),
+            broadcasts: 1_500,
+            ..many
+        },
+    ];
+    for case in cases {
+        let report = run(&case).report;
+        assert_eq!(report.missed, Some(0), "{report:?}");
+        assert!(report.rmr_stable < Some(0.1), "{report:?}");
+    }
+}
+
+/// Large payloads come faster than a store of a few megabytes could hold them until they are asked for.
+#[test]
+fn large_payloads_that_are_lost_on_their_way_reach_everybody() {
+    for senders in [Senders::One, Senders::Many] {
+        let report = run(&Plan {
+            senders,
+            network: NetworkConfig {
+                loss: 0.005,
+                ..NetworkConfig::default()
+            },
+            payload_bytes: 64 * 1024,
+            interval: Duration::from_millis(2),
+            broadcasts: 1_500,
+            ..plan(60)
+        })
+        .report;
+        assert_eq!(report.missed, Some(0), "{report:?}");
+    }
+}
+
 #[test]
 fn half_the_nodes_can_fail_at_once_and_every_broadcast_reaches_the_rest() {
     for spreading in [Spreading::Plumtree, Spreading::Flood] {
@@ -171,11 +234,12 @@ fn a_newcomer_does_not_disturb_the_tree() {
     run.join(200, Duration::from_millis(10), &mut |_, _, _| {});
     run.settle(10, &mut |_, _, _| {});
     let second = Duration::from_secs(1);
-    run.broadcast(20, Senders::One, second, &mut |_, _, _| {});
+    let every_second = Moments::every(second);
+    run.broadcast(20, Senders::One, every_second, &mut |_, _, _| {});
     let newcomer = run.world.add_node();
     run.world.command(newcomer, Command::Join(0));
     run.world.run_for(2 * second);
-    let after = run.broadcast(10, Senders::One, second, &mut |_, _, _| {});
+    let after = run.broadcast(10, Senders::One, every_second, &mut |_, _, _| {});
     run.world.run_for(5 * second);
     let rounds = run.rounds(&after);
     assert!(rounds.iter().all(|round| round.missed() == 0), "{rounds:?}");

@@ -1,4 +1,5 @@
-//! Settings of Plumtree, each with the origin of its default.
+//! Settings of Plumtree, each with the origin of its default. How long to wait for what is no setting:
+//! it follows from what the node measures (`spread`).
 
 use std::time::Duration;
 
@@ -10,13 +11,6 @@ pub struct Config {
     /// How long announcements are gathered before they are sent. Longer: fewer messages, and later
     /// repair. 50 ms: a guess, about one hop of a wide area network.
     pub announce_after: Duration,
-    /// How long a node waits for the payload of an announced message before it asks for it. Asking too
-    /// early costs a second copy and wears the tree out. 1 s: longer than a payload takes through the
-    /// tree of 10,000 nodes. A node that lost its way into the tree does not wait.
-    pub graft_after: Duration,
-    /// How long it waits after having asked, before it asks the next one; and how long a new eager link
-    /// is not pruned. Must be longer than a round trip. 200 ms: a guess, between near continents.
-    pub graft_again_after: Duration,
     /// How far back a new neighbor is told of messages. 3 s: a guess, longer than a neighbor is replaced.
     pub catch_up_for: Duration,
     /// Hops that a neighbor's path must be shorter before it takes the place of the one that payloads
@@ -34,8 +28,6 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             announce_after: Duration::from_millis(50),
-            graft_after: Duration::from_millis(1_000),
-            graft_again_after: Duration::from_millis(200),
             catch_up_for: Duration::from_secs(3),
             optimization_threshold: 2,
             store: StoreConfig::default(),

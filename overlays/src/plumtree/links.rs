@@ -1,8 +1,10 @@
 //! The links of a node: eager ones carry payloads at once, lazy ones announcements.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use crate::event::Peer;
+use crate::store::MessageId;
 use crate::time::Time;
 
 /// How messages go over a link from this end.
@@ -17,12 +19,20 @@ pub(super) enum Push {
     Untried,
 }
 
-#[derive(Clone, Copy, Debug)]
-struct Link<P> {
-    peer: P,
-    push: Push,
+#[derive(Debug)]
+pub(super) struct Link<P> {
+    pub(super) peer: P,
+    pub(super) push: Push,
     /// When it last became what it is.
     since: Time,
+    /// The marked message of least id that came over it although this node had it.
+    again: Option<MessageId>,
+    /// When a payload that was missing here last came over it.
+    brought: Option<Time>,
+    /// The driver has no room for payloads to this peer.
+    pub(super) congested: bool,
+    /// Messages that the peer asked for and that were not sent yet, in its order.
+    pub(super) owed: VecDeque<MessageId>,
 }
 
 /// Links to the neighbors that the overlay told.
@@ -36,22 +46,37 @@ impl<P: Peer> Links<P> {
         Self { links: Vec::new() }
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = (P, Push)> + '_ {
-        self.links.iter().map(|link| (link.peer, link.push))
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Link<P>> + '_ {
+        self.links.iter()
+    }
+
+    fn find(&self, peer: P) -> Option<&Link<P>> {
+        self.links.iter().find(|link| link.peer == peer)
+    }
+
+    pub(super) fn find_mut(&mut self, peer: P) -> Option<&mut Link<P>> {
+        self.links.iter_mut().find(|link| link.peer == peer)
     }
 
     pub(super) fn get(&self, peer: P) -> Option<Push> {
-        self.iter()
-            .find(|(known, _)| *known == peer)
-            .map(|(_, push)| push)
+        self.find(peer).map(|link| link.push)
+    }
+
+    /// When a payload that was missing last came over a link.
+    pub(super) fn brought(&self, peer: P) -> Option<Time> {
+        self.find(peer).and_then(|link| link.brought)
     }
 
     pub(super) fn add(&mut self, now: Time, peer: P) {
-        if self.get(peer).is_none() {
+        if self.find(peer).is_none() {
             self.links.push(Link {
                 peer,
                 push: Push::Untried,
                 since: now,
+                again: None,
+                brought: None,
+                congested: false,
+                owed: VecDeque::new(),
             });
         }
     }
@@ -64,36 +89,67 @@ impl<P: Peer> Links<P> {
 
     /// Changes a link; one that is not there stays away.
     pub(super) fn set(&mut self, now: Time, peer: P, push: Push) {
-        if let Some(link) = self.links.iter_mut().find(|link| link.peer == peer)
+        if let Some(link) = self.find_mut(peer)
             && link.push != push
         {
             link.push = push;
             link.since = now;
+            link.again = None;
         }
     }
 
     /// Whether a link has been eager for at least `grace`.
     pub(super) fn is_settled(&self, now: Time, peer: P, grace: Duration) -> bool {
-        let link = self.links.iter().find(|link| link.peer == peer);
-        link.is_some_and(|link| link.push == Push::Eager && now.since(link.since) >= grace)
+        self.find(peer)
+            .is_some_and(|link| link.push == Push::Eager && now.since(link.since) >= grace)
     }
 
     /// Makes a link eager that brought a message first. Not one that was pruned just now: what is still
     /// under way over it would bring it back at one end only.
-    pub(super) fn brought_first(&mut self, now: Time, peer: P, grace: Duration) {
-        let link = self.links.iter().find(|link| link.peer == peer);
-        if link.is_some_and(|link| link.push != Push::Lazy || now.since(link.since) >= grace) {
+    pub(super) fn brought_first(&mut self, now: Time, peer: P, late: bool, grace: Duration) {
+        let Some(link) = self.find_mut(peer) else {
+            return;
+        };
+        if late {
+            // Was asked for, which says what the link is.
+            link.brought = Some(now);
+        } else if link.push != Push::Lazy || now.since(link.since) >= grace {
             self.set(now, peer, Push::Eager);
         }
     }
 
-    /// Whether a link that brought a message again may be pruned: an eager one if the message prunes,
-    /// any other because the other end seems not to know what it is. In both cases not at once: after
-    /// any node moves in the tree, payloads are still under way on old paths.
-    pub(super) fn may_be_pruned(&self, now: Time, peer: P, prunes: bool, grace: Duration) -> bool {
-        let link = self.links.iter().find(|link| link.peer == peer);
-        link.is_some_and(|link| {
-            (prunes || link.push != Push::Eager) && now.since(link.since) >= grace
-        })
+    /// A link brought a message that this node had. An eager one keeps a note of it if the message is
+    /// marked. True if it is not eager and no payload can be under way any more from when it was: then
+    /// the other end seems not to know what it is.
+    pub(super) fn brought_again(
+        &mut self,
+        now: Time,
+        peer: P,
+        marked: Option<MessageId>,
+        grace: Duration,
+    ) -> bool {
+        let Some(link) = self.find_mut(peer) else {
+            return false;
+        };
+        if link.push != Push::Eager {
+            return now.since(link.since) >= grace;
+        }
+        if let Some(id) = marked {
+            link.again = Some(link.again.map_or(id, |before| before.min(id)));
+        }
+        false
+    }
+
+    /// The eager links that brought this message again and were eager when it came first. Notes of
+    /// other messages are dropped.
+    pub(super) fn redundant(&mut self, id: MessageId, came: Time) -> Vec<P> {
+        let mut redundant = Vec::new();
+        for link in &mut self.links {
+            let noted = link.again.take() == Some(id);
+            if noted && link.push == Push::Eager && link.since <= came {
+                redundant.push(link.peer);
+            }
+        }
+        redundant
     }
 }

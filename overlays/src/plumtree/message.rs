@@ -21,6 +21,8 @@ pub struct Announcement {
     pub id: MessageId,
     /// Hops that it took to the sender.
     pub hops: u16,
+    /// Came to the sender by a repair, or long ago: says nothing about how long messages take.
+    pub late: bool,
 }
 
 /// A message itself.
@@ -32,8 +34,11 @@ pub struct Gossip<P> {
     pub id: MessageId,
     /// Hops that it took to the sender.
     pub hops: u16,
-    /// Whether links that bring it again leave the tree.
-    pub prunes: bool,
+    /// Marked if given: links that bring it again may leave the tree. How long messages take to spread,
+    /// as its sender knows, in microseconds.
+    pub mark: Option<u32>,
+    /// Was asked for, here or on its way here: says nothing about how long messages take.
+    pub late: bool,
     /// What was broadcast.
     pub payload: Payload,
 }
@@ -50,6 +55,11 @@ pub enum Message<P> {
         /// The messages that are missing; none if only the link matters.
         ids: Vec<MessageId>,
     },
+    /// Send these messages. The link stays what it is.
+    Want {
+        /// The messages that are missing.
+        ids: Vec<MessageId>,
+    },
     /// Make this link lazy.
     Prune,
 }
@@ -61,10 +71,11 @@ impl<P: Peer> message::Message for Message<P> {
             + P::BYTES_MAX
             + MessageId::BYTES_MAX
             + 3
+            + 6
             + 1
             + Payload::HEAD_ENCODED_MAX
             + PAYLOAD_BYTES_MAX;
-        let ihave = 1 + 2 + ANNOUNCEMENTS_MAX * (MessageId::BYTES_MAX + 3);
+        let ihave = 1 + 2 + ANNOUNCEMENTS_MAX * (MessageId::BYTES_MAX + 3 + 1);
         if gossip > ihave { gossip } else { ihave }
     };
 
@@ -96,7 +107,9 @@ impl<P: Peer> message::Message for Message<P> {
                     .iter()
                     .try_for_each(|announcement| check_hops(announcement.hops))
             }
-            Self::Graft { ids } => message::at_most(ids, ANNOUNCEMENTS_MAX, "ids"),
+            Self::Graft { ids } | Self::Want { ids } => {
+                message::at_most(ids, ANNOUNCEMENTS_MAX, "ids")
+            }
             Self::Prune => Ok(()),
         }
     }

@@ -6,23 +6,36 @@
 //!
 //! - this file: inputs to handlers; pushing a message on
 //! - `links`: eager, lazy, untried
+//! - `spread`: how long things take here; all timers come of it
 //! - `pruning`: which messages take links out of the tree
 //! - `repair`: announced messages that do not come, and links that are lost
+//! - `pages`: answers to those who ask
 //! - `shortening`: shorter paths for the sender that sends most
 //!
 //! Beyond the paper: new links are neither eager nor lazy but *untried*, so that neither a join nor
 //! the first broadcast floods; a node that lost its way into the tree asks at the first announcement
 //! instead of waiting, and for all that it lacks; only some messages prune, one at a time;
+//! a message that was lost on its way is asked for without a change of the tree, and from then on
+//! announced along the tree instead of pushed, as most of those behind have asked for it too;
 //! and a shorter path is also taken when its announcement comes after the payload, as gathered ones do.
+//!
+//! Back-pressure: over a congested link payloads are announced, not pushed, and the peer is told to look
+//! for another one to be fed by; what it asks for is sent when there is room. While more payloads wait
+//! for being asked for than the store has room for, own broadcasts are refused.
 
 mod config;
 mod links;
 mod message;
+mod pages;
 mod pruning;
 mod repair;
 mod shortening;
+mod spread;
 #[cfg(test)]
 mod tests;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
 
 use rand::Rng;
 use serde::Serialize;
@@ -30,14 +43,18 @@ use serde::Serialize;
 pub use config::Config;
 pub use message::{ANNOUNCEMENTS_MAX, Announcement, Gossip, HOPS_MAX, Message};
 
-use crate::event::{Command, Delivery, Event, Input, InputOf, Output, OutputOf, Peer, Protocol};
+use crate::event::{
+    Command, Delivery, Event, Input, InputOf, Output, OutputOf, Peer, Protocol, Refusal,
+};
 use crate::payload::Payload;
 use crate::store::{Content, Look, MessageId, Numbering, Seen, Store};
 use crate::time::Time;
 use links::{Links, Push};
+use pages::PAGE_BYTES;
 use pruning::Pruning;
-use repair::{Feed, Missing};
+use repair::{Feed, Missing, Trouble};
 use shortening::{Calm, MainSender};
+use spread::Pace;
 
 /// Timers of Plumtree.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -46,12 +63,19 @@ pub enum Timer {
     Announce,
     /// An announced message should have come by now.
     GraftDue(MessageId),
+    /// All marked messages of one time should have come by now.
+    Prune,
+    /// The latest messages can be announced along the tree.
+    Tails,
+    /// The next page for those who asked for much.
+    Page,
     /// Old messages can be forgotten.
     Forget,
 }
 
-/// Most payload bytes sent for one `Graft`, plus one payload. The asker asks others for the rest.
-const GRAFT_BYTES_MAX: usize = 1 << 20;
+/// Repairs that a payload is kept for if there is room. 3: a guess; a node that was cut off has much to
+/// ask for, and its neighbors send it page by page.
+const FRESH_REPAIRS: u32 = 3;
 
 type Outputs<P> = Vec<Output<P, Message<P>, Timer>>;
 
@@ -66,10 +90,16 @@ pub struct Plumtree<P> {
     main_sender: MainSender,
     calm: Calm,
     pruning: Pruning,
+    pace: Pace,
+    /// A timer for the next pages is set.
+    paging: bool,
     /// Announcements gathered for lazy links, with the link that each is not for.
     gathered: Vec<(Announcement, Option<P>)>,
     missing: Missing<P>,
     feed: Feed,
+    trouble: Trouble,
+    /// The latest message of each sender that was not announced along the tree yet.
+    tails: BTreeMap<u64, Announcement>,
 }
 
 impl<P: Peer> Plumtree<P> {
@@ -84,9 +114,13 @@ impl<P: Peer> Plumtree<P> {
             main_sender: MainSender::new(),
             calm: Calm::new(),
             pruning: Pruning::new(),
+            pace: Pace::new(),
+            paging: false,
             gathered: Vec::new(),
             missing: Missing::new(),
             feed: Feed::Broken,
+            trouble: Trouble::new(),
+            tails: BTreeMap::new(),
             config,
         }
     }
@@ -98,10 +132,10 @@ impl<P: Peer> Plumtree<P> {
 
     /// The neighbors that payloads are sent to at once.
     pub fn eager_peers(&self) -> impl Iterator<Item = P> + '_ {
-        self.links
-            .iter()
-            .filter(|(_, push)| *push == Push::Eager)
-            .map(|(peer, _)| peer)
+        let links = self.links.iter();
+        links
+            .filter(|link| link.push == Push::Eager)
+            .map(|link| link.peer)
     }
 
     /// Says which bound is broken, if any is.
@@ -117,13 +151,48 @@ impl<P: Peer> Plumtree<P> {
         Ok(())
     }
 
+    fn command<R: Rng>(
+        &mut self,
+        now: Time,
+        command: Command<P>,
+        random: &mut R,
+        out: &mut Outputs<P>,
+    ) {
+        let sent = match &command {
+            Command::Broadcast(payload) => command
+                .check_size()
+                .and_then(|()| self.broadcast(now, payload.clone(), random, out)),
+            Command::Leave => {
+                self.leave(now, out);
+                return;
+            }
+            _ => {
+                out.push(Output::Below(command));
+                return;
+            }
+        };
+        if let Err(why) = sent {
+            out.push(Output::Event(Event::Refused { command, why }));
+        }
+    }
+
+    /// Sends a payload of this node's own.
     fn broadcast<R: Rng>(
         &mut self,
         now: Time,
         payload: Payload,
         random: &mut R,
         out: &mut Outputs<P>,
-    ) {
+    ) -> Result<(), Refusal> {
+        let needed_for = self.pace.repaired_within();
+        if self
+            .store
+            .is_short_of_room(now, needed_for, &self.config.store)
+        {
+            return Err(Refusal::Busy);
+        }
+        let spread = self.pace.spread();
+        let mark = u32::try_from(spread.as_micros()).unwrap_or(u32::MAX);
         let id = self.numbering.next(random);
         let content = Content {
             sender: self.me,
@@ -132,40 +201,52 @@ impl<P: Peer> Plumtree<P> {
         let seen = Seen {
             hops: 0,
             from: None,
-            prunes: self.pruning.decide(now, random),
+            came: now,
+            mark: self.pruning.decide(now, spread).then_some(mark),
+            late: false,
+            asked: None,
             content: Some(content),
         };
         self.push_on(now, id, seen, out);
+        Ok(())
     }
 
     /// Keeps a message that was not seen before, and sends it on over every link but the one it came
     /// by.
     fn push_on(&mut self, now: Time, id: MessageId, seen: Seen<P>, out: &mut Outputs<P>) {
-        let Seen {
-            hops, from, prunes, ..
-        } = seen;
-        let Some(Content { sender, payload }) = seen.content.clone() else {
-            return;
-        };
-        self.pruning.note(now, prunes, from.is_none());
-        let announcement = Announcement { id, hops };
-        let to = |wanted: Push| -> Vec<P> {
-            let links = self.links.iter();
-            links
-                .filter(|(peer, push)| *push == wanted && Some(*peer) != from)
-                .map(|(peer, _)| peer)
-                .collect()
-        };
-        let gossip = Message::Gossip(Gossip {
-            sender,
-            id,
-            hops,
-            prunes,
-            payload,
-        });
-        send_all(to(Push::Eager), gossip, out);
-        send_all(to(Push::Untried), Message::Ihave(vec![announcement]), out);
-        if !to(Push::Lazy).is_empty() {
+        let (hops, from, late) = (seen.hops, seen.from, seen.late);
+        self.note_mark(now, id, seen.mark, out);
+        let announcement = Announcement { id, hops, late };
+        let (mut push, mut offer, mut gather) = (Vec::new(), Vec::new(), false);
+        for link in self.links.iter().filter(|link| Some(link.peer) != from) {
+            match link.push {
+                // Most of those behind this node have found it missing too, and asked others.
+                Push::Eager if late => offer.push(link.peer),
+                Push::Eager if link.congested => gather = true,
+                Push::Eager => push.push(link.peer),
+                Push::Untried => offer.push(link.peer),
+                Push::Lazy => gather = true,
+            }
+        }
+        if !push.is_empty()
+            && let Some(Content { sender, payload }) = seen.content.clone()
+        {
+            let message = Message::Gossip(Gossip {
+                sender,
+                id,
+                hops,
+                mark: seen.mark,
+                late,
+                payload,
+            });
+            out.push(Output::SendAll { to: push, message });
+        }
+        if !offer.is_empty() {
+            let message = Message::Ihave(vec![announcement]);
+            out.push(Output::SendAll { to: offer, message });
+        }
+        self.note_tail(announcement, out);
+        if gather {
             if self.gathered.is_empty() {
                 let after = self.config.announce_after;
                 out.push(Output::SetTimer {
@@ -181,6 +262,8 @@ impl<P: Peer> Plumtree<P> {
                 after: self.config.store.keep_for,
             });
         }
+        self.store
+            .payloads_fresh_for(self.pace.repaired_within() * FRESH_REPAIRS);
         self.store.insert(now, id, seen, &self.config.store);
     }
 
@@ -189,15 +272,34 @@ impl<P: Peer> Plumtree<P> {
             sender,
             id,
             hops,
-            prunes,
+            mark,
+            late,
             payload,
         } = gossip;
         match self.store.look(id) {
             Look::Unseen => {}
             // A copy that the network made of the first one says nothing about the tree.
             Look::Kept(seen) if seen.from == Some(from) => return,
-            Look::Kept(_) | Look::Left => {
-                self.on_redundant(now, from, prunes, out);
+            Look::Kept(seen) => {
+                // Had it not been asked for, it would have been waited for until now.
+                let waited = seen.asked.unwrap_or_default().into();
+                if !late && (!seen.late || seen.asked.is_some()) {
+                    let apart = now.since(seen.came) + Duration::from_millis(waited);
+                    self.pace.copies_apart(now, apart);
+                }
+                let first = seen.from.and_then(|first| self.links.get(first));
+                if !late && seen.late && first != Some(Push::Eager) {
+                    // It was fetched over a link outside of the tree; this is how the tree brings it.
+                    if let Some(seen) = self.store.get_mut(id) {
+                        seen.from = Some(from);
+                    }
+                    return;
+                }
+                self.on_redundant(now, from, mark.map(|_| id), out);
+                return;
+            }
+            Look::Left => {
+                self.on_redundant(now, from, None, out);
                 return;
             }
         }
@@ -205,11 +307,19 @@ impl<P: Peer> Plumtree<P> {
         if hops > HOPS_MAX {
             return;
         }
-        self.missing.found(id);
+        let found = self.missing.found(now, id, from);
+        if let Some(after) = found.announced_for.filter(|_| !late) {
+            self.pace.copies_apart(now, after);
+        }
+        if let Some(after) = found.asked_for {
+            self.pace.answered(now, after);
+        }
         self.feed = Feed::Flowing;
+        self.trouble.note(found.asked.is_some());
+        self.look_for_gap(now, id, from, out);
         self.main_sender.has_sent(id.sender);
-        let grace = self.config.graft_again_after;
-        self.links.brought_first(now, from, grace);
+        let grace = self.pace.answer_within();
+        self.links.brought_first(now, from, late, grace);
         let delivery = Delivery {
             sender,
             id,
@@ -221,15 +331,25 @@ impl<P: Peer> Plumtree<P> {
         let seen = Seen {
             hops,
             from: Some(from),
-            prunes,
+            came: now,
+            mark,
+            late,
+            asked: found.asked,
             content: Some(Content { sender, payload }),
         };
         self.push_on(now, id, seen, out);
     }
 
-    fn on_redundant(&mut self, now: Time, from: P, prunes: bool, out: &mut Outputs<P>) {
-        let grace = self.config.graft_again_after;
-        if self.links.may_be_pruned(now, from, prunes, grace) {
+    /// A link brought a message that this node has; `marked` is its id if it may prune.
+    fn on_redundant(
+        &mut self,
+        now: Time,
+        from: P,
+        marked: Option<MessageId>,
+        out: &mut Outputs<P>,
+    ) {
+        let grace = self.pace.answer_within();
+        if self.links.brought_again(now, from, marked, grace) {
             self.links.set(now, from, Push::Lazy);
             out.push(Output::Send {
                 to: from,
@@ -239,7 +359,9 @@ impl<P: Peer> Plumtree<P> {
     }
 
     fn announce(&mut self, out: &mut Outputs<P>) {
-        for (to, _) in self.links.iter().filter(|(_, push)| *push != Push::Eager) {
+        let links = self.links.iter();
+        let to = links.filter(|link| link.push != Push::Eager || link.congested);
+        for to in to.map(|link| link.peer) {
             self.announce_gathered(to, out);
         }
         self.gathered.clear();
@@ -259,31 +381,50 @@ impl<P: Peer> Plumtree<P> {
         }
     }
 
-    fn on_graft(&mut self, now: Time, from: P, ids: &[MessageId], out: &mut Outputs<P>) {
-        self.links.set(now, from, Push::Eager);
-        // What was gathered is neither pushed nor, over an eager link, announced later.
-        self.announce_gathered(from, out);
-        let mut bytes = 0;
-        for id in ids {
-            let Look::Kept(seen) = self.store.look(*id) else {
-                continue;
-            };
-            let Some(Content { sender, payload }) = seen.content.clone() else {
-                continue;
-            };
-            bytes += payload.len();
-            if bytes > GRAFT_BYTES_MAX {
-                break;
-            }
-            let message = Message::Gossip(Gossip {
-                sender,
-                id: *id,
-                hops: seen.hops,
-                prunes: seen.prunes,
-                payload,
+    /// There is no room for payloads to a peer: it is to be fed by another.
+    fn congested(&mut self, now: Time, peer: P, out: &mut Outputs<P>) {
+        let Some(link) = self.links.find_mut(peer) else {
+            return;
+        };
+        link.congested = true;
+        if link.push == Push::Eager {
+            self.links.set(now, peer, Push::Lazy);
+            out.push(Output::Send {
+                to: peer,
+                message: Message::Prune,
             });
-            out.push(Output::Send { to: from, message });
         }
+    }
+
+    fn drained(&mut self, peer: P, out: &mut Outputs<P>) {
+        if let Some(link) = self.links.find_mut(peer) {
+            link.congested = false;
+            self.next_page(peer, out);
+        }
+    }
+
+    /// Nobody will be able to ask this node any more: what it has only announced goes out itself.
+    fn leave(&mut self, now: Time, out: &mut Outputs<P>) {
+        let links = self.links.iter();
+        let to: Vec<P> = links
+            .filter(|link| link.push != Push::Eager || link.congested)
+            .map(|link| link.peer)
+            .collect();
+        if !to.is_empty() {
+            let recent = self.store.recent(now, self.pace.repaired_within());
+            let mut bytes = 0;
+            let own = recent.filter(|(_, seen)| seen.from.is_none());
+            let own = own.take_while(|(_, seen)| {
+                bytes += seen.bytes();
+                bytes <= PAGE_BYTES
+            });
+            let messages = own.filter_map(|(id, seen)| gossip(id, seen));
+            out.extend(messages.map(|message| {
+                let to = to.clone();
+                Output::SendAll { to, message }
+            }));
+        }
+        out.push(Output::Below(Command::Leave));
     }
 
     fn below(&mut self, now: Time, event: Event<P>, out: &mut Outputs<P>) {
@@ -296,10 +437,17 @@ impl<P: Peer> Plumtree<P> {
     }
 }
 
-fn send_all<P>(to: Vec<P>, message: Message<P>, out: &mut Outputs<P>) {
-    if !to.is_empty() {
-        out.push(Output::SendAll { to, message });
-    }
+/// A message as it is sent to who asks for it; none if its payload is gone.
+fn gossip<P: Peer>(id: MessageId, seen: &Seen<P>) -> Option<Message<P>> {
+    let Content { sender, payload } = seen.content.clone()?;
+    Some(Message::Gossip(Gossip {
+        sender,
+        id,
+        hops: seen.hops,
+        mark: seen.mark,
+        late: true,
+        payload,
+    }))
 }
 
 impl<P: Peer> Protocol<P> for Plumtree<P> {
@@ -332,7 +480,13 @@ impl<P: Peer> Protocol<P> for Plumtree<P> {
                 from,
                 message: Message::Graft { ids },
             } => {
-                self.on_graft(now, from, &ids, out);
+                self.on_asked(now, from, ids, true, out);
+            }
+            Input::Received {
+                from,
+                message: Message::Want { ids },
+            } => {
+                self.on_asked(now, from, ids, false, out);
             }
             Input::Received {
                 from,
@@ -342,6 +496,9 @@ impl<P: Peer> Protocol<P> for Plumtree<P> {
             }
             Input::Timer(Timer::Announce) => self.announce(out),
             Input::Timer(Timer::GraftDue(id)) => self.on_graft_due(now, id, out),
+            Input::Timer(Timer::Prune) => self.prune(now, out),
+            Input::Timer(Timer::Tails) => self.announce_tails(out),
+            Input::Timer(Timer::Page) => self.next_pages(out),
             Input::Timer(Timer::Forget) => {
                 if self.store.tidy(now, &self.config.store) {
                     let after = self.config.store.keep_for;
@@ -351,19 +508,11 @@ impl<P: Peer> Protocol<P> for Plumtree<P> {
                     });
                 }
             }
-            Input::Command(command) => match (command.check_size(), command) {
-                (Err(why), command) => out.push(Output::Event(Event::Refused { command, why })),
-                (Ok(()), Command::Broadcast(payload)) => {
-                    self.broadcast(now, payload, random, out);
-                }
-                (Ok(()), command) => out.push(Output::Below(command)),
-            },
+            Input::Command(command) => self.command(now, command, random, out),
             Input::Below(event) => self.below(now, event, out),
-            Input::Start
-            | Input::PeerUp(_)
-            | Input::PeerDown { .. }
-            | Input::Congested(_)
-            | Input::Drained(_) => {}
+            Input::Congested(peer) => self.congested(now, peer, out),
+            Input::Drained(peer) => self.drained(peer, out),
+            Input::Start | Input::PeerUp(_) | Input::PeerDown { .. } => {}
         }
     }
 }

@@ -3,105 +3,150 @@
 //! One message comes to each node first over one link. Without the links that only brought it again, a
 //! tree is left. That is true of one message: two of different senders meet themselves at different
 //! links of a circle, both links go, and what lies between them is cut off. In the paper every message
-//! prunes, and a cluster with many senders, a message each 10 ms, never comes to rest. So here a
-//! sender marks a message now and then, long enough after the last marked one, and only those prune.
+//! prunes, and a cluster with many senders never comes to rest.
+//!
+//! So a sender *marks* a message when it has seen no marked one for a while, and a marked message that
+//! comes again only leaves a note at its link. Senders that cannot have heard of each other mark at the
+//! same time; therefore each node waits from the first mark on until every mark of that time has come,
+//! and then prunes for the one with the least id alone. All nodes choose the same one, so what is left
+//! is the tree of one message, however many were under way. The sender of least id stays the same, so
+//! at rest the same tree is found again and nothing is pruned.
 
 use std::time::Duration;
 
-use rand::{Rng, RngExt};
-
+use super::links::Push;
+use super::message::Message;
+use super::spread::{LEAST, MOST};
+use super::{Outputs, Plumtree, Timer};
+use crate::event::{Output, Peer};
+use crate::store::MessageId;
 use crate::time::Time;
 
-/// Least time between two marked messages. 1 s: longer than a message is under way in a tree of 10,000
-/// nodes.
-const APART_LEAST: Duration = Duration::from_secs(1);
-
-/// Mean time from then on until one of many senders marks a message; none knows of the others' choice
-/// before it hears of it, so less would mean two at once more often. 2 s: a guess; with 1, 2 and 5 s
-/// trees came to rest in the simulator.
-const AFTER_MEAN: Duration = Duration::from_secs(2);
+/// How long a node waits for all marks of one time.
+fn choose_after(spread: Duration) -> Duration {
+    spread * 5 / 2
+}
 
 /// What a node has seen of marked messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Pruning {
+    /// When the first mark of the latest ones came.
     last: Option<Time>,
-    /// Messages since then, the marked one included.
-    messages: u32,
-    /// Some of those were sent by others.
-    others_send: bool,
+    open: Option<Choice>,
+}
+
+/// The marks of one time, of which one will prune.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Choice {
+    least: MessageId,
+    /// When that message came.
+    came: Time,
 }
 
 impl Pruning {
     pub(super) const fn new() -> Self {
         Self {
             last: None,
-            messages: 0,
-            others_send: false,
+            open: None,
         }
     }
 
-    /// Notes a message that this node sent or got first.
-    pub(super) const fn note(&mut self, now: Time, prunes: bool, own: bool) {
-        if prunes {
-            *self = Self {
-                last: Some(now),
-                ..Self::new()
-            };
-        }
-        self.messages = self.messages.saturating_add(1);
-        self.others_send |= !own;
+    /// Whether the next message of this node is to be marked. Four spreads: marks that were sent within
+    /// one spread of each other have come after two, are chosen from after two and a half, and nobody
+    /// marks again before every node has chosen.
+    pub(super) fn decide(self, now: Time, spread: Duration) -> bool {
+        self.last.is_none_or(|last| now.since(last) >= spread * 4)
     }
 
-    /// Whether the next message of this node is to prune. If all nodes send, each decides for its own
-    /// messages alone, with a chance that makes it one of all in [`AFTER_MEAN`].
-    pub(super) fn decide<R: Rng>(self, now: Time, random: &mut R) -> bool {
-        let Some(last) = self.last else { return true };
-        let since = now.since(last);
-        let gap = since / self.messages.max(1);
-        since >= APART_LEAST
-            && (!self.others_send
-                || random.random_bool((gap.as_secs_f64() / AFTER_MEAN.as_secs_f64()).min(1.0)))
+    /// Notes a marked message that this node sent or got first. Whether a time for choosing begins.
+    fn note(&mut self, now: Time, id: MessageId) -> bool {
+        match &mut self.open {
+            Some(choice) => {
+                if id < choice.least {
+                    choice.least = id;
+                    choice.came = now;
+                }
+                false
+            }
+            None => {
+                self.last = Some(now);
+                self.open = Some(Choice {
+                    least: id,
+                    came: now,
+                });
+                true
+            }
+        }
+    }
+}
+
+impl<P: Peer> Plumtree<P> {
+    /// Notes a message that was sent or came first, if it is marked.
+    pub(super) fn note_mark(
+        &mut self,
+        now: Time,
+        id: MessageId,
+        mark: Option<u32>,
+        out: &mut Outputs<P>,
+    ) {
+        let Some(micros) = mark else { return };
+        let there = Duration::from_micros(micros.into()).clamp(LEAST, MOST);
+        if self.pruning.note(now, id) {
+            out.push(Output::SetTimer {
+                id: Timer::Prune,
+                after: choose_after(self.pace.spread().max(there)),
+            });
+        }
+    }
+
+    /// All marks of one time have come: takes out the links that brought the chosen one again. Not those
+    /// that became part of the tree after it had come, as it does not tell what they are good for.
+    pub(super) fn prune(&mut self, now: Time, out: &mut Outputs<P>) {
+        let Some(choice) = self.pruning.open.take() else {
+            return;
+        };
+        let redundant = self.links.redundant(choice.least, choice.came);
+        for to in redundant {
+            self.links.set(now, to, Push::Lazy);
+            out.push(Output::Send {
+                to,
+                message: Message::Prune,
+            });
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use rand::SeedableRng;
-    use rand::rngs::Xoshiro256PlusPlus;
-
     use super::*;
 
-    /// Times between the marked ones of `count` messages that come `gap` apart, all but a few of them
-    /// sent by others.
-    fn times_apart(gap: Duration, count: u32, own: bool) -> Vec<Duration> {
-        let mut random = Xoshiro256PlusPlus::seed_from_u64(4);
-        let (mut pruning, mut now) = (Pruning::new(), Time::ZERO);
-        let mut marked = Vec::new();
-        for _ in 0..count {
-            let prunes = pruning.decide(now, &mut random);
-            pruning.note(now, prunes, own);
-            if prunes {
-                marked.push(now);
-            }
-            now = now + gap;
-        }
-        marked.windows(2).map(|two| two[1].since(two[0])).collect()
+    const SPREAD: Duration = Duration::from_millis(100);
+
+    const fn id(sender: u64) -> MessageId {
+        MessageId { sender, number: 3 }
     }
 
     #[test]
-    fn many_senders_mark_a_message_every_few_seconds_at_any_rate() {
-        for gap in [10, 100, 1_500].map(Duration::from_millis) {
-            let apart = times_apart(gap, 20_000, false);
-            assert!(apart.iter().all(|apart| *apart >= APART_LEAST));
-            let mean = apart.iter().sum::<Duration>() / u32::try_from(apart.len()).unwrap();
-            let expected = APART_LEAST + AFTER_MEAN;
-            assert!(mean > expected / 2 && mean < expected * 2, "{mean:?}");
+    fn of_the_marks_of_one_time_the_least_is_chosen_whatever_their_order() {
+        for order in [[5, 2, 9], [9, 5, 2], [2, 9, 5]] {
+            let mut pruning = Pruning::new();
+            let begins = order.map(|sender| pruning.note(Time::ZERO, id(sender)));
+            assert_eq!(begins, [true, false, false]);
+            assert_eq!(pruning.open.map(|choice| choice.least), Some(id(2)));
         }
     }
 
     #[test]
-    fn a_single_sender_marks_a_message_each_second() {
-        let apart = times_apart(Duration::from_millis(100), 1_000, true);
-        assert!(apart.iter().all(|apart| *apart == APART_LEAST));
+    fn nobody_marks_before_all_have_chosen() {
+        let mut pruning = Pruning::new();
+        assert!(
+            pruning.decide(Time::ZERO, SPREAD),
+            "the first message is marked"
+        );
+        pruning.note(Time::ZERO, id(1));
+        // A node that hears of the mark one spread later chooses one spread later.
+        let all_chosen = Time::ZERO + SPREAD + choose_after(SPREAD);
+        assert!(!pruning.decide(all_chosen, SPREAD));
+        assert!(pruning.decide(Time::ZERO + SPREAD * 4, SPREAD));
     }
 }

@@ -65,10 +65,7 @@ pub(super) struct Calm {
     moves: u32,
 }
 
-/// Wait after the first move. 1 s: a guess, longer than a message is under way.
-const CALM_FOR: Duration = Duration::from_secs(1);
-
-/// Most doublings of that wait, to 17 min.
+/// Most doublings of that wait, to 17 min where messages take half a second.
 const DOUBLINGS_MAX: u32 = 10;
 
 impl Calm {
@@ -79,8 +76,9 @@ impl Calm {
         }
     }
 
-    fn moved(&mut self, now: Time) {
-        self.until = now + CALM_FOR * (1 << self.moves.min(DOUBLINGS_MAX));
+    /// The wait after the first move is two spreads, longer than a message is under way.
+    fn moved(&mut self, now: Time, spread: Duration) {
+        self.until = now + spread * 2 * (1 << self.moves.min(DOUBLINGS_MAX));
         self.moves = self.moves.saturating_add(1);
     }
 }
@@ -107,9 +105,7 @@ impl<P: Peer> Plumtree<P> {
         if shorter_by < self.config.optimization_threshold
             || now < self.calm.until
             || !self.main_sender.is(announcement.id.sender)
-            || !self
-                .links
-                .is_settled(now, old, self.config.graft_again_after)
+            || !self.links.is_settled(now, old, self.pace.answer_within())
             || self.links.get(from) != Some(Push::Lazy)
         {
             return;
@@ -118,7 +114,7 @@ impl<P: Peer> Plumtree<P> {
             seen.hops = hops_there;
             seen.from = Some(from);
         }
-        self.calm.moved(now);
+        self.calm.moved(now, self.pace.spread());
         self.links.set(now, from, Push::Eager);
         self.links.set(now, old, Push::Lazy);
         out.push(Output::Send {

@@ -24,24 +24,47 @@ fn id(number: u64) -> MessageId {
 }
 
 fn gossip(number: u64, hops: u16) -> Message {
-    gossip_that(false, number, hops)
-}
-
-fn gossip_that(prunes: bool, number: u64, hops: u16) -> Message {
     Message::Gossip(Gossip {
         sender: 7,
         id: id(number),
         hops,
-        prunes,
+        mark: None,
+        late: false,
         payload: Bytes::from_static(b"news").into(),
     })
 }
 
+fn marked(number: u64, hops: u16) -> Message {
+    let Message::Gossip(gossip) = gossip(number, hops) else {
+        unreachable!("a gossip");
+    };
+    Message::Gossip(Gossip {
+        mark: Some(100_000),
+        ..gossip
+    })
+}
+
+fn late(number: u64, hops: u16) -> Message {
+    let Message::Gossip(gossip) = gossip(number, hops) else {
+        unreachable!("a gossip");
+    };
+    Message::Gossip(Gossip {
+        late: true,
+        ..gossip
+    })
+}
+
+fn announcement(number: u64, hops: u16, late: bool) -> Announcement {
+    let id = id(number);
+    Announcement { id, hops, late }
+}
+
 fn ihave(number: u64, hops: u16) -> Message {
-    Message::Ihave(vec![Announcement {
-        id: id(number),
-        hops,
-    }])
+    Message::Ihave(vec![announcement(number, hops, false)])
+}
+
+fn ihave_late(number: u64, hops: u16) -> Message {
+    Message::Ihave(vec![announcement(number, hops, true)])
 }
 
 impl Subject {
@@ -83,6 +106,12 @@ impl Subject {
         self.feed(Input::Received { from, message });
     }
 
+    /// Two seconds later the timer of a missing message comes.
+    fn due(&mut self, number: u64) {
+        self.now = self.now + Duration::from_secs(2);
+        self.feed(Input::Timer(Timer::GraftDue(id(number))));
+    }
+
     fn sent(&self) -> Vec<(u32, Message)> {
         let sent = self.out.iter().map(|output| match output {
             Output::Send { to, message } => vec![(*to, message.clone())],
@@ -99,9 +128,13 @@ impl Subject {
 }
 
 fn graft(numbers: &[u64]) -> Message {
-    Message::Graft {
-        ids: numbers.iter().map(|number| id(*number)).collect(),
-    }
+    let ids = numbers.iter().map(|number| id(*number)).collect();
+    Message::Graft { ids }
+}
+
+fn want(numbers: &[u64]) -> Message {
+    let ids = numbers.iter().map(|number| id(*number)).collect();
+    Message::Want { ids }
 }
 
 #[test]
@@ -120,12 +153,7 @@ fn announcements_are_gathered_for_lazy_links() {
     subject.receive(1, gossip(1, 4));
     subject.receive(1, gossip(2, 4));
     subject.feed(Input::Timer(Timer::Announce));
-    let both = [1, 2]
-        .map(|number| Announcement {
-            id: id(number),
-            hops: 5,
-        })
-        .to_vec();
+    let both = [1, 2].map(|number| announcement(number, 5, false)).to_vec();
     let expected = [3, 4].map(|peer| (peer, Message::Ihave(both.clone())));
     assert_eq!(subject.sent(), expected);
 }
@@ -144,7 +172,7 @@ fn a_new_neighbor_hears_of_messages_that_may_have_been_lost_with_an_old_one() {
     let mut subject = Subject::in_tree(Config::default());
     subject.receive(1, gossip(1, 4));
     subject.feed(Input::Below(Event::NeighborUp(9)));
-    assert_eq!(subject.sent(), vec![(9, ihave(1, 5))]);
+    assert_eq!(subject.sent(), vec![(9, ihave_late(1, 5))]);
 }
 
 #[test]
@@ -159,32 +187,142 @@ fn a_node_without_a_way_into_the_tree_asks_at_the_first_announcement() {
 }
 
 #[test]
-fn a_missing_message_is_waited_for_then_asked_from_one_announcer_after_the_other() {
+fn a_missing_message_is_asked_from_its_announcers_in_turn_until_one_delivers() {
     let mut subject = Subject::in_tree(Config::default());
     subject.receive(3, ihave(1, 4));
     subject.receive(4, ihave(1, 4));
     assert!(subject.sent().is_empty());
-    subject.feed(Input::Timer(Timer::GraftDue(id(1))));
-    assert_eq!(subject.sent(), vec![(3, graft(&[1]))]);
-    subject.feed(Input::Timer(Timer::GraftDue(id(1))));
-    assert_eq!(subject.sent(), vec![(4, graft(&[1]))]);
-    subject.feed(Input::Timer(Timer::GraftDue(id(1))));
-    assert!(subject.sent().is_empty());
+    for to in [3, 4, 3, 4, 3, 4] {
+        subject.due(1);
+        assert_eq!(subject.sent(), vec![(to, want(&[1]))]);
+        subject.feed(Input::Timer(Timer::GraftDue(id(1))));
+        assert!(subject.sent().is_empty(), "it has time to answer");
+    }
+    subject.due(1);
+    assert!(subject.sent().is_empty(), "all were asked in vain");
     subject.receive(3, ihave(1, 4));
-    subject.receive(3, gossip(1, 4));
+    subject.receive(3, late(1, 4));
     assert_eq!(subject.delivered(), 1, "a later announcement begins anew");
-    subject.feed(Input::Timer(Timer::GraftDue(id(1))));
+    subject.due(1);
     assert!(subject.out.is_empty(), "an old timer means nothing");
 }
 
 #[test]
-fn one_announcer_is_asked_for_all_that_it_has() {
+fn a_message_lost_on_its_way_leaves_the_tree_as_it_is() {
+    let mut subject = Subject::in_tree(Config::default());
+    subject.receive(3, ihave(1, 4));
+    subject.due(1);
+    assert_eq!(subject.sent(), vec![(3, want(&[1]))]);
+    subject.receive(3, late(1, 4));
+    let sent = subject.sent();
+    assert!(sent.contains(&(2, ihave_late(1, 5))), "{sent:?}");
+    assert!(
+        !sent
+            .iter()
+            .any(|(_, message)| matches!(message, Message::Gossip(_)))
+    );
+    let eager: Vec<u32> = subject.node.eager_peers().collect();
+    assert_eq!(eager, [1, 2]);
+}
+
+#[test]
+fn a_node_that_misses_much_grows_a_link_into_the_tree() {
+    let mut subject = Subject::in_tree(Config::default());
+    let grafted = (1..20).find(|number| {
+        subject.receive(3, ihave(*number, 4));
+        subject.due(*number);
+        let grafted = subject.sent() == vec![(3, graft(&[*number]))];
+        subject.receive(3, late(*number, 4));
+        grafted
+    });
+    assert!(matches!(grafted, Some(3..=8)), "{grafted:?}");
+    assert!(subject.node.eager_peers().any(|peer| peer == 3));
+}
+
+#[test]
+fn who_is_answering_gets_time_for_large_payloads() {
     let mut subject = Subject::in_tree(Config::default());
     for number in 1..=3 {
         subject.receive(3, ihave(number, 4));
+        subject.receive(4, ihave(number, 4));
     }
-    subject.feed(Input::Timer(Timer::GraftDue(id(1))));
-    assert_eq!(subject.sent(), vec![(3, graft(&[1, 2, 3]))]);
+    subject.due(1);
+    assert_eq!(subject.sent(), vec![(3, want(&[1, 2, 3]))]);
+    subject.now = subject.now + Duration::from_secs(1);
+    subject.receive(3, late(1, 4));
+    subject.feed(Input::Timer(Timer::GraftDue(id(2))));
+    assert!(subject.sent().is_empty(), "3 is sending");
+    subject.due(2);
+    assert_eq!(subject.sent(), vec![(4, want(&[2, 3]))], "3 is silent");
+}
+
+#[test]
+fn a_gap_in_the_messages_of_a_sender_is_asked_for() {
+    let mut subject = Subject::in_tree(Config::default());
+    subject.receive(1, gossip(2, 4));
+    subject.due(1);
+    assert_eq!(subject.sent(), vec![(1, want(&[1]))]);
+    let other = MessageId {
+        sender: 55,
+        number: 9,
+    };
+    let Message::Gossip(first) = gossip(0, 4) else {
+        unreachable!("a gossip");
+    };
+    subject.receive(1, Message::Gossip(Gossip { id: other, ..first }));
+    assert_eq!(
+        subject.node.missing.len(),
+        1,
+        "the past is not for a newcomer"
+    );
+}
+
+#[test]
+fn the_last_message_of_each_sender_is_announced_along_the_tree_too() {
+    let mut subject = Subject::in_tree(Config::default());
+    subject.feed(Input::Timer(Timer::Tails));
+    subject.receive(1, gossip(1, 4));
+    subject.receive(1, gossip(2, 4));
+    subject.feed(Input::Timer(Timer::Tails));
+    let both = [1, 2].map(|to| (to, ihave_late(2, 5)));
+    assert_eq!(subject.sent(), both);
+    subject.receive(1, gossip(3, 4));
+    let timers = subject.out.iter().filter(|output| {
+        let id = Timer::Tails;
+        matches!(output, Output::SetTimer { id: set, .. } if *set == id)
+    });
+    assert_eq!(timers.count(), 1);
+}
+
+#[test]
+fn all_timers_follow_what_was_measured() {
+    let mut subject = Subject::in_tree(Config::default());
+    let before = subject.node.pace.graft_after();
+    // On this network payloads come two seconds after their announcements, and are well.
+    for number in 1..20 {
+        subject.receive(3, ihave(number, 4));
+        subject.now = subject.now + Duration::from_secs(2);
+        subject.receive(1, gossip(number, 4));
+    }
+    assert!(before < Duration::from_secs(1));
+    assert!(subject.node.pace.graft_after() > Duration::from_secs(2));
+    subject.receive(3, ihave(20, 4));
+    let after = subject.out.iter().find_map(|output| match output {
+        Output::SetTimer { after, .. } => Some(*after),
+        _ => None,
+    });
+    assert_eq!(after, Some(subject.node.pace.graft_after()));
+    let spread = subject.node.pace.spread();
+    for number in 21..40 {
+        subject.receive(3, ihave(number, 4));
+        subject.now = subject.now + Duration::from_secs(9);
+        subject.receive(3, late(number, 4));
+    }
+    assert_eq!(
+        subject.node.pace.spread(),
+        spread,
+        "a repair measures nothing"
+    );
 }
 
 #[test]
@@ -199,7 +337,7 @@ fn losing_a_tree_link_is_repaired_at_once_with_what_was_announced() {
 fn an_announcement_over_a_tree_link_is_asked_for_at_once() {
     let mut subject = Subject::in_tree(Config::default());
     subject.receive(1, ihave(1, 4));
-    assert_eq!(subject.sent(), vec![(1, graft(&[1]))]);
+    assert_eq!(subject.sent(), vec![(1, want(&[1]))]);
 }
 
 #[test]
@@ -207,30 +345,143 @@ fn a_graft_gets_the_message_and_what_was_only_gathered() {
     let mut subject = Subject::in_tree(Config::default());
     subject.receive(1, gossip(1, 4));
     subject.receive(3, graft(&[0]));
-    assert_eq!(subject.sent(), vec![(3, ihave(1, 5)), (3, gossip(0, 5))]);
+    assert_eq!(subject.sent(), vec![(3, ihave(1, 5)), (3, late(0, 5))]);
     assert!(subject.node.eager_peers().any(|peer| peer == 3));
 }
 
 #[test]
-fn a_link_that_brings_a_message_again_is_pruned_only_by_one_that_prunes() {
+fn a_link_is_pruned_by_the_least_of_the_marked_messages_of_one_time() {
     let mut subject = Subject::in_tree(Config::default());
+    subject.receive(3, graft(&[]));
     subject.receive(1, gossip(1, 4));
     subject.receive(2, gossip(1, 7));
-    assert!(subject.sent().is_empty(), "two might open a circle twice");
-    subject.receive(1, gossip_that(true, 2, 4));
-    subject.receive(2, gossip_that(true, 2, 7));
+    subject.feed(Input::Timer(Timer::Prune));
+    assert!(subject.sent().is_empty(), "not marked");
+    // Messages 2 and 3 are under way at once; 2 comes again over link 2, and 3 over link 3.
+    subject.receive(1, marked(3, 4));
+    subject.receive(3, marked(3, 7));
+    subject.receive(1, marked(2, 4));
+    subject.receive(2, marked(2, 7));
+    assert!(subject.sent().is_empty(), "a lesser one may still come");
+    subject.feed(Input::Timer(Timer::Prune));
     assert_eq!(subject.sent(), vec![(2, Message::Prune)]);
-    assert!(subject.node.eager_peers().all(|peer| peer != 2));
+    let eager: Vec<u32> = subject.node.eager_peers().collect();
+    assert_eq!(eager, [1, 3]);
 }
 
 #[test]
-fn a_new_tree_link_is_not_pruned_by_what_was_under_way_on_an_old_path() {
+fn a_marked_message_that_was_fetched_does_not_prune_the_link_that_feeds() {
     let mut subject = Subject::in_tree(Config::default());
-    subject.receive(1, gossip_that(true, 1, 4));
+    subject.receive(3, ihave(1, 4));
+    subject.due(1);
+    let Message::Gossip(fetched) = marked(1, 4) else {
+        unreachable!("a gossip");
+    };
+    let late = true;
+    subject.receive(3, Message::Gossip(Gossip { late, ..fetched }));
+    subject.receive(1, marked(1, 4));
+    subject.receive(2, marked(1, 9));
+    subject.feed(Input::Timer(Timer::Prune));
+    assert_eq!(subject.sent(), vec![(2, Message::Prune)]);
+}
+
+#[test]
+fn a_new_tree_link_is_not_pruned_by_what_came_before_it() {
+    let mut subject = Subject::in_tree(Config::default());
+    subject.receive(1, marked(1, 4));
+    subject.now = subject.now + Duration::from_millis(1);
     subject.receive(3, graft(&[]));
-    subject.receive(3, gossip_that(true, 1, 7));
+    subject.receive(3, marked(1, 7));
+    subject.feed(Input::Timer(Timer::Prune));
     assert!(subject.sent().is_empty());
     assert!(subject.node.eager_peers().any(|peer| peer == 3));
+}
+
+#[test]
+fn a_congested_link_is_announced_to_and_what_is_asked_for_waits_for_room() {
+    let mut subject = Subject::in_tree(Config::default());
+    subject.feed(Input::Congested(2));
+    assert_eq!(subject.sent(), vec![(2, Message::Prune)]);
+    subject.receive(1, gossip(1, 4));
+    assert!(subject.sent().is_empty(), "no payload");
+    subject.feed(Input::Timer(Timer::Announce));
+    assert!(subject.sent().contains(&(2, ihave(1, 5))));
+    subject.receive(2, graft(&[1]));
+    assert!(subject.sent().is_empty(), "no room yet");
+    subject.receive(1, gossip(2, 4));
+    subject.feed(Input::Timer(Timer::Announce));
+    assert!(
+        subject.sent().contains(&(2, ihave(2, 5))),
+        "announced, though eager"
+    );
+    subject.feed(Input::Drained(2));
+    assert_eq!(subject.sent(), vec![(2, late(1, 5))]);
+    subject.receive(1, gossip(3, 4));
+    assert_eq!(subject.sent(), vec![(2, gossip(3, 5))]);
+}
+
+#[test]
+fn who_asks_for_much_gets_all_of_it_page_by_page() {
+    let mut subject = Subject::in_tree(Config::default());
+    let Message::Gossip(small) = gossip(0, 4) else {
+        unreachable!("a gossip");
+    };
+    for number in 1..=10 {
+        subject.receive(
+            1,
+            Message::Gossip(Gossip {
+                id: id(number),
+                payload: vec![0; PAYLOAD_BYTES_MAX].into(),
+                ..small.clone()
+            }),
+        );
+    }
+    subject.receive(3, want(&[1, 2, 3, 4, 5, 6, 7, 8, 9, 10]));
+    let mut pages = vec![subject.sent().len()];
+    for _ in 0..3 {
+        subject.feed(Input::Timer(Timer::Page));
+        pages.push(subject.sent().len());
+    }
+    assert_eq!(pages, [4, 4, 2, 0]);
+    assert!(
+        subject.node.eager_peers().all(|peer| peer != 3),
+        "it did not graft"
+    );
+}
+
+#[test]
+fn what_was_only_announced_goes_out_before_a_node_leaves() {
+    let mut subject = Subject::new(Config::default());
+    let goodbye = Payload::from(Bytes::from_static(b"goodbye"));
+    subject.feed(Input::Command(Command::Broadcast(goodbye.clone())));
+    assert_eq!(subject.sent().len(), 4, "all links are untried");
+    subject.feed(Input::Command(Command::Leave));
+    let said = subject.sent().into_iter().filter(
+        |(_, message)| matches!(message, Message::Gossip(gossip) if gossip.payload == goodbye),
+    );
+    assert_eq!(said.count(), 4);
+    assert_eq!(subject.out.last(), Some(&Output::Below(Command::Leave)));
+}
+
+#[test]
+fn too_much_on_its_way_is_refused() {
+    let mut config = Config::default();
+    config.store.payload_bytes_max = 1_000;
+    config.store.fresh_bytes_max = 8_000;
+    let mut subject = Subject::in_tree(config);
+    let broadcast = Input::Command(Command::Broadcast(vec![0; 1_000].into()));
+    let refused = |subject: &Subject| {
+        let why = Refusal::Busy;
+        let is = |output: &Output<_, _, _>| matches!(output, Output::Event(Event::Refused { why: it, .. }) if *it == why);
+        subject.out.iter().any(is)
+    };
+    for number in 0..12 {
+        subject.feed(broadcast.clone());
+        assert_eq!(refused(&subject), number > 7, "{number}");
+    }
+    subject.now = subject.now + Duration::from_secs(20);
+    subject.feed(broadcast);
+    assert!(!refused(&subject), "all could be asked for long enough");
 }
 
 #[test]

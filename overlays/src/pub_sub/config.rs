@@ -41,6 +41,7 @@ impl Default for Config {
                 store: StoreConfig {
                     messages_max: 1 << 12,
                     payload_bytes_max: 1 << 20,
+                    fresh_bytes_max: 16 << 20,
                     senders_max: 256,
                     ..StoreConfig::default()
                 },

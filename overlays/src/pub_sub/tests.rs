@@ -80,7 +80,8 @@ fn gossip(number: u64, payload: Payload) -> SwarmMessage<u32> {
         sender: 9,
         id: MessageId { sender: 9, number },
         hops: 1,
-        prunes: false,
+        mark: None,
+        late: false,
         payload,
     }))
 }

@@ -41,7 +41,7 @@ pub use network::{Death, Latency, NetworkConfig};
 pub use plan::{Outcome, Plan, Spreading};
 pub use report::Report;
 pub use subject::{Inspect, Observer, Subject};
-pub use workload::{Progress, Run, Senders};
+pub use workload::{Moments, Progress, Run, Senders};
 pub use world::{Make, Totals, World};
 
 /// Identity of a simulated node: its index.

@@ -11,7 +11,7 @@ use super::graph::Graph;
 use super::network::NetworkConfig;
 use super::report::{Report, mean};
 use super::subject::Subject;
-use super::workload::{Progress, Run, Senders};
+use super::workload::{Moments, Progress, Run, Senders};
 use crate::epidemic::{self, Epidemic};
 use crate::hyparview::{self, HyParView};
 use crate::plumtree::{self, Plumtree};
@@ -71,7 +71,11 @@ pub struct Plan {
     pub broadcasts: usize,
     /// Who sends them.
     pub senders: Senders,
-    /// Time between two broadcasts.
+    /// Broadcasts sent at the same moment.
+    pub at_once: usize,
+    /// Bytes of each.
+    pub payload_bytes: usize,
+    /// Time between two broadcasts, or between the moments of several.
     pub interval: Duration,
     /// Cycles to wait for the overlay to heal.
     pub cycles_to_heal_max: usize,
@@ -202,7 +206,12 @@ impl Plan {
         } else {
             self.interval
         };
-        run.broadcast(self.broadcasts, self.senders, interval, progress)
+        let moments = Moments {
+            at_once: self.at_once,
+            interval,
+            payload_bytes: self.payload_bytes,
+        };
+        run.broadcast(self.broadcasts, self.senders, moments, progress)
     }
 
     /// Crashes nodes, sends broadcasts at once and again after three cycles, and sees how many cycles

@@ -24,12 +24,35 @@ pub type Progress<'p> = &'p mut dyn FnMut(&'static str, usize, usize);
 /// Bytes of a broadcast payload: a small notice.
 const PAYLOAD_BYTES: usize = 64;
 
+/// When broadcasts are sent, and how large they are.
+#[derive(Clone, Copy, Debug)]
+pub struct Moments {
+    /// Broadcasts at the same moment.
+    pub at_once: usize,
+    /// Time between two moments.
+    pub interval: Duration,
+    /// Bytes of each broadcast.
+    pub payload_bytes: usize,
+}
+
+impl Moments {
+    /// A small broadcast each `interval`.
+    #[must_use]
+    pub const fn every(interval: Duration) -> Self {
+        Self {
+            at_once: 1,
+            interval,
+            payload_bytes: PAYLOAD_BYTES,
+        }
+    }
+}
+
 /// Who sends the broadcasts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Senders {
     /// Always the same node.
     One,
-    /// A random running node each time.
+    /// A random running node each time; different ones at the same moment.
     Many,
 }
 
@@ -91,25 +114,33 @@ impl<X: Subject> Run<X> {
         count
     }
 
-    /// Sends `count` broadcasts, one each `interval`. Which rounds they are.
+    /// Sends `count` broadcasts. Which rounds they are.
     pub fn broadcast(
         &mut self,
         count: usize,
         senders: Senders,
-        interval: Duration,
+        moments: Moments,
         progress: Progress<'_>,
     ) -> Range<usize> {
         let first = self.world.observer.rounds().len();
         let running: Vec<NodeId> = self.world.running().collect();
-        let mut sender = running.iter().copied().choose(&mut self.random);
-        for number in 0..count {
-            if senders == Senders::Many {
-                sender = running.iter().copied().choose(&mut self.random);
+        let sender = running.iter().copied().choose(&mut self.random);
+        let mut sent = 0;
+        while sent < count {
+            let at_once = moments.at_once.clamp(1, count - sent);
+            let many = match senders {
+                Senders::One => sender.into_iter().cycle().take(at_once).collect(),
+                Senders::Many => running.iter().copied().sample(&mut self.random, at_once),
+            };
+            if many.is_empty() {
+                break;
             }
-            let Some(sender) = sender else { break };
-            self.send(sender, running.len());
-            self.world.run_for(interval);
-            progress("broadcast", number + 1, count);
+            sent += many.len();
+            for sender in many {
+                self.send(sender, running.len(), moments.payload_bytes);
+            }
+            self.world.run_for(moments.interval);
+            progress("broadcast", sent, count);
         }
         first..self.world.observer.rounds().len()
     }
@@ -130,7 +161,7 @@ impl<X: Subject> Run<X> {
         let Some(sender) = running.iter().copied().choose(&mut self.random) else {
             return true;
         };
-        self.send(sender, running.len());
+        self.send(sender, running.len(), PAYLOAD_BYTES);
         self.world.run_for(span);
         self.world
             .observer
@@ -139,14 +170,14 @@ impl<X: Subject> Run<X> {
             .is_some_and(|round| round.missed() == 0)
     }
 
-    fn send(&mut self, sender: NodeId, running: usize) {
+    fn send(&mut self, sender: NodeId, running: usize, bytes: usize) {
         let receivers = NodeId::try_from(running)
             .unwrap_or(NodeId::MAX)
             .saturating_sub(1);
         let payload = self
             .world
             .observer
-            .begin(self.world.now(), receivers, PAYLOAD_BYTES);
+            .begin(self.world.now(), receivers, bytes);
         self.world
             .command(sender, Command::Broadcast(payload.into()));
     }

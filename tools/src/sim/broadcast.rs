@@ -130,6 +130,8 @@ fn plan(arguments: &Arguments) -> Result<Plan, SimError> {
             super::Senders::One => Senders::One,
             super::Senders::Many => Senders::Many,
         },
+        at_once: arguments.at_once as usize,
+        payload_bytes: arguments.payload_bytes as usize,
         interval: span(arguments.interval_ms),
         cycles_to_heal_max: CYCLES_TO_HEAL_MAX,
     })

@@ -48,7 +48,13 @@ pub(crate) struct Arguments {
     /// Who sends the broadcasts
     #[arg(long, value_enum, default_value_t = Senders::One)]
     senders: Senders,
-    /// Time between two broadcasts
+    /// Broadcasts sent at the same moment, with `--senders many` by different nodes
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    at_once: u32,
+    /// Bytes of each broadcast, 8 to 262144
+    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(8..=262_144))]
+    payload_bytes: u32,
+    /// Time between two broadcasts, or between the moments of several
     #[arg(long, default_value = "1000", value_name = "MS", value_parser = parse_milliseconds)]
     interval_ms: Milliseconds,
     /// Time between two joins
