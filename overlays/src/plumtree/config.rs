@@ -11,7 +11,8 @@ pub struct Config {
     /// How long announcements are gathered before they are sent. Longer: fewer messages, and later
     /// repair. 50 ms: a guess, about one hop of a wide area network.
     pub announce_after: Duration,
-    /// How far back a new neighbor is told of messages. 3 s: a guess, longer than a neighbor is replaced.
+    /// How far back a new neighbor is told of messages; two spreads if that is longer. 3 s: a guess,
+    /// longer than a neighbor is replaced.
     pub catch_up_for: Duration,
     /// Hops that a neighbor's path must be shorter before it takes the place of the one that payloads
     /// come from. 2, not the paper's 7: here only one sender has a say, so less damping is needed.

@@ -24,6 +24,9 @@ const ASKED_MAX: u8 = 3;
 /// Most announcers remembered for one message. 16: a guess, three times HyParView's active view.
 const ANNOUNCERS_MAX: usize = 16;
 
+/// Most messages that a new neighbor is told of. 1,024: a guess, some seconds of a hundred per second.
+const CATCH_UP_MAX: usize = 4 * ANNOUNCEMENTS_MAX;
+
 /// How long a message is waited for at most from a neighbor that sends others meanwhile. 30 s: as long
 /// as messages are kept.
 const ANSWERING_MAX: Duration = Duration::from_secs(30);
@@ -370,10 +373,9 @@ impl<P: Peer> Plumtree<P> {
     pub(super) fn link_made(&mut self, now: Time, peer: P, out: &mut Outputs<P>) {
         self.links.add(now, peer);
         self.calm = Calm::new();
-        let recent = self
-            .store
-            .recent(now, self.config.catch_up_for)
-            .take(ANNOUNCEMENTS_MAX);
+        // What came here before it came to the lost neighbor, too.
+        let span = self.config.catch_up_for.max(self.pace.spread() * 2);
+        let recent = self.store.recent(now, span).take(CATCH_UP_MAX);
         let recent: Vec<Announcement> = recent
             .map(|(id, seen)| Announcement {
                 id,
@@ -381,12 +383,10 @@ impl<P: Peer> Plumtree<P> {
                 late: true,
             })
             .collect();
-        if !recent.is_empty() {
-            out.push(Output::Send {
-                to: peer,
-                message: Message::Ihave(recent),
-            });
-        }
+        out.extend(recent.chunks(ANNOUNCEMENTS_MAX).map(|chunk| Output::Send {
+            to: peer,
+            message: Message::Ihave(chunk.to_vec()),
+        }));
     }
 
     /// A neighbor is gone. If it was in the tree, this node may have been fed by it.
