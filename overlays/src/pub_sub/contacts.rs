@@ -59,6 +59,14 @@ impl<P: Peer> Contacts<P> {
         }
     }
 
+    /// Notes that a node is not there any more.
+    pub(super) fn remove_everywhere(&mut self, peer: P) {
+        self.topics.retain(|_, known| {
+            known.retain(|other| *other != peer);
+            !known.is_empty()
+        });
+    }
+
     /// Those known to take part.
     pub(super) fn of(&self, topic: TopicId) -> &[P] {
         self.topics.get(&topic).map_or(&[], Vec::as_slice)

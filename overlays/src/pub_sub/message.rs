@@ -41,16 +41,23 @@ pub enum Message<P> {
     PublishFor {
         /// Which topic.
         topic: TopicId,
+        /// Drawn by the sender: the same in each attempt, so that it is delivered once.
+        number: u64,
         /// What to publish. Not encoded: the tail of the message.
         #[serde(skip)]
         payload: Bytes,
+    },
+    /// What the receiver sent to be published under this number is.
+    Published {
+        /// Copied from the order.
+        number: u64,
     },
 }
 
 impl<P: Peer> message::Message for Message<P> {
     const BYTES_MAX: usize = {
         let swarm = 1 + 10 + <SwarmMessage<P> as message::Message>::BYTES_MAX;
-        let publish = 1 + 10 + PAYLOAD_BYTES_MAX;
+        let publish = 1 + 10 + 10 + PAYLOAD_BYTES_MAX;
         let contacts = 1 + 10 + 1 + CONTACTS_MAX * P::BYTES_MAX;
         let longest = if swarm > publish { swarm } else { publish };
         if longest > contacts {
@@ -81,7 +88,7 @@ impl<P: Peer> message::Message for Message<P> {
     fn validate(&self) -> Result<(), DecodeError> {
         match self {
             Self::Base(message) | Self::Topic { message, .. } => message.validate(),
-            Self::NotHere(_) | Self::WhoIs(_) => Ok(()),
+            Self::NotHere(_) | Self::WhoIs(_) | Self::Published { .. } => Ok(()),
             Self::Contacts { peers, .. } => at_most(peers, CONTACTS_MAX, "peers"),
             Self::PublishFor { payload, .. } => at_most(payload, PAYLOAD_BYTES_MAX, "payload"),
         }

@@ -12,6 +12,7 @@ mod config;
 mod contacts;
 mod lanes;
 mod message;
+mod outside;
 #[cfg(test)]
 mod tests;
 mod timer;
@@ -21,7 +22,6 @@ use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
 use rand::Rng;
-use rand::seq::IndexedRandom;
 
 use crate::event::{
     Command, Delivery, Event, Input, InputOf, Output, OutputOf, Overlay, Peer, Protocol, Refusal,
@@ -35,6 +35,7 @@ use crate::stack::Stack;
 use crate::time::Time;
 use contacts::Contacts;
 use lanes::{Lanes, Swarm, Wanted};
+use outside::Outside;
 use topic::{SwarmOf, Topic};
 
 pub use config::Config;
@@ -43,7 +44,7 @@ pub use timer::{SwarmTimer, Timer};
 
 /// First byte of a payload of the application, to all nodes or within a topic.
 const KIND_APPLICATION: u8 = 0;
-/// First byte of a payload of the application that another node published, whose name follows.
+/// First byte of a payload of the application that another node published, whose name and number follow.
 const KIND_FOR_ANOTHER: u8 = 3;
 /// First byte of news about subscriptions, to all nodes.
 const KIND_NEWS: u8 = 1;
@@ -73,6 +74,7 @@ pub struct PubSub<P> {
     topics: BTreeMap<TopicId, Topic<P>>,
     contacts: Contacts<P>,
     lanes: Lanes<P>,
+    outside: Outside<P>,
     lives: u32,
     /// Inputs still to be given to the overlays, in order.
     work: VecDeque<(Swarm, SwarmInput<P>)>,
@@ -92,6 +94,7 @@ impl<P: Peer> PubSub<P> {
             contacts: Contacts::new(config.topics_known_max),
             config,
             lanes: Lanes::new(),
+            outside: Outside::new(),
             lives: 0,
             work: VecDeque::new(),
             counters: Counters::default(),
@@ -127,6 +130,7 @@ impl<P: Peer> PubSub<P> {
         if self.contacts.topics() > self.config.topics_known_max {
             return Err(format!("{} topics remembered", self.contacts.topics()));
         }
+        self.outside.check()?;
         let swarms = self.topics.values().map(|topic| &topic.swarm);
         for swarm in swarms.chain([&self.base]) {
             swarm.lower.check()?;
@@ -161,12 +165,17 @@ impl<P: Peer> PubSub<P> {
             self.work.push_back((Some(topic), join));
         }
         if self.contacts.of(topic).is_empty() {
-            for to in self.base.neighbors() {
-                let message = Message::WhoIs(topic);
-                out.push(Output::Send { to, message });
-            }
+            self.ask_neighbors(topic, out);
         }
         self.announce(now, topic, random, out);
+    }
+
+    /// Asks all neighbors who takes part in a topic.
+    fn ask_neighbors(&self, topic: TopicId, out: &mut Out<P>) {
+        for to in self.base.neighbors() {
+            let message = Message::WhoIs(topic);
+            out.push(Output::Send { to, message });
+        }
     }
 
     fn unsubscribe<R: Rng>(&mut self, now: Time, topic: TopicId, random: &mut R, out: &mut Out<P>) {
@@ -193,17 +202,8 @@ impl<P: Peer> PubSub<P> {
         if self.topics.contains_key(&topic) {
             let payload = Payload::from(payload);
             self.publish_within(topic, payload.marked(KIND_APPLICATION));
-        } else if let Some(to) = self.contacts.of(topic).choose(random) {
-            out.push(Output::Send {
-                to: *to,
-                message: Message::PublishFor { topic, payload },
-            });
         } else {
-            self.counters.unpublished += 1;
-            out.push(Output::Event(Event::Refused {
-                command: Command::Publish(topic, payload),
-                why: Refusal::NoWay,
-            }));
+            self.publish_from_outside(topic, payload, random, out);
         }
     }
 
@@ -212,22 +212,33 @@ impl<P: Peer> PubSub<P> {
         self.work.push_back((Some(topic), broadcast));
     }
 
-    /// Publishes for a node that does not take part, and delivers it here.
+    /// Publishes for a node that does not take part, and delivers it here, unless it came before.
     fn publish_for<R: Rng>(
         &mut self,
         now: Time,
-        (sender, topic, payload): (P, TopicId, Bytes),
+        from: P,
+        (topic, number, payload): (TopicId, u64, Bytes),
         random: &mut R,
         out: &mut Out<P>,
     ) {
-        let name = postcard::to_stdvec(&sender).unwrap_or_default();
+        let Some(subscribed) = self.topics.get_mut(&topic) else {
+            let message = Message::NotHere(topic);
+            out.push(Output::Send { to: from, message });
+            return;
+        };
+        let message = Message::Published { number };
+        out.push(Output::Send { to: from, message });
+        if !subscribed.numbers.note(from, number) {
+            return;
+        }
+        let name = postcard::to_stdvec(&(from, number)).unwrap_or_default();
         let payload = Payload::from(payload);
         self.publish_within(topic, payload.clone().marked_with(KIND_FOR_ANOTHER, &name));
         self.run(now, random, out);
         let subscribed = self.topics.get(&topic);
         if let Some(id) = subscribed.and_then(|topic| topic.swarm.upper.last_sent()) {
             out.push(Output::Event(Event::Delivered(Delivery {
-                sender,
+                sender: from,
                 id,
                 topic: Some(topic),
                 payload,
@@ -269,7 +280,7 @@ impl<P: Peer> PubSub<P> {
                 out.push(Output::Send { to: from, message });
             }
             Message::NotHere(topic) => {
-                self.contacts.remove(topic, from);
+                self.contact_failed(from, Some(topic), random, out);
                 if self.topics.contains_key(&topic) {
                     let down = Input::PeerDown {
                         peer: from,
@@ -289,24 +300,26 @@ impl<P: Peer> PubSub<P> {
                     out.push(Output::Send { to: from, message });
                 }
             }
-            Message::Contacts { topic, peers } => self.learn_contacts(topic, peers, random),
-            Message::PublishFor { topic, payload } => {
-                if self.topics.contains_key(&topic) {
-                    self.publish_for(now, (from, topic, payload), random, out);
-                } else {
-                    let message = Message::NotHere(topic);
-                    out.push(Output::Send { to: from, message });
-                }
+            Message::Contacts { topic, peers } => {
+                self.learn_contacts(topic, peers, random);
+                self.ask_new_contacts(topic, random, out);
             }
+            Message::PublishFor {
+                topic,
+                number,
+                payload,
+            } => self.publish_for(now, from, (topic, number, payload), random, out),
+            Message::Published { number } => self.published(from, number),
         }
     }
 
-    /// Asked for when this node subscribed without knowing anybody.
+    /// Asked for when this node subscribed, or published, without knowing anybody.
     fn learn_contacts<R: Rng>(&mut self, topic: TopicId, peers: Vec<P>, random: &mut R) {
-        let Some(subscribed) = self.topics.get(&topic) else {
-            return;
+        let lonely = match self.topics.get(&topic) {
+            Some(subscribed) => subscribed.is_lonely(),
+            None if self.outside.wants(topic) => false,
+            None => return,
         };
-        let lonely = subscribed.is_lonely();
         for peer in peers {
             if peer != self.me {
                 self.contacts.add(topic, peer, random);
@@ -360,6 +373,9 @@ impl<P: Peer> PubSub<P> {
             }
             Timer::Announce { topic, life, alarm } if lives(&topic, life) => {
                 self.announce_due(now, topic, alarm, random, out);
+            }
+            Timer::AnswerDue { number, attempt } => {
+                self.answer_due(number, attempt, random, out);
             }
             Timer::Check { topic, beacon } => self.check_beacon(topic, beacon),
             // Of a subscription that has ended.
@@ -491,10 +507,13 @@ impl<P: Peer> PubSub<P> {
             Some((KIND_APPLICATION, payload)) => tell(delivery.sender, payload),
             Some((KIND_FOR_ANOTHER, payload)) => {
                 let words = payload.words();
-                match postcard::take_from_bytes::<P>(words) {
-                    Ok((sender, rest)) => {
+                match postcard::take_from_bytes::<(P, u64)>(words) {
+                    Ok(((sender, number), rest)) => {
                         let name = words.len() - rest.len();
-                        tell(sender, payload.without_words(name));
+                        let subscribed = self.topics.get_mut(&topic);
+                        if subscribed.is_some_and(|topic| topic.numbers.note(sender, number)) {
+                            tell(sender, payload.without_words(name));
+                        }
                     }
                     Err(_) => self.counters.malformed += 1,
                 }
@@ -541,6 +560,9 @@ impl<P: Peer> Protocol<P> for PubSub<P> {
             }
             Input::PeerDown { peer, why } => {
                 self.lanes.down(peer);
+                if why != WhyDown::Busy {
+                    self.contact_failed(peer, None, random, out);
+                }
                 self.give_all(&Input::PeerDown { peer, why });
             }
             Input::Congested(peer) => self.give_all(&Input::Congested(peer)),

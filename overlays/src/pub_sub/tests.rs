@@ -208,17 +208,108 @@ fn a_publication_for_another_is_delivered_here_and_passed_on() {
     let payload = Bytes::from_static(b"hello");
     let message = Message::PublishFor {
         topic: 7,
+        number: 70,
         payload: payload.clone(),
     };
-    let out = bench.receive(5, message.clone());
-    assert!(out.iter().any(|output| matches!(output,
-        Output::Event(Event::Delivered(delivery))
+    let delivered = |out: &Outputs| {
+        out.iter().any(|output| {
+            matches!(output, Output::Event(Event::Delivered(delivery))
             if delivery.topic == Some(7)
                 && delivery.sender == 5
-                && delivery.payload.body == payload)));
+                && delivery.payload.body == payload)
+        })
+    };
+    let published = (5, Message::Published { number: 70 });
+    let out = bench.receive(5, message.clone());
+    assert!(delivered(&out) && sent(&out).contains(&published));
+    let again = bench.receive(5, message.clone());
+    assert!(!delivered(&again), "its answer was lost, perhaps");
+    assert_eq!(sent(&again), [published]);
     bench.give(Input::Command(Command::Unsubscribe(7)));
     let out = bench.receive(5, message);
     assert_eq!(sent(&out), [(5, Message::NotHere(7))]);
+}
+
+/// The timer that waits for a contact's answer.
+fn answer_due(out: &Outputs) -> Option<Timer> {
+    out.iter().find_map(|output| match output {
+        Output::SetTimer { id, .. } if matches!(id, Timer::AnswerDue { .. }) => Some(*id),
+        _ => None,
+    })
+}
+
+/// Whom a publication was sent to, and under which number.
+fn handed_to(out: &Outputs) -> Option<(u32, u64)> {
+    sent(out)
+        .into_iter()
+        .find_map(|(to, message)| match message {
+            Message::PublishFor { number, .. } => Some((to, number)),
+            _ => None,
+        })
+}
+
+/// A node that knows the subscribers 20 to 22 of topic 7, and publishes to it. Whom it asks first.
+fn published_from_outside() -> (Bench, Outputs) {
+    let mut bench = Bench::joined();
+    for (number, peer) in (0..).zip(20..23) {
+        bench.news(number, here(7, peer));
+    }
+    let payload = Bytes::from_static(b"hello");
+    let out = bench.give(Input::Command(Command::Publish(7, payload)));
+    (bench, out)
+}
+
+#[test]
+fn a_publication_from_outside_is_handed_on_until_somebody_takes_it() {
+    let (mut bench, out) = published_from_outside();
+    let (first, number) = handed_to(&out).expect("a contact is asked");
+    let due = answer_due(&out).expect("and waited for");
+    // The first is gone, the second is silent, the third says that it takes part no longer.
+    let out = bench.give(Input::PeerDown {
+        peer: first,
+        why: WhyDown::Refused,
+    });
+    let (second, same) = handed_to(&out).expect("another one is asked");
+    assert!(second != first && same == number);
+    assert_eq!(bench.give(Input::Timer(due)), [], "of an earlier attempt");
+    let due = answer_due(&out).expect("waited for");
+    let out = bench.give(Input::Timer(due));
+    let (third, _) = handed_to(&out).expect("another one is asked");
+    assert!(![first, second].contains(&third));
+    let out = bench.receive(third, Message::NotHere(7));
+    assert!(sent(&out).contains(&(1, Message::WhoIs(7))), "who else?");
+    let peers = vec![first, 30];
+    let out = bench.receive(1, Message::Contacts { topic: 7, peers });
+    assert_eq!(handed_to(&out), Some((30, number)), "not a second time");
+    let due = answer_due(&out).expect("waited for");
+    bench.receive(30, Message::Published { number });
+    assert_eq!(bench.give(Input::Timer(due)), [], "it is published");
+    assert_eq!(bench.node.counters().unpublished, 0);
+}
+
+#[test]
+fn only_who_was_asked_can_say_that_it_is_published_and_a_busy_contact_is_kept() {
+    let (mut bench, out) = published_from_outside();
+    let (first, number) = handed_to(&out).expect("a contact is asked");
+    let due = answer_due(&out).expect("and waited for");
+    bench.receive(99, Message::Published { number });
+    let why = WhyDown::Busy;
+    let out = bench.give(Input::PeerDown { peer: first, why });
+    assert_eq!(handed_to(&out), None);
+    assert!(bench.node.contacts.of(7).contains(&first));
+    assert!(handed_to(&bench.give(Input::Timer(due))).is_some());
+}
+
+#[test]
+fn publications_that_nobody_takes_fill_no_memory() {
+    let (mut bench, _) = published_from_outside();
+    let payload = Bytes::from(vec![0; PAYLOAD_BYTES_MAX]);
+    for _ in 0..40 {
+        bench.give(Input::Command(Command::Publish(7, payload.clone())));
+        assert_eq!(bench.node.check(), Ok(()));
+    }
+    // Four MiB are sixteen of them, and one was there already.
+    assert_eq!(bench.node.counters().unpublished, 25);
 }
 
 #[test]
@@ -271,7 +362,16 @@ fn what_cannot_be_published_is_given_back() {
             _ => None,
         })
     };
-    assert_eq!(refused(&bench.give(publish(7, 1))), Some(Refusal::NoWay));
+    // Neighbors are asked who takes part, several times, before it is given up.
+    let mut out = bench.give(publish(7, 1));
+    let mut asked = 0;
+    while refused(&out).is_none() {
+        assert_eq!(sent(&out), [(1, Message::WhoIs(7))]);
+        asked += 1;
+        let id = answer_due(&out).expect("something is waited for");
+        out = bench.give(Input::Timer(id));
+    }
+    assert_eq!((asked, refused(&out)), (8, Some(Refusal::NoWay)));
     assert_eq!(bench.node.counters().unpublished, 1);
     bench.subscribe(7);
     let out = bench.give(publish(7, PAYLOAD_BYTES_MAX));
@@ -359,8 +459,9 @@ fn input() -> impl Strategy<Value = In> {
         1 => topic().prop_map(Message::WhoIs),
         1 => (topic(), prop::collection::vec(peer(), 0..=CONTACTS_MAX))
             .prop_map(|(topic, peers)| Message::Contacts { topic, peers }),
-        1 => (topic(), prop::collection::vec(any::<u8>(), 0..20))
-            .prop_map(|(topic, payload)| Message::PublishFor { topic, payload: payload.into() }),
+        1 => (topic(), 0_u64..9, prop::collection::vec(any::<u8>(), 0..20)).prop_map(
+            |(topic, number, payload)| Message::PublishFor { topic, number, payload: payload.into() }),
+        1 => any::<u64>().prop_map(|number| Message::Published { number }),
     ];
     prop_oneof![
         8 => (peer(), message).prop_map(|(from, message)| Input::Received { from, message }),

@@ -32,6 +32,13 @@ pub enum Timer {
         /// Which timer: only the last one set counts.
         alarm: u32,
     },
+    /// The contact that was asked to publish something should have answered by now.
+    AnswerDue {
+        /// Which publication.
+        number: u64,
+        /// Which attempt: only the last one counts.
+        attempt: u32,
+    },
     /// The beacon that was announced should have come within the topic by now.
     Check {
         /// Which topic.

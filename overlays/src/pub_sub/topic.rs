@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
+use super::outside::Numbers;
 use crate::event::{Overlay, Peer};
 use crate::hyparview::HyParView;
 use crate::plumtree::Plumtree;
@@ -27,6 +28,8 @@ pub(super) struct Topic<P> {
     pub(super) lonely_wait: Duration,
     beacons: VecDeque<u64>,
     checks: BTreeMap<u64, P>,
+    /// Of publications from outside.
+    pub(super) numbers: Numbers<P>,
 }
 
 impl<P: Peer> Topic<P> {
@@ -39,6 +42,7 @@ impl<P: Peer> Topic<P> {
             lonely_wait,
             beacons: VecDeque::new(),
             checks: BTreeMap::new(),
+            numbers: Numbers::new(),
         }
     }
 

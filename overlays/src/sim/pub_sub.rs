@@ -268,6 +268,49 @@ mod tests {
     }
 
     #[test]
+    fn publications_from_outside_get_round_contacts_that_are_dead() {
+        for (seed, share) in [(8, 0.3), (9, 0.6)] {
+            let mut topics = subscribed(seed);
+            topics.fail(share);
+            topics.world.run_for(60 * SECOND);
+            let reach = topics.publish(true, 15 * SECOND);
+            assert!(reach.is_exact() && reach.receivers > 50, "{reach:?}");
+        }
+    }
+
+    #[test]
+    fn topics_hold_together_under_loss() {
+        for seed in 1..=3 {
+            println!("seed {seed}");
+            let network = NetworkConfig {
+                loss: 0.1,
+                ..NetworkConfig::default()
+            };
+            let spacing = Duration::from_millis(10);
+            let mut topics = Topics::new(seed, 300, network, spacing, &mut |_, _, _| {});
+            topics.world.run_for(30 * SECOND);
+            topics.subscribe(10, 30, 30 * SECOND);
+            topics.world.run_for(60 * SECOND);
+            topics.fail(0.3);
+            topics.world.run_for(60 * SECOND);
+            let mut reach = topics.publish(false, 10 * SECOND);
+            reach.add(topics.publish(true, 15 * SECOND));
+            // Single messages are lost for good now and then; parts of a topic would be far more.
+            assert!(reach.delivered * 100 >= reach.receivers * 98, "{reach:?}");
+            assert_eq!((reach.outsiders, reach.repeated), (0, 0), "{reach:?}");
+        }
+    }
+
+    #[test]
+    fn topics_heal_after_a_partition_of_two_hours() {
+        let mut topics = subscribed(10);
+        topics.world.partition(7_200 * SECOND);
+        topics.world.run_for(300 * SECOND);
+        let reach = topics.publish(false, 5 * SECOND);
+        assert!(reach.is_exact(), "{reach:?}");
+    }
+
+    #[test]
     fn the_parts_of_a_topic_find_each_other_after_a_partition() {
         let mut topics = subscribed(6);
         topics.world.partition(60 * SECOND);

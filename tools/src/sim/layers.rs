@@ -112,6 +112,8 @@ struct PubSubFigures {
     reach_percent_outside: f64,
     /// One minute after the failure.
     reach_percent_healed: f64,
+    /// The same, of publications from nodes that do not take part.
+    reach_percent_outside_healed: f64,
     /// Deliveries to nodes that did not subscribe.
     outsiders: usize,
     /// Deliveries beyond the first to one node.
@@ -154,10 +156,12 @@ fn publish(arguments: &Arguments) -> (PubSubFigures, u64) {
     topics.fail(arguments.fail.share);
     topics.world.run_for(Duration::from_secs(60));
     let healed = rounds(&mut topics, "healed", false);
+    let outside_healed = rounds(&mut topics, "outside, healed", true);
     bar.finish();
     let mut all = inside;
     all.add(outside);
     all.add(healed);
+    all.add(outside_healed);
     let figures = PubSubFigures {
         overlay: "pub_sub",
         nodes,
@@ -167,6 +171,7 @@ fn publish(arguments: &Arguments) -> (PubSubFigures, u64) {
         reach_percent: percent(inside.delivered, inside.receivers),
         reach_percent_outside: percent(outside.delivered, outside.receivers),
         reach_percent_healed: percent(healed.delivered, healed.receivers),
+        reach_percent_outside_healed: percent(outside_healed.delivered, outside_healed.receivers),
         outsiders: all.outsiders,
         repeated: all.repeated,
         trace_hash: format!("{:016x}", topics.world.trace_hash()),
