@@ -37,6 +37,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use rand::Rng;
+use rand::seq::IteratorRandom;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -327,6 +328,20 @@ pub trait Overlay<P: Peer>: Protocol<P> {
     /// The peers that this node is connected to by the overlay's rule: exactly those told by
     /// `NeighborUp` and not yet by `NeighborDown`.
     fn neighbors(&self) -> Vec<P>;
+
+    /// The neighbor that something for `to` goes to next, and not back to `came_from`; none if there is
+    /// no way. Whoever passes it on counts its hops down, and drops it when none is left: where nothing
+    /// better is known than a random neighbor, as here, that bounds the walk.
+    fn next_hop<R: Rng>(&self, to: P, came_from: Option<P>, random: &mut R) -> Option<P> {
+        let neighbors = self.neighbors();
+        if neighbors.contains(&to) {
+            return Some(to);
+        }
+        let onward = neighbors.into_iter();
+        onward
+            .filter(|peer| Some(*peer) != came_from)
+            .choose(random)
+    }
 }
 
 /// Identity of a node, unique in the cluster. Small: it is copied and compared often.

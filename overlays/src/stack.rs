@@ -161,6 +161,10 @@ impl<P: Peer, L: Overlay<P>, U: Protocol<P>> Overlay<P> for Stack<L, U> {
     fn neighbors(&self) -> Vec<P> {
         self.lower.neighbors()
     }
+
+    fn next_hop<R: Rng>(&self, to: P, came_from: Option<P>, random: &mut R) -> Option<P> {
+        self.lower.next_hop(to, came_from, random)
+    }
 }
 
 impl<L, U> Stack<L, U> {

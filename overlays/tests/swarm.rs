@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use rand::rngs::Xoshiro256PlusPlus;
+use rand::{RngExt, SeedableRng};
+
 use overlane_overlays::hyparview::{self, HyParView, XbotConfig};
 use overlane_overlays::sim::carrier::Carrier;
 use overlane_overlays::sim::{
@@ -422,4 +425,35 @@ fn halves_find_each_other_after_a_partition_of_two_hours() {
             "seed {seed}"
         );
     }
+}
+
+/// Shares of payloads that get from a random node to another one within `ttl` hops, in percent.
+fn walked(nodes: u32, ttl: u32) -> u32 {
+    let mut run = joined(nodes, 3, NetworkConfig::default());
+    run.settle(6, &mut |_, _, _| {});
+    let mut random = Xoshiro256PlusPlus::seed_from_u64(17);
+    let mut arrived = 0;
+    for _ in 0..1_000 {
+        let [from, to] = [0; 2].map(|_| random.random_range(0..nodes));
+        let (mut at, mut came_from) = (from, None);
+        for _ in 0..ttl {
+            let state = run.world.state(at).expect("runs");
+            let next = state.next_hop(to, came_from, &mut random);
+            let Some(next) = next else { break };
+            assert!(state.neighbors().contains(&next) && Some(next) != came_from);
+            (at, came_from) = (next, Some(at));
+            if at == to {
+                break;
+            }
+        }
+        arrived += u32::from(at == to);
+    }
+    arrived / 10
+}
+
+#[test]
+fn a_bounded_walk_finds_most_nodes_of_a_small_cluster() {
+    assert!(walked(6, 1) == 100, "all are neighbors");
+    let reached = walked(30, 32);
+    assert!(reached >= 85, "{reached} %");
 }

@@ -175,7 +175,9 @@ impl<P: Peer> ClientServer<P> {
         } else {
             self.servers_missing()
         };
-        for peer in self.servers.choose_apart(most, random) {
+        // Who has no server at all has nothing to lose by trying.
+        let urgent = self.server_neighbors().next().is_none();
+        for peer in self.servers.choose_apart(most, urgent, random) {
             self.servers.set_link(&peer, Link::Dialing);
             out.push(Output::Connect(peer));
         }
@@ -496,5 +498,9 @@ impl<P: Peer> Overlay<P> for ClientServer<P> {
         neighbors.extend(self.clients.keys());
         neighbors.sort_unstable();
         neighbors
+    }
+
+    fn next_hop<R: Rng>(&self, to: P, came_from: Option<P>, _random: &mut R) -> Option<P> {
+        self.way_to(to, came_from)
     }
 }

@@ -12,21 +12,24 @@ use crate::event::{Event, Output, Peer, Refusal};
 
 impl<P: Peer> ClientServer<P> {
     /// The neighbor over which a node is reached: itself, a server that has it, or, for a client, one
-    /// of its servers. None if there is no way.
-    fn next_hop(&self, to: P) -> Option<P> {
+    /// of its servers, and never the one that it came from. None if there is no way. The same one each
+    /// time while nothing changes, so that payloads do not overtake each other.
+    pub(super) fn way_to(&self, to: P, came_from: Option<P>) -> Option<P> {
         if self.clients.contains_key(&to) || self.servers.link(&to) == Some(Link::Neighbor) {
-            return Some(to);
+            return Some(to).filter(|to| Some(*to) != came_from);
         }
+        let onward = |server: &P| {
+            self.servers.link(server) == Some(Link::Neighbor) && Some(*server) != came_from
+        };
         if self.is_server() {
-            let mut holders = self.directory.servers_of(to);
-            return holders.find(|server| self.servers.link(server) == Some(Link::Neighbor));
+            return self.directory.servers_of(to).find(onward);
         }
-        self.server_neighbors().next()
+        self.server_neighbors().find(onward)
     }
 
     /// Sends a payload of this node's own.
     pub(super) fn relay(&mut self, to: P, payload: Bytes, out: &mut Out<P>) -> Result<(), Refusal> {
-        if to == self.me || self.next_hop(to).is_none() {
+        if to == self.me || self.way_to(to, None).is_none() {
             return Err(Refusal::NoWay);
         }
         let relayed = Relayed {
@@ -57,9 +60,9 @@ impl<P: Peer> ClientServer<P> {
     }
 
     fn pass_on(&mut self, relayed: Relayed<P>, came_from: Option<P>, out: &mut Out<P>) {
-        let next = self.next_hop(relayed.to);
+        let next = self.way_to(relayed.to, came_from);
         match (next, relayed.hops_left.checked_sub(1)) {
-            (Some(to), Some(hops_left)) if next != came_from => {
+            (Some(to), Some(hops_left)) => {
                 let message = Message::Relayed(Relayed {
                     hops_left,
                     ..relayed

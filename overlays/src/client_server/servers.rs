@@ -1,7 +1,9 @@
 //! The servers that a node knows, and how far it has come with each.
 //!
 //! Owns the bound on their number and the rule of who is forgotten: a name that only hearsay gave,
-//! and that never answered, goes after a few tries; a server that once was one is tried for ever.
+//! and that never answered, goes after a few tries; a server that once was one is tried for about an
+//! hour, less and less often, and makes room for another at once; those that were configured are tried
+//! for ever.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +14,12 @@ use super::message::SERVERS_MAX;
 use crate::event::{Peer, WhyDown};
 
 /// Failed dials in a row after which a server that never answered is forgotten.
-const FAILURES_MAX: u8 = 5;
+const FAILURES_MAX: u16 = 5;
+/// The same for one that was a neighbor once. 600: with the waits between them about an hour.
+const FAILURES_PROVEN_MAX: u16 = 600;
+/// Most periods between two dials of a server that does not answer. 6: a guess; it is what the end of
+/// a partition waits for.
+const WAIT_PERIODS_MAX: u32 = 6;
 /// Periods that a dialed server has to answer the hello.
 const SILENT_PERIODS_MAX: u8 = 3;
 
@@ -36,9 +43,24 @@ pub(super) enum Link {
 struct Server {
     link: Link,
     /// Dials or greetings that failed since it last was a neighbor.
-    failures: u8,
-    /// Was configured, or was a neighbor once.
+    failures: u16,
+    /// Periods until it is dialed again, if there is no need.
+    wait: u32,
+    /// Was a neighbor once.
     proven: bool,
+    /// Named by the operator of this node.
+    configured: bool,
+}
+
+impl Server {
+    const fn is_forgotten(&self) -> bool {
+        let most = if self.proven {
+            FAILURES_PROVEN_MAX
+        } else {
+            FAILURES_MAX
+        };
+        !self.configured && self.failures >= most
+    }
 }
 
 /// The servers that one node knows.
@@ -54,18 +76,31 @@ impl<P: Peer> Servers<P> {
         }
     }
 
-    /// Notes a server. `proven` is true for those that the node was told by its own operator.
-    pub(super) fn learn(&mut self, peer: P, proven: bool) {
+    /// Notes a server. `configured` is true for those that the node was told by its own operator. Where
+    /// there is no room, the one that failed most makes it.
+    pub(super) fn learn(&mut self, peer: P, configured: bool) {
         if let Some(server) = self.known.get_mut(&peer) {
-            server.proven |= proven;
-        } else if self.known.len() < SERVERS_MAX {
-            let server = Server {
-                link: Link::Apart,
-                failures: 0,
-                proven,
-            };
-            self.known.insert(peer, server);
+            server.configured |= configured;
+            return;
         }
+        if self.known.len() >= SERVERS_MAX {
+            let apart = self.known.iter().filter(|(_, server)| {
+                server.link == Link::Apart && server.failures > 0 && !server.configured
+            });
+            let worst = apart.max_by_key(|(_, server)| server.failures);
+            let Some(worst) = worst.map(|(peer, _)| *peer) else {
+                return;
+            };
+            self.known.remove(&worst);
+        }
+        let server = Server {
+            link: Link::Apart,
+            failures: 0,
+            wait: 0,
+            proven: false,
+            configured,
+        };
+        self.known.insert(peer, server);
     }
 
     pub(super) fn link(&self, peer: &P) -> Option<Link> {
@@ -78,6 +113,7 @@ impl<P: Peer> Servers<P> {
             if link == Link::Neighbor {
                 server.proven = true;
                 server.failures = 0;
+                server.wait = 0;
             }
         }
     }
@@ -91,8 +127,9 @@ impl<P: Peer> Servers<P> {
         if why == WhyDown::Busy {
             return;
         }
+        server.wait = ((1 << server.failures.min(16)) - 1).min(WAIT_PERIODS_MAX);
         server.failures = server.failures.saturating_add(1);
-        if !server.proven && server.failures >= FAILURES_MAX {
+        if server.is_forgotten() {
             self.known.remove(peer);
         }
     }
@@ -109,15 +146,18 @@ impl<P: Peer> Servers<P> {
     }
 
     /// Some servers without a lane: at random among those that failed least, so that a client turns
-    /// to the servers that work and clients spread evenly over them.
-    pub(super) fn choose_apart<R: Rng>(&self, most: usize, random: &mut R) -> Vec<P> {
+    /// to the servers that work and clients spread evenly over them. Those that failed a moment ago
+    /// only if `urgent`.
+    pub(super) fn choose_apart<R: Rng>(&self, most: usize, urgent: bool, random: &mut R) -> Vec<P> {
         let mut chosen = Vec::new();
         for failures in 0..=FAILURES_MAX {
             if chosen.len() >= most {
                 break;
             }
             let apart = self.known.iter().filter(|(_, server)| {
-                server.link == Link::Apart && server.failures.min(FAILURES_MAX) == failures
+                server.link == Link::Apart
+                    && (urgent || server.wait == 0)
+                    && server.failures.min(FAILURES_MAX) == failures
             });
             let peers = apart.map(|(peer, _)| *peer);
             chosen.extend(peers.sample(random, most - chosen.len()));
@@ -129,6 +169,7 @@ impl<P: Peer> Servers<P> {
     pub(super) fn period_over(&mut self) -> (Vec<P>, Vec<P>) {
         let (mut again, mut silent) = (Vec::new(), Vec::new());
         for (peer, server) in &mut self.known {
+            server.wait = server.wait.saturating_sub(1);
             if let Link::Greeted { periods } = &mut server.link {
                 *periods += 1;
                 if *periods < SILENT_PERIODS_MAX {

@@ -363,3 +363,104 @@ fn a_busy_server_is_not_forgotten_and_one_that_refuses_is() {
         assert_eq!(servers.with(|_| true).count() == 1, stays, "{why:?}");
     }
 }
+
+/// One period more, in which every dial finds nobody. Who was dialed.
+fn period_among_the_dead(bench: &mut Bench) -> BTreeSet<u32> {
+    let out = bench.give(Input::Timer(PeriodOver));
+    let mut all = dialed(&out);
+    let mut open = all.clone();
+    while let Some(peer) = open.pop_first() {
+        let why = WhyDown::TimedOut;
+        let again = dialed(&bench.give(Input::PeerDown { peer, why }));
+        all.extend(&again);
+        open.extend(again);
+    }
+    all
+}
+
+#[test]
+fn the_dead_make_room_for_the_servers_that_replace_them() {
+    let mut bench = server();
+    for server in 200..500 {
+        bench.give(Input::PeerUp(server));
+        let out = bench.receive(server, Message::Hello(Role::Server));
+        let welcome = (server, Message::Welcome(vec![1, 2, server, ME]));
+        assert_eq!(sent(&out).last(), Some(&welcome));
+        let why = WhyDown::Lost;
+        bench.give(Input::PeerDown { peer: server, why });
+    }
+    assert_eq!(bench.node.server_neighbors().collect::<Vec<_>>(), [1, 2]);
+}
+
+#[test]
+fn a_dead_server_is_dialed_less_and_less_and_forgotten_unless_it_was_configured() {
+    let mut bench = server();
+    bench.give(Input::PeerUp(200));
+    bench.receive(200, Message::Hello(Role::Server));
+    for peer in [1, 200] {
+        let why = WhyDown::Lost;
+        bench.give(Input::PeerDown { peer, why });
+    }
+    // As long as server 2 is there, that is.
+    let dials = |bench: &mut Bench, periods: u32| {
+        let mut dials = [0_u32; 2];
+        for _ in 0..periods {
+            bench.receive(2, Message::Hello(Role::Server));
+            let dialed = period_among_the_dead(bench);
+            for (count, peer) in dials.iter_mut().zip([1, 200]) {
+                *count += u32::from(dialed.contains(&peer));
+            }
+        }
+        dials
+    };
+    let first = dials(&mut bench, 600);
+    assert!(
+        first.iter().all(|count| (80..=105).contains(count)),
+        "{first:?}"
+    );
+    dials(&mut bench, 4_300);
+    let late = dials(&mut bench, 600);
+    assert!(late[0] >= 80 && late[1] == 0, "{late:?}");
+}
+
+#[test]
+fn a_client_without_any_server_tries_them_every_period() {
+    let mut bench = client();
+    for peer in [1, 2, 3, 1, 2, 3] {
+        let why = WhyDown::Lost;
+        bench.give(Input::PeerDown { peer, why });
+    }
+    for _ in 0..100 {
+        period_among_the_dead(&mut bench);
+    }
+    let dialed = period_among_the_dead(&mut bench);
+    assert!(dialed.is_superset(&BTreeSet::from([1, 2])), "{dialed:?}");
+}
+
+#[test]
+fn the_next_hop_is_a_server_that_has_the_node_and_another_one_when_it_fails() {
+    let mut random = SmallRng::seed_from_u64(1);
+    let mut bench = server();
+    let clients = |first| Message::Clients {
+        first,
+        clients: vec![70],
+    };
+    bench.receive(1, clients(true));
+    bench.receive(2, clients(true));
+    let node = &bench.node;
+    assert_eq!(node.next_hop(10, None, &mut random), Some(10), "a client");
+    let holders = [1, 2].map(|server| node.next_hop(70, Some(server), &mut random));
+    assert_eq!(holders, [Some(2), Some(1)], "never back");
+    assert_eq!(node.next_hop(71, None, &mut random), None);
+    let why = WhyDown::Lost;
+    bench.give(Input::PeerDown { peer: 1, why });
+    assert_eq!(bench.node.next_hop(70, None, &mut random), Some(2));
+    let mut client = client();
+    let first = client
+        .node
+        .next_hop(70, None, &mut random)
+        .expect("a server");
+    client.give(Input::PeerDown { peer: first, why });
+    let second = client.node.next_hop(70, None, &mut random);
+    assert!(second.is_some() && second != Some(first), "{second:?}");
+}
