@@ -434,7 +434,8 @@ fn walked(nodes: u32, ttl: u32) -> u32 {
     let mut random = Xoshiro256PlusPlus::seed_from_u64(17);
     let mut arrived = 0;
     for _ in 0..1_000 {
-        let [from, to] = [0; 2].map(|_| random.random_range(0..nodes));
+        let from = random.random_range(0..nodes);
+        let to = (from + random.random_range(1..nodes)) % nodes;
         let (mut at, mut came_from) = (from, None);
         for _ in 0..ttl {
             let state = run.world.state(at).expect("runs");
