@@ -70,6 +70,8 @@ fn every_workload_runs_on_a_small_cluster() {
         "--workload partition --overlay full_mesh",
         "--workload pub-sub --overlay pub_sub",
         "--workload relay",
+        "--workload table --overlay hyparview --loss 5% --latency-max-ms 20",
+        "--workload broadcast --fail 50% --dead-hosts silent --dial-timeout-ms 1000",
         "--workload faults --seeds 4",
     ] {
         let words = arguments.split(' ').chain(["--nodes", "40", "--json"]);

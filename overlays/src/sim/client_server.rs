@@ -43,9 +43,15 @@ pub struct Star {
 }
 
 impl Star {
-    /// `servers` servers and `clients` clients, started at once. Each knows the first three servers.
+    /// `servers` servers and `clients` clients, one each `spacing`. Each knows the first three servers.
     #[must_use]
-    pub fn new(seed: u64, servers: NodeId, clients: NodeId, network: NetworkConfig) -> Self {
+    pub fn new(
+        seed: u64,
+        servers: NodeId,
+        clients: NodeId,
+        network: NetworkConfig,
+        spacing: Duration,
+    ) -> Self {
         let make = move |node: NodeId, _| {
             let contacts = (0..servers.min(3)).collect();
             let config = if node < servers {
@@ -58,6 +64,7 @@ impl Star {
         let mut world = World::new(seed, network, Box::new(make), Relays::default());
         for _ in 0..servers + clients {
             world.add_node();
+            world.run_for(spacing);
         }
         Self {
             world,
@@ -116,7 +123,7 @@ mod tests {
 
     fn settled(seed: u64) -> Star {
         println!("seed {seed}");
-        let mut star = Star::new(seed, 6, 200, NetworkConfig::default());
+        let mut star = Star::new(seed, 6, 200, NetworkConfig::default(), Duration::ZERO);
         star.world.run_for(10 * SECOND);
         star
     }
@@ -174,7 +181,7 @@ mod tests {
             reorder: 0.1,
             ..NetworkConfig::default()
         };
-        let mut star = Star::new(5, 6, 200, network);
+        let mut star = Star::new(5, 6, 200, network, Duration::ZERO);
         star.world.run_for(60 * SECOND);
         star.world.set_network(NetworkConfig::default());
         star.world.run_for(30 * SECOND);

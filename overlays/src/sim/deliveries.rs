@@ -75,6 +75,8 @@ impl Round {
 #[derive(Debug, Default)]
 pub struct Deliveries {
     rounds: Vec<Round>,
+    /// Who delivered each of them, one bit a node.
+    delivered: Vec<Vec<u64>>,
     neighbor_ups: u64,
 }
 
@@ -106,6 +108,25 @@ impl Deliveries {
         payload.into()
     }
 
+    /// Whether this node had delivered it before: it counts once.
+    fn is_again(&mut self, node: NodeId, payload: &Bytes) -> bool {
+        let round = number_of(payload).and_then(|number| usize::try_from(number).ok());
+        let Some(round) = round.filter(|round| *round < self.rounds.len()) else {
+            return false;
+        };
+        if self.delivered.len() <= round {
+            self.delivered.resize_with(round + 1, Vec::new);
+        }
+        let nodes = &mut self.delivered[round];
+        let (word, bit) = (node as usize / 64, 1_u64 << (node % 64));
+        if nodes.len() <= word {
+            nodes.resize(word + 1, 0);
+        }
+        let again = nodes[word] & bit != 0;
+        nodes[word] |= bit;
+        again
+    }
+
     fn round_mut(&mut self, payload: &Bytes) -> Option<&mut Round> {
         let number = number_of(payload)?;
         self.rounds.get_mut(usize::try_from(number).ok()?)
@@ -113,13 +134,16 @@ impl Deliveries {
 }
 
 impl<X: Subject> Observer<X> for Deliveries {
-    fn event(&mut self, at: Time, _node: NodeId, _state: &X, event: &Event<NodeId>) {
+    fn event(&mut self, at: Time, node: NodeId, _state: &X, event: &Event<NodeId>) {
         if matches!(event, Event::NeighborUp(_)) {
             self.neighbor_ups += 1;
         }
         let Event::Delivered(delivery) = event else {
             return;
         };
+        if self.is_again(node, &delivery.payload.body) {
+            return;
+        }
         if let Some(round) = self.round_mut(&delivery.payload.body) {
             round.delivered += 1;
             round.hops_max = round.hops_max.max(delivery.hops);

@@ -11,6 +11,7 @@
 //! - `pub_sub`: topics, and whether publications reach their subscribers and nobody else
 //! - `client_server`: whether payloads are relayed, and clients find another server
 //! - `faults`: everything goes wrong, and `checks` that nothing breaks
+//! - `table`: one overlay under one loss and one latency, for the table of all
 //! - `graph`: the overlay as a graph, and its figures
 //!
 //! Nothing in the protocols depends on anything here.
@@ -31,6 +32,7 @@ pub mod pub_sub;
 mod queue;
 mod report;
 mod subject;
+pub mod table;
 mod trace;
 mod workload;
 mod world;

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use overlane_overlays::sim::carrier::Carrier;
-use overlane_overlays::sim::{Latency, NetworkConfig, Outcome, Plan, Round, Senders, Spreading};
+use overlane_overlays::sim::{Outcome, Plan, Round, Senders, Spreading};
 use overlane_overlays::{hyparview, plumtree};
 use serde::Serialize;
 
@@ -82,32 +82,18 @@ fn plan(arguments: &Arguments) -> Result<Plan, SimError> {
         Spread::Flood => Spreading::Flood,
         Spread::Epidemic => Spreading::Epidemic,
     };
-    let other = arguments.overlay != Carrier::HyParView;
+    let other = arguments.overlay() != Carrier::HyParView;
     if other && (spreading != Spreading::Plumtree || arguments.xbot) {
         return Err(SimError::Arguments(
             "--spread and --xbot need --overlay hyparview",
         ));
     }
-    let (min, max) = (
-        span(arguments.latency_min_ms),
-        span(arguments.latency_max_ms),
-    );
-    if min > max {
-        return Err(SimError::Arguments(
-            "--latency-min-ms must not be above --latency-max-ms",
-        ));
-    }
-    let latency = if arguments.latency_per_message {
-        Latency::PerMessage { min, max }
-    } else {
-        Latency::PerLink { min, max }
-    };
     let mut plumtree = plumtree::Config::default();
     if let Some(threshold) = arguments.optimization_threshold {
         plumtree.optimization_threshold = threshold;
     }
     Ok(Plan {
-        overlay: arguments.overlay,
+        overlay: arguments.overlay(),
         hyparview: hyparview::Config {
             xbot: arguments.xbot.then(hyparview::XbotConfig::default),
             partisan_deviations: arguments.partisan_deviations,
@@ -115,14 +101,10 @@ fn plan(arguments: &Arguments) -> Result<Plan, SimError> {
         },
         spreading,
         plumtree,
-        nodes: arguments.nodes,
+        nodes: arguments.nodes(),
         seed: arguments.seed,
-        network: NetworkConfig {
-            latency,
-            loss: arguments.loss.share,
-            ..NetworkConfig::default()
-        },
-        join_spacing: span(arguments.join_spacing_ms),
+        network: arguments.network()?,
+        join_spacing: span(arguments.join_spacing()),
         cycles: arguments.cycles,
         fail: arguments.fail.share,
         broadcasts: arguments.broadcasts,

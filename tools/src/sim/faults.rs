@@ -9,8 +9,11 @@ use overlane_overlays::sim::faults::{Outcome, Plan};
 use serde::Serialize;
 
 use super::output::{Bar, peak_rss_bytes, print_report};
-use super::{Arguments, SimError};
+use super::{Arguments, SimError, span};
 use crate::ending::complain;
+
+/// Least nodes: with two, there is nobody to disagree.
+const NODES_MIN: u32 = 3;
 
 /// Figures of all seeds together.
 #[derive(Serialize)]
@@ -36,7 +39,12 @@ struct Figures {
 
 pub(super) fn run(arguments: &Arguments) -> Result<(), SimError> {
     let begun = Instant::now();
-    let plan = Plan::default();
+    let plan = Plan {
+        nodes: arguments.nodes.map(|nodes| nodes.max(NODES_MIN)),
+        network: arguments.network()?,
+        join_spacing: arguments.join_spacing_ms.map(span),
+        ..Plan::default()
+    };
     let (mut outcomes, mut failures) = (Vec::new(), Vec::new());
     for result in proven(arguments, plan) {
         match result {

@@ -61,24 +61,26 @@ fn measure<F: Serialize>(
     Ok(())
 }
 
-const fn experiment(arguments: &Arguments) -> Experiment {
-    Experiment {
-        overlay: arguments.overlay,
-        nodes: arguments.nodes,
+fn experiment(arguments: &Arguments) -> Result<Experiment, SimError> {
+    Ok(Experiment {
+        overlay: arguments.overlay(),
+        nodes: arguments.nodes(),
         seed: arguments.seed,
-    }
+        network: arguments.network()?,
+        join_spacing: span(arguments.join_spacing()),
+    })
 }
 
 pub(super) fn membership(arguments: &Arguments) -> Result<(), SimError> {
+    let experiment = experiment(arguments)?;
     let trouble = Trouble {
-        loss: arguments.loss.share,
         slow: span(arguments.slow_ms),
         span: TROUBLE,
     };
     let run = || {
         let mut bar = Bar::new();
         let mut progress = |stage, done, all| bar.show(stage, done, all);
-        let report = Report::of(experiment(arguments), CRASHES, trouble, &mut progress);
+        let report = Report::of(experiment, CRASHES, trouble, &mut progress);
         bar.finish();
         let events = report.events;
         (report, events)
@@ -87,10 +89,11 @@ pub(super) fn membership(arguments: &Arguments) -> Result<(), SimError> {
 }
 
 pub(super) fn partition(arguments: &Arguments) -> Result<(), SimError> {
+    let experiment = experiment(arguments)?;
     let run = || {
         let mut bar = Bar::new();
         let mut progress = |stage, done, all| bar.show(stage, done, all);
-        let healing = Healing::of(experiment(arguments), PARTITION, &mut progress);
+        let healing = Healing::of(experiment, PARTITION, &mut progress);
         bar.finish();
         let events = healing.events;
         (healing, events)
@@ -122,22 +125,19 @@ struct PubSubFigures {
 }
 
 pub(super) fn pub_sub(arguments: &Arguments) -> Result<(), SimError> {
+    let network = arguments.network()?;
     measure(
         arguments,
-        || publish(arguments),
+        || publish(arguments, network),
         |figures| &figures.trace_hash,
     )
 }
 
-fn publish(arguments: &Arguments) -> (PubSubFigures, u64) {
+fn publish(arguments: &Arguments, network: NetworkConfig) -> (PubSubFigures, u64) {
     let mut bar = Bar::new();
-    let network = NetworkConfig {
-        loss: arguments.loss.share,
-        ..NetworkConfig::default()
-    };
-    let spacing = span(arguments.join_spacing_ms);
+    let spacing = span(arguments.join_spacing());
     let mut progress = |stage, done, all| bar.show(stage, done, all);
-    let (nodes, seed) = (arguments.nodes, arguments.seed);
+    let (nodes, seed) = (arguments.nodes(), arguments.seed);
     let mut topics = Topics::new(seed, nodes, network, spacing, &mut progress);
     progress("subscribe", 0, 1);
     topics.world.run_for(Duration::from_secs(30));
@@ -198,20 +198,19 @@ struct RelayFigures {
 }
 
 pub(super) fn relay(arguments: &Arguments) -> Result<(), SimError> {
+    let network = arguments.network()?;
     measure(
         arguments,
-        || relayed(arguments),
+        || relayed(arguments, network),
         |figures| &figures.trace_hash,
     )
 }
 
-fn relayed(arguments: &Arguments) -> (RelayFigures, u64) {
-    let network = NetworkConfig {
-        loss: arguments.loss.share,
-        ..NetworkConfig::default()
-    };
-    let servers = SERVERS.min(arguments.nodes);
-    let mut star = Star::new(arguments.seed, servers, arguments.nodes - servers, network);
+fn relayed(arguments: &Arguments, network: NetworkConfig) -> (RelayFigures, u64) {
+    let nodes = arguments.nodes();
+    let servers = SERVERS.min(nodes);
+    let spacing = span(arguments.join_spacing());
+    let mut star = Star::new(arguments.seed, servers, nodes - servers, network, spacing);
     star.world.run_for(Duration::from_secs(10));
     let (interval, drain) = (Duration::from_millis(5), Duration::from_secs(2));
     let before = star.relay(RELAYED, interval, drain);
@@ -220,7 +219,7 @@ fn relayed(arguments: &Arguments) -> (RelayFigures, u64) {
         let death = if server % 2 == 1 {
             Death::Silent
         } else {
-            Death::Refuses
+            network.death
         };
         star.world.crash(server, death);
     }
@@ -229,7 +228,7 @@ fn relayed(arguments: &Arguments) -> (RelayFigures, u64) {
     let after = star.relay(RELAYED, interval, drain);
     let figures = RelayFigures {
         overlay: "client_server",
-        nodes: arguments.nodes,
+        nodes,
         seed: arguments.seed,
         servers,
         reach_percent: percent(before, RELAYED),

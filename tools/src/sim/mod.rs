@@ -9,12 +9,14 @@ mod layers;
 mod output;
 mod plot;
 mod span;
+mod table;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::ValueEnum;
 use overlane_overlays::sim::carrier::Carrier;
+use overlane_overlays::sim::{Death, Latency, NetworkConfig};
 
 use crate::ending::{Ending, NotWritten, complain};
 use span::{Milliseconds, Percent, parse_milliseconds, parse_percent};
@@ -22,17 +24,17 @@ use span::{Milliseconds, Percent, parse_milliseconds, parse_percent};
 /// Simulates a cluster and prints what it measured.
 ///
 /// Two runs with the same arguments give the same figures and the same trace hash.
-#[derive(Debug, clap::Args)]
+#[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Arguments {
     /// What to simulate
     #[arg(long, value_enum, default_value_t = Workload::Broadcast)]
     workload: Workload,
-    /// Who connects to whom: full_mesh, hyparview, client_server or pub_sub
-    #[arg(long, default_value_t = Carrier::HyParView)]
-    overlay: Carrier,
-    /// Nodes that join, one by one
-    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(2..))]
-    nodes: u32,
+    /// Who connects to whom: full_mesh, hyparview, client_server or pub_sub [default: hyparview]
+    #[arg(long)]
+    overlay: Option<Carrier>,
+    /// Nodes that join, one by one [default: 1000; `faults` draws it from the seed]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(2..))]
+    nodes: Option<u32>,
     /// The number that repeats the simulation
     #[arg(long, default_value_t = 7)]
     seed: u64,
@@ -57,24 +59,30 @@ pub(crate) struct Arguments {
     /// Time between two broadcasts, or between the moments of several
     #[arg(long, default_value = "1000", value_name = "MS", value_parser = parse_milliseconds)]
     interval_ms: Milliseconds,
-    /// Time between two joins
-    #[arg(long, default_value = "10", value_name = "MS", value_parser = parse_milliseconds)]
-    join_spacing_ms: Milliseconds,
+    /// Time between two joins [default: 10; `faults` draws it from the seed]
+    #[arg(long, value_name = "MS", value_parser = parse_milliseconds)]
+    join_spacing_ms: Option<Milliseconds>,
     /// Cycles of 10 s to settle after the last join
     #[arg(long, default_value_t = 5)]
     cycles: usize,
-    /// Least time that a message takes
-    #[arg(long, default_value = "10", value_name = "MS", value_parser = parse_milliseconds)]
-    latency_min_ms: Milliseconds,
-    /// Most time that a message takes; drawn once per pair of nodes
-    #[arg(long, default_value = "50", value_name = "MS", value_parser = parse_milliseconds)]
-    latency_max_ms: Milliseconds,
+    /// Least time that a message takes [default: 10]
+    #[arg(long, value_name = "MS", value_parser = parse_milliseconds)]
+    latency_min_ms: Option<Milliseconds>,
+    /// Most time that a message takes; drawn once per pair of nodes [default: 50]
+    #[arg(long, value_name = "MS", value_parser = parse_milliseconds)]
+    latency_max_ms: Option<Milliseconds>,
     /// Draw the latency anew for each message, so that messages overtake each other
     #[arg(long)]
     latency_per_message: bool,
-    /// Share of messages lost, such as 5%
-    #[arg(long, default_value = "0%", value_parser = parse_percent)]
-    loss: Percent,
+    /// Share of messages lost, from the start to the end, such as 5% [default: 0%]
+    #[arg(long, value_parser = parse_percent)]
+    loss: Option<Percent>,
+    /// What dials to crashed nodes meet
+    #[arg(long, value_enum, default_value_t = DeadHosts::Refuse)]
+    dead_hosts: DeadHosts,
+    /// After how long a dial without an answer is given up
+    #[arg(long, default_value = "3000", value_name = "MS", value_parser = parse_milliseconds)]
+    dial_timeout_ms: Milliseconds,
     /// How much later than the others one node does everything, for `membership`
     #[arg(long, default_value = "0", value_name = "MS", value_parser = parse_milliseconds)]
     slow_ms: Milliseconds,
@@ -116,8 +124,20 @@ enum Workload {
     PubSub,
     /// Payloads relayed by the servers of client_server, before and after servers crash
     Relay,
+    /// Every overlay at every size under every loss and latency that is not given, one row each
+    Table,
     /// Everything goes wrong, then is repaired: --seeds runs, each twice, on all overlays in turn
     Faults,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum DeadHosts {
+    /// A refusal within a round trip: the process is gone, its host is not
+    Refuse,
+    /// Nothing until the dial is given up, and lanes fall silent: the host is gone
+    Silent,
+    /// A reset after two round trips, as behind a proxy
+    Reset,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -167,6 +187,57 @@ impl SimError {
     }
 }
 
+impl Arguments {
+    fn overlay(&self) -> Carrier {
+        self.overlay.unwrap_or(Carrier::HyParView)
+    }
+
+    fn nodes(&self) -> u32 {
+        self.nodes.unwrap_or(1_000)
+    }
+
+    fn loss(&self) -> f64 {
+        self.loss.map_or(0.0, |loss| loss.share)
+    }
+
+    fn join_spacing(&self) -> Milliseconds {
+        let default = Milliseconds { micros: 10_000 };
+        self.join_spacing_ms.unwrap_or(default)
+    }
+
+    /// What lies between the nodes: the same in every workload, from the start to the end.
+    fn network(&self) -> Result<NetworkConfig, SimError> {
+        let bound = |given: Option<Milliseconds>, default| {
+            given.map_or_else(|| Duration::from_millis(default), span)
+        };
+        let (min, max) = (
+            bound(self.latency_min_ms, 10),
+            bound(self.latency_max_ms, 50),
+        );
+        if min > max {
+            return Err(SimError::Arguments(
+                "--latency-min-ms must not be above --latency-max-ms",
+            ));
+        }
+        let latency = if self.latency_per_message {
+            Latency::PerMessage { min, max }
+        } else {
+            Latency::PerLink { min, max }
+        };
+        Ok(NetworkConfig {
+            latency,
+            loss: self.loss(),
+            dial_timeout: span(self.dial_timeout_ms),
+            death: match self.dead_hosts {
+                DeadHosts::Refuse => Death::Refuses,
+                DeadHosts::Silent => Death::Silent,
+                DeadHosts::Reset => Death::Resets,
+            },
+            ..NetworkConfig::default()
+        })
+    }
+}
+
 /// Simulates, and prints the results.
 pub(crate) fn run(arguments: &Arguments) -> Ending {
     let result = match arguments.workload {
@@ -175,6 +246,7 @@ pub(crate) fn run(arguments: &Arguments) -> Ending {
         Workload::Partition => layers::partition(arguments),
         Workload::PubSub => layers::pub_sub(arguments),
         Workload::Relay => layers::relay(arguments),
+        Workload::Table => table::run(arguments),
         Workload::Faults => faults::run(arguments),
     };
     match result {

@@ -259,7 +259,7 @@ pub(super) fn details(node: NodeId, starts: u32) -> Details {
 }
 
 /// The table of a cluster of `count` nodes of which each has just started for the first time.
-fn complete_table(count: NodeId, config: &Config) -> Table<NodeId> {
+pub(super) fn complete_table(count: NodeId, config: &Config) -> Table<NodeId> {
     let mut table = Table::new(config.members_max);
     for node in 0..count {
         let entry = Entry {

@@ -13,16 +13,12 @@ use crate::sim::workload::Progress;
 
 /// The node that is made slow.
 const SLOW_NODE: NodeId = 3;
-/// Time between two joins of the overlay.
-const JOIN_SPACING: Duration = Duration::from_millis(5);
 /// Time to settle after the last join.
 const SETTLE: Duration = Duration::from_secs(60);
 
-/// What is wrong with the network and with one node while false accusations are counted.
+/// What is wrong with one node while false accusations are counted.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Trouble {
-    /// Share of messages lost.
-    pub loss: f64,
     /// How much later than others one node does everything.
     pub slow: Duration,
     /// For how long.
@@ -80,6 +76,10 @@ pub struct Experiment {
     pub nodes: NodeId,
     /// The number that repeats it.
     pub seed: u64,
+    /// What lies between the nodes, from the start to the end.
+    pub network: NetworkConfig,
+    /// Time between two joins of the overlay.
+    pub join_spacing: Duration,
 }
 
 impl Report {
@@ -115,6 +115,7 @@ impl Task for Measured<'_> {
             overlay,
             nodes,
             seed,
+            ..
         } = self.experiment;
         let mut cluster = settled(self.experiment, make, self.progress);
         (self.progress)("quiet", 0, 1);
@@ -169,7 +170,7 @@ impl Measured<'_> {
             let death = if number % 2 == 1 {
                 Death::Silent
             } else {
-                Death::Refuses
+                self.experiment.network.death
             };
             if let Some(crash) = cluster.crash(death, Some(SLOW_NODE), 120) {
                 told += 1;
@@ -182,7 +183,7 @@ impl Measured<'_> {
     }
 
     fn trouble<C: Subject + 'static>(&mut self, cluster: &mut Cluster<C>) -> Troubled {
-        let Trouble { loss, slow, span } = self.trouble;
+        let Trouble { slow, span } = self.trouble;
         let accusations = |cluster: &Cluster<C>| {
             let state = cluster.world.state(SLOW_NODE);
             state.map_or(0, |state| state.upper.counters().accusations)
@@ -192,15 +193,10 @@ impl Measured<'_> {
             (census.errors(None).0, census.errors(Some(SLOW_NODE)).0)
         };
         let before = (accusations(cluster), suspicions(cluster));
-        cluster.world.set_network(NetworkConfig {
-            loss,
-            ..NetworkConfig::default()
-        });
         cluster.world.slow_down(SLOW_NODE, slow);
         (self.progress)("trouble", 0, 1);
         let cost = cluster.measure(span);
         let after = (accusations(cluster), suspicions(cluster));
-        cluster.world.set_network(NetworkConfig::default());
         cluster.world.slow_down(SLOW_NODE, Duration::ZERO);
         let others = after.1.1 - before.1.1;
         let all = after.1.0 - before.1.0;
@@ -263,10 +259,15 @@ fn settled<C: Subject + 'static>(
     make: MakeCarrier<C>,
     progress: Progress<'_>,
 ) -> Cluster<C> {
-    let Experiment { nodes, seed, .. } = experiment;
-    let network = NetworkConfig::default();
+    let Experiment {
+        nodes,
+        seed,
+        network,
+        join_spacing,
+        ..
+    } = experiment;
     let mut cluster = Cluster::complete(seed, nodes, network, Config::default(), make);
-    cluster.join(JOIN_SPACING, progress);
+    cluster.join(join_spacing, progress);
     progress("settle", 0, 1);
     cluster.world.run_for(SETTLE);
     cluster
@@ -286,6 +287,7 @@ impl Task for Partitioned<'_> {
             overlay,
             nodes,
             seed,
+            ..
         } = self.experiment;
         let mut cluster = settled(self.experiment, make, self.progress);
         (self.progress)("partition", 0, 1);
