@@ -4,7 +4,7 @@
 //! corpus and mutations of it in the normal test run. The functions panic where a promise is
 //! broken: a decoder never panics, never asks for more than its limit, says the same whatever
 //! the pieces that bytes arrive in, and whatever it takes has exactly one encoding.
-use overlane::wire::control::bye_reason;
+use overlane::wire::control::{Decline, Rest, bye_reason};
 use overlane::wire::extension::{EXTENSION_BYTES_MAX, EXTENSION_ENTRIES_MAX};
 use overlane::wire::frame::{EXTENDED_HEADER_BYTES, EXTENSION_BLOCK_BYTES_MAX};
 use overlane::wire::hello::SESSION_PLAIN;
@@ -200,7 +200,13 @@ fn check_contents(frame: &Frame<'_>, mailboxes: &mut AnnouncedMailboxes<String>,
             let announced = frame.word < mailboxes.announced();
             assert_eq!(mailboxes.get(frame.word).is_ok(), announced);
         }
-        FrameKind::Ping | FrameKind::Pong => {}
+        FrameKind::Rest => assert_eq!(Rest::from_frame(frame).word(), frame.word),
+        FrameKind::Decline => {
+            // The reason is read from the other view, and an unknown one is not kept.
+            let lane = Decline::from_frame(frame).lane;
+            assert_eq!(u32::from(lane), frame.word & 0xFFFF);
+        }
+        FrameKind::Ping | FrameKind::Pong | FrameKind::Summon => {}
     }
 }
 

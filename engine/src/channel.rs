@@ -75,7 +75,8 @@ impl Channel {
     ///
     /// # Errors
     /// [`SendError::Full`] if the lane's queue is at its bound (policies `reject` and `block`),
-    /// [`SendError::Unreachable`] without a lane, [`SendError::TooLarge`] above `message_bytes_max`,
+    /// [`SendError::Unreachable`] if the peer is not connected, [`SendError::TooLarge`] above
+    /// `message_bytes_max`,
     /// [`SendError::OtherNode`] if the destination is of another node, [`SendError::Closed`] once the
     /// node stops.
     pub fn try_send<'a, P: IntoPayload<'a>>(
@@ -240,8 +241,8 @@ impl Channel {
         }
     }
 
-    /// Sends to a mailbox of every peer whose lane on this channel is up now; of parallel lanes, the
-    /// first counts and is taken. This node itself is left out.
+    /// Sends to a mailbox of every peer that is connected now, by its lane on this channel, which this
+    /// makes if it is not there; of parallel lanes, the first is taken. This node itself is left out.
     ///
     /// # Errors
     /// [`SendError::TooLarge`] for the payload, [`SendError::OtherNode`] for a mailbox of another node;

@@ -2,12 +2,29 @@
 //!
 //! Made when the node starts; read by senders (admission, ring) and by shards (terms, quanta, socket
 //! options). Numbers and names only: it decides nothing.
+//!
+//! The last channel is the engine's own, with one lane to each peer that is kept up: by it nodes know
+//! that a peer is there, and ask it for other lanes.
 
 use std::sync::Arc;
 
-use crate::config::{self, ChannelConfig, Config, Overflow, Reliability};
+use crate::config::{self, ChannelConfig, Config, Overflow, Priority, Reliability};
 use crate::io::socket::SocketOptions;
 use crate::wire::{self, ChannelTerms, Name};
+
+/// The name of the engine's own channel. Configurations cannot have it.
+pub(crate) const CONTROL: &str = "overlane.control";
+
+/// The engine's own channel: served before all others.
+fn control() -> ChannelConfig {
+    ChannelConfig::new(CONTROL)
+        .priority(Priority::ENGINE)
+        .message_bytes_max(CONTROL_BYTES_MAX)
+        .queue_bytes_max(CONTROL_BYTES_MAX)
+}
+
+/// What a message on the engine's own channel may take, and what may wait on it.
+const CONTROL_BYTES_MAX: usize = 64 << 10;
 
 /// A channel as the data path uses it.
 #[derive(Debug)]
@@ -34,17 +51,24 @@ pub(crate) struct ChannelPlan {
 }
 
 impl ChannelPlan {
+    /// Whether it is the engine's own.
+    pub(crate) fn is_control(&self) -> bool {
+        *self.name == *CONTROL
+    }
+
     /// Whether the overflow policy accepts a message that finds no room, and drops one.
     pub(crate) fn drops_overflow(&self) -> bool {
         matches!(self.overflow, Overflow::DropOldest | Overflow::DropNewest)
     }
 }
 
-/// The channels of a configuration, laid out.
+/// The channels of a configuration, laid out, and behind them the engine's own.
 pub(crate) fn plan_channels(config: &Config) -> Result<Vec<ChannelPlan>, wire::NameError> {
     let mut plans = Vec::new();
     let mut first_lane = 0;
-    for (index, channel) in config.channels.iter().enumerate() {
+    let control = control();
+    let channels = config.channels.iter().chain([&control]);
+    for (index, channel) in channels.enumerate() {
         plans.push(plan(config, index, channel, first_lane)?);
         first_lane += usize::from(channel.parallelism);
     }

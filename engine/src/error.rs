@@ -272,7 +272,7 @@ pub enum WaitError {
 /// Waiting for a peer took longer than allowed.
 #[derive(Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{lanes_up} of {lanes} lanes to `{}` came up in time: check its address, that it runs, and that both nodes agree on cluster and channels; events() tells the reason of each refusal",
+    "`{}` was not connected in time, with {lanes_up} of {lanes} lanes up: check its address, that it runs, and that both nodes are of one cluster; events() tells the reason of each refusal",
     Printable(peer)
 )]
 pub struct NotConnected {
@@ -280,6 +280,6 @@ pub struct NotConnected {
     pub peer: String,
     /// Lanes up when the time was over.
     pub lanes_up: u32,
-    /// Lanes wanted.
+    /// Lanes there are when all are up.
     pub lanes: usize,
 }

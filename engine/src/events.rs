@@ -87,7 +87,8 @@ pub enum Event {
         reason: CloseReason,
         /// What the peer, or the kernel, said.
         detail: String,
-        /// When it is tried again.
+        /// How long until it is tried again at the earliest: by itself if the lane is kept up, otherwise
+        /// by the next message.
         retry_in: Duration,
     },
     /// A connection from outside was refused or lost before it became a lane.

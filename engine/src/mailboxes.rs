@@ -181,11 +181,7 @@ impl Mailboxes {
         if let Some(&id) = names.by_name.get(name)
             && let Some(entry) = names.by_id.get_mut(&id)
         {
-            let held = entry.held.upgrade().unwrap_or_else(|| {
-                let held = self.hold(id, &entry.name);
-                entry.held = Arc::downgrade(&held);
-                held
-            });
+            let held = self.held(id, entry);
             return Ok(Mailbox { id, held });
         }
         if names.by_id.len() >= MAILBOXES_MAX {
@@ -225,6 +221,22 @@ impl Mailboxes {
     /// The number of a name, if it has one. For names that come from outside: they make no entry.
     pub(crate) fn find(&self, name: &str) -> Option<MailboxId> {
         self.book.lock().by_name.get(name).copied()
+    }
+
+    /// Holds the mailbox with that number, which a message carries.
+    pub(crate) fn hold_on(&self, id: MailboxId) -> Option<Mailbox> {
+        let mut names = self.book.lock();
+        let entry = names.by_id.get_mut(&id)?;
+        let held = self.held(id, entry);
+        Some(Mailbox { id, held })
+    }
+
+    fn held(&self, id: MailboxId, entry: &mut Entry) -> Arc<Held> {
+        entry.held.upgrade().unwrap_or_else(|| {
+            let held = self.hold(id, &entry.name);
+            entry.held = Arc::downgrade(&held);
+            held
+        })
     }
 
     /// The name of a number that is held, or that a message in a ring carries.

@@ -64,9 +64,9 @@ pub struct PeerInfo {
     pub peer: Arc<Peer>,
     /// Where this node dials it; `None` if it leaves that to the peer.
     pub address: Option<SocketAddr>,
-    /// Lanes up now.
+    /// Lanes up now, the engine's own among them.
     pub lanes_up: u32,
-    /// Lanes there are when all are up.
+    /// Lanes there are when all are up: one for each channel and degree of parallelism, and the engine's.
     pub lanes: usize,
 }
 
@@ -127,9 +127,10 @@ impl Node {
         self.fabric.backend
     }
 
-    /// Keeps lanes to that peer from now on: dials until they are up, and again when they end. Dials at
-    /// once, also a peer that is waited for after failed dials. With another address than before, the
-    /// lanes there are end and are made anew at the new address.
+    /// Keeps the connection to that peer from now on: the engine's own lane to it is dialled until it is
+    /// up, and again when it ends. Lanes of channels are made by the first message on them, and close when
+    /// idle (`lane_idle_ms`). Dials at once, also a peer that is waited for after failed dials. With another
+    /// address than before, the lanes there are end, and are made anew at the new address.
     ///
     /// # Errors
     /// [`NameError`] if the name cannot be one, the address cannot be a peer's, or something is wanted of
@@ -163,7 +164,9 @@ impl Node {
         Ok(())
     }
 
-    /// Waits until every lane to that peer is up, blocking the thread.
+    /// Waits until that peer is connected, blocking the thread: messages to it are accepted on every
+    /// channel from then on. The first on a channel makes its lane, and waits in this node until that is
+    /// up; so that the two nodes configure a channel differently shows with its first message.
     ///
     /// # Errors
     /// [`WaitError::NotConnected`] if it takes longer than `timeout`, [`WaitError::Name`] if the name
@@ -189,8 +192,8 @@ impl Node {
         }
     }
 
-    /// Waits until every lane to that peer is up, in a task of any runtime, whose timeout is the
-    /// task's own matter.
+    /// As [`wait_connected`](Self::wait_connected), in a task of any runtime, whose timeout is the task's
+    /// own matter.
     ///
     /// # Errors
     /// [`NameError`] if the name cannot be one.
@@ -210,11 +213,12 @@ impl Node {
     /// # Errors
     /// [`NameError::UnknownChannel`], which names those there are.
     pub fn channel(&self, name: &str) -> Result<Channel, NameError> {
-        let channels = &self.fabric.channels;
-        match channels.iter().position(|plan| &*plan.name == name) {
-            Some(index) => Ok(Channel::new(Arc::clone(&self.fabric), index)),
+        let channels = self.fabric.channels.iter();
+        let channels = channels.filter(|plan| !plan.is_control());
+        match channels.clone().find(|plan| &*plan.name == name) {
+            Some(plan) => Ok(Channel::new(Arc::clone(&self.fabric), plan.index)),
             None => {
-                let known: Vec<_> = channels.iter().map(|plan| &*plan.name).collect();
+                let known: Vec<_> = channels.map(|plan| &*plan.name).collect();
                 Err(NameError::UnknownChannel {
                     name: name.to_owned(),
                     known: known.join(", "),
@@ -224,7 +228,7 @@ impl Node {
     }
 
     /// A mailbox on a node (this one's own name is fine), to send to. Look it up once, use it often. The
-    /// node need not be known yet: until it has a lane, sending to it says [`SendError::Unreachable`].
+    /// node need not be known yet: until it is connected, sending to it says [`SendError::Unreachable`].
     ///
     /// [`SendError::Unreachable`]: crate::SendError::Unreachable
     ///

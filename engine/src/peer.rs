@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use event_listener::{Event, EventListener};
 
-use crate::ring::gate::Gate;
+use crate::ring::gate::{Gate, OpenFor};
 use crate::wire::CloseReason;
 
 /// The place of a peer that has none.
@@ -26,7 +26,12 @@ pub struct Peer {
     place: AtomicU32,
     presence: Mutex<Presence>,
     incarnation: AtomicU64,
+    /// The control lane among them.
     lanes_up: AtomicU32,
+    /// Its control lane is up.
+    control_up: AtomicBool,
+    /// It knows no control lanes, and keeps every lane up: an older node.
+    keeps_lanes: AtomicBool,
     /// The control shard is to look at its presence, and has not yet.
     stirred: AtomicBool,
     /// What the mailbox names that it announced hold here, over all its lanes.
@@ -139,6 +144,8 @@ impl Peer {
             }),
             incarnation: AtomicU64::new(0),
             lanes_up: AtomicU32::new(0),
+            control_up: AtomicBool::new(false),
+            keeps_lanes: AtomicBool::new(false),
             stirred: AtomicBool::new(false),
             names_bytes: AtomicUsize::new(0),
             changed: Event::new(),
@@ -167,16 +174,19 @@ impl Peer {
         self.incarnation.load(Ordering::Acquire)
     }
 
-    /// Lanes up now.
+    /// Lanes up now, the engine's own among them.
     #[must_use]
     pub fn lanes_up(&self) -> u32 {
         self.lanes_up.load(Ordering::Acquire)
     }
 
-    /// Whether every lane of every channel is up.
+    /// Whether messages to it are accepted on every channel: the engine's own lane to it is up, and
+    /// others are made when they are needed. A node of an older version has no such lane, and is connected
+    /// when every lane of every channel is up.
     #[must_use]
     pub fn is_connected(&self) -> bool {
-        usize::try_from(self.lanes_up()).is_ok_and(|up| up == self.lanes.len())
+        let without_control = self.lanes.len().saturating_sub(1);
+        self.has_control() || usize::try_from(self.lanes_up()).is_ok_and(|up| up == without_control)
     }
 
     /// Its place in the routes, which is this node's number for it, while it has one.
@@ -185,8 +195,35 @@ impl Peer {
         (place != NOWHERE).then_some(place)
     }
 
+    /// All its lanes, the control lane last.
     pub(crate) fn lanes(&self) -> &[LaneAddress] {
         &self.lanes
+    }
+
+    /// Where its control lane is among its lanes.
+    pub(crate) fn control_offset(&self) -> usize {
+        self.lanes.len() - 1
+    }
+
+    /// Whether its control lane is up.
+    pub(crate) fn has_control(&self) -> bool {
+        self.control_up.load(Ordering::Acquire)
+    }
+
+    /// Whether it knows no control lanes, as far as is known, and every lane to it is kept up.
+    pub(crate) fn keeps_lanes(&self) -> bool {
+        self.keeps_lanes.load(Ordering::Acquire)
+    }
+
+    /// The shard of its control lane: what a dial of that lane has found out.
+    pub(crate) fn note_keeps_lanes(&self, keeps: bool) {
+        self.keeps_lanes.store(keeps, Ordering::Release);
+    }
+
+    /// Whether messages wait for a lane that is not there.
+    pub(crate) fn has_waiting(&self) -> bool {
+        let mut gates = self.lanes.iter().map(|lane| &lane.gate);
+        gates.any(|gate| !gate.has_lane() && !gate.is_unused())
     }
 
     pub(crate) fn lane(&self, offset: usize) -> &LaneAddress {
@@ -261,12 +298,33 @@ impl Peer {
         self.names_bytes.fetch_sub(bytes, Ordering::Relaxed);
     }
 
-    pub(crate) fn count_lane_up(&self) {
+    /// The lane at `offset` is up: its gate opens, with the control lane those of all lanes.
+    pub(crate) fn lane_came(&self, offset: usize) {
         self.lanes_up.fetch_add(1, Ordering::AcqRel);
+        self.lanes[offset].gate.open(OpenFor::Lane);
+        if offset == self.control_offset() {
+            for lane in &self.lanes {
+                lane.gate.open(OpenFor::Peer);
+            }
+            self.control_up.store(true, Ordering::Release);
+        }
         self.changed.notify(usize::MAX);
     }
 
-    pub(crate) fn count_lane_down(&self) {
+    /// The lane at `offset` takes no more messages; without the control lane none can be made.
+    pub(crate) fn shut_lane(&self, offset: usize) {
+        self.lanes[offset].gate.shut(OpenFor::Lane);
+        if offset == self.control_offset() {
+            self.control_up.store(false, Ordering::Release);
+            for lane in &self.lanes {
+                lane.gate.shut(OpenFor::Peer);
+            }
+        }
+    }
+
+    /// The lane at `offset` has ended.
+    pub(crate) fn lane_went(&self, offset: usize) {
+        self.shut_lane(offset);
         self.lanes_up.fetch_sub(1, Ordering::AcqRel);
         self.changed.notify(usize::MAX);
     }
@@ -332,13 +390,9 @@ mod tests {
         assert_eq!(peer.join(5), Ok(1));
         assert!(!peer.withdraw());
         peer.leave(CloseReason::Reset);
-        peer.lane(0)
-            .gate
-            .set_state(crate::ring::gate::GateState::Open);
+        peer.lane(0).gate.open(OpenFor::Peer);
         peer.lane(0).gate.reserve(10).expect("there is room");
-        peer.lane(0)
-            .gate
-            .set_state(crate::ring::gate::GateState::Down);
+        peer.lane(0).gate.shut(OpenFor::Peer);
         assert!(!peer.withdraw(), "a message is still to be settled");
         peer.lane(0).gate.release(1, 10);
         assert!(peer.withdraw());

@@ -174,7 +174,8 @@ fn peers_say_how_they_stand() {
     };
     assert_eq!(
         (b_seen.peer.name(), b_seen.lanes_up, b_seen.lanes),
-        ("b", 1, 1)
+        ("b", 1, 2),
+        "the engine's own lane is up, that of data is not used yet"
     );
     assert_eq!(b_seen.address, Some(b.local_addr()));
     assert_eq!(b_seen.peer.incarnation(), b.incarnation());
@@ -190,7 +191,7 @@ fn waiting_for_a_peer_says_how_far_it_came() {
     };
     assert_eq!(
         (error.peer.as_str(), error.lanes_up, error.lanes),
-        ("b", 0, 1)
+        ("b", 0, 2)
     );
     a.wait_connected("a", Duration::ZERO)
         .expect("a node has lanes to itself");

@@ -9,7 +9,7 @@ mod support;
 use std::time::Duration;
 
 use overlane::Node;
-use stranger::{Stranger, gossip_hello, hello};
+use stranger::{Stranger, control_hello};
 use support::child::{descriptors, in_child, resident_bytes};
 use support::{best_effort, cluster, reliable, wait_until};
 
@@ -82,10 +82,10 @@ fn an_idle_peer_costs_little_memory() {
     in_child("an_idle_peer_costs_little_memory", || {
         let bare = (resident_bytes(), descriptors());
         let node = node();
+        // Connected, and nothing is sent on any channel.
         let join = |number: u32| {
-            let name = format!("peer-{number}");
-            [hello(&name), gossip_hello(&name)]
-                .map(|hello| Stranger::lane(node.local_addr(), hello))
+            let hello = control_hello(&format!("peer-{number}"));
+            Stranger::lane(node.local_addr(), hello)
         };
         let lanes_up = |peers: u32| {
             let up = || {
@@ -102,10 +102,9 @@ fn an_idle_peer_costs_little_memory() {
         let sockets =
             |open: &std::collections::BTreeMap<String, usize>| open.get("socket").copied();
         println!(
-            "{} idle peers with {} lanes each: {} KiB above the bare process, {} KiB of them with the \
+            "{} idle peers: {} KiB above the bare process, {} KiB of them with the \
              first peer and after, {:?} sockets of both ends where there were {:?}",
             peers(),
-            all[0].len(),
             with_peers.saturating_sub(bare.0) >> 10,
             with_peers.saturating_sub(before) >> 10,
             sockets(&descriptors()),

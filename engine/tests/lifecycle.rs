@@ -87,6 +87,7 @@ fn a_stop_is_told_to_both_sides_as_what_it_is() {
     let b = start(config("b").channel(reliable("data")));
     let (at_a, at_b) = (a.events(), b.events());
     connect_both(&a, &b);
+    support::use_lane(&a, "b", "data", "nobody");
     assert!(stop(a, AGES).drained);
     let (lane, peer) = down_reasons(&at_a, "b");
     assert_eq!(
@@ -177,11 +178,12 @@ fn a_stop_at_its_deadline_reports_what_is_left() {
     assert_eq!((counted, acknowledged + reported), (accepted, accepted));
     let lost = wait_for_event(&events, "the end of the lane", |event| match event {
         Event::LaneDown {
+            channel,
             reason,
             undelivered,
             unknown,
             ..
-        } => Some((*reason, undelivered + unknown)),
+        } if **channel == *"data" => Some((*reason, undelivered + unknown)),
         _ => None,
     });
     assert_eq!(lost, (CloseReason::DrainTimeout, reported));

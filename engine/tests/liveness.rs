@@ -74,11 +74,12 @@ fn talk_until_the_end(a: &Node, events: &Events) -> (CloseReason, u64) {
     }
     let (reason, lost) = wait_for_event(events, "the end of the lane", |event| match event {
         Event::LaneDown {
+            channel,
             reason,
             undelivered,
             unknown,
             ..
-        } => Some((*reason, undelivered + unknown)),
+        } if **channel == *"data" => Some((*reason, undelivered + unknown)),
         _ => None,
     });
     let metrics = check_accounting(&[a]);

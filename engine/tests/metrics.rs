@@ -89,6 +89,7 @@ fn ends_of_lanes_are_counted_by_reason() {
     let a = start(config("a").channel(reliable("data")));
     let b = start(config("b").channel(reliable("data")));
     connect_both(&a, &b);
+    support::use_lane(&a, "b", "data", "nobody");
     a.disconnect("b").expect("a name");
     wait_until(
         "the end is counted",
@@ -104,7 +105,7 @@ fn ends_of_lanes_are_counted_by_reason() {
         "b is refused, and counts it",
         || b.metrics(),
         |metrics| {
-            let closes = &counted(metrics, "a", "data").closes;
+            let closes = &counted(metrics, "a", support::CONTROL).closes;
             closes.contains_key(&CloseReason::PeerDisconnected)
         },
     );

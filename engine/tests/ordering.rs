@@ -10,7 +10,7 @@ use overlane::config::{Ordering, Overflow};
 use overlane::{Node, SendError};
 use support::accounting::{all_acknowledged, check_accounting};
 use support::payload::{self, Streams};
-use support::{config, connect_both, reliable, start, wait_until};
+use support::{config, connect_both, reliable, start};
 
 fn node(name: &str, shards: usize) -> Node {
     let channel = reliable("data").parallelism(4).overflow(Overflow::Block);
@@ -110,12 +110,7 @@ fn accepted_connections_reach_the_shard_that_owns_their_lane() {
     .expect("a mailbox");
     a.connect("b", b.local_addr()).expect("a name");
     a.wait_connected("b", support::GENEROUS)
-        .expect("lanes come up");
-    wait_until(
-        "b has all lanes",
-        || b.peers(),
-        |peers| peers.iter().any(|peer| peer.lanes_up == 8),
-    );
+        .expect("the peer is there");
     let channel = a.channel("data").expect("it is configured");
     let to = a.destination("b", "in").expect("names");
     for key in 0..8_u8 {
@@ -123,6 +118,8 @@ fn accepted_connections_reach_the_shard_that_owns_their_lane() {
         assert_eq!(sent, Ok::<(), SendError>(()));
     }
     check_accounting(&[&a, &b]);
+    let lanes_up = b.peers()[0].lanes_up;
+    assert_eq!(lanes_up, 9, "each key has a lane, and the engine one");
     let back = b.channel("data").expect("it is configured");
     let from = b.destination("a", "in").expect("names");
     let mut seen = shards.lock().expect("no panic").clone();

@@ -8,7 +8,9 @@ use std::sync::{Arc, Mutex};
 use overlane::config::ChannelConfig;
 use overlane::{Channel, Destination, Metrics, Node};
 use support::accounting::{all_acknowledged, check_accounting, counted};
-use support::{config, connect_both, hold, reliable, start, wait_until};
+use support::{
+    config, connect_both, counting_handler, hold, reliable, start, use_lane, wait_until,
+};
 
 const URGENT: u64 = 20;
 const BULK: u64 = 1000;
@@ -47,7 +49,13 @@ impl Pair {
             noting.lock().expect("no panic").push(kind);
         })
         .expect("a mailbox");
+        let (warm, _) = counting_handler();
+        b.handle("warm", warm).expect("a mailbox");
         connect_both(&a, &b);
+        // What a shard is held for is sending and delivering, not dialling.
+        for channel in ["urgent", "bulk"] {
+            use_lane(&a, "b", channel, "warm");
+        }
         Self {
             urgent: a.channel("urgent").expect("it is configured"),
             bulk: a.channel("bulk").expect("it is configured"),
@@ -69,8 +77,8 @@ impl Pair {
     /// The order once all have come, and the counters of both nodes.
     fn finish(&self, urgent: u64) -> (String, Vec<Metrics>) {
         let metrics = check_accounting(&[&self.a, &self.b]);
-        all_acknowledged(&metrics[0], "b", "urgent", urgent);
-        all_acknowledged(&metrics[0], "b", "bulk", BULK);
+        all_acknowledged(&metrics[0], "b", "urgent", urgent + 1);
+        all_acknowledged(&metrics[0], "b", "bulk", BULK + 1);
         (self.order.lock().expect("no panic").clone(), metrics)
     }
 }
@@ -118,14 +126,14 @@ fn urgent_messages_are_delivered_before_bulk_that_arrived_first() {
     wait_until(
         "bulk is under way",
         || pair.a.metrics(),
-        |metrics| counted(metrics, "b", "bulk").sent > 0,
+        |metrics| counted(metrics, "b", "bulk").sent > 1,
     );
     // ... before any of this.
     pair.send(&pair.urgent, URGENT, 50);
     wait_until(
         "the urgent ones are under way",
         || pair.a.metrics(),
-        |metrics| counted(metrics, "b", "urgent").sent == URGENT,
+        |metrics| counted(metrics, "b", "urgent").sent == URGENT + 1,
     );
     drop(held);
     let (order, _) = pair.finish(URGENT);

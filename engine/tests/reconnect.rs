@@ -54,14 +54,25 @@ fn when_both_ends_dial_one_connection_is_kept_per_lane_the_same_on_both() {
         });
         a.wait_connected("b", GENEROUS).expect("lanes come up");
         b.wait_connected("a", GENEROUS).expect("lanes come up");
+        thread::scope(|scope| {
+            scope.spawn(|| use_all_lanes(&a, "b"));
+            scope.spawn(|| use_all_lanes(&b, "a"));
+        });
+        let metrics = check_accounting(&[&a, &b]);
+        for (metrics, peer) in metrics.iter().zip(["b", "a"]) {
+            for (channel, lanes) in [("one", 1), ("two", 1), ("four", 4)] {
+                let out = counted(metrics, peer, channel);
+                assert_eq!((out.accepted, out.refused), (lanes, lanes), "{out:#?}");
+            }
+        }
         for node in [&a, &b] {
             wait_until(
-                "six connections are left",
+                "six connections are left, and the engine's own",
                 || node.metrics(),
                 |metrics| {
                     let connections: usize =
                         metrics.shards.iter().map(|shard| shard.connections).sum();
-                    connections == 6
+                    connections == 7
                 },
             );
         }
@@ -69,7 +80,7 @@ fn when_both_ends_dial_one_connection_is_kept_per_lane_the_same_on_both() {
             wait_until(
                 "all lanes are told",
                 || dialled(&of_a),
-                |lanes| lanes.len() <= 6,
+                |lanes| lanes.len() <= 7,
             ),
             dialled(&of_b),
         );
@@ -81,13 +92,17 @@ fn when_both_ends_dial_one_connection_is_kept_per_lane_the_same_on_both() {
                 );
             }
         }
-        let channel = a.channel("four").expect("it is configured");
-        let to = a.destination("b", "nowhere").expect("names");
-        for key in 0..4 {
+    }
+}
+
+/// A message on each lane, to a mailbox that nobody has.
+fn use_all_lanes(node: &Node, peer: &str) {
+    let to = node.destination(peer, "nowhere").expect("names");
+    for (channel, lanes) in [("one", 1), ("two", 1), ("four", 4)] {
+        let channel = node.channel(channel).expect("it is configured");
+        for key in 0..lanes {
             channel.try_send(&to.with_key(key), b"x").expect("accepted");
         }
-        let metrics = check_accounting(&[&a, &b]);
-        assert_eq!(counted(&metrics[0], "b", "four").refused, 4);
     }
 }
 
@@ -228,20 +243,26 @@ fn a_restarted_peer_gets_all_of_its_lanes_although_the_old_ones_look_alive() {
     proxy.keep_half_open();
     a.connect("b", proxy.address()).expect("a name");
     a.wait_connected("b", GENEROUS).expect("lanes come up");
+    let data = a.channel("data").expect("it is configured");
+    let to = a.destination("b", "nowhere").expect("names");
+    for key in 0..3 {
+        data.try_send(&to.with_key(key), b"x").expect("accepted");
+    }
+    support::drained(&a);
     let events = a.events();
     proxy.stall(true);
     drop(old);
     let new = start(config("b").incarnation(2_u64).channel(channel()));
     new.connect("a", a.local_addr()).expect("a name");
-    new.wait_connected("a", GENEROUS)
-        .expect("all lanes come up");
+    new.wait_connected("a", GENEROUS).expect("it is let in");
     let mut replaced = 0;
-    wait_for_event(&events, "three lanes are replaced", |event| {
+    wait_for_event(&events, "all lanes are replaced", |event| {
         if let Event::LaneDown { reason, .. } = event {
             assert_eq!(*reason, CloseReason::IdleTimeout);
             replaced += 1;
         }
-        (replaced == 3).then_some(())
+        // One is the engine's own.
+        (replaced == 4).then_some(())
     });
     let peer = a.connect("b", new.local_addr()).expect("a name");
     assert_eq!(peer.incarnation(), 2);
@@ -283,8 +304,11 @@ fn an_address_where_nobody_listens_is_dialled_until_somebody_does() {
     channel.try_send(&to, b"x").expect("accepted");
     let metrics = check_accounting(&[&a, &b]);
     all_acknowledged(&metrics[0], "b", "data", 1);
-    let out = counted(&metrics[0], "b", "data");
-    assert!(out.closes[&CloseReason::ConnectRefused] >= 3, "{out:#?}");
+    let dialled = counted(&metrics[0], "b", support::CONTROL);
+    assert!(
+        dialled.closes[&CloseReason::ConnectRefused] >= 3,
+        "{dialled:#?}"
+    );
 }
 
 #[test]
@@ -298,6 +322,13 @@ fn a_peer_without_a_channel_has_the_others() {
     let (handler, _) = support::counting_handler();
     b.handle("in", handler).expect("a mailbox");
     a.connect("b", b.local_addr()).expect("a name");
+    a.wait_connected("b", GENEROUS).expect("it is there");
+    let to = a.destination("b", "in").expect("names");
+    let data = a.channel("data").expect("it is configured");
+    let extra = a.channel("extra").expect("it is configured");
+    data.try_send(&to, b"x").expect("accepted");
+    // Its first message shows it.
+    extra.try_send(&to, b"x").expect("accepted");
     wait_for_event(&events, "the channel is refused", |event| match event {
         Event::DialFailed {
             channel,
@@ -314,18 +345,23 @@ fn a_peer_without_a_channel_has_the_others() {
         }
         _ => None,
     });
-    wait_until(
-        "the other channel is up",
-        || a.peers(),
-        |peers| peers[0].lanes_up == 1,
-    );
-    let to = a.destination("b", "in").expect("names");
-    let data = a.channel("data").expect("it is configured");
-    let extra = a.channel("extra").expect("it is configured");
-    data.try_send(&to, b"x").expect("accepted");
-    assert_eq!(extra.try_send(&to, b"x"), Err(SendError::Unreachable));
+    wait_for_event(&events, "its message is reported", |event| match event {
+        Event::Reported {
+            channel,
+            undelivered,
+            why,
+            ..
+        } => {
+            let why_not = CloseReason::ChannelUnknown.sentence();
+            assert_eq!((&**channel, *undelivered, *why), ("extra", 1, why_not));
+            Some(())
+        }
+        _ => None,
+    });
     let metrics = check_accounting(&[&a, &b]);
     all_acknowledged(&metrics[0], "b", "data", 1);
+    let out = counted(&metrics[0], "b", "extra");
+    assert_eq!((out.accepted, out.reported), (1, 1), "{out:#?}");
 }
 
 #[test]

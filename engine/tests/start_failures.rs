@@ -285,9 +285,15 @@ fn fail_a_shard_of(shards: usize) {
     let b = start(config("b").channel(reliable("data").parallelism(2)));
     let mut inbox = a.inbox("in").expect("a mailbox");
     connect_both(&a, &b);
-    let at_b = b.events();
     let channel = a.channel("data").expect("it is configured");
     let to = a.destination("b", "in").expect("names");
+    // Each shard has a lane.
+    for key in 0..2 {
+        let sent = channel.try_send(&to.with_key(key), b"x");
+        sent.expect("there is room");
+    }
+    drained(&a);
+    let at_b = b.events();
     let lives_by = match a.backend() {
         Backend::Uring => libc::SYS_io_uring_enter,
         Backend::Poll => libc::SYS_epoll_pwait,

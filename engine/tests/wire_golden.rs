@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use overlane::wire::control::{
-    append_bye, append_mailbox, append_message, append_ping, append_pong, bye_reason,
+    Decline, Rest, append_bye, append_mailbox, append_message, append_ping, append_pong, bye_reason,
 };
 use overlane::wire::hello::SESSION_PLAIN;
 use overlane::wire::{
     AcceptProgress, Acceptor, Ack, Agreed, ChannelTerms, CloseReason, Correlation, DialProgress,
-    Dialer, Extension, Frame, FrameKind, FrameLimits, HandshakeMessage, Hello, Name, Next,
-    Parameters, Progress, Refuse, Role, VersionRange, Welcome, next_frame,
+    Dialer, Extension, Frame, FrameKind, FrameLimits, HEADER_BYTES, HandshakeMessage, Hello, Name,
+    Next, Parameters, Progress, Refuse, Role, VersionRange, Welcome, next_frame, put_header,
 };
 
 const DOCUMENT: &str = include_str!("../../docs/wire.md");
@@ -149,7 +149,36 @@ fn frames() -> Vec<(&'static str, Vec<u8>)> {
         ),
         ("ping", written(|out| append_ping(out, 0x0102_0304))),
         ("pong", written(|out| append_pong(out, 0x0102_0304))),
+        ("rest", encoded(FrameKind::Rest, PROPOSED.word(), b"")),
+        ("rest agreed", encoded(FrameKind::Rest, AGREED.word(), b"")),
+        ("summon", encoded(FrameKind::Summon, 2, b"data")),
+        (
+            "decline",
+            encoded(FrameKind::Decline, DECLINED.word(), b"data"),
+        ),
     ]
+}
+
+const PROPOSED: Rest = Rest {
+    proposal: 1000,
+    agreed: false,
+};
+
+const AGREED: Rest = Rest {
+    proposal: 1000,
+    agreed: true,
+};
+
+const DECLINED: Decline = Decline {
+    lane: 2,
+    reason: CloseReason::ChannelUnknown,
+};
+
+fn encoded(kind: FrameKind, word: u32, body: &[u8]) -> Vec<u8> {
+    let mut header = [0; HEADER_BYTES];
+    let length = u32::try_from(body.len()).expect("short");
+    put_header(&mut header, kind, length, word);
+    [&header[..], body].concat()
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -196,6 +225,10 @@ fn the_decoders_read_the_documented_frames() {
         ("ack with refusals", FrameKind::Ack, 1002, b"\x02\0\0\0"),
         ("bye", FrameKind::Bye, 3, b""),
         ("ping", FrameKind::Ping, 0x0102_0304, b""),
+        ("rest", FrameKind::Rest, 2000, b""),
+        ("rest agreed", FrameKind::Rest, 2001, b""),
+        ("summon", FrameKind::Summon, 2, b"data"),
+        ("decline", FrameKind::Decline, 25 << 16 | 2, b"data"),
         ("pong", FrameKind::Pong, 0x0102_0304, b""),
     ] {
         assert_eq!(

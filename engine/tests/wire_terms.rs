@@ -47,6 +47,8 @@ fn of_two_limits_of_a_payload_the_smaller_holds_in_both_directions() {
     let small = reliable("data").message_bytes_max(SMALLER);
     let (a, b) = (node("a", reliable("data")), node("b", small));
     connect_both(&a, &b);
+    // What the other end takes is known once the lane is there.
+    deliver(&a, &b, vec![3; 10]);
     for (from, to) in [(&a, &b), (&b, &a)] {
         let channel = from.channel("data").expect("it is configured");
         let there = from.destination(to.name(), "in").expect("names");
@@ -63,9 +65,42 @@ fn of_two_limits_of_a_payload_the_smaller_holds_in_both_directions() {
         assert!(refused.to_string().contains("65536"), "{refused}");
         deliver(from, to, vec![3; SMALLER]);
     }
-    for (metrics, peer) in check_accounting(&[&a, &b]).iter().zip(["b", "a"]) {
-        all_acknowledged(metrics, peer, "data", 1);
+    let all = check_accounting(&[&a, &b]);
+    for (metrics, peer, messages) in [(&all[0], "b", 2), (&all[1], "a", 1)] {
+        all_acknowledged(metrics, peer, "data", messages);
     }
+}
+
+/// Before there is a lane, a node knows its own limit alone.
+#[test]
+fn a_first_message_that_is_larger_than_the_peer_takes_is_reported() {
+    const SMALLER: usize = 64 << 10;
+    let small = reliable("data").message_bytes_max(SMALLER);
+    let (a, b) = (node("a", reliable("data")), node("b", small));
+    connect_both(&a, &b);
+    let events = a.events();
+    let mut inbox = b.inbox("in").expect("a mailbox");
+    let channel = a.channel("data").expect("it is configured");
+    let to = a.destination("b", "in").expect("names");
+    channel
+        .try_send(&to, vec![0; SMALLER + 1])
+        .expect("nobody knows yet");
+    channel.try_send(&to, b"small").expect("there is room");
+    let why = wait_for_event(&events, "a report", |event| match event {
+        Event::Reported {
+            undelivered, why, ..
+        } => {
+            assert_eq!(*undelivered, 1);
+            Some(*why)
+        }
+        _ => None,
+    });
+    assert!(why.contains("larger than the peer takes"), "{why}");
+    let message = inbox.recv_timeout(GENEROUS).expect("it comes");
+    assert_eq!(message.payload(), b"small");
+    let out = &check_accounting(&[&a, &b])[0];
+    let out = out.channel("b", "data").expect("it was used");
+    assert_eq!((out.accepted, out.acknowledged, out.reported), (2, 1, 1));
 }
 
 #[test]
@@ -87,6 +122,11 @@ fn what_must_agree_is_refused_with_both_values() {
         let (a, b) = (node("a", other), node("b", reliable("data")));
         let (dialling, accepting) = (a.events(), b.events());
         a.connect("b", b.local_addr()).expect("a name");
+        a.wait_connected("b", GENEROUS).expect("it is there");
+        let to = a.destination("b", "in").expect("names");
+        let data = a.channel("data").expect("it is configured");
+        data.try_send(&to, b"x")
+            .expect("its first message shows it");
         let told = |event: &Event| match event {
             Event::DialFailed { reason, detail, .. } | Event::Refused { reason, detail, .. } => {
                 Some((*reason, detail.clone()))

@@ -88,6 +88,28 @@ impl OldPeer {
         Self::from(listener.accept().expect("the node dials").0)
     }
 
+    /// The next connection for the lane of `data`, whose Hello of version 1 it returns too. A node of version 1
+    /// cannot read a Hello of version 2, and knows no channel of the engine's own.
+    fn accept_data(listener: &TcpListener) -> (Self, Vec<u8>) {
+        let control = "overlane.control";
+        loop {
+            let mut old = Self::accept(listener);
+            let (version, body) = old.hear_handshake();
+            if version != 1 {
+                assert_eq!(version, 2, "it is offered both");
+                old.say(&refuse_version());
+            } else if body
+                .windows(control.len())
+                .any(|at| at == control.as_bytes())
+            {
+                let text = name("node old has no channel overlane.control");
+                old.say(&version_1(&[&[2, 25], &text[..]].concat()));
+            } else {
+                return (old, body);
+            }
+        }
+    }
+
     fn say(&mut self, bytes: &[u8]) {
         self.stream.write_all(bytes).expect("the node reads");
     }
@@ -161,19 +183,9 @@ fn a_node_dials_a_peer_of_version_1() {
     let there = listener.local_addr().expect("it is bound");
     new.connect("old", there).expect("a name");
     for life in 1..=2 {
-        // It cannot read the first Hello, which is of version 2, and says so.
-        let mut old = OldPeer::accept(&listener);
-        let (version, _) = old.hear_handshake();
-        assert_eq!(
-            version, 2,
-            "a peer may have been upgraded since its last life"
-        );
-        old.say(&refuse_version());
-        drop(old);
-        // The second comes at once, byte for byte as version 1 wrote it.
-        let mut old = OldPeer::accept(&listener);
-        let (version, body) = old.hear_handshake();
-        assert_eq!(version, 1);
+        // The lane of its channel is dialled although nobody sends: it keeps its lanes up itself. The Hello
+        // is byte for byte as version 1 wrote it.
+        let (mut old, body) = OldPeer::accept_data(&listener);
         let expected = hello("new", "old", 4)[8..].to_vec();
         let incarnation_at = 1 + name(&cluster()).len() + name("new").len();
         assert_eq!(body[..incarnation_at], expected[..incarnation_at]);
@@ -220,6 +232,30 @@ fn a_peer_of_version_1_dials_a_node() {
         .expect("there is room");
     old.hear_letter("back", b"answer", 1);
     all_acknowledged(&check_accounting(&[&new])[0], "old", "data", 1);
+}
+
+/// It would dial a lane again that this node closes.
+#[test]
+fn an_idle_lane_to_a_peer_of_version_1_stays_up() {
+    let new = node(|config| config.lane_idle_ms(1).idle_timeout_ms(1000));
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let there = listener.local_addr().expect("it is bound");
+    new.connect("old", there).expect("a name");
+    let (mut old, _) = OldPeer::accept_data(&listener);
+    old.say(&welcome("old"));
+    new.wait_connected("old", GENEROUS).expect("the lane is up");
+    // Two thirds of the idle timeout, in which it is offered nothing that it cannot read.
+    for _ in 0..2 {
+        let (kind, word, _) = old.hear_any_frame();
+        assert_eq!(kind, PING);
+        old.say(&frame(PONG, word, &[]));
+    }
+    let (channel, to) = sender(&new, "in");
+    channel.try_send(&to, &b"hello"[..]).expect("there is room");
+    old.hear_letter("in", b"hello", 1);
+    let metrics = &check_accounting(&[&new])[0];
+    all_acknowledged(metrics, "old", "data", 1);
+    assert!(counted(metrics, "old", "data").closes.is_empty());
 }
 
 #[test]

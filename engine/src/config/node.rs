@@ -126,12 +126,12 @@ parameters! {
         origin "measured with application threads on 2 cores (docs/decisions/0003-time-budgets.md): what a reader takes in a time budget";
         cost "higher is memory per inbox; \
               lower stops receiving sooner when the application is slow";
-    /// Nodes to keep lanes to, as `b=127.0.0.1:7401,c=127.0.0.1:7402`.
+    /// Nodes to keep connected, as `b=127.0.0.1:7401,c=127.0.0.1:7402`.
     peers: BTreeMap<String, SocketAddr> = BTreeMap::new();
         Unit::None, Allowed::Described(
             "names and addresses such as b=127.0.0.1:7401,c=127.0.0.1:7402");
         origin "no peer is known beforehand";
-        cost "lanes, each a socket and a queue, to each of them";
+        cost "a lane, which is a socket, to each of them, and those that channels use";
     /// Most peers that dial this node at a time, and most that it is told to connect to or refuse.
     peers_max: usize = 1024;
         Unit::Count("peers"), Allowed::Number(1, 65_536);
@@ -180,6 +180,13 @@ parameters! {
         cost "higher notices dead peers later; lower ends lanes over short outages and over handlers \
               that hold their shard, and sends a Ping on each silent lane more often: three times \
               within it";
+    /// Time without a message after which a channel's lane closes, until the next message makes it again; 0 keeps it up.
+    lane_idle_ms: u64 = 60_000;
+        Unit::Milliseconds, Allowed::Number(0, 86_400_000);
+        origin "guess: longer than the pauses of heartbeats, polls and keep-alives, which go by seconds; \
+                a dial per minute is not felt";
+        cost "higher keeps a socket and some KiB at both ends, and Pings, for a lane that nobody uses; \
+              lower makes the first message after a pause wait for a dial more often";
     /// Longest time that an acknowledgement waits for a frame to go along with.
     ack_delay_us: u64 = 1000;
         Unit::Microseconds, Allowed::Number(0, 1_000_000);

@@ -136,14 +136,15 @@ impl Config {
                 "unfinished handshakes are connections too, so allow no more of them",
             );
         }
-        let lanes = self.lanes_per_peer() * self.peers.len().max(1);
+        // One of each peer is there always; others come and go with what is sent.
+        let lanes = self.peers.len() + self.lanes_per_peer() - 1;
         if lanes > self.connections_max {
             return conflict(
                 [
                     self.given("connections_max"),
                     derived("lanes", &lanes.to_string()),
                 ],
-                "allow as many connections as the configured peers have lanes, \
+                "allow a connection for each configured peer, and the lanes of all channels to one of them, \
                  or give channels less parallelism",
             );
         }

@@ -177,10 +177,7 @@ impl Control {
             }
             return;
         };
-        let route = Route {
-            peer: Arc::clone(&peer),
-            wish,
-        };
+        let route = Route::new(&peer, wish);
         self.fabric.routes.write(place, Some(route));
         self.fabric.ring_all();
         self.note_need(&peer, place, wish);
@@ -224,10 +221,7 @@ impl Control {
             return false;
         };
         peer.settle(place);
-        let route = Route {
-            peer: Arc::clone(&peer),
-            wish,
-        };
+        let route = Route::new(&peer, wish);
         self.fabric.routes.write(place, Some(route));
         self.fabric.ring_all();
         self.note_need(&peer, place, wish);
@@ -279,7 +273,8 @@ impl Control {
         });
     }
 
-    /// Its lanes changed: publishes whether it is up, and notes whether its place can be given away.
+    /// Its lanes changed: publishes whether it is up, notes whether its place can be given away, and has
+    /// every lane kept up to a node that knows no other way.
     fn look_at(&mut self, peer: &Arc<Peer>) {
         peer.calm();
         let presence = peer.presence();
@@ -289,6 +284,11 @@ impl Control {
         if let Some(place) = peer.place()
             && let Some(route) = self.fabric.routes.find(peer.name())
         {
+            if route.every_lane != peer.keeps_lanes() {
+                let route = Route::new(peer, route.wish);
+                self.fabric.routes.write(place, Some(route));
+                self.fabric.ring_all();
+            }
             self.note_need(peer, place, route.wish);
         }
     }

@@ -16,6 +16,19 @@ use crate::peer::Peer;
 pub(crate) struct Route {
     pub(crate) peer: Arc<Peer>,
     pub(crate) wish: Wish,
+    /// Every lane is kept up, as the peer does it, and not the control lane alone: a node of an older version.
+    pub(crate) every_lane: bool,
+}
+
+impl Route {
+    /// What is wanted of a peer, as it is.
+    pub(super) fn new(peer: &Arc<Peer>, wish: Wish) -> Self {
+        Self {
+            peer: Arc::clone(peer),
+            wish,
+            every_lane: peer.keeps_lanes(),
+        }
+    }
 }
 
 /// What a shard adopts: places, and the routes that are there now.
@@ -198,10 +211,7 @@ mod tests {
     fn route(name: &str, place: u32) -> Route {
         let peer = Peer::new(Arc::from(name), false, Box::new([]));
         peer.settle(place);
-        Route {
-            peer: Arc::new(peer),
-            wish: Wish::none(),
-        }
+        Route::new(&Arc::new(peer), Wish::none())
     }
 
     fn changed(changes: &Changes) -> Vec<(u32, Option<&str>)> {

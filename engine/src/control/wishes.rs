@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use crate::config::ChannelConfig;
 use crate::error::NameError;
 use crate::peer::{LaneAddress, Peer};
-use crate::ring::gate::{Gate, GateState};
+use crate::ring::gate::Gate;
 use crate::wire::CloseReason;
 
 /// What is wanted of one peer. A shard sees only the last of several wishes, so each carries the numbers
@@ -244,7 +244,7 @@ const HANDLES_UNSWEPT: usize = 64;
 
 fn close_gates(peer: &Peer) {
     for lane in peer.lanes() {
-        lane.gate.set_state(GateState::Closed);
+        lane.gate.close();
     }
 }
 

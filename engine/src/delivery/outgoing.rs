@@ -191,8 +191,14 @@ impl Outgoing {
 
     /// The connection is gone: settles all that is open. A second call finds nothing left.
     pub fn end(&mut self) -> Report {
+        self.end_but(0)
+    }
+
+    /// As [`end`](Self::end), but for `kept` messages that wait for the next connection.
+    pub fn end_but(&mut self, kept: u64) -> Report {
+        debug_assert!(kept <= self.queued(), "what is kept has to be queued");
         let report = Report {
-            undelivered: self.queued(),
+            undelivered: self.queued().saturating_sub(kept),
             unknown: self.in_flight(),
         };
         self.drop_queued(report.undelivered);

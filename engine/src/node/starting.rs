@@ -154,6 +154,7 @@ impl Node {
         let doorbell = on_shard_0.then(|| Arc::clone(&links[0].doorbell));
         let (control_link, notices) = ControlLink::new(config.events_queue_max, doorbell);
         let channels = plan_channels(&config).map_err(|error| machine(error.to_string()))?;
+        let laid_out = channels.iter().map(|plan| plan.config.clone()).collect();
         let shard_count = u16::try_from(shards).unwrap_or(u16::MAX);
         let rings = links.iter().flat_map(|link| link.rings.clone()).collect();
         let mailboxes = Mailboxes::new(rings);
@@ -163,7 +164,7 @@ impl Node {
             channels,
             wishes: WishBook::new(
                 config.node_name.clone(),
-                config.channels.clone(),
+                laid_out,
                 shard_count,
                 config.peers_max,
             ),

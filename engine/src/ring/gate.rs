@@ -1,4 +1,4 @@
-//! The gate of a lane: may a message for it be accepted, and is the lane there at all.
+//! The gate of a lane: may a message for it be accepted, and is the lane there, or can it be made.
 //!
 //! Shared by every thread that sends and the one shard that owns the lane. Senders reserve room
 //! before they touch a ring, so that no peer can fill the ring that others share; the shard releases
@@ -10,14 +10,36 @@ use super::sync::{AtomicU8, AtomicU64, Ordering};
 
 /// Whether the lane behind a gate takes messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
 pub(crate) enum GateState {
-    /// No lane at the moment.
-    Down = 0,
+    /// No lane at the moment, and none can be made.
+    Down,
     /// Messages are taken.
-    Open = 1,
+    Open,
     /// The node is stopping: there will be no lane again.
-    Closed = 2,
+    Closed,
+}
+
+/// What keeps a gate open. One of them is enough.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum OpenFor {
+    /// The lane is up: the shard that owns it says so.
+    Lane = 1,
+    /// The peer is connected, so that the lane can be made: the shard of its control lane says so.
+    Peer = 2,
+}
+
+/// The node is stopping. Stays.
+const CLOSED: u8 = 4;
+
+const fn state_of(bits: u8) -> GateState {
+    if bits & CLOSED != 0 {
+        GateState::Closed
+    } else if bits == 0 {
+        GateState::Down
+    } else {
+        GateState::Open
+    }
 }
 
 /// Why a gate let nothing through.
@@ -47,6 +69,7 @@ const fn unpacked(word: u64) -> (u64, u64) {
 #[derive(Debug)]
 pub(crate) struct Gate {
     queued: AtomicU64,
+    /// What keeps it open, and whether it is closed for good.
     state: AtomicU8,
     messages_max: u64,
     bytes_max: u64,
@@ -61,7 +84,7 @@ impl Gate {
     pub(crate) fn new(messages_max: u64, bytes_max: u64) -> Self {
         Self {
             queued: AtomicU64::new(0),
-            state: AtomicU8::new(GateState::Down as u8),
+            state: AtomicU8::new(0),
             messages_max,
             bytes_max,
             dropped: AtomicU64::new(0),
@@ -69,18 +92,32 @@ impl Gate {
         }
     }
 
+    #[inline]
     pub(crate) fn state(&self) -> GateState {
-        match self.state.load(Ordering::Acquire) {
-            0 => GateState::Down,
-            1 => GateState::Open,
-            _ => GateState::Closed,
-        }
+        state_of(self.state.load(Ordering::Acquire))
     }
 
-    /// The shard's: a lane came or went. Whoever waits for room looks again.
-    pub(crate) fn set_state(&self, state: GateState) {
-        self.state.store(state as u8, Ordering::SeqCst);
+    /// A shard's: the gate is open for that reason from now on. Whoever waits for room looks again.
+    pub(crate) fn open(&self, why: OpenFor) {
+        self.state.fetch_or(why as u8, Ordering::SeqCst);
         self.room.notify(usize::MAX);
+    }
+
+    /// A shard's: the gate is not open for that reason any more. Whoever waits for room looks again.
+    pub(crate) fn shut(&self, why: OpenFor) {
+        self.state.fetch_and(!(why as u8), Ordering::SeqCst);
+        self.room.notify(usize::MAX);
+    }
+
+    /// The node stops: the gate never opens again.
+    pub(crate) fn close(&self) {
+        self.state.fetch_or(CLOSED, Ordering::SeqCst);
+        self.room.notify(usize::MAX);
+    }
+
+    /// Whether its lane is up.
+    pub(crate) fn has_lane(&self) -> bool {
+        self.state.load(Ordering::Acquire) & OpenFor::Lane as u8 != 0
     }
 
     /// Reserves room for one message of `bytes`. A message larger than the whole bound passes when
@@ -138,7 +175,7 @@ impl Gate {
     /// its place up: either that sees the reservation, or this sees that the gate is down.
     #[inline]
     fn confirm(&self, messages: u64, bytes: u64) -> Result<(), Refusal> {
-        if self.state.load(Ordering::SeqCst) == GateState::Open as u8 {
+        if state_of(self.state.load(Ordering::SeqCst)) == GateState::Open {
             return Ok(());
         }
         self.take_back(messages, bytes);
@@ -220,7 +257,7 @@ mod tests {
 
     fn open_gate(messages_max: u64, bytes_max: u64) -> Gate {
         let gate = Gate::new(messages_max, bytes_max);
-        gate.set_state(GateState::Open);
+        gate.open(OpenFor::Lane);
         gate
     }
 
@@ -228,9 +265,26 @@ mod tests {
     fn a_gate_without_a_lane_lets_nothing_through() {
         let gate = Gate::new(10, 1000);
         assert_eq!(gate.reserve(1), Err(Refusal::Down));
-        gate.set_state(GateState::Closed);
+        gate.close();
         assert_eq!(gate.reserve(1), Err(Refusal::Closed));
         assert_eq!(gate.queued(), (0, 0));
+    }
+
+    #[test]
+    fn a_gate_is_open_for_its_lane_or_its_peer_until_it_is_closed() {
+        let gate = Gate::new(10, 1000);
+        gate.open(OpenFor::Peer);
+        gate.open(OpenFor::Lane);
+        gate.shut(OpenFor::Lane);
+        assert_eq!((gate.reserve(1), gate.has_lane()), (Ok(()), false));
+        gate.open(OpenFor::Lane);
+        gate.shut(OpenFor::Peer);
+        assert_eq!((gate.reserve(1), gate.has_lane()), (Ok(()), true));
+        gate.shut(OpenFor::Lane);
+        assert_eq!(gate.reserve(1), Err(Refusal::Down));
+        gate.close();
+        gate.open(OpenFor::Peer);
+        assert_eq!(gate.reserve(1), Err(Refusal::Closed));
     }
 
     #[test]

@@ -13,7 +13,7 @@ use loom::thread;
 
 use super::byte_ring::CAPACITY_BYTES_MIN;
 use super::doorbell::Wake;
-use super::gate::{Gate, GateState, Refusal};
+use super::gate::{Gate, OpenFor, Refusal};
 use super::{Consumer, Doorbell, Producer, PushError, Tag, byte_ring};
 
 /// Checks `program` with at most so many preemptions in one execution, or `LOOM_MAX_PREEMPTIONS`.
@@ -264,7 +264,7 @@ fn a_sleeper_is_woken_for_each_of_two_producers() {
 fn a_reservation_that_does_not_fit_hides_no_room_from_one_that_does() {
     check(4, || {
         let gate = Arc::new(Gate::new(10, 100));
-        gate.set_state(GateState::Open);
+        gate.open(OpenFor::Lane);
         gate.reserve(20).expect("an empty gate has room");
         let too_large = {
             let gate = Arc::clone(&gate);

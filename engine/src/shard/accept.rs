@@ -70,10 +70,15 @@ impl Core {
         self.await_handshake(index)
     }
 
+    /// Whether nobody is let in any more: the node stops, and nothing waits for a lane that a peer makes.
+    fn turns_all_away(&self) -> bool {
+        self.drain.is_some() && !self.is_accepting_for_waiting()
+    }
+
     /// Why a new connection is closed at once, if it is. If only the handshakes are too many, the oldest
     /// of the address with the most makes room.
     fn no_place_for_stranger(&mut self) -> io::Result<Option<CloseReason>> {
-        if self.drain.is_some() {
+        if self.turns_all_away() {
             return Ok(Some(CloseReason::LocalStop));
         }
         let config = &self.fabric.config;

@@ -17,7 +17,7 @@ use super::report::ShardReport;
 use crate::mailboxes::{Mailbox, MailboxId};
 use crate::peer::Peer;
 use crate::ring::Doorbell;
-use crate::wire::{Agreed, Hello};
+use crate::wire::{Agreed, CloseReason, Hello};
 
 /// A connection whose Hello was read by the shard that accepted it, for the shard that owns the lane.
 #[derive(Debug)]
@@ -156,6 +156,21 @@ pub(crate) enum Command {
         newcomer: Box<Newcomer>,
         agreed: Agreed,
     },
+    /// On the shard of the peer's control lane: ask the peer for that lane, or tell it that the lane cannot
+    /// be made.
+    Summon { peer: Arc<Peer>, offset: usize },
+    Decline {
+        peer: Arc<Peer>,
+        offset: usize,
+        reason: CloseReason,
+    },
+    /// On the lane's own shard: the peer asks for that lane, or says that it cannot make it.
+    Summoned { peer: Arc<Peer>, offset: usize },
+    Declined {
+        peer: Arc<Peer>,
+        offset: usize,
+        reason: CloseReason,
+    },
     /// Another process says that it is this peer: is the one with the lanes still there?
     Doubt { peer: Arc<Peer> },
     /// Run a task here.
@@ -176,6 +191,10 @@ impl std::fmt::Debug for Command {
             Self::Receive { .. } => "Receive",
             Self::Forget(_) => "Forget",
             Self::Newcomer { .. } => "Newcomer",
+            Self::Summon { .. } => "Summon",
+            Self::Decline { .. } => "Decline",
+            Self::Summoned { .. } => "Summoned",
+            Self::Declined { .. } => "Declined",
             Self::Doubt { .. } => "Doubt",
             Self::Spawn(_) => "Spawn",
             Self::Report(_) => "Report",

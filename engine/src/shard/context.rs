@@ -241,10 +241,9 @@ impl Core {
         payload: Payload<'p>,
     ) -> Result<(), Unsent<Payload<'p>>> {
         let is_here = channel.home == self.fabric.mailboxes.home() && to.home == channel.home;
-        let lane = is_here.then(|| self.lane_by_number(to.peer.lane_number(way.offset)));
+        let lane = is_here.then(|| self.lane_numbered(to.peer.lane_number(way.offset)));
         let Some(index) = lane.flatten() else {
-            // The lane is another shard's or another node's, or of a peer this shard has not taken up
-            // yet.
+            // The lane is another shard's or another node's, or of a peer without a place.
             return channel.try_send_on(to, way, payload);
         };
         match self.admit_here(channel.index, index, way.head, payload.len()) {
@@ -265,11 +264,8 @@ impl Core {
             is_extended: way.head > 0,
             payload,
         };
-        if !lane.take_message(plan, names, &mut self.sending.pool, message) {
-            self.sending.strays.push(index);
-            return Ok(());
-        }
-        self.sending.mark_ready(index, lane);
+        self.sending.put(index, lane, plan, names, message);
+        self.seek_demanded();
         Ok(())
     }
 
@@ -284,14 +280,15 @@ impl Core {
         let plan = &self.fabric.channels[channel.index];
         // Without a key, messages of an unordered channel take each lane in turn.
         let one_lane = plan.parallelism == 1 || !plan.unordered || to.key.is_some();
+        let takes_runs = one_lane && !plan.drops_overflow();
         let is_here = channel.home == self.fabric.mailboxes.home() && to.home == channel.home;
         if is_here
-            && one_lane
-            && !plan.drops_overflow()
-            && let Some(index) = self.lane_by_number(to.peer.lane_number(offset))
+            && takes_runs
+            && let Some(index) = self.lane_numbered(to.peer.lane_number(offset))
             && self.lanes[index as usize].takes_runs()
         {
             let lane = to.peer.lane(offset);
+            let plan = &self.fabric.channels[channel.index];
             let run = run_length(plan, lane, self.fabric.config.inline_bytes_max, payloads);
             if run > 1 {
                 return self.send_run_here(channel.index, index, to.mailbox.id(), &payloads[..run]);
@@ -345,7 +342,7 @@ impl Core {
         let lane = &self.lanes[index as usize];
         check_size(plan, lane.address(), head, bytes)?;
         let admission = admit(plan, &lane.address().gate, bytes)?;
-        if matches!(admission, Admission::Queue) && !lane.takes_messages() {
+        if matches!(admission, Admission::Queue) && !lane.accepts_messages() {
             lane.address().gate.take_back(1, bytes as u64);
             return Err(SendError::Unreachable);
         }

@@ -1,11 +1,12 @@
-//! The frames of a lane's own, as they come: acknowledgements, names of mailboxes, Ping, Pong and Bye.
+//! The frames of a lane's own, as they come: acknowledgements, names of mailboxes, Ping, Pong and Bye, and
+//! the words about idle (`rest`) and missing lanes (`summons`).
 //!
 //! Called by `receive` for each frame that is no message. It updates what the lane knows of its peer and
 //! bounds what such frames may cost; it never delivers anything.
 
 use super::Core;
 use super::inbound::{Inbound, KnownMailbox};
-use crate::wire::control::bye_reason;
+use crate::wire::control::{Rest, bye_reason};
 use crate::wire::mailbox::Announced;
 use crate::wire::{Ack, CloseReason, Frame, FrameKind};
 
@@ -30,12 +31,16 @@ pub(super) fn take_control(
         FrameKind::Mailbox => return announce(core, inbound, frame),
         FrameKind::Bye => {
             inbound.said_bye = true;
+            inbound.is_quiet = true;
             core.hear_bye(lane, bye_reason(frame));
         }
         FrameKind::Ping => {
             inbound.owe_pong(frame.word);
             core.mark_ready(lane);
         }
+        FrameKind::Rest => core.hear_rest(lane, inbound, Rest::from_frame(frame)),
+        FrameKind::Summon => core.hear_summon(lane, frame),
+        FrameKind::Decline => core.hear_decline(lane, frame),
         // A message never comes here; of a Pong it matters that it came, as of anything else.
         FrameKind::Message | FrameKind::Pong => {}
     }

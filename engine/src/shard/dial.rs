@@ -14,7 +14,7 @@ use super::Core;
 use super::connection::Phase;
 use super::handshake::HANDSHAKE_BUFFER_BYTES;
 use super::lane::reason_of;
-use super::lane_state::Moment;
+use super::lane_state::{Due, Moment};
 use super::lifecycle::Joined;
 use crate::config::Config;
 use crate::control::link::Notice;
@@ -28,6 +28,8 @@ use crate::wire::{Agreed, CloseReason, DialProgress, Dialer, Hello, Name, Parame
 #[derive(Debug)]
 pub(super) struct Dialing {
     pub(super) backoff_limits: BackoffLimits,
+    /// How long what waits for a lane waits for the peer to make it: as long as one dial may take.
+    pub(super) patience: Duration,
     random: fastrand::Rng,
     /// Lanes whose time to be dialled has come, while as many dials as may be are under way.
     waiting: VecDeque<u32>,
@@ -48,6 +50,9 @@ impl Dialing {
                 max: Duration::from_millis(config.reconnect_max_ms),
                 reset_after: Duration::from_millis(config.reconnect_max_ms),
             },
+            patience: Duration::from_millis(
+                config.connect_timeout_ms + config.handshake_deadline_ms,
+            ),
             random: fastrand::Rng::new(),
             waiting: VecDeque::new(),
         }
@@ -101,8 +106,21 @@ impl Core {
             }
             return Ok(());
         }
-        let Some(address) = self.lanes[lane as usize].state.dial_due() else {
+        if self.is_of_older_peer(lane) {
+            let at = self.moment();
+            let actions = self.lanes[lane as usize].state.postpone(at);
+            self.carry_out(lane, actions);
             return Ok(());
+        }
+        let address = match self.lanes[lane as usize].state.dial_due() {
+            Due::Nothing => return Ok(()),
+            Due::Dial(address) => address,
+            Due::GiveUp => {
+                let reason = CloseReason::ConnectTimeout;
+                let actions = self.lanes[lane as usize].state.given_up(reason);
+                self.carry_out(lane, actions);
+                return Ok(());
+            }
         };
         match socket::dialing_socket(address) {
             Ok(socket) => self.connect(lane, socket, address),
@@ -111,6 +129,13 @@ impl Core {
                 Ok(())
             }
         }
+    }
+
+    /// Whether it is the control lane of a peer that has refused it, and whose other lanes are up: it is
+    /// tried again when they have ended, because the peer may be of another version when it is back.
+    fn is_of_older_peer(&self, lane: u32) -> bool {
+        let state = &self.lanes[lane as usize];
+        state.is_control() && state.peer.keeps_lanes() && state.peer.lanes_up() > 0
     }
 
     pub(super) fn connect(
@@ -246,12 +271,33 @@ impl Core {
                 self.carry_out(lane, actions);
                 Ok(())
             }
+            Ok(DialProgress::Refused { refuse, .. })
+                if refuse.reason() == CloseReason::ChannelUnknown
+                    && self.lanes[lane as usize].is_control() =>
+            {
+                self.is_older(index, lane);
+                Ok(())
+            }
             Ok(DialProgress::Refused { refuse, .. }) => {
                 let (reason, text) = (refuse.reason().seen_by_peer(), refuse.text().to_owned());
                 self.give_up_dial(index, lane, reason, text)
             }
             Err(error) => self.give_up_dial(index, lane, error.close_reason(), error.to_string()),
         }
+    }
+
+    /// The peer is there and knows no control lanes: every lane to it is kept up, as it does it itself.
+    fn is_older(&mut self, index: u32, lane: u32) {
+        self.close_connection(index);
+        let at = self.moment();
+        let state = &mut self.lanes[lane as usize];
+        let reason = CloseReason::ChannelUnknown;
+        let Some((_, actions)) = state.state.dial_failed(Some(index), reason, at) else {
+            return;
+        };
+        state.peer.note_keeps_lanes(true);
+        self.control_link.stir(&state.peer);
+        self.carry_out(lane, actions);
     }
 
     /// The peer takes the lane: it is up, if it leads to the process that all lanes to the peer lead to.
@@ -305,7 +351,7 @@ impl Core {
     ) {
         let at = self.moment();
         let state = &mut self.lanes[lane as usize];
-        let Some((retry_in, actions)) = state.state.dial_failed(connection, at) else {
+        let Some((retry_in, actions)) = state.state.dial_failed(connection, reason, at) else {
             return;
         };
         state.log.tally.count_close(reason);

@@ -75,7 +75,7 @@ impl Core {
     /// Drains one ring; returns the bytes moved.
     fn drain_ring(&mut self, place: usize, quantum: usize) -> usize {
         let mut bytes = 0;
-        let mut unknown = false;
+        let mut unknown = None;
         let Self {
             queues,
             lanes,
@@ -89,7 +89,7 @@ impl Core {
         queue.ring.drain(quantum, |tag, payload| {
             let index = routing.lane_of(tag.lane).unwrap_or(NOT_OURS);
             let Some(lane) = lanes.get_mut(index as usize) else {
-                unknown = true;
+                unknown = Some(tag.lane);
                 return ControlFlow::Break(());
             };
             let payload = match payload {
@@ -99,28 +99,21 @@ impl Core {
             // As the ring counts them, so that a ring that used up its quantum leaves nothing over
             // for the next.
             bytes += payload.len() + RECORD_HEADER_BYTES;
-            if !lane.takes_messages() {
-                lane.settle_stray(payload.len());
-                sending.strays.push(index);
-                return ControlFlow::Continue(());
-            }
             let message = OutgoingMessage {
                 mailbox: MailboxId::from_words(tag.mailbox, tag.extra & !EXTENDED),
                 is_extended: tag.extra & EXTENDED != 0,
                 payload,
             };
-            if !lane.take_message(plan, &fabric.mailboxes, &mut sending.pool, message) {
-                sending.strays.push(index);
-                return ControlFlow::Continue(());
-            }
-            sending.mark_ready(index, lane);
+            sending.put(index, lane, plan, &fabric.mailboxes, message);
             ControlFlow::Continue(())
         });
         fabric.shards[self.index].rooms[plan.index].notify(usize::MAX);
-        if unknown {
-            // The message came before this shard adopted the route of its peer: adopt it and go on. A gate
-            // opens only for a peer whose route is written, so every lane in the ring is known now.
-            self.adopt_routes();
+        self.seek_demanded();
+        // The first message of its lane, or one that came before this shard adopted the route of its peer.
+        // A gate opens only for a peer whose route is written, so the lane can be made.
+        if let Some(number) = unknown
+            && self.lane_numbered(number).is_some()
+        {
             return bytes + self.drain_ring(place, quantum);
         }
         bytes

@@ -71,7 +71,7 @@ impl Core {
         let (reply, _) = refusal(exchange.id, "there is no such mailbox");
         let state = &mut self.lanes[lane as usize];
         let bytes = reply.len() as u64;
-        if !state.takes_messages() || state.address().gate.reserve(bytes).is_err() {
+        if !state.accepts_messages() || state.address().gate.reserve(bytes).is_err() {
             return;
         }
         let message = OutgoingMessage {
@@ -81,10 +81,7 @@ impl Core {
         };
         let plan = &self.fabric.channels[state.channel];
         let names = &self.fabric.mailboxes;
-        if state.take_message(plan, names, &mut self.sending.pool, message) {
-            self.sending.mark_ready(lane, state);
-        } else {
-            self.sending.strays.push(lane);
-        }
+        self.sending.put(lane, state, plan, names, message);
+        self.seek_demanded();
     }
 }

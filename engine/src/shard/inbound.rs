@@ -70,6 +70,8 @@ pub(crate) struct Inbound {
     pub(crate) ticket: Option<Ticket>,
     /// The peer has said Bye: no message may follow.
     pub(crate) said_bye: bool,
+    /// No message is expected: the peer has said Bye, or both have agreed that the lane is idle.
+    pub(crate) is_quiet: bool,
     /// Mailbox ids announced with another name since the last message.
     pub(crate) renamed_in_a_row: u32,
     /// Control frames within the second that began then.
@@ -111,6 +113,7 @@ impl Inbound {
             blocked: None,
             ticket: None,
             said_bye: false,
+            is_quiet: false,
             renamed_in_a_row: 0,
             control_frames: (now, 0),
         }

@@ -19,6 +19,7 @@ use super::connection::{Inflow, Phase};
 use super::lane::reason_of;
 use super::waiting::WaitingLanes;
 use super::{Core, PRIORITIES};
+use crate::config::Priority;
 use crate::fabric::Fabric;
 use crate::io::backend::ShardIo;
 use crate::io::completion::Completion;
@@ -30,6 +31,9 @@ use crate::ring::inbox::{InboxSignals, InboxWriter};
 
 /// The least that one receive of a large payload asks for, however many connections share the turn.
 const LAND_BYTES_MIN: usize = 16 << 10;
+
+/// A receive buffer of the engine's own channel.
+const CONTROL_BUFFER_BYTES: usize = 4 << 10;
 
 /// See the module's text.
 #[derive(Debug)]
@@ -72,12 +76,13 @@ impl Intake {
             }
             *class = buffers.len();
             let group = u16::try_from(buffers.len()).unwrap_or(0);
-            buffers.push(ReceiveBuffers::new(
-                backend,
-                group,
-                count,
-                config.receive_buffer_bytes,
-            )?);
+            // The engine's own frames are small.
+            let bytes = if priority == usize::from(Priority::ENGINE.0) {
+                CONTROL_BUFFER_BYTES.min(config.receive_buffer_bytes)
+            } else {
+                config.receive_buffer_bytes
+            };
+            buffers.push(ReceiveBuffers::new(backend, group, count, bytes)?);
         }
         Ok(Self {
             sharing: vec![0; buffers.len()],

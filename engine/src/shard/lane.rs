@@ -1,10 +1,11 @@
 //! Step 6: a lane, and how the frames of a turn become one send.
 //!
-//! A lane is owned by one shard for as long as the node runs. It has two halves: its log outlives
-//! connections, its link is one of them; its state says where it stands. This is the only place that
+//! A lane is made by its first use and owned by one shard for as long as its peer has its place. It has
+//! two halves: its log outlives connections, its link is one of them; its state says where it stands. This is the only place that
 //! writes to a socket once the handshake is over. It never decides whose turn it is (`dispatch`) and
 //! never reads (`receive`).
 
+mod held;
 pub(crate) mod link;
 pub(crate) mod log;
 
@@ -13,7 +14,8 @@ use std::sync::Arc;
 
 use super::Core;
 use super::lane_state::{LaneState, Stage};
-use super::outbox::{ChunkPool, OutgoingMessage, OutgoingPayload, Shape};
+use super::outbox::{ChunkPool, OutgoingMessage, OutgoingPayload, Shape, TakenPayload};
+use super::quiet::Quiet;
 use crate::channel_plan::ChannelPlan;
 use crate::config::Overflow;
 use crate::io::operation::OperationKind;
@@ -40,6 +42,8 @@ pub(crate) struct Lane {
     pub(crate) log: Log,
     /// What belongs to the current connection.
     pub(crate) link: Link,
+    /// How long it has been idle.
+    pub(super) quiet: Quiet,
     /// In the queue of lanes with something to send.
     pub(crate) is_ready: bool,
     /// In the list of lanes that owe an acknowledgement.
@@ -51,10 +55,21 @@ impl Lane {
         self.peer.lane(self.offset)
     }
 
+    /// Whether it is the engine's own lane to the peer.
+    pub(crate) fn is_control(&self) -> bool {
+        self.offset == self.peer.control_offset()
+    }
+
     /// Whether messages can be put into the outbox.
     #[inline]
     pub(crate) fn takes_messages(&self) -> bool {
         self.state.takes_messages()
+    }
+
+    /// Whether messages can be accepted: sent, or held for the next connection.
+    #[inline]
+    pub(crate) fn accepts_messages(&self) -> bool {
+        self.takes_messages() || self.state.holds_messages()
     }
 
     /// Whether it takes a run of messages at once. The lane to this node itself notes what each of them
@@ -79,26 +94,87 @@ impl Lane {
         pool: &mut ChunkPool,
         message: OutgoingMessage<'_>,
     ) -> bool {
-        let bytes = message.payload.len() as u64;
-        let is_too_old = message.is_extended && !self.address().takes_extensions();
-        if is_too_old || message.payload_bytes() > self.address().payload_bytes_max() {
-            // Accepted before the lane was made anew, with a peer that takes less.
-            self.log.accept_too_large();
-            self.address().gate.release(1, bytes);
+        self.log.ledger.accept(1);
+        if !self.put_on_link(names, pool, message) {
             return false;
         }
-        let Some(id) = self.id_of(names, pool, message.mailbox) else {
-            self.log.accept_unsendable();
-            self.address().gate.release(1, bytes);
-            return false;
-        };
-        self.log.ledger.accept(1);
-        self.log.outbox.push_message(pool, id, message);
-        self.log.tally.note_depth(self.log.outbox.messages());
+        self.log.tally.note_depth(self.log.waiting());
         if plan.overflow == Overflow::DropOldest {
             self.drop_oldest(pool);
         }
         true
+    }
+
+    /// Encodes an accepted message for the connection. False if this lane cannot send it: then it is
+    /// settled, and the caller has to report it.
+    #[inline]
+    fn put_on_link(
+        &mut self,
+        names: &Mailboxes,
+        pool: &mut ChunkPool,
+        message: OutgoingMessage<'_>,
+    ) -> bool {
+        let bytes = message.payload.len() as u64;
+        let is_too_old = message.is_extended && !self.address().takes_extensions();
+        if is_too_old || message.payload_bytes() > self.address().payload_bytes_max() {
+            // Accepted before the lane was made, with a peer that takes less.
+            self.log.settle_too_large();
+            self.address().gate.release(1, bytes);
+            return false;
+        }
+        let Some(id) = self.id_of(names, pool, message.mailbox) else {
+            self.log.settle_unsendable();
+            self.address().gate.release(1, bytes);
+            return false;
+        };
+        self.log.outbox.push_message(pool, id, message);
+        true
+    }
+
+    /// Takes a message over, as [`take_message`](Self::take_message) does, that waits for a connection.
+    pub(crate) fn hold_message(
+        &mut self,
+        plan: &ChannelPlan,
+        names: &Mailboxes,
+        pool: &mut ChunkPool,
+        message: OutgoingMessage<'_>,
+    ) {
+        let held = &mut self.log.held;
+        if !held.knows(message.mailbox)
+            && let Some(mailbox) = names.hold_on(message.mailbox)
+        {
+            held.know(mailbox);
+        }
+        held.push(pool, message);
+        self.log.ledger.accept(1);
+        self.log.tally.note_depth(self.log.waiting());
+        if plan.overflow == Overflow::DropOldest {
+            self.drop_oldest(pool);
+        }
+    }
+
+    /// There is a connection: what was held for it goes into the outbox. Returns how many messages the
+    /// lane cannot send, which the caller has to report.
+    pub(crate) fn put_held_on_link(&mut self, names: &Mailboxes, pool: &mut ChunkPool) -> usize {
+        let mut held = std::mem::take(&mut self.log.held);
+        let mut unsendable = 0;
+        while let Some(front) = held.front() {
+            let payload = match front.payload {
+                TakenPayload::Inline(bytes) => OutgoingPayload::Inline(bytes),
+                TakenPayload::Shared(bytes) => OutgoingPayload::Shared(bytes.clone()),
+            };
+            let Some(mailbox) = front.mailbox else {
+                break;
+            };
+            let message = OutgoingMessage {
+                mailbox,
+                is_extended: front.is_extended,
+                payload,
+            };
+            unsendable += usize::from(!self.put_on_link(names, pool, message));
+            held.drop_front(pool);
+        }
+        unsendable
     }
 
     /// As [`take_message`](Self::take_message), for payloads that are copied, on a channel that does not
@@ -113,7 +189,8 @@ impl Lane {
     ) -> bool {
         let Some(id) = self.id_of(names, pool, mailbox) else {
             for payload in payloads {
-                self.log.accept_unsendable();
+                self.log.ledger.accept(1);
+                self.log.settle_unsendable();
                 self.address().gate.release(1, payload.len() as u64);
             }
             return false;
@@ -193,6 +270,9 @@ impl Lane {
 
     /// A message that came for a lane that takes none: settled on the spot.
     pub(crate) fn settle_stray(&mut self, bytes: usize) {
+        if self.state.is_over() {
+            self.log.tally.note_late();
+        }
         self.log.accept_unsent();
         self.address().gate.release(1, bytes as u64);
     }
@@ -342,7 +422,7 @@ impl Core {
 
 /// The last frame of this side, once everything it sent is acknowledged.
 fn say_bye(lane: &mut Lane) {
-    if let Some(reason) = lane.state.say_bye(lane.log.is_drained()) {
+    if let Some(reason) = lane.state.say_bye(lane.log.is_link_drained()) {
         lane.log
             .outbox
             .push_control(FrameKind::Bye, u32::from(reason.code()), &[]);

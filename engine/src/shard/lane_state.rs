@@ -4,6 +4,11 @@
 //! `dial`, `accept`, `lifecycle` and `stop` tell it what happened and carry out the actions that it
 //! returns; time and randomness are arguments. It decides when to dial, which connection is kept and
 //! how a lane comes to its end. It knows neither sockets nor messages.
+//!
+//! A lane that is kept (the control lane; every lane to a node of an older version) is dialled as long as
+//! the peer is wanted. Any other is made when something waits for it: dialled, or, where no address is
+//! known or nobody answers there, asked of the peer. Idle, it comes to rest (`rest`): then what is accepted waits for the next
+//! connection.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -61,12 +66,26 @@ pub(super) enum Action {
     Shut,
     /// There may be a Bye to send.
     Flush,
-    /// The lane has ended: settle and report what it had accepted, close the connection if it had
-    /// one.
+    /// Ask the peer to dial the lane: this node cannot.
+    Summon,
+    /// The lane has ended: settle and report what its connection had, and close that if it had one.
     Settle {
         connection: Option<u32>,
         reason: CloseReason,
+        /// It had come to rest: nothing was under way on it, in either direction.
+        at_rest: bool,
     },
+    /// The lane could not be made: report what waits for it.
+    Fail { reason: CloseReason },
+}
+
+/// What is to be done about a lane whose deadline to dial has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Due {
+    Nothing,
+    Dial(SocketAddr),
+    /// The peer was asked for the lane and did not make it.
+    GiveUp,
 }
 
 /// When something happened, and the random bits for what follows.
@@ -85,26 +104,54 @@ pub(super) struct LaneState {
     wish: Wish,
     /// When it is dialled, if a deadline is set.
     dial_at: Option<Instant>,
+    /// It is dialled whether anything waits for it or not.
+    kept: bool,
+    /// Something waits for it, since then.
+    demanded: Option<Instant>,
+    /// The peer has asked for it, and is to be told if it cannot be made.
+    summoned: bool,
+    /// The peer was asked for it.
+    asked: bool,
+    /// Why a dial failed before the peer was asked.
+    dial_failure: Option<CloseReason>,
+    /// The back-off after the last failure.
+    dial_not_before: Option<Instant>,
     limits: BackoffLimits,
+    /// What waits for the lane waits so long for a peer that is about to make it.
+    patience: Duration,
     backoff: Backoff,
     farewell: Farewell,
+    /// The peer has proposed to close the idle lane and this side has agreed: it sends nothing more on
+    /// the connection, unless a message comes.
+    agreed_to_rest: bool,
     /// What the next Hello offers: an old version alone to a peer that reads no newer Hello.
     offers: VersionRange,
-    /// The node stops: nothing is dialled or accepted any more.
+    /// The node stops: nothing is dialled or accepted any more, but for what waits.
     draining: bool,
+    /// Its deadline to stop has passed: nothing waits any more either.
+    over: bool,
 }
 
 impl LaneState {
-    pub(super) fn new(limits: BackoffLimits, draining: bool) -> Self {
+    pub(super) fn new(limits: BackoffLimits, patience: Duration, draining: bool) -> Self {
         Self {
             stage: Stage::Idle,
             wish: Wish::none(),
             dial_at: None,
+            kept: false,
+            demanded: None,
+            summoned: false,
+            asked: false,
+            dial_failure: None,
+            dial_not_before: None,
             limits,
+            patience,
             backoff: Backoff::new(limits),
             farewell: Farewell::default(),
+            agreed_to_rest: false,
             offers: VersionRange::OURS,
             draining,
+            over: false,
         }
     }
 
@@ -126,26 +173,140 @@ impl LaneState {
         matches!(self.stage, Stage::Up(_) | Stage::Loop)
     }
 
-    /// Whether messages can still be sent.
+    /// Whether messages can still be sent on the connection.
     #[inline]
     pub(super) fn takes_messages(&self) -> bool {
-        self.is_up() && !self.farewell.said && self.farewell.heard.is_none()
+        let may_send = self.farewell.wanted.is_none_or(|reason| {
+            // Both a Bye that was said and one that was heard are wanted.
+            reason != CloseReason::Idle && !self.farewell.said && self.farewell.heard.is_none()
+        });
+        may_send && !self.agreed_to_rest && self.is_up()
     }
 
-    /// What is wanted of the peer has changed.
-    pub(super) fn follow(&mut self, wish: Wish, at: Moment) -> Vec<Action> {
+    /// Whether messages that cannot be sent now wait for the next connection.
+    pub(super) fn holds_messages(&self) -> bool {
+        let is_between = match self.stage {
+            Stage::Idle | Stage::Dialing { .. } => true,
+            Stage::Up(_) => self.rests(),
+            Stage::Loop => false,
+        };
+        is_between && !self.over
+    }
+
+    /// Whether the node's deadline to stop has passed.
+    pub(super) fn is_over(&self) -> bool {
+        self.over
+    }
+
+    /// Whether something waits for it.
+    pub(super) fn is_demanded(&self) -> bool {
+        self.demanded.is_some()
+    }
+
+    /// What is wanted of the peer has changed, or whether the lane is kept.
+    pub(super) fn follow(&mut self, wish: Wish, kept: bool, at: Moment) -> Vec<Action> {
         let mut actions = Vec::new();
         let before = std::mem::replace(&mut self.wish, wish);
+        let was_kept = std::mem::replace(&mut self.kept, kept);
         if before.ending != wish.ending {
             self.abandon_dial(&mut actions);
-            actions.append(&mut self.ended(wish.reason, at));
+            self.end(wish.reason, at, &mut actions);
+            if wish.address.is_none() {
+                self.fail(wish.reason, &mut actions);
+            }
         }
-        if before.dial != wish.dial && self.stage == Stage::Idle && wish.address.is_some() {
+        let is_ordered = before.dial != wish.dial || (kept && !was_kept);
+        if is_ordered && self.stage == Stage::Idle && self.is_to_dial() {
             // Earlier failures count no more.
             self.backoff = Backoff::new(self.limits);
+            self.asked = false;
             self.set_dial(at.now, &mut actions);
         }
+        if self.stage == Stage::Idle && !kept && !self.is_demanded() {
+            self.cancel_dial(&mut actions);
+        }
         actions
+    }
+
+    /// A message waits for the lane.
+    pub(super) fn demand(&mut self, at: Moment) -> Vec<Action> {
+        let mut actions = Vec::new();
+        if self.demanded.is_none() {
+            self.demanded = Some(at.now);
+            self.seek(at.now, &mut actions);
+        }
+        actions
+    }
+
+    /// The peer needs the lane, and cannot dial it itself.
+    ///
+    /// # Errors
+    /// The reason why this node cannot either.
+    pub(super) fn summoned(&mut self, at: Moment) -> Result<Vec<Action>, CloseReason> {
+        if self.draining {
+            return Err(CloseReason::LocalStop);
+        }
+        if self.wish.address.is_none() {
+            return Err(CloseReason::Unreachable);
+        }
+        self.summoned = true;
+        let mut actions = self.demand(at);
+        if let Some(heard) = self.farewell.heard.filter(|_| self.is_up()) {
+            // It has ended there.
+            actions.append(&mut self.ended(heard, at));
+        }
+        Ok(actions)
+    }
+
+    /// The peer cannot make the lane that it was asked for.
+    pub(super) fn declined(&mut self, reason: CloseReason) -> Vec<Action> {
+        let mut actions = Vec::new();
+        if self.stage == Stage::Idle && self.asked {
+            self.cancel_dial(&mut actions);
+            self.fail(reason, &mut actions);
+        }
+        actions
+    }
+
+    /// Whether the peer is to be told that the lane could not be made; asked once.
+    pub(super) fn take_summoned(&mut self) -> bool {
+        std::mem::take(&mut self.summoned)
+    }
+
+    /// Something waits for the lane: without a connection, one is made.
+    fn seek(&mut self, now: Instant, actions: &mut Vec<Action>) {
+        if self.stage != Stage::Idle {
+            return;
+        }
+        if self.wish.address.is_some() {
+            let at = self.dial_not_before.map_or(now, |at| at.max(now));
+            if self.dial_at.is_none_or(|set| set > at) {
+                self.set_dial(at, actions);
+            }
+        } else {
+            self.ask(actions);
+            self.set_dial(now + self.patience, actions);
+        }
+    }
+
+    fn ask(&mut self, actions: &mut Vec<Action>) {
+        self.asked = true;
+        actions.push(Action::Summon);
+    }
+
+    /// The lane cannot be made: whatever waits for it waits no longer.
+    fn fail(&mut self, reason: CloseReason, actions: &mut Vec<Action>) {
+        self.asked = false;
+        let reason = self.dial_failure.take().unwrap_or(reason);
+        if self.demanded.take().is_some() {
+            actions.push(Action::Fail { reason });
+        }
+    }
+
+    /// Whether an idle lane is to be dialled.
+    fn is_to_dial(&self) -> bool {
+        let is_needed = self.is_demanded() || (self.kept && !self.draining);
+        self.wish.address.is_some() && is_needed
     }
 
     /// Whether the last dial failed.
@@ -154,10 +315,30 @@ impl LaneState {
     }
 
     /// The deadline to dial has come: where to, if it is still wanted.
-    pub(super) fn dial_due(&mut self) -> Option<SocketAddr> {
+    pub(super) fn dial_due(&mut self) -> Due {
         self.dial_at = None;
-        let may = self.stage == Stage::Idle && !self.draining;
-        self.wish.address.filter(|_| may)
+        match self.wish.address {
+            _ if self.stage != Stage::Idle => Due::Nothing,
+            _ if self.asked => Due::GiveUp,
+            Some(address) if self.is_to_dial() => Due::Dial(address),
+            None if self.is_demanded() => Due::GiveUp,
+            Some(_) | None => Due::Nothing,
+        }
+    }
+
+    /// The peer was asked for the lane and did not make it in time.
+    pub(super) fn given_up(&mut self, reason: CloseReason) -> Vec<Action> {
+        let mut actions = Vec::new();
+        self.fail(reason, &mut actions);
+        actions
+    }
+
+    /// The deadline to dial has come, and it is too early still.
+    pub(super) fn postpone(&mut self, at: Moment) -> Vec<Action> {
+        let mut actions = Vec::new();
+        self.dial_at = None;
+        self.redial(at, &mut actions);
+        actions
     }
 
     /// A dial is under way.
@@ -165,11 +346,12 @@ impl LaneState {
         self.stage = Stage::Dialing { connection };
     }
 
-    /// A dial failed; `None` before there was a connection. Says when the next is tried, if this was
-    /// the dial that counts.
+    /// A dial failed; `None` before there was a connection. Says when the next is tried at the earliest,
+    /// if this was the dial that counts. What waits for the lane waits on only for the peer to make it.
     pub(super) fn dial_failed(
         &mut self,
         connection: Option<u32>,
+        reason: CloseReason,
         at: Moment,
     ) -> Option<(Duration, Vec<Action>)> {
         let counts = match connection {
@@ -182,8 +364,25 @@ impl LaneState {
         self.stage = Stage::Idle;
         self.offers = VersionRange::OURS;
         let mut actions = Vec::new();
+        let is_made_there =
+            [CloseReason::SimultaneousDial, CloseReason::AlreadyUp].contains(&reason);
+        if is_made_there && !self.has_waited(at.now) {
+            // It waits on.
+        } else if self.is_demanded() && !self.kept && !self.summoned {
+            // The peer may be connected all the same, from another address.
+            self.dial_failure = Some(reason);
+            self.ask(&mut actions);
+        } else {
+            self.fail(reason, &mut actions);
+        }
         let retry_in = self.redial(at, &mut actions);
         Some((retry_in, actions))
+    }
+
+    /// Whether what waits for the lane has waited long enough for a peer that makes it.
+    fn has_waited(&self, now: Instant) -> bool {
+        self.demanded
+            .is_some_and(|since| now >= since + self.patience)
     }
 
     /// The versions to offer in the Hello of a dial.
@@ -218,11 +417,13 @@ impl LaneState {
         if self.wish.refused {
             return Err(CloseReason::Disconnected);
         }
-        if self.draining {
+        if self.draining && !self.is_demanded() {
             return Err(CloseReason::LocalStop);
         }
         let slot = match self.stage {
             Stage::Idle | Stage::Loop => SlotState::Idle,
+            // It has ended there, or the peer would not dial: here it is about to.
+            Stage::Up(_) if self.farewell.heard.is_some() => SlotState::Idle,
             Stage::Dialing { .. } => SlotState::Dialing,
             Stage::Up(Carrier {
                 dialed: true,
@@ -234,8 +435,16 @@ impl LaneState {
         let mut actions = Vec::new();
         match keep(local_name, remote, slot) {
             Choice::Refuse(reason) => return Err(reason),
-            Choice::Accept | Choice::AcceptInsteadOfDial(_) => self.abandon_dial(&mut actions),
-            Choice::Replace(reason) => actions = self.ended(reason, at),
+            Choice::Accept | Choice::AcceptInsteadOfDial(_) => {
+                let reason = self.farewell.wanted.or(self.farewell.heard);
+                if let Some(reason) = reason.filter(|_| self.is_up()) {
+                    self.end(reason, at, &mut actions);
+                }
+                self.abandon_dial(&mut actions);
+            }
+            Choice::Replace(reason) => {
+                self.end(reason, at, &mut actions);
+            }
         }
         Ok(actions)
     }
@@ -258,26 +467,59 @@ impl LaneState {
     }
 
     fn opened(&mut self, stage: Stage) -> Vec<Action> {
+        let mut actions = Vec::new();
+        self.cancel_dial(&mut actions);
         self.stage = stage;
+        self.demanded = None;
+        self.summoned = false;
+        self.asked = false;
+        self.dial_failure = None;
+        self.dial_not_before = None;
         self.farewell = Farewell::default();
+        self.agreed_to_rest = false;
         self.offers = VersionRange::OURS;
-        vec![Action::Open]
+        actions.push(Action::Open);
+        actions
     }
 
     /// The connection that carries the lane is to end, or has ended.
     pub(super) fn ended(&mut self, reason: CloseReason, at: Moment) -> Vec<Action> {
+        let mut actions = Vec::new();
+        if !self.end(reason, at, &mut actions) {
+            return actions;
+        }
+        if self.is_demanded() {
+            self.seek(at.now, &mut actions);
+        } else if self.is_to_dial() {
+            let next = self.dial_not_before.unwrap_or(at.now);
+            self.set_dial(next, &mut actions);
+        }
+        actions
+    }
+
+    /// The same, where another connection follows. False if none carries the lane.
+    fn end(&mut self, reason: CloseReason, at: Moment, actions: &mut Vec<Action>) -> bool {
         let Stage::Up(carrier) = self.stage else {
-            return Vec::new();
+            return false;
         };
+        let at_rest = self.rests();
         self.stage = Stage::Idle;
-        self.backoff
-            .connection_ended(at.now.duration_since(carrier.since));
-        let mut actions = vec![Action::Settle {
+        self.agreed_to_rest = false;
+        if at_rest {
+            // Nobody has failed.
+            self.backoff = Backoff::new(self.limits);
+        } else {
+            self.backoff
+                .connection_ended(at.now.duration_since(carrier.since));
+            let delay = self.backoff.next_delay(at.random);
+            self.dial_not_before = Some(at.now + delay);
+        }
+        actions.push(Action::Settle {
             connection: Some(carrier.connection),
             reason,
-        }];
-        self.redial(at, &mut actions);
-        actions
+            at_rest,
+        });
+        true
     }
 
     /// The peer will send no more messages. This side finishes what it has and says Bye in turn.
@@ -286,10 +528,62 @@ impl LaneState {
         let mut actions = Vec::new();
         if self.farewell.wanted.is_none() {
             self.farewell.wanted = Some(reason);
-            actions.push(Action::Shut);
+            if reason != CloseReason::Idle {
+                actions.push(Action::Shut);
+            }
         }
         actions.push(Action::Flush);
         actions
+    }
+
+    /// Whether the lane comes to rest: what is accepted now waits for the next connection.
+    #[inline]
+    pub(super) fn rests(&self) -> bool {
+        self.agreed_to_rest || self.farewell.wanted == Some(CloseReason::Idle)
+    }
+
+    /// Whether an idle lane may be closed at all.
+    pub(super) fn may_rest(&self) -> bool {
+        matches!(self.stage, Stage::Up(_))
+            && !self.kept
+            && !self.draining
+            && !self.agreed_to_rest
+            && self.farewell.wanted.is_none()
+    }
+
+    /// Whether a lane to whose closing the peer has agreed can be closed.
+    pub(super) fn is_resting_possible(&self) -> bool {
+        matches!(self.stage, Stage::Up(_)) && self.farewell.wanted.is_none()
+    }
+
+    /// The peer proposes to close the idle lane, and this side agrees.
+    pub(super) fn agree_to_rest(&mut self) {
+        self.forget_summons();
+        self.agreed_to_rest = true;
+    }
+
+    /// Whatever the peer had asked for this lane is up, and has been quiet since.
+    fn forget_summons(&mut self) {
+        if std::mem::take(&mut self.summoned) {
+            self.demanded = None;
+        }
+    }
+
+    /// A message came: the peer had sent it before it knew, and the lane goes on.
+    pub(super) fn wake(&mut self) {
+        self.agreed_to_rest = false;
+        if !self.summoned {
+            self.demanded = None;
+        }
+    }
+
+    /// Both sides have agreed that the lane is idle, and nothing is under way: this side says Bye.
+    pub(super) fn rest(&mut self) -> Vec<Action> {
+        if !self.agreed_to_rest {
+            self.forget_summons();
+        }
+        self.farewell.wanted = Some(CloseReason::Idle);
+        vec![Action::Flush]
     }
 
     /// The reason to put into a Bye, if one is to be sent now: it counts as said. `settled` says
@@ -328,13 +622,16 @@ impl LaneState {
         self.draining = true;
         let mut actions = Vec::new();
         match self.stage {
-            Stage::Up(_) if self.farewell.wanted.is_none() => {
+            // One that comes to rest has done so within a round trip.
+            Stage::Up(_) if self.farewell.wanted.is_none() && !self.rests() => {
                 self.farewell.wanted = Some(CloseReason::LocalStop);
                 actions.push(Action::Flush);
             }
             Stage::Loop if settled => self.end_loop(&mut actions),
-            Stage::Idle | Stage::Dialing { .. } => self.abandon_dial(&mut actions),
-            Stage::Up(_) | Stage::Loop => {}
+            Stage::Idle | Stage::Dialing { .. } if !self.is_demanded() => {
+                self.abandon_dial(&mut actions);
+            }
+            Stage::Up(_) | Stage::Loop | Stage::Idle | Stage::Dialing { .. } => {}
         }
         actions
     }
@@ -342,11 +639,17 @@ impl LaneState {
     /// The node's deadline to stop has passed.
     pub(super) fn drain_deadline(&mut self, settled: bool, at: Moment) -> Vec<Action> {
         self.draining = true;
-        match self.stage {
-            Stage::Up(_) if settled => self.ended(CloseReason::LocalStop, at),
-            Stage::Up(_) => self.ended(CloseReason::DrainTimeout, at),
-            Stage::Loop | Stage::Idle | Stage::Dialing { .. } => self.drain(true),
-        }
+        self.over = true;
+        let mut actions = Vec::new();
+        let reason = if settled {
+            CloseReason::LocalStop
+        } else {
+            CloseReason::DrainTimeout
+        };
+        self.end(reason, at, &mut actions);
+        self.fail(CloseReason::DrainTimeout, &mut actions);
+        actions.append(&mut self.drain(true));
+        actions
     }
 
     /// There is nobody to say Bye to.
@@ -355,6 +658,7 @@ impl LaneState {
         actions.push(Action::Settle {
             connection: None,
             reason: CloseReason::LocalStop,
+            at_rest: false,
         });
     }
 
@@ -370,8 +674,14 @@ impl LaneState {
     /// Dials again after a back-off, if this node is to dial at all. Returns the back-off.
     fn redial(&mut self, at: Moment, actions: &mut Vec<Action>) -> Duration {
         let delay = self.backoff.next_delay(at.random);
-        if self.wish.address.is_some() && !self.draining {
+        self.dial_not_before = Some(at.now + delay);
+        if self.asked {
+            self.set_dial(at.now + self.patience, actions);
+        } else if self.is_to_dial() {
             self.set_dial(at.now + delay, actions);
+        } else if let Some(since) = self.demanded {
+            // The peer dials, or this is given up.
+            self.set_dial(at.now.max(since + self.patience), actions);
         }
         delay
     }

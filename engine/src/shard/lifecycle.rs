@@ -17,7 +17,6 @@ use crate::delivery::{AckPolicy, Incoming};
 use crate::events::Event;
 use crate::io::operation::OperationKind;
 use crate::io::socket;
-use crate::ring::gate::GateState;
 use crate::wire::{Agreed, CloseReason};
 
 /// How a lane came up.
@@ -96,7 +95,7 @@ impl Core {
         self.arm_receive(index, 1).map(drop)
     }
 
-    /// Fresh ledgers, an open gate.
+    /// Fresh ledgers, an open gate; what waited for the lane is sent first.
     fn open(&mut self, lane: u32) {
         let state = &mut self.lanes[lane as usize];
         let plan = &self.fabric.channels[state.channel];
@@ -122,11 +121,61 @@ impl Core {
             liveness,
             self.now,
         ));
-        if !self.fabric.is_stopping() {
-            state.address().gate.set_state(GateState::Open);
+        self.send_held(lane);
+        let state = &self.lanes[lane as usize];
+        if state.is_control() {
+            state.peer.note_keeps_lanes(false);
         }
         // Last: whoever waits for the lane sends at once.
-        state.peer.count_lane_up();
+        state.peer.lane_came(state.offset);
+        self.watch_for_rest(lane);
+        self.tell_waiting_changed();
+    }
+
+    /// Messages may wait for a lane no longer: a control lane on another shard, which stops after that, looks
+    /// again.
+    fn tell_waiting_changed(&self) {
+        if self.fabric.is_stopping() {
+            self.fabric.ring_all();
+        }
+    }
+
+    /// There is a connection for what is held.
+    pub(super) fn send_held(&mut self, lane: u32) {
+        let names = &self.fabric.mailboxes;
+        let state = &mut self.lanes[lane as usize];
+        if state.log.held.is_empty() {
+            return;
+        }
+        let unsendable = state.put_held_on_link(names, &mut self.sending.pool);
+        let strays = &mut self.sending.strays;
+        strays.extend(std::iter::repeat_n(lane, unsendable));
+        self.mark_ready(lane);
+    }
+
+    /// The lane could not be made: what waits for it is reported, and the peer told if it had asked for it.
+    fn fail(&mut self, lane: u32, reason: CloseReason) {
+        let state = &mut self.lanes[lane as usize];
+        let held = state.log.drop_held(&mut self.sending.pool);
+        state
+            .address()
+            .gate
+            .release(held.messages, held.payload_bytes);
+        if held.messages > 0 {
+            self.fabric.requests.lane_ended(&state.peer, state.offset);
+            if reason == CloseReason::DrainTimeout {
+                state.log.tally.note_late();
+            }
+        }
+        let is_reliable = self.fabric.channels[state.channel].reliable;
+        let is_summoned = state.state.take_summoned();
+        if held.messages > 0 && is_reliable {
+            self.report_undelivered(lane, held.messages, reason.sentence());
+        }
+        if is_summoned {
+            self.decline(lane, reason);
+        }
+        self.tell_waiting_changed();
     }
 
     /// The lane to this node itself is up from the start.
@@ -154,14 +203,17 @@ impl Core {
                 Action::Close { connection } => self.close_connection(connection),
                 Action::Open => self.open(lane),
                 Action::Shut => {
-                    let gate = &self.lanes[lane as usize].address().gate;
-                    gate.set_state(GateState::Down);
+                    let state = &self.lanes[lane as usize];
+                    state.peer.shut_lane(state.offset);
                 }
+                Action::Summon => self.summon(lane),
+                Action::Fail { reason } => self.fail(lane, reason),
                 Action::Flush => self.mark_ready(lane),
                 Action::Settle {
                     connection: Some(connection),
                     reason,
-                } => self.settle(lane, connection, reason),
+                    at_rest,
+                } => self.settle(lane, connection, reason, at_rest),
                 Action::Settle {
                     connection: None, ..
                 } => self.settle_loop(lane),
@@ -169,24 +221,23 @@ impl Core {
         }
     }
 
-    /// The lane has ended: what it had accepted is settled and reported, and its connection closes.
-    fn settle(&mut self, lane: u32, connection: u32, reason: CloseReason) {
+    /// The lane has ended: what its connection had is settled and reported, and that closes. At rest, that
+    /// is nothing, and requests that were delivered are answered on the next connection.
+    fn settle(&mut self, lane: u32, connection: u32, reason: CloseReason, at_rest: bool) {
+        self.end_watch_for_rest(lane);
         let in_kernel = self
             .connections
             .get(connection)
             .map(|connection| connection.batch.load());
         let state = &mut self.lanes[lane as usize];
-        let gate = &state.peer.lane(state.offset).gate;
-        gate.set_state(if self.fabric.is_stopping() {
-            GateState::Closed
-        } else {
-            GateState::Down
-        });
-        // Behind the gate: a request that is opened from here on is not accepted.
-        self.fabric.requests.lane_ended(&state.peer, state.offset);
+        state.peer.shut_lane(state.offset);
+        // Behind the gate: a request that is opened from here on waits for the next connection.
+        if !at_rest {
+            self.fabric.requests.lane_ended(&state.peer, state.offset);
+        }
         let (queued, report) = state.log.end_link(&mut self.sending.pool);
         let in_kernel = in_kernel.unwrap_or_default();
-        gate.release(
+        state.address().gate.release(
             queued.messages + in_kernel.messages,
             queued.payload_bytes + in_kernel.payload_bytes,
         );
@@ -197,7 +248,7 @@ impl Core {
             state.log.tally.delivered_before += inbound.ledger.delivered_total();
         }
         state.log.tally.count_close(reason);
-        state.peer.count_lane_down();
+        state.peer.lane_went(state.offset);
         tracing::info!(peer = state.peer.name(), channel = %self.fabric.channels[state.channel].name, %reason, "lane ended");
         let peer = Arc::clone(&state.peer);
         let event = Event::LaneDown {
@@ -224,7 +275,7 @@ impl Core {
             .address()
             .gate
             .release(queued.messages, queued.payload_bytes);
-        state.peer.count_lane_down();
+        state.peer.lane_went(state.offset);
         state.peer.leave(CloseReason::LocalStop);
         if report.undelivered > 0 {
             self.report_undelivered(

@@ -181,6 +181,11 @@ impl Outbox {
         self.messages == 0 && self.control.is_empty()
     }
 
+    /// Bytes of the lane's own frames that wait.
+    pub(crate) fn control_bytes(&self) -> usize {
+        self.control.len()
+    }
+
     /// Messages waiting.
     pub(crate) fn messages(&self) -> u64 {
         self.messages

@@ -489,8 +489,8 @@ fn take_message(
     source: &mut impl Source,
     frame: Located,
 ) -> Result<Flow, CloseReason> {
-    if inbound.said_bye {
-        return Err(CloseReason::AfterBye);
+    if inbound.is_quiet {
+        core.message_after_quiet(lane, inbound)?;
     }
     inbound.renamed_in_a_row = 0;
     let bytes = frame.body.payload.len() as u64;

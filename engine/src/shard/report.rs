@@ -8,6 +8,7 @@ use super::lane::Lane;
 use super::receive::incoming;
 use super::tally::{Ledgers, ShardTally};
 use crate::io::completion::IoCounters;
+use crate::peer::Peer;
 use crate::wire::CloseReason;
 
 /// One lane.
@@ -92,9 +93,24 @@ impl Core {
                 .iter()
                 .filter(|lane| !lane.retired)
                 .map(lane_report)
+                .chain(self.routing.unused(self.index).map(unused_report))
                 .collect(),
             departed: self.routing.departed().to_vec(),
         }
+    }
+}
+
+/// Of a lane that nobody has used yet.
+fn unused_report((peer, offset): (&Arc<Peer>, usize)) -> LaneReport {
+    let address = peer.lane(offset);
+    LaneReport {
+        peer: Arc::clone(peer.shared_name()),
+        channel: usize::from(address.channel),
+        counts: LaneCounts {
+            gate_dropped: address.gate.dropped(),
+            queued_at_gate: address.gate.queued(),
+            ..LaneCounts::default()
+        },
     }
 }
 

@@ -30,7 +30,7 @@ impl Core {
     /// The lanes to that peer that are up here end unless it answers soon.
     pub(crate) fn doubt_lanes(&mut self, peer: &Arc<Peer>) {
         for offset in 0..peer.lanes().len() {
-            if let Some(lane) = self.lane_to(peer, offset) {
+            if let Some(lane) = self.used_lane_to(peer, offset) {
                 self.doubt_lane(lane);
             }
         }

@@ -1,9 +1,9 @@
 //! Step 5: from the number in a record to the lane, by the routes as this shard has adopted them.
 //!
 //! A shard adopts what changed at the start of a turn, and when a record names a lane that it does not
-//! know yet. Each place has a fixed block of lane numbers; this shard keeps a lane for those it owns, as
-//! long as the peer has the place. Changed wishes (dial there, do not dial, disconnect) are carried out
-//! by `lifecycle`.
+//! know yet. Each place has a fixed block of lane numbers; this shard makes a lane for those it owns when
+//! it is used first, and keeps it as long as the peer has the place: what is not used costs nothing.
+//! Changed wishes (dial there, do not dial, disconnect) are carried out by `lifecycle`.
 
 use std::sync::Arc;
 
@@ -12,6 +12,7 @@ use super::lane::Lane;
 use super::lane::link::Link;
 use super::lane::log::Log;
 use super::lane_state::LaneState;
+use super::quiet::Quiet;
 use super::report::{LaneCounts, lane_counts};
 use crate::control::routes::Route;
 use crate::control::wishes::Wish;
@@ -25,8 +26,8 @@ pub(crate) const NOT_OURS: u32 = u32::MAX;
 #[derive(Debug)]
 pub(crate) struct Routing {
     epoch: u64,
-    /// By place: whose lanes this shard has.
-    peers: Vec<Option<Arc<Peer>>>,
+    /// By place: the routes, as adopted.
+    routes: Vec<Option<Route>>,
     lane_of_number: Vec<u32>,
     /// Lanes of peers that gave their place up.
     retired: Vec<u32>,
@@ -40,7 +41,7 @@ impl Routing {
     pub(super) fn new(channels: usize) -> Self {
         Self {
             epoch: 0,
-            peers: Vec::new(),
+            routes: Vec::new(),
             lane_of_number: Vec::new(),
             retired: Vec::new(),
             departed: vec![LaneCounts::default(); channels],
@@ -66,16 +67,35 @@ impl Routing {
     }
 
     fn is_at(&self, place: u32, peer: &Arc<Peer>) -> bool {
-        let known = self.peers.get(place as usize);
-        matches!(known, Some(Some(known)) if Arc::ptr_eq(known, peer))
+        let known = self.route(place as usize);
+        known.is_some_and(|known| Arc::ptr_eq(&known.peer, peer))
     }
 
-    fn put_peer(&mut self, place: u32, peer: Option<Arc<Peer>>) -> Option<Arc<Peer>> {
+    fn route(&self, place: usize) -> Option<&Route> {
+        self.routes.get(place)?.as_ref()
+    }
+
+    fn put_route(&mut self, place: u32, route: Option<Route>) -> Option<Route> {
         let place = place as usize;
-        if self.peers.len() <= place {
-            self.peers.resize_with(place + 1, || None);
+        if self.routes.len() <= place {
+            self.routes.resize_with(place + 1, || None);
         }
-        std::mem::replace(&mut self.peers[place], peer)
+        std::mem::replace(&mut self.routes[place], route)
+    }
+
+    /// The lanes that nobody has used yet: the peer and the lane's offset.
+    pub(super) fn unused(&self, shard: usize) -> impl Iterator<Item = (&Arc<Peer>, usize)> {
+        let routes = self.routes.iter().enumerate();
+        let routes = routes.filter_map(|(place, route)| Some((place, route.as_ref()?)));
+        routes.flat_map(move |(place, route)| {
+            let lanes = route.peer.lanes().iter().enumerate();
+            let unused = lanes.filter(move |(offset, address)| {
+                let place = u32::try_from(place).unwrap_or(u32::MAX);
+                let number = lane_number(place, route.peer.lanes().len(), *offset);
+                usize::from(address.shard) == shard && self.lane_of(number).is_none()
+            });
+            unused.map(move |(offset, _)| (&route.peer, offset))
+        })
     }
 
     fn put_lane(&mut self, number: u32, index: u32) {
@@ -109,6 +129,7 @@ impl Core {
             let Some(route) = route else {
                 continue;
             };
+            self.routing.put_route(place, Some(route.clone()));
             if !is_known {
                 self.adopt_peer(place, &route.peer);
             }
@@ -118,23 +139,57 @@ impl Core {
         self.fabric.routes.note_adopted(self.index, changes.epoch);
     }
 
-    /// Makes the lanes of a peer that this shard owns.
+    /// Nobody has used its lanes yet. Those to this node itself are there from the start, but for the
+    /// control lane, which nobody needs.
     fn adopt_peer(&mut self, place: u32, peer: &Arc<Peer>) {
-        self.routing.put_peer(place, Some(Arc::clone(peer)));
-        for (offset, address) in peer.lanes().iter().enumerate() {
-            let number = lane_number(place, peer.lanes().len(), offset);
-            if usize::from(address.shard) != self.index {
-                self.routing.put_lane(number, NOT_OURS);
-                continue;
-            }
-            let lane = self.new_lane(peer, offset);
-            let index = self.put_lane(lane);
-            self.routing.put_lane(number, index);
-            if peer.is_self() {
+        let lanes = peer.lanes().len();
+        for offset in 0..lanes {
+            self.routing
+                .put_lane(lane_number(place, lanes, offset), NOT_OURS);
+        }
+        for offset in 0..lanes - 1 {
+            if peer.is_self()
+                && let Some(index) = self.lane_numbered(lane_number(place, lanes, offset))
+            {
                 self.routing.loop_lanes.push(index);
                 self.loop_lane_up(index);
             }
         }
+    }
+
+    /// The lane on this shard with that number, made if nobody has used it yet. `None` if it is another
+    /// shard's, or of nobody.
+    #[inline]
+    pub(crate) fn lane_numbered(&mut self, number: u32) -> Option<u32> {
+        match self.routing.lane_of(number) {
+            Some(index) => Some(index),
+            None => self.make_lane(number),
+        }
+    }
+
+    #[cold]
+    fn make_lane(&mut self, number: u32) -> Option<u32> {
+        let lanes = self.fabric.config.lanes_per_peer();
+        let (place, offset) = (number as usize / lanes, number as usize % lanes);
+        if self.routing.route(place).is_none() {
+            self.follow_routes();
+        }
+        let route = self.routing.route(place)?.clone();
+        if usize::from(route.peer.lane(offset).shard) != self.index {
+            return None;
+        }
+        if let Some(index) = self.routing.lane_of(number) {
+            return Some(index);
+        }
+        let lane = self.new_lane(&route.peer, offset);
+        let index = self.put_lane(lane);
+        self.routing.put_lane(number, index);
+        let at = self.moment();
+        let kept = is_kept(&route, offset);
+        let state = &mut self.lanes[index as usize].state;
+        let actions = state.follow(route.wish, kept, at);
+        self.carry_out(index, actions);
+        Some(index)
     }
 
     /// Into the slot of a lane that is no more, if there is one.
@@ -149,21 +204,28 @@ impl Core {
 
     /// Whoever had this place has given it up, and so its lanes, none of which is up.
     fn forget_peer(&mut self, place: u32) {
-        let Some(peer) = self.routing.put_peer(place, None) else {
+        let Some(Route { peer, .. }) = self.routing.put_route(place, None) else {
             return;
         };
-        for offset in 0..peer.lanes().len() {
+        for (offset, address) in peer.lanes().iter().enumerate() {
             let number = lane_number(place, peer.lanes().len(), offset);
             if let Some(index) = self.routing.lane_of(number) {
                 self.routing.put_lane(number, NOT_OURS);
                 self.retire_lane(index);
+            } else if usize::from(address.shard) == self.index {
+                let counts = LaneCounts {
+                    gate_dropped: address.gate.take_dropped(),
+                    ..LaneCounts::default()
+                };
+                self.routing.departed[usize::from(address.channel)].add(&counts);
             }
         }
     }
 
     fn retire_lane(&mut self, index: u32) {
         let at = self.moment();
-        let actions = self.lanes[index as usize].state.follow(Wish::none(), at);
+        let state = &mut self.lanes[index as usize].state;
+        let actions = state.follow(Wish::none(), false, at);
         self.carry_out(index, actions);
         self.sending.forget_lane(index);
         self.intake.forget_lane(index);
@@ -191,9 +253,14 @@ impl Core {
             channel,
             priority: plan.priority,
             retired: false,
-            state: LaneState::new(self.dialing.backoff_limits, self.drain.is_some()),
+            state: LaneState::new(
+                self.dialing.backoff_limits,
+                self.dialing.patience,
+                self.drain.is_some(),
+            ),
             log: Log::new(plan),
             link: Link::new(Agreed::among_equals(plan.terms.clone())),
+            quiet: Quiet::new(self.now),
             is_ready: false,
             owes_ack: false,
         }
@@ -203,27 +270,43 @@ impl Core {
     fn adopt_wish(&mut self, place: u32, route: &Route) {
         let lanes = route.peer.lanes().len();
         for offset in 0..lanes {
-            if let Some(index) = self.routing.lane_of(lane_number(place, lanes, offset)) {
-                let at = self.moment();
-                let actions = self.lanes[index as usize].state.follow(route.wish, at);
-                self.carry_out(index, actions);
-            }
+            let number = lane_number(place, lanes, offset);
+            let kept = is_kept(route, offset);
+            // One that is made now follows the wish as it is.
+            let index = match self.routing.lane_of(number) {
+                Some(index) => index,
+                None if kept && route.wish.address.is_some() => {
+                    self.make_lane(number);
+                    continue;
+                }
+                None => continue,
+            };
+            let at = self.moment();
+            let state = &mut self.lanes[index as usize].state;
+            let actions = state.follow(route.wish, kept, at);
+            self.carry_out(index, actions);
         }
     }
 
-    /// The lane on this shard to that peer, if the peer still has the place it had.
-    pub(super) fn lane_to(&self, peer: &Arc<Peer>, offset: usize) -> Option<u32> {
+    /// The lane on this shard to that peer, made if nobody has used it yet; `None` if the peer does not have
+    /// the place any more that it had.
+    pub(super) fn lane_to(&mut self, peer: &Arc<Peer>, offset: usize) -> Option<u32> {
+        self.lane_numbered(self.number_of(peer, offset)?)
+    }
+
+    /// The same, of those that have been used.
+    pub(super) fn used_lane_to(&self, peer: &Arc<Peer>, offset: usize) -> Option<u32> {
+        self.routing.lane_of(self.number_of(peer, offset)?)
+    }
+
+    fn number_of(&self, peer: &Arc<Peer>, offset: usize) -> Option<u32> {
         let place = peer.place()?;
-        if !self.routing.is_at(place, peer) {
-            return None;
-        }
-        let number = lane_number(place, peer.lanes().len(), offset);
-        self.routing.lane_of(number)
+        let is_there = self.routing.is_at(place, peer);
+        is_there.then(|| lane_number(place, peer.lanes().len(), offset))
     }
+}
 
-    /// The lane on this shard with that number.
-    #[inline]
-    pub(crate) fn lane_by_number(&self, number: u32) -> Option<u32> {
-        self.routing.lane_of(number)
-    }
+/// Whether a lane is dialled whether anything waits for it or not.
+fn is_kept(route: &Route, offset: usize) -> bool {
+    offset == route.peer.control_offset() || route.every_lane
 }

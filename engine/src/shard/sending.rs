@@ -1,13 +1,15 @@
 //! What a shard sends from: the lanes with something to send or to say, and spare memory for it.
 //!
 //! Filled by `dispatch` and `context` (messages) and `receive` (acknowledgements owed), emptied by the
-//! turn. It decides nothing: `dispatch` does.
+//! turn. It decides no order: `dispatch` does.
 
 use std::collections::VecDeque;
 
 use super::PRIORITIES;
 use super::lane::Lane;
-use super::outbox::ChunkPool;
+use super::outbox::{ChunkPool, OutgoingMessage};
+use crate::channel_plan::ChannelPlan;
+use crate::mailboxes::Mailboxes;
 
 /// See the module's text.
 #[derive(Debug)]
@@ -19,6 +21,8 @@ pub(super) struct Sending {
     /// Lanes with messages that did not even reach their outbox, to be reported at the end of the
     /// turn.
     pub(super) strays: Vec<u32>,
+    /// Lanes that messages wait for.
+    pub(super) demanded: Vec<u32>,
     pub(super) pool: ChunkPool,
     /// What each channel may still send in this turn once the budget is used up.
     pub(super) floors_left: Vec<usize>,
@@ -32,6 +36,7 @@ impl Sending {
             ready: Default::default(),
             owing: Vec::new(),
             strays: Vec::new(),
+            demanded: Vec::new(),
             pool: ChunkPool::default(),
             floors_left: Vec::new(),
             turn_bytes_max,
@@ -45,6 +50,48 @@ impl Sending {
         }
         self.owing.retain(|lane| *lane != index);
         self.strays.retain(|lane| *lane != index);
+        self.demanded.retain(|lane| *lane != index);
+    }
+
+    /// Takes a message over for its lane; its room is reserved at the gate. It is sent, or waits for the
+    /// lane, or is settled and to be reported.
+    #[inline]
+    pub(super) fn put(
+        &mut self,
+        index: u32,
+        lane: &mut Lane,
+        plan: &ChannelPlan,
+        names: &Mailboxes,
+        message: OutgoingMessage<'_>,
+    ) {
+        if !lane.takes_messages() {
+            self.put_aside(index, lane, plan, names, message);
+        } else if lane.take_message(plan, names, &mut self.pool, message) {
+            self.mark_ready(index, lane);
+        } else {
+            self.strays.push(index);
+        }
+    }
+
+    /// The lane is not there.
+    #[cold]
+    fn put_aside(
+        &mut self,
+        index: u32,
+        lane: &mut Lane,
+        plan: &ChannelPlan,
+        names: &Mailboxes,
+        message: OutgoingMessage<'_>,
+    ) {
+        if !lane.state.holds_messages() {
+            lane.settle_stray(message.payload.len());
+            self.strays.push(index);
+            return;
+        }
+        lane.hold_message(plan, names, &mut self.pool, message);
+        if !lane.state.is_demanded() && self.demanded.last() != Some(&index) {
+            self.demanded.push(index);
+        }
     }
 
     /// Puts a lane into the queue of those with something to send.

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::Sender;
 
 use super::Core;
+use super::lane::Lane;
 use super::report::ShardReport;
 use super::timers::Deadline;
 
@@ -21,6 +22,8 @@ const STALLED_SENDER_GRACE: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(super) struct Drain {
     deadline: Instant,
+    /// Peers are still let in, to make lanes that messages wait for.
+    accepts: bool,
     /// Where the final counters go.
     reports: Sender<ShardReport>,
 }
@@ -28,11 +31,36 @@ pub(super) struct Drain {
 impl Core {
     pub(crate) fn begin_drain(&mut self, deadline: Instant, reports: Sender<ShardReport>) {
         if self.drain.is_none() {
-            self.drain = Some(Drain { deadline, reports });
+            self.drain = Some(Drain {
+                deadline,
+                accepts: true,
+                reports,
+            });
             self.timers.set(deadline, Deadline::Sweep);
             for queue in &self.queues {
                 queue.ring.close();
             }
+        }
+    }
+
+    /// Whether the node stops, and peers may make the lanes that messages wait for.
+    pub(super) fn is_accepting_for_waiting(&self) -> bool {
+        self.drain.as_ref().is_some_and(|drain| drain.accepts)
+    }
+
+    /// Lets nobody in any more once nothing waits for a lane that a peer makes, or it is too late.
+    fn end_accept_when_possible(&mut self, late: bool) {
+        let Some(drain) = &mut self.drain else {
+            return;
+        };
+        let rings = self.queues.iter().all(|queue| queue.ring.is_finished());
+        let is_awaited = || {
+            // Of any shard: the kernel chooses on which one a connection comes.
+            let mut routes = self.fabric.routes.all().into_iter();
+            routes.any(|route| route.peer.has_waiting())
+        };
+        if drain.accepts && (late || (rings && !is_awaited())) {
+            drain.accepts = false;
             self.end_accept();
             self.turn_newcomers_away();
         }
@@ -54,6 +82,7 @@ impl Core {
         if !late && !self.rings_are_finished() {
             return false;
         }
+        self.end_accept_when_possible(late);
         let mut any = false;
         for index in 0..self.lanes.len() {
             let lane = u32::try_from(index).unwrap_or(u32::MAX);
@@ -65,6 +94,10 @@ impl Core {
     fn part_from(&mut self, lane: u32, late: bool) -> bool {
         let at = self.moment();
         let state = &mut self.lanes[lane as usize];
+        if !late && state.is_control() && state.peer.has_waiting() {
+            // The peer may have to be asked for a lane.
+            return false;
+        }
         let settled = state.log.is_drained();
         let actions = if late {
             state.state.drain_deadline(settled, at)
@@ -89,7 +122,8 @@ impl Core {
         let Some(Drain { deadline, .. }) = self.drain else {
             return false;
         };
-        if self.lanes.iter().any(super::lane::Lane::is_up) {
+        let is_needed = |lane: &Lane| lane.is_up() || lane.state.is_demanded();
+        if self.lanes.iter().any(is_needed) {
             return false;
         }
         for connection in self.connections.indexes() {

@@ -80,6 +80,14 @@ impl LaneTally {
         self.depth_high_water = self.depth_high_water.max(messages);
     }
 
+    /// Messages were reported because the node had no more time: whether the lane was there or not.
+    pub(crate) fn note_late(&mut self) {
+        let reason = CloseReason::DrainTimeout;
+        if self.closes.iter().all(|(known, _)| *known != reason) {
+            self.count_close(reason);
+        }
+    }
+
     pub(crate) fn count_close(&mut self, reason: CloseReason) {
         match self.closes.iter_mut().find(|(known, _)| *known == reason) {
             Some((_, count)) => *count += 1,

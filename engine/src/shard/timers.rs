@@ -10,6 +10,8 @@ use std::time::Instant;
 pub(crate) enum Deadline {
     /// Dial the lane with this index on the shard.
     Dial { lane: u32 },
+    /// Look whether that lane is idle.
+    Rest { lane: u32 },
     /// This connection must have become a lane.
     Handshake { connection: u32, generation: u32 },
     /// Accept again: there was no descriptor left.

@@ -141,6 +141,18 @@ fn obey(core: &mut Core, receivers: &mut Receivers) -> bool {
                     tracing::error!(%error, "a connection handed over could not be taken on");
                 }
             }
+            Command::Summon { peer, offset } => core.say_summon(&peer, offset),
+            Command::Decline {
+                peer,
+                offset,
+                reason,
+            } => core.say_decline(&peer, offset, reason),
+            Command::Summoned { peer, offset } => core.summoned(&peer, offset),
+            Command::Declined {
+                peer,
+                offset,
+                reason,
+            } => core.declined(&peer, offset, reason),
             Command::Doubt { peer } => core.doubt_lanes(&peer),
             Command::Spawn(make) => core.tasks.newborn.push(make),
             Command::Report(to) => drop(to.send(core.report())),
@@ -314,6 +326,7 @@ impl Core {
             any = true;
             match deadline {
                 Deadline::Dial { lane } => self.dial(lane)?,
+                Deadline::Rest { lane } => self.look_for_rest(lane),
                 Deadline::Handshake {
                     connection,
                     generation,

@@ -62,6 +62,7 @@ close_reasons! {
     ChannelRemoved = 6, "channel_removed", "the channel was removed from the configuration";
     Unrecognised = 7, "unrecognised", "the peer gave a reason that this version does not know";
     Moved = 8, "moved", "the peer is to be found at another address from now on";
+    Idle = 9, "idle", "nothing was sent for lane_idle_ms; the next message makes the lane again";
     // 20..: the handshake failed.
     WrongMagic = 20, "wrong_magic", "the other side does not speak Overlane";
     WrongVersion = 21, "wrong_version", "the two nodes speak different protocol versions";

@@ -1,5 +1,6 @@
-//! The bodies of control frames: what a mailbox announcement, an acknowledgement, a goodbye and a
-//! ping carry, appended to the batch being sent and read from a [`Frame`].
+//! The bodies of control frames: what a mailbox announcement, an acknowledgement, a goodbye, a ping and
+//! the words about idle and missing lanes carry, appended to the batch being sent and read from a
+//! [`Frame`].
 //!
 //! Called by the lanes of the shard, once per batch or less. Nothing here decides anything:
 //! `delivery/` keeps the counts, the lane closes itself.
@@ -47,6 +48,66 @@ impl Ack {
         Self {
             processed: frame.word,
             refused,
+        }
+    }
+}
+
+/// What the two ends of an idle lane say before they close it.
+///
+/// One proposes; the other agrees if the lane is idle there too, and sends nothing more on it; then the
+/// first says Bye, unless it has sent a message since it proposed: then both go on. So neither says Bye
+/// with anything under way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rest {
+    /// Tells one proposal from the next: below 2^31.
+    pub proposal: u32,
+    /// Whether it answers that proposal.
+    pub agreed: bool,
+}
+
+impl Rest {
+    /// The word of the frame.
+    #[must_use]
+    pub const fn word(self) -> u32 {
+        self.proposal << 1 | self.agreed as u32
+    }
+
+    /// Reads it from a frame of kind [`FrameKind::Rest`].
+    #[must_use]
+    pub const fn from_frame(frame: &Frame<'_>) -> Self {
+        Self {
+            proposal: frame.word >> 1,
+            agreed: frame.word & 1 != 0,
+        }
+    }
+}
+
+/// On the control lane: why a lane that the other side needs cannot be made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Decline {
+    /// The lane's index on its channel, whose name is the frame's body.
+    pub lane: u16,
+    /// Why, from the view of whoever says it.
+    pub reason: CloseReason,
+}
+
+impl Decline {
+    /// The word of the frame.
+    #[must_use]
+    pub const fn word(self) -> u32 {
+        (self.reason.code() as u32) << 16 | self.lane as u32
+    }
+
+    /// Reads it from a frame of kind [`FrameKind::Decline`]; the reason is from the view of whoever reads
+    /// it. A code of a later version is [`CloseReason::Unrecognised`].
+    #[must_use]
+    pub fn from_frame(frame: &Frame<'_>) -> Self {
+        let [high, low] = [frame.word >> 16, frame.word & 0xFFFF];
+        let code = u16::try_from(high).unwrap_or(0);
+        Self {
+            lane: u16::try_from(low).unwrap_or(u16::MAX),
+            reason: CloseReason::from_code(code)
+                .map_or(CloseReason::Unrecognised, CloseReason::seen_by_peer),
         }
     }
 }
@@ -144,6 +205,32 @@ mod tests {
             assert!(bytes.len() <= Ack::BYTES_MAX);
             assert_eq!(Ack::from_frame(&only_frame(&bytes)), ack);
         }
+    }
+
+    #[test]
+    fn words_about_lanes_come_back_as_they_were_written() {
+        let frame = |kind, word| Frame {
+            kind,
+            word,
+            extension: Extension::NONE,
+            body: b"data",
+        };
+        for proposal in [0, 1, u32::MAX >> 1] {
+            for agreed in [false, true] {
+                let rest = Rest { proposal, agreed };
+                assert_eq!(Rest::from_frame(&frame(FrameKind::Rest, rest.word())), rest);
+            }
+        }
+        for lane in [0, 7, u16::MAX] {
+            let decline = Decline {
+                lane,
+                reason: CloseReason::LocalStop,
+            };
+            let read = Decline::from_frame(&frame(FrameKind::Decline, decline.word()));
+            assert_eq!((read.lane, read.reason), (lane, CloseReason::PeerStopped));
+        }
+        let later = Decline::from_frame(&frame(FrameKind::Decline, u32::MAX));
+        assert_eq!(later.reason, CloseReason::Unrecognised);
     }
 
     #[test]

@@ -41,7 +41,8 @@ pub const PAYLOAD_BYTES_MAX: usize = BODY_BYTES_MAX - EXTENSION_BLOCK_BYTES_MAX;
 
 const EXTENSION_LENGTH_BYTES: usize = 2;
 
-const MAILBOX_NAME_BYTES_MAX: u32 = 255;
+/// A mailbox's name, or a channel's.
+const NAME_BYTES_MAX: u32 = 255;
 const BODY_BYTES_MASK: u32 = 0x00ff_ffff;
 const KIND_SHIFT: u32 = 24;
 
@@ -61,6 +62,14 @@ pub enum FrameKind {
     Ping = 5,
     /// Answers a [`FrameKind::Ping`] with its word.
     Pong = 6,
+    /// The lane is idle: the sender proposes to close it, or agrees ([`super::control::Rest`]).
+    Rest = 0x81,
+    /// On the control lane: the sender needs another lane and cannot dial it. The word is the lane's
+    /// index, the body the name of its channel.
+    Summon = 0x82,
+    /// On the control lane: the lane that the other side needs cannot be made
+    /// ([`super::control::Decline`]).
+    Decline = 0x83,
 }
 
 impl FrameKind {
@@ -74,6 +83,9 @@ impl FrameKind {
             4 => Some(Self::Bye),
             5 => Some(Self::Ping),
             6 => Some(Self::Pong),
+            0x81 => Some(Self::Rest),
+            0x82 => Some(Self::Summon),
+            0x83 => Some(Self::Decline),
             _ => None,
         }
     }
@@ -94,6 +106,9 @@ impl fmt::Display for FrameKind {
             Self::Bye => "bye",
             Self::Ping => "ping",
             Self::Pong => "pong",
+            Self::Rest => "rest",
+            Self::Summon => "summon",
+            Self::Decline => "decline",
         })
     }
 }
@@ -311,10 +326,11 @@ fn next_other_frame<'a>(
 ) -> Result<Next<'a>, DecodeError> {
     let body_bytes = first & BODY_BYTES_MASK;
     let code = kind_code(first);
-    if code & OPTIONAL_KIND_BIT != 0 {
+    let is_optional = code & OPTIONAL_KIND_BIT != 0;
+    if is_optional && FrameKind::from_code(code).is_none() {
         return skip(first, rest);
     }
-    let extended = limits.extensions && code & EXTENDED_KIND_BIT != 0;
+    let extended = limits.extensions && !is_optional && code & EXTENDED_KIND_BIT != 0;
     let plain_code = if extended {
         code & !EXTENDED_KIND_BIT
     } else {
@@ -340,7 +356,7 @@ fn next_other_frame<'a>(
     Ok(Next::Frame(frame, needed_bytes))
 }
 
-/// A frame of an optional kind, of which this version knows none.
+/// A frame of an optional kind that this version does not know.
 fn skip(first: u32, rest: &[u8]) -> Result<Next<'_>, DecodeError> {
     let body_bytes = first & BODY_BYTES_MASK;
     if body_bytes > OPTIONAL_BODY_BYTES_MAX {
@@ -367,7 +383,7 @@ fn next_extended_frame<'a>(
     let block_and_body = (first & BODY_BYTES_MASK) as usize;
     let body_bytes_max = match kind {
         FrameKind::Message => limits.body_bytes_max,
-        _ => MAILBOX_NAME_BYTES_MAX,
+        _ => NAME_BYTES_MAX,
     };
     let limit_bytes = body_bytes_max as usize + EXTENSION_BLOCK_BYTES_MAX;
     if block_and_body > limit_bytes {
@@ -429,12 +445,13 @@ fn check_body_length(
 fn check_control_length(kind: FrameKind, body_bytes: u32) -> Result<(), DecodeError> {
     let (fits, expected) = match kind {
         FrameKind::Message => (true, "any length within the limit"),
-        FrameKind::Mailbox => (
-            (1..=MAILBOX_NAME_BYTES_MAX).contains(&body_bytes),
-            "1 to 255 bytes",
-        ),
+        FrameKind::Mailbox | FrameKind::Summon | FrameKind::Decline => {
+            ((1..=NAME_BYTES_MAX).contains(&body_bytes), "1 to 255 bytes")
+        }
         FrameKind::Ack => (body_bytes == 0 || body_bytes == 4, "0 or 4 bytes"),
-        FrameKind::Bye | FrameKind::Ping | FrameKind::Pong => (body_bytes == 0, "0 bytes"),
+        FrameKind::Bye | FrameKind::Ping | FrameKind::Pong | FrameKind::Rest => {
+            (body_bytes == 0, "0 bytes")
+        }
     };
     if fits {
         Ok(())

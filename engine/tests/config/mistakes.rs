@@ -230,10 +230,10 @@ fn each_rule_between_values_is_enforced() {
         ),
         (
             |config| {
-                (config.connections_max, config.pending_handshakes_max) = (5, 1);
+                (config.connections_max, config.pending_handshakes_max) = (3, 1);
                 config.channels[0].parallelism = 2;
             },
-            "allow as many connections",
+            "allow a connection for each configured peer",
         ),
         (|config| config.peers_max = 1, "allow as many peers"),
         (|config| config.node_name = "b".into(), "not its own peer"),

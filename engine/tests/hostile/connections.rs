@@ -13,11 +13,11 @@ use crate::support::{reliable, wait_until};
 
 #[test]
 fn connections_over_the_limit_are_closed() {
-    // One of the four is the friend's.
+    // Two of the five are the friend's.
     let honest = Honest::with(vec![reliable("data")], |config| {
         config
             .shards(1)
-            .connections_max(4)
+            .connections_max(5)
             .pending_handshakes_max(4)
     });
     let address = honest.target.local_addr();
@@ -26,7 +26,7 @@ fn connections_over_the_limit_are_closed() {
         .into();
     held.push(Stranger::connect(address));
     let connections = || honest.connections();
-    wait_until("all places are taken", connections, |count| *count == 4);
+    wait_until("all places are taken", connections, |count| *count == 5);
     for count in 1..=20 {
         let mut stranger = Stranger::connect(address);
         stranger.ends();
@@ -34,7 +34,7 @@ fn connections_over_the_limit_are_closed() {
     }
     honest.goes_on();
     held.clear();
-    wait_until("their places are free", connections, |count| *count == 1);
+    wait_until("their places are free", connections, |count| *count == 2);
     drop(Stranger::lane(address, hello("c")));
     honest.finish();
 }

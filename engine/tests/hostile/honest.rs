@@ -91,7 +91,8 @@ impl Honest {
         wait_until("honest traffic", state, |rounds| *rounds >= before + 3);
     }
 
-    /// Connections that the target has.
+    /// Connections that the target has: two of them, the engine's own lane and that of `data`, are the
+    /// friend's.
     pub(crate) fn connections(&self) -> usize {
         let shards = self.target.metrics().shards;
         shards.iter().map(|shard| shard.connections).sum()

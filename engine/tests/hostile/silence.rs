@@ -220,7 +220,7 @@ fn a_lane_that_its_peer_dials_anew_has_to_answer_at_once_or_makes_room() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let there = listener.local_addr().expect("it is bound");
     honest.target.connect("alice", there).expect("a name");
-    let (mut dialled, _) = Stranger::accept(&listener);
+    let (mut dialled, _) = Stranger::accept_as_older(&listener);
     dialled.welcome("alice", 1);
     honest.up("alice");
     // Its host has lost the connection, and says nothing on it.
@@ -233,7 +233,7 @@ fn a_lane_that_its_peer_dials_anew_has_to_answer_at_once_or_makes_room() {
     let metrics = honest.target.metrics();
     let quiet_lane = metrics.channel("quiet", "data").expect("it is up");
     assert!(quiet_lane.closes.is_empty(), "{quiet_lane:#?}");
-    let (mut dialled, _) = Stranger::accept(&listener);
+    let (mut dialled, _) = Stranger::accept_as_older(&listener);
     dialled.welcome("alice", 1);
     honest.up("alice");
     drop((quiet, dialled));

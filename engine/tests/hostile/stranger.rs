@@ -6,11 +6,11 @@ use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use overlane::wire::hello::SESSION_PLAIN;
 use overlane::wire::{
     AcceptProgress, Acceptor, Agreed, ChannelTerms, CloseReason, DialProgress, Dialer, FrameKind,
-    FrameLimits, HandshakeMessage, Hello, Name, Next, Parameters, Progress, VersionRange,
+    FrameLimits, HandshakeMessage, Hello, Name, Next, Parameters, Progress, Refuse, VersionRange,
     next_frame, put_header,
 };
 
-use crate::support::{GENEROUS, cluster};
+use crate::support::{CONTROL, GENEROUS, cluster};
 
 /// See the module's text.
 pub(crate) struct Stranger {
@@ -55,6 +55,16 @@ pub(crate) fn gossip_hello(node: &str) -> Hello {
     hello.channel = name("gossip");
     hello.priority = 6;
     hello.terms.reliability = name("best_effort");
+    hello
+}
+
+/// A good Hello of `node` for its control lane.
+#[allow(dead_code, reason = "the tests of hostile peers need none")]
+pub(crate) fn control_hello(node: &str) -> Hello {
+    let mut hello = hello(node);
+    hello.channel = name(CONTROL);
+    hello.priority = 0;
+    hello.terms.body_bytes_max = 64 << 10;
     hello
 }
 
@@ -131,6 +141,20 @@ impl Stranger {
         };
         stranger.heard = Some(hello.clone());
         (stranger, hello)
+    }
+
+    /// Accepts the next connection for a channel, as a node of an older version does: it knows no control
+    /// lanes.
+    pub(crate) fn accept_as_older(listener: &TcpListener) -> (Self, Hello) {
+        loop {
+            let (mut stranger, hello) = Self::accept(listener);
+            if hello.channel.as_str() != CONTROL {
+                return (stranger, hello);
+            }
+            let refuse = Refuse::new(CloseReason::ChannelUnknown, "no such channel");
+            let refuse = refuse.in_version(hello.layout_version());
+            stranger.say(&HandshakeMessage::Refuse(refuse).encode());
+        }
     }
 
     /// Answers the Hello as a node of that name does that has the same terms.

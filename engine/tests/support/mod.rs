@@ -92,6 +92,18 @@ pub fn connect_both(a: &Node, b: &Node) {
     b.wait_connected(a.name(), GENEROUS).expect("lanes come up");
 }
 
+/// The engine's own channel, whose lane keeps two nodes connected.
+pub const CONTROL: &str = "overlane.control";
+
+/// Makes the first lane of a channel to a peer that is connected, by a message to a mailbox of it, and waits
+/// until that is settled.
+pub fn use_lane(node: &Node, peer: &str, channel: &str, mailbox: &str) {
+    let to = node.destination(peer, mailbox).expect("names");
+    let channel = node.channel(channel).expect("it is configured");
+    channel.try_send(&to, b"first").expect("there is room");
+    drained(node);
+}
+
 /// Waits until `holds`, or fails with `what` and what `state` says.
 pub fn wait_until<S: std::fmt::Debug>(
     what: &str,

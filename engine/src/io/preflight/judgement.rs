@@ -344,7 +344,8 @@ fn open_files(config: &Config, readings: &Readings) -> Outcome {
     } else {
         (soft, "")
     };
-    let lanes = count(config.lanes_per_peer()).saturating_mul(count(config.peers.len()));
+    // Each peer has one lane always; others come and go with what is sent.
+    let lanes = count(config.peers.len());
     let needed = own_files(config, readings).saturating_add(lanes);
     let most = files_wanted(config, readings);
     if allowed < needed {

@@ -5,12 +5,15 @@
 //! (`queue_bytes_max`), and what is under way, here (`unacknowledged_bytes_max`). Owned by the lane; it
 //! knows neither connections nor gates.
 //!
+//! What is accepted while there is no connection is held (`held`) until there is one, or none can be made.
+//!
 //! The seam for resuming: when a connection ends, `end` settles everything, because no channel keeps
 //! messages until they are acknowledged yet. One that does calls `Outbox` and ledger to account for what
 //! the peer says it has, and hands the rest over again.
 
 use std::time::{Duration, Instant};
 
+use super::held::Held;
 use crate::channel_plan::ChannelPlan;
 use crate::delivery::{AckError, Acknowledged, Outgoing, Report};
 use crate::shard::outbox::{Batch, ChunkPool, Load, Outbox};
@@ -20,8 +23,10 @@ use crate::wire::Ack;
 /// See the module's text.
 #[derive(Debug)]
 pub(crate) struct Log {
-    /// What waits.
+    /// What waits for its turn on the connection.
     pub(crate) outbox: Outbox,
+    /// What waits for a connection.
+    pub(crate) held: Held,
     pub(crate) ledger: Outgoing,
     unacknowledged_bytes_max: u64,
     /// Messages wait until acknowledgements make room.
@@ -41,6 +46,7 @@ impl Log {
     pub(crate) fn new(plan: &ChannelPlan) -> Self {
         Self {
             outbox: Outbox::default(),
+            held: Held::default(),
             ledger: Outgoing::new(plan.reliability),
             unacknowledged_bytes_max: plan.config.unacknowledged_bytes_max as u64,
             held_back: false,
@@ -58,9 +64,9 @@ impl Log {
         self.ledger.drop_queued(1);
     }
 
-    /// As [`accept_unsent`](Self::accept_unsent), because the lane carries no more mailboxes.
-    pub(crate) fn accept_unsendable(&mut self) {
-        self.accept_unsent();
+    /// Settles an accepted message, because the lane carries no more mailboxes.
+    pub(crate) fn settle_unsendable(&mut self) {
+        self.ledger.drop_queued(1);
         self.unsendable_unreported += 1;
     }
 
@@ -69,9 +75,9 @@ impl Log {
         std::mem::take(&mut self.unsendable_unreported)
     }
 
-    /// As [`accept_unsent`](Self::accept_unsent), because the peer takes no payloads of that size.
-    pub(crate) fn accept_too_large(&mut self) {
-        self.accept_unsent();
+    /// Settles an accepted message, because the peer takes no payloads of that size.
+    pub(crate) fn settle_too_large(&mut self) {
+        self.ledger.drop_queued(1);
         self.too_large_unreported += 1;
     }
 
@@ -82,10 +88,14 @@ impl Log {
 
     /// Drops the message that has waited longest, unless it is the only one; says its payload's bytes.
     pub(crate) fn drop_oldest(&mut self, pool: &mut ChunkPool) -> Option<u64> {
-        if self.outbox.messages() <= 1 {
+        if self.outbox.messages().max(self.held.messages()) <= 1 {
             return None;
         }
-        let bytes = self.outbox.drop_front(pool)?;
+        let bytes = if self.held.is_empty() {
+            self.outbox.drop_front(pool)?
+        } else {
+            self.held.drop_front(pool)?
+        };
         self.ledger.drop_queued(1);
         self.overflowed += 1;
         Some(bytes)
@@ -141,16 +151,40 @@ impl Log {
         self.ledger.start_link();
     }
 
-    /// The connection has ended: settles all that is open. Returns what waited, and what there is to
+    /// The connection has ended: settles all that was for it. Returns what waited, and what there is to
     /// report.
     pub(crate) fn end_link(&mut self, pool: &mut ChunkPool) -> (Load, Report) {
         self.held_back = false;
-        (self.outbox.clear(pool), self.ledger.end())
+        let report = self.ledger.end_but(self.held.messages());
+        (self.outbox.clear(pool), report)
+    }
+
+    /// There will be no connection: settles what is held. Returns what it was.
+    pub(crate) fn drop_held(&mut self, pool: &mut ChunkPool) -> Load {
+        let held = self.held.clear(pool);
+        self.ledger.drop_queued(held.messages);
+        held
     }
 
     /// Whether everything accepted is settled and nothing is left to say.
     pub(crate) fn is_drained(&self) -> bool {
         self.outbox.is_empty() && self.ledger.is_drained()
+    }
+
+    /// Whether everything that was for the connection is settled, and nothing is left to say on it.
+    pub(crate) fn is_link_drained(&self) -> bool {
+        let queued = self.ledger.queued() - self.held.messages();
+        self.outbox.is_empty() && queued == 0 && self.ledger.in_flight() == 0
+    }
+
+    /// Messages that were put on a connection so far.
+    pub(crate) fn put_on_links(&self) -> u64 {
+        self.ledger.sent() + self.ledger.queued() - self.held.messages()
+    }
+
+    /// Messages that wait for their turn or a connection.
+    pub(crate) fn waiting(&self) -> u64 {
+        self.outbox.messages() + self.held.messages()
     }
 }
 

@@ -1,5 +1,6 @@
 //! What a lane's state decides, event by event.
 
+mod demand;
 mod model;
 
 use super::*;
@@ -10,8 +11,14 @@ const LIMITS: BackoffLimits = BackoffLimits {
     reset_after: Duration::from_secs(20),
 };
 
+/// What waits for a lane that the peer makes waits so long.
+const PATIENCE: Duration = Duration::from_secs(30);
+
 /// Half of a back-off's ceiling.
 const HALF: u64 = 1 << 63;
+
+/// Why a dial fails.
+const REFUSED: CloseReason = CloseReason::ConnectRefused;
 
 const HALF_OF_BASE: Duration = Duration::from_millis(500);
 
@@ -52,15 +59,15 @@ struct Lane {
 impl Lane {
     fn new() -> Self {
         Self {
-            state: LaneState::new(LIMITS, false),
+            state: LaneState::new(LIMITS, PATIENCE, false),
             now: Instant::now(),
         }
     }
 
     fn dialing(connection: u32) -> Self {
         let mut lane = Self::new();
-        lane.state.follow(wanted(), lane.at());
-        assert_eq!(lane.state.dial_due(), Some(address()));
+        lane.state.follow(wanted(), true, lane.at());
+        assert_eq!(lane.state.dial_due(), Due::Dial(address()));
         lane.state.dialing(connection);
         lane
     }
@@ -100,6 +107,7 @@ fn settle(connection: u32, reason: CloseReason) -> Action {
     Action::Settle {
         connection: Some(connection),
         reason,
+        at_rest: false,
     }
 }
 
@@ -107,14 +115,14 @@ fn settle(connection: u32, reason: CloseReason) -> Action {
 fn a_wanted_peer_is_dialled_at_once_and_messages_are_taken_once_it_is_up() {
     let mut lane = Lane::new();
     let at = lane.at();
-    assert_eq!(lane.state.follow(wanted(), at), [set_dial(lane.now)]);
-    assert_eq!(lane.state.dial_due(), Some(address()));
+    assert_eq!(lane.state.follow(wanted(), true, at), [set_dial(lane.now)]);
+    assert_eq!(lane.state.dial_due(), Due::Dial(address()));
     lane.state.dialing(7);
     assert!(!lane.state.takes_messages());
     assert_eq!(lane.come_up(7), [Action::Open]);
     assert!(lane.state.takes_messages());
     assert_eq!(lane.state.connection(), Some(7));
-    assert_eq!(lane.state.dial_due(), None, "it is up");
+    assert_eq!(lane.state.dial_due(), Due::Nothing, "it is up");
 }
 
 #[test]
@@ -125,23 +133,23 @@ fn a_peer_without_an_address_is_not_dialled() {
         ..Wish::none()
     };
     let at = lane.at();
-    assert_eq!(lane.state.follow(wish, at), []);
-    assert_eq!(lane.state.dial_due(), None);
+    assert_eq!(lane.state.follow(wish, true, at), []);
+    assert_eq!(lane.state.dial_due(), Due::Nothing);
 }
 
 #[test]
 fn a_failed_dial_is_tried_again_after_a_back_off_that_grows() {
     let mut lane = Lane::dialing(1);
     let at = lane.at();
-    let failed = lane.state.dial_failed(Some(1), at);
+    let failed = lane.state.dial_failed(Some(1), REFUSED, at);
     assert_eq!(
         failed,
         Some((HALF_OF_BASE, vec![set_dial(lane.now + HALF_OF_BASE)]))
     );
     lane.pass(HALF_OF_BASE);
-    assert!(lane.state.dial_due().is_some());
+    assert_eq!(lane.state.dial_due(), Due::Dial(address()));
     let at = lane.at();
-    let Some((retry_in, _)) = lane.state.dial_failed(None, at) else {
+    let Some((retry_in, _)) = lane.state.dial_failed(None, REFUSED, at) else {
         panic!("it failed before there was a connection, and counts");
     };
     assert_eq!(retry_in, HALF_OF_BASE * 2);
@@ -153,14 +161,14 @@ fn the_failure_of_a_dial_that_was_given_up_does_not_count() {
     let at = lane.at();
     let room = lane.state.peer_dials("c", remote(1), at);
     assert_eq!(room, Ok(vec![Action::Close { connection: 1 }]));
-    assert_eq!(lane.state.dial_failed(Some(1), at), None);
+    assert_eq!(lane.state.dial_failed(Some(1), REFUSED, at), None);
 }
 
 #[test]
 fn a_new_address_takes_the_deadline_to_dial_back() {
     let mut lane = Lane::dialing(1);
     let at = lane.at();
-    lane.state.dial_failed(Some(1), at);
+    lane.state.dial_failed(Some(1), REFUSED, at);
     let waits_until = lane.now + HALF_OF_BASE;
     let wish = Wish {
         dial: 2,
@@ -168,7 +176,7 @@ fn a_new_address_takes_the_deadline_to_dial_back() {
         reason: CloseReason::Moved,
         ..wanted()
     };
-    let actions = lane.state.follow(wish, at);
+    let actions = lane.state.follow(wish, true, at);
     assert_eq!(
         actions,
         [Action::CancelDial { at: waits_until }, set_dial(lane.now),]
@@ -232,7 +240,7 @@ fn a_connection_that_lived_long_clears_the_failures() {
     let mut lane = Lane::dialing(1);
     for _ in 0..3 {
         let at = lane.at();
-        lane.state.dial_failed(Some(1), at);
+        lane.state.dial_failed(Some(1), REFUSED, at);
         lane.state.dial_due();
         lane.state.dialing(1);
     }
@@ -248,10 +256,10 @@ fn a_banned_peer_is_neither_dialled_nor_accepted() {
     let mut lane = Lane::up(1);
     let at = lane.at();
     assert_eq!(
-        lane.state.follow(banned(), at),
+        lane.state.follow(banned(), true, at),
         [settle(1, CloseReason::Disconnected)]
     );
-    assert_eq!(lane.state.dial_due(), None);
+    assert_eq!(lane.state.dial_due(), Due::Nothing);
     assert_eq!(
         lane.state.peer_dials("c", remote(1), at),
         Err(CloseReason::Disconnected)
@@ -316,12 +324,12 @@ fn a_stopping_node_calls_its_dials_off_and_turns_peers_away() {
         Err(CloseReason::LocalStop)
     );
     let mut waiting = Lane::new();
-    waiting.state.follow(wanted(), at);
+    waiting.state.follow(wanted(), true, at);
     assert_eq!(
         waiting.state.drain(true),
         [Action::CancelDial { at: at.now }]
     );
-    assert_eq!(waiting.state.dial_due(), None);
+    assert_eq!(waiting.state.dial_due(), Due::Nothing);
 }
 
 #[test]
@@ -346,6 +354,7 @@ fn the_lane_to_the_node_itself_is_up_at_once_and_ends_when_it_is_empty() {
     let settled = Action::Settle {
         connection: None,
         reason: CloseReason::LocalStop,
+        at_rest: false,
     };
     let mut lane = Lane::new();
     assert_eq!(lane.state.loop_up(), [Action::Open]);
@@ -366,7 +375,7 @@ fn a_peer_of_an_older_version_is_dialled_again_at_once_and_offered_everything_th
     let close = Action::Close { connection: 1 };
     let again = lane.state.dial_again_in(1, 1, lane.now);
     assert_eq!(again, [close, set_dial(lane.now)]);
-    assert_eq!(lane.state.dial_due(), Some(address()));
+    assert_eq!(lane.state.dial_due(), Due::Dial(address()));
     assert_eq!(lane.state.offers(), VersionRange::only(1));
     lane.state.dialing(2);
     assert_eq!(lane.come_up(2), [Action::Open]);
@@ -380,7 +389,7 @@ fn a_peer_of_an_older_version_is_dialled_again_at_once_and_offered_everything_th
     lane.state.dial_again_in(1, 1, lane.now);
     lane.state.dialing(2);
     let at = lane.at();
-    assert!(lane.state.dial_failed(Some(2), at).is_some());
+    assert!(lane.state.dial_failed(Some(2), REFUSED, at).is_some());
     assert_eq!(lane.state.offers(), VersionRange::OURS);
 
     // The connection that was refused is not the one that counts.

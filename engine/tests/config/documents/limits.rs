@@ -265,6 +265,26 @@ const PEERS: &[Limit] = &[
         "hostile/dials.rs::dials_under_way_are_bounded_and_each_gets_its_turn",
     ),
     limit(
+        "time that messages wait for a lane that cannot be made",
+        Derived(
+            "a back-off and a dial (`reconnect_max_ms`, `connect_timeout_ms`, `handshake_deadline_ms`), and as much again for the dial of the peer",
+        ),
+        Otherwise("they are reported with the reason of the dial"),
+        "lanes/demand.rs::messages_to_a_peer_that_nobody_can_reach_any_more_are_reported_in_time",
+    ),
+    limit(
+        "refusals of lanes that wait to be said to one peer",
+        Derived("16 KiB"),
+        Otherwise("the peer is not told, and waits until its own patience ends"),
+        "lanes/demand.rs::refusals_of_lanes_to_a_peer_that_does_not_read_are_bounded",
+    ),
+    limit(
+        "time without a message after which a lane closes",
+        Node("lane_idle_ms"),
+        Otherwise("both ends close it when both find it idle; the next message makes it again"),
+        "lanes/idle.rs::an_idle_lane_closes_at_both_ends_and_the_next_message_makes_it_again",
+    ),
+    limit(
         "time for a dial",
         Node("connect_timeout_ms"),
         Closed(CloseReason::ConnectTimeout),

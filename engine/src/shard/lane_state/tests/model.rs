@@ -7,10 +7,16 @@ use super::*;
 /// Something that can happen to a lane at any moment.
 #[derive(Clone, Debug)]
 enum Happening {
-    Wanted,
+    Wanted { kept: bool },
     Banned,
+    Demanded,
+    Summoned,
+    Declined,
+    Proposed,
+    Agreed,
+    MessageComes,
     DialDue,
-    DialFails,
+    DialFails { is_made_there: bool },
     ComesUp,
     PeerDials { incarnation: u64, is_lost: bool },
     Ends,
@@ -22,10 +28,16 @@ enum Happening {
 
 fn happening() -> impl Strategy<Value = Happening> {
     prop_oneof![
-        Just(Happening::Wanted),
+        any::<bool>().prop_map(|kept| Happening::Wanted { kept }),
         Just(Happening::Banned),
+        Just(Happening::Demanded),
+        Just(Happening::Summoned),
+        Just(Happening::Declined),
+        Just(Happening::Proposed),
+        Just(Happening::Agreed),
+        Just(Happening::MessageComes),
         Just(Happening::DialDue),
-        Just(Happening::DialFails),
+        any::<bool>().prop_map(|is_made_there| Happening::DialFails { is_made_there }),
         Just(Happening::ComesUp),
         (1_u64..4, any::<bool>()).prop_map(|(incarnation, is_lost)| Happening::PeerDials {
             incarnation,
@@ -43,6 +55,10 @@ fn happening() -> impl Strategy<Value = Happening> {
 #[derive(Default)]
 struct Owner {
     wish: Option<Wish>,
+    kept: bool,
+    /// Messages that are held: told of as soon as the lane has a connection, or none.
+    is_waiting: bool,
+    failed: u32,
     /// Connections open for this lane.
     open: Vec<u32>,
     made: u32,
@@ -74,7 +90,15 @@ impl Owner {
                     assert_eq!(self.dial_at.take(), Some(at), "no such deadline");
                 }
                 Action::Close { connection } => self.close(connection),
-                Action::Open => self.opened += 1,
+                Action::Open => {
+                    self.opened += 1;
+                    self.is_waiting = false;
+                }
+                Action::Fail { .. } => {
+                    self.failed += 1;
+                    self.is_waiting = false;
+                }
+                Action::Summon => assert!(self.open.is_empty(), "there is a connection"),
                 Action::Settle { connection, .. } => {
                     self.settled += 1;
                     self.close(connection.expect("not the lane to the node itself"));
@@ -88,28 +112,66 @@ impl Owner {
 fn happen(lane: &mut Lane, owner: &mut Owner, happening: &Happening) {
     let at = lane.at();
     let actions = match happening {
-        Happening::Wanted | Happening::Banned => {
+        Happening::Wanted { .. } | Happening::Banned => {
+            if let Happening::Wanted { kept } = happening {
+                owner.kept = *kept;
+            }
             let mut wish = owner.wish.unwrap_or_else(Wish::none);
             wish.refused = matches!(happening, Happening::Banned);
             wish.address = (!wish.refused).then(address);
             wish.ending += u64::from(wish.refused);
             wish.dial += u64::from(!wish.refused);
             owner.wish = Some(wish);
-            lane.state.follow(wish, at)
+            lane.state.follow(wish, owner.kept, at)
         }
-        Happening::DialDue => {
-            if owner.dial_at.take().is_some() && lane.state.dial_due().is_some() {
-                let connection = owner.connect();
-                lane.state.dialing(connection);
-            }
+        Happening::Demanded if lane.state.holds_messages() => {
+            owner.is_waiting = true;
+            lane.state.demand(at)
+        }
+        Happening::Summoned => match lane.state.summoned(at) {
+            Ok(actions) => actions,
+            Err(_) => return,
+        },
+        Happening::Declined => lane.state.declined(REFUSED),
+        Happening::Proposed if lane.state.may_rest() => {
+            lane.state.agree_to_rest();
             return;
         }
-        Happening::DialFails => {
+        Happening::Agreed if lane.state.is_resting_possible() => lane.state.rest(),
+        Happening::MessageComes if lane.state.rests() && !lane.state.wants_bye() => {
+            lane.state.wake();
+            // What was held goes on the connection.
+            owner.is_waiting = false;
+            return;
+        }
+        Happening::Demanded | Happening::Proposed | Happening::Agreed | Happening::MessageComes => {
+            return;
+        }
+        Happening::DialDue => {
+            if owner.dial_at.take().is_none() {
+                return;
+            }
+            match lane.state.dial_due() {
+                Due::Dial(_) => {
+                    let connection = owner.connect();
+                    lane.state.dialing(connection);
+                    return;
+                }
+                Due::GiveUp => lane.state.given_up(REFUSED),
+                Due::Nothing => return,
+            }
+        }
+        Happening::DialFails { is_made_there } => {
             let Stage::Dialing { connection } = lane.state.stage() else {
                 return;
             };
             owner.close(connection);
-            let failed = lane.state.dial_failed(Some(connection), at);
+            let reason = if *is_made_there {
+                CloseReason::SimultaneousDial
+            } else {
+                REFUSED
+            };
+            let failed = lane.state.dial_failed(Some(connection), reason, at);
             failed.expect("the dial that counts").1
         }
         Happening::ComesUp => {
@@ -156,7 +218,8 @@ fn happen(lane: &mut Lane, owner: &mut Owner, happening: &Happening) {
 
 proptest! {
     /// At most one connection is open for a lane, what was opened is settled exactly once, and there
-    /// is at most one deadline to dial, set only while the peer is wanted.
+    /// is at most one deadline to dial. Whatever waits for the lane has a dial, a deadline or an end before
+    /// it: it never waits for ever.
     #[test]
     fn whatever_happens_a_lane_has_one_connection_and_is_settled_once(
         script in prop::collection::vec(happening(), 1..60),
@@ -169,6 +232,11 @@ proptest! {
             let has_connection = lane.state.stage() != Stage::Idle;
             prop_assert_eq!(owner.open.len(), usize::from(has_connection));
             prop_assert_eq!(owner.opened, owner.settled + u32::from(lane.state.is_up()));
+            if owner.is_waiting {
+                prop_assert!(lane.state.is_demanded());
+                let is_idle = lane.state.stage() == Stage::Idle;
+                prop_assert!(!is_idle || owner.dial_at.is_some(), "nobody makes the lane");
+            }
             if let Stage::Up(carrier) = lane.state.stage() {
                 prop_assert_eq!(&owner.open, &[carrier.connection]);
             }

@@ -1,0 +1,62 @@
+//! Messages that a lane holds until there is a connection for them, in their order.
+//!
+//! They are not encoded for a connection yet, because ids of mailboxes belong to one: each is noted with
+//! its mailbox, whose name is held as long. Part of the lane's log; bounded by the lane's gate, at which
+//! their room stays reserved.
+
+use crate::mailboxes::{ByMailbox, Mailbox, MailboxId};
+use crate::shard::outbox::{ChunkPool, Load, Outbox, OutgoingMessage, Taken};
+
+/// See the module's text.
+#[derive(Debug, Default)]
+pub(crate) struct Held {
+    messages: Outbox,
+    /// Names in use: given back when nothing waits any more.
+    mailboxes: ByMailbox<Mailbox>,
+}
+
+impl Held {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.messages() == 0
+    }
+
+    /// Messages that wait.
+    pub(crate) fn messages(&self) -> u64 {
+        self.messages.messages()
+    }
+
+    /// Whether the name of that mailbox is held already.
+    pub(crate) fn knows(&self, mailbox: MailboxId) -> bool {
+        self.mailboxes.contains_key(&mailbox)
+    }
+
+    pub(crate) fn know(&mut self, mailbox: Mailbox) {
+        self.mailboxes.insert(mailbox.id(), mailbox);
+    }
+
+    /// Puts a message behind those that are there.
+    pub(crate) fn push(&mut self, pool: &mut ChunkPool, message: OutgoingMessage<'_>) {
+        self.messages.note_mailbox(message.mailbox);
+        self.messages.push_message(pool, 0, message);
+    }
+
+    /// The message that has waited longest.
+    pub(crate) fn front(&self) -> Option<Taken<'_>> {
+        self.messages.front()
+    }
+
+    /// Removes it; says what it was charged for.
+    pub(crate) fn drop_front(&mut self, pool: &mut ChunkPool) -> Option<u64> {
+        let bytes = self.messages.drop_front(pool);
+        if self.is_empty() {
+            self.mailboxes = ByMailbox::default();
+        }
+        bytes
+    }
+
+    /// Removes all; says what they were charged for.
+    pub(crate) fn clear(&mut self, pool: &mut ChunkPool) -> Load {
+        self.mailboxes = ByMailbox::default();
+        self.messages.clear(pool)
+    }
+}
