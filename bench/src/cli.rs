@@ -228,7 +228,7 @@ pub(crate) struct MainJobFlags {
     )]
     pub(crate) file_mib: u64,
     /// Bytes of the file in one message
-    #[arg(long, default_value_t = 256, value_name = "KIB")]
+    #[arg(long, default_value_t = 64, value_name = "KIB")]
     pub(crate) chunk_kib: usize,
     /// Heartbeats per second from each node to each other node
     #[arg(long, default_value_t = 1_000, value_name = "HZ")]

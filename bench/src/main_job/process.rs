@@ -16,8 +16,6 @@ use crate::node::counters;
 
 /// How long lanes may take to come up.
 const CONNECT_WITHIN: Duration = Duration::from_secs(10);
-/// Room for chunks that the writing thread has not taken yet.
-const INBOX_BYTES: usize = 8 << 20;
 
 /// Runs this process until the parent closes its pipe.
 pub(crate) fn serve(mut parent: Parent) {
@@ -75,10 +73,7 @@ impl MainJobNode {
                 self.traffic.start(&self.node, &peers).map(|()| Reply::Done)
             }
             Command::ReceiveFile(path) => {
-                let inbox = self
-                    .node
-                    .inbox_of(FILE_MAILBOX, INBOX_BYTES)
-                    .map_err(engine)?;
+                let inbox = self.node.inbox(FILE_MAILBOX).map_err(engine)?;
                 self.transfer = Some(Transfer::receive(path, inbox)?);
                 Ok(Reply::Done)
             }

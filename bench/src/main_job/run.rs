@@ -65,14 +65,13 @@ pub(crate) fn run(flags: &MainJobFlags) -> Outcome<()> {
 
 /// The three channels, each for one kind of traffic.
 fn configuration(engine: &Flags) -> Outcome<Config> {
-    let data = format!("{DATA}:priority=medium,overflow=block,notsent_lowat_bytes=256KiB");
+    let data = format!("{DATA}:priority=medium,overflow=block");
     let coordination = format!("{COORDINATION}:priority=high");
     let gossip = format!("{GOSSIP}:priority=low,reliability=best_effort,overflow=drop_newest");
-    let node = [("pin", "false")];
     settings::load(
         Defaults {
             places: true,
-            node: &node,
+            node: &[],
             channels: &[&coordination, &data, &gossip],
         },
         engine,

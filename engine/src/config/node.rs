@@ -76,10 +76,10 @@ parameters! {
         cost "poll makes 4 to 9 times the system calls per message (docs/benchmarks.md); uring \
               refuses to start where io_uring cannot be used; auto falls back to poll with a warning";
     /// How long a shard without work keeps looking before it parks; 0 parks at once.
-    spin_us: u64 = 0;
+    spin_us: u64 = 50;
         Unit::Microseconds, Allowed::Number(0, 1_000_000);
-        origin "measured with application threads on 2 cores (docs/decisions/0003-time-budgets.md)";
-        cost "higher answers sooner where the shard has a core of its own and burns it for so long after each \
+        origin "measured with application threads on 2 cores (docs/decisions/0005-sharing-a-core.md)";
+        cost "higher answers sooner and burns the core, where no other thread wants it, for so long after each \
               burst; 0 pays a wake-up after each";
     /// Largest payload that is copied through the rings; larger ones are handed over by reference.
     inline_bytes_max: usize = 1024;

@@ -1,8 +1,9 @@
 //! How long a shard without work looks for some before it sleeps.
 //!
-//! Spinning saves the time of a wake-up where the shard has a core of its own. Where it has not, the core
-//! is taken from the very thread that would bring work: a shard that was preempted while it spun stops,
-//! and does not spin for a while. No clock of its own: the turn hands the time in.
+//! Spinning saves both ends the time of a wake-up, which on an idle core of a virtual machine is tens of
+//! microseconds. The core is offered to others all the while, by the turn; where another thread takes it,
+//! it is the very thread that would bring work: a shard that lost its core while it spun stops, and does
+//! not spin for a while. No clock of its own: the turn hands the time in.
 
 use std::time::{Duration, Instant};
 
