@@ -3,7 +3,7 @@
 //! Each layer puts a mark in front when a payload goes down and takes it off when one comes up, so that
 //! it and those above it can share the broadcast below. The application's bytes are the tail of the
 //! message that carries them ([`crate::Message::tail`]): shared, never copied. Made by applications and
-//! layers, carried by [`crate::plumtree`], [`crate::epidemic`] and [`crate::direct`].
+//! layers, carried by [`crate::plumtree`] and [`crate::epidemic`].
 
 use std::sync::Arc;
 
