@@ -97,8 +97,8 @@ impl Checks {
         life.is_some_and(|life| life.delivered.contains(&number))
     }
 
-    /// All know now that these are dead and the others live. From now on nobody may be told up who was
-    /// told dead and is, nor down who lives.
+    /// All know now that these are dead and the others live. From now on nobody may be told down who
+    /// lives.
     pub(super) fn settle(&mut self, dead: BTreeSet<NodeId>) {
         self.settled = Some(Settled {
             dead,
@@ -152,7 +152,7 @@ impl Checks {
         event: &Event<NodeId>,
         about: Option<&Entry<NodeId>>,
     ) -> Option<String> {
-        if let Some(untrue) = self.untrue(node, event) {
+        if let Some(untrue) = self.untrue(event) {
             return Some(untrue);
         }
         let life = self.lives.entry(node).or_default();
@@ -178,24 +178,15 @@ impl Checks {
         (!fits).then(|| format!("{event:?} does not follow from what it told before"))
     }
 
-    /// What is wrong with an event once the cluster is well. A node that never knew a dead one, as it
-    /// started later, can believe an old message; one that buried it must not.
-    fn untrue(&self, node: NodeId, event: &Event<NodeId>) -> Option<String> {
+    /// What is wrong with an event once the cluster is well. An old message of a dead node can be news
+    /// to somebody, and makes it alive for a moment; [`Life::is_revived`] says when it must not.
+    fn untrue(&self, event: &Event<NodeId>) -> Option<String> {
         let settled = self.settled.as_ref()?;
-        let life = self.lives.get(&node)?;
-        let (peer, believed) = match event {
-            Event::MemberUp(peer) => (peer, "up"),
-            Event::MemberDown(peer) => (peer, "down"),
-            Event::MemberLeft(peer) => (peer, "left"),
-            _ => return None,
+        let (Event::MemberDown(peer) | Event::MemberLeft(peer)) = event else {
+            return None;
         };
-        let is_dead = settled.dead.contains(peer);
-        let is_true = match believed {
-            "up" => !is_dead || !life.dead.contains_key(peer),
-            _ => is_dead,
-        };
-        (!is_true && !settled.restarted.contains(peer))
-            .then(|| format!("told that {peer} is {believed}, which is not so"))
+        let is_true = settled.dead.contains(peer) || settled.restarted.contains(peer);
+        (!is_true).then(|| format!("told {event:?}, but {peer} lives"))
     }
 
     fn wrong_delivery(&mut self, node: NodeId, delivery: &Delivery<NodeId>) -> Option<String> {
