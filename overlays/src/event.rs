@@ -268,6 +268,20 @@ pub enum Event<P> {
     MemberDown(P),
     /// A member said goodbye.
     MemberLeft(P),
+    /// The least of the live members, for this node and all that agree with it on who lives.
+    Coordinator(P),
+    /// A good part of the cluster was lost at once.
+    Partitioned {
+        /// The members that this node still counts as live, itself included.
+        here: Vec<P>,
+        /// Those that were lost.
+        there: Vec<P>,
+    },
+    /// Most of those that were lost in a partition are back.
+    Healed {
+        /// Those that are not.
+        missing: Vec<P>,
+    },
     /// An order was not carried out, and why.
     Refused {
         /// The order, given back.

@@ -14,6 +14,8 @@
 //!   [`pub_sub`]
 //! - broadcast, over any overlay: [`plumtree`], [`epidemic`]
 //! - [`membership`], over any broadcast: every member known everywhere; [`failure_detector`]: its ears
+//! - over membership: [`partitions`], which names both sides of a split, and [`coordinator`], the one
+//!   member that all who reach each other agree on
 //!
 //! # Invariants worth naming
 //!
@@ -24,6 +26,7 @@
 #![forbid(unsafe_code)]
 
 pub mod client_server;
+pub mod coordinator;
 pub mod epidemic;
 pub mod event;
 pub mod failure_detector;
@@ -31,6 +34,7 @@ pub mod full_mesh;
 pub mod hyparview;
 pub mod membership;
 pub mod message;
+pub mod partitions;
 pub mod payload;
 pub mod plumtree;
 pub mod pub_sub;

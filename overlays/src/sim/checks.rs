@@ -170,6 +170,8 @@ impl Checks {
             Event::MemberSuspect(peer) | Event::MemberChanged(peer) => life.members.contains(peer),
             Event::Delivered(delivery) => return self.wrong_delivery(node, delivery),
             Event::Relayed { .. } | Event::Refused { .. } => true,
+            // Promises of layers that are tested apart.
+            Event::Coordinator(_) | Event::Partitioned { .. } | Event::Healed { .. } => true,
             Event::Left => {
                 life.has_left = true;
                 true

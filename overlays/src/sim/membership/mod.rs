@@ -7,6 +7,8 @@
 mod census;
 #[cfg(test)]
 mod hardship;
+#[cfg(test)]
+mod layers;
 mod report;
 #[cfg(test)]
 mod tests;
@@ -27,8 +29,10 @@ use super::network::{Death, NetworkConfig};
 use super::subject::{Inspect, Subject};
 use super::workload::Progress;
 use super::world::{Make, Totals, World};
+use crate::coordinator::Coordinator;
 use crate::event::Command;
 use crate::membership::{Config, Details, Entry, Membership, Status, Table, Version};
+use crate::partitions::Partitions;
 use crate::stack::Stack;
 
 pub use census::Census;
@@ -46,6 +50,10 @@ impl Inspect for Membership<NodeId> {
         Some(self.table())
     }
 }
+
+impl Inspect for Partitions<NodeId> {}
+
+impl Inspect for Coordinator<NodeId> {}
 
 /// How long the news of a crash took.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
