@@ -15,7 +15,7 @@ use crate::time::Time;
 /// First byte of a broadcast of the application.
 const KIND_APPLICATION: u8 = 0;
 /// First byte of a broadcast of membership.
-const KIND_NEWS: u8 = 1;
+pub(super) const KIND_NEWS: u8 = 1;
 /// First and only byte of a beacon.
 pub(super) const KIND_BEACON: u8 = 2;
 

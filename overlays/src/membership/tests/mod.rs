@@ -2,4 +2,5 @@
 
 mod behavior;
 mod hostile;
+mod rules;
 mod world;
