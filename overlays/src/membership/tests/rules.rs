@@ -635,7 +635,7 @@ fn those_whom_a_suspect_follows_look_for_themselves_and_nobody_else() {
     }
     let mut node = node();
     node.told(claim(near, version(1, 0), Claim::Suspect { by: 5 }));
-    next_pings(&mut node, SECOND * 3 / 2);
+    run_with_silence(&mut node, 3 * SECOND, |_| false);
     node.told(alive(near, version(1, 1)));
     node.told(claim(near, version(1, 1), Claim::Suspect { by: 5 }));
     let pinged = next_pings(&mut node, SECOND);

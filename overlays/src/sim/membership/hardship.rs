@@ -113,7 +113,7 @@ fn when_most_crash_at_once_the_rest_soon_agree() {
     for seed in 7..=8 {
         let periods = Carrier::HyParView.run(300, MassCrash(seed));
         println!("{periods:?} periods");
-        assert!(periods.is_some_and(|periods| periods <= 25), "{periods:?}");
+        assert!(periods.is_some_and(|periods| periods <= 50), "{periods:?}");
     }
 }
 

@@ -23,7 +23,7 @@ struct Told {
 }
 
 impl<X: Subject> Observer<X> for Told {
-    fn event(&mut self, _at: Time, node: NodeId, event: &Event<NodeId>) {
+    fn event(&mut self, _at: Time, node: NodeId, _state: &X, event: &Event<NodeId>) {
         match event {
             Event::Coordinator(peer) => {
                 self.coordinators.insert(node, *peer);
