@@ -5,7 +5,7 @@
 //! restarts, goodbyes, pauses, suspended hosts, slow nodes, skewed clocks, loss, duplication,
 //! reordering, partitions both ways and one way. At its end some nodes stay dead and some have left for
 //! good. `repair` says when all is well, `members` whether the tables tell the truth, `ordeals` what a
-//! cluster that is well has to bear. [`Checks`] watches every step. Each seed is run twice and must
+//! cluster that is well has to bear. `Checks` watches every step. Each seed is run twice and must
 //! give the same trace.
 
 mod members;
