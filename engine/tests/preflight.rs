@@ -339,32 +339,32 @@ fn too_few_open_files_for_the_configured_peers_fails_and_for_the_limit_warns() {
         let address = ([127, 0, 0, 1], 7000 + number).into();
         config.peers.insert(format!("peer-{number}"), address);
     }
-    // 3 are open, two shards take 8 each, 10 peers have 5 lanes each.
+    // 3 are open, two shards take 8 each, 10 peers have a control lane each; their channels' lanes come and go.
     let with = |soft, hard| Readings {
         files: Limit { soft, hard },
         ..good()
     };
-    let sentence = failure(&config, &with(68, 68), "open_files");
+    let sentence = failure(&config, &with(28, 28), "open_files");
     assert!(
-        sentence.contains("only 68") && sentence.contains("need 69"),
+        sentence.contains("only 28") && sentence.contains("need 29"),
         "{sentence}"
     );
     assert!(sentence.contains("ulimit -n"), "{sentence}");
-    let text = warning(&config, &with(69, 69), "open_files");
+    let text = warning(&config, &with(29, 29), "open_files");
     assert!(text.contains("connections_max = 16384"), "{text}");
     assert!(
         !text.contains("raise_open_files"),
         "there is nothing to raise: {text}"
     );
     // What can be raised is not raised unasked.
-    let sentence = failure(&config, &with(68, 1 << 20), "open_files");
+    let sentence = failure(&config, &with(28, 1 << 20), "open_files");
     assert!(sentence.contains("raise_open_files = true"), "{sentence}");
     let text = warning(&config, &with(1024, 1 << 20), "open_files");
     assert!(text.contains("raise_open_files = true"), "{text}");
     config.raise_open_files = true;
-    let text = detail(&config, &with(68, 1 << 20), "open_files");
+    let text = detail(&config, &with(28, 1 << 20), "open_files");
     assert!(
-        text.contains("16403 wanted, 68 now, which a start raises while the node runs"),
+        text.contains("16403 wanted, 28 now, which a start raises while the node runs"),
         "{text}"
     );
 }
