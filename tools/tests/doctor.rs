@@ -130,13 +130,17 @@ fn an_address_of_another_host_fails() {
 
 #[test]
 fn too_few_open_files_for_the_peers_fail() {
-    let peers = "b=127.0.0.1:7401,c=127.0.0.1:7402";
-    let arguments = ["--channel", "data:parallelism=64", "--peer", peers];
+    // Each has one lane always; those of channels come and go.
+    let peers: Vec<String> = (0..64)
+        .map(|number| format!("peer-{number}=127.0.0.1:{}", 7400 + number))
+        .collect();
+    let peers = peers.join(",");
+    let arguments = ["--peer", &peers];
     let output = run(limited("--nofile=64:64"), &arguments);
     assert_fails(
         &output,
         "open_files",
-        &["only 64 files", "2 configured peers", "ulimit -n"],
+        &["only 64 files", "64 configured peers", "ulimit -n"],
     );
     // The soft limit alone is no hindrance where a start may raise it.
     let output = run(limited("--nofile=64:1000"), &arguments);
