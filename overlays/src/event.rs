@@ -46,6 +46,8 @@ use crate::payload::Payload;
 use crate::store::MessageId;
 use crate::time::Time;
 
+pub use crate::payload::PAYLOAD_BYTES_MAX;
+
 /// What happens to a protocol.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Input<P, M, T> {
@@ -181,7 +183,7 @@ pub enum Command<P> {
         payload: Bytes,
     },
     /// Let every member know this metadata of mine. At most
-    /// [`crate::membership::METADATA_BYTES_MAX`] bytes.
+    /// [`METADATA_BYTES_MAX`] bytes.
     SetMetadata(Bytes),
     /// Round-trip time to a peer as the driver measured it. Overlays that mind distance use it.
     Measured {
@@ -204,7 +206,7 @@ impl<P> Command<P> {
             Self::Publish(_, payload) | Self::Relay { payload, .. } => {
                 (payload.len(), PAYLOAD_BYTES_MAX)
             }
-            Self::SetMetadata(metadata) => (metadata.len(), crate::membership::METADATA_BYTES_MAX),
+            Self::SetMetadata(metadata) => (metadata.len(), METADATA_BYTES_MAX),
             _ => return Ok(()),
         };
         if bytes <= bytes_max {
@@ -311,9 +313,8 @@ pub struct Delivery<P> {
 /// Identifies a topic cluster wide: a hash of its name.
 pub type TopicId = u64;
 
-/// The most bytes of a broadcast, published or relayed payload, under every layer. A default stream
-/// chunk fits.
-pub const PAYLOAD_BYTES_MAX: usize = 256 * 1024;
+/// The most bytes of a member's metadata. 512 is also the limit of serf's tags.
+pub const METADATA_BYTES_MAX: usize = 512;
 
 /// Shorthand for the inputs of a protocol.
 pub type InputOf<X, P> = Input<P, <X as Protocol<P>>::Message, <X as Protocol<P>>::Timer>;

@@ -10,8 +10,11 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::event::PAYLOAD_BYTES_MAX;
 use crate::message::{self, DecodeError};
+
+/// The most bytes of a broadcast, published or relayed payload, under every layer. A default stream
+/// chunk fits.
+pub const PAYLOAD_BYTES_MAX: usize = 256 * 1024;
 
 /// The most bytes of all marks together. 1,024: a guess, room for the counts of some hundred senders.
 pub const HEAD_BYTES_MAX: usize = 1_024;

@@ -8,15 +8,13 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::event::Peer;
+use crate::event::{METADATA_BYTES_MAX, Peer};
 use crate::message::{DecodeError, at_most};
 
 /// Most bytes of a member's name.
 pub const NAME_BYTES_MAX: usize = 64;
 /// Most addresses of a member: a few interfaces, in both address families.
 pub const ADDRESSES_MAX: usize = 8;
-/// Most bytes of a member's metadata. 512 is also the limit of serf's tags.
-pub const METADATA_BYTES_MAX: usize = 512;
 
 /// Most bytes of encoded [`Details`]: three lengths and what they count.
 pub(super) const DETAILS_BYTES_MAX: usize =
