@@ -1,11 +1,14 @@
 //! The main job as a user runs it: what it shows, what it leaves behind, and how it ends.
 
+mod children;
+
 use std::fs;
 use std::io::Read;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::time::{Duration, Instant};
+
+use children::{children_of, wait_until};
 
 /// A machine that is busy with other tests is slow, and heartbeats on it are late.
 const SMALL: [&str; 9] = [
@@ -19,9 +22,6 @@ const SMALL: [&str; 9] = [
     "--heartbeat-bound-us",
     "4000000000",
 ];
-/// How long something may take on a loaded machine.
-const WITHIN: Duration = Duration::from_secs(60);
-
 fn command(folder: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_overlane-bench"));
     command.arg("--folder").arg(folder).args(arguments);
@@ -155,27 +155,6 @@ fn an_interruption_in_the_transfer_leaves_nothing_behind() {
         .expect("the folder is there")
         .count();
     assert_eq!(left, 0, "no folder of the run either");
-}
-
-/// Command lines of the child processes that the harness with this id started.
-fn children_of(id: u32) -> Vec<String> {
-    let processes = fs::read_dir("/proc").expect("/proc is mounted");
-    let lines = processes.filter_map(|entry| {
-        let line = fs::read_to_string(entry.ok()?.path().join("cmdline")).ok()?;
-        Some(line.replace('\0', " ").trim_end().to_owned())
-    });
-    let own = format!(" {id}");
-    lines
-        .filter(|line| line.contains(" child ") && line.ends_with(&own))
-        .collect()
-}
-
-fn wait_until(what: &str, condition: impl Fn() -> bool) {
-    let deadline = Instant::now() + WITHIN;
-    while !condition() {
-        assert!(Instant::now() < deadline, "{what} did not come");
-        std::thread::sleep(Duration::from_millis(2));
-    }
 }
 
 #[test]

@@ -1,13 +1,14 @@
 //! A run with its far processes on a server's host: over loopback, and between network namespaces.
 
+mod children;
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::process::{Child, Command, Output, Stdio};
-use std::time::{Duration, Instant};
+
+use children::{children_of, wait_until};
 
 const BIN: &str = env!("CARGO_BIN_EXE_overlane-bench");
-/// How long something may take on a loaded machine.
-const WITHIN: Duration = Duration::from_secs(60);
 const SHORT: [&str; 5] = ["--json", "--seconds", "0.05", "--warm-up-seconds", "0.05"];
 /// What a client of this version says first.
 const HELLO: &str = concat!(
@@ -102,27 +103,6 @@ fn refused(output: &Output, code: i32) -> String {
     assert_eq!(output.status.code(), Some(code), "{message}");
     assert!(output.stdout.is_empty(), "{output:?}");
     message
-}
-
-/// Ids of the child processes that the harness with this id started.
-fn children_of(id: u32) -> Vec<String> {
-    let processes = std::fs::read_dir("/proc").expect("/proc is mounted");
-    let lines = processes.filter_map(|entry| {
-        let line = std::fs::read_to_string(entry.ok()?.path().join("cmdline")).ok()?;
-        Some(line.replace('\0', " ").trim_end().to_owned())
-    });
-    let own = format!(" {id}");
-    lines
-        .filter(|line| line.contains(" child ") && line.ends_with(&own))
-        .collect()
-}
-
-fn wait_until(what: &str, condition: impl Fn() -> bool) {
-    let deadline = Instant::now() + WITHIN;
-    while !condition() {
-        assert!(Instant::now() < deadline, "{what} did not come");
-        std::thread::sleep(Duration::from_millis(5));
-    }
 }
 
 const INBOX: [&str; 5] = ["throughput", "--producer", "app", "--consumer", "inbox"];
