@@ -9,9 +9,9 @@ mod support;
 use std::time::Duration;
 
 use overlane::Node;
-use stranger::{Stranger, control_hello};
+use stranger::{Stranger, control_hello, hello, letter};
 use support::child::{descriptors, in_child, resident_bytes};
-use support::{best_effort, cluster, reliable, wait_until};
+use support::{best_effort, cluster, drained, reliable, wait_until};
 
 /// A node as an application would have it: everything at its default, but one shard and any port.
 fn node() -> Node {
@@ -116,5 +116,38 @@ fn an_idle_peer_costs_little_memory() {
             "{each} bytes for each peer"
         );
         drop(all);
+    });
+}
+
+#[test]
+fn an_acknowledgement_that_cannot_be_sent_keeps_no_shard_awake() {
+    let name = "an_acknowledgement_that_cannot_be_sent_keeps_no_shard_awake";
+    in_child(name, || {
+        let node = node();
+        node.handle("in", |_, _| {}).expect("a mailbox");
+        let mut deaf = Stranger::lane(node.local_addr(), hello("deaf"));
+        let lane = || node.metrics().channel("deaf", "data").cloned();
+        wait_until("the lane", lane, |lane| {
+            lane.as_ref().is_some_and(|lane| lane.lanes_up == 1)
+        });
+        // It reads nothing, so that a batch stays with the kernel.
+        let channel = node.channel("data").expect("it is configured");
+        let to = node.destination("deaf", "in").expect("names");
+        for _ in 0..20 {
+            while channel.try_send(&to, vec![7; 60_000]).is_ok() {}
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        deaf.say(&letter("in", b"acknowledge this"));
+        wait_until("its message", lane, |lane| {
+            lane.as_ref().is_some_and(|lane| lane.delivered == 1)
+        });
+        let turns = || node.metrics().shards[0].turns;
+        let before = turns();
+        std::thread::sleep(Duration::from_millis(400));
+        let turns = turns() - before;
+        println!("{turns} turns");
+        assert!(turns < 200, "{turns} turns while nothing could be done");
+        drop(deaf);
+        drained(&node);
     });
 }

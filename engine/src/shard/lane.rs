@@ -11,6 +11,7 @@ pub(crate) mod log;
 
 use std::io;
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::Core;
 use super::lane_state::{LaneState, Stage};
@@ -295,8 +296,12 @@ impl Lane {
     }
 
     /// Whether something waits for the batch that is with the kernel to come back.
-    fn has_to_send(&self) -> bool {
-        self.owes_word() || !self.log.outbox.is_empty() || self.state.wants_bye()
+    fn has_to_send(&self, now: Instant) -> bool {
+        let inbound = self.link.inbound.as_ref();
+        self.owes_word()
+            || !self.log.outbox.is_empty()
+            || self.state.wants_bye()
+            || inbound.is_some_and(|inbound| inbound.ledger.ack_is_due(now))
     }
 }
 
@@ -394,7 +399,7 @@ impl Core {
             self.end_lane(lane, reason_of(result));
         } else if let Some(reason) = state.parted() {
             self.end_lane(lane, reason);
-        } else if state.has_to_send() {
+        } else if state.has_to_send(self.now) {
             self.mark_ready(lane);
         }
         Ok(())

@@ -108,7 +108,7 @@ pub(super) struct LaneState {
     kept: bool,
     /// Something waits for it, since then.
     demanded: Option<Instant>,
-    /// The peer has asked for it, and is to be told if it cannot be made.
+    /// The peer asked for it; if it cannot be made, the peer gets a refusal.
     summoned: bool,
     /// The peer was asked for it.
     asked: bool,
@@ -268,7 +268,7 @@ impl LaneState {
         actions
     }
 
-    /// Whether the peer is to be told that the lane could not be made; asked once.
+    /// Whether the peer gets a refusal because the lane could not be made; asked once.
     pub(super) fn take_summoned(&mut self) -> bool {
         std::mem::take(&mut self.summoned)
     }

@@ -217,7 +217,7 @@ impl Reader {
         let now = core.now;
         let state = &mut core.lanes[lane as usize];
         let due = inbound.ledger.ack_is_due(now);
-        let owes = inbound.ledger.ack_deadline().is_some();
+        let ack_deadline = inbound.ledger.ack_deadline();
         let blocked = inbound.blocked;
         let landing_bytes = landing.as_ref().map_or(0, |landing| landing.filled_bytes());
         let is_filling = landing.as_ref().is_some_and(|landing| landing.is_filling());
@@ -233,9 +233,8 @@ impl Reader {
             }
         }
         let state = &mut core.lanes[lane as usize];
-        if owes && !state.owes_ack {
-            state.owes_ack = true;
-            core.sending.owing.push(lane);
+        if let Some(deadline) = ack_deadline {
+            core.sending.owe_ack(lane, state, deadline);
         }
         if due {
             core.mark_ready(lane);

@@ -4,6 +4,7 @@
 //! turn. It decides no order: `dispatch` does.
 
 use std::collections::VecDeque;
+use std::time::Instant;
 
 use super::PRIORITIES;
 use super::lane::Lane;
@@ -18,6 +19,10 @@ pub(super) struct Sending {
     pub(super) ready: [VecDeque<u32>; PRIORITIES],
     /// Lanes that owe an acknowledgement.
     pub(super) owing: Vec<u32>,
+    /// None of these acknowledgements has waited long enough before; `None` if no lane owes one. The shard
+    /// sleeps until then: sent at once, an acknowledgement would cost both shards a system call and a
+    /// wake-up before the answer that carries it for nothing.
+    pub(super) acks_due: Option<Instant>,
     /// Lanes with messages that did not even reach their outbox, to be reported at the end of the
     /// turn.
     pub(super) strays: Vec<u32>,
@@ -35,6 +40,7 @@ impl Sending {
         Self {
             ready: Default::default(),
             owing: Vec::new(),
+            acks_due: None,
             strays: Vec::new(),
             demanded: Vec::new(),
             pool: ChunkPool::default(),
@@ -91,6 +97,16 @@ impl Sending {
         lane.hold_message(plan, names, &mut self.pool, message);
         if !lane.state.is_demanded() && self.demanded.last() != Some(&index) {
             self.demanded.push(index);
+        }
+    }
+
+    /// The lane owes an acknowledgement, which goes alone at `deadline`. Those of later messages are due
+    /// later: all lanes wait as long.
+    pub(super) fn owe_ack(&mut self, index: u32, lane: &mut Lane, deadline: Instant) {
+        if !lane.owes_ack {
+            lane.owes_ack = true;
+            self.owing.push(index);
+            self.acks_due.get_or_insert(deadline);
         }
     }
 

@@ -302,7 +302,7 @@ impl Core {
 
     /// The ring wakes the shard at its next deadline.
     fn arm_timer(&mut self) -> io::Result<()> {
-        let next = [self.timers.next(), self.next_ack()];
+        let next = [self.timers.next(), self.sending.acks_due];
         let Some(next) = next.into_iter().flatten().min() else {
             return Ok(());
         };
@@ -361,34 +361,30 @@ impl Core {
         Ok(any)
     }
 
-    /// Sends acknowledgements that could not go with a batch and have waited long enough.
+    /// Sends acknowledgements that could not go with a batch and have waited long enough. A lane whose
+    /// batch is with the kernel sends its own when that comes back.
     fn remind_acks(&mut self) {
+        if self.sending.acks_due.is_none_or(|due| due > self.now) {
+            return;
+        }
+        self.sending.acks_due = None;
         let mut place = 0;
         while let Some(&lane) = self.sending.owing.get(place) {
             let state = &mut self.lanes[lane as usize];
-            let ledger = state.link.inbound.as_ref().map(|inbound| &inbound.ledger);
-            if ledger.is_none_or(|ledger| ledger.ack_deadline().is_none()) {
-                state.owes_ack = false;
-                self.sending.owing.swap_remove(place);
+            let inbound = state.link.inbound.as_ref();
+            let deadline = inbound.and_then(|inbound| inbound.ledger.ack_deadline());
+            if let Some(deadline) = deadline.filter(|deadline| *deadline > self.now) {
+                let first = self.sending.acks_due.get_or_insert(deadline);
+                *first = deadline.min(*first);
+                place += 1;
                 continue;
             }
-            if ledger.is_some_and(|ledger| ledger.ack_is_due(self.now)) {
+            state.owes_ack = false;
+            self.sending.owing.swap_remove(place);
+            if deadline.is_some() {
                 self.mark_ready(lane);
             }
-            place += 1;
         }
-    }
-
-    /// When the first acknowledgement has waited long enough for a batch to go along with. Sleeping
-    /// does not hasten it: sent at once it would cost both shards a system call and a wake-up before
-    /// the answer that carries it for nothing.
-    fn next_ack(&self) -> Option<Instant> {
-        let owing = self.sending.owing.iter();
-        let deadline = |lane: &u32| {
-            let inbound = self.lanes[*lane as usize].link.inbound.as_ref()?;
-            inbound.ledger.ack_deadline()
-        };
-        owing.filter_map(deadline).min()
     }
 
     /// Reports the messages that were accepted and did not reach the outbox of their lane.
