@@ -7,6 +7,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use nix::errno::Errno;
 use overlane::StartError;
 
 use crate::exit::Exit;
@@ -60,7 +61,7 @@ pub(crate) enum BenchError {
         detail: String,
     },
     /// A plain socket, a thread or a clock failed.
-    #[error("{action} failed: {source}; sockets, threads and processes must work for this harness")]
+    #[error("{action} failed: {source}; {}", lacking(source))]
     System {
         /// What was tried.
         action: &'static str,
@@ -132,6 +133,22 @@ impl From<StartError> for BenchError {
     }
 }
 
+/// What the machine must give for a call that failed.
+///
+/// How many descriptors a process starts with is its parent's doing, so the limit of open files is
+/// met wherever the first descriptor too many happens to be asked for: here, or in the engine.
+fn lacking(source: &std::io::Error) -> &'static str {
+    match source.raw_os_error().map(Errno::from_raw) {
+        Some(Errno::EMFILE) => "raise the limit of open files (`ulimit -n`)",
+        Some(Errno::ENFILE) => "the whole system has no file left; raise fs.file-max",
+        Some(Errno::EAGAIN) => {
+            "raise the limit of processes and threads (`ulimit -u`, TasksMax= of the service)"
+        }
+        Some(Errno::ENOMEM) => "free memory, or raise the limit of memory (`ulimit -v`)",
+        _ => "sockets, threads and processes must work for this harness",
+    }
+}
+
 /// What to do about a file that could not be made, read or written.
 fn remedy(action: &str, kind: ErrorKind) -> &'static str {
     match kind {
@@ -178,6 +195,22 @@ mod tests {
         assert_eq!(code(full), 4);
         let read = BenchError::file("read", Path::new("/x"))(ErrorKind::PermissionDenied.into());
         assert_eq!(code(read), 2);
+    }
+
+    #[test]
+    fn a_limit_of_the_machine_is_named_with_the_command_that_raises_it() {
+        for (number, said) in [
+            (Errno::EMFILE, "ulimit -n"),
+            (Errno::ENFILE, "fs.file-max"),
+            (Errno::EAGAIN, "ulimit -u"),
+            (Errno::ENOMEM, "ulimit -v"),
+            (Errno::EPERM, "must work for this harness"),
+        ] {
+            let source = std::io::Error::from_raw_os_error(number as i32);
+            let error = BenchError::system("starting a child process")(source);
+            assert!(error.to_string().contains(said), "{error}");
+            assert_eq!(error.exit(), Exit::Machine);
+        }
     }
 
     #[test]

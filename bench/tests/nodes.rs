@@ -168,17 +168,21 @@ fn the_engine_of_application_threads_can_be_set_by_flags() {
     unplaced(&[&run[..], &engine[..], &channel[..]].concat());
 }
 
+/// The descriptors that a test inherits differ from machine to machine, so the limit is met in the
+/// harness or in the engine: both must say the same.
 #[test]
 fn what_the_machine_lacks_ends_with_exit_code_three() {
-    let few_files = format!(
-        "ulimit -n 12; exec {} latency --receiver-core 0",
-        env!("CARGO_BIN_EXE_overlane-bench")
-    );
-    let output = Command::new("sh").args(["-c", &few_files]).output();
-    let output = output.expect("there is a shell");
-    let message = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(3), "{message}");
-    assert!(message.contains("ulimit -n"), "{message}");
+    for files in [8, 10, 12] {
+        let few_files = format!(
+            "ulimit -n {files}; exec {} latency --receiver-core 0",
+            env!("CARGO_BIN_EXE_overlane-bench")
+        );
+        let output = Command::new("sh").args(["-c", &few_files]).output();
+        let output = output.expect("there is a shell");
+        let message = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(3), "{files}: {message}");
+        assert!(message.contains("ulimit -n"), "{files}: {message}");
+    }
 }
 
 #[test]
