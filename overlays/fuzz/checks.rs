@@ -11,11 +11,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use overlane_overlays::client_server::{self, ClientServer};
 use overlane_overlays::epidemic::{self, Epidemic};
+use overlane_overlays::epoch::OverlayKind;
 use overlane_overlays::full_mesh::{self, FullMesh};
 use overlane_overlays::hyparview::{self, HyParView, XbotConfig};
 use overlane_overlays::membership::{self, Details, Membership};
 use overlane_overlays::plumtree::{self, Plumtree};
 use overlane_overlays::pub_sub::{self, PubSub};
+use overlane_overlays::switching::{Conductor, ConductorConfig, Switch, SwitchConfig};
 use overlane_overlays::{
     Command, Encoded, Event, Input, Message, Output, Overlay, Protocol, Stack, Time, WhyDown,
     decode, decode_shared, encode, encode_shared,
@@ -45,7 +47,23 @@ pub(crate) fn protocols(data: &[u8]) {
         };
         Plumtree::new(ME, config)
     };
+    let switch = |choice: u8| {
+        let kinds = OverlayKind::ALL;
+        let kind = kinds[usize::from(choice) % kinds.len()];
+        Switch::new(ME, kind, vec![1, 2], SwitchConfig::default())
+    };
+    // The last ones came late, and the scripts that are kept mean the others.
     match choice % 8 {
+        _ if *choice >= 248 => {
+            let below = Stack::new(switch(*choice), plumtree());
+            let config = membership::Config::default();
+            let layer = Membership::new(ME, 1, Details::default(), config);
+            let members = Stack::new(below, layer.expect("no details"));
+            let kind = OverlayKind::HyParView;
+            let conductor = Conductor::new(ME, kind, vec![1, 2], ConductorConfig::default());
+            overlay(Stack::new(members, conductor), script);
+        }
+        _ if *choice >= 240 => overlay(switch(*choice), script),
         0 => overlay(FullMesh::new(ME, full_mesh::Config::default()), script),
         1 => overlay(HyParView::new(ME, xbot), script),
         2 => overlay(HyParView::new(ME, hyparview::Config::default()), script),
@@ -137,6 +155,11 @@ impl<X: Overlay<u32>> Subject<X> {
                 5 => Input::Command(Command::Subscribe(u64::from(peer))),
                 6 => Input::Command(Command::Unsubscribe(u64::from(peer))),
                 7 if peer == 1 => Input::Command(Command::Leave),
+                7 if *who > 250 => {
+                    let kind = OverlayKind::ALL[usize::from(*who) % 4];
+                    let servers = vec![peer];
+                    Input::Command(Command::SwitchOverlay { kind, servers })
+                }
                 8 if *who > 250 => Input::Congested(peer),
                 9 if *who > 250 => Input::Drained(peer),
                 7..=9 => {

@@ -41,6 +41,7 @@ use rand::seq::IteratorRandom;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::epoch::{Epoch, Order, OverlayKind, Report, Step};
 use crate::message::Message;
 use crate::payload::Payload;
 use crate::store::MessageId;
@@ -185,6 +186,17 @@ pub enum Command<P> {
     /// Let every member know this metadata of mine. At most
     /// [`METADATA_BYTES_MAX`] bytes.
     SetMetadata(Bytes),
+    /// Give all nodes another overlay. Layer: [`crate::switching::Conductor`], which tells by
+    /// [`Event::Switching`] how it goes.
+    SwitchOverlay {
+        /// Which.
+        kind: OverlayKind,
+        /// Of a client-server overlay, who is to be a server, at most
+        /// [`crate::client_server::SERVERS_MAX`]; none: chosen among those that have been members for longest.
+        servers: Vec<P>,
+    },
+    /// From [`crate::switching::Conductor`] to [`crate::switching::Switch`].
+    Epoch(Order<P>),
     /// Round-trip time to a peer as the driver measured it. Overlays that mind distance use it.
     Measured {
         /// The peer.
@@ -239,6 +251,12 @@ pub enum Refusal {
     /// What was sent before has not gone out yet.
     #[error("too much is on its way already; wait, or send less")]
     Busy,
+    /// The overlay is what it is to become.
+    #[error("this is the overlay already; nothing to do")]
+    AlreadyCurrent,
+    /// Another change of the overlay has not ended.
+    #[error("the overlay is being changed already; wait until that ends")]
+    SwitchUnderWay,
     /// Nobody is known to whom it could be passed on.
     #[error("nobody is known who would pass it on; try again later")]
     NoWay,
@@ -284,6 +302,17 @@ pub enum Event<P> {
         /// Those that are not.
         missing: Vec<P>,
     },
+    /// A change of the overlay has come a step further.
+    Switching {
+        /// Of the overlay that is changed to, or retired.
+        epoch: Epoch<P>,
+        /// Which overlay.
+        kind: OverlayKind,
+        /// The step.
+        step: Step,
+    },
+    /// From [`crate::switching::Switch`] to [`crate::switching::Conductor`].
+    Epoch(Report<P>),
     /// An order was not carried out, and why.
     Refused {
         /// The order, given back.

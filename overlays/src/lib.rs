@@ -12,6 +12,7 @@
 //! - [`stack`]: one protocol on top of another, so that every layer works over every overlay
 //! - overlays, who connects to whom: [`full_mesh`], [`hyparview`], [`client_server`],
 //!   [`pub_sub`]
+//! - [`switching`]: one of them in place of another while it carries; [`epoch`]: its words
 //! - broadcast, over any overlay: [`plumtree`], [`epidemic`]
 //! - [`membership`], over any broadcast: every member known everywhere; [`failure_detector`]: its ears
 //! - over membership: [`partitions`], which names both sides of a split, and [`coordinator`], the one
@@ -28,6 +29,7 @@
 pub mod client_server;
 pub mod coordinator;
 pub mod epidemic;
+pub mod epoch;
 pub mod event;
 pub mod failure_detector;
 pub mod full_mesh;
@@ -42,6 +44,7 @@ pub mod pub_sub;
 pub mod sim;
 pub mod stack;
 mod store;
+pub mod switching;
 pub mod time;
 
 pub use event::{

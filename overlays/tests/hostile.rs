@@ -5,14 +5,25 @@ use std::fs;
 use std::path::Path;
 
 use bytes::Bytes;
+use overlane_overlays::epoch::{Epoch, OverlayKind, Proposal};
 use overlane_overlays::hyparview::{self, XbotMessage};
+use overlane_overlays::membership::Membership;
+use overlane_overlays::plumtree::Plumtree;
 use overlane_overlays::plumtree::{self, Announcement, Gossip};
 use overlane_overlays::stack::Half;
+use overlane_overlays::switching::{self, Conductor, Switch};
 use overlane_overlays::{DecodeError, Message, MessageId, decode, encode};
+use overlane_overlays::{Protocol, Stack};
 use proptest::prelude::*;
 
 #[path = "../fuzz/checks.rs"]
 mod checks;
+
+/// What nodes say to each other whose overlay can be switched.
+type WholeMessage = <Stack<
+    Stack<Stack<Switch<u32>, Plumtree<u32>>, Membership<u32>>,
+    Conductor<u32>,
+> as Protocol<u32>>::Message;
 
 fn peer() -> impl Strategy<Value = u32> {
     0_u32..14
@@ -106,6 +117,39 @@ fn plumtree() -> impl Strategy<Value = plumtree::Message<u32>> {
     ]
 }
 
+fn epoch() -> impl Strategy<Value = Epoch<u32>> {
+    (0_u64..4, prop::option::of(peer())).prop_map(|(number, proposer)| Epoch {
+        number,
+        proposer,
+        nonce: 0,
+    })
+}
+
+fn proposal() -> impl Strategy<Value = Proposal<u32>> {
+    let servers = prop::collection::vec(peer(), 0..4);
+    (epoch(), 0_usize..4, servers).prop_map(|(epoch, kind, servers)| Proposal {
+        epoch,
+        kind: OverlayKind::ALL[kind],
+        servers,
+    })
+}
+
+fn switching() -> impl Strategy<Value = switching::Message<u32>> {
+    use switching::{AnyMessage, Message};
+    prop_oneof![
+        (epoch(), hyparview()).prop_map(|(epoch, message)| Message::Overlay {
+            epoch,
+            message: AnyMessage::HyParView(message)
+        }),
+        (proposal(), prop::option::of(proposal()))
+            .prop_map(|(current, next)| Message::State { current, next }),
+        epoch().prop_map(Message::Apart),
+        (epoch(), any::<u32>()).prop_map(|(epoch, round)| Message::Probe { epoch, round }),
+        (epoch(), prop::collection::vec(peer(), 0..5))
+            .prop_map(|(epoch, peers)| Message::Reached { epoch, peers }),
+    ]
+}
+
 /// One entry of a script: something that happens, or a message.
 fn entry<M: Message>(message: impl Strategy<Value = M>) -> impl Strategy<Value = Vec<u8>> {
     let happening = (0_u8..10, any::<u8>()).prop_map(|(what, who)| vec![what, who]);
@@ -144,6 +188,22 @@ proptest! {
     #[test]
     fn hyparview_survives_any_messages(x_bot in any::<bool>(), script in script(hyparview())) {
         let choice = if x_bot { 1 } else { 2 };
+        checks::protocols(&[&[choice], script.as_slice()].concat());
+    }
+
+    #[test]
+    fn a_switch_survives_any_messages(choice in 240_u8..248, script in script(switching())) {
+        checks::protocols(&[&[choice], script.as_slice()].concat());
+    }
+
+    #[test]
+    fn a_switch_under_all_layers_survives_any_messages(
+        choice in 248_u8..=255,
+        script in script(prop_oneof![
+            3 => switching().prop_map(|message| Half::Lower(Half::Lower(Half::Lower(message)))),
+            1 => plumtree().prop_map(|message| Half::Lower(Half::Lower(Half::Upper(message)))),
+        ].prop_map(|message: WholeMessage| message))
+    ) {
         checks::protocols(&[&[choice], script.as_slice()].concat());
     }
 

@@ -70,6 +70,7 @@ fn every_workload_runs_on_a_small_cluster() {
         "--workload partition --overlay full_mesh",
         "--workload pub-sub --overlay pub_sub",
         "--workload relay",
+        "--workload switch --from hyparview --to client_server --interval-ms 100",
         "--workload table --overlay hyparview --loss 5% --latency-max-ms 20",
         "--workload broadcast --fail 50% --dead-hosts silent --dial-timeout-ms 1000",
         "--workload faults --seeds 4",
@@ -81,6 +82,31 @@ fn every_workload_runs_on_a_small_cluster() {
 }
 
 #[test]
+fn a_change_of_the_overlay_is_told_in_figures() {
+    let words = "--workload switch --nodes 20 --from full_mesh --to hyparview --interval-ms 50";
+    let words = words.split(' ').chain(["--json", "--twice"]);
+    let figures = lines(&sim(&words.collect::<Vec<_>>())).remove(0);
+    for (figure, value) in [("lost", 0), ("duplicates", 0), ("rolled_back", 0)] {
+        assert_eq!(figures[figure], value, "{figures}");
+    }
+    assert_eq!(figures["switched"], true);
+    for (less, more) in [("prepare_ms", "total_ms"), ("commit_spread_ms", "total_ms")] {
+        assert!(figures[less].as_u64() < figures[more].as_u64(), "{figures}");
+    }
+    assert!(figures["broadcasts"].as_u64() > Some(400), "{figures}");
+}
+
+#[test]
+fn a_change_that_does_not_come_about_is_a_failed_check() {
+    // Nearly everything is lost, so nobody hears of it.
+    let words = "--workload switch --nodes 5 --loss 97% --interval-ms 1000";
+    let output = sim(&words.split(' ').collect::<Vec<_>>());
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(error.contains("seed 7:"), "{error}");
+}
+
+#[test]
 fn what_makes_no_sense_is_refused_with_what_would() {
     for (arguments, said) in [
         ("--fail 150%", "150%"),
@@ -89,6 +115,8 @@ fn what_makes_no_sense_is_refused_with_what_would() {
         ("--interval-ms -3", "-3"),
         ("--latency-min-ms 60", "--latency-max-ms"),
         ("--xbot --overlay full_mesh", "--overlay hyparview"),
+        ("--workload switch --to ring", "client_server"),
+        ("--workload switch --from pub_sub --to pub_sub", "differ"),
         (
             "--nodes 20 --broadcasts 1 --plot /nowhere/at/all.svg",
             "/nowhere/at/all.svg",

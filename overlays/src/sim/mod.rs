@@ -9,6 +9,7 @@
 //! - `carrier`: the overlays by name, for experiments that run on any of them
 //! - `membership`: clusters with membership, what it costs and how often it errs
 //! - `pub_sub`: topics, and whether publications reach their subscribers and nobody else
+//! - `switching`: one overlay in place of another while broadcasts flow
 //! - `client_server`: whether payloads are relayed, and clients find another server
 //! - `faults`: everything goes wrong, and `checks` that nothing breaks
 //! - `table`: one overlay under one loss and one latency, for the table of all
@@ -32,6 +33,7 @@ pub mod pub_sub;
 mod queue;
 mod report;
 mod subject;
+pub mod switching;
 pub mod table;
 mod trace;
 mod workload;

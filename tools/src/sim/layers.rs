@@ -35,7 +35,7 @@ struct Timed<F> {
 }
 
 /// Runs an experiment, which gives its figures and the inputs handled, once or twice, and prints it.
-fn measure<F: Serialize>(
+pub(super) fn measure<F: Serialize>(
     arguments: &Arguments,
     run: impl Fn() -> (F, u64),
     trace_hash: impl Fn(&F) -> &str,

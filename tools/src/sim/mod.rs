@@ -9,12 +9,14 @@ mod layers;
 mod output;
 mod plot;
 mod span;
+mod switching;
 mod table;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::ValueEnum;
+use overlane_overlays::epoch::OverlayKind;
 use overlane_overlays::sim::carrier::Carrier;
 use overlane_overlays::sim::{Death, Latency, NetworkConfig};
 
@@ -32,6 +34,12 @@ pub(crate) struct Arguments {
     /// Who connects to whom: full_mesh, hyparview, client_server or pub_sub [default: hyparview]
     #[arg(long)]
     overlay: Option<Carrier>,
+    /// The overlay before a `switch`
+    #[arg(long, default_value_t = OverlayKind::HyParView)]
+    from: OverlayKind,
+    /// The overlay after a `switch`
+    #[arg(long, default_value_t = OverlayKind::FullMesh)]
+    to: OverlayKind,
     /// Nodes that join, one by one [default: 1000; `faults` draws it from the seed]
     #[arg(long, value_parser = clap::value_parser!(u32).range(2..))]
     nodes: Option<u32>,
@@ -124,6 +132,8 @@ enum Workload {
     PubSub,
     /// Payloads relayed by the servers of client_server, before and after servers crash
     Relay,
+    /// The overlay --from gives way to --to while random nodes broadcast; fails if a broadcast is lost
+    Switch,
     /// Every overlay at every size under every loss and latency that is not given, one row each
     Table,
     /// Everything goes wrong, then is repaired: --seeds runs, each twice, on all overlays in turn
@@ -169,6 +179,8 @@ enum SimError {
     Plot { path: String, reason: String },
     #[error("{failed} of {seeds} seeds failed; each is named above and repeats its failure")]
     Faults { failed: usize, seeds: u64 },
+    #[error("seed {seed}: {reason}")]
+    Switch { seed: u64, reason: String },
     #[error("seed {seed}: two runs gave the traces {first} and {second}; please report this seed")]
     NotRepeatable {
         seed: u64,
@@ -182,7 +194,9 @@ impl SimError {
         match self {
             Self::Arguments(_) => Ending::BadInput,
             Self::Output(_) | Self::Plot { .. } => Ending::NotWritten,
-            Self::Faults { .. } | Self::NotRepeatable { .. } => Ending::CheckFailed,
+            Self::Faults { .. } | Self::Switch { .. } | Self::NotRepeatable { .. } => {
+                Ending::CheckFailed
+            }
         }
     }
 }
@@ -246,6 +260,7 @@ pub(crate) fn run(arguments: &Arguments) -> Ending {
         Workload::Partition => layers::partition(arguments),
         Workload::PubSub => layers::pub_sub(arguments),
         Workload::Relay => layers::relay(arguments),
+        Workload::Switch => switching::run(arguments),
         Workload::Table => table::run(arguments),
         Workload::Faults => faults::run(arguments),
     };

@@ -49,7 +49,7 @@ pub(super) fn print_report(report: &impl Serialize, json: bool) -> Result<(), No
         format!("{}\n", Value::Object(object))
     } else {
         measured
-            .map(|(name, figure)| format!("{name:<26}{}\n", readable(&figure)))
+            .map(|(name, figure)| format!("{name:<28}{}\n", readable(&figure)))
             .collect()
     };
     print(&text)

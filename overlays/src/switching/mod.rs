@@ -1,0 +1,29 @@
+//! One overlay in place of another while broadcasts flow, and no moment without one that carries.
+//!
+//! Two halves with the broadcast and the membership between them, which keep all that they know:
+//!
+//! - [`Switch`], the overlay at the bottom: runs up to two overlays side by side, each message with
+//!   its epoch, and looks like one whose neighbors are those of both. `slot` is one of the two, `any`
+//!   what it may be, `probing` how it finds out whom the new one reaches.
+//! - [`Conductor`], the layer above membership: proposes, announces, commits, rolls back. The rules.
+//!
+//! A change goes like this. The proposer announces by broadcast; every node builds the new overlay
+//! next to the old. The proposer probes the new overlay until all live members have answered over it,
+//! then commits by broadcast; every node gives up the old one a while after that. If some do not
+//! answer in time, or the proposer dies, the new one is given up. There is no lock and no vote: the
+//! greatest epoch that anybody committed is in force, and who hears of it late, however late,
+//! builds it then and follows (`docs/decisions/0018-switching-overlays.md`).
+
+mod any;
+mod conductor;
+mod message;
+mod probing;
+mod slot;
+mod switch;
+#[cfg(test)]
+mod tests;
+
+pub use any::{AnyMessage, AnyOverlay, AnyTimer, Overlays};
+pub use conductor::{Conductor, ConductorConfig, ConductorTimer};
+pub use message::Message;
+pub use switch::{Switch, SwitchConfig, Timer};

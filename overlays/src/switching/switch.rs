@@ -1,0 +1,681 @@
+//! The switch: up to two overlays of one node, which look like one.
+//!
+//! Its neighbors are those of both, so the broadcast above has the links of the new overlay before it
+//! loses those of the old. Carries out the orders of the [`super::Conductor`] and decides nothing,
+//! but that a node which speaks in an unknown epoch is told the state of this one.
+//!
+//! The overlays share lanes. Every lane that is up is told to both, whoever asked for it; it is given
+//! up when neither uses it.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::time::Duration;
+
+use rand::seq::IteratorRandom;
+use rand::{Rng, RngExt};
+use serde::Serialize;
+
+use super::any::{AnyMessage, AnyOverlay, AnyTimer, Overlays};
+use super::message::Message;
+use super::slot::Slot;
+use crate::epoch::{Epoch, Order, OverlayKind, Proposal, Report};
+use crate::event::{
+    Command, Event, Input, InputOf, Output, OutputOf, Overlay, Peer, Protocol, Refusal, TopicId,
+    WhyDown,
+};
+use crate::time::Time;
+
+/// Settings of a [`Switch`].
+#[derive(Clone, Debug)]
+pub struct SwitchConfig {
+    /// Of the overlays.
+    pub overlays: Overlays,
+    /// How long the overlay before goes on beside the one in force. 5 s: a guess, longer than a commit
+    /// takes to reach everybody and than what is under way takes to arrive.
+    pub retire_after: Duration,
+    /// How often a node that lacks neighbors in a new overlay tries another way in; the first time
+    /// after a random part of it. 1 s: a guess, some round trips.
+    pub join_every: Duration,
+    /// How long answers to a probe are gathered before they are passed on. 50 ms: a guess, the time of
+    /// a lane or two.
+    pub gather_for: Duration,
+}
+
+impl Default for SwitchConfig {
+    fn default() -> Self {
+        Self {
+            overlays: Overlays::default(),
+            retire_after: Duration::from_secs(5),
+            join_every: Duration::from_secs(1),
+            gather_for: Duration::from_millis(50),
+        }
+    }
+}
+
+/// Most nodes told the state per second, as each of them may have made us do so. 256: a guess, a quarter
+/// of the largest full mesh.
+const STATES_PER_SECOND_MAX: u32 = 256;
+/// Times that an overlay is kept after its time, as the one in force has no neighbor yet. 12: a minute.
+const KEPT_MAX: u32 = 12;
+
+/// Timers of a switch.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub enum Timer {
+    /// Of an overlay.
+    Overlay {
+        /// Which one.
+        life: u32,
+        /// What it calls it.
+        id: AnyTimer,
+    },
+    /// What is still missing in a new overlay can be tried again.
+    Try,
+    /// Those reached by a probe can be passed on.
+    PassOn {
+        /// In which overlay.
+        life: u32,
+    },
+    /// An overlay that is no longer in force can be closed.
+    Retire {
+        /// Which one.
+        life: u32,
+    },
+}
+
+pub(super) type Out<P> = Vec<Output<P, Message<P>, Timer>>;
+type SlotInput<P> = Input<P, AnyMessage<P>, AnyTimer>;
+
+/// The overlays of one node.
+#[derive(Debug)]
+pub struct Switch<P> {
+    pub(super) me: P,
+    pub(super) config: SwitchConfig,
+    /// One or two, in order of their epochs; none once the node has left.
+    slots: Vec<Slot<P>>,
+    current: Epoch<P>,
+    /// Live members while an overlay is being built: ways in.
+    members: BTreeSet<P>,
+    /// Lanes that are up.
+    lanes: BTreeSet<P>,
+    /// Topics that this node takes part in, whatever the overlay.
+    topics: BTreeSet<TopicId>,
+    lives: u32,
+    is_trying: bool,
+    /// Since when states are counted, and how many.
+    states_told: (Time, u32),
+    /// Inputs still to be given to the overlays, by their lives, in order.
+    work: VecDeque<(u32, SlotInput<P>)>,
+}
+
+impl<P: Peer> Switch<P> {
+    /// A node with one overlay, in the first epoch. `servers` are those of a client-server overlay, at
+    /// most [`crate::client_server::SERVERS_MAX`].
+    #[must_use]
+    pub fn new(me: P, kind: OverlayKind, servers: Vec<P>, config: SwitchConfig) -> Self {
+        let proposal = Proposal {
+            epoch: Epoch::FIRST,
+            kind,
+            servers,
+        };
+        let overlay = AnyOverlay::new(me, &proposal, &config.overlays);
+        Self {
+            me,
+            config,
+            current: proposal.epoch,
+            slots: vec![Slot::new(proposal, 0, overlay)],
+            members: BTreeSet::new(),
+            lanes: BTreeSet::new(),
+            topics: BTreeSet::new(),
+            lives: 0,
+            is_trying: false,
+            states_told: (Time::ZERO, 0),
+            work: VecDeque::new(),
+        }
+    }
+
+    /// The overlay in force; none once the node has left.
+    #[must_use]
+    pub fn current(&self) -> Option<&Proposal<P>> {
+        self.slot_of(self.current).map(|slot| &slot.proposal)
+    }
+
+    /// The overlay that is being built, if one is.
+    #[must_use]
+    pub fn next(&self) -> Option<&Proposal<P>> {
+        let next = self.slots.iter().map(|slot| &slot.proposal);
+        next.filter(|proposal| proposal.epoch > self.current).last()
+    }
+
+    /// The overlays that this node runs: one, or two during a change.
+    #[must_use]
+    pub fn overlays(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// Says which bound is broken, if any is.
+    ///
+    /// # Errors
+    /// One sentence.
+    pub fn check(&self) -> Result<(), String> {
+        if self.slots.len() > 2 {
+            return Err(format!("{} overlays at once", self.slots.len()));
+        }
+        for slot in &self.slots {
+            slot.overlay.check()?;
+            let neighbors: BTreeSet<P> = slot.overlay.neighbors().into_iter().collect();
+            if neighbors != slot.told {
+                return Err(format!(
+                    "{:?} told the neighbors {:?} but has {neighbors:?}",
+                    slot.proposal.kind, slot.told
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn slot_of(&self, epoch: Epoch<P>) -> Option<&Slot<P>> {
+        self.slots.iter().find(|slot| slot.proposal.epoch == epoch)
+    }
+
+    pub(super) fn slot_mut(&mut self, epoch: Epoch<P>) -> Option<&mut Slot<P>> {
+        let mut slots = self.slots.iter_mut();
+        slots.find(|slot| slot.proposal.epoch == epoch)
+    }
+
+    pub(super) fn slot_of_life(&mut self, life: u32) -> Option<&mut Slot<P>> {
+        self.slots.iter_mut().find(|slot| slot.life == life)
+    }
+
+    /// Whether this node has all that it needs in the overlay of this epoch.
+    pub(super) fn is_ready(&self, epoch: Epoch<P>) -> bool {
+        let slot = self.slot_of(epoch);
+        slot.is_some_and(|slot| slot.is_ready(&self.config.overlays, &self.members))
+    }
+
+    fn give_all(&mut self, input: &SlotInput<P>) {
+        let lives = self.slots.iter().map(|slot| slot.life);
+        self.work.extend(lives.map(|life| (life, input.clone())));
+    }
+
+    fn give_topics(&mut self, command: &Command<P>) {
+        let slots = self.slots.iter().filter(|slot| slot.overlay.has_topics());
+        let lives = slots.map(|slot| slot.life);
+        self.work
+            .extend(lives.map(|life| (life, Input::Command(command.clone()))));
+    }
+
+    /// Gives the overlays what is to be given, until nothing is left.
+    fn run<R: Rng>(&mut self, now: Time, random: &mut R, out: &mut Out<P>) {
+        while let Some((life, input)) = self.work.pop_front() {
+            let Some(slot) = self.slot_of_life(life) else {
+                continue;
+            };
+            let mut slot_out = Vec::new();
+            slot.overlay.handle(now, input, random, &mut slot_out);
+            for output in slot_out {
+                self.carry_out(life, output, out);
+            }
+        }
+    }
+
+    fn carry_out(
+        &mut self,
+        life: u32,
+        output: Output<P, AnyMessage<P>, AnyTimer>,
+        out: &mut Out<P>,
+    ) {
+        let Some(slot) = self.slots.iter_mut().find(|slot| slot.life == life) else {
+            return;
+        };
+        let epoch = slot.proposal.epoch;
+        match output {
+            Output::Send { .. } | Output::SendAll { .. } | Output::SetTimer { .. } => {
+                let wrap = |message| Message::Overlay { epoch, message };
+                out.push(output.wrap(wrap, |id| Timer::Overlay { life, id }));
+            }
+            Output::Connect(peer) => {
+                slot.wanted.insert(peer);
+                out.push(Output::Connect(peer));
+            }
+            Output::Disconnect(peer) => {
+                slot.wanted.remove(&peer);
+                if self.other_uses(life, peer) {
+                    let message = Message::Apart(epoch);
+                    out.push(Output::Send { to: peer, message });
+                } else {
+                    self.lanes.remove(&peer);
+                    out.push(Output::Disconnect(peer));
+                }
+            }
+            Output::Event(event) => self.slot_event(life, event, out),
+            // Nothing is below the overlays.
+            Output::Below(_) => {}
+        }
+    }
+
+    fn other_uses(&self, life: u32, peer: P) -> bool {
+        let mut others = self.slots.iter().filter(|slot| slot.life != life);
+        others.any(|slot| slot.uses(peer))
+    }
+
+    fn is_neighbor_of_other(&self, life: u32, peer: P) -> bool {
+        let mut others = self.slots.iter().filter(|slot| slot.life != life);
+        others.any(|slot| slot.told.contains(&peer))
+    }
+
+    fn slot_event(&mut self, life: u32, event: Event<P>, out: &mut Out<P>) {
+        let current = self.current;
+        let Some(slot) = self.slot_of_life(life) else {
+            return;
+        };
+        match event {
+            Event::NeighborUp(peer) => {
+                slot.told.insert(peer);
+                if !self.is_neighbor_of_other(life, peer) {
+                    out.push(Output::Event(event));
+                }
+            }
+            Event::NeighborDown(peer) => {
+                slot.told.remove(&peer);
+                if !self.is_neighbor_of_other(life, peer) {
+                    out.push(Output::Event(event));
+                }
+            }
+            // Told once all have left.
+            Event::Left => {}
+            // An order that went to both is refused once.
+            Event::Refused { .. } if slot.proposal.epoch != current => {}
+            _ => out.push(Output::Event(event)),
+        }
+    }
+
+    /// Starts an overlay beside the one that there is.
+    fn open<R: Rng>(&mut self, proposal: Proposal<P>, random: &mut R, out: &mut Out<P>) {
+        self.lives = self.lives.wrapping_add(1);
+        let life = self.lives;
+        let overlay = AnyOverlay::new(self.me, &proposal, &self.config.overlays);
+        let slot = Slot::new(proposal, life, overlay);
+        let has_topics = slot.overlay.has_topics();
+        self.slots.push(slot);
+        self.slots.sort_by_key(|slot| slot.proposal.epoch);
+        self.work.push_back((life, Input::Start));
+        let ups = self.lanes.iter().map(|peer| (life, Input::PeerUp(*peer)));
+        self.work.extend(ups);
+        if has_topics {
+            let topics = self.topics.iter().map(|topic| Command::Subscribe(*topic));
+            let inputs = topics.map(|command| (life, Input::Command(command)));
+            self.work.extend(inputs);
+        }
+        if !self.is_trying {
+            self.is_trying = true;
+            // Who knows others already, and nodes that come in all at once make a poor overlay.
+            let after = self
+                .config
+                .join_every
+                .mul_f64(random.random_range(0.0..1.0));
+            let id = Timer::Try;
+            out.push(Output::SetTimer { id, after });
+        }
+    }
+
+    /// A third overlay is to be opened in place of one that is not in force any more, or never was.
+    fn close_others(&mut self, out: &mut Out<P>) {
+        let others = self
+            .slots
+            .iter()
+            .map(|slot| (slot.proposal.epoch, slot.life));
+        let other = others.filter(|(epoch, _)| *epoch != self.current).last();
+        if let Some((_, life)) = other.filter(|_| self.slots.len() > 1) {
+            self.close(life, out);
+        }
+    }
+
+    /// Ends an overlay without a word: whoever still has it gets the state of this node when it speaks.
+    fn close(&mut self, life: u32, out: &mut Out<P>) {
+        let Some(index) = self.slots.iter().position(|slot| slot.life == life) else {
+            return;
+        };
+        let slot = self.slots.remove(index);
+        for peer in slot.wanted.union(&slot.told) {
+            if !self.other_uses(life, *peer) {
+                self.lanes.remove(peer);
+                out.push(Output::Disconnect(*peer));
+            }
+        }
+        for peer in &slot.told {
+            if !self.is_neighbor_of_other(life, *peer) {
+                out.push(Output::Event(Event::NeighborDown(*peer)));
+            }
+        }
+    }
+
+    /// Tries to get what is missing in overlays that are being built.
+    fn try_again<R: Rng>(&mut self, random: &mut R, out: &mut Out<P>) {
+        self.is_trying = false;
+        let mut again = false;
+        for slot in &mut self.slots {
+            if slot.was_ready || slot.proposal.epoch == Epoch::FIRST {
+                continue;
+            }
+            let epoch = slot.proposal.epoch;
+            if slot.is_ready(&self.config.overlays, &self.members) {
+                slot.was_ready = true;
+                out.push(Output::Event(Event::Epoch(Report::Ready(epoch))));
+                continue;
+            }
+            let Some(is_first) = slot.try_again() else {
+                continue;
+            };
+            again = true;
+            let me = self.me;
+            let missing = self.members.iter().copied();
+            let missing = missing.filter(|peer| !slot.told.contains(peer));
+            let joins: Vec<P> = match slot.proposal.kind {
+                // Of two nodes one dials first.
+                OverlayKind::FullMesh => missing.filter(|peer| !is_first || *peer > me).collect(),
+                OverlayKind::ClientServer => Vec::new(),
+                _ => missing.choose(random).into_iter().collect(),
+            };
+            let joins = joins.into_iter().map(Command::Join);
+            let life = slot.life;
+            self.work
+                .extend(joins.map(|join| (life, Input::Command(join))));
+        }
+        if again && !self.is_trying {
+            self.is_trying = true;
+            out.push(Output::SetTimer {
+                id: Timer::Try,
+                after: self.config.join_every,
+            });
+        }
+    }
+
+    fn order<R: Rng>(&mut self, order: Order<P>, random: &mut R, out: &mut Out<P>) {
+        match order {
+            Order::Prepare { proposal, members } => {
+                self.members = members.into_iter().collect();
+                if self.slot_of(proposal.epoch).is_none() {
+                    self.close_others(out);
+                    self.open(proposal, random, out);
+                }
+            }
+            Order::Commit { proposal, members } => self.commit(proposal, members, random, out),
+            Order::Abandon(epoch) => {
+                let slot = self.slot_of(epoch).filter(|_| epoch != self.current);
+                if let Some(life) = slot.map(|slot| slot.life) {
+                    self.close(life, out);
+                }
+            }
+            Order::Probe(epoch) => self.probe(epoch, out),
+            Order::Member { peer, live } => {
+                if live {
+                    self.members.insert(peer);
+                } else {
+                    self.members.remove(&peer);
+                }
+            }
+        }
+    }
+
+    fn commit<R: Rng>(
+        &mut self,
+        proposal: Proposal<P>,
+        members: Vec<P>,
+        random: &mut R,
+        out: &mut Out<P>,
+    ) {
+        let epoch = proposal.epoch;
+        self.members = members.into_iter().collect();
+        if self.slot_of(epoch).is_none() {
+            // What was in force is over too: the one that carries stays.
+            let in_force = self.slot_of(self.current);
+            let empty = in_force.filter(|slot| slot.told.is_empty() && self.slots.len() > 1);
+            match empty.map(|slot| slot.life) {
+                Some(life) => self.close(life, out),
+                None => self.close_others(out),
+            }
+            self.open(proposal, random, out);
+        }
+        self.current = epoch;
+        let before: Vec<(u32, bool)> = self
+            .slots
+            .iter()
+            .filter(|slot| slot.proposal.epoch != epoch)
+            .map(|slot| (slot.life, slot.told.is_empty()))
+            .collect();
+        for (life, is_empty) in before {
+            if is_empty {
+                self.retire(life, out);
+            } else {
+                let after = self.config.retire_after;
+                let id = Timer::Retire { life };
+                out.push(Output::SetTimer { id, after });
+            }
+        }
+    }
+
+    /// An overlay that is no longer in force has had its time.
+    fn retire_due(&mut self, life: u32, out: &mut Out<P>) {
+        let in_force = self.slot_of(self.current);
+        let is_alone = in_force.is_none_or(|slot| slot.told.is_empty());
+        let (current, after) = (self.current, self.config.retire_after);
+        let Some(slot) = self.slot_of_life(life) else {
+            return;
+        };
+        if slot.proposal.epoch == current {
+            return;
+        }
+        if is_alone && !slot.told.is_empty() && slot.kept < KEPT_MAX {
+            slot.kept += 1;
+            let id = Timer::Retire { life };
+            out.push(Output::SetTimer { id, after });
+            return;
+        }
+        self.retire(life, out);
+    }
+
+    fn retire(&mut self, life: u32, out: &mut Out<P>) {
+        let Some(epoch) = self.slot_of_life(life).map(|slot| slot.proposal.epoch) else {
+            return;
+        };
+        self.close(life, out);
+        out.push(Output::Event(Event::Epoch(Report::Retired(epoch))));
+    }
+
+    /// Tells a node what is in force here and what is being built, unless many were told just now.
+    pub(super) fn tell_state(&mut self, now: Time, to: P, out: &mut Out<P>) {
+        if to == self.me {
+            return;
+        }
+        let (since, told) = &mut self.states_told;
+        if now.since(*since) >= Duration::from_secs(1) {
+            (*since, *told) = (now, 0);
+        }
+        *told += 1;
+        if *told > STATES_PER_SECOND_MAX {
+            return;
+        }
+        if let Some(current) = self.current().cloned() {
+            let next = self.next().cloned();
+            let message = Message::State { current, next };
+            out.push(Output::Send { to, message });
+        }
+    }
+
+    /// Another node says what is in force there and what is being built.
+    fn on_state(
+        &mut self,
+        now: Time,
+        from: P,
+        current: Proposal<P>,
+        next: Option<Proposal<P>>,
+        out: &mut Out<P>,
+    ) {
+        let theirs = (current.epoch, next.as_ref().map(|next| next.epoch));
+        let mine = (self.current, self.next().map(|next| next.epoch));
+        if is_ahead(theirs, mine) {
+            out.push(Output::Event(Event::Epoch(Report::Told {
+                by: from,
+                current,
+                next,
+            })));
+        }
+        if is_ahead(mine, theirs) {
+            self.tell_state(now, from, out);
+        }
+    }
+
+    fn received(&mut self, now: Time, from: P, message: Message<P>, out: &mut Out<P>) {
+        match message {
+            Message::Overlay { epoch, message } => match self.slot_of(epoch) {
+                Some(slot) => {
+                    let input = Input::Received { from, message };
+                    self.work.push_back((slot.life, input));
+                }
+                None => self.tell_state(now, from, out),
+            },
+            Message::State { current, next } => self.on_state(now, from, current, next, out),
+            Message::Apart(epoch) => {
+                let Some(slot) = self.slot_mut(epoch).filter(|slot| slot.uses(from)) else {
+                    return;
+                };
+                slot.wanted.remove(&from);
+                let life = slot.life;
+                let down = Input::PeerDown {
+                    peer: from,
+                    why: WhyDown::AskedFor,
+                };
+                self.work.push_back((life, down));
+            }
+            Message::Probe { epoch, round } => self.on_probe(now, from, epoch, round, out),
+            Message::Reached { epoch, peers } => self.reached(epoch, peers, out),
+        }
+    }
+
+    fn command<R: Rng>(
+        &mut self,
+        now: Time,
+        command: Command<P>,
+        random: &mut R,
+        out: &mut Out<P>,
+    ) {
+        let in_force = self.slot_of(self.current).map(|slot| slot.life);
+        match command {
+            Command::Join(contact) => {
+                self.give_all(&Input::Command(command));
+                // It may have another overlay by now.
+                self.tell_state(now, contact, out);
+            }
+            Command::Measured { .. } => self.give_all(&Input::Command(command)),
+            Command::Epoch(order) => self.order(order, random, out),
+            Command::Leave => self.give_all(&Input::Command(Command::Leave)),
+            Command::Subscribe(topic) => {
+                let most = self.config.overlays.pub_sub.topics_max;
+                if self.topics.len() >= most && !self.topics.contains(&topic) {
+                    let why = Refusal::TooMany { most };
+                    out.push(Output::Event(Event::Refused { command, why }));
+                    return;
+                }
+                self.topics.insert(topic);
+                self.give_topics(&command);
+            }
+            Command::Unsubscribe(topic) => {
+                self.topics.remove(&topic);
+                self.give_topics(&command);
+            }
+            Command::Publish(..) | Command::Relay { .. } => {
+                let carries = self.slot_of(self.current).is_some_and(|slot| {
+                    matches!(
+                        (&command, slot.proposal.kind),
+                        (Command::Publish(..), OverlayKind::PubSub)
+                            | (Command::Relay { .. }, OverlayKind::ClientServer)
+                    )
+                });
+                match in_force.filter(|_| carries) {
+                    Some(life) => self.work.push_back((life, Input::Command(command))),
+                    None => out.push(Output::Event(Event::Refused {
+                        command,
+                        why: Refusal::NoWay,
+                    })),
+                }
+            }
+            // Orders for layers that this stack does not have.
+            _ => {}
+        }
+    }
+}
+
+/// Whether one state knows of something newer than the other: what is in force, what is being built.
+fn is_ahead<E: Copy + Ord>(one: (E, Option<E>), other: (E, Option<E>)) -> bool {
+    let newest = other.1.map_or(other.0, |next| next.max(other.0));
+    one.0 > other.0 || one.1.is_some_and(|next| next > newest)
+}
+
+impl<P: Peer> Protocol<P> for Switch<P> {
+    type Message = Message<P>;
+    type Timer = Timer;
+
+    fn handle<R: Rng>(
+        &mut self,
+        now: Time,
+        input: InputOf<Self, P>,
+        random: &mut R,
+        out: &mut Vec<OutputOf<Self, P>>,
+    ) {
+        if self.slots.is_empty() {
+            return;
+        }
+        let leaves = input == Input::Command(Command::Leave);
+        match input {
+            Input::Start => self.give_all(&Input::Start),
+            Input::Received { from, .. } if from == self.me => {}
+            Input::Received { from, message } => self.received(now, from, message, out),
+            Input::PeerUp(peer) => {
+                self.lanes.insert(peer);
+                self.give_all(&Input::PeerUp(peer));
+            }
+            Input::PeerDown { peer, why } => {
+                self.lanes.remove(&peer);
+                for slot in &mut self.slots {
+                    slot.wanted.remove(&peer);
+                }
+                self.give_all(&Input::PeerDown { peer, why });
+            }
+            Input::Congested(peer) => self.give_all(&Input::Congested(peer)),
+            Input::Drained(peer) => self.give_all(&Input::Drained(peer)),
+            Input::Timer(Timer::Overlay { life, id }) => {
+                self.work.push_back((life, Input::Timer(id)));
+            }
+            Input::Timer(Timer::Try) => self.try_again(random, out),
+            Input::Timer(Timer::PassOn { life }) => self.pass_on_due(life, out),
+            Input::Timer(Timer::Retire { life }) => self.retire_due(life, out),
+            Input::Command(command) => self.command(now, command, random, out),
+            Input::Below(_) => {}
+        }
+        self.run(now, random, out);
+        if leaves {
+            self.slots.clear();
+            self.lanes.clear();
+            out.push(Output::Event(Event::Left));
+        }
+    }
+}
+
+impl<P: Peer> Overlay<P> for Switch<P> {
+    fn neighbors(&self) -> Vec<P> {
+        let told = self.slots.iter().flat_map(|slot| &slot.told);
+        let neighbors: BTreeSet<P> = told.copied().collect();
+        neighbors.into_iter().collect()
+    }
+
+    /// By the overlay in force; where that knows no way, by the other one.
+    fn next_hop<R: Rng>(&self, to: P, came_from: Option<P>, random: &mut R) -> Option<P> {
+        if self.slots.iter().any(|slot| slot.told.contains(&to)) {
+            return Some(to);
+        }
+        let in_force = self.slot_of(self.current).into_iter();
+        let others = self.slots.iter();
+        let others = others.filter(|slot| slot.proposal.epoch != self.current);
+        let mut slots = in_force.chain(others);
+        slots.find_map(|slot| slot.overlay.next_hop(to, came_from, random))
+    }
+}
