@@ -27,13 +27,19 @@ pub(crate) enum Admission {
 pub(crate) struct Way {
     pub(crate) offset: usize,
     pub(crate) head: usize,
+    /// Somebody waits for a reply: the overflow policy refuses it instead of dropping it.
+    pub(crate) is_request: bool,
 }
 
 impl Way {
     /// For a message without an extension.
     #[inline]
     pub(crate) const fn plain(offset: usize) -> Self {
-        Self { offset, head: 0 }
+        Self {
+            offset,
+            head: 0,
+            is_request: false,
+        }
     }
 }
 
@@ -84,13 +90,19 @@ pub(crate) fn check_size_within(bytes_max: usize, bytes: usize) -> Result<(), Se
 
 /// Step 1: reserves room for a message of `bytes`, by the channel's policy.
 #[inline]
-pub(crate) fn admit(plan: &ChannelPlan, gate: &Gate, bytes: usize) -> Result<Admission, SendError> {
+pub(crate) fn admit(
+    plan: &ChannelPlan,
+    gate: &Gate,
+    way: Way,
+    bytes: usize,
+) -> Result<Admission, SendError> {
     let reserved = match plan.overflow {
         Overflow::DropOldest => gate.reserve_over(bytes as u64),
         Overflow::Reject | Overflow::Block | Overflow::DropNewest => gate.reserve(bytes as u64),
     };
     match reserved {
         Ok(()) => Ok(Admission::Queue),
+        Err(refusal) if way.is_request => Err(refusal.into()),
         Err(refusal) => refused(plan, gate, refusal),
     }
 }
@@ -136,12 +148,20 @@ pub(crate) fn refused(
     refusal: Refusal,
 ) -> Result<Admission, SendError> {
     match refusal {
-        Refusal::Closed => Err(SendError::Closed),
-        Refusal::Down if plan.reliable => Err(SendError::Unreachable),
-        Refusal::Full if !plan.drops_overflow() => Err(SendError::Full),
-        Refusal::Down | Refusal::Full => {
-            gate.count_drop(1);
-            Ok(Admission::Dropped)
+        Refusal::Down if !plan.reliable => {}
+        Refusal::Full if plan.drops_overflow() => {}
+        Refusal::Closed | Refusal::Down | Refusal::Full => return Err(refusal.into()),
+    }
+    gate.count_drop(1);
+    Ok(Admission::Dropped)
+}
+
+impl From<Refusal> for SendError {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Closed => Self::Closed,
+            Refusal::Down => Self::Unreachable,
+            Refusal::Full => Self::Full,
         }
     }
 }

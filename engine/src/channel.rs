@@ -118,13 +118,13 @@ impl Channel {
         let plan = self.plan();
         let lane = to.peer.lane(way.offset);
         let admitted = check_size(plan, lane, way.head, payload.len())
-            .and_then(|()| admit(plan, &lane.gate, payload.len()));
+            .and_then(|()| admit(plan, &lane.gate, way, payload.len()));
         match admitted {
             Ok(Admission::Queue) => {}
             Ok(Admission::Dropped) => return Ok(()),
             Err(error) => return Err(NotAccepted::new(error, payload)),
         }
-        self.push(lane, tag_for(to, way), payload)
+        self.push(lane, way, tag_for(to, way), payload)
     }
 
     /// Steps 2 and 3: into the ring of the lane's shard, and its doorbell.
@@ -132,6 +132,7 @@ impl Channel {
     fn push<'p>(
         &self,
         lane: &LaneAddress,
+        way: Way,
         tag: Tag,
         payload: Payload<'p>,
     ) -> Result<(), NotAccepted<'p>> {
@@ -150,7 +151,7 @@ impl Channel {
                 shard.doorbell.ring();
                 Ok(())
             }
-            Err((error, payload)) => self.not_pushed(lane, error, payload),
+            Err((error, payload)) => self.not_pushed(lane, way, error, payload),
         }
     }
 
@@ -159,13 +160,16 @@ impl Channel {
     fn not_pushed<'p>(
         &self,
         lane: &LaneAddress,
+        way: Way,
         error: PushError,
         payload: Payload<'p>,
     ) -> Result<(), NotAccepted<'p>> {
         lane.gate.take_back(1, payload.len() as u64);
         match error {
             PushError::Closed => Err(NotAccepted::new(SendError::Closed, payload)),
-            PushError::Full | PushError::TooLarge if self.plan().drops_overflow() => {
+            PushError::Full | PushError::TooLarge
+                if self.plan().drops_overflow() && !way.is_request =>
+            {
                 lane.gate.count_drop(1);
                 Ok(())
             }

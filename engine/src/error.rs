@@ -141,11 +141,18 @@ pub enum RequestError {
     /// No reply came by the deadline. The request may have been carried out.
     #[error("no reply came by the deadline; the request may have been carried out")]
     DeadlinePassed,
-    /// The lane that the request went on ended before a reply came. The request may have arrived.
+    /// The lane that the request went on ended before a reply came, or this node stopped. The request may
+    /// have arrived.
     #[error(
         "the lane ended before a reply came: the peer is gone or was disconnected; the request may have been carried out"
     )]
     LaneEnded,
+    /// It was accepted and did not reach the peer: it was surely not carried out, and can be sent again.
+    #[error("the request was not delivered: {why}")]
+    Undelivered {
+        /// Why, in a sentence without a stop.
+        why: &'static str,
+    },
     /// There are too many open requests.
     #[error(
         "{requests_max} requests are open already: wait for replies, or ask with shorter deadlines"

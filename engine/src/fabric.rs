@@ -90,10 +90,11 @@ impl Fabric {
         self.wishes.close();
     }
 
-    /// No shard pushes to an inbox any more.
+    /// No shard pushes to an inbox or answers a request any more.
     pub(crate) fn end(&self) {
         self.ended.store(true, Ordering::Release);
         self.inboxes.wake_all();
+        self.requests.node_ended();
     }
 
     /// A shard ended by itself: without it the node cannot keep its promises.

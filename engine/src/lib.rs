@@ -10,6 +10,7 @@
 //! |---|---|
 //! | configure and start a node, connect it, stop it | [`Config`], [`Node`], [`StopReport`] |
 //! | send from a thread or a task | [`Channel`], [`Destination`], [`Payload`] |
+//! | ask and answer | [`Channel::request`], [`ReplyHandle`], [`RequestError`] |
 //! | receive in a thread or a task, also as a stream | [`Inbox`], [`Received`], [`OwnedMessage`] |
 //! | receive and send on a shard, without a thread in between | [`Node::handle`], [`Message`], [`ShardContext`], [`ShardHandle`] |
 //! | follow what happens to peers and lanes | [`Events`], [`Event`] |

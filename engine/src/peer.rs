@@ -32,6 +32,8 @@ pub struct Peer {
     control_up: AtomicBool,
     /// It knows no control lanes, and keeps every lane up: an older node.
     keeps_lanes: AtomicBool,
+    /// In which session it has said so last: the next may be of a process that was upgraded.
+    control_refused_in: AtomicU64,
     /// The control shard is to look at its presence, and has not yet.
     stirred: AtomicBool,
     /// What the mailbox names that it announced hold here, over all its lanes.
@@ -146,6 +148,7 @@ impl Peer {
             lanes_up: AtomicU32::new(0),
             control_up: AtomicBool::new(false),
             keeps_lanes: AtomicBool::new(false),
+            control_refused_in: AtomicU64::new(0),
             stirred: AtomicBool::new(false),
             names_bytes: AtomicUsize::new(0),
             changed: Event::new(),
@@ -217,7 +220,18 @@ impl Peer {
 
     /// The shard of its control lane: what a dial of that lane has found out.
     pub(crate) fn note_keeps_lanes(&self, keeps: bool) {
+        let session = self.presence().sessions;
+        self.control_refused_in.store(session, Ordering::Relaxed);
         self.keeps_lanes.store(keeps, Ordering::Release);
+    }
+
+    /// Whether the process that its lanes lead to has refused its control lane.
+    pub(crate) fn has_refused_control(&self) -> bool {
+        let Presence {
+            lanes, sessions, ..
+        } = self.presence();
+        let refused_in = self.control_refused_in.load(Ordering::Relaxed);
+        self.keeps_lanes() && lanes > 0 && refused_in == sessions
     }
 
     /// Whether messages wait for a lane that is not there.
@@ -280,11 +294,12 @@ impl Peer {
         Ok(presence.sessions)
     }
 
-    /// A lane that had come up has ended.
-    pub(crate) fn leave(&self, reason: CloseReason) {
+    /// A lane that had come up has ended. True if it was the last.
+    pub(crate) fn leave(&self, reason: CloseReason) -> bool {
         let mut presence = self.lock();
         presence.lanes -= 1;
         presence.last_end = reason;
+        presence.lanes == 0
     }
 
     /// Charges the peer for names of so many bytes; false if that is more than `bytes_max` together.
@@ -375,9 +390,9 @@ mod tests {
         assert_eq!(peer.join(6), Err(JoinError::NameTaken));
         assert_eq!(peer.join(4), Err(JoinError::Outdated));
         assert_eq!(peer.join(5), Ok(1));
-        peer.leave(CloseReason::Reset);
+        assert!(!peer.leave(CloseReason::Reset), "one is left");
         assert_eq!(peer.join(6), Err(JoinError::NameTaken));
-        peer.leave(CloseReason::Reset);
+        assert!(peer.leave(CloseReason::Reset));
         // Its clock may have been set back meanwhile.
         assert_eq!(peer.join(4), Ok(2));
         assert_eq!(peer.incarnation(), 4);
@@ -389,7 +404,7 @@ mod tests {
         peer.settle(3);
         assert_eq!(peer.join(5), Ok(1));
         assert!(!peer.withdraw());
-        peer.leave(CloseReason::Reset);
+        assert!(peer.leave(CloseReason::Reset));
         peer.lane(0).gate.open(OpenFor::Peer);
         peer.lane(0).gate.reserve(10).expect("there is room");
         peer.lane(0).gate.shut(OpenFor::Peer);

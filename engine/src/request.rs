@@ -17,7 +17,9 @@ use crate::error::{RequestError, SendError, Unsent};
 use crate::message::{Destination, Exchange, IntoPayload, OwnedMessage, Payload, ReplyHandle};
 use crate::request_book::{REQUESTS_MAX, Waiter};
 use crate::threads;
-use crate::wire::extension::{Correlation, Extension, ExtensionWriter, Role};
+use crate::wire::extension::{
+    Correlation, Extension, ExtensionWriter, Role, extension_block_bytes,
+};
 
 /// Room for what a request or reply carries: a correlation and a deadline.
 const ENTRIES_BYTES_MAX: usize = 32;
@@ -59,10 +61,7 @@ impl Channel {
     ) -> Result<OwnedMessage, RequestError> {
         let open = self.open(to, deadline)?;
         let message = open.encode(&payload.into_payload(), deadline)?;
-        let way = Way {
-            offset: open.offset,
-            head: message.head,
-        };
+        let way = open.way(&message);
         let sent = self.send_on(to, way, Payload::Shared(message.bytes));
         let ended = async {
             loop {
@@ -99,10 +98,7 @@ impl Channel {
         }
         let open = self.open(to, deadline)?;
         let message = open.encode(&payload.into_payload(), deadline)?;
-        let way = Way {
-            offset: open.offset,
-            head: message.head,
-        };
+        let way = open.way(&message);
         self.send_by(to, way, Payload::Shared(message.bytes), open.deadline)?;
         loop {
             let done = open.waiter.listen();
@@ -226,6 +222,7 @@ impl Channel {
         let way = Way {
             offset: self.lane_offset(&to.to),
             head: message.head,
+            is_request: false,
         };
         (Payload::Shared(message.bytes), way)
     }
@@ -240,6 +237,14 @@ pub(crate) fn give_back<'a, P: IntoPayload<'a>>(
 }
 
 impl OpenRequest<'_> {
+    fn way(&self, message: &Extended) -> Way {
+        Way {
+            offset: self.offset,
+            head: message.head,
+            is_request: true,
+        }
+    }
+
     fn encode(&self, payload: &Payload<'_>, deadline: Duration) -> Result<Extended, RequestError> {
         let bytes_max = self.channel.message_bytes_max();
         let bytes = payload.len();
@@ -297,6 +302,14 @@ pub(crate) fn asked(block: &[u8], came: Instant) -> Option<Exchange> {
         id: correlation.id,
         deadline: deadline_ms.map(|ms| came + Duration::from_millis(ms.into())),
     })
+}
+
+/// The number of the request that a message of this node's own is, if it is one. Its extension stands in
+/// front of the payload.
+pub(crate) fn request_id(bytes: &[u8]) -> Option<u64> {
+    let block = bytes.get(..extension_block_bytes(bytes))?;
+    let correlation = extension(block).correlation()?;
+    (correlation.role == Role::Request).then_some(correlation.id)
 }
 
 /// The refusal of a request by the node that received it, as it is sent back.

@@ -69,9 +69,10 @@ pub(crate) struct RequestBook {
 }
 
 impl RequestBook {
-    pub(crate) fn new() -> Self {
+    /// `first` is the number of the first request: a random one.
+    pub(crate) fn new(first: u64) -> Self {
         Self {
-            requests: Mutex::new(Requests::new(REQUESTS_MAX)),
+            requests: Mutex::new(Requests::new(REQUESTS_MAX, first)),
             began: Instant::now(),
             due_ns: AtomicU64::new(NEVER),
             late: AtomicU64::new(0),
@@ -129,9 +130,34 @@ impl RequestBook {
         }
     }
 
+    /// This node's own request was accepted and surely does not reach its peer.
+    #[cold]
+    pub(crate) fn undelivered(&self, id: u64, why: &'static str) {
+        let waiter = self.lock().close(id, |_| true);
+        if let Some(waiter) = waiter {
+            waiter.finish(Err(RequestError::Undelivered { why }));
+        }
+    }
+
     /// A lane has ended: whether the requests on it arrived, nobody knows.
     pub(crate) fn lane_ended(&self, peer: &Arc<Peer>, offset: usize) {
-        let is_gone = |asked: &Asked| asked.offset == offset && Arc::ptr_eq(&asked.peer, peer);
+        self.abandon(|asked| asked.offset == offset && Arc::ptr_eq(&asked.peer, peer));
+    }
+
+    /// The last lane to a peer has ended: what was asked on lanes that came to rest is not answered any
+    /// more either. What waits for a lane is still to be asked.
+    pub(crate) fn peer_left(&self, peer: &Arc<Peer>) {
+        self.abandon(|asked| {
+            Arc::ptr_eq(&asked.peer, peer) && peer.lane(asked.offset).gate.is_unused()
+        });
+    }
+
+    /// The node has ended: nobody closes a request any more.
+    pub(crate) fn node_ended(&self) {
+        self.abandon(|_| true);
+    }
+
+    fn abandon(&self, is_gone: impl Fn(&Asked) -> bool) {
         let gone = self.lock().abandon(is_gone);
         for waiter in gone {
             waiter.finish(Err(RequestError::LaneEnded));

@@ -3,12 +3,12 @@
 
 mod support;
 
-use overlane::Node;
 use overlane::config::{
     Allowed, CHANNEL_PARAMETERS, ChannelConfig, Config, NODE_PARAMETERS, Overflow,
 };
+use overlane::{Message, Node, ShardContext};
 use support::accounting::check_accounting;
-use support::{GENEROUS, config, drained};
+use support::{GENEROUS, config, connect_both, drained, start};
 
 /// The least and the greatest value, if the parameter has such.
 fn ends_of(allowed: Allowed) -> Vec<String> {
@@ -84,6 +84,42 @@ fn a_node_starts_with_both_ends_of_every_parameter_of_a_node() {
             carries(config, &what);
         }
     }
+}
+
+/// A request carries more than its payload, which has to fit as well.
+#[test]
+fn the_largest_payload_that_there_can_be_is_asked_and_answered() {
+    let parameter = CHANNEL_PARAMETERS
+        .iter()
+        .find(|parameter| parameter.name == "message_bytes_max");
+    let Some(Allowed::Number(_, largest)) = parameter.map(|parameter| parameter.allowed) else {
+        panic!("it is a number");
+    };
+    let largest = usize::try_from(largest).expect("it fits");
+    let node = |name: &str| {
+        let channel = ChannelConfig::new("data").message_bytes_max(largest);
+        let node = start(config(name).channel(channel.queue_bytes_max(largest)));
+        let calls = node.channel("data").expect("it is configured");
+        node.handle(
+            "in",
+            move |shard: &mut ShardContext<'_>, asked: Message<'_>| {
+                let asker = asked.reply_handle().expect("it is a request");
+                let answered = shard.try_reply(&calls, &asker, asked.payload());
+                answered.expect("there is room");
+            },
+        )
+        .expect("a mailbox");
+        node
+    };
+    let (a, b) = (node("a"), node("b"));
+    connect_both(&a, &b);
+    let calls = a.channel("data").expect("it is configured");
+    for peer in ["a", "b"] {
+        let to = a.destination(peer, "in").expect("names");
+        let reply = calls.request_blocking(&to, vec![7; largest], GENEROUS);
+        assert_eq!(reply.expect("a reply").payload().len(), largest);
+    }
+    check_accounting(&[&a, &b]);
 }
 
 #[test]

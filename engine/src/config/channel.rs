@@ -9,7 +9,7 @@ use super::choices::{
 };
 use super::parameter::{Parameter, parameters};
 use super::setting::Setting;
-use crate::wire::BODY_BYTES_MAX;
+use crate::wire::frame::PAYLOAD_BYTES_MAX;
 
 parameters! {
     /// One named class of traffic; made by [`ChannelConfig::new`] and the setters.
@@ -68,7 +68,7 @@ parameters! {
         cost "higher is memory per shard; lower returns Full in shorter bursts";
     /// Largest payload of one message.
     message_bytes_max: usize = 1 << 20;
-        Unit::Bytes, Allowed::Number(1, BODY_BYTES_MAX as u64);
+        Unit::Bytes, Allowed::Number(1, PAYLOAD_BYTES_MAX as u64);
         origin "the 1 MiB payload of NATS";
         cost "higher lets each lane of a peer use so much memory for one message";
     /// Bytes that one lane of this channel sends per turn; auto is the node's.

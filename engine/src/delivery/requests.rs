@@ -24,12 +24,13 @@ struct Open<K, W> {
 }
 
 impl<K, W> Requests<K, W> {
-    /// None yet, and at most `requests_max` at a time.
-    pub(crate) fn new(requests_max: usize) -> Self {
+    /// None yet, and at most `requests_max` at a time. Their numbers count from `first`, which has to be
+    /// another for each process of a node: a reply to what an earlier one asked must find nothing.
+    pub(crate) fn new(requests_max: usize, first: u64) -> Self {
         Self {
             open: HashMap::new(),
             by_deadline: BTreeSet::new(),
-            next: 0,
+            next: first,
             requests_max,
         }
     }
@@ -40,7 +41,7 @@ impl<K, W> Requests<K, W> {
             return None;
         }
         let id = self.next;
-        self.next += 1;
+        self.next = self.next.wrapping_add(1);
         let request = Open {
             to,
             waiter,
@@ -103,7 +104,7 @@ mod tests {
     #[test]
     fn a_request_is_closed_once_and_only_by_whom_it_was_put_to() {
         let now = Instant::now();
-        let mut requests = Requests::new(4);
+        let mut requests = Requests::new(4, u64::MAX);
         let id = requests
             .open("b", "waiter", now + S)
             .expect("there is room");
@@ -116,7 +117,7 @@ mod tests {
     #[test]
     fn requests_expire_in_the_order_of_their_deadlines() {
         let now = Instant::now();
-        let mut requests = Requests::new(4);
+        let mut requests = Requests::new(4, u64::MAX);
         for (waiter, after) in [(3, 3 * S), (1, S), (2, 2 * S)] {
             requests
                 .open((), waiter, now + after)
@@ -131,7 +132,7 @@ mod tests {
     #[test]
     fn the_end_of_a_lane_closes_what_went_there_and_nothing_else() {
         let now = Instant::now();
-        let mut requests = Requests::new(4);
+        let mut requests = Requests::new(4, u64::MAX);
         for (lane, waiter) in [(1, "a"), (2, "b"), (1, "c")] {
             requests.open(lane, waiter, now + S).expect("there is room");
         }
@@ -144,7 +145,7 @@ mod tests {
     #[test]
     fn there_are_never_more_than_the_bound_and_numbers_do_not_come_again() {
         let now = Instant::now();
-        let mut requests = Requests::new(2);
+        let mut requests = Requests::new(2, u64::MAX);
         let first = requests.open((), (), now).expect("there is room");
         let second = requests.open((), (), now).expect("there is room");
         assert_eq!(requests.open((), (), now), None);

@@ -171,7 +171,7 @@ impl Node {
             routes: Routes::new(shards),
             replies: mailboxes.get(REPLIES)?,
             mailboxes,
-            requests: RequestBook::new(),
+            requests: RequestBook::new(fastrand::u64(..)),
             payloads: PayloadPool::new(),
             shards: links,
             stopping: AtomicBool::new(false),

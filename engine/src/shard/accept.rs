@@ -344,7 +344,8 @@ impl Core {
         if let Err(error) = socket::send_now(&socket, &HandshakeMessage::Welcome(welcome).encode())
         {
             self.refused_connection(address, CloseReason::Reset, error.to_string());
-            peer.leave(CloseReason::Reset);
+            // Nothing was asked on it yet.
+            let _ = peer.leave(CloseReason::Reset);
             self.control_link.stir(&peer);
             // A dial of this node's own may have been given up for it.
             self.peer_lost(lane);

@@ -246,7 +246,7 @@ impl Core {
             // The lane is another shard's or another node's, or of a peer without a place.
             return channel.try_send_on(to, way, payload);
         };
-        match self.admit_here(channel.index, index, way.head, payload.len()) {
+        match self.admit_here(channel.index, index, way, payload.len()) {
             Ok(Admission::Queue) => {}
             Ok(Admission::Dropped) => return Ok(()),
             Err(error) => return Err(Unsent { error, payload }),
@@ -257,14 +257,13 @@ impl Core {
             OutgoingPayload::Shared(payload.into_shared(&self.fabric.payloads))
         };
         let plan = &self.fabric.channels[channel.index];
-        let names = &self.fabric.mailboxes;
         let lane = &mut self.lanes[index as usize];
         let message = OutgoingMessage {
             mailbox: to.mailbox.id(),
             is_extended: way.head > 0,
             payload,
         };
-        self.sending.put(index, lane, plan, names, message);
+        self.sending.put(index, lane, plan, &self.fabric, message);
         self.seek_demanded();
         Ok(())
     }
@@ -318,9 +317,8 @@ impl Core {
             Ok(reserved) => reserved,
             Err(refusal) => return refused(plan, &lane.address().gate, refusal).map(|_| 1),
         };
-        let names = &self.fabric.mailboxes;
         let pool = &mut self.sending.pool;
-        if lane.take_run(names, pool, mailbox, &payloads[..count]) {
+        if lane.take_run(&self.fabric, pool, mailbox, &payloads[..count]) {
             self.sending.mark_ready(index, lane);
         } else {
             let strays = &mut self.sending.strays;
@@ -335,13 +333,13 @@ impl Core {
         &self,
         channel: usize,
         index: u32,
-        head: usize,
+        way: Way,
         bytes: usize,
     ) -> Result<Admission, SendError> {
         let plan = &self.fabric.channels[channel];
         let lane = &self.lanes[index as usize];
-        check_size(plan, lane.address(), head, bytes)?;
-        let admission = admit(plan, &lane.address().gate, bytes)?;
+        check_size(plan, lane.address(), way.head, bytes)?;
+        let admission = admit(plan, &lane.address().gate, way, bytes)?;
         if matches!(admission, Admission::Queue) && !lane.accepts_messages() {
             lane.address().gate.take_back(1, bytes as u64);
             return Err(SendError::Unreachable);

@@ -138,10 +138,25 @@ impl Body {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Delivery {
     Delivered,
+    /// To a handler that panicked.
+    Panicked,
     /// There is no such mailbox here.
     NoMailbox,
     /// The inbox has no room now.
     NoRoom,
+}
+
+impl Delivery {
+    /// What a request that came to this is refused with; `None` if it may be answered still.
+    pub(super) fn refusal(self, is_reliable: bool) -> Option<&'static str> {
+        match self {
+            Self::Delivered => None,
+            Self::Panicked => Some("the handler of its mailbox panicked"),
+            Self::NoMailbox => Some("there is no such mailbox"),
+            // Otherwise it waits.
+            Self::NoRoom => (!is_reliable).then_some("the inbox of its mailbox is full"),
+        }
+    }
 }
 
 /// The receivers of a shard's mailboxes.
@@ -205,6 +220,7 @@ impl Receivers {
                 // A handler that panics must not take the lanes of this shard with it.
                 if catch_unwind(AssertUnwindSafe(|| handler(&mut context, message))).is_err() {
                     core.count_handler_panic(mailbox);
+                    return Delivery::Panicked;
                 }
                 Delivery::Delivered
             }

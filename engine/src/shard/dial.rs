@@ -132,10 +132,10 @@ impl Core {
     }
 
     /// Whether it is the control lane of a peer that has refused it, and whose other lanes are up: it is
-    /// tried again when they have ended, because the peer may be of another version when it is back.
+    /// tried again in the peer's next session, because its process may be of another version then.
     fn is_of_older_peer(&self, lane: u32) -> bool {
         let state = &self.lanes[lane as usize];
-        state.is_control() && state.peer.keeps_lanes() && state.peer.lanes_up() > 0
+        state.is_control() && state.peer.has_refused_control()
     }
 
     pub(super) fn connect(

@@ -104,7 +104,7 @@ impl Core {
                 is_extended: tag.extra & EXTENDED != 0,
                 payload,
             };
-            sending.put(index, lane, plan, &fabric.mailboxes, message);
+            sending.put(index, lane, plan, fabric, message);
             ControlFlow::Continue(())
         });
         fabric.shards[self.index].rooms[plan.index].notify(usize::MAX);

@@ -61,14 +61,14 @@ pub(crate) fn take_answer(
 }
 
 impl Core {
-    /// There is nobody here to answer a request. If its lane has no room for saying so, the deadline
-    /// of whoever asks says it.
+    /// Nobody here will answer a request. If its lane has no room for saying so, the deadline of whoever
+    /// asks says it.
     #[cold]
-    pub(crate) fn refuse_request(&mut self, lane: u32, bytes: &[u8], body: &Body) {
+    pub(crate) fn refuse_request(&mut self, lane: u32, bytes: &[u8], body: &Body, why: &str) {
         let Some(exchange) = asked(body.extension(bytes), self.now) else {
             return;
         };
-        let (reply, _) = refusal(exchange.id, "there is no such mailbox");
+        let (reply, _) = refusal(exchange.id, why);
         let state = &mut self.lanes[lane as usize];
         let bytes = reply.len() as u64;
         if !state.accepts_messages() || state.address().gate.reserve(bytes).is_err() {
@@ -80,8 +80,7 @@ impl Core {
             payload: OutgoingPayload::Inline(reply.as_slice()),
         };
         let plan = &self.fabric.channels[state.channel];
-        let names = &self.fabric.mailboxes;
-        self.sending.put(lane, state, plan, names, message);
+        self.sending.put(lane, state, plan, &self.fabric, message);
         self.seek_demanded();
     }
 }

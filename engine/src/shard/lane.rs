@@ -15,18 +15,23 @@ use std::time::Instant;
 
 use super::Core;
 use super::lane_state::{LaneState, Stage};
-use super::outbox::{ChunkPool, OutgoingMessage, OutgoingPayload, Shape, TakenPayload};
+use super::outbox::{ChunkPool, Dropped, OutgoingMessage, OutgoingPayload, Shape, TakenPayload};
 use super::quiet::Quiet;
 use crate::channel_plan::ChannelPlan;
 use crate::config::Overflow;
+use crate::fabric::Fabric;
 use crate::io::operation::OperationKind;
 use crate::io::socket::{self, Standing};
-use crate::mailboxes::{MailboxId, Mailboxes};
+use crate::mailboxes::MailboxId;
 use crate::peer::{LaneAddress, Peer};
 use crate::wire::mailbox_ids::Assigned;
 use crate::wire::{CloseReason, FrameKind};
 use link::Link;
-use log::Log;
+use log::{Log, Unsendable};
+
+/// Why a message was not sent, for whoever is told of it.
+pub(crate) const ENDED_BEFORE: &str = "the lane ended before it was sent";
+pub(crate) const OVERFLOWED: &str = "the queue of the lane was full: see overflow";
 
 /// See the module's text.
 #[derive(Debug)]
@@ -91,17 +96,17 @@ impl Lane {
     pub(crate) fn take_message(
         &mut self,
         plan: &ChannelPlan,
-        names: &Mailboxes,
+        fabric: &Fabric,
         pool: &mut ChunkPool,
         message: OutgoingMessage<'_>,
     ) -> bool {
         self.log.ledger.accept(1);
-        if !self.put_on_link(names, pool, message) {
+        if !self.put_on_link(fabric, pool, message) {
             return false;
         }
         self.log.tally.note_depth(self.log.waiting());
         if plan.overflow == Overflow::DropOldest {
-            self.drop_oldest(pool);
+            self.drop_oldest(fabric, pool);
         }
         true
     }
@@ -111,38 +116,47 @@ impl Lane {
     #[inline]
     fn put_on_link(
         &mut self,
-        names: &Mailboxes,
+        fabric: &Fabric,
         pool: &mut ChunkPool,
         message: OutgoingMessage<'_>,
     ) -> bool {
-        let bytes = message.payload.len() as u64;
-        let is_too_old = message.is_extended && !self.address().takes_extensions();
-        if is_too_old || message.payload_bytes() > self.address().payload_bytes_max() {
-            // Accepted before the lane was made, with a peer that takes less.
-            self.log.settle_too_large();
-            self.address().gate.release(1, bytes);
-            return false;
-        }
-        let Some(id) = self.id_of(names, pool, message.mailbox) else {
-            self.log.settle_unsendable();
-            self.address().gate.release(1, bytes);
-            return false;
+        // It may have been accepted before the lane was made, with a peer that takes less.
+        let cause = if message.is_extended && !self.address().takes_extensions() {
+            Unsendable::OldPeer
+        } else if message.payload_bytes() > self.address().payload_bytes_max() {
+            Unsendable::TooLarge
+        } else if let Some(id) = self.id_of(fabric, pool, message.mailbox) {
+            self.log.outbox.push_message(pool, id, message);
+            return true;
+        } else {
+            Unsendable::NoMailboxId
         };
-        self.log.outbox.push_message(pool, id, message);
-        true
+        self.log.settle_unsendable(cause);
+        self.settle_unsent(fabric, &message, cause.sentence());
+        false
+    }
+
+    /// A message that was accepted is settled and surely not sent: its room at the gate is free again, and
+    /// if it is a request, that has ended.
+    #[cold]
+    fn settle_unsent(&self, fabric: &Fabric, message: &OutgoingMessage<'_>, why: &'static str) {
+        self.address().gate.release(1, message.payload.len() as u64);
+        if let Some(id) = message.request() {
+            fabric.requests.undelivered(id, why);
+        }
     }
 
     /// Takes a message over, as [`take_message`](Self::take_message) does, that waits for a connection.
     pub(crate) fn hold_message(
         &mut self,
         plan: &ChannelPlan,
-        names: &Mailboxes,
+        fabric: &Fabric,
         pool: &mut ChunkPool,
         message: OutgoingMessage<'_>,
     ) {
         let held = &mut self.log.held;
         if !held.knows(message.mailbox)
-            && let Some(mailbox) = names.hold_on(message.mailbox)
+            && let Some(mailbox) = fabric.mailboxes.hold_on(message.mailbox)
         {
             held.know(mailbox);
         }
@@ -150,13 +164,13 @@ impl Lane {
         self.log.ledger.accept(1);
         self.log.tally.note_depth(self.log.waiting());
         if plan.overflow == Overflow::DropOldest {
-            self.drop_oldest(pool);
+            self.drop_oldest(fabric, pool);
         }
     }
 
     /// There is a connection: what was held for it goes into the outbox. Returns how many messages the
     /// lane cannot send, which the caller has to report.
-    pub(crate) fn put_held_on_link(&mut self, names: &Mailboxes, pool: &mut ChunkPool) -> usize {
+    pub(crate) fn put_held_on_link(&mut self, fabric: &Fabric, pool: &mut ChunkPool) -> usize {
         let mut held = std::mem::take(&mut self.log.held);
         let mut unsendable = 0;
         while let Some(front) = held.front() {
@@ -172,7 +186,7 @@ impl Lane {
                 is_extended: front.is_extended,
                 payload,
             };
-            unsendable += usize::from(!self.put_on_link(names, pool, message));
+            unsendable += usize::from(!self.put_on_link(fabric, pool, message));
             held.drop_front(pool);
         }
         unsendable
@@ -183,15 +197,15 @@ impl Lane {
     #[must_use]
     pub(crate) fn take_run(
         &mut self,
-        names: &Mailboxes,
+        fabric: &Fabric,
         pool: &mut ChunkPool,
         mailbox: MailboxId,
         payloads: &[&[u8]],
     ) -> bool {
-        let Some(id) = self.id_of(names, pool, mailbox) else {
+        let Some(id) = self.id_of(fabric, pool, mailbox) else {
             for payload in payloads {
                 self.log.ledger.accept(1);
-                self.log.settle_unsendable();
+                self.log.settle_unsendable(Unsendable::NoMailboxId);
                 self.address().gate.release(1, payload.len() as u64);
             }
             return false;
@@ -212,19 +226,14 @@ impl Lane {
     /// What stands for a mailbox on the current connection; `None` if it carries no more of them. The
     /// lane to this node itself announces nothing: the outbox notes what each message is for.
     #[inline]
-    fn id_of(
-        &mut self,
-        names: &Mailboxes,
-        pool: &mut ChunkPool,
-        mailbox: MailboxId,
-    ) -> Option<u32> {
+    fn id_of(&mut self, fabric: &Fabric, pool: &mut ChunkPool, mailbox: MailboxId) -> Option<u32> {
         if self.state.stage() == Stage::Loop {
             self.log.outbox.note_mailbox(mailbox);
             return Some(0);
         }
         match self.link.mailbox_ids.use_id(mailbox.number()) {
             Some(id) => Some(id),
-            None => self.announce(names, pool, mailbox),
+            None => self.announce(fabric, pool, mailbox),
         }
     }
 
@@ -233,11 +242,11 @@ impl Lane {
     #[cold]
     fn announce(
         &mut self,
-        names: &Mailboxes,
+        fabric: &Fabric,
         pool: &mut ChunkPool,
         mailbox: MailboxId,
     ) -> Option<u32> {
-        let name = names.name(mailbox)?;
+        let name = fabric.mailboxes.name(mailbox)?;
         let outbox = &mut self.log.outbox;
         match self.link.mailbox_ids.assign(mailbox.number())? {
             Assigned::New(id) => {
@@ -254,12 +263,15 @@ impl Lane {
     /// Makes room by the `drop_oldest` policy. The newest message stays, even if a batch that the kernel
     /// has not taken yet fills the bound: it cannot be taken back, and the newest is what the policy
     /// is for. So the bound can be exceeded by one message.
-    fn drop_oldest(&mut self, pool: &mut ChunkPool) {
+    fn drop_oldest(&mut self, fabric: &Fabric, pool: &mut ChunkPool) {
         while self.address().gate.is_over() {
-            let Some(bytes) = self.log.drop_oldest(pool) else {
+            let Some(Dropped { bytes, request }) = self.log.drop_oldest(pool) else {
                 return;
             };
             self.address().gate.release(1, bytes);
+            if let Some(id) = request {
+                fabric.requests.undelivered(id, OVERFLOWED);
+            }
         }
     }
 
@@ -270,12 +282,19 @@ impl Lane {
     }
 
     /// A message that came for a lane that takes none: settled on the spot.
-    pub(crate) fn settle_stray(&mut self, bytes: usize) {
+    pub(crate) fn settle_stray(&mut self, fabric: &Fabric, message: &OutgoingMessage<'_>) {
         if self.state.is_over() {
             self.log.tally.note_late();
         }
         self.log.accept_unsent();
-        self.address().gate.release(1, bytes as u64);
+        self.settle_unsent(fabric, message, ENDED_BEFORE);
+    }
+
+    /// The connection has ended: requests that waited for their turn on it surely did not reach the peer.
+    pub(crate) fn end_queued_requests(&self, fabric: &Fabric) {
+        let requests = &fabric.requests;
+        let outbox = &self.log.outbox;
+        outbox.each_request(|id| requests.undelivered(id, ENDED_BEFORE));
     }
 
     /// Why the lane ends, once both sides have said Bye and this side's is with the kernel.

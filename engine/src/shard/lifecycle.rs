@@ -122,9 +122,13 @@ impl Core {
             self.now,
         ));
         self.send_held(lane);
-        let state = &self.lanes[lane as usize];
+        let state = &mut self.lanes[lane as usize];
         if state.is_control() {
             state.peer.note_keeps_lanes(false);
+            if let Some(inbound) = &mut state.link.inbound {
+                // Nodes have nothing to deliver on it.
+                inbound.is_quiet = true;
+            }
         }
         // Last: whoever waits for the lane sends at once.
         state.peer.lane_came(state.offset);
@@ -142,12 +146,11 @@ impl Core {
 
     /// There is a connection for what is held.
     pub(super) fn send_held(&mut self, lane: u32) {
-        let names = &self.fabric.mailboxes;
         let state = &mut self.lanes[lane as usize];
         if state.log.held.is_empty() {
             return;
         }
-        let unsendable = state.put_held_on_link(names, &mut self.sending.pool);
+        let unsendable = state.put_held_on_link(&self.fabric, &mut self.sending.pool);
         let strays = &mut self.sending.strays;
         strays.extend(std::iter::repeat_n(lane, unsendable));
         self.mark_ready(lane);
@@ -156,16 +159,16 @@ impl Core {
     /// The lane could not be made: what waits for it is reported, and the peer told if it had asked for it.
     fn fail(&mut self, lane: u32, reason: CloseReason) {
         let state = &mut self.lanes[lane as usize];
+        let requests = &self.fabric.requests;
+        let held = &state.log.held;
+        held.each_request(|id| requests.undelivered(id, reason.sentence()));
         let held = state.log.drop_held(&mut self.sending.pool);
         state
             .address()
             .gate
             .release(held.messages, held.payload_bytes);
-        if held.messages > 0 {
-            self.fabric.requests.lane_ended(&state.peer, state.offset);
-            if reason == CloseReason::DrainTimeout {
-                state.log.tally.note_late();
-            }
+        if held.messages > 0 && reason == CloseReason::DrainTimeout {
+            state.log.tally.note_late();
         }
         let is_reliable = self.fabric.channels[state.channel].reliable;
         let is_summoned = state.state.take_summoned();
@@ -232,6 +235,7 @@ impl Core {
         let state = &mut self.lanes[lane as usize];
         state.peer.shut_lane(state.offset);
         // Behind the gate: a request that is opened from here on waits for the next connection.
+        state.end_queued_requests(&self.fabric);
         if !at_rest {
             self.fabric.requests.lane_ended(&state.peer, state.offset);
         }
@@ -261,7 +265,9 @@ impl Core {
         };
         self.tell(Notice::Event(event));
         // After the event of the lane: the peer is down with its last lane.
-        peer.leave(reason);
+        if peer.leave(reason) {
+            self.fabric.requests.peer_left(&peer);
+        }
         self.control_link.stir(&peer);
         self.close_connection(connection);
     }
@@ -269,6 +275,7 @@ impl Core {
     /// The lane to this node itself has ended, without a Bye: there is nobody to say it to.
     fn settle_loop(&mut self, lane: u32) {
         let state = &mut self.lanes[lane as usize];
+        state.end_queued_requests(&self.fabric);
         self.fabric.requests.lane_ended(&state.peer, state.offset);
         let (queued, report) = state.log.end_link(&mut self.sending.pool);
         state
@@ -276,7 +283,9 @@ impl Core {
             .gate
             .release(queued.messages, queued.payload_bytes);
         state.peer.lane_went(state.offset);
-        state.peer.leave(CloseReason::LocalStop);
+        if state.peer.leave(CloseReason::LocalStop) {
+            self.fabric.requests.peer_left(&state.peer);
+        }
         if report.undelivered > 0 {
             self.report_undelivered(
                 lane,

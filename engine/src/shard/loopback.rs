@@ -35,10 +35,10 @@ impl Shard {
                 }
                 break;
             }
-            let Some(bytes) = outbox.drop_front(&mut core.sending.pool) else {
+            let Some(dropped) = outbox.drop_front(&mut core.sending.pool) else {
                 break;
             };
-            settle(core, lane, delivery, bytes);
+            settle(core, lane, delivery, dropped.bytes);
             moved += 1;
         }
         let state = &mut core.lanes[lane as usize];
@@ -109,8 +109,11 @@ impl Front {
             source,
             body.clone(),
         );
-        if delivery == Delivery::NoMailbox && body.head > 0 {
-            core.refuse_request(self.lane, source.bytes(), &body);
+        let reliable = core.fabric.channels[channel].reliable;
+        if body.head > 0
+            && let Some(why) = delivery.refusal(reliable)
+        {
+            core.refuse_request(self.lane, source.bytes(), &body, why);
         }
         delivery
     }
@@ -126,7 +129,7 @@ fn settle(core: &mut Core, lane: u32, delivery: Delivery, bytes: u64) {
         return;
     };
     match delivery {
-        Delivery::Delivered => inbound.ledger.delivered(1, bytes, now),
+        Delivery::Delivered | Delivery::Panicked => inbound.ledger.delivered(1, bytes, now),
         Delivery::NoMailbox if state.log.ledger.reliability() != Reliability::BestEffort => {
             inbound.ledger.refused(1, bytes, now);
         }

@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, VecDeque};
 use bytes::Bytes;
 
 use crate::mailboxes::MailboxId;
+use crate::request::request_id;
 use crate::wire::control::append_mailbox;
 use crate::wire::extension::extension_block_bytes;
 use crate::wire::frame::{EXTENDED_KIND_BIT, mark_extended};
@@ -48,6 +49,8 @@ pub(crate) struct Chunk {
     messages: u64,
     /// What the messages were charged for at the gate.
     payload_bytes: u64,
+    /// There are messages with an extension among them.
+    has_extended: bool,
 }
 
 /// Spare buffers for chunks.
@@ -106,6 +109,12 @@ pub(crate) struct OutgoingMessage<'a> {
 }
 
 impl OutgoingMessage<'_> {
+    /// The number of this node's own request that it is, if it is one.
+    pub(crate) fn request(&self) -> Option<u64> {
+        let is_extended = self.is_extended;
+        is_extended.then(|| request_id(self.payload.as_slice()))?
+    }
+
     /// Bytes of the application's own.
     #[inline]
     pub(crate) fn payload_bytes(&self) -> usize {
@@ -119,7 +128,7 @@ impl OutgoingMessage<'_> {
 }
 
 impl OutgoingPayload<'_> {
-    fn as_slice(&self) -> &[u8] {
+    pub(crate) fn as_slice(&self) -> &[u8] {
         match self {
             Self::Inline(bytes) => bytes,
             Self::Shared(bytes) => bytes,
@@ -165,6 +174,15 @@ pub(crate) struct Outbox {
     mailboxes: VecDeque<MailboxId>,
     messages: u64,
     payload_bytes: u64,
+}
+
+/// A message that was removed at the front.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Dropped {
+    /// What it was charged for at the gate.
+    pub(crate) bytes: u64,
+    /// The number of the request that it is, if it is one.
+    pub(crate) request: Option<u64>,
 }
 
 /// What a batch held, for the ledgers.
@@ -229,6 +247,7 @@ impl Outbox {
         let mut header = header(FrameKind::Message, frame_length, id);
         if is_extended {
             mark_extended(&mut header);
+            chunk.has_extended = true;
         }
         chunk.bytes.extend_from_slice(&header);
         match payload {
@@ -318,18 +337,25 @@ impl Outbox {
         })
     }
 
-    /// Removes the message at the front; says what it was charged for.
-    pub(crate) fn drop_front(&mut self, pool: &mut ChunkPool) -> Option<u64> {
+    /// Removes the message at the front.
+    pub(crate) fn drop_front(&mut self, pool: &mut ChunkPool) -> Option<Dropped> {
         self.lift_announcements(pool);
         let chunk = self.chunks.front_mut()?;
-        let Head { body_bytes, .. } = read_header(&chunk.bytes[chunk.head..])?;
+        let Head {
+            body_bytes,
+            is_extended,
+            ..
+        } = read_header(&chunk.bytes[chunk.head..])?;
         let body_at = chunk.head + HEADER_BYTES;
-        if is_shared(chunk, body_at, body_bytes) {
-            chunk.shared.pop_front();
+        let request = |body: &[u8]| is_extended.then(|| request_id(body)).flatten();
+        let request = if is_shared(chunk, body_at, body_bytes) {
             chunk.head = body_at;
+            let piece = chunk.shared.pop_front()?;
+            request(&piece.payload)
         } else {
             chunk.head = body_at + body_bytes;
-        }
+            request(&chunk.bytes[body_at..chunk.head])
+        };
         chunk.wire_bytes -= HEADER_BYTES + body_bytes;
         chunk.messages -= 1;
         chunk.payload_bytes -= body_bytes as u64;
@@ -337,7 +363,32 @@ impl Outbox {
         self.messages -= 1;
         self.payload_bytes -= body_bytes as u64;
         self.lift_announcements(pool);
-        Some(body_bytes as u64)
+        Some(Dropped {
+            bytes: body_bytes as u64,
+            request,
+        })
+    }
+
+    /// Calls `each` with the numbers of the requests that wait here.
+    pub(crate) fn each_request(&self, mut each: impl FnMut(u64)) {
+        for chunk in self.chunks.iter().filter(|chunk| chunk.has_extended) {
+            let mut pieces = chunk.shared.iter().peekable();
+            let mut at = chunk.head;
+            while let Some(head) = read_header(&chunk.bytes[at..]) {
+                let body_at = at + HEADER_BYTES;
+                let is_piece = |piece: &&SharedPiece| head.body_bytes > 0 && piece.at == body_at;
+                let body = if let Some(piece) = pieces.next_if(is_piece) {
+                    at = body_at;
+                    &piece.payload[..]
+                } else {
+                    at = body_at + head.body_bytes;
+                    &chunk.bytes[body_at..at]
+                };
+                if head.is_extended {
+                    request_id(body).into_iter().for_each(&mut each);
+                }
+            }
+        }
     }
 
     /// Empties the outbox; says how many messages it held.

@@ -525,12 +525,14 @@ fn take_message(
             _ => break delivery,
         }
     };
-    if delivery == Delivery::NoMailbox && frame.body.head > 0 {
-        core.refuse_request(lane, source.bytes(), &frame.body);
-    }
     let reliable = core.fabric.channels[channel].reliable;
+    if frame.body.head > 0
+        && let Some(why) = delivery.refusal(reliable)
+    {
+        core.refuse_request(lane, source.bytes(), &frame.body, why);
+    }
     match delivery {
-        Delivery::Delivered => inbound.ledger.delivered(1, bytes, core.now),
+        Delivery::Delivered | Delivery::Panicked => inbound.ledger.delivered(1, bytes, core.now),
         Delivery::NoRoom if reliable => {
             inbound.blocked = mailbox;
             return Ok(Flow::Blocked);

@@ -10,7 +10,7 @@ use super::PRIORITIES;
 use super::lane::Lane;
 use super::outbox::{ChunkPool, OutgoingMessage};
 use crate::channel_plan::ChannelPlan;
-use crate::mailboxes::Mailboxes;
+use crate::fabric::Fabric;
 
 /// See the module's text.
 #[derive(Debug)]
@@ -67,12 +67,12 @@ impl Sending {
         index: u32,
         lane: &mut Lane,
         plan: &ChannelPlan,
-        names: &Mailboxes,
+        fabric: &Fabric,
         message: OutgoingMessage<'_>,
     ) {
         if !lane.takes_messages() {
-            self.put_aside(index, lane, plan, names, message);
-        } else if lane.take_message(plan, names, &mut self.pool, message) {
+            self.put_aside(index, lane, plan, fabric, message);
+        } else if lane.take_message(plan, fabric, &mut self.pool, message) {
             self.mark_ready(index, lane);
         } else {
             self.strays.push(index);
@@ -86,15 +86,15 @@ impl Sending {
         index: u32,
         lane: &mut Lane,
         plan: &ChannelPlan,
-        names: &Mailboxes,
+        fabric: &Fabric,
         message: OutgoingMessage<'_>,
     ) {
         if !lane.state.holds_messages() {
-            lane.settle_stray(message.payload.len());
+            lane.settle_stray(fabric, &message);
             self.strays.push(index);
             return;
         }
-        lane.hold_message(plan, names, &mut self.pool, message);
+        lane.hold_message(plan, fabric, &mut self.pool, message);
         if !lane.state.is_demanded() && self.demanded.last() != Some(&index) {
             self.demanded.push(index);
         }

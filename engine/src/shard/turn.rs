@@ -10,6 +10,8 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::deliver::Receivers;
+use super::lane::ENDED_BEFORE;
+use super::lane::log::Unsendable;
 use super::lane_state::Stage;
 use super::reading::take_inflow;
 use super::receive::retry_blocked;
@@ -397,22 +399,17 @@ impl Core {
         for group in strays.chunk_by(|left, right| left == right) {
             let lane = group[0];
             let state = &mut self.lanes[lane as usize];
-            let unsendable = state.log.take_unsendable();
-            let too_large = state.log.take_too_large();
-            let ended = group.len() as u64 - unsendable - too_large;
+            let unsendable = Unsendable::ALL.map(|cause| state.log.take_unsendable(cause));
             if !self.fabric.channels[state.channel].reliable {
                 continue;
             }
-            if ended > 0 {
-                self.report_undelivered(lane, ended, "the lane ended before they were sent");
-            }
-            if unsendable > 0 {
-                let why = "their lane carries no more mailboxes: see mailboxes_per_lane_max";
-                self.report_undelivered(lane, unsendable, why);
-            }
-            if too_large > 0 {
-                let why = "they are larger than the peer takes: see its message_bytes_max";
-                self.report_undelivered(lane, too_large, why);
+            let ended = group.len() as u64 - unsendable.iter().sum::<u64>();
+            let causes = Unsendable::ALL.map(Unsendable::sentence);
+            let told = unsendable.into_iter().zip(causes);
+            for (messages, why) in told.chain([(ended, ENDED_BEFORE)]) {
+                if messages > 0 {
+                    self.report_undelivered(lane, messages, why);
+                }
             }
         }
         strays.clear();

@@ -8,7 +8,7 @@ use overlane::wire::{CloseReason, VersionRange};
 use crate::frames::assert_closed;
 use crate::honest::Honest;
 use crate::stranger::{Stranger, frame, hello, letter};
-use crate::support::{counting_handler, wait_until};
+use crate::support::{best_effort, counting_handler, reliable, wait_until};
 
 const EXTENDED_MESSAGE: u8 = 0x41;
 const LIMIT: u32 = 1 << 20;
@@ -130,5 +130,41 @@ fn a_lane_of_version_1_has_no_extensions() {
     stranger.say(&message(&deadline(), b"x"));
     stranger.ends();
     honest.closed("mallory", "data", CloseReason::UnknownFrame, 1);
+    honest.finish();
+}
+
+/// Each is answered by as much, and nobody reads or acknowledges the answers.
+#[test]
+fn refusals_of_requests_to_a_peer_that_does_not_read_are_bounded() {
+    const REQUESTS: u64 = 2000;
+    const QUEUE: u64 = 100;
+    let data = reliable("data").queue_messages_max(QUEUE);
+    let channels = vec![
+        data.unacknowledged_bytes_max(4096_usize),
+        best_effort("gossip"),
+    ];
+    let honest = Honest::with(channels, |config| config);
+    let mut mallory = Stranger::lane(honest.target.local_addr(), hello("mallory"));
+    let mut said = letter("nowhere", b"first");
+    for id in 0..REQUESTS {
+        let request = entry(0x01, &[&id.to_le_bytes()[..], &[0]].concat());
+        said.extend(message(&request, b"well?"));
+    }
+    mallory.say(&said);
+    let counted = || {
+        let metrics = honest.target.metrics();
+        metrics.channel("mallory", "data").cloned()
+    };
+    let out = wait_until("all are read", counted, |lane| {
+        lane.as_ref()
+            .is_some_and(|lane| lane.bytes_received >= said.len() as u64)
+    });
+    let out = out.expect("it was used");
+    assert!(
+        out.queued <= QUEUE && out.accepted < REQUESTS / 2,
+        "{out:#?}"
+    );
+    assert!(out.closes.is_empty(), "{out:#?}");
+    honest.goes_on();
     honest.finish();
 }

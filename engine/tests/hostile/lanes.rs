@@ -1,12 +1,13 @@
 //! Who may have a lane that is there already: duplicates, replays, restarts.
 
 use std::net::TcpListener;
+use std::sync::atomic::Ordering;
 
 use overlane::wire::{CloseReason, FrameKind, Hello};
 
 use crate::honest::Honest;
-use crate::stranger::{Stranger, encoded, good_frame, gossip_hello, hello, letter};
-use crate::support::{counting_handler, reliable, wait_until};
+use crate::stranger::{Stranger, control_hello, encoded, good_frame, gossip_hello, hello, letter};
+use crate::support::{CONTROL, counting_handler, reliable, wait_until};
 
 fn of_incarnation(hello: Hello, incarnation: u64) -> Hello {
     Hello {
@@ -126,6 +127,21 @@ fn a_lane_that_the_node_dialled_is_not_given_up_for_a_dial_of_the_same_start() {
 
 /// What came on a connection just before another took its lane is of that connection: it is
 /// delivered, or lost with it.
+/// It is served before all channels, so messages on it would pass them all.
+#[test]
+fn a_message_on_the_control_lane_ends_it() {
+    let honest = Honest::start(|config| config);
+    let (handler, count) = counting_handler();
+    honest.target.handle("mine", handler).expect("a mailbox");
+    let mut mallory = Stranger::lane(honest.target.local_addr(), control_hello("mallory"));
+    mallory.say(&letter("mine", b"first of all"));
+    mallory.ends();
+    honest.closed("mallory", CONTROL, CloseReason::BadMailbox, 1);
+    assert_eq!(count.load(Ordering::Relaxed), 0);
+    honest.goes_on();
+    honest.finish();
+}
+
 #[test]
 fn a_connection_never_gets_the_bytes_of_the_one_before_it() {
     let honest = Honest::with(vec![reliable("data")], |config| {

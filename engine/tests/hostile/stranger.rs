@@ -59,7 +59,6 @@ pub(crate) fn gossip_hello(node: &str) -> Hello {
 }
 
 /// A good Hello of `node` for its control lane.
-#[allow(dead_code, reason = "the tests of hostile peers need none")]
 pub(crate) fn control_hello(node: &str) -> Hello {
     let mut hello = hello(node);
     hello.channel = name(CONTROL);

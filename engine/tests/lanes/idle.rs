@@ -1,12 +1,16 @@
 //! An idle lane closes when both ends agree, and goes on when a message crosses that.
 
+use std::net::TcpListener;
+
 use overlane::wire::control::Rest;
 use overlane::wire::{CloseReason, FrameKind};
 use overlane::{Event, Events};
 
 use crate::stranger::{Stranger, good_frame, hello};
 use crate::support::accounting::{all_acknowledged, check_accounting, counted};
-use crate::support::{GENEROUS, best_effort, config, connect_both, drained, start, wait_for_event};
+use crate::support::{
+    CONTROL, GENEROUS, best_effort, config, connect_both, drained, ends, start, wait_for_event,
+};
 use crate::{control_hello, has_connections, reliable};
 
 const IDLE_MS: u64 = 30;
@@ -231,6 +235,40 @@ fn lanes_to_a_peer_without_a_control_lane_stay_up() {
         data.say(&good_frame(FrameKind::Pong, word, &[]));
     }
     assert!(counted(&a.metrics(), "old", "data").closes.is_empty());
+}
+
+/// It is started again as a version that has a control lane, and its other lanes happen to come first.
+#[test]
+fn a_peer_that_was_upgraded_is_found_out_though_its_lanes_are_up() {
+    let a = start(config("a").lane_idle_ms(IDLE_MS).channel(reliable("data")));
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let there = listener.local_addr().expect("it is bound");
+    a.connect("b", there).expect("a name");
+    let (mut old, _) = Stranger::accept_as_older(&listener);
+    old.welcome("b", 1);
+    a.wait_connected("b", GENEROUS).expect("it is there");
+    drop(old);
+    let mut data = loop {
+        let (mut stranger, hello) = Stranger::accept(&listener);
+        // Not answered, a dial says nothing of the version.
+        if hello.channel.as_str() != CONTROL {
+            stranger.welcome("b", 2);
+            break stranger;
+        }
+    };
+    let control = ends("the control lane", move || {
+        loop {
+            let (mut stranger, hello) = Stranger::accept(&listener);
+            if hello.channel.as_str() == CONTROL {
+                stranger.welcome("b", 2);
+                break stranger;
+            }
+        }
+    });
+    // It is a lane like others from now on.
+    proposal(&mut data);
+    assert!(a.peers()[0].peer.is_connected());
+    drop(control);
 }
 
 #[test]

@@ -5,7 +5,7 @@
 //! their room stays reserved.
 
 use crate::mailboxes::{ByMailbox, Mailbox, MailboxId};
-use crate::shard::outbox::{ChunkPool, Load, Outbox, OutgoingMessage, Taken};
+use crate::shard::outbox::{ChunkPool, Dropped, Load, Outbox, OutgoingMessage, Taken};
 
 /// See the module's text.
 #[derive(Debug, Default)]
@@ -45,13 +45,18 @@ impl Held {
         self.messages.front()
     }
 
-    /// Removes it; says what it was charged for.
-    pub(crate) fn drop_front(&mut self, pool: &mut ChunkPool) -> Option<u64> {
-        let bytes = self.messages.drop_front(pool);
+    /// Removes it.
+    pub(crate) fn drop_front(&mut self, pool: &mut ChunkPool) -> Option<Dropped> {
+        let dropped = self.messages.drop_front(pool);
         if self.is_empty() {
             self.mailboxes = ByMailbox::default();
         }
-        bytes
+        dropped
+    }
+
+    /// Calls `each` with the numbers of the requests that wait.
+    pub(crate) fn each_request(&self, each: impl FnMut(u64)) {
+        self.messages.each_request(each);
     }
 
     /// Removes all; says what they were charged for.

@@ -16,9 +16,33 @@ use std::time::{Duration, Instant};
 use super::held::Held;
 use crate::channel_plan::ChannelPlan;
 use crate::delivery::{AckError, Acknowledged, Outgoing, Report};
-use crate::shard::outbox::{Batch, ChunkPool, Load, Outbox};
+use crate::shard::outbox::{Batch, ChunkPool, Dropped, Load, Outbox};
 use crate::shard::tally::LaneTally;
 use crate::wire::Ack;
+
+/// Why a connection cannot carry a message that was accepted, before there was one or for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unsendable {
+    /// It has no id left for the mailbox.
+    NoMailboxId,
+    /// The peer takes less in one message.
+    TooLarge,
+    /// The peer reads no extensions.
+    OldPeer,
+}
+
+impl Unsendable {
+    pub(crate) const ALL: [Self; 3] = [Self::NoMailboxId, Self::TooLarge, Self::OldPeer];
+
+    /// For whoever is told of it.
+    pub(crate) const fn sentence(self) -> &'static str {
+        match self {
+            Self::NoMailboxId => "the lane carries no more mailboxes: see mailboxes_per_lane_max",
+            Self::TooLarge => "larger than the peer takes: see its message_bytes_max",
+            Self::OldPeer => "the peer speaks version 1 of the wire, which has no requests",
+        }
+    }
+}
 
 /// See the module's text.
 #[derive(Debug)]
@@ -31,10 +55,8 @@ pub(crate) struct Log {
     unacknowledged_bytes_max: u64,
     /// Messages wait until acknowledgements make room.
     held_back: bool,
-    /// Settled because of too many mailbox names, and not reported yet.
-    unsendable_unreported: u64,
-    /// Settled because the peer takes no payloads of that size, and not reported yet.
-    too_large_unreported: u64,
+    /// By cause: settled because the connection cannot carry them, and not reported yet.
+    unsendable_unreported: [u64; Unsendable::ALL.len()],
     /// Dropped by the shard to make room; the gate counts those that senders dropped.
     overflowed: u64,
     /// How many of both have been reported, or need no report.
@@ -50,8 +72,7 @@ impl Log {
             ledger: Outgoing::new(plan.reliability),
             unacknowledged_bytes_max: plan.config.unacknowledged_bytes_max as u64,
             held_back: false,
-            unsendable_unreported: 0,
-            too_large_unreported: 0,
+            unsendable_unreported: [0; Unsendable::ALL.len()],
             overflowed: 0,
             overflow_reported: 0,
             tally: LaneTally::default(),
@@ -64,41 +85,30 @@ impl Log {
         self.ledger.drop_queued(1);
     }
 
-    /// Settles an accepted message, because the lane carries no more mailboxes.
-    pub(crate) fn settle_unsendable(&mut self) {
+    /// Settles an accepted message that the connection cannot carry.
+    pub(crate) fn settle_unsendable(&mut self, cause: Unsendable) {
         self.ledger.drop_queued(1);
-        self.unsendable_unreported += 1;
+        self.unsendable_unreported[cause as usize] += 1;
     }
 
     /// How many of those have not been reported yet; they count as reported now.
-    pub(crate) fn take_unsendable(&mut self) -> u64 {
-        std::mem::take(&mut self.unsendable_unreported)
+    pub(crate) fn take_unsendable(&mut self, cause: Unsendable) -> u64 {
+        std::mem::take(&mut self.unsendable_unreported[cause as usize])
     }
 
-    /// Settles an accepted message, because the peer takes no payloads of that size.
-    pub(crate) fn settle_too_large(&mut self) {
-        self.ledger.drop_queued(1);
-        self.too_large_unreported += 1;
-    }
-
-    /// How many of those have not been reported yet; they count as reported now.
-    pub(crate) fn take_too_large(&mut self) -> u64 {
-        std::mem::take(&mut self.too_large_unreported)
-    }
-
-    /// Drops the message that has waited longest, unless it is the only one; says its payload's bytes.
-    pub(crate) fn drop_oldest(&mut self, pool: &mut ChunkPool) -> Option<u64> {
+    /// Drops the message that has waited longest, unless it is the only one.
+    pub(crate) fn drop_oldest(&mut self, pool: &mut ChunkPool) -> Option<Dropped> {
         if self.outbox.messages().max(self.held.messages()) <= 1 {
             return None;
         }
-        let bytes = if self.held.is_empty() {
+        let dropped = if self.held.is_empty() {
             self.outbox.drop_front(pool)?
         } else {
             self.held.drop_front(pool)?
         };
         self.ledger.drop_queued(1);
         self.overflowed += 1;
-        Some(bytes)
+        Some(dropped)
     }
 
     /// How many messages the overflow policy dropped and nobody has reported yet; they count as

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use overlane::REQUESTS_MAX;
 use overlane::config::{
     CHANNEL_PARAMETERS, CHANNELS_MAX, FILE_BYTES_MAX, NODE_PARAMETERS, Unit, number, quantity,
 };
@@ -221,6 +222,18 @@ const PEERS: &[Limit] = &[
         "hostile/floods.rs::names_are_charged_to_their_peer_and_given_back_when_its_lanes_end",
     ),
     limit(
+        "refusals of requests owed to a peer",
+        Derived("what the queue of the lane has room for"),
+        Otherwise("the request is not refused, and ends by its deadline"),
+        "hostile/extensions.rs::refusals_of_requests_to_a_peer_that_does_not_read_are_bounded",
+    ),
+    limit(
+        "messages on a control lane",
+        Derived("none"),
+        Closed(CloseReason::BadMailbox),
+        "hostile/lanes.rs::a_message_on_the_control_lane_ends_it",
+    ),
+    limit(
         "control frames per second and lane",
         Node("control_frames_per_second_max"),
         Closed(CloseReason::ControlFlood),
@@ -343,6 +356,18 @@ const APPLICATIONS: &[Limit] = &[
         Node("inbox_bytes"),
         Otherwise("the shard stops reading the lanes that bring more, which stay up"),
         "overflow.rs::a_full_inbox_stops_its_lanes_and_loses_nothing",
+    ),
+    limit(
+        "open requests of a node",
+        Constant("REQUESTS_MAX", REQUESTS_MAX as u64, Unit::Count("requests")),
+        Otherwise("refused with `TooMany`"),
+        "requests.rs::open_requests_are_bounded",
+    ),
+    limit(
+        "time that a request waits for its reply",
+        Derived("the deadline that it was sent with"),
+        Otherwise("`DeadlinePassed`; what comes later is dropped, counted as `late_replies`"),
+        "requests.rs::a_deadline_ends_a_request_and_a_reply_after_it_is_counted",
     ),
     limit(
         "events that wait",

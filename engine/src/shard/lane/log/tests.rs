@@ -141,9 +141,13 @@ fn a_log_settles_what_a_connection_leaves_and_goes_on_with_the_next() {
 fn the_oldest_message_is_dropped_but_never_the_only_one_and_each_is_reported_once() {
     let mut sender = Sender::new(reliable());
     sender.accept(3);
-    assert_eq!(sender.log.drop_oldest(&mut sender.pool), Some(1000));
-    assert_eq!(sender.log.drop_oldest(&mut sender.pool), Some(1000));
-    assert_eq!(sender.log.drop_oldest(&mut sender.pool), None);
+    let dropped = Some(Dropped {
+        bytes: 1000,
+        request: None,
+    });
+    for expected in [dropped, dropped, None] {
+        assert_eq!(sender.log.drop_oldest(&mut sender.pool), expected);
+    }
     assert_eq!(
         sender.log.take_overflow(5),
         7,
