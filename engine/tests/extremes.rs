@@ -98,7 +98,7 @@ fn the_largest_payload_that_there_can_be_is_asked_and_answered() {
     let largest = usize::try_from(largest).expect("it fits");
     let node = |name: &str| {
         let channel = ChannelConfig::new("data").message_bytes_max(largest);
-        let node = start(config(name).channel(channel.queue_bytes_max(largest)));
+        let node = start(config(name).channel(channel.queue_bytes_max(3 * largest)));
         let calls = node.channel("data").expect("it is configured");
         node.handle(
             "in",

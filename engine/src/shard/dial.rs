@@ -354,6 +354,7 @@ impl Core {
         let Some((retry_in, actions)) = state.state.dial_failed(connection, reason, at) else {
             return;
         };
+        state.failed_in = state.peer.presence().sessions;
         state.log.tally.count_close(reason);
         tracing::debug!(peer = state.peer.name(), %reason, %detail, "dial failed");
         let event = Event::DialFailed {

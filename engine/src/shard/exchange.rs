@@ -68,8 +68,16 @@ impl Core {
         let Some(exchange) = asked(body.extension(bytes), self.now) else {
             return;
         };
-        let (reply, _) = refusal(exchange.id, why);
         let state = &mut self.lanes[lane as usize];
+        if state.peer.is_self() {
+            let why = why.to_owned();
+            let refused = || Err(RequestError::Refused { why });
+            self.fabric
+                .requests
+                .answer(exchange.id, &state.peer, refused);
+            return;
+        }
+        let (reply, _) = refusal(exchange.id, why);
         let bytes = reply.len() as u64;
         if !state.accepts_messages() || state.address().gate.reserve(bytes).is_err() {
             return;

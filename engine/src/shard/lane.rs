@@ -42,6 +42,8 @@ pub(crate) struct Lane {
     pub(crate) priority: usize,
     /// Its peer has no place any more: what is here waits for another lane to take its slot.
     pub(crate) retired: bool,
+    /// In which session of its peer it ended, or was dialled in vain, last.
+    pub(super) failed_in: u64,
     /// Where it stands between wanted and up.
     pub(super) state: LaneState,
     /// What outlives connections.

@@ -303,6 +303,12 @@ impl LaneState {
         }
     }
 
+    /// The peer has come back since its last failure: that counts no more.
+    pub(super) fn forget_failures(&mut self) {
+        self.backoff = Backoff::new(self.limits);
+        self.dial_not_before = None;
+    }
+
     /// Whether an idle lane is to be dialled.
     fn is_to_dial(&self) -> bool {
         let is_needed = self.is_demanded() || (self.kept && !self.draining);

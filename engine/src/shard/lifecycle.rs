@@ -251,6 +251,7 @@ impl Core {
             }
             state.log.tally.delivered_before += inbound.ledger.delivered_total();
         }
+        state.failed_in = state.peer.presence().sessions;
         state.log.tally.count_close(reason);
         state.peer.lane_went(state.offset);
         tracing::info!(peer = state.peer.name(), channel = %self.fabric.channels[state.channel].name, %reason, "lane ended");

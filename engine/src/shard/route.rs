@@ -253,6 +253,7 @@ impl Core {
             channel,
             priority: plan.priority,
             retired: false,
+            failed_in: 0,
             state: LaneState::new(
                 self.dialing.backoff_limits,
                 self.dialing.patience,

@@ -31,7 +31,11 @@ impl Core {
         let lanes: BTreeSet<_> = self.sending.demanded.drain(..).collect();
         for lane in lanes {
             let at = self.moment();
-            let actions = self.lanes[lane as usize].state.demand(at);
+            let state = &mut self.lanes[lane as usize];
+            if state.peer.presence().sessions != state.failed_in {
+                state.state.forget_failures();
+            }
+            let actions = state.state.demand(at);
             self.carry_out(lane, actions);
         }
     }

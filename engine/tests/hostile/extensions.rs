@@ -137,7 +137,7 @@ fn a_lane_of_version_1_has_no_extensions() {
 #[test]
 fn refusals_of_requests_to_a_peer_that_does_not_read_are_bounded() {
     const REQUESTS: u64 = 2000;
-    const QUEUE: u64 = 100;
+    const QUEUE: usize = 100;
     let data = reliable("data").queue_messages_max(QUEUE);
     let channels = vec![
         data.unacknowledged_bytes_max(4096_usize),
@@ -161,7 +161,7 @@ fn refusals_of_requests_to_a_peer_that_does_not_read_are_bounded() {
     });
     let out = out.expect("it was used");
     assert!(
-        out.queued <= QUEUE && out.accepted < REQUESTS / 2,
+        out.queued <= QUEUE as u64 && out.accepted < REQUESTS / 2,
         "{out:#?}"
     );
     assert!(out.closes.is_empty(), "{out:#?}");

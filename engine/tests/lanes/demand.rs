@@ -11,7 +11,7 @@ use crate::stranger::{Stranger, good_frame};
 use crate::support::accounting::{all_acknowledged, check_accounting, counted};
 use crate::support::child::{descriptors, in_child, resident_bytes};
 use crate::support::{
-    GENEROUS, best_effort, config, connect_both, counting_handler, start, wait_for_event,
+    GENEROUS, best_effort, config, connect_both, counting_handler, drained, start, wait_for_event,
 };
 use crate::{connections, control_hello, has_connections, reliable};
 
@@ -225,6 +225,46 @@ fn refusals_of_lanes_to_a_peer_that_does_not_read_are_bounded() {
             assert!(held < 4 << 20, "{held} bytes");
         },
     );
+}
+
+/// That its lane was lost with the process before says nothing of the one that has come.
+#[test]
+fn a_lane_to_a_peer_that_has_come_back_is_made_at_once_whatever_the_back_off_says() {
+    let patient = |name: &str| {
+        let config = config(name)
+            .reconnect_base_ms(600_000)
+            .reconnect_max_ms(600_000);
+        config.channel(reliable("data"))
+    };
+    let a = start(patient("a"));
+    let events = a.events();
+    let mut place = None;
+    for _ in 0..2 {
+        let config = patient("b");
+        let b = start(match place {
+            Some(place) => config.listen(place),
+            None => config,
+        });
+        let mut inbox = b.inbox("in").expect("a mailbox");
+        if place.is_none() {
+            a.connect("b", b.local_addr()).expect("a name");
+        }
+        place = Some(b.local_addr());
+        // The second time it is b that dials.
+        b.connect("a", a.local_addr()).expect("a name");
+        wait_for_event(&events, "the peer", |event| {
+            matches!(event, Event::PeerUp { .. }).then_some(())
+        });
+        let channel = a.channel("data").expect("it is configured");
+        let to = a.destination("b", "in").expect("names");
+        channel.try_send(&to, b"x").expect("accepted");
+        inbox.recv_timeout(GENEROUS).expect("it comes");
+        drained(&a);
+        drop(b);
+        wait_for_event(&events, "its end", |event| {
+            matches!(event, Event::PeerDown { .. }).then_some(())
+        });
+    }
 }
 
 #[test]
