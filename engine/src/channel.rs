@@ -404,7 +404,7 @@ pub(crate) const EXTENDED: u32 = 1 << 31;
 fn tag_for(to: &Destination, way: Way) -> Tag {
     let (mailbox, high) = to.mailbox.id().to_words();
     Tag {
-        lane: to.peer.lane_number(way.offset),
+        lane: to.peer.lane_number(way.offset).word(),
         mailbox,
         extra: if way.head > 0 { high | EXTENDED } else { high },
     }

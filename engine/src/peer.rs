@@ -247,8 +247,8 @@ impl Peer {
     /// The number of a lane among all lanes of this node: what a record in a ring carries. Asked after
     /// room was reserved at the lane's gate: a peer with reservations keeps its place.
     #[inline]
-    pub(crate) fn lane_number(&self, offset: usize) -> u32 {
-        lane_number(self.place.load(Ordering::Acquire), self.lanes.len(), offset)
+    pub(crate) fn lane_number(&self, offset: usize) -> LaneNumber {
+        LaneNumber::new(self.place.load(Ordering::Acquire), self.lanes.len(), offset)
     }
 
     pub(crate) fn presence(&self) -> Presence {
@@ -364,12 +364,37 @@ impl Peer {
     }
 }
 
-/// The number of a lane of the peer at `place`, if each peer has `lanes`. The configuration bounds the
-/// product (`peers_max`, 64 channels of 64 lanes) far below 2^32.
-#[inline]
-pub(crate) fn lane_number(place: u32, lanes: usize, offset: usize) -> u32 {
-    let number = place as usize * lanes + offset;
-    u32::try_from(number).unwrap_or(u32::MAX)
+/// The number of a lane among all lanes of this node, by which senders name it and its shard finds it. Not
+/// its index among the lanes of that shard, and not its offset among those of its peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct LaneNumber(u32);
+
+impl LaneNumber {
+    /// That of a peer's lane at `offset`, if each peer has `lanes`. The configuration bounds the product
+    /// (`peers_max`, 64 channels of 64 lanes) far below 2^32.
+    #[inline]
+    pub(crate) fn new(place: u32, lanes: usize, offset: usize) -> Self {
+        let number = place as usize * lanes + offset;
+        Self(u32::try_from(number).unwrap_or(u32::MAX))
+    }
+
+    /// As a record in a ring carries it.
+    #[inline]
+    pub(crate) const fn word(self) -> u32 {
+        self.0
+    }
+
+    /// What [`word`](Self::word) said.
+    #[inline]
+    pub(crate) const fn from_word(word: u32) -> Self {
+        Self(word)
+    }
+
+    /// Its place in a list by numbers.
+    #[inline]
+    pub(crate) const fn index(self) -> usize {
+        self.0 as usize
+    }
 }
 
 #[cfg(test)]

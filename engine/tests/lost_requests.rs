@@ -256,7 +256,10 @@ fn has_rested(events: &overlane::Events) {
     wait_for_event(events, "the end of the lane", |event| match event {
         Event::LaneDown {
             channel, reason, ..
-        } if **channel == *"data" => Some(assert_eq!(*reason, CloseReason::Idle)),
+        } if **channel == *"data" => {
+            assert_eq!(*reason, CloseReason::Idle);
+            Some(())
+        }
         _ => None,
     });
 }

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use super::completion::{Completion, IoCounters};
 use super::data_ring::DataRing;
-use super::operation::Operation;
+use super::operation::{Operation, SocketCall};
 use super::poll::PollSet;
 
 #[cfg(test)]
@@ -141,77 +141,14 @@ impl ShardIo {
         either!(self, backend => backend.accept(listener, operation))
     }
 
-    pub(crate) fn connect(
+    /// Queues an operation on a socket.
+    pub(crate) fn queue(
         &mut self,
         socket: RawFd,
-        address: &socket2::SockAddr,
+        call: SocketCall<'_>,
         operation: Operation,
     ) -> io::Result<()> {
-        either!(self, backend => backend.connect(socket, address, operation))
-    }
-
-    /// Receives what there is, at most all of `buffer`, once.
-    pub(crate) fn receive_once(
-        &mut self,
-        socket: RawFd,
-        buffer: &mut [u8],
-        operation: Operation,
-    ) -> io::Result<()> {
-        either!(self, backend => backend.receive_once(socket, buffer, operation))
-    }
-
-    /// Receives into the provided buffers of `group` until the end of the stream, an error, or ENOBUFS:
-    /// there was no buffer left.
-    pub(crate) fn receive(
-        &mut self,
-        socket: RawFd,
-        group: u16,
-        operation: Operation,
-    ) -> io::Result<()> {
-        either!(self, backend => backend.receive(socket, group, operation))
-    }
-
-    /// Receives into one provided buffer of `group`, at most `bytes_max`, once.
-    pub(crate) fn receive_some(
-        &mut self,
-        socket: RawFd,
-        group: u16,
-        bytes_max: usize,
-        operation: Operation,
-    ) -> io::Result<()> {
-        either!(self, backend => backend.receive_some(socket, group, bytes_max, operation))
-    }
-
-    /// Receives into the pieces that `header` names, once; they, the header and its vectors belong to
-    /// the operation.
-    pub(crate) fn land(
-        &mut self,
-        socket: RawFd,
-        header: &mut libc::msghdr,
-        operation: Operation,
-    ) -> io::Result<()> {
-        either!(self, backend => backend.land(socket, header, operation))
-    }
-
-    /// Sends one contiguous batch; it may complete with fewer bytes.
-    pub(crate) fn send(
-        &mut self,
-        socket: RawFd,
-        bytes: &[u8],
-        operation: Operation,
-    ) -> io::Result<()> {
-        either!(self, backend => backend.send(socket, bytes, operation))
-    }
-
-    /// Sends a batch of several pieces: `header`, its vectors and the bytes they name belong to the
-    /// operation. It may complete with fewer bytes.
-    pub(crate) fn send_vectored(
-        &mut self,
-        socket: RawFd,
-        header: &libc::msghdr,
-        operation: Operation,
-    ) -> io::Result<()> {
-        either!(self, backend => backend.send_vectored(socket, header, operation))
+        either!(self, backend => backend.queue(socket, call, operation))
     }
 
     /// Cancels one operation.

@@ -1,4 +1,5 @@
-//! What one operation of a backend is about, packed into the 64 bits that io_uring hands back.
+//! What one operation of a backend is about, packed into the 64 bits that io_uring hands back, and what it
+//! does.
 //!
 //! Written when an operation is queued, read when its completion is reaped. The generation tells a
 //! completion of a connection that is gone from one of the connection that took its place.
@@ -73,6 +74,42 @@ impl Operation {
             index,
         })
     }
+}
+
+/// What an operation does on its socket. Whatever it names belongs to the operation: it stays at its place,
+/// unchanged, until the operation's last completion has been reaped.
+#[derive(Debug)]
+pub(crate) enum SocketCall<'a> {
+    Connect {
+        address: &'a socket2::SockAddr,
+    },
+    /// Receives what there is, at most all of `buffer`, once.
+    ReceiveOnce {
+        buffer: &'a mut [u8],
+    },
+    /// Receives into the provided buffers of `group` until the end of the stream, an error, or ENOBUFS:
+    /// there was no buffer left.
+    Receive {
+        group: u16,
+    },
+    /// Receives into one provided buffer of `group`, at most `bytes_max`, once: a connection that shares its
+    /// buffers with others takes one in a turn.
+    ReceiveSome {
+        group: u16,
+        bytes_max: usize,
+    },
+    /// Receives into the pieces that `header` names, once.
+    Land {
+        header: &'a mut libc::msghdr,
+    },
+    /// Sends one contiguous batch; it may complete with fewer bytes.
+    Send {
+        bytes: &'a [u8],
+    },
+    /// Sends a batch of several pieces; it may complete with fewer bytes.
+    SendVectored {
+        header: &'a libc::msghdr,
+    },
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use super::outbox::{OutgoingMessage, OutgoingPayload};
+use super::outbox::OutgoingMessage;
 use super::timers::Deadline;
 use super::{Core, Shard};
 use crate::admission::{Admission, Way, admit, check_size, refused, reserve_run, run_length};
@@ -252,9 +252,9 @@ impl Core {
             Err(error) => return Err(Unsent { error, payload }),
         }
         let payload = if payload.len() <= self.fabric.config.inline_bytes_max {
-            OutgoingPayload::Inline(payload.as_slice())
+            Payload::Borrowed(payload.as_slice())
         } else {
-            OutgoingPayload::Shared(payload.into_shared(&self.fabric.payloads))
+            Payload::Shared(payload.into_shared(&self.fabric.payloads))
         };
         let plan = &self.fabric.channels[channel.index];
         let lane = &mut self.lanes[index as usize];

@@ -15,7 +15,7 @@ use crate::channel::EXTENDED;
 use crate::fabric::Fabric;
 use crate::io::receive_buffers::{Filled, ReceiveBuffers};
 use crate::mailboxes::{ByMailbox, Mailbox, MailboxId};
-use crate::message::Message;
+use crate::message::{Message, Payload};
 use crate::peer::Peer;
 use crate::request::asked;
 use crate::ring::inbox::InboxWriter;
@@ -60,43 +60,19 @@ impl Source for InBuffer<'_> {
     }
 }
 
-/// In a piece of memory of its own, put together from several receives.
-pub(crate) struct Assembled<'a>(pub(crate) &'a mut Vec<u8>);
-
-impl Source for Assembled<'_> {
+/// In memory of its own (what was put together from several receives, or sent by this process): what is
+/// shared is kept as it is, the rest by a copy.
+impl Source for Payload<'_> {
     #[inline]
     fn bytes(&self) -> &[u8] {
-        self.0
+        self.as_slice()
     }
 
     fn keep(&mut self, range: Range<usize>) -> Bytes {
-        Bytes::copy_from_slice(&self.0[range])
-    }
-}
-
-/// A payload that was shared within this process.
-pub(crate) struct Whole<'a>(pub(crate) &'a Bytes);
-
-impl Source for Whole<'_> {
-    fn bytes(&self) -> &[u8] {
-        self.0
-    }
-
-    fn keep(&mut self, range: Range<usize>) -> Bytes {
-        self.0.slice(range)
-    }
-}
-
-/// A small payload of this process.
-pub(crate) struct Borrowed<'a>(pub(crate) &'a [u8]);
-
-impl Source for Borrowed<'_> {
-    fn bytes(&self) -> &[u8] {
-        self.0
-    }
-
-    fn keep(&mut self, range: Range<usize>) -> Bytes {
-        Bytes::copy_from_slice(&self.0[range])
+        match self {
+            Self::Borrowed(bytes) => Bytes::copy_from_slice(&bytes[range]),
+            Self::Shared(bytes) => bytes.slice(range),
+        }
     }
 }
 

@@ -20,7 +20,7 @@ use crate::config::Config;
 use crate::control::link::Notice;
 use crate::delivery::BackoffLimits;
 use crate::events::Event;
-use crate::io::operation::OperationKind;
+use crate::io::operation::{OperationKind, SocketCall};
 use crate::io::socket;
 use crate::wire::{Agreed, CloseReason, DialProgress, Dialer, Hello, Name, Parameters, Progress};
 
@@ -163,7 +163,8 @@ impl Core {
             return Ok(());
         };
         if let Phase::Connecting { address, .. } = &connection.phase {
-            self.io.connect(raw, address, operation)?;
+            self.io
+                .queue(raw, SocketCall::Connect { address }, operation)?;
         }
         Ok(())
     }

@@ -9,11 +9,13 @@ use std::io;
 use std::ops::ControlFlow;
 
 use super::Core;
-use super::outbox::{OutgoingMessage, OutgoingPayload};
+use super::outbox::OutgoingMessage;
 use super::route::NOT_OURS;
 use crate::channel::EXTENDED;
 use crate::channel_plan::ChannelPlan;
 use crate::mailboxes::MailboxId;
+use crate::message::Payload;
+use crate::peer::LaneNumber;
 use crate::ring::{Consumer, DrainPayload, RECORD_HEADER_BYTES};
 
 /// A channel's ring on this shard.
@@ -87,14 +89,15 @@ impl Core {
         let queue = &mut queues[place];
         let plan = &fabric.channels[queue.channel];
         queue.ring.drain(quantum, |tag, payload| {
-            let index = routing.lane_of(tag.lane).unwrap_or(NOT_OURS);
+            let number = LaneNumber::from_word(tag.lane);
+            let index = routing.lane_of(number).unwrap_or(NOT_OURS);
             let Some(lane) = lanes.get_mut(index as usize) else {
-                unknown = Some(tag.lane);
+                unknown = Some(number);
                 return ControlFlow::Break(());
             };
             let payload = match payload {
-                DrainPayload::Inline(bytes) => OutgoingPayload::Inline(bytes),
-                DrainPayload::Shared(shared) => OutgoingPayload::Shared(shared.take()),
+                DrainPayload::Inline(bytes) => Payload::Borrowed(bytes),
+                DrainPayload::Shared(shared) => Payload::Shared(shared.take()),
             };
             // As the ring counts them, so that a ring that used up its quantum leaves nothing over
             // for the next.

@@ -8,10 +8,10 @@ use std::sync::Arc;
 
 use super::Core;
 use super::deliver::{Body, Source};
-use super::outbox::{OutgoingMessage, OutgoingPayload};
+use super::outbox::OutgoingMessage;
 use crate::error::RequestError;
 use crate::fabric::Fabric;
-use crate::message::OwnedMessage;
+use crate::message::{OwnedMessage, Payload};
 use crate::peer::Peer;
 use crate::request::{asked, extension, refusal};
 use crate::wire::extension::{Correlation, Role};
@@ -85,7 +85,7 @@ impl Core {
         let message = OutgoingMessage {
             mailbox: self.fabric.replies.id(),
             is_extended: true,
-            payload: OutgoingPayload::Inline(reply.as_slice()),
+            payload: Payload::Borrowed(reply.as_slice()),
         };
         let plan = &self.fabric.channels[state.channel];
         self.sending.put(lane, state, plan, &self.fabric, message);

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::Core;
 use super::connection::Phase;
 use super::timers::Deadline;
-use crate::io::operation::OperationKind;
+use crate::io::operation::{OperationKind, SocketCall};
 use crate::io::socket;
 use crate::wire::CloseReason;
 use crate::wire::layout::{HANDSHAKE_BODY_BYTES_MAX, PREFIX_BYTES};
@@ -72,7 +72,8 @@ impl Core {
             return Ok(());
         };
         connection.others += 1;
-        self.io.receive_once(raw, buffer, operation)
+        self.io
+            .queue(raw, SocketCall::ReceiveOnce { buffer }, operation)
     }
 
     /// Bytes of a handshake have come.

@@ -23,7 +23,7 @@ use crate::config::Priority;
 use crate::fabric::Fabric;
 use crate::io::backend::ShardIo;
 use crate::io::completion::Completion;
-use crate::io::operation::{Operation, OperationKind};
+use crate::io::operation::{Operation, OperationKind, SocketCall};
 use crate::io::receive_buffers::ReceiveBuffers;
 use crate::io::socket;
 use crate::mailboxes::MailboxId;
@@ -287,17 +287,17 @@ impl Core {
         if let Some(landing) = &mut connection.landing {
             let share = self.intake.quantum_bytes / hungry.max(1);
             let header = landing.ask(share.max(LAND_BYTES_MIN));
-            self.io.land(raw, header, operation)?;
+            self.io.queue(raw, SocketCall::Land { header }, operation)?;
             return Ok(true);
         }
         let buffers = &self.intake.buffers[class];
-        if self.intake.sharing[class] > 1 {
-            let bytes_max = buffers.buffer_bytes();
-            self.io
-                .receive_some(raw, buffers.group(), bytes_max, operation)?;
+        let (group, bytes_max) = (buffers.group(), buffers.buffer_bytes());
+        let call = if self.intake.sharing[class] > 1 {
+            SocketCall::ReceiveSome { group, bytes_max }
         } else {
-            self.io.receive(raw, buffers.group(), operation)?;
-        }
+            SocketCall::Receive { group }
+        };
+        self.io.queue(raw, call, operation)?;
         Ok(true)
     }
 

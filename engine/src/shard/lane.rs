@@ -15,14 +15,15 @@ use std::time::Instant;
 
 use super::Core;
 use super::lane_state::{LaneState, Stage};
-use super::outbox::{ChunkPool, Dropped, OutgoingMessage, OutgoingPayload, Shape, TakenPayload};
+use super::outbox::{ChunkPool, Dropped, OutgoingMessage, Shape};
 use super::quiet::Quiet;
 use crate::channel_plan::ChannelPlan;
 use crate::config::Overflow;
 use crate::fabric::Fabric;
-use crate::io::operation::OperationKind;
+use crate::io::operation::{OperationKind, SocketCall};
 use crate::io::socket::{self, Standing};
 use crate::mailboxes::MailboxId;
+use crate::message::Payload;
 use crate::peer::{LaneAddress, Peer};
 use crate::wire::mailbox_ids::Assigned;
 use crate::wire::{CloseReason, FrameKind};
@@ -176,17 +177,13 @@ impl Lane {
         let mut held = std::mem::take(&mut self.log.held);
         let mut unsendable = 0;
         while let Some(front) = held.front() {
-            let payload = match front.payload {
-                TakenPayload::Inline(bytes) => OutgoingPayload::Inline(bytes),
-                TakenPayload::Shared(bytes) => OutgoingPayload::Shared(bytes.clone()),
-            };
             let Some(mailbox) = front.mailbox else {
                 break;
             };
             let message = OutgoingMessage {
                 mailbox,
                 is_extended: front.is_extended,
-                payload,
+                payload: front.payload,
             };
             unsendable += usize::from(!self.put_on_link(fabric, pool, message));
             held.drop_front(pool);
@@ -217,7 +214,7 @@ impl Lane {
             let message = OutgoingMessage {
                 mailbox,
                 is_extended: false,
-                payload: OutgoingPayload::Inline(payload),
+                payload: Payload::Borrowed(payload),
             };
             self.log.outbox.push_message(pool, id, message);
         }
@@ -383,12 +380,15 @@ impl Core {
         let socket = socket::raw(socket);
         connection.sending = true;
         match connection.batch.shape() {
-            Shape::Contiguous(bytes) => self.io.send(socket, bytes, operation),
+            Shape::Contiguous(bytes) => {
+                self.io.queue(socket, SocketCall::Send { bytes }, operation)
+            }
             Shape::Scattered(vectors) => {
                 let header = &mut connection.send_header.0;
                 header.msg_iov = vectors.as_mut_ptr().cast();
                 header.msg_iovlen = vectors.len();
-                self.io.send_vectored(socket, header, operation)
+                self.io
+                    .queue(socket, SocketCall::SendVectored { header }, operation)
             }
         }
     }

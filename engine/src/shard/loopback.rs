@@ -5,8 +5,8 @@
 
 use std::sync::Arc;
 
-use super::deliver::{Body, Borrowed, Delivery, Receivers, Source, Whole};
-use super::outbox::{Outbox, TakenPayload};
+use super::deliver::{Body, Delivery, Receivers, Source};
+use super::outbox::Outbox;
 use super::{Core, Shard, exchange};
 use crate::config::Reliability;
 use crate::mailboxes::MailboxId;
@@ -68,16 +68,9 @@ fn deliver_front(
         mailbox: front.mailbox?,
         lane,
     };
-    Some(match front.payload {
-        TakenPayload::Inline(bytes) => {
-            let body = Body::whole(bytes, front.is_extended);
-            to.deliver(core, receivers, &mut Borrowed(bytes), body)
-        }
-        TakenPayload::Shared(bytes) => {
-            let body = Body::whole(bytes, front.is_extended);
-            to.deliver(core, receivers, &mut Whole(bytes), body)
-        }
-    })
+    let mut payload = front.payload;
+    let body = Body::whole(payload.as_slice(), front.is_extended);
+    Some(to.deliver(core, receivers, &mut payload, body))
 }
 
 /// The message at the front of a lane to this node itself, without its bytes.

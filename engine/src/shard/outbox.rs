@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, VecDeque};
 use bytes::Bytes;
 
 use crate::mailboxes::MailboxId;
+use crate::message::Payload;
 use crate::request::request_id;
 use crate::wire::control::append_mailbox;
 use crate::wire::extension::extension_block_bytes;
@@ -90,22 +91,14 @@ impl ChunkPool {
     }
 }
 
-/// A payload on its way into an outbox.
-#[derive(Debug)]
-pub(crate) enum OutgoingPayload<'a> {
-    /// Copied into the chunk.
-    Inline(&'a [u8]),
-    /// Sent by reference.
-    Shared(Bytes),
-}
-
 /// A message on its way into a lane.
 #[derive(Debug)]
 pub(crate) struct OutgoingMessage<'a> {
     pub(crate) mailbox: MailboxId,
     /// The payload begins with an extension.
     pub(crate) is_extended: bool,
-    pub(crate) payload: OutgoingPayload<'a>,
+    /// What is borrowed is copied into a chunk, what is shared is sent by reference.
+    pub(crate) payload: Payload<'a>,
 }
 
 impl OutgoingMessage<'_> {
@@ -127,22 +120,6 @@ impl OutgoingMessage<'_> {
     }
 }
 
-impl OutgoingPayload<'_> {
-    pub(crate) fn as_slice(&self) -> &[u8] {
-        match self {
-            Self::Inline(bytes) => bytes,
-            Self::Shared(bytes) => bytes,
-        }
-    }
-
-    pub(crate) fn len(&self) -> usize {
-        match self {
-            Self::Inline(bytes) => bytes.len(),
-            Self::Shared(bytes) => bytes.len(),
-        }
-    }
-}
-
 /// One frame taken out at the front again: dropped, or looped back to this node itself.
 #[derive(Debug)]
 pub(crate) struct Taken<'a> {
@@ -150,14 +127,7 @@ pub(crate) struct Taken<'a> {
     pub(crate) is_extended: bool,
     /// If it was noted.
     pub(crate) mailbox: Option<MailboxId>,
-    pub(crate) payload: TakenPayload<'a>,
-}
-
-/// Its payload.
-#[derive(Debug)]
-pub(crate) enum TakenPayload<'a> {
-    Inline(&'a [u8]),
-    Shared(&'a Bytes),
+    pub(crate) payload: Payload<'a>,
 }
 
 /// See the module's text.
@@ -235,7 +205,7 @@ impl Outbox {
             ..
         } = message;
         let length = payload.len();
-        let inline = if let OutgoingPayload::Inline(bytes) = &payload {
+        let inline = if let Payload::Borrowed(bytes) = &payload {
             bytes.len()
         } else {
             0
@@ -251,8 +221,8 @@ impl Outbox {
         }
         chunk.bytes.extend_from_slice(&header);
         match payload {
-            OutgoingPayload::Inline(bytes) => chunk.bytes.extend_from_slice(bytes),
-            OutgoingPayload::Shared(payload) => {
+            Payload::Borrowed(bytes) => chunk.bytes.extend_from_slice(bytes),
+            Payload::Shared(payload) => {
                 chunk.shared.push_back(SharedPiece {
                     at: chunk.bytes.len(),
                     payload,
@@ -326,9 +296,9 @@ impl Outbox {
         let body_at = chunk.head + HEADER_BYTES;
         let payload = match chunk.shared.front() {
             Some(piece) if is_shared(chunk, body_at, body_bytes) => {
-                TakenPayload::Shared(&piece.payload)
+                Payload::Shared(piece.payload.clone())
             }
-            _ => TakenPayload::Inline(&chunk.bytes[body_at..body_at + body_bytes]),
+            _ => Payload::Borrowed(&chunk.bytes[body_at..body_at + body_bytes]),
         };
         Some(Taken {
             is_extended,

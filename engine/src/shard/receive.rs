@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use super::connection::Inflow;
 use super::control_frames::{count_control, take_control};
-use super::deliver::{Assembled, Body, Delivery, InBuffer, Receivers, Source, Whole};
+use super::deliver::{Body, Delivery, InBuffer, Receivers, Source};
 use super::inbound::Inbound;
 use super::landing::{LANDING_BYTES_MIN, Landing};
 use super::{Core, exchange};
@@ -16,6 +16,7 @@ use crate::delivery::Incoming;
 use crate::io::operation::OperationKind;
 use crate::io::receive_buffers::Filled;
 use crate::mailboxes::MailboxId;
+use crate::message::Payload;
 use crate::wire::{CloseReason, Extension, Frame, FrameKind, HEADER_BYTES, Next, next_frame};
 
 /// What to do after a frame.
@@ -156,7 +157,7 @@ fn read_landed(
         reader.inbound.carry.append(&mut stage);
         return Ok(Stop::Blocked);
     }
-    let stop = read_bytes(core, receivers, reader, &mut Assembled(&mut stage))?;
+    let stop = read_bytes(core, receivers, reader, &mut Payload::Borrowed(&stage))?;
     if is_overrun
         && reader
             .landing
@@ -182,8 +183,11 @@ fn deliver_landed(
         return Ok(Stop::Incomplete);
     };
     let mut at = 0;
-    let stop = read_frames(core, receivers, reader, &mut Whole(&frame), &mut at)?;
-    if let (Stop::Blocked, Some(landing)) = (&stop, &mut reader.landing) {
+    let mut frame = Payload::Shared(frame);
+    let stop = read_frames(core, receivers, reader, &mut frame, &mut at)?;
+    if let (Stop::Blocked, Some(landing), Payload::Shared(frame)) =
+        (&stop, &mut reader.landing, frame)
+    {
         landing.put_back(frame);
     }
     Ok(stop)
@@ -413,7 +417,7 @@ fn complete_carry(
         core,
         receivers,
         reader,
-        &mut Assembled(&mut whole),
+        &mut Payload::Borrowed(&whole),
         &mut read,
     );
     if matches!(stop, Ok(Stop::Blocked)) {
@@ -448,8 +452,13 @@ pub(super) fn retry_blocked(core: &mut Core, receivers: &mut Receivers, lane: u3
         return;
     };
     reader.inbound.blocked = None;
-    let mut waiting = std::mem::take(&mut reader.inbound.carry);
-    let outcome = read_bytes(core, receivers, &mut reader, &mut Assembled(&mut waiting));
+    let waiting = std::mem::take(&mut reader.inbound.carry);
+    let outcome = read_bytes(
+        core,
+        receivers,
+        &mut reader,
+        &mut Payload::Borrowed(&waiting),
+    );
     let unblocked = reader.inbound.blocked.is_none();
     reader.finish(core, outcome);
     if unblocked {

@@ -16,7 +16,7 @@ use super::quiet::Quiet;
 use super::report::{LaneCounts, lane_counts};
 use crate::control::routes::Route;
 use crate::control::wishes::Wish;
-use crate::peer::{Peer, lane_number};
+use crate::peer::{LaneNumber, Peer};
 use crate::wire::Agreed;
 
 /// A lane number of another shard, or of nobody.
@@ -57,8 +57,8 @@ impl Routing {
 
     /// The lane on this shard with that number.
     #[inline]
-    pub(crate) fn lane_of(&self, number: u32) -> Option<u32> {
-        let index = *self.lane_of_number.get(number as usize)?;
+    pub(crate) fn lane_of(&self, number: LaneNumber) -> Option<u32> {
+        let index = *self.lane_of_number.get(number.index())?;
         (index != NOT_OURS).then_some(index)
     }
 
@@ -91,15 +91,15 @@ impl Routing {
             let lanes = route.peer.lanes().iter().enumerate();
             let unused = lanes.filter(move |(offset, address)| {
                 let place = u32::try_from(place).unwrap_or(u32::MAX);
-                let number = lane_number(place, route.peer.lanes().len(), *offset);
+                let number = LaneNumber::new(place, route.peer.lanes().len(), *offset);
                 usize::from(address.shard) == shard && self.lane_of(number).is_none()
             });
             unused.map(move |(offset, _)| (&route.peer, offset))
         })
     }
 
-    fn put_lane(&mut self, number: u32, index: u32) {
-        let number = number as usize;
+    fn put_lane(&mut self, number: LaneNumber, index: u32) {
+        let number = number.index();
         if self.lane_of_number.len() <= number {
             self.lane_of_number.resize(number + 1, NOT_OURS);
         }
@@ -145,11 +145,11 @@ impl Core {
         let lanes = peer.lanes().len();
         for offset in 0..lanes {
             self.routing
-                .put_lane(lane_number(place, lanes, offset), NOT_OURS);
+                .put_lane(LaneNumber::new(place, lanes, offset), NOT_OURS);
         }
         for offset in 0..lanes - 1 {
             if peer.is_self()
-                && let Some(index) = self.lane_numbered(lane_number(place, lanes, offset))
+                && let Some(index) = self.lane_numbered(LaneNumber::new(place, lanes, offset))
             {
                 self.routing.loop_lanes.push(index);
                 self.loop_lane_up(index);
@@ -160,7 +160,7 @@ impl Core {
     /// The lane on this shard with that number, made if nobody has used it yet. `None` if it is another
     /// shard's, or of nobody.
     #[inline]
-    pub(crate) fn lane_numbered(&mut self, number: u32) -> Option<u32> {
+    pub(crate) fn lane_numbered(&mut self, number: LaneNumber) -> Option<u32> {
         match self.routing.lane_of(number) {
             Some(index) => Some(index),
             None => self.make_lane(number),
@@ -168,9 +168,9 @@ impl Core {
     }
 
     #[cold]
-    fn make_lane(&mut self, number: u32) -> Option<u32> {
+    fn make_lane(&mut self, number: LaneNumber) -> Option<u32> {
         let lanes = self.fabric.config.lanes_per_peer();
-        let (place, offset) = (number as usize / lanes, number as usize % lanes);
+        let (place, offset) = (number.index() / lanes, number.index() % lanes);
         if self.routing.route(place).is_none() {
             self.follow_routes();
         }
@@ -208,7 +208,7 @@ impl Core {
             return;
         };
         for (offset, address) in peer.lanes().iter().enumerate() {
-            let number = lane_number(place, peer.lanes().len(), offset);
+            let number = LaneNumber::new(place, peer.lanes().len(), offset);
             if let Some(index) = self.routing.lane_of(number) {
                 self.routing.put_lane(number, NOT_OURS);
                 self.retire_lane(index);
@@ -271,7 +271,7 @@ impl Core {
     fn adopt_wish(&mut self, place: u32, route: &Route) {
         let lanes = route.peer.lanes().len();
         for offset in 0..lanes {
-            let number = lane_number(place, lanes, offset);
+            let number = LaneNumber::new(place, lanes, offset);
             let kept = is_kept(route, offset);
             // One that is made now follows the wish as it is.
             let index = match self.routing.lane_of(number) {
@@ -300,10 +300,10 @@ impl Core {
         self.routing.lane_of(self.number_of(peer, offset)?)
     }
 
-    fn number_of(&self, peer: &Arc<Peer>, offset: usize) -> Option<u32> {
+    fn number_of(&self, peer: &Arc<Peer>, offset: usize) -> Option<LaneNumber> {
         let place = peer.place()?;
         let is_there = self.routing.is_at(place, peer);
-        is_there.then(|| lane_number(place, peer.lanes().len(), offset))
+        is_there.then(|| LaneNumber::new(place, peer.lanes().len(), offset))
     }
 }
 

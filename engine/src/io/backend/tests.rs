@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::{Backend, ShardIo};
 use crate::io::completion::Completion;
-use crate::io::operation::{Operation, OperationKind};
+use crate::io::operation::{Operation, OperationKind, SocketCall};
 use crate::io::receive_buffers::ReceiveBuffers;
 use crate::io::socket;
 use crate::ring::Doorbell;
@@ -55,7 +55,8 @@ fn bytes_come_in_provided_buffers_until_the_end_of_the_stream() {
         let (ours, mut theirs) = socket_pair();
         let mut buffers = ReceiveBuffers::new(io, 0, 4, 4096).expect("buffers");
         let receive = operation(OperationKind::Receive, 3);
-        io.receive(ours.as_raw_fd(), 0, receive).expect("queued");
+        io.queue(ours.as_raw_fd(), SocketCall::Receive { group: 0 }, receive)
+            .expect("queued");
         for text in [b"one", b"two", b"six"] {
             theirs.write_all(text).expect("there is room");
             let done = next(io);
@@ -82,7 +83,8 @@ fn more_than_all_buffers_hold_comes_as_they_are_given_back() {
         let expected = sent.clone();
         let sender = std::thread::spawn(move || theirs.write_all(&sent));
         let mut received = Vec::new();
-        io.receive(ours.as_raw_fd(), 0, receive).expect("queued");
+        io.queue(ours.as_raw_fd(), SocketCall::Receive { group: 0 }, receive)
+            .expect("queued");
         loop {
             for done in completions(io, 1) {
                 if let Some(bid) = done.buffer {
@@ -97,7 +99,8 @@ fn more_than_all_buffers_hold_comes_as_they_are_given_back() {
                     );
                 }
                 if !done.more && done.result != 0 {
-                    io.receive(ours.as_raw_fd(), 0, receive).expect("queued");
+                    io.queue(ours.as_raw_fd(), SocketCall::Receive { group: 0 }, receive)
+                        .expect("queued");
                 }
                 if done.result == 0 {
                     assert_eq!(received, expected);
@@ -131,14 +134,19 @@ fn a_batch_larger_than_the_socket_takes_goes_out_as_the_peer_reads() {
             let rest = &batch[at..];
             // By turns, as one piece and as several.
             if at % 2 == 0 {
-                io.send(ours.as_raw_fd(), rest, send).expect("queued");
+                io.queue(ours.as_raw_fd(), SocketCall::Send { bytes: rest }, send)
+                    .expect("queued");
             } else {
                 pieces[0].iov_base = rest.as_ptr().cast_mut().cast();
                 pieces[0].iov_len = rest.len();
                 header.msg_iov = pieces.as_mut_ptr();
                 header.msg_iovlen = 1;
-                io.send_vectored(ours.as_raw_fd(), &header, send)
-                    .expect("queued");
+                io.queue(
+                    ours.as_raw_fd(),
+                    SocketCall::SendVectored { header: &header },
+                    send,
+                )
+                .expect("queued");
             }
             let done = next(io);
             assert_eq!(done.operation, send);
@@ -169,8 +177,15 @@ fn a_single_receive_takes_one_buffer_and_no_more_than_it_asked_for() {
         theirs.write_all(b"onetwo").expect("there is room");
         for text in [b"one", b"two"] {
             let receive = operation(OperationKind::Receive, 3);
-            io.receive_some(ours.as_raw_fd(), 0, 3, receive)
-                .expect("queued");
+            io.queue(
+                ours.as_raw_fd(),
+                SocketCall::ReceiveSome {
+                    group: 0,
+                    bytes_max: 3,
+                },
+                receive,
+            )
+            .expect("queued");
             let done = next(io);
             assert_eq!(
                 (done.operation, done.result, done.more),
@@ -198,8 +213,14 @@ fn a_payload_lands_in_the_pieces_that_wait_for_it() {
         header.msg_iov = pieces.as_mut_ptr();
         header.msg_iovlen = pieces.len();
         let land = operation(OperationKind::Land, 1);
-        io.land(ours.as_raw_fd(), &mut header, land)
-            .expect("queued");
+        io.queue(
+            ours.as_raw_fd(),
+            SocketCall::Land {
+                header: &mut header,
+            },
+            land,
+        )
+        .expect("queued");
         io.enter().expect("it enters");
         theirs.write_all(b"largenext").expect("there is room");
         let done = next(io);
@@ -225,8 +246,12 @@ fn connections_are_made_and_accepted() {
         let dialing = socket::dialing_socket(address).expect("a socket");
         let boxed = Box::new(socket2::SockAddr::from(address));
         let connect = operation(OperationKind::Connect, 5);
-        io.connect(socket::raw(&dialing), &boxed, connect)
-            .expect("queued");
+        io.queue(
+            socket::raw(&dialing),
+            SocketCall::Connect { address: &boxed },
+            connect,
+        )
+        .expect("queued");
         let done = completions(io, 2);
         let of = |kind| done.iter().find(|done| done.operation.kind == kind);
         let connected = of(OperationKind::Connect).expect("it completed");
@@ -257,8 +282,12 @@ fn a_connect_that_is_refused_says_so() {
         let dialing = socket::dialing_socket(address).expect("a socket");
         let boxed = Box::new(socket2::SockAddr::from(address));
         let connect = operation(OperationKind::Connect, 0);
-        io.connect(socket::raw(&dialing), &boxed, connect)
-            .expect("queued");
+        io.queue(
+            socket::raw(&dialing),
+            SocketCall::Connect { address: &boxed },
+            connect,
+        )
+        .expect("queued");
         assert_eq!(next(io).result, -libc::ECONNREFUSED);
     });
 }
@@ -269,8 +298,14 @@ fn a_receive_called_off_leaves_the_bytes_in_the_socket() {
         let (ours, mut theirs) = socket_pair();
         let mut buffer = [0_u8; 8];
         let receive = operation(OperationKind::ReceiveHandshake, 2);
-        io.receive_once(ours.as_raw_fd(), &mut buffer, receive)
-            .expect("queued");
+        io.queue(
+            ours.as_raw_fd(),
+            SocketCall::ReceiveOnce {
+                buffer: &mut buffer,
+            },
+            receive,
+        )
+        .expect("queued");
         io.enter().expect("it enters");
         io.cancel(receive).expect("queued");
         let done = completions(io, 1);
@@ -280,8 +315,14 @@ fn a_receive_called_off_leaves_the_bytes_in_the_socket() {
         io.enter().expect("it enters");
         assert_eq!(buffer, [0; 8]);
         let again = operation(OperationKind::ReceiveHandshake, 2);
-        io.receive_once(ours.as_raw_fd(), &mut buffer, again)
-            .expect("queued");
+        io.queue(
+            ours.as_raw_fd(),
+            SocketCall::ReceiveOnce {
+                buffer: &mut buffer,
+            },
+            again,
+        )
+        .expect("queued");
         let mut done = completions(io, 1);
         done.retain(|done| done.operation.kind != OperationKind::Cancel);
         assert_eq!(done[0].result, 4);

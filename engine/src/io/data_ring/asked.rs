@@ -7,7 +7,7 @@ use std::time::Duration;
 use io_uring::{opcode, squeue, types};
 
 use super::DataRing;
-use crate::io::operation::{Operation, OperationKind};
+use crate::io::operation::{Operation, OperationKind, SocketCall};
 
 impl DataRing {
     pub(crate) fn accept(
@@ -21,107 +21,13 @@ impl DataRing {
         self.push(entry, operation)
     }
 
-    /// `address` stays at its place until the operation completes.
-    pub(crate) fn connect(
+    pub(crate) fn queue(
         &mut self,
         socket: RawFd,
-        address: &socket2::SockAddr,
+        call: SocketCall<'_>,
         operation: Operation,
     ) -> io::Result<()> {
-        let pointer = address.as_ptr().cast();
-        self.push(
-            opcode::Connect::new(types::Fd(socket), pointer, address.len()).build(),
-            operation,
-        )
-    }
-
-    /// `buffer` stays at its place until the operation completes.
-    pub(crate) fn receive_once(
-        &mut self,
-        socket: RawFd,
-        buffer: &mut [u8],
-        operation: Operation,
-    ) -> io::Result<()> {
-        let bytes = u32::try_from(buffer.len()).unwrap_or(u32::MAX);
-        self.push(
-            opcode::Recv::new(types::Fd(socket), buffer.as_mut_ptr(), bytes).build(),
-            operation,
-        )
-    }
-
-    pub(crate) fn receive(
-        &mut self,
-        socket: RawFd,
-        group: u16,
-        operation: Operation,
-    ) -> io::Result<()> {
-        self.push(
-            opcode::RecvMulti::new(types::Fd(socket), group).build(),
-            operation,
-        )
-    }
-
-    /// One receive into one provided buffer: a connection that shares its buffers with others takes
-    /// one in a turn.
-    pub(crate) fn receive_some(
-        &mut self,
-        socket: RawFd,
-        group: u16,
-        bytes_max: usize,
-        operation: Operation,
-    ) -> io::Result<()> {
-        let bytes_max = u32::try_from(bytes_max).unwrap_or(u32::MAX);
-        let entry = opcode::Recv::new(types::Fd(socket), std::ptr::null_mut(), bytes_max)
-            .buf_group(group)
-            .build()
-            .flags(squeue::Flags::BUFFER_SELECT);
-        self.push(entry, operation)
-    }
-
-    /// One receive into the pieces that `header` names; they, the header and its vectors stay at their
-    /// place until the operation completes.
-    pub(crate) fn land(
-        &mut self,
-        socket: RawFd,
-        header: &mut libc::msghdr,
-        operation: Operation,
-    ) -> io::Result<()> {
-        self.push(
-            opcode::RecvMsg::new(types::Fd(socket), header).build(),
-            operation,
-        )
-    }
-
-    /// One contiguous batch. MSG_WAITALL lets the kernel finish a short send by itself.
-    /// `bytes` stay at their place, unchanged, until the operation completes.
-    pub(crate) fn send(
-        &mut self,
-        socket: RawFd,
-        bytes: &[u8],
-        operation: Operation,
-    ) -> io::Result<()> {
-        let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
-        let entry = opcode::Send::new(types::Fd(socket), bytes.as_ptr(), length)
-            .flags(libc::MSG_NOSIGNAL | libc::MSG_WAITALL)
-            .build();
-        self.push(entry, operation)
-    }
-
-    /// A batch of several pieces; `header`, its vectors and the bytes they name stay at their place,
-    /// unchanged, until the operation completes.
-    pub(crate) fn send_vectored(
-        &mut self,
-        socket: RawFd,
-        header: &libc::msghdr,
-        operation: Operation,
-    ) -> io::Result<()> {
-        let flags = u32::try_from(libc::MSG_NOSIGNAL | libc::MSG_WAITALL).unwrap_or(0);
-        self.push(
-            opcode::SendMsg::new(types::Fd(socket), header)
-                .flags(flags)
-                .build(),
-            operation,
-        )
+        self.push(entry(types::Fd(socket), call), operation)
     }
 
     /// Cancels one operation; its completion comes with ECANCELED, or as it was about to.
@@ -142,4 +48,38 @@ impl DataRing {
         let entry = opcode::Timeout::new(&raw const self.words.wake_after).build();
         self.push(entry, operation)
     }
+}
+
+/// One entry of the submission queue. MSG_WAITALL lets the kernel finish a short send by itself.
+fn entry(socket: types::Fd, call: SocketCall<'_>) -> squeue::Entry {
+    match call {
+        SocketCall::Connect { address } => {
+            opcode::Connect::new(socket, address.as_ptr().cast(), address.len()).build()
+        }
+        SocketCall::ReceiveOnce { buffer } => {
+            opcode::Recv::new(socket, buffer.as_mut_ptr(), length(buffer.len())).build()
+        }
+        SocketCall::Receive { group } => opcode::RecvMulti::new(socket, group).build(),
+        SocketCall::ReceiveSome { group, bytes_max } => {
+            opcode::Recv::new(socket, std::ptr::null_mut(), length(bytes_max))
+                .buf_group(group)
+                .build()
+                .flags(squeue::Flags::BUFFER_SELECT)
+        }
+        SocketCall::Land { header } => opcode::RecvMsg::new(socket, header).build(),
+        SocketCall::Send { bytes } => {
+            opcode::Send::new(socket, bytes.as_ptr(), length(bytes.len()))
+                .flags(SEND_FLAGS)
+                .build()
+        }
+        SocketCall::SendVectored { header } => opcode::SendMsg::new(socket, header)
+            .flags(SEND_FLAGS.cast_unsigned())
+            .build(),
+    }
+}
+
+const SEND_FLAGS: i32 = libc::MSG_NOSIGNAL | libc::MSG_WAITALL;
+
+fn length(bytes: usize) -> u32 {
+    u32::try_from(bytes).unwrap_or(u32::MAX)
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::io::backend::{Backend, ShardIo};
 use crate::io::completion::Completion;
-use crate::io::operation::{Operation, OperationKind};
+use crate::io::operation::{Operation, OperationKind, SocketCall};
 use crate::io::receive_buffers::ReceiveBuffers;
 
 #[allow(dead_code, unreachable_pub, reason = "this test uses a part of it")]
@@ -49,7 +49,7 @@ fn a_kernel_that_takes_nothing_does_not_hold_up_who_queues() {
         for (index, buffer) in buffers.iter_mut().enumerate() {
             let index = u32::try_from(index).expect("it is small");
             let (socket, receive) = (ours.as_raw_fd(), operation(OperationKind::Receive, index));
-            ring.receive_once(socket, buffer, receive)
+            ring.queue(socket, SocketCall::ReceiveOnce { buffer }, receive)
                 .expect("it is queued");
         }
         assert_eq!(ring.queued(), 100);
@@ -71,7 +71,7 @@ fn what_the_queue_has_no_room_for_is_submitted_in_order_later() {
     for (index, buffer) in buffers.iter_mut().enumerate() {
         let index = u32::try_from(index).expect("it is small");
         let (socket, receive) = (ours.as_raw_fd(), operation(OperationKind::Receive, index));
-        ring.receive_once(socket, buffer, receive)
+        ring.queue(socket, SocketCall::ReceiveOnce { buffer }, receive)
             .expect("it is queued");
     }
     let mut done = Vec::new();
@@ -104,11 +104,21 @@ fn a_closed_ring_has_let_go_of_all_memory() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let mut buffers = ReceiveBuffers::new(&mut ring, 0, 4, 4096).expect("registered");
     let mut handshake = [0_u8; 64];
-    ring.receive(ours.as_raw_fd(), 0, operation(OperationKind::Receive, 1))
-        .expect("queued");
+    ring.queue(
+        ours.as_raw_fd(),
+        SocketCall::Receive { group: 0 },
+        operation(OperationKind::Receive, 1),
+    )
+    .expect("queued");
     let once = operation(OperationKind::ReceiveHandshake, 2);
-    ring.receive_once(other.as_raw_fd(), &mut handshake, once)
-        .expect("queued");
+    ring.queue(
+        other.as_raw_fd(),
+        SocketCall::ReceiveOnce {
+            buffer: &mut handshake,
+        },
+        once,
+    )
+    .expect("queued");
     ring.listen_to(bell.fd()).expect("queued");
     ring.wake_after(Duration::from_secs(3600)).expect("queued");
     let accept = operation(OperationKind::Accept, 0);
@@ -143,7 +153,8 @@ fn buffers_that_go_first_are_taken_back_from_receives_under_way() {
     let (mut ring, (ours, mut theirs)) = (ring(), socket_pair());
     let buffers = ReceiveBuffers::new(&mut ring, 0, 4, 4096).expect("registered");
     let receive = operation(OperationKind::Receive, 1);
-    ring.receive(ours.as_raw_fd(), 0, receive).expect("queued");
+    ring.queue(ours.as_raw_fd(), SocketCall::Receive { group: 0 }, receive)
+        .expect("queued");
     ring.enter().expect("it enters");
     // As when a shard panics with its buffers in hand.
     drop(buffers);
@@ -168,8 +179,14 @@ fn a_flag_of_work_that_nothing_is_behind_is_no_news() {
     let mut buffer = [0_u8; 4];
     let mut receive = |ring: &mut ShardIo| {
         let once = operation(OperationKind::ReceiveHandshake, 1);
-        ring.receive_once(ours.as_raw_fd(), &mut buffer, once)
-            .expect("queued");
+        ring.queue(
+            ours.as_raw_fd(),
+            SocketCall::ReceiveOnce {
+                buffer: &mut buffer,
+            },
+            once,
+        )
+        .expect("queued");
     };
     receive(&mut ring);
     let (mut came, mut reaped) = (0, Vec::new());

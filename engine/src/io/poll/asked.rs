@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::link::{Link, Read, Write};
 use super::{LISTENER, PollSet};
 use crate::io::completion::Completion;
-use crate::io::operation::Operation;
+use crate::io::operation::{Operation, SocketCall};
 
 impl PollSet {
     pub(crate) fn accept(
@@ -20,71 +20,40 @@ impl PollSet {
         Ok(())
     }
 
-    pub(crate) fn connect(
+    pub(crate) fn queue(
         &mut self,
         socket: RawFd,
-        address: &socket2::SockAddr,
+        call: SocketCall<'_>,
         operation: Operation,
     ) -> io::Result<()> {
-        let (bytes, address) = (address.len(), address.as_ptr().cast());
-        self.queue_write(socket, operation, Write::Connect { address, bytes })
-    }
-
-    pub(crate) fn receive_once(
-        &mut self,
-        socket: RawFd,
-        buffer: &mut [u8],
-        operation: Operation,
-    ) -> io::Result<()> {
-        let (bytes, buffer) = (buffer.len(), buffer.as_mut_ptr());
-        self.queue_read(socket, operation, Read::Once { buffer, bytes })
-    }
-
-    pub(crate) fn receive(
-        &mut self,
-        socket: RawFd,
-        group: u16,
-        operation: Operation,
-    ) -> io::Result<()> {
-        self.queue_read(socket, operation, Read::Provided { group })
-    }
-
-    pub(crate) fn receive_some(
-        &mut self,
-        socket: RawFd,
-        group: u16,
-        bytes_max: usize,
-        operation: Operation,
-    ) -> io::Result<()> {
-        self.queue_read(socket, operation, Read::ProvidedOnce { group, bytes_max })
-    }
-
-    pub(crate) fn land(
-        &mut self,
-        socket: RawFd,
-        header: &mut libc::msghdr,
-        operation: Operation,
-    ) -> io::Result<()> {
-        self.queue_read(socket, operation, Read::Landing { header })
-    }
-
-    pub(crate) fn send(
-        &mut self,
-        socket: RawFd,
-        bytes: &[u8],
-        operation: Operation,
-    ) -> io::Result<()> {
-        let (buffer, bytes) = (bytes.as_ptr(), bytes.len());
-        self.queue_write(socket, operation, Write::Send { buffer, bytes })
-    }
-
-    pub(crate) fn send_vectored(
-        &mut self,
-        socket: RawFd,
-        header: &libc::msghdr,
-        operation: Operation,
-    ) -> io::Result<()> {
-        self.queue_write(socket, operation, Write::SendVectored { header })
+        match call {
+            SocketCall::Connect { address } => {
+                let (bytes, address) = (address.len(), address.as_ptr().cast());
+                self.queue_write(socket, operation, Write::Connect { address, bytes });
+            }
+            SocketCall::ReceiveOnce { buffer } => {
+                let (bytes, buffer) = (buffer.len(), buffer.as_mut_ptr());
+                self.queue_read(socket, operation, Read::Once { buffer, bytes });
+            }
+            SocketCall::Receive { group } => {
+                self.queue_read(socket, operation, Read::Provided { group });
+            }
+            SocketCall::ReceiveSome { group, bytes_max } => {
+                self.queue_read(socket, operation, Read::ProvidedOnce { group, bytes_max });
+            }
+            SocketCall::Land { header } => {
+                self.queue_read(socket, operation, Read::Landing { header });
+            }
+            SocketCall::Send { bytes } => {
+                let (buffer, bytes) = (bytes.as_ptr(), bytes.len());
+                self.queue_write(socket, operation, Write::Send { buffer, bytes });
+            }
+            SocketCall::SendVectored { header } => {
+                self.queue_write(socket, operation, Write::SendVectored { header });
+            }
+        }
+        // As a data ring's, which can fail.
+        Ok(())
     }
 
     pub(crate) fn wake_after(&mut self, after: Duration) -> io::Result<()> {
@@ -119,18 +88,16 @@ impl PollSet {
         true
     }
 
-    fn queue_read(&mut self, socket: RawFd, operation: Operation, what: Read) -> io::Result<()> {
+    fn queue_read(&mut self, socket: RawFd, operation: Operation, what: Read) {
         let link = self.link_of(operation, socket);
         debug_assert!(link.reader.is_none(), "one operation reads at a time");
         link.reader = Some((operation, what));
-        Ok(())
     }
 
-    fn queue_write(&mut self, socket: RawFd, operation: Operation, what: Write) -> io::Result<()> {
+    fn queue_write(&mut self, socket: RawFd, operation: Operation, what: Write) {
         let link = self.link_of(operation, socket);
         debug_assert!(link.writer.is_none(), "one operation writes at a time");
         link.writer = Some((operation, what));
-        Ok(())
     }
 
     /// The link that a new operation is for; it gets its turn in the next `enter`.

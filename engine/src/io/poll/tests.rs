@@ -6,7 +6,7 @@ use std::os::unix::net::UnixStream;
 
 use super::PollSet;
 use crate::io::completion::Completion;
-use crate::io::operation::{Operation, OperationKind};
+use crate::io::operation::{Operation, OperationKind, SocketCall};
 
 const BUFFER_BYTES: usize = 4096;
 
@@ -46,8 +46,12 @@ fn each_socket_gets_a_buffer_before_any_gets_a_second() {
     let pairs: Vec<_> = (0..6).map(|_| socket_pair()).collect();
     for (index, (ours, theirs)) in (0..).zip(&pairs) {
         flood(theirs);
-        set.receive(ours.as_raw_fd(), 0, receive(index))
-            .expect("queued");
+        set.queue(
+            ours.as_raw_fd(),
+            SocketCall::Receive { group: 0 },
+            receive(index),
+        )
+        .expect("queued");
     }
     let mut times = [0; 6];
     for _ in 0..6 {
@@ -68,8 +72,12 @@ fn each_socket_gets_a_buffer_before_any_gets_a_second() {
             assert_eq!((done.result, done.more), (-libc::ENOBUFS, false));
             let index = done.operation.index;
             let (ours, _) = &pairs[index as usize];
-            set.receive(ours.as_raw_fd(), 0, receive(index))
-                .expect("queued");
+            set.queue(
+                ours.as_raw_fd(),
+                SocketCall::Receive { group: 0 },
+                receive(index),
+            )
+            .expect("queued");
         }
         (0..4).for_each(|bid| drop(buffers.borrow_mut().take(bid)));
     }
@@ -87,8 +95,12 @@ fn one_socket_gets_so_much_and_no_more_in_a_turn() {
     }
     let (ours, theirs) = socket_pair();
     flood(&theirs);
-    set.receive(ours.as_raw_fd(), 0, receive(0))
-        .expect("queued");
+    set.queue(
+        ours.as_raw_fd(),
+        SocketCall::Receive { group: 0 },
+        receive(0),
+    )
+    .expect("queued");
     assert_eq!(served(&mut set), [0; super::RECEIVES_PER_ENTER]);
     assert!(set.has_task_work(), "the rest waits for the next turn");
 }
@@ -98,8 +110,14 @@ fn a_socket_without_an_operation_is_not_watched() {
     let mut set = PollSet::new().expect("a set");
     let (ours, mut theirs) = socket_pair();
     let mut buffer = [0; 4];
-    set.receive_once(ours.as_raw_fd(), &mut buffer, receive(0))
-        .expect("queued");
+    set.queue(
+        ours.as_raw_fd(),
+        SocketCall::ReceiveOnce {
+            buffer: &mut buffer,
+        },
+        receive(0),
+    )
+    .expect("queued");
     set.enter().expect("it enters");
     theirs.write_all(b"all of it").expect("there is room");
     assert!(set.has_task_work());
@@ -121,8 +139,12 @@ fn a_socket_for_which_there_is_no_buffer_ends_no_wait() {
     buffers.borrow_mut().provide(0, memory);
     let (ours, theirs) = socket_pair();
     flood(&theirs);
-    set.receive(ours.as_raw_fd(), 0, receive(0))
-        .expect("queued");
+    set.queue(
+        ours.as_raw_fd(),
+        SocketCall::Receive { group: 0 },
+        receive(0),
+    )
+    .expect("queued");
     assert_eq!(served(&mut set), [0]);
     // The buffer stays out, as that of a lane whose inbox is full can.
     assert!(set.has_task_work(), "the socket is watched");
@@ -138,8 +160,14 @@ fn who_asks_for_news_again_and_again_hears_of_them() {
     let mut set = PollSet::new().expect("a set");
     let (ours, mut theirs) = socket_pair();
     let mut buffer = [0; 4];
-    set.receive_once(ours.as_raw_fd(), &mut buffer, receive(0))
-        .expect("queued");
+    set.queue(
+        ours.as_raw_fd(),
+        SocketCall::ReceiveOnce {
+            buffer: &mut buffer,
+        },
+        receive(0),
+    )
+    .expect("queued");
     set.enter().expect("it enters");
     assert!(!set.has_news());
     theirs.write_all(b"news").expect("there is room");
@@ -159,16 +187,22 @@ fn a_send_costs_no_look_at_what_there_is_to_receive() {
     let memory = vec![0; BUFFER_BYTES].into_boxed_slice();
     buffers.borrow_mut().provide(0, memory);
     let (ours, mut theirs) = socket_pair();
-    set.receive(ours.as_raw_fd(), 0, receive(0))
-        .expect("queued");
+    set.queue(
+        ours.as_raw_fd(),
+        SocketCall::Receive { group: 0 },
+        receive(0),
+    )
+    .expect("queued");
     set.enter().expect("it enters");
     let calls = set.counters().calls;
     let send = Operation::new(OperationKind::Send, 0, 0);
-    set.send(ours.as_raw_fd(), b"out", send).expect("queued");
+    set.queue(ours.as_raw_fd(), SocketCall::Send { bytes: b"out" }, send)
+        .expect("queued");
     set.enter().expect("it enters");
     assert_eq!(set.counters().calls, calls + 1);
     // Nor does it hide what comes.
     theirs.write_all(b"in").expect("there is room");
-    set.send(ours.as_raw_fd(), b"out", send).expect("queued");
+    set.queue(ours.as_raw_fd(), SocketCall::Send { bytes: b"out" }, send)
+        .expect("queued");
     assert_eq!(served(&mut set), [0]);
 }

@@ -6,7 +6,8 @@ use super::*;
 use crate::channel_plan::plan_channels;
 use crate::config::{ChannelConfig, Config};
 use crate::mailboxes::MailboxId;
-use crate::shard::outbox::{OutgoingMessage, OutgoingPayload};
+use crate::message::Payload;
+use crate::shard::outbox::OutgoingMessage;
 
 const PAYLOAD: [u8; 1000] = [7; 1000];
 
@@ -44,7 +45,7 @@ impl Sender {
             let message = OutgoingMessage {
                 mailbox: MailboxId::from_words(0, 0),
                 is_extended: false,
-                payload: OutgoingPayload::Inline(&PAYLOAD),
+                payload: Payload::Borrowed(&PAYLOAD),
             };
             self.log.outbox.push_message(&mut self.pool, 0, message);
         }

@@ -1,0 +1,279 @@
+//! When a lane is dialled, when its peer is asked to, and when whatever waits for it is given up.
+//!
+//! A part of the lane's state: it owns the deadline to dial, the back-off, and what waits. Called by the rest
+//! of it, and by `dial`, `route` and `summons` through [`LaneState`]. It opens and ends no connection.
+
+use std::time::{Duration, Instant};
+
+use super::{Action, Due, LaneState, Moment, Stage};
+use crate::control::wishes::Wish;
+use crate::delivery::Backoff;
+use crate::wire::{CloseReason, VersionRange};
+
+impl LaneState {
+    /// Whether something waits for it.
+    pub(in crate::shard) fn is_demanded(&self) -> bool {
+        self.demanded.is_some()
+    }
+
+    /// What is wanted of the peer has changed, or whether the lane is kept.
+    pub(in crate::shard) fn follow(&mut self, wish: Wish, kept: bool, at: Moment) -> Vec<Action> {
+        let mut actions = Vec::new();
+        let before = std::mem::replace(&mut self.wish, wish);
+        let was_kept = std::mem::replace(&mut self.kept, kept);
+        if before.ending != wish.ending {
+            self.abandon_dial(&mut actions);
+            self.end(wish.reason, at, &mut actions);
+            if wish.address.is_none() {
+                self.fail(wish.reason, &mut actions);
+            }
+        }
+        let is_ordered = before.dial != wish.dial || (kept && !was_kept);
+        if is_ordered && self.stage == Stage::Idle && self.is_to_dial() {
+            // Earlier failures count no more.
+            self.backoff = Backoff::new(self.limits);
+            self.asked = false;
+            self.set_dial(at.now, &mut actions);
+        }
+        if self.stage == Stage::Idle && !kept && !self.is_demanded() {
+            self.cancel_dial(&mut actions);
+        }
+        actions
+    }
+
+    /// A message waits for the lane.
+    pub(in crate::shard) fn demand(&mut self, at: Moment) -> Vec<Action> {
+        let mut actions = Vec::new();
+        if self.demanded.is_none() {
+            self.demanded = Some(at.now);
+            self.seek(at.now, &mut actions);
+        }
+        actions
+    }
+
+    /// The peer needs the lane, and cannot dial it itself.
+    ///
+    /// # Errors
+    /// The reason why this node cannot either.
+    pub(in crate::shard) fn summoned(&mut self, at: Moment) -> Result<Vec<Action>, CloseReason> {
+        if self.draining {
+            return Err(CloseReason::LocalStop);
+        }
+        if self.wish.address.is_none() {
+            return Err(CloseReason::Unreachable);
+        }
+        self.summoned = true;
+        let mut actions = self.demand(at);
+        if let Some(heard) = self.farewell.heard.filter(|_| self.is_up()) {
+            // It has ended there.
+            actions.append(&mut self.ended(heard, at));
+        }
+        Ok(actions)
+    }
+
+    /// The peer cannot make the lane that it was asked for.
+    pub(in crate::shard) fn declined(&mut self, reason: CloseReason) -> Vec<Action> {
+        let mut actions = Vec::new();
+        if self.stage == Stage::Idle && self.asked {
+            self.cancel_dial(&mut actions);
+            self.fail(reason, &mut actions);
+        }
+        actions
+    }
+
+    /// Whether the peer gets a refusal because the lane could not be made; asked once.
+    pub(in crate::shard) fn take_summoned(&mut self) -> bool {
+        std::mem::take(&mut self.summoned)
+    }
+
+    /// Something waits for the lane: without a connection, one is made.
+    pub(super) fn seek(&mut self, now: Instant, actions: &mut Vec<Action>) {
+        if self.stage != Stage::Idle {
+            return;
+        }
+        if self.wish.address.is_some() {
+            let at = self.dial_not_before.map_or(now, |at| at.max(now));
+            if self.dial_at.is_none_or(|set| set > at) {
+                self.set_dial(at, actions);
+            }
+        } else {
+            self.ask(actions);
+            self.set_dial(now + self.patience, actions);
+        }
+    }
+
+    fn ask(&mut self, actions: &mut Vec<Action>) {
+        self.asked = true;
+        actions.push(Action::Summon);
+    }
+
+    /// The lane cannot be made: whatever waits for it waits no longer.
+    pub(super) fn fail(&mut self, reason: CloseReason, actions: &mut Vec<Action>) {
+        self.asked = false;
+        let reason = self.dial_failure.take().unwrap_or(reason);
+        if self.demanded.take().is_some() {
+            actions.push(Action::Fail { reason });
+        }
+    }
+
+    /// The peer has come back since its last failure: that counts no more.
+    pub(in crate::shard) fn forget_failures(&mut self) {
+        self.backoff = Backoff::new(self.limits);
+        self.dial_not_before = None;
+    }
+
+    /// Whether an idle lane is to be dialled.
+    pub(super) fn is_to_dial(&self) -> bool {
+        let is_needed = self.is_demanded() || (self.kept && !self.draining);
+        self.wish.address.is_some() && is_needed
+    }
+
+    /// Whether the last dial failed.
+    pub(in crate::shard) fn has_failed(&self) -> bool {
+        self.backoff.failures() > 0
+    }
+
+    /// The deadline to dial has come: where to, if it is still wanted.
+    pub(in crate::shard) fn dial_due(&mut self) -> Due {
+        self.dial_at = None;
+        match self.wish.address {
+            _ if self.stage != Stage::Idle => Due::Nothing,
+            _ if self.asked => Due::GiveUp,
+            Some(address) if self.is_to_dial() => Due::Dial(address),
+            None if self.is_demanded() => Due::GiveUp,
+            Some(_) | None => Due::Nothing,
+        }
+    }
+
+    /// The peer was asked for the lane and did not make it in time.
+    pub(in crate::shard) fn given_up(&mut self, reason: CloseReason) -> Vec<Action> {
+        let mut actions = Vec::new();
+        self.fail(reason, &mut actions);
+        actions
+    }
+
+    /// The deadline to dial has come, and it is too early still.
+    pub(in crate::shard) fn postpone(&mut self, at: Moment) -> Vec<Action> {
+        let mut actions = Vec::new();
+        self.dial_at = None;
+        self.redial(at, &mut actions);
+        actions
+    }
+
+    /// A dial is under way.
+    pub(in crate::shard) fn dialing(&mut self, connection: u32) {
+        self.stage = Stage::Dialing { connection };
+    }
+
+    /// A dial failed; `None` before there was a connection. Says when the next is tried at the earliest,
+    /// if this was the dial that counts. What waits for the lane waits on only for the peer to make it.
+    pub(in crate::shard) fn dial_failed(
+        &mut self,
+        connection: Option<u32>,
+        reason: CloseReason,
+        at: Moment,
+    ) -> Option<(Duration, Vec<Action>)> {
+        let counts = match connection {
+            Some(connection) => self.stage == Stage::Dialing { connection },
+            None => self.stage == Stage::Idle,
+        };
+        if !counts {
+            return None;
+        }
+        self.stage = Stage::Idle;
+        self.offers = VersionRange::OURS;
+        let mut actions = Vec::new();
+        let is_made_there =
+            [CloseReason::SimultaneousDial, CloseReason::AlreadyUp].contains(&reason);
+        if is_made_there && !self.has_waited(at.now) {
+            // It waits on.
+        } else if self.is_demanded() && !self.kept && !self.summoned {
+            // The peer may be connected all the same, from another address.
+            self.dial_failure = Some(reason);
+            self.ask(&mut actions);
+        } else {
+            self.fail(reason, &mut actions);
+        }
+        let retry_in = self.redial(at, &mut actions);
+        Some((retry_in, actions))
+    }
+
+    /// Whether what waits for the lane has waited long enough for a peer that makes it.
+    fn has_waited(&self, now: Instant) -> bool {
+        self.demanded
+            .is_some_and(|since| now >= since + self.patience)
+    }
+
+    /// The versions to offer in the Hello of a dial.
+    pub(in crate::shard) fn offers(&self) -> VersionRange {
+        self.offers
+    }
+
+    /// The peer reads the Hello of an older version alone: dialled again at once with that. A dial
+    /// after this one offers everything again, as the peer may have been upgraded by then.
+    pub(in crate::shard) fn dial_again_in(
+        &mut self,
+        connection: u32,
+        version: u16,
+        now: Instant,
+    ) -> Vec<Action> {
+        let mut actions = vec![Action::Close { connection }];
+        if self.stage == (Stage::Dialing { connection }) {
+            self.stage = Stage::Idle;
+            self.offers = VersionRange::only(version);
+            self.set_dial(now, &mut actions);
+        }
+        actions
+    }
+
+    /// The connection for which an own dial may have been given up was lost before the lane was up.
+    pub(in crate::shard) fn peer_lost(&mut self, at: Moment) -> Vec<Action> {
+        let mut actions = Vec::new();
+        self.redial(at, &mut actions);
+        actions
+    }
+
+    /// Whatever the peer had asked for this lane is up, and has been quiet since.
+    pub(super) fn forget_summons(&mut self) {
+        if std::mem::take(&mut self.summoned) {
+            self.demanded = None;
+        }
+    }
+
+    /// The peer's dial is kept instead of ours, or none is wanted any more.
+    pub(super) fn abandon_dial(&mut self, actions: &mut Vec<Action>) {
+        self.cancel_dial(actions);
+        if let Stage::Dialing { connection } = self.stage {
+            self.stage = Stage::Idle;
+            actions.push(Action::Close { connection });
+        }
+    }
+
+    /// Dials again after a back-off, if this node is to dial at all. Returns the back-off.
+    fn redial(&mut self, at: Moment, actions: &mut Vec<Action>) -> Duration {
+        let delay = self.backoff.next_delay(at.random);
+        self.dial_not_before = Some(at.now + delay);
+        if self.asked {
+            self.set_dial(at.now + self.patience, actions);
+        } else if self.is_to_dial() {
+            self.set_dial(at.now + delay, actions);
+        } else if let Some(since) = self.demanded {
+            // The peer dials, or this is given up.
+            self.set_dial(at.now.max(since + self.patience), actions);
+        }
+        delay
+    }
+
+    /// The lane is dialled then, and at no other time that was set before.
+    pub(super) fn set_dial(&mut self, at: Instant, actions: &mut Vec<Action>) {
+        self.cancel_dial(actions);
+        self.dial_at = Some(at);
+        actions.push(Action::SetDial { at });
+    }
+
+    pub(super) fn cancel_dial(&mut self, actions: &mut Vec<Action>) {
+        if let Some(at) = self.dial_at.take() {
+            actions.push(Action::CancelDial { at });
+        }
+    }
+}
