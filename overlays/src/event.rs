@@ -257,6 +257,14 @@ pub enum Refusal {
     /// Another change of the overlay has not ended.
     #[error("the overlay is being changed already; wait until that ends")]
     SwitchUnderWay,
+    /// Nobody said in time that it has arrived. It may have, or not.
+    #[error(
+        "no acknowledgement came; it may have arrived or not: send it again if that does no harm"
+    )]
+    Unacknowledged,
+    /// Its receiver had waited for it too long, and has delivered what came after it.
+    #[error("it came too late to be delivered in its order; send it again as a new one")]
+    TooLate,
     /// Nobody is known to whom it could be passed on.
     #[error("nobody is known who would pass it on; try again later")]
     NoWay,
@@ -313,6 +321,18 @@ pub enum Event<P> {
     },
     /// From [`crate::switching::Switch`] to [`crate::switching::Conductor`].
     Epoch(Report<P>),
+    /// Messages that this node will not deliver: they did not come in time, and others that did come
+    /// depend on them. Told before those are delivered. Causal layers.
+    Missed {
+        /// Who sent them.
+        sender: P,
+        /// In which life of the sender.
+        incarnation: u64,
+        /// The first of them, as the layer counts that life's messages, from one.
+        first: u64,
+        /// The last of them.
+        last: u64,
+    },
     /// An order was not carried out, and why.
     Refused {
         /// The order, given back.

@@ -15,6 +15,8 @@
 //! - [`switching`]: one of them in place of another while it carries; [`epoch`]: its words
 //! - broadcast, over any overlay: [`plumtree`], [`epidemic`]
 //! - [`membership`], over any broadcast: every member known everywhere; [`failure_detector`]: its ears
+//! - [`causal_broadcast`], over any broadcast: each node delivers what a message depends on before it
+//! - [`causal_unicast`], over anything: the same between single nodes, acknowledged or given back
 //! - over membership: [`partitions`], which names both sides of a split, and [`coordinator`], the one
 //!   member that all who reach each other agree on
 //!
@@ -26,13 +28,17 @@
 //! - Every collection that a peer can make grow has a bound.
 #![forbid(unsafe_code)]
 
+pub mod causal_broadcast;
+pub mod causal_unicast;
 pub mod client_server;
 pub mod coordinator;
 pub mod epidemic;
 pub mod epoch;
+mod estimate;
 pub mod event;
 pub mod failure_detector;
 pub mod full_mesh;
+mod hold_back;
 pub mod hyparview;
 pub mod membership;
 pub mod message;
@@ -50,6 +56,7 @@ pub mod time;
 pub use event::{
     Command, Delivery, Event, Input, Output, Overlay, Peer, Protocol, Refusal, TopicId, WhyDown,
 };
+pub use hold_back::{Count, Gap, Life, Limits};
 pub use message::{DecodeError, Encoded, Message, decode, decode_shared, encode, encode_shared};
 pub use payload::Payload;
 pub use stack::Stack;

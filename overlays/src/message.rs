@@ -136,7 +136,15 @@ pub fn encode_shared<M: Message>(message: &M) -> Encoded {
 }
 
 fn encode_header<M: Message>(message: &M) -> Vec<u8> {
-    postcard::to_stdvec(message).expect("derived Serialize of a protocol message cannot fail")
+    encode_part(message)
+}
+
+/// Encodes what is written into a message, or into the head of a payload.
+///
+/// # Panics
+/// As [`encode`].
+pub(crate) fn encode_part<T: Serialize>(part: &T) -> Vec<u8> {
+    postcard::to_stdvec(part).expect("derived Serialize of a protocol message cannot fail")
 }
 
 /// Checks that a list has at most `most` items.
