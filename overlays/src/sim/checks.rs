@@ -173,6 +173,7 @@ impl Checks {
             // Promises of layers that are tested apart.
             Event::Coordinator(_) | Event::Partitioned { .. } | Event::Healed { .. } => true,
             Event::Switching { .. } | Event::Epoch(_) => true,
+            Event::Missed { .. } => true,
             Event::Left => {
                 life.has_left = true;
                 true

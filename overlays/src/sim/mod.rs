@@ -11,6 +11,7 @@
 //! - `pub_sub`: topics, and whether publications reach their subscribers and nobody else
 //! - `switching`: one overlay in place of another while broadcasts flow
 //! - `client_server`: whether payloads are relayed, and clients find another server
+//! - `causal`: whether the causal layers keep the order, and tell what they lose
 //! - `faults`: everything goes wrong, and `checks` that nothing breaks
 //! - `table`: one overlay under one loss and one latency, for the table of all
 //! - `graph`: the overlay as a graph, and its figures
@@ -18,6 +19,7 @@
 //! Nothing in the protocols depends on anything here.
 
 pub mod carrier;
+pub mod causal;
 mod checks;
 pub mod client_server;
 mod deliveries;
