@@ -9,6 +9,8 @@ use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
 use bytes::Bytes;
+use overlane_overlays::causal_broadcast::{self, CausalBroadcast};
+use overlane_overlays::causal_unicast::{self, CausalUnicast};
 use overlane_overlays::client_server::{self, ClientServer};
 use overlane_overlays::epidemic::{self, Epidemic};
 use overlane_overlays::epoch::OverlayKind;
@@ -36,7 +38,7 @@ pub(crate) fn protocols(data: &[u8]) {
     let Some((choice, script)) = data.split_first() else {
         return;
     };
-    let xbot = hyparview::Config {
+    let xbot = || hyparview::Config {
         xbot: Some(XbotConfig::default()),
         ..Default::default()
     };
@@ -52,22 +54,35 @@ pub(crate) fn protocols(data: &[u8]) {
         let kind = kinds[usize::from(choice) % kinds.len()];
         Switch::new(ME, kind, vec![1, 2], SwitchConfig::default())
     };
-    // The last ones came late, and the scripts that are kept mean the others.
-    match choice % 8 {
-        _ if *choice >= 248 => {
+    let hyparview = || Stack::new(HyParView::new(ME, xbot()), plumtree());
+    // These came late, and the scripts that are kept mean the others.
+    match choice {
+        8 => {
+            let config = causal_broadcast::Config::default();
+            let layer = CausalBroadcast::new(ME, 1, config);
+            return overlay(Stack::new(hyparview(), layer), script);
+        }
+        9 => {
+            let layer = CausalUnicast::new(ME, 1, causal_unicast::Config::default());
+            return overlay(Stack::new(hyparview(), layer), script);
+        }
+        240..=247 => return overlay(switch(*choice), script),
+        248..=255 => {
             let below = Stack::new(switch(*choice), plumtree());
             let config = membership::Config::default();
             let layer = Membership::new(ME, 1, Details::default(), config);
             let members = Stack::new(below, layer.expect("no details"));
             let kind = OverlayKind::HyParView;
             let conductor = Conductor::new(ME, kind, vec![1, 2], ConductorConfig::default());
-            overlay(Stack::new(members, conductor), script);
+            return overlay(Stack::new(members, conductor), script);
         }
-        _ if *choice >= 240 => overlay(switch(*choice), script),
+        _ => {}
+    }
+    match choice % 8 {
         0 => overlay(FullMesh::new(ME, full_mesh::Config::default()), script),
-        1 => overlay(HyParView::new(ME, xbot), script),
+        1 => overlay(HyParView::new(ME, xbot()), script),
         2 => overlay(HyParView::new(ME, hyparview::Config::default()), script),
-        3 => overlay(Stack::new(HyParView::new(ME, xbot), plumtree()), script),
+        3 => overlay(hyparview(), script),
         4 => {
             let broadcast = Epidemic::new(ME, epidemic::Config::default());
             let below = FullMesh::new(ME, full_mesh::Config::default());
@@ -79,7 +94,7 @@ pub(crate) fn protocols(data: &[u8]) {
         }
         6 => overlay(PubSub::new(ME, pub_sub::Config::default()), script),
         _ => {
-            let below = Stack::new(HyParView::new(ME, xbot), plumtree());
+            let below = hyparview();
             let config = membership::Config::default();
             let layer = Membership::new(ME, 1, Details::default(), config);
             overlay(Stack::new(below, layer.expect("no details")), script);
@@ -151,6 +166,10 @@ impl<X: Overlay<u32>> Subject<X> {
                 },
                 2 => Input::Command(Command::Join(peer)),
                 3 => Input::Command(Command::Broadcast(payload().into())),
+                4 if *what >= 128 => Input::Command(Command::Relay {
+                    to: peer,
+                    payload: payload(),
+                }),
                 4 => Input::Command(Command::Publish(u64::from(peer), payload())),
                 5 => Input::Command(Command::Subscribe(u64::from(peer))),
                 6 => Input::Command(Command::Unsubscribe(u64::from(peer))),

@@ -5,6 +5,8 @@ use std::fs;
 use std::path::Path;
 
 use bytes::Bytes;
+use overlane_overlays::causal_broadcast::{self, Again, Round};
+use overlane_overlays::causal_unicast::{self, Ack, Data, Need};
 use overlane_overlays::epoch::{Epoch, OverlayKind, Proposal};
 use overlane_overlays::hyparview::{self, XbotMessage};
 use overlane_overlays::membership::Membership;
@@ -12,7 +14,7 @@ use overlane_overlays::plumtree::Plumtree;
 use overlane_overlays::plumtree::{self, Announcement, Gossip};
 use overlane_overlays::stack::Half;
 use overlane_overlays::switching::{self, Conductor, Switch};
-use overlane_overlays::{DecodeError, Message, MessageId, decode, encode};
+use overlane_overlays::{Count, DecodeError, Gap, Life, Message, MessageId, decode, encode};
 use overlane_overlays::{Protocol, Stack};
 use proptest::prelude::*;
 
@@ -150,6 +152,104 @@ fn switching() -> impl Strategy<Value = switching::Message<u32>> {
     ]
 }
 
+/// What the causal layers stand on in these tests.
+type Below = Half<hyparview::Message<u32>, plumtree::Message<u32>>;
+
+fn number() -> impl Strategy<Value = u64> {
+    prop_oneof![8 => 0_u64..6, 1 => any::<u64>(), 1 => u64::MAX - 2..=u64::MAX]
+}
+
+fn life() -> impl Strategy<Value = Life<u32>> {
+    (peer(), 0_u64..3).prop_map(|(peer, incarnation)| Life { peer, incarnation })
+}
+
+fn count() -> impl Strategy<Value = Count<u32>> {
+    (life(), number()).prop_map(|(life, count)| Count { life, count })
+}
+
+fn causal_broadcast() -> impl Strategy<Value = causal_broadcast::Message<u32>> {
+    use causal_broadcast::Message;
+    let counts = || prop::collection::vec(count(), 0..5);
+    let gap =
+        (life(), number(), number()).prop_map(|(life, first, last)| Gap { life, first, last });
+    let no_such =
+        (life(), number(), number()).prop_map(|(life, first, last)| Gap { life, first, last });
+    let payload = || Bytes::from_static(&[0, 1, 2]).into();
+    let again = (life(), number(), counts(), any::<bool>());
+    let heard = prop::collection::vec(any::<u8>(), 0..3);
+    prop_oneof![
+        prop::option::of(life()).prop_map(|after| Message::AskCounts { after }),
+        (counts(), any::<bool>()).prop_map(|(counts, more)| Message::Counts { counts, more }),
+        prop::collection::vec(gap, 0..4).prop_map(|gaps| Message::Ask { gaps }),
+        no_such.prop_map(Message::NoSuch),
+        again.prop_map(
+            move |(life, number, needs, is_message)| Message::Again(Again {
+                life,
+                number,
+                needs,
+                is_message,
+                hops: 3,
+                payload: payload(),
+            })
+        ),
+        (any::<u64>(), number(), heard, counts(), counts()).prop_map(
+            |(view, number, heard, counts, stable)| Message::Round(Round {
+                view,
+                number,
+                heard,
+                counts,
+                stable,
+            })
+        ),
+    ]
+}
+
+fn causal_unicast() -> impl Strategy<Value = causal_unicast::Message<u32>> {
+    use causal_unicast::Message;
+    let need = (peer(), count()).prop_map(|(to, of)| Need { to, of });
+    let needs = prop::collection::vec(need, 0..5);
+    let numbers = (0_u64..3, 0_u64..3, number(), number());
+    let ranges = prop::collection::vec((number(), number()), 0..3);
+    let held = prop::collection::vec(number(), 0..4);
+    prop_oneof![
+        3 => (numbers, needs).prop_map(
+            |((incarnation, to_incarnation, number, base), needs)| Message::Data(Data {
+                incarnation,
+                to_incarnation,
+                number,
+                base,
+                needs,
+                payload: Bytes::from_static(&[0, 1]),
+            })
+        ),
+        1 => (0_u64..3, 0_u64..3, number(), held, ranges).prop_map(
+            |(incarnation, by_incarnation, count, held, missed)| Message::Ack(Ack {
+                incarnation,
+                by_incarnation,
+                count,
+                held,
+                missed,
+            })
+        ),
+        1 => (0_u64..3, number(), number()).prop_map(|(incarnation, first, last)| Message::Ask {
+            incarnation,
+            first,
+            last,
+        }),
+        1 => (0_u64..3, number()).prop_map(|(incarnation, base)| Message::Base {
+            incarnation,
+            base,
+        }),
+        1 => (0_u64..3, number(), number()).prop_map(|(incarnation, first, last)| {
+            Message::NoSuch {
+                incarnation,
+                first,
+                last,
+            }
+        }),
+    ]
+}
+
 /// One entry of a script: something that happens, or a message.
 fn entry<M: Message>(message: impl Strategy<Value = M>) -> impl Strategy<Value = Vec<u8>> {
     let happening = (0_u8..10, any::<u8>()).prop_map(|(what, who)| vec![what, who]);
@@ -215,6 +315,22 @@ proptest! {
         ])
     ) {
         checks::protocols(&[&[3], script.as_slice()].concat());
+    }
+}
+
+proptest! {
+    #[test]
+    fn causal_broadcast_survives_any_messages(
+        script in script(causal_broadcast().prop_map(Half::<Below, _>::Upper))
+    ) {
+        checks::protocols(&[&[8], script.as_slice()].concat());
+    }
+
+    #[test]
+    fn causal_unicast_survives_any_messages(
+        script in script(causal_unicast().prop_map(Half::<Below, _>::Upper))
+    ) {
+        checks::protocols(&[&[9], script.as_slice()].concat());
     }
 }
 

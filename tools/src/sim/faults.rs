@@ -1,17 +1,17 @@
 //! Workload `faults`: many small clusters in which everything goes wrong, each run twice.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc;
-use std::thread;
 use std::time::Instant;
 
 use overlane_overlays::sim::faults::{Outcome, Plan};
 use serde::Serialize;
 
-use super::output::{Bar, peak_rss_bytes, print_report};
+use super::output::{peak_rss_bytes, print_report};
+use super::seeds::on_seeds;
 use super::{Arguments, SimError, span};
 use crate::ending::complain;
 
+/// Seeds where none are given.
+const SEEDS: u64 = 1_000;
 /// Least nodes: with two, there is nobody to disagree.
 const NODES_MIN: u32 = 3;
 
@@ -46,7 +46,9 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), SimError> {
         ..Plan::default()
     };
     let (mut outcomes, mut failures) = (Vec::new(), Vec::new());
-    for result in proven(arguments, plan) {
+    let seeds = arguments.seeds.unwrap_or(SEEDS);
+    let prove = |seed| Outcome::proven(seed, plan);
+    for result in on_seeds("faults", arguments.seed, seeds, prove) {
         match result {
             Ok(outcome) => outcomes.push(outcome),
             Err(failure) => failures.push(failure),
@@ -69,7 +71,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), SimError> {
         .sum::<u64>() as f64;
     let figures = Figures {
         seed: arguments.seed,
-        seeds: arguments.seeds,
+        seeds,
         failed: failures.len(),
         nodes_min: outcomes
             .iter()
@@ -100,44 +102,11 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), SimError> {
     }
     Err(SimError::Faults {
         failed: failures.len(),
-        seeds: arguments.seeds,
+        seeds,
     })
 }
 
 fn mean(figures: impl Iterator<Item = u64>) -> u64 {
     let (sum, count) = figures.fold((0, 0), |(sum, count), figure| (sum + figure, count + 1));
     sum / count.max(1)
-}
-
-/// Runs the seeds on all processors; each is a world of its own. Results come in any order.
-fn proven(arguments: &Arguments, plan: Plan) -> Vec<Result<Outcome, String>> {
-    let threads = thread::available_parallelism().map_or(1, usize::from);
-    let next = AtomicU64::new(0);
-    let (sender, results) = mpsc::channel();
-    thread::scope(|scope| {
-        for _ in 0..threads {
-            let (sender, next) = (sender.clone(), &next);
-            scope.spawn(move || {
-                loop {
-                    let number = next.fetch_add(1, Ordering::Relaxed);
-                    if number >= arguments.seeds {
-                        break;
-                    }
-                    let seed = arguments.seed.wrapping_add(number);
-                    // The receiver outlives the scope.
-                    let _ = sender.send(Outcome::proven(seed, plan));
-                }
-            });
-        }
-        drop(sender);
-        let all = usize::try_from(arguments.seeds).unwrap_or(usize::MAX);
-        let mut bar = Bar::new();
-        let collected = results.iter().enumerate().map(|(done, result)| {
-            bar.show("faults", done + 1, all);
-            result
-        });
-        let collected = collected.collect();
-        bar.finish();
-        collected
-    })
 }

@@ -4,10 +4,12 @@
 //! standard output, as a table or as one JSON object a line; progress goes to standard error.
 
 mod broadcast;
+mod causal;
 mod faults;
 mod layers;
 mod output;
 mod plot;
+mod seeds;
 mod span;
 mod switching;
 mod table;
@@ -40,13 +42,13 @@ pub(crate) struct Arguments {
     /// The overlay after a `switch`
     #[arg(long, default_value_t = OverlayKind::FullMesh)]
     to: OverlayKind,
-    /// Nodes that join, one by one [default: 1000; `faults` draws it from the seed]
+    /// Nodes that join, one by one [default: 1000; `causal`: 30; `faults` draws it from the seed]
     #[arg(long, value_parser = clap::value_parser!(u32).range(2..))]
     nodes: Option<u32>,
     /// The number that repeats the simulation
     #[arg(long, default_value_t = 7)]
     seed: u64,
-    /// Share of nodes that crash at once, such as 50%
+    /// Share of nodes that crash at once, such as 50%; with `causal` one by one, every second starts again
     #[arg(long, default_value = "0%", value_parser = parse_percent)]
     fail: Percent,
     /// Broadcasts to send; after a failure, as many again when three cycles have passed
@@ -94,9 +96,9 @@ pub(crate) struct Arguments {
     /// How much later than the others one node does everything, for `membership`
     #[arg(long, default_value = "0", value_name = "MS", value_parser = parse_milliseconds)]
     slow_ms: Milliseconds,
-    /// How many seeds, from --seed on, for `faults`
-    #[arg(long, default_value_t = 1_000)]
-    seeds: u64,
+    /// How many seeds, from --seed on [default: `faults`: 1000; `causal`: 1]
+    #[arg(long)]
+    seeds: Option<u64>,
     /// Hops that a path must get shorter for a node to move in the tree
     #[arg(long, value_name = "HOPS")]
     optimization_threshold: Option<u16>,
@@ -136,6 +138,8 @@ enum Workload {
     Switch,
     /// Every overlay at every size under every loss and latency that is not given, one row each
     Table,
+    /// Causal broadcast and unicast: is the order causal, what is held back and given up (--loss, --fail)
+    Causal,
     /// Everything goes wrong, then is repaired: --seeds runs, each twice, on all overlays in turn
     Faults,
 }
@@ -262,6 +266,7 @@ pub(crate) fn run(arguments: &Arguments) -> Ending {
         Workload::Relay => layers::relay(arguments),
         Workload::Switch => switching::run(arguments),
         Workload::Table => table::run(arguments),
+        Workload::Causal => causal::run(arguments),
         Workload::Faults => faults::run(arguments),
     };
     match result {
