@@ -13,7 +13,7 @@
 //! - overlays, who connects to whom: [`full_mesh`], [`hyparview`], [`client_server`],
 //!   [`pub_sub`]
 //! - [`switching`]: one of them in place of another while it carries; [`epoch`]: its words
-//! - broadcast, over any overlay: [`plumtree`], [`epidemic`]
+//! - broadcast, over any overlay: [`plumtree`], [`epidemic`]; [`direct`], where all are neighbors
 //! - [`membership`], over any broadcast: every member known everywhere; [`failure_detector`]: its ears
 //! - [`causal_broadcast`], over any broadcast: each node delivers what a message depends on before it
 //! - [`causal_unicast`], over anything: the same between single nodes, acknowledged or given back
@@ -28,10 +28,12 @@
 //! - Every collection that a peer can make grow has a bound.
 #![forbid(unsafe_code)]
 
+mod alarm;
 pub mod causal_broadcast;
 pub mod causal_unicast;
 pub mod client_server;
 pub mod coordinator;
+pub mod direct;
 pub mod epidemic;
 pub mod epoch;
 mod estimate;
@@ -42,6 +44,8 @@ mod hold_back;
 pub mod hyparview;
 pub mod membership;
 pub mod message;
+mod pace;
+mod pages;
 pub mod partitions;
 pub mod payload;
 pub mod plumtree;

@@ -1,5 +1,5 @@
 //! Settings of Plumtree, each with the origin of its default. How long to wait for what is no setting:
-//! it follows from what the node measures (`spread`).
+//! it follows from what the node measures (`crate::pace`).
 
 use std::time::Duration;
 

@@ -6,7 +6,6 @@
 //!
 //! - this file: inputs to handlers; pushing a message on
 //! - `links`: eager, lazy, untried
-//! - `spread`: how long things take here; all timers come of it
 //! - `pruning`: which messages take links out of the tree
 //! - `repair`: announced messages that do not come, and links that are lost
 //! - `pages`: answers to those who ask
@@ -19,6 +18,8 @@
 //! announced along the tree instead of pushed, as most of those behind have asked for it too;
 //! and a shorter path is also taken when its announcement comes after the payload, as gathered ones do.
 //!
+//! How long things take here, and with it every timer, is measured by `crate::pace`.
+//!
 //! Back-pressure: over a congested link payloads are announced, not pushed, and the peer is told to look
 //! for another one to be fed by; what it asks for is sent when there is room. While more payloads wait
 //! for being asked for than the store has room for, own broadcasts are refused.
@@ -30,7 +31,6 @@ mod pages;
 mod pruning;
 mod repair;
 mod shortening;
-mod spread;
 #[cfg(test)]
 mod tests;
 
@@ -46,15 +46,15 @@ pub use message::{ANNOUNCEMENTS_MAX, Announcement, Gossip, HOPS_MAX, Message};
 use crate::event::{
     Command, Delivery, Event, Input, InputOf, Output, OutputOf, Peer, Protocol, Refusal,
 };
+use crate::pace::Pace;
+use crate::pages::PAGE_BYTES;
 use crate::payload::Payload;
 use crate::store::{Content, Look, MessageId, Numbering, Seen, Store};
 use crate::time::Time;
 use links::{Links, Push};
-use pages::PAGE_BYTES;
 use pruning::Pruning;
 use repair::{Feed, Missing, Trouble};
 use shortening::{Calm, MainSender};
-use spread::Pace;
 
 /// Timers of Plumtree.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]

@@ -6,24 +6,13 @@
 
 use std::collections::VecDeque;
 use std::mem;
-use std::time::Duration;
 
 use super::links::Push;
-use super::message::ANNOUNCEMENTS_MAX;
 use super::{Outputs, Plumtree, Timer, gossip};
 use crate::event::{Output, Peer};
-use crate::store::{Look, MessageId};
+use crate::pages::{self, PAGE_EVERY};
+use crate::store::MessageId;
 use crate::time::Time;
-
-/// Payload bytes after which a page ends. 1 MiB: what a lane's log holds by default.
-pub(super) const PAGE_BYTES: usize = 1 << 20;
-
-/// Time between two pages to one neighbor. 50 ms: a guess, 20 MiB/s for a node that has missed much.
-const PAGE_EVERY: Duration = Duration::from_millis(50);
-
-/// Most messages that one neighbor is owed; it asks again for what is beyond. 4,096: as many as a node
-/// waits for by default.
-const OWED_MAX: usize = 16 * ANNOUNCEMENTS_MAX;
 
 impl<P: Peer> Plumtree<P> {
     /// A neighbor asks for messages, and perhaps to be fed by this node.
@@ -47,11 +36,7 @@ impl<P: Peer> Plumtree<P> {
             return;
         };
         let first = link.owed.is_empty();
-        for id in ids {
-            if link.owed.len() < OWED_MAX && !link.owed.contains(&id) {
-                link.owed.push_back(id);
-            }
-        }
+        pages::owe(&mut link.owed, ids);
         if first {
             self.next_page(from, out);
         }
@@ -92,15 +77,8 @@ impl<P: Peer> Plumtree<P> {
 
     /// Sends what of `owed` fits on a page; leaves the rest.
     fn page(&self, to: P, owed: &mut VecDeque<MessageId>, out: &mut Outputs<P>) {
-        let mut bytes = 0;
-        while bytes < PAGE_BYTES
-            && let Some(id) = owed.pop_front()
-        {
-            let Look::Kept(seen) = self.store.look(id) else {
-                continue;
-            };
-            bytes += seen.bytes();
+        pages::take(&self.store, owed, |id, seen| {
             out.extend(gossip(id, seen).map(|message| Output::Send { to, message }));
-        }
+        });
     }
 }

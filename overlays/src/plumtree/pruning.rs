@@ -16,9 +16,9 @@ use std::time::Duration;
 
 use super::links::Push;
 use super::message::Message;
-use super::spread::{LEAST, MOST};
 use super::{Outputs, Plumtree, Timer};
 use crate::event::{Output, Peer};
+use crate::pace::{LEAST, MOST};
 use crate::store::MessageId;
 use crate::time::Time;
 

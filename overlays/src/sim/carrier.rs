@@ -8,6 +8,7 @@ use std::str::FromStr;
 use super::NodeId;
 use super::subject::Subject;
 use crate::client_server::{self, ClientServer};
+use crate::direct::{self, Direct};
 use crate::epidemic::{self, Epidemic};
 use crate::full_mesh::{self, FullMesh};
 use crate::hyparview::{self, HyParView};
@@ -21,7 +22,7 @@ pub type MakeCarrier<C> = Box<dyn FnMut(NodeId) -> C>;
 /// An overlay with a broadcast.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Carrier {
-    /// Full mesh and Plumtree.
+    /// Full mesh and direct broadcast.
     FullMesh,
     /// HyParView and Plumtree.
     HyParView,
@@ -91,8 +92,9 @@ impl Carrier {
                     peers_max: full_mesh::Config::default().peers_max.max(nodes as usize),
                     ..full_mesh::Config::default()
                 };
-                task.run(with_plumtree(move |node| {
-                    FullMesh::new(node, config.clone())
+                task.run(Box::new(move |node| {
+                    let broadcast = Direct::new(node, direct::Config::default());
+                    Stack::new(FullMesh::new(node, config.clone()), broadcast)
                 }))
             }
             Self::HyParView => task.run(with_plumtree(|node| {

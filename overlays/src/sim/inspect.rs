@@ -5,6 +5,7 @@ use bytes::Bytes;
 use super::NodeId;
 use super::subject::Inspect;
 use crate::client_server::ClientServer;
+use crate::direct::{self, Direct};
 use crate::epidemic::{self, Epidemic};
 use crate::full_mesh::FullMesh;
 use crate::hyparview::HyParView;
@@ -30,6 +31,19 @@ impl Inspect for Plumtree<NodeId> {
     fn payload(message: &plumtree::Message<NodeId>) -> Option<Bytes> {
         match message {
             plumtree::Message::Gossip(gossip) => Some(gossip.payload.body.clone()),
+            _ => None,
+        }
+    }
+
+    fn check(&self) -> Result<(), String> {
+        self.check()
+    }
+}
+
+impl Inspect for Direct<NodeId> {
+    fn payload(message: &direct::Message<NodeId>) -> Option<Bytes> {
+        match message {
+            direct::Message::Gossip(gossip) => Some(gossip.payload.body.clone()),
             _ => None,
         }
     }

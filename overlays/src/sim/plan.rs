@@ -51,7 +51,7 @@ pub struct Plan {
     pub overlay: Carrier,
     /// Settings of HyParView, where that is the overlay.
     pub hyparview: hyparview::Config,
-    /// How broadcasts are spread. Only HyParView can do without Plumtree.
+    /// How broadcasts are spread where the overlay is HyParView; others have what is usual on them.
     pub spreading: Spreading,
     /// Settings of Plumtree.
     pub plumtree: plumtree::Config,
@@ -153,7 +153,10 @@ impl Task for Measured<'_> {
         run.settle(plan.cycles, progress);
         let mut report = Report {
             overlay: plan.name(),
-            broadcast: plan.spreading.name(),
+            broadcast: match plan.overlay {
+                Carrier::FullMesh => "direct",
+                _ => plan.spreading.name(),
+            },
             nodes: plan.nodes,
             seed: plan.seed,
             failed_percent: 100.0 * plan.fail,
@@ -165,11 +168,15 @@ impl Task for Measured<'_> {
             plan.fail_and_heal(&mut run, &mut report, progress)
         } else {
             let (begun, ups) = (run.world.now(), run.world.observer.neighbor_ups());
+            let before = run.world.totals().messages;
             let rounds = plan.broadcast(&mut run, progress);
             run.world.run_for(PERIOD);
+            let broadcasts = NodeId::try_from(rounds.len()).unwrap_or(NodeId::MAX).max(1);
+            let messages = run.world.totals().messages - before;
+            report.messages_per_broadcast = Some(per(messages, broadcasts));
             let minutes = run.world.now().since(begun).as_secs_f64() / 60.0;
             let ups = run.world.observer.neighbor_ups() - ups;
-            report.neighbor_ups_per_node_min = Some(per_node(ups, plan.nodes) / minutes);
+            report.neighbor_ups_per_node_min = Some(per(ups, plan.nodes) / minutes);
             (rounds, 0..0)
         };
         let rounds = run.rounds(&rounds).to_vec();
@@ -180,8 +187,8 @@ impl Task for Measured<'_> {
         }
         let seconds = run.world.now().since(crate::Time::ZERO).as_secs_f64();
         let totals = run.world.totals();
-        report.bytes_per_node_s = per_node(totals.bytes, plan.nodes) / seconds;
-        report.messages_per_node_s = per_node(totals.messages, plan.nodes) / seconds;
+        report.bytes_per_node_s = per(totals.bytes, plan.nodes) / seconds;
+        report.messages_per_node_s = per(totals.messages, plan.nodes) / seconds;
         report.events = totals.events;
         report.trace_hash = format!("{:016x}", run.world.trace_hash());
         Outcome {
@@ -193,8 +200,8 @@ impl Task for Measured<'_> {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "counts far below 2^52")]
-fn per_node(count: u64, nodes: NodeId) -> f64 {
-    count as f64 / f64::from(nodes)
+fn per(count: u64, parts: u32) -> f64 {
+    count as f64 / f64::from(parts)
 }
 
 impl Plan {

@@ -49,6 +49,8 @@ pub struct Report {
     pub rmr: Option<f64>,
     /// The same over the second half of the broadcasts, when the tree has settled.
     pub rmr_stable: Option<f64>,
+    /// Messages of all layers per broadcast, while they were sent, if no nodes failed.
+    pub messages_per_broadcast: Option<f64>,
     /// Deliveries that did not happen, over all broadcasts.
     pub missed: Option<u64>,
     /// Most hops that any delivery took.

@@ -1,11 +1,12 @@
-//! How long things take in this cluster, as this node sees it: what every timer of Plumtree is made of.
+//! How long things take in this cluster, as this node sees it: what every timer of the broadcast layers
+//! [`crate::plumtree`] and [`crate::direct`] is made of.
 //!
-//! Owns two measures. *Spread*: by how much the copies of one message are apart that reach this node
-//! over different links, at most; nodes that are neighbors sit anywhere in the tree, so this comes close
-//! to the time that a message takes to all. *Answer*: how long a neighbor takes to send a payload that
-//! it was asked for, at most. Both are the greatest of lately, so that a timer made of one does not run
-//! out while all is well; both forget, so that a better network is noticed. Must never measure what
-//! waited for a repair ([`super::message::Gossip::late`]): timers would then grow with themselves.
+//! Owns two measures. *Spread*: by how much the copies of one message, or a message and the first word
+//! of it, are apart that reach this node over different links, at most; senders sit anywhere, so this
+//! comes close to the time that a message takes to all. *Answer*: how long a neighbor takes to send a
+//! payload that it was asked for, at most. Both are the greatest of lately, so that a timer made of one
+//! does not run out while all is well; both forget, so that a better network is noticed. Must never
+//! measure what waited for a repair: timers would then grow with themselves.
 
 use std::time::Duration;
 
@@ -18,9 +19,9 @@ const SPREAD_FIRST: Duration = Duration::from_millis(400);
 const ANSWER_FIRST: Duration = Duration::from_millis(200);
 
 /// Bounds of both measures: a turn of a busy driver, and ten times what a tree around the world takes.
-pub(super) const LEAST: Duration = Duration::from_millis(10);
+pub(crate) const LEAST: Duration = Duration::from_millis(10);
 /// See [`LEAST`].
-pub(super) const MOST: Duration = Duration::from_secs(10);
+pub(crate) const MOST: Duration = Duration::from_secs(10);
 
 /// What was measured is forgotten after one to two of these spans. 30 s: a guess.
 const SPAN: Duration = Duration::from_secs(30);
@@ -68,13 +69,13 @@ impl Greatest {
 
 /// The measures of one node, and the timers made of them.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Pace {
+pub(crate) struct Pace {
     spread: Greatest,
     answer: Greatest,
 }
 
 impl Pace {
-    pub(super) const fn new() -> Self {
+    pub(crate) const fn new() -> Self {
         Self {
             spread: Greatest::new(SPREAD_FIRST),
             answer: Greatest::new(ANSWER_FIRST),
@@ -82,33 +83,33 @@ impl Pace {
     }
 
     /// Two copies of a message, or its announcement and itself, came this far apart.
-    pub(super) fn copies_apart(&mut self, now: Time, by: Duration) {
+    pub(crate) fn copies_apart(&mut self, now: Time, by: Duration) {
         self.spread.sample(now, by);
     }
 
     /// A payload came this long after it was asked for.
-    pub(super) fn answered(&mut self, now: Time, after: Duration) {
+    pub(crate) fn answered(&mut self, now: Time, after: Duration) {
         self.answer.sample(now, after);
     }
 
     /// How long a message takes to all nodes.
-    pub(super) fn spread(&self) -> Duration {
+    pub(crate) fn spread(&self) -> Duration {
         self.spread.get()
     }
 
     /// How long to wait for the payload of an announced message.
-    pub(super) fn graft_after(&self) -> Duration {
+    pub(crate) fn graft_after(&self) -> Duration {
         self.spread() * 5 / 4
     }
 
     /// How long to wait for an answer before another neighbor is asked, and how long what was sent
     /// before a link changed may still be under way on it.
-    pub(super) fn answer_within(&self) -> Duration {
+    pub(crate) fn answer_within(&self) -> Duration {
         self.answer.get() * 2
     }
 
     /// How long an announced payload must be kept: a node waits, asks, and asks others.
-    pub(super) fn repaired_within(&self) -> Duration {
+    pub(crate) fn repaired_within(&self) -> Duration {
         self.graft_after() * 2 + self.answer_within() * 3
     }
 }
