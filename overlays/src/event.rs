@@ -169,6 +169,22 @@ pub enum Command<P> {
     Leave,
     /// Deliver to every member.
     Broadcast(Payload),
+    /// Deliver to all of these members or to none, this node among them. Answered by [`Event::Atomic`].
+    AtomicBroadcast {
+        /// Each member and its incarnation: a node that has started again since is another one.
+        view: Vec<(P, u64)>,
+        /// What.
+        payload: Payload,
+    },
+    /// Write a value into the state that anti-entropy keeps alike on all nodes.
+    Write {
+        /// Of what.
+        key: Bytes,
+        /// Greater than all before it.
+        version: u64,
+        /// What it is from now on.
+        value: Bytes,
+    },
     /// Deliver to every subscriber of a topic. At most [`PAYLOAD_BYTES_MAX`] bytes.
     Publish(TopicId, Bytes),
     /// Take part in a topic.
@@ -214,7 +230,9 @@ impl<P> Command<P> {
     /// [`Refusal::TooLarge`].
     pub fn check_size(&self) -> Result<(), Refusal> {
         let (bytes, bytes_max) = match self {
-            Self::Broadcast(payload) => (payload.body.len(), PAYLOAD_BYTES_MAX),
+            Self::Broadcast(payload) | Self::AtomicBroadcast { payload, .. } => {
+                (payload.body.len(), PAYLOAD_BYTES_MAX)
+            }
             Self::Publish(_, payload) | Self::Relay { payload, .. } => {
                 (payload.len(), PAYLOAD_BYTES_MAX)
             }
@@ -265,6 +283,20 @@ pub enum Refusal {
     /// Its receiver had waited for it too long, and has delivered what came after it.
     #[error("it came too late to be delivered in its order; send it again as a new one")]
     TooLate,
+    /// A version as great is there already.
+    #[error("version {newest} is there already; give the next value a greater one")]
+    Outdated {
+        /// The greatest version.
+        newest: u64,
+    },
+    /// The view is none that this node can state.
+    #[error(
+        "a view has this node in its present incarnation, no node twice, and at most {most} members"
+    )]
+    View {
+        /// Members allowed.
+        most: usize,
+    },
     /// Nobody is known to whom it could be passed on.
     #[error("nobody is known who would pass it on; try again later")]
     NoWay,
@@ -279,6 +311,26 @@ pub enum Event<P> {
     NeighborDown(P),
     /// A broadcast or publication arrived, for the first time. Not told to its sender.
     Delivered(Delivery<P>),
+    /// How an atomic broadcast ended. A member that delivers is told so by `Delivered`, its sender here.
+    Atomic {
+        /// Who sent it.
+        sender: P,
+        /// Which.
+        id: MessageId,
+        /// How it ended.
+        outcome: AtomicOutcome<P>,
+    },
+    /// A newer value of the application's state came from another node, and was written.
+    Written {
+        /// The node, which need not be the one that wrote it first.
+        from: P,
+        /// Of what.
+        key: Bytes,
+        /// Its version.
+        version: u64,
+        /// What it is from now on.
+        value: Bytes,
+    },
     /// A payload came from one node, perhaps through others.
     Relayed {
         /// Who sent it.
@@ -342,6 +394,21 @@ pub enum Event<P> {
     },
     /// All that a leave has to send was sent. The last event.
     Left,
+}
+
+/// How an atomic broadcast ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AtomicOutcome<P> {
+    /// All members of its view deliver it that live on. Told to its sender.
+    Committed,
+    /// Nobody delivers it. Told to its sender, and to who was ready to deliver it.
+    Aborted {
+        /// At its sender: who was not ready. Elsewhere nobody.
+        missing: Vec<P>,
+    },
+    /// It has ended, and so long ago that too few know how. Told to who was ready to deliver it and was
+    /// cut off since; it was not delivered here.
+    Unknown,
 }
 
 /// A payload that reached this node.

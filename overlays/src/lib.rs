@@ -14,6 +14,8 @@
 //!   [`pub_sub`]
 //! - [`switching`]: one of them in place of another while it carries; [`epoch`]: its words
 //! - broadcast, over any overlay: [`plumtree`], [`epidemic`]; [`direct`], where all are neighbors
+//! - [`atomic_broadcast`], over any overlay: all members of a stated view deliver, or none
+//! - [`anti_entropy`], over any overlay: the application's state alike on all nodes in the end
 //! - [`membership`], over any broadcast: every member known everywhere; [`failure_detector`]: its ears
 //! - [`causal_broadcast`], over any broadcast: each node delivers what a message depends on before it
 //! - [`causal_unicast`], over anything: the same between single nodes, acknowledged or given back
@@ -29,6 +31,8 @@
 #![forbid(unsafe_code)]
 
 mod alarm;
+pub mod anti_entropy;
+pub mod atomic_broadcast;
 pub mod causal_broadcast;
 pub mod causal_unicast;
 pub mod client_server;
@@ -40,6 +44,7 @@ mod estimate;
 pub mod event;
 pub mod failure_detector;
 pub mod full_mesh;
+mod hash;
 mod hold_back;
 pub mod hyparview;
 pub mod membership;
@@ -58,7 +63,8 @@ pub mod switching;
 pub mod time;
 
 pub use event::{
-    Command, Delivery, Event, Input, Output, Overlay, Peer, Protocol, Refusal, TopicId, WhyDown,
+    AtomicOutcome, Command, Delivery, Event, Input, Output, Overlay, Peer, Protocol, Refusal,
+    TopicId, WhyDown,
 };
 pub use hold_back::{Count, Gap, Life, Limits};
 pub use message::{DecodeError, Encoded, Message, decode, decode_shared, encode, encode_shared};

@@ -38,8 +38,8 @@ use serde::Serialize;
 
 use crate::estimate::Estimate;
 use crate::event::{Command, Delivery, Event, Input, InputOf, Output, OutputOf, Peer, Protocol};
+use crate::hash::hash_of;
 use crate::hold_back::{Count, HoldBack, Key, Life, Offer, Step};
-use crate::membership::hash_of;
 use crate::store::MessageId;
 use crate::time::Time;
 use joining::Joining;

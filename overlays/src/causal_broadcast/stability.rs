@@ -12,8 +12,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::message::{COUNTS_MAX, HEARD_BYTES_MAX, Round};
 use crate::event::Peer;
+use crate::hash::hash_of;
 use crate::hold_back::{Count, Life};
-use crate::membership::hash_of;
 
 /// What one node knows of the rounds.
 #[derive(Debug)]

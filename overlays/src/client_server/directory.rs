@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::event::Peer;
-use crate::membership::hash_of;
+use crate::hash::hash_of;
 
 /// The clients of the other servers.
 #[derive(Debug)]

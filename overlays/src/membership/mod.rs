@@ -42,8 +42,6 @@ use exchange::Session;
 use graveyard::Graveyard;
 use suspicion::Suspicions;
 
-pub(crate) use table::hash_of;
-
 pub use crate::event::METADATA_BYTES_MAX;
 pub use config::Config;
 pub use message::{Listed, Message, News};

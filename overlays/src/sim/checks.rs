@@ -174,6 +174,7 @@ impl Checks {
             Event::Coordinator(_) | Event::Partitioned { .. } | Event::Healed { .. } => true,
             Event::Switching { .. } | Event::Epoch(_) => true,
             Event::Missed { .. } => true,
+            Event::Atomic { .. } | Event::Written { .. } => true,
             Event::Left => {
                 life.has_left = true;
                 true

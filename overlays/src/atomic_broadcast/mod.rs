@@ -1,0 +1,768 @@
+//! Atomic broadcast: all members of a stated view deliver a message, or none does.
+//!
+//! A layer over any overlay; it sends straight to the members of the view, which the sender states with
+//! their incarnations. It has no order of messages: for one log that all agree on, use consensus.
+//!
+//! # Protocol
+//!
+//! After Gray and Lamport, "Consensus on transaction commit" (TODS 2006), with one ballot box for the
+//! outcome instead of one for each vote: the sender's votes and the first proposal stay in one hand, for
+//! `5 n` small messages and one payload to each.
+//!
+//! 1. The sender sends the payload to all (*prepare*), who keep it and vote.
+//! 2. When **all** have voted, it proposes to commit, in ballot 0, and each accepts. If one refuses, is
+//!    known to be down, or does not vote in time, it aborts at once: nobody else can propose to commit.
+//! 3. When a **majority** of the view has accepted, the round has ended, and it tells all.
+//! 4. Who voted and hears nothing leads a later ballot of its own: a majority tells what it accepted last
+//!    and promises to accept nothing older; what the greatest ballot accepted is proposed again, and if
+//!    nothing was accepted, abort.
+//!
+//! Two-phase commit would block all who voted when the sender crashes between 2 and 3. Three-phase commit
+//! does not, but two sides of a partition can end differently. This blocks only while fewer than a
+//! majority of the view can talk to each other, and is then silent, never wrong. Nothing is decided by a
+//! failure detector; what it says only makes somebody act earlier.
+//!
+//! # Restarts
+//!
+//! Nothing is on disk, so a node that starts again has forgotten what it promised. It is in no round of
+//! its earlier lives: a view names incarnations, and a late or second copy of a message for an earlier
+//! life is answered by the present one (*stranger*). For the round that is a member that crashed. It is
+//! also proof that its life is over; so the members that are left go on without a majority once the lives
+//! of **all** others are proven to be over ([`round`](self) says why that is safe). With two members, who
+//! is left alone waits until the other starts again.
+//!
+//! # Bounds
+//!
+//! Rounds under way, of this node and for each peer, bytes kept for them, members of a view, ends that
+//! are remembered. Who was cut off for so long that a majority has forgotten the end is told that it is
+//! unknown. No round survives in memory without a timer.
+
+mod ended;
+mod message;
+mod round;
+#[cfg(test)]
+mod tests;
+mod view;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use rand::Rng;
+use serde::Serialize;
+
+pub use message::{BALLOT_MAX, Message, Says};
+pub use view::{VIEW_MAX, View};
+
+use crate::alarm::Alarm;
+use crate::event::{
+    AtomicOutcome, Command, Delivery, Event, Input, InputOf, Output, OutputOf, Peer, Protocol,
+    Refusal,
+};
+use crate::pace::Pace;
+use crate::payload::Payload;
+use crate::store::{MessageId, Numbering};
+use crate::time::Time;
+use ended::{Ended, Past};
+use round::{Lead, Phase, Round};
+
+/// Settings of one node. All nodes of a cluster should have the same.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// Rounds of its own that a node has under way at most; more are refused. 16: a guess.
+    pub rounds_own_max: usize,
+    /// Rounds that it is prepared for at most for one sender; it votes against more. 16: as many as that
+    /// has under way.
+    pub rounds_per_peer_max: usize,
+    /// The same for all senders. 256: a guess.
+    pub rounds_max: usize,
+    /// Bytes of payloads kept for rounds under way. 16 MiB: a guess, 64 of the largest.
+    pub payload_bytes_max: usize,
+    /// How long a sender waits for votes. Who voted waits longer before it leads a ballot, unless it is
+    /// told that the sender is down. 5 s: a guess, many round trips, so that messages may be lost.
+    pub vote_within: Duration,
+    /// Ends remembered. 4,096: a guess; about half a MiB.
+    pub ends_max: usize,
+    /// How long an end is remembered. 10 min: a guess, longer than a node is paused.
+    pub keep_for: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            rounds_own_max: 16,
+            rounds_per_peer_max: 16,
+            rounds_max: 256,
+            payload_bytes_max: 16 << 20,
+            vote_within: Duration::from_secs(5),
+            ends_max: 4_096,
+            keep_for: Duration::from_secs(600),
+        }
+    }
+}
+
+/// The only timer: something should have been answered by now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Look;
+
+/// Times that the wait before sending again doubles. 5: from two round trips to 64.
+const DOUBLINGS_MAX: u32 = 5;
+
+/// How often members are told of an end; who is cut off for longer asks. 8: for some minutes.
+const TOLD_MAX: u32 = 8;
+
+type Outputs<P> = Vec<Output<P, Message<P>, Look>>;
+
+/// Atomic broadcast of one node.
+#[derive(Debug)]
+pub struct AtomicBroadcast<P> {
+    me: P,
+    incarnation: u64,
+    config: Config,
+    numbering: Numbering,
+    rounds: BTreeMap<MessageId, Round<P>>,
+    ended: Ended<P>,
+    pace: Pace,
+    alarm: Alarm,
+}
+
+impl<P: Peer> AtomicBroadcast<P> {
+    /// A node in this life: a number that grows with each start of the node.
+    #[must_use]
+    pub const fn new(me: P, incarnation: u64, config: Config) -> Self {
+        Self {
+            me,
+            incarnation,
+            config,
+            numbering: Numbering::new(),
+            rounds: BTreeMap::new(),
+            ended: Ended::new(),
+            pace: Pace::new(),
+            alarm: Alarm::new(),
+        }
+    }
+
+    /// The last message that this node broadcast.
+    #[must_use]
+    pub const fn last_sent(&self) -> Option<MessageId> {
+        self.numbering.last()
+    }
+
+    /// Rounds that have not ended here.
+    #[must_use]
+    pub fn under_way(&self) -> usize {
+        self.rounds.len()
+    }
+
+    /// Says which bound is broken, if any is.
+    ///
+    /// # Errors
+    /// One sentence.
+    pub fn check(&self) -> Result<(), String> {
+        let (rounds, ends, bytes) = (self.rounds.len(), self.ended.len(), self.payload_bytes());
+        let rounds_max = self.config.rounds_max + self.config.rounds_own_max;
+        if rounds > rounds_max || ends > self.config.ends_max {
+            return Err(format!("{rounds} rounds and {ends} ends are kept"));
+        }
+        if bytes > self.config.payload_bytes_max {
+            return Err(format!("{bytes} bytes are kept"));
+        }
+        Ok(())
+    }
+
+    fn payload_bytes(&self) -> usize {
+        self.rounds.values().map(|round| round.payload.len()).sum()
+    }
+
+    /// Whether there is room for one more round of this sender.
+    fn has_room(&self, sender: P, bytes: usize) -> bool {
+        let rounds = self.rounds.values();
+        let of_sender = rounds.filter(|round| round.sender == sender).count();
+        let (most, all) = if sender == self.me {
+            (self.config.rounds_own_max, true)
+        } else {
+            let own = self.rounds.values().filter(|round| round.sender == self.me);
+            let others = self.rounds.len() - own.count();
+            (
+                self.config.rounds_per_peer_max,
+                others < self.config.rounds_max,
+            )
+        };
+        of_sender < most && all && self.payload_bytes() + bytes <= self.config.payload_bytes_max
+    }
+
+    /// Begins a round.
+    fn begin<R: Rng>(
+        &mut self,
+        now: Time,
+        view: Vec<(P, u64)>,
+        payload: Payload,
+        random: &mut R,
+        out: &mut Outputs<P>,
+    ) -> Result<(), Refusal> {
+        let refused = Refusal::View { most: VIEW_MAX };
+        let view = View::new(view).map_err(|_| refused)?;
+        if view.incarnation(self.me) != Some(self.incarnation) {
+            return Err(refused);
+        }
+        if !self.has_room(self.me, payload.len()) {
+            return Err(Refusal::Busy);
+        }
+        let id = self.numbering.next(random);
+        let due = now + self.pace.answer_within();
+        let mut round = Round::new(now, self.me, view, payload, due);
+        round.lead = Some(Lead {
+            ballot: 0,
+            phase: Phase::Prepare,
+            answered: BTreeSet::from([self.me]),
+        });
+        self.rounds.insert(id, round);
+        self.send_to_silent(id, out);
+        self.advance(now, id, out);
+        self.look_later(now, out);
+        Ok(())
+    }
+
+    /// Sends what the own ballot waits for an answer to, to those who have not answered.
+    fn send_to_silent(&self, id: MessageId, out: &mut Outputs<P>) {
+        let Some(round) = self.rounds.get(&id) else {
+            return;
+        };
+        let Some(Lead { ballot, phase, .. }) = round.lead.as_ref() else {
+            return;
+        };
+        let (ballot, view) = (*ballot, round.view.clone());
+        let says = match *phase {
+            Phase::Prepare => Says::Prepare {
+                view,
+                payload: round.payload.clone(),
+            },
+            Phase::Ask(_) => Says::Ask { ballot, view },
+            Phase::Propose(commit) => Says::Accept { ballot, commit },
+        };
+        send_all(round.silent(self.me), id, says, out);
+    }
+
+    /// Takes the next step of the own ballot if all that it waits for is there.
+    fn advance(&mut self, now: Time, id: MessageId, out: &mut Outputs<P>) {
+        let Some(round) = self.rounds.get_mut(&id) else {
+            return;
+        };
+        let Some(Lead { ballot, phase, .. }) = round.lead else {
+            return;
+        };
+        match phase {
+            Phase::Prepare if round.all_voted() => self.propose(now, id, ballot, true, out),
+            Phase::Ask(best) if round.has_quorum() => {
+                self.propose(now, id, ballot, Round::<P>::proposal(best), out);
+            }
+            Phase::Propose(commit) if round.has_quorum() => {
+                self.end(now, id, ballot, commit, true, out);
+            }
+            _ => {}
+        }
+    }
+
+    fn propose(
+        &mut self,
+        now: Time,
+        id: MessageId,
+        ballot: u32,
+        commit: bool,
+        out: &mut Outputs<P>,
+    ) {
+        let due = now + self.pace.answer_within();
+        let Some(round) = self.rounds.get_mut(&id) else {
+            return;
+        };
+        if !round.accept(ballot, commit) {
+            return;
+        }
+        round.lead = Some(Lead {
+            ballot,
+            phase: Phase::Propose(commit),
+            answered: BTreeSet::from([self.me]),
+        });
+        (round.due, round.tries) = (due, 0);
+        self.send_to_silent(id, out);
+        self.advance(now, id, out);
+    }
+
+    /// A round has ended here. Who decided it tells the others.
+    fn end(
+        &mut self,
+        now: Time,
+        id: MessageId,
+        ballot: u32,
+        commit: bool,
+        tells: bool,
+        out: &mut Outputs<P>,
+    ) {
+        let Some(round) = self.rounds.remove(&id) else {
+            return;
+        };
+        let untold: BTreeSet<P> = if tells {
+            let others = round.view.peers().filter(|peer| *peer != self.me);
+            others.filter(|peer| !round.gone.contains(peer)).collect()
+        } else {
+            BTreeSet::new()
+        };
+        let says = Says::Decide { ballot, commit };
+        send_all(untold.iter().copied().collect(), id, says, out);
+        let due = now + self.pace.answer_within();
+        let most = self.config.ends_max;
+        self.ended
+            .insert(now, id, ballot, commit, untold, due, most);
+        let sender = round.sender;
+        let event = if commit && sender != self.me {
+            Event::Delivered(Delivery {
+                sender,
+                id,
+                topic: None,
+                payload: round.payload,
+                hops: 1,
+            })
+        } else {
+            let outcome = if commit {
+                AtomicOutcome::Committed
+            } else {
+                let missing = match &round.lead {
+                    Some(lead) if lead.phase == Phase::Prepare => round.silent(self.me),
+                    _ => Vec::new(),
+                };
+                AtomicOutcome::Aborted { missing }
+            };
+            Event::Atomic {
+                sender,
+                id,
+                outcome,
+            }
+        };
+        out.push(Output::Event(event));
+        self.look_later(now, out);
+    }
+
+    /// The sender of a round gives it up, if it has not proposed anything: nobody else can commit it.
+    fn give_up(&mut self, now: Time, id: MessageId, out: &mut Outputs<P>) {
+        let lead = self.rounds.get(&id).and_then(|round| round.lead.as_ref());
+        if lead.is_some_and(|lead| lead.phase == Phase::Prepare) {
+            self.end(now, id, 0, false, true, out);
+        }
+    }
+
+    /// Leads a ballot, to find out how a round ends.
+    fn recover(&mut self, now: Time, id: MessageId, out: &mut Outputs<P>) {
+        let me = self.me;
+        let Some(round) = self.rounds.get_mut(&id) else {
+            return;
+        };
+        let next = round.view.next_ballot(round.sender, me, round.highest);
+        let Some(ballot) = next.filter(|ballot| *ballot <= BALLOT_MAX) else {
+            return;
+        };
+        let Some(best) = round.promise(ballot) else {
+            return;
+        };
+        round.forgetful.clear();
+        round.lead = Some(Lead {
+            ballot,
+            phase: Phase::Ask(best),
+            answered: BTreeSet::from([me]),
+        });
+        self.send_to_silent(id, out);
+        self.advance(now, id, out);
+    }
+
+    fn look_later(&mut self, now: Time, out: &mut Outputs<P>) {
+        let rounds = self.rounds.values().map(|round| round.due);
+        let untold = |end: &ended::End<P>| !end.untold.is_empty();
+        let ends = self.ended.iter_mut().filter(|(_, end)| untold(end));
+        let due = rounds.chain(ends.map(|(_, end)| end.due)).min();
+        let after = match due {
+            Some(due) => due.since(now),
+            None if self.ended.len() > 0 => self.config.keep_for,
+            None => return,
+        };
+        self.alarm.within(now, after, Look, out);
+    }
+
+    /// Sends again what was not answered, and finds out how rounds end whose leader is silent.
+    fn look(&mut self, now: Time, out: &mut Outputs<P>) {
+        self.alarm.came(now);
+        let within = self.pace.answer_within();
+        let due = self.rounds.iter().filter(|(_, round)| now >= round.due);
+        let due: Vec<MessageId> = due.map(|(id, _)| *id).collect();
+        for id in due {
+            let Some(round) = self.rounds.get_mut(&id) else {
+                continue;
+            };
+            round.due = now + within * (1 << round.tries.min(DOUBLINGS_MAX));
+            round.tries = round.tries.saturating_add(1);
+            let phase = round.lead.as_ref().map(|lead| lead.phase);
+            let votes_due = round.began + self.config.vote_within;
+            if phase == Some(Phase::Prepare) {
+                round.due = round.due.min(votes_due);
+            }
+            let too_late = now >= votes_due;
+            match phase {
+                Some(Phase::Prepare) if too_late => self.give_up(now, id, out),
+                Some(_) => self.send_to_silent(id, out),
+                None => self.recover(now, id, out),
+            }
+        }
+        for (id, end) in self.ended.iter_mut() {
+            if now < end.due || end.untold.is_empty() {
+                continue;
+            }
+            end.due = now + within * (1 << end.tries.min(DOUBLINGS_MAX));
+            end.tries += 1;
+            if end.tries > TOLD_MAX {
+                end.untold.clear();
+            }
+            let (ballot, commit) = (end.ballot, end.commit);
+            let untold = end.untold.iter().copied().collect();
+            send_all(untold, id, Says::Decide { ballot, commit }, out);
+        }
+        self.ended.forget(now, self.config.keep_for);
+        self.look_later(now, out);
+    }
+
+    /// How long a member waits for another one's ballot before it leads one itself. Not all at once.
+    fn patience(&self, round: &Round<P>) -> Duration {
+        let place = round.view.place(self.me).unwrap_or_default();
+        let place = u32::try_from(place).unwrap_or(u32::MAX);
+        self.pace.answer_within() * place.saturating_add(2)
+    }
+
+    /// A member is down, or said goodbye, as far as others know: no use in waiting for it.
+    fn member_down(&mut self, now: Time, peer: P, out: &mut Outputs<P>) {
+        let rounds = self.rounds.iter();
+        let with_it = rounds.filter(|(_, round)| round.view.place(peer).is_some());
+        let with_it: Vec<MessageId> = with_it.map(|(id, _)| *id).collect();
+        for id in with_it {
+            let Some(round) = self.rounds.get(&id) else {
+                continue;
+            };
+            let patience = self.patience(round);
+            match &round.lead {
+                Some(lead) if !lead.answered.contains(&peer) => self.give_up(now, id, out),
+                Some(_) => {}
+                None => {
+                    if let Some(round) = self.rounds.get_mut(&id) {
+                        round.due = round.due.min(now + patience);
+                    }
+                }
+            }
+        }
+        self.look_later(now, out);
+    }
+
+    fn received(&mut self, now: Time, from: P, message: Message<P>, out: &mut Outputs<P>) {
+        let Message { id, says } = message;
+        let answer = match says {
+            Says::Prepare { view, payload } => self.on_prepare(now, from, id, view, payload),
+            Says::Ask { ballot, view } => self.on_ask(now, from, id, ballot, &view),
+            Says::Accept { ballot, commit } => self.on_accept(now, from, id, ballot, commit),
+            Says::Decide { ballot, commit } => self.on_decide(now, from, id, ballot, commit, out),
+            Says::Done => {
+                if let Past::Ended(end) = self.ended.find(id) {
+                    end.untold.remove(&from);
+                }
+                None
+            }
+            answer => {
+                self.on_answer(now, from, id, &answer, out);
+                None
+            }
+        };
+        if let Some(says) = answer {
+            let message = Message { id, says };
+            out.push(Output::Send { to: from, message });
+        }
+        self.look_later(now, out);
+    }
+
+    /// What to say of a round that is not under way here, to who is in `ballot`; none if it is new.
+    fn past(&mut self, id: MessageId, ballot: u32) -> Option<Says<P>> {
+        match self.ended.find(id) {
+            Past::Unknown => None,
+            Past::Forgotten => Some(Says::Forgotten),
+            Past::Ended(end) => Some(Says::Decide {
+                ballot: end.ballot.max(ballot),
+                commit: end.commit,
+            }),
+        }
+    }
+
+    /// Whether this node is in a view, in its present life; if not, what to say.
+    fn is_in(&self, view: &View<P>, from: P) -> Result<(), Option<Says<P>>> {
+        let incarnation = self.incarnation;
+        match view.incarnation(self.me) {
+            Some(life) if life == incarnation && view.place(from).is_some() => Ok(()),
+            Some(_) => Err(Some(Says::Stranger { incarnation })),
+            None => Err(None),
+        }
+    }
+
+    fn on_prepare(
+        &mut self,
+        now: Time,
+        from: P,
+        id: MessageId,
+        view: View<P>,
+        payload: Payload,
+    ) -> Option<Says<P>> {
+        if let Err(answer) = self.is_in(&view, from) {
+            return answer;
+        }
+        if let Some(round) = self.rounds.get(&id) {
+            let prepared = round.sender == from;
+            return prepared.then_some(Says::Vote { prepared });
+        }
+        match self.past(id, 0) {
+            Some(Says::Forgotten) => return Some(Says::Vote { prepared: false }),
+            Some(decide) => return Some(decide),
+            None => {}
+        }
+        let prepared = self.has_room(from, payload.len());
+        if prepared {
+            let mut round = Round::new(now, from, view, payload, now);
+            round.due = now + self.config.vote_within + self.patience(&round);
+            self.rounds.insert(id, round);
+        } else {
+            self.refuse(now, id);
+        }
+        Some(Says::Vote { prepared })
+    }
+
+    /// This node will never be prepared for a round, which therefore nobody commits.
+    fn refuse(&mut self, now: Time, id: MessageId) {
+        let most = self.config.ends_max;
+        self.ended
+            .insert(now, id, 0, false, BTreeSet::new(), now, most);
+    }
+
+    fn on_ask(
+        &mut self,
+        now: Time,
+        from: P,
+        id: MessageId,
+        ballot: u32,
+        view: &View<P>,
+    ) -> Option<Says<P>> {
+        if let Err(answer) = self.is_in(view, from) {
+            return answer;
+        }
+        if !self.rounds.contains_key(&id) && self.past(id, ballot).is_none() {
+            self.refuse(now, id);
+        }
+        let Some(round) = self.rounds.get_mut(&id) else {
+            return self.past(id, ballot);
+        };
+        if round.view.leader(round.sender, ballot) != Some(from) || ballot == 0 {
+            return None;
+        }
+        let accepted = round.promise(ballot);
+        let promised = round.promised();
+        self.wait(now, id);
+        Some(match accepted {
+            Some(accepted) => Says::Promise { ballot, accepted },
+            None => Says::Outranked { ballot: promised },
+        })
+    }
+
+    /// Another member leads: it gets its time.
+    fn wait(&mut self, now: Time, id: MessageId) {
+        let Some(round) = self.rounds.get(&id) else {
+            return;
+        };
+        let due = now + self.patience(round) * 2;
+        if let Some(round) = self.rounds.get_mut(&id)
+            && round.lead.is_none()
+        {
+            round.due = due;
+        }
+    }
+
+    fn on_accept(
+        &mut self,
+        now: Time,
+        from: P,
+        id: MessageId,
+        ballot: u32,
+        commit: bool,
+    ) -> Option<Says<P>> {
+        let incarnation = self.incarnation;
+        let Some(round) = self.rounds.get_mut(&id) else {
+            let past = self.past(id, ballot);
+            return past.or(Some(Says::Stranger { incarnation }));
+        };
+        if round.view.leader(round.sender, ballot) != Some(from) {
+            return None;
+        }
+        let accepted = round.accept(ballot, commit);
+        let promised = round.promised();
+        self.wait(now, id);
+        Some(if accepted {
+            Says::Accepted { ballot }
+        } else {
+            Says::Outranked { ballot: promised }
+        })
+    }
+
+    fn on_decide(
+        &mut self,
+        now: Time,
+        from: P,
+        id: MessageId,
+        ballot: u32,
+        commit: bool,
+        out: &mut Outputs<P>,
+    ) -> Option<Says<P>> {
+        let Some(round) = self.rounds.get(&id) else {
+            // In another life, or ended.
+            return Some(Says::Done);
+        };
+        if round.view.place(from).is_none() || !round.believes(ballot) {
+            return None;
+        }
+        // Who leads has others waiting for it.
+        let tells = round.lead.is_some();
+        self.end(now, id, ballot, commit, tells, out);
+        Some(Says::Done)
+    }
+
+    /// Somebody answered the ballot that this node leads.
+    fn on_answer(
+        &mut self,
+        now: Time,
+        from: P,
+        id: MessageId,
+        says: &Says<P>,
+        out: &mut Outputs<P>,
+    ) {
+        let Some(round) = self.rounds.get_mut(&id) else {
+            if let (Says::Stranger { .. }, Past::Ended(end)) = (says, self.ended.find(id)) {
+                end.untold.remove(&from);
+            }
+            return;
+        };
+        let Some(life) = round.view.incarnation(from) else {
+            return;
+        };
+        if let Says::Stranger { incarnation } = says {
+            if *incarnation > life {
+                round.gone.insert(from);
+                self.give_up(now, id, out);
+                self.advance(now, id, out);
+            }
+            return;
+        }
+        if let Says::Outranked { ballot } = says {
+            round.give_way(*ballot);
+            self.wait(now, id);
+            return;
+        }
+        let Some(lead) = round.lead.as_mut() else {
+            return;
+        };
+        match (says, &mut lead.phase) {
+            (Says::Vote { prepared: true }, Phase::Prepare) => {
+                if round.tries == 0 {
+                    self.pace.answered(now, now.since(round.began));
+                }
+            }
+            (Says::Vote { prepared: false }, Phase::Prepare) => {
+                self.give_up(now, id, out);
+                return;
+            }
+            (Says::Promise { ballot, accepted }, Phase::Ask(best)) if *ballot == lead.ballot => {
+                *best = (*best).max(*accepted);
+            }
+            (Says::Accepted { ballot }, Phase::Propose(_)) if *ballot == lead.ballot => {}
+            (Says::Forgotten, Phase::Ask(_) | Phase::Propose(_)) => {
+                round.forgetful.insert(from);
+                if round.is_beyond_finding_out() {
+                    self.end_unknown(now, id, out);
+                }
+                return;
+            }
+            _ => return,
+        }
+        lead.answered.insert(from);
+        self.advance(now, id, out);
+    }
+
+    /// Too few know how a round ended.
+    fn end_unknown(&mut self, now: Time, id: MessageId, out: &mut Outputs<P>) {
+        let Some(round) = self.rounds.remove(&id) else {
+            return;
+        };
+        let most = self.config.ends_max;
+        self.ended.insert_forgotten(now, id, most);
+        out.push(Output::Event(Event::Atomic {
+            sender: round.sender,
+            id,
+            outcome: AtomicOutcome::Unknown,
+        }));
+    }
+
+    fn command<R: Rng>(
+        &mut self,
+        now: Time,
+        command: Command<P>,
+        random: &mut R,
+        out: &mut Outputs<P>,
+    ) {
+        let Command::AtomicBroadcast { view, payload } = &command else {
+            out.push(Output::Below(command));
+            return;
+        };
+        let begun = command
+            .check_size()
+            .and_then(|()| self.begin(now, view.clone(), payload.clone(), random, out));
+        if let Err(why) = begun {
+            out.push(Output::Event(Event::Refused { command, why }));
+        }
+    }
+}
+
+fn send_all<P: Peer>(to: Vec<P>, id: MessageId, says: Says<P>, out: &mut Outputs<P>) {
+    if !to.is_empty() {
+        let message = Message { id, says };
+        out.push(Output::SendAll { to, message });
+    }
+}
+
+impl<P: Peer> Protocol<P> for AtomicBroadcast<P> {
+    type Message = Message<P>;
+    type Timer = Look;
+
+    fn handle<R: Rng>(
+        &mut self,
+        now: Time,
+        input: InputOf<Self, P>,
+        random: &mut R,
+        out: &mut Vec<OutputOf<Self, P>>,
+    ) {
+        match input {
+            Input::Received { from, message } => self.received(now, from, message, out),
+            Input::Timer(Look) => self.look(now, out),
+            Input::Command(command) => self.command(now, command, random, out),
+            Input::Below(event) => {
+                let down = match &event {
+                    Event::MemberDown(peer) | Event::MemberLeft(peer) => Some(*peer),
+                    _ => None,
+                };
+                out.push(Output::Event(event));
+                if let Some(peer) = down {
+                    self.member_down(now, peer, out);
+                }
+            }
+            Input::Start
+            | Input::PeerUp(_)
+            | Input::PeerDown { .. }
+            | Input::Congested(_)
+            | Input::Drained(_) => {}
+        }
+    }
+}
