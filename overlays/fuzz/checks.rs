@@ -9,9 +9,12 @@ use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
 use bytes::Bytes;
+use overlane_overlays::anti_entropy::{self, AntiEntropy, Memory};
+use overlane_overlays::atomic_broadcast::{self, AtomicBroadcast};
 use overlane_overlays::causal_broadcast::{self, CausalBroadcast};
 use overlane_overlays::causal_unicast::{self, CausalUnicast};
 use overlane_overlays::client_server::{self, ClientServer};
+use overlane_overlays::direct::{self, Direct};
 use overlane_overlays::epidemic::{self, Epidemic};
 use overlane_overlays::epoch::OverlayKind;
 use overlane_overlays::full_mesh::{self, FullMesh};
@@ -49,6 +52,7 @@ pub(crate) fn protocols(data: &[u8]) {
         };
         Plumtree::new(ME, config)
     };
+    let mesh = || FullMesh::new(ME, full_mesh::Config::default());
     let switch = |choice: u8| {
         let kinds = OverlayKind::ALL;
         let kind = kinds[usize::from(choice) % kinds.len()];
@@ -66,6 +70,18 @@ pub(crate) fn protocols(data: &[u8]) {
             let layer = CausalUnicast::new(ME, 1, causal_unicast::Config::default());
             return overlay(Stack::new(hyparview(), layer), script);
         }
+        236 => {
+            let layer = Direct::new(ME, direct::Config::default());
+            return overlay(Stack::new(mesh(), layer), script);
+        }
+        237 => {
+            let layer = AtomicBroadcast::new(ME, 1, atomic_broadcast::Config::default());
+            return overlay(Stack::new(mesh(), layer), script);
+        }
+        238 => {
+            let layer = AntiEntropy::new(anti_entropy::Config::default(), Memory::default());
+            return overlay(Stack::new(mesh(), layer), script);
+        }
         240..=247 => return overlay(switch(*choice), script),
         248..=255 => {
             let below = Stack::new(switch(*choice), plumtree());
@@ -79,14 +95,13 @@ pub(crate) fn protocols(data: &[u8]) {
         _ => {}
     }
     match choice % 8 {
-        0 => overlay(FullMesh::new(ME, full_mesh::Config::default()), script),
+        0 => overlay(mesh(), script),
         1 => overlay(HyParView::new(ME, xbot()), script),
         2 => overlay(HyParView::new(ME, hyparview::Config::default()), script),
         3 => overlay(hyparview(), script),
         4 => {
             let broadcast = Epidemic::new(ME, epidemic::Config::default());
-            let below = FullMesh::new(ME, full_mesh::Config::default());
-            overlay(Stack::new(below, broadcast), script);
+            overlay(Stack::new(mesh(), broadcast), script);
         }
         5 => {
             let config = client_server::Config::server(vec![1, 2]);
@@ -173,6 +188,15 @@ impl<X: Overlay<u32>> Subject<X> {
                 4 => Input::Command(Command::Publish(u64::from(peer), payload())),
                 5 => Input::Command(Command::Subscribe(u64::from(peer))),
                 6 => Input::Command(Command::Unsubscribe(u64::from(peer))),
+                7 if peer == 2 => Input::Command(Command::Write {
+                    key: payload(),
+                    version: u64::from(*who),
+                    value: payload(),
+                }),
+                7 if peer == 3 => Input::Command(Command::AtomicBroadcast {
+                    view: vec![(ME, 1), (peer, 1), (u32::from(who % 7) + 5, 2)],
+                    payload: payload().into(),
+                }),
                 7 if peer == 1 => Input::Command(Command::Leave),
                 7 if *who > 250 => {
                     let kind = OverlayKind::ALL[usize::from(*who) % 4];

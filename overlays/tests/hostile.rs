@@ -5,9 +5,13 @@ use std::fs;
 use std::path::Path;
 
 use bytes::Bytes;
+use overlane_overlays::anti_entropy::{self, Digest, Entry, Range};
+use overlane_overlays::atomic_broadcast::{self, Says, View};
 use overlane_overlays::causal_broadcast::{self, Again, Round};
 use overlane_overlays::causal_unicast::{self, Ack, Data, Need};
+use overlane_overlays::direct::{self, Head};
 use overlane_overlays::epoch::{Epoch, OverlayKind, Proposal};
+use overlane_overlays::full_mesh;
 use overlane_overlays::hyparview::{self, XbotMessage};
 use overlane_overlays::membership::Membership;
 use overlane_overlays::plumtree::Plumtree;
@@ -250,6 +254,94 @@ fn causal_unicast() -> impl Strategy<Value = causal_unicast::Message<u32>> {
     ]
 }
 
+fn id() -> impl Strategy<Value = MessageId> {
+    (0_u64..3, 0_u64..6).prop_map(|(sender, number)| MessageId { sender, number })
+}
+
+fn direct() -> impl Strategy<Value = direct::Message<u32>> {
+    use direct::Message;
+    let number = || prop_oneof![8 => 0_u64..8, 1 => any::<u64>()];
+    let head = (0_u64..3, peer(), number(), any::<u32>(), number()).prop_map(
+        |(stream, sender, next, back, floor)| Head {
+            stream,
+            sender,
+            next,
+            back,
+            floor,
+        },
+    );
+    let ids = || prop::collection::vec(id(), 0..6);
+    prop_oneof![
+        (peer(), id(), any::<u32>(), 0_u16..20, any::<bool>()).prop_map(
+            |(sender, id, back, hops, late)| Message::Gossip(direct::Gossip {
+                sender,
+                id,
+                back,
+                hops,
+                late,
+                payload: Bytes::from_static(&[0, 1, 2]).into()
+            })
+        ),
+        (prop::collection::vec(head, 0..4), any::<bool>())
+            .prop_map(|(heads, again)| Message::Heads { heads, again }),
+        ids().prop_map(|ids| Message::Want { ids }),
+        ids().prop_map(|ids| Message::Lacks { ids }),
+    ]
+}
+
+fn atomic() -> impl Strategy<Value = atomic_broadcast::Message<u32>> {
+    let view = || {
+        prop::collection::btree_map(0_u32..5, 1_u64..3, 1..5)
+            .prop_map(|members| View::new(members.into_iter().collect()).expect("a view"))
+    };
+    let ballot = || prop_oneof![8 => 0_u32..6, 1 => Just(atomic_broadcast::BALLOT_MAX)];
+    let commit = any::<bool>;
+    let says = prop_oneof![
+        4 => view().prop_map(|view| Says::Prepare { view, payload: vec![7; 3].into() }),
+        1 => commit().prop_map(|prepared| Says::Vote { prepared }),
+        2 => (ballot(), view()).prop_map(|(ballot, view)| Says::Ask { ballot, view }),
+        1 => (ballot(), prop::option::of((ballot(), commit())))
+            .prop_map(|(ballot, accepted)| Says::Promise { ballot, accepted }),
+        1 => (ballot(), commit()).prop_map(|(ballot, commit)| Says::Accept { ballot, commit }),
+        1 => ballot().prop_map(|ballot| Says::Accepted { ballot }),
+        1 => ballot().prop_map(|ballot| Says::Outranked { ballot }),
+        1 => (ballot(), commit()).prop_map(|(ballot, commit)| Says::Decide { ballot, commit }),
+        1 => Just(Says::Done),
+        1 => (0_u64..4).prop_map(|incarnation| Says::Stranger { incarnation }),
+        1 => Just(Says::Forgotten),
+    ];
+    (id(), says).prop_map(|(id, says)| atomic_broadcast::Message { id, says })
+}
+
+fn anti_entropy() -> impl Strategy<Value = anti_entropy::Message> {
+    use anti_entropy::Message;
+    let range = || {
+        (0_u8..=4, any::<u64>()).prop_map(|(depth, prefix)| Range {
+            depth,
+            prefix: prefix & ((1 << (4 * u32::from(depth))) - 1),
+        })
+    };
+    let digest = (0_u64..200, any::<u64>()).prop_map(|(keys, sum)| Digest { keys, sum });
+    let key = || prop::collection::vec(0_u8..4, 0..3).prop_map(Bytes::from);
+    let version = || prop_oneof![8 => 0_u64..9, 1 => any::<u64>()];
+    let entry = (key(), version(), key()).prop_map(|(key, version, value)| Entry {
+        key,
+        version,
+        value,
+    });
+    let items = prop::collection::vec((key(), version()), 0..8);
+    prop_oneof![
+        prop::collection::vec((range(), digest), 0..8).prop_map(Message::Compare),
+        (range(), any::<bool>(), items).prop_map(|(range, complete, items)| Message::Items {
+            range,
+            complete,
+            items
+        }),
+        prop::collection::vec(key(), 0..8).prop_map(Message::Want),
+        prop::collection::vec(entry, 0..8).prop_map(Message::Values),
+    ]
+}
+
 /// One entry of a script: something that happens, or a message.
 fn entry<M: Message>(message: impl Strategy<Value = M>) -> impl Strategy<Value = Vec<u8>> {
     let happening = (0_u8..10, any::<u8>()).prop_map(|(what, who)| vec![what, who]);
@@ -331,6 +423,17 @@ proptest! {
         script in script(causal_unicast().prop_map(Half::<Below, _>::Upper))
     ) {
         checks::protocols(&[&[9], script.as_slice()].concat());
+    }
+
+    #[test]
+    fn the_layers_over_a_full_mesh_survive_any_messages(
+        direct in script(direct().prop_map(Half::<full_mesh::Message<u32>, _>::Upper)),
+        atomic in script(atomic().prop_map(Half::<full_mesh::Message<u32>, _>::Upper)),
+        state in script(anti_entropy().prop_map(Half::<full_mesh::Message<u32>, _>::Upper)),
+    ) {
+        for (choice, script) in [(236, direct), (237, atomic), (238, state)] {
+            checks::protocols(&[&[choice], script.as_slice()].concat());
+        }
     }
 }
 

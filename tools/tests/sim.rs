@@ -71,6 +71,8 @@ fn every_workload_runs_on_a_small_cluster() {
         "--workload pub-sub --overlay pub_sub",
         "--workload relay",
         "--workload switch --from hyparview --to client_server --interval-ms 100",
+        "--workload atomic --overlay full_mesh --fail 20% --broadcasts 20",
+        "--workload anti-entropy --loss 5%",
         "--workload table --overlay hyparview --loss 5% --latency-max-ms 20",
         "--workload broadcast --fail 50% --dead-hosts silent --dial-timeout-ms 1000",
         "--workload faults --seeds 4",

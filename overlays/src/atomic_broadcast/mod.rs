@@ -200,7 +200,7 @@ impl<P: Peer> AtomicBroadcast<P> {
         out: &mut Outputs<P>,
     ) -> Result<(), Refusal> {
         let refused = Refusal::View { most: VIEW_MAX };
-        let view = View::new(view).map_err(|_| refused)?;
+        let view = View::new(view).ok_or(refused)?;
         if view.incarnation(self.me) != Some(self.incarnation) {
             return Err(refused);
         }

@@ -12,19 +12,16 @@ pub const VIEW_MAX: usize = 256;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct View<P>(Vec<(P, u64)>);
 
-/// Not members of one view.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct NoView;
-
 impl<P: Peer> View<P> {
     /// Most bytes of an encoded view.
     pub(super) const BYTES_MAX: usize = 2 + VIEW_MAX * (P::BYTES_MAX + 10);
 
-    /// Of these members, in any order.
-    pub(super) fn new(mut members: Vec<(P, u64)>) -> Result<Self, NoView> {
+    /// Of these members, in any order. None if one is there twice, or they are too many, or none.
+    #[must_use]
+    pub fn new(mut members: Vec<(P, u64)>) -> Option<Self> {
         members.sort_unstable();
         let view = Self(members);
-        view.validate().map(|()| view).map_err(|_| NoView)
+        view.validate().is_ok().then_some(view)
     }
 
     /// Checks a view that a peer sent.

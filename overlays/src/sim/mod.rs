@@ -12,12 +12,16 @@
 //! - `switching`: one overlay in place of another while broadcasts flow
 //! - `client_server`: whether payloads are relayed, and clients find another server
 //! - `causal`: whether the causal layers keep the order, and tell what they lose
+//! - `atomic`: atomic broadcasts while members crash and start again
+//! - `anti_entropy`: how long until all states are alike, what it costs, and partitions
 //! - `faults`: everything goes wrong, and `checks` that nothing breaks
 //! - `table`: one overlay under one loss and one latency, for the table of all
 //! - `graph`: the overlay as a graph, and its figures
 //!
 //! Nothing in the protocols depends on anything here.
 
+pub mod anti_entropy;
+pub mod atomic;
 pub mod carrier;
 pub mod causal;
 mod checks;

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use overlane_overlays::sim::anti_entropy;
+use overlane_overlays::sim::atomic;
 use overlane_overlays::sim::client_server::Star;
 use overlane_overlays::sim::membership::{Experiment, Healing, Report, Trouble};
 use overlane_overlays::sim::pub_sub::{Reach, Topics};
@@ -23,6 +25,13 @@ const TOPICS: u64 = 20;
 const SERVERS: u32 = 8;
 /// Payloads relayed, before and after servers crash.
 const RELAYED: usize = 1_000;
+
+/// Members of each view of the atomic workload.
+const MEMBERS: usize = 5;
+/// Largest value of the anti-entropy workload.
+const VALUE_BYTES_MAX: u32 = 64 * 1024;
+/// Keys of the anti-entropy workload.
+const KEYS: u32 = 1_000;
 
 /// The figures of an experiment, and what it took to get them.
 #[derive(Serialize)]
@@ -99,6 +108,39 @@ pub(super) fn partition(arguments: &Arguments) -> Result<(), SimError> {
         (healing, events)
     };
     measure(arguments, run, |healing| &healing.trace_hash)
+}
+
+pub(super) fn atomic(arguments: &Arguments) -> Result<(), SimError> {
+    let plan = atomic::Plan {
+        experiment: experiment(arguments)?,
+        members: MEMBERS,
+        rounds: arguments.broadcasts,
+        crashes: arguments.fail.share,
+    };
+    let run = || {
+        let mut bar = Bar::new();
+        let figures = plan.run(&mut |stage, done, all| bar.show(stage, done, all));
+        bar.finish();
+        let events = figures.events;
+        (figures, events)
+    };
+    measure(arguments, run, |figures| &figures.trace_hash)
+}
+
+pub(super) fn anti_entropy(arguments: &Arguments) -> Result<(), SimError> {
+    let plan = anti_entropy::Plan {
+        experiment: experiment(arguments)?,
+        keys: KEYS,
+        value_bytes: arguments.payload_bytes.min(VALUE_BYTES_MAX) as usize,
+    };
+    let run = || {
+        let mut bar = Bar::new();
+        let figures = plan.run(&mut |stage, done, all| bar.show(stage, done, all));
+        bar.finish();
+        let events = figures.events;
+        (figures, events)
+    };
+    measure(arguments, run, |figures| &figures.trace_hash)
 }
 
 /// Figures of publications.

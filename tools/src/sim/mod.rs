@@ -136,6 +136,10 @@ enum Workload {
     Relay,
     /// The overlay --from gives way to --to while random nodes broadcast; fails if a broadcast is lost
     Switch,
+    /// All or none of five random members deliver, while in --fail of --broadcasts rounds one crashes
+    Atomic,
+    /// Keys with values of --payload-bytes written everywhere, then in two halves: how long until all have all
+    AntiEntropy,
     /// Every overlay at every size under every loss and latency that is not given, one row each
     Table,
     /// Causal broadcast and unicast: is the order causal, what is held back and given up (--loss, --fail)
@@ -265,6 +269,8 @@ pub(crate) fn run(arguments: &Arguments) -> Ending {
         Workload::PubSub => layers::pub_sub(arguments),
         Workload::Relay => layers::relay(arguments),
         Workload::Switch => switching::run(arguments),
+        Workload::Atomic => layers::atomic(arguments),
+        Workload::AntiEntropy => layers::anti_entropy(arguments),
         Workload::Table => table::run(arguments),
         Workload::Causal => causal::run(arguments),
         Workload::Faults => faults::run(arguments),
