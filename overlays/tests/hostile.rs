@@ -201,6 +201,7 @@ fn causal_broadcast() -> impl Strategy<Value = causal_broadcast::Message<u32>> {
                 view,
                 number,
                 heard,
+                own: counts.clone(),
                 counts,
                 stable,
             })
@@ -240,6 +241,9 @@ fn causal_unicast() -> impl Strategy<Value = causal_unicast::Message<u32>> {
             first,
             last,
         }),
+        1 => (0_u64..3).prop_map(|incarnation| Message::Hello { incarnation }),
+        1 => prop::collection::vec(count(), 0..4).prop_map(|counts| Message::Have { counts }),
+        1 => prop::collection::vec(count(), 0..4).prop_map(|counts| Message::Settled { counts }),
         1 => (0_u64..3, number()).prop_map(|(incarnation, base)| Message::Base {
             incarnation,
             base,

@@ -102,6 +102,8 @@ pub struct Round<P> {
     pub heard: Vec<u8>,
     /// What all of those have.
     pub counts: Vec<Count<P>>,
+    /// What the node that says this has, of lives of which not all members have as much.
+    pub own: Vec<Count<P>>,
     /// What all members have, by the last round that was complete.
     pub stable: Vec<Count<P>>,
 }
@@ -140,7 +142,7 @@ impl<P: Peer> message::Message for Message<P> {
         // Words with as many needs as fit, each of them longer by what a full number takes.
         let needs = WORDS_BYTES_MAX / 3 * count;
         let again = 1 + count + 2 + needs + 1 + 3 + Payload::HEAD_ENCODED_MAX + PAYLOAD_BYTES_MAX;
-        let round = 1 + 20 + 2 + HEARD_BYTES_MAX + 2 * (2 + COUNTS_MAX * count);
+        let round = 1 + 20 + 2 + HEARD_BYTES_MAX + 3 * (2 + COUNTS_MAX * count);
         if again > round { again } else { round }
     };
 
@@ -175,6 +177,7 @@ impl<P: Peer> message::Message for Message<P> {
             Self::Round(round) => {
                 at_most(&round.heard, HEARD_BYTES_MAX, "heard")?;
                 at_most(&round.counts, COUNTS_MAX, "counts")?;
+                at_most(&round.own, COUNTS_MAX, "own")?;
                 at_most(&round.stable, COUNTS_MAX, "stable")
             }
         }

@@ -3,7 +3,7 @@
 //! What a held message needs is asked for when it has waited longer than usual, then after twice that, and
 //! so on: at a random neighbor first, then at the sender of the message that waits, who had what it
 //! needs, then at the sender of what is missing, who knows whether there is such a message; in turn. What no other message needs yet is missed by comparing counts in the gossip: a neighbor
-//! says what all that took part have.
+//! says what it has.
 
 use std::collections::BTreeMap;
 
@@ -169,7 +169,7 @@ impl<P: Peer> CausalBroadcast<P> {
         if self.joining.is_some() {
             return;
         }
-        self.note_behind(now, from, &round.counts);
+        self.note_behind(now, from, &round.own);
         let have = self.have();
         let (answer, news) = self.stability.received(round, &have);
         for stable in news {

@@ -100,7 +100,7 @@ impl<P: Peer> Stability<P> {
             }
             self.begin(self.number.saturating_add(1), have);
         }
-        Some(self.told())
+        Some(self.told(have))
     }
 
     /// A neighbor told of a round: what to answer, if this node knows more, and what is stable now.
@@ -114,7 +114,7 @@ impl<P: Peer> Stability<P> {
         }
         let mut news = self.settle(&theirs.stable);
         if theirs.number < self.number {
-            return (Some(self.told()), news);
+            return (Some(self.told(have)), news);
         }
         if theirs.number > self.number {
             self.begin(theirs.number, have);
@@ -133,10 +133,10 @@ impl<P: Peer> Stability<P> {
                 .collect();
             news.extend(self.settle(&self.last.clone()));
         }
-        (knows_more.then(|| self.told()), news)
+        (knows_more.then(|| self.told(have)), news)
     }
 
-    fn told(&self) -> Round<P> {
+    fn told(&self, have: &[Count<P>]) -> Round<P> {
         let counts = self.counts.iter().map(|(life, count)| Count {
             life: *life,
             count: *count,
@@ -146,6 +146,7 @@ impl<P: Peer> Stability<P> {
             number: self.number,
             heard: self.heard.clone(),
             counts: counts.collect(),
+            own: self.unstable(have).take(COUNTS_MAX).copied().collect(),
             stable: self.last.clone(),
         }
     }

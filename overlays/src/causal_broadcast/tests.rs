@@ -531,7 +531,8 @@ fn what_a_node_is_behind_with_and_nobody_sends_is_given_up() {
         view: hash_of(&1_u32).wrapping_add(hash_of(&2_u32)),
         number: 1,
         heard: vec![2],
-        counts: vec![Count {
+        counts: Vec::new(),
+        own: vec![Count {
             life: life(3),
             count,
         }],
@@ -571,6 +572,7 @@ fn messages_of_the_full_size_fit() {
             number: u64::MAX,
             heard: vec![255; HEARD_BYTES_MAX],
             counts: vec![count; COUNTS_MAX],
+            own: vec![count; COUNTS_MAX],
             stable: vec![count; COUNTS_MAX],
         }),
         Message::Again(Again {

@@ -1,7 +1,8 @@
 //! What others may not have got yet of all that a node has sent or knows of: what its next message needs.
 //!
 //! Pairs of receiver and count, per sender. A pair goes when it is acknowledged (a node's own), when its
-//! sender no longer lists it (its own again, seen by others), when a later message to the same receiver
+//! sender no longer lists it (its own again, seen by others), when its receiver says so (asked when the pair
+//! is not new), when a later message to the same receiver
 //! needs it and so stands for it, or when its sender must have ended it one way or the other by now.
 
 use std::collections::BTreeMap;
@@ -14,6 +15,9 @@ use crate::time::Time;
 /// Most pairs kept. Four times what one message carries: what is beyond that is not kept, and nothing is
 /// sent until it would have gone by itself.
 const PAIRS_MAX: usize = 4 * NEEDS_MAX;
+
+/// After this share of their time, pairs of others are asked about.
+const ASK_PART: u32 = 100;
 
 #[derive(Clone, Copy, Debug)]
 struct Pair {
@@ -121,6 +125,36 @@ impl<P: Copy + Ord> Barrier<P> {
         if need.of.count > pair.count {
             pair.count = need.of.count;
             pair.since = now;
+        }
+    }
+
+    /// The pairs of others that are not new, by the node that should have the messages.
+    pub(super) fn to_ask(&self, now: Time) -> BTreeMap<P, Vec<Count<P>>> {
+        let mut all: BTreeMap<P, Vec<Count<P>>> = BTreeMap::new();
+        for ((to, life), pair) in &self.pairs {
+            if *life == self.me || now.since(pair.since) < self.lasts / ASK_PART {
+                continue;
+            }
+            let of_node = all.entry(*to).or_default();
+            if of_node.len() < NEEDS_MAX {
+                let count = pair.count;
+                of_node.push(Count { life: *life, count });
+            }
+        }
+        all
+    }
+
+    /// A node has these messages of others, or will not get them.
+    pub(super) fn settled_by(&mut self, by: P, counts: &[Count<P>]) {
+        for Count { life, count } in counts.iter().filter(|count| count.life != self.me) {
+            let key = (by, *life);
+            if self
+                .pairs
+                .get(&key)
+                .is_some_and(|pair| pair.count <= *count)
+            {
+                self.pairs.remove(&key);
+            }
         }
     }
 

@@ -66,6 +66,16 @@ pub enum Message<P> {
     Data(Data<P>),
     /// What came of messages.
     Ack(Ack),
+    /// Have you these messages of others? I was told that you may not.
+    Have {
+        /// At most [`NEEDS_MAX`].
+        counts: Vec<Count<P>>,
+    },
+    /// I have these, or will not get them.
+    Settled {
+        /// Those that were asked about, as far as it is so.
+        counts: Vec<Count<P>>,
+    },
     /// Others depend on these messages of yours to me: send them now.
     Ask {
         /// Your life.
@@ -130,6 +140,9 @@ impl<P: Peer> message::Message for Message<P> {
             Self::Ack(ack) => {
                 at_most(&ack.held, RANGES_MAX, "held")?;
                 at_most(&ack.missed, RANGES_MAX, "missed")
+            }
+            Self::Have { counts } | Self::Settled { counts } => {
+                at_most(counts, NEEDS_MAX, "counts")
             }
             Self::Hello { .. } | Self::Ask { .. } | Self::Base { .. } | Self::NoSuch { .. } => {
                 Ok(())

@@ -77,6 +77,8 @@ pub struct Counters {
     pub late: u64,
     /// Questions sent for messages that are missing.
     pub asked: u64,
+    /// Questions sent whether a node has messages of others.
+    pub pairs_asked: u64,
 }
 
 type Out<P> = Vec<Output<P, Message<P>, Timer>>;
@@ -221,6 +223,8 @@ impl<P: Peer> CausalUnicast<P> {
                 });
             }
             Message::Data(data) => self.data(now, from, data),
+            Message::Have { counts } => self.answer_have(from, counts, out),
+            Message::Settled { counts } => self.barrier.settled_by(from, &counts),
             Message::Ack(ack) => self.acknowledged(now, from, &ack, out),
             Message::Ask {
                 incarnation,
@@ -248,6 +252,7 @@ impl<P: Peer> CausalUnicast<P> {
             after: self.config.period(),
         });
         self.barrier.forget(now);
+        self.ask_have(now, out);
         let forget_after = self.config.forget_after;
         self.outgoing.retain(|_, outgoing| {
             outgoing.len() > 0 || now.since(outgoing.used) < forget_after * 2

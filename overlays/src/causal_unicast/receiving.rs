@@ -162,4 +162,22 @@ impl<P: Peer> CausalUnicast<P> {
             after: next.since(now).max(self.config.wait_max / 1_000),
         });
     }
+
+    /// Asks nodes for messages of others that they may not have, as far as that is known here.
+    pub(super) fn ask_have(&mut self, now: Time, out: &mut Out<P>) {
+        for (to, counts) in self.barrier.to_ask(now) {
+            self.counters.pairs_asked += 1;
+            let message = Message::Have { counts };
+            out.push(Output::Send { to, message });
+        }
+    }
+
+    /// Says what this node has delivered, or passed over, of what it was asked about.
+    pub(super) fn answer_have(&self, to: P, mut counts: Vec<Count<P>>, out: &mut Out<P>) {
+        counts.retain(|count| self.hold.have(&count.life) >= count.count);
+        if !counts.is_empty() {
+            let message = Message::Settled { counts };
+            out.push(Output::Send { to, message });
+        }
+    }
 }

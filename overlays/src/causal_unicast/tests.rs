@@ -247,6 +247,25 @@ fn what_its_sender_lists_no_more_is_carried_no_more() {
 }
 
 #[test]
+fn what_its_receiver_says_it_has_is_carried_no_more() {
+    let mut net = Net::new(3);
+    net.send(A, B, "m1");
+    let slow = net.pick(A, B);
+    net.send(A, C, "m2");
+    net.flush();
+    net.pass(2 * SECOND);
+    net.pick(A, B);
+    net.flush();
+    assert_eq!(net.nodes[C].counters().pairs_asked, 2);
+    assert_eq!(net.nodes[C].open_needs(), 1, "B has it not");
+    net.arrive_all(slow);
+    net.flush();
+    net.pass(SECOND);
+    net.flush();
+    assert_eq!(net.nodes[C].open_needs(), 0);
+}
+
+#[test]
 fn what_was_told_of_a_third_node_is_forgotten_when_its_sender_must_have_ended_it() {
     let mut net = Net::new(3);
     net.send(A, B, "m1");
@@ -254,6 +273,7 @@ fn what_was_told_of_a_third_node_is_forgotten_when_its_sender_must_have_ended_it
     net.send(A, C, "m2");
     net.flush();
     net.timers.retain(|(_, at, _)| *at != A);
+    // What C asks B is lost.
     net.pass(49 * SECOND);
     assert_eq!(net.nodes[C].open_needs(), 1);
     net.pass(2 * SECOND);
