@@ -21,7 +21,7 @@ pub struct Message<P> {
     pub says: Says<P>,
 }
 
-/// What members say about a round. A ballot is led by one member ([`View::leader`]).
+/// What members say about a round. A ballot is led by one member (`View::leader`).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Says<P> {
     /// From the sender: keep this payload and vote.
