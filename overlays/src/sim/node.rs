@@ -112,11 +112,13 @@ impl<X: Subject> Node<X> {
         }
     }
 
-    /// How long a span of the node's own clock lasts in the world.
+    /// How long a span of the node's own clock lasts in the world, rounded up: a timer never comes early
+    /// by the clock of its node.
     pub(super) fn world_micros(&self, span: Duration) -> u64 {
         match &self.conditions {
             None => micros(span),
-            Some(conditions) => micros(span.div_f64(conditions.clock_rate)),
+            // One for what is cut off here, one for what `clock` cuts off.
+            Some(conditions) => micros(span.div_f64(conditions.clock_rate)) + 2,
         }
     }
 }
