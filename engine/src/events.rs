@@ -72,6 +72,8 @@ pub enum Event {
         channel: Arc<str>,
         /// How many: surely not delivered.
         undelivered: u64,
+        /// How many more: the peer may have got them.
+        unknown: u64,
         /// What became of them, in a sentence.
         why: &'static str,
     },

@@ -337,6 +337,16 @@ impl Peer {
         }
     }
 
+    /// The lane at `offset` has ended, and takes messages while its peer is away.
+    pub(crate) fn hold_lane(&self, offset: usize) {
+        self.lanes[offset].gate.open(OpenFor::Absence);
+    }
+
+    /// The lane at `offset` waits for its peer no longer.
+    pub(crate) fn let_go_lane(&self, offset: usize) {
+        self.lanes[offset].gate.shut(OpenFor::Absence);
+    }
+
     /// The lane at `offset` has ended.
     pub(crate) fn lane_went(&self, offset: usize) {
         self.shut_lane(offset);

@@ -5,7 +5,8 @@
 
 use super::allowed::{Allowed, Unit};
 use super::choices::{
-    ORDERING_WORDS, OVERFLOW_WORDS, Ordering, Overflow, Priority, RELIABILITY_WORDS, Reliability,
+    ON_RESTART_WORDS, ORDERING_WORDS, OVERFLOW_WORDS, OnRestart, Ordering, Overflow, Priority,
+    RELIABILITY_WORDS, Reliability,
 };
 use super::parameter::{Parameter, parameters};
 use super::setting::Setting;
@@ -29,12 +30,32 @@ parameters! {
         origin "one lane keeps all messages in order";
         cost "higher is more sockets per peer, and order only per key; \
               lower leaves shards without a share";
-    /// What is promised: best_effort may drop a message, reliable acknowledges or reports it.
+    /// What is promised: best_effort may drop a message, reliable acknowledges or reports it,
+    /// at_least_once and guaranteed resume over connections, guaranteed without duplicates.
     reliability: Reliability = Reliability::Reliable;
         Unit::None, Allowed::Words(RELIABILITY_WORDS);
         origin "losing silently should be asked for";
         cost "reliable holds each message until it is acknowledged; \
-              best_effort forgets it once sent";
+              best_effort forgets it once sent; the other two keep it in log_bytes_max meanwhile";
+    /// What becomes of messages of at_least_once and guaranteed whose fate is unknown when the peer
+    /// was started again.
+    on_restart: OnRestart = OnRestart::Report;
+        Unit::None, Allowed::Words(ON_RESTART_WORDS);
+        origin "what may have been done once should not be done again unasked";
+        cost "resend gives the new process what the old one may have got already; \
+              report leaves that to the application";
+    /// Most bytes of one lane of at_least_once and guaranteed that are accepted and not acknowledged,
+    /// in place of queue_bytes_max.
+    log_bytes_max: usize = 1_000_000;
+        Unit::Bytes, Allowed::Number(4096, 1 << 30);
+        origin "the flow control of seed 004";
+        cost "higher is memory per lane; lower waits for acknowledgements on fast or distant links";
+    /// How long messages of at_least_once and guaranteed wait for a peer that is away before they are
+    /// reported.
+    resume_timeout_ms: u64 = 30_000;
+        Unit::Milliseconds, Allowed::Number(1, 86_400_000);
+        origin "guess: a process that is started again, a switch that reboots";
+        cost "higher keeps senders waiting for a peer that is gone; lower reports what could be resumed";
     /// Order in which messages reach the receiver.
     ordering: Ordering = Ordering::Fifo;
         Unit::None, Allowed::Words(ORDERING_WORDS);
@@ -120,6 +141,16 @@ impl ChannelConfig {
         Self {
             name: name.into(),
             ..Self::default()
+        }
+    }
+
+    /// The most bytes of one lane that are accepted and not settled yet: of those that wait to be sent, or,
+    /// where messages are kept, of those that are not acknowledged.
+    pub(crate) fn bytes_accepted_max(&self) -> usize {
+        if self.reliability.keeps_messages() {
+            self.log_bytes_max
+        } else {
+            self.queue_bytes_max
         }
     }
 

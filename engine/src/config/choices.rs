@@ -117,8 +117,40 @@ choice! {
         /// In order and acknowledged; what its lane had not got acknowledged when it ended is
         /// reported.
         Reliable = "reliable",
+        /// Kept until acknowledged, and sent again on the next connection to the same process of the
+        /// peer, or, by `on_restart`, to its successor: what is delivered twice then is counted by
+        /// neither side. Reported when the peer stays away for `resume_timeout_ms`. What this node
+        /// has accepted is in its memory alone: it does not survive the end of this process.
+        AtLeastOnce = "at_least_once",
+        /// As `at_least_once`, and no process of the peer is given a message twice.
+        Guaranteed = "guaranteed",
     }
-    later: &["at_least_once", "guaranteed"];
+    later: &[];
+}
+
+impl Reliability {
+    /// Whether each message is acknowledged, or reported.
+    #[must_use]
+    pub const fn is_acknowledged(self) -> bool {
+        !matches!(self, Self::BestEffort)
+    }
+
+    /// Whether messages are kept until they are acknowledged, over connections.
+    #[must_use]
+    pub const fn keeps_messages(self) -> bool {
+        matches!(self, Self::AtLeastOnce | Self::Guaranteed)
+    }
+}
+
+choice! {
+    /// What becomes of messages whose fate is not known when the peer was started again.
+    pub enum OnRestart (ON_RESTART_WORDS) {
+        /// They are reported: the process that is gone may have got them.
+        Report = "report",
+        /// They are sent to the new process.
+        Resend = "resend",
+    }
+    later: &[];
 }
 
 choice! {

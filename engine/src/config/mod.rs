@@ -26,7 +26,9 @@ mod validate;
 pub use address::check_peer_address;
 pub use allowed::{Allowed, Unit, number, quantity};
 pub use channel::{CHANNEL_PARAMETERS, ChannelConfig};
-pub use choices::{ControlPlacement, IoChoice, Ordering, Overflow, Priority, Reliability};
+pub use choices::{
+    ControlPlacement, IoChoice, OnRestart, Ordering, Overflow, Priority, Reliability,
+};
 pub use definition::ChannelDefinition;
 #[doc(hidden)]
 pub use definition::fuzz_channel_definition;

@@ -4,6 +4,7 @@
 //! the machine can carry it (cores, descriptors, ports) is asked by `preflight`.
 
 use super::channel::{CHANNEL_PARAMETERS, ChannelConfig};
+use super::choices::Overflow;
 use super::error::{ConfigError, Given, Place};
 use super::node::{Config, NODE_PARAMETERS};
 use super::parameter::Parameter;
@@ -25,6 +26,7 @@ impl Config {
         for channel in &self.channels {
             name(&channel.name)?;
             values(CHANNEL_PARAMETERS, channel, &prefix(channel))?;
+            Self::keeping(channel)?;
         }
         self.channel_names()?;
         self.core_list()?;
@@ -106,6 +108,22 @@ impl Config {
                     self.given("reconnect_max_ms"),
                 ],
                 "the first wait must not exceed the longest",
+            );
+        }
+        Ok(())
+    }
+
+    /// A channel that keeps its messages throws none away.
+    fn keeping(channel: &ChannelConfig) -> Result<(), ConfigError> {
+        let drops = matches!(
+            channel.overflow,
+            Overflow::DropOldest | Overflow::DropNewest
+        );
+        if channel.reliability.keeps_messages() && drops {
+            let given = |name| given_from(CHANNEL_PARAMETERS, channel, &prefix(channel), name);
+            return conflict(
+                [given("reliability"), given("overflow")],
+                "what is kept until it is acknowledged cannot be dropped: reject or block",
             );
         }
         Ok(())

@@ -221,7 +221,7 @@ impl WishBook {
                     lane,
                     Gate::new(
                         config.queue_messages_max as u64,
-                        config.queue_bytes_max as u64,
+                        config.bytes_accepted_max() as u64,
                     ),
                 ));
             }

@@ -77,14 +77,14 @@ impl Incoming {
     pub fn refused(&mut self, messages: u64, bytes: u64, now: Instant) {
         self.refused += messages;
         self.owe(messages, bytes, now);
-        if self.reliability == Reliability::Reliable {
+        if self.reliability.is_acknowledged() {
             self.owed.refused += messages;
         }
     }
 
     #[inline]
     fn owe(&mut self, messages: u64, bytes: u64, now: Instant) {
-        if messages == 0 || self.reliability == Reliability::BestEffort {
+        if messages == 0 || !self.reliability.is_acknowledged() {
             return;
         }
         self.owed.messages += messages;

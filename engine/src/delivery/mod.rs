@@ -2,17 +2,19 @@
 //!
 //! One [`Outgoing`] and one [`Incoming`] for each lane, owned by its shard; one [`Backoff`] for
 //! each lane that is dialled; one [`Liveness`] for each connection that carries a lane. They count
-//! and decide, nothing more: no socket, no clock (`now` is an argument), no message bytes. Channels that keep messages until they are acknowledged
-//! (`at_least_once`, `guaranteed`) will hold them beside the ledger: see `outgoing.rs`.
+//! and decide, nothing more: no socket, no clock (`now` is an argument), no message bytes. One [`Resume`] for each lane of a channel that keeps messages
+//! until they are acknowledged (`at_least_once`, `guaranteed`); the messages lie in the lane's log.
 pub mod backoff;
 pub mod incoming;
 pub mod latency;
 pub mod liveness;
 pub mod outgoing;
 mod requests;
+pub mod resume;
 
 pub use backoff::{Backoff, BackoffLimits};
 pub use incoming::{AckPolicy, Incoming};
 pub use liveness::{Liveness, LivenessLimits, Verdict, Watch};
 pub use outgoing::{AckError, Acknowledged, Outgoing, Report};
 pub(crate) use requests::Requests;
+pub use resume::{BadProgress, Met, Resume};

@@ -8,10 +8,9 @@
 //! `accepted = acknowledged + reported`, where reported is refused (the peer has no such mailbox),
 //! undelivered (never handed over) or unknown (handed over, never acknowledged).
 //!
-//! The seam for `at_least_once` and `guaranteed`: their messages are kept, in order, in a queue
-//! beside this ledger, and leave it by the count in [`Acknowledged`]. When a connection ends, they call
-//! `end` on none of it: the peer says on the new one how far it had come, that count is fed to
-//! `acknowledge`, and the rest is handed over again. This file stays a ledger of counts.
+//! A channel that keeps its messages (`at_least_once`, `guaranteed`) calls [`Outgoing::take_back`] when a
+//! connection ends: what was under way waits again. What the peer then says that it has processed is
+//! [`Outgoing::cover`]ed; the rest is handed over once more, or given up with [`Outgoing::give_up`].
 use std::time::{Duration, Instant};
 
 use super::latency::HandOverMarks;
@@ -89,6 +88,8 @@ pub struct Outgoing {
     dropped: u64,
     undelivered: u64,
     unknown: u64,
+    /// Hand-overs that were taken back, because their connection ended.
+    taken_back: u64,
     marks: HandOverMarks,
 }
 
@@ -106,6 +107,7 @@ impl Outgoing {
             dropped: 0,
             undelivered: 0,
             unknown: 0,
+            taken_back: 0,
             marks: HandOverMarks::default(),
         }
     }
@@ -134,7 +136,7 @@ impl Outgoing {
             "handed over what was never accepted"
         );
         self.handed_over += messages;
-        if self.reliability == Reliability::Reliable && messages > 0 {
+        if self.reliability.is_acknowledged() && messages > 0 {
             self.marks.push(messages, bytes, now);
         }
     }
@@ -144,9 +146,10 @@ impl Outgoing {
     #[inline]
     pub fn drop_queued(&mut self, messages: u64) {
         debug_assert!(messages <= self.queued(), "dropped what was never accepted");
-        match self.reliability {
-            Reliability::BestEffort => self.dropped += messages,
-            Reliability::Reliable => self.undelivered += messages,
+        if self.reliability.is_acknowledged() {
+            self.undelivered += messages;
+        } else {
+            self.dropped += messages;
         }
     }
 
@@ -162,7 +165,7 @@ impl Outgoing {
         now: Instant,
         latency: impl FnMut(Duration, u64),
     ) -> Result<Acknowledged, AckError> {
-        if self.reliability == Reliability::BestEffort {
+        if !self.reliability.is_acknowledged() {
             return Err(AckError::NotExpected);
         }
         let acknowledged = count_modulo(self.covered - self.covered_before);
@@ -207,6 +210,36 @@ impl Outgoing {
         report
     }
 
+    /// The connection is gone, and the channel keeps its messages: those under way wait once more, ahead of
+    /// those that waited. Returns how many.
+    pub fn take_back(&mut self) -> u64 {
+        let messages = self.in_flight();
+        self.taken_back += messages;
+        self.marks.clear();
+        messages
+    }
+
+    /// `messages` that were taken back had been processed all the same, `refused` of them refused.
+    pub fn cover(&mut self, messages: u64, refused: u64) {
+        self.hand_over_after_all(messages);
+        self.covered += messages;
+        self.refused += refused;
+    }
+
+    /// What became of `messages` that were taken back will never be known.
+    pub fn give_up(&mut self, messages: u64) {
+        self.hand_over_after_all(messages);
+        self.unknown += messages;
+    }
+
+    fn hand_over_after_all(&mut self, messages: u64) {
+        debug_assert!(
+            messages <= self.taken_back,
+            "settled more than was taken back"
+        );
+        self.taken_back -= messages;
+    }
+
     /// What the channel promises.
     #[must_use]
     pub const fn reliability(&self) -> Reliability {
@@ -237,7 +270,7 @@ impl Outgoing {
         self.refused
     }
 
-    /// Messages given to the kernel.
+    /// Messages given to the kernel; one that was sent on two connections counts twice.
     #[must_use]
     pub const fn sent(&self) -> u64 {
         self.handed_over
@@ -253,17 +286,18 @@ impl Outgoing {
     #[must_use]
     pub const fn queued(&self) -> u64 {
         self.accepted
-            .saturating_sub(self.handed_over + self.dropped + self.undelivered)
+            .saturating_sub(self.handed_over - self.taken_back + self.dropped + self.undelivered)
     }
 
     /// Messages handed over and still to be acknowledged; 0 on a best-effort channel. The caller
     /// keeps it far below 2^31, or an acknowledgement would be ambiguous.
     #[must_use]
     pub const fn in_flight(&self) -> u64 {
-        match self.reliability {
-            Reliability::BestEffort => 0,
-            Reliability::Reliable => self.handed_over.saturating_sub(self.covered + self.unknown),
+        if !self.reliability.is_acknowledged() {
+            return 0;
         }
+        self.handed_over
+            .saturating_sub(self.covered + self.unknown + self.taken_back)
     }
 
     /// Bytes of payload handed over and still to be acknowledged, exact to a batch; 0 on a best-effort
@@ -289,9 +323,10 @@ impl Outgoing {
     /// [`Outgoing::is_drained`], false while messages are open or after a wrong call.
     #[must_use]
     pub const fn identity_holds(&self) -> bool {
-        let settled = match self.reliability {
-            Reliability::BestEffort => self.sent() + self.dropped,
-            Reliability::Reliable => self.acknowledged() + self.reported(),
+        let settled = if self.reliability.is_acknowledged() {
+            self.acknowledged() + self.reported()
+        } else {
+            self.sent() + self.dropped
         };
         self.accepted == settled
     }

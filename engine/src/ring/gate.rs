@@ -27,6 +27,8 @@ pub(crate) enum OpenFor {
     Lane = 1,
     /// The peer is connected, so that the lane can be made: the shard of its control lane says so.
     Peer = 2,
+    /// The peer is away, and what is accepted waits for it, for a while: the shard that owns the lane.
+    Absence = 8,
 }
 
 /// The node is stopping. Stays.

@@ -24,9 +24,7 @@ use crate::io::socket;
 use crate::peer::Peer;
 use crate::wire::hello::LocalNode;
 use crate::wire::lane_choice::RemoteNode;
-use crate::wire::{
-    AcceptProgress, Acceptor, Agreed, CloseReason, HandshakeMessage, Progress, Refuse,
-};
+use crate::wire::{AcceptProgress, Acceptor, Agreed, CloseReason, HandshakeMessage, Refuse};
 
 /// There is one accept on each shard, and it belongs to no connection.
 const ACCEPT: Operation = Operation {
@@ -335,10 +333,25 @@ impl Core {
                 return self.turn_away(newcomer, error.reason());
             }
         };
+        let ours = self.lanes[lane as usize]
+            .log
+            .progress(Some(hello.incarnation));
+        if let Err(reason) = self.meet(lane, hello.progress, hello.incarnation, false) {
+            peer.leave(reason);
+            self.control_link.stir(&peer);
+            self.peer_lost(lane);
+            let newcomer = Newcomer {
+                socket,
+                address,
+                hello,
+                early,
+            };
+            return self.turn_away(newcomer, reason);
+        }
         let welcome = hello.welcome(
             self.names.node.clone(),
             self.fabric.incarnation,
-            Progress::default(),
+            ours,
             &agreed,
         );
         if let Err(error) = socket::send_now(&socket, &HandshakeMessage::Welcome(welcome).encode())

@@ -81,6 +81,9 @@ fn take_ack(
             latencies.record(channel, latency, messages);
         })
         .map_err(|error| error.close_reason())?;
+    let left = state.log.let_go(news.messages, &mut core.sending.pool);
+    let gate = &state.address().gate;
+    gate.release(left.messages, left.payload_bytes);
     if state.log.may_go_on() || state.state.wants_bye() {
         core.mark_ready(lane);
     }

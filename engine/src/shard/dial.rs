@@ -22,7 +22,7 @@ use crate::delivery::BackoffLimits;
 use crate::events::Event;
 use crate::io::operation::{OperationKind, SocketCall};
 use crate::io::socket;
-use crate::wire::{Agreed, CloseReason, DialProgress, Dialer, Hello, Name, Parameters, Progress};
+use crate::wire::{Agreed, CloseReason, DialProgress, Dialer, Hello, Name, Parameters, Welcome};
 
 /// When a shard dials again.
 #[derive(Debug)]
@@ -65,6 +65,11 @@ impl Dialing {
 }
 
 impl Core {
+    /// An id for a log: random, so that no other of this process has it.
+    pub(super) fn log_id(&mut self) -> u64 {
+        self.dialing.random.u64(1..)
+    }
+
     /// The time and the random bits for a change of a lane's state.
     pub(super) fn moment(&mut self) -> Moment {
         Moment {
@@ -112,8 +117,13 @@ impl Core {
             self.carry_out(lane, actions);
             return Ok(());
         }
-        let address = match self.lanes[lane as usize].state.dial_due() {
+        let address = match self.lanes[lane as usize].state.dial_due(self.now) {
             Due::Nothing => return Ok(()),
+            Due::AskAgain => {
+                let actions = self.lanes[lane as usize].state.ask_again(self.now);
+                self.carry_out(lane, actions);
+                return Ok(());
+            }
             Due::Dial(address) => address,
             Due::GiveUp => {
                 let reason = CloseReason::ConnectTimeout;
@@ -231,7 +241,7 @@ impl Core {
             lane: state.address().index,
             priority: plan.config.priority.0,
             session: self.names.session.clone(),
-            progress: Progress::default(),
+            progress: state.log.progress(None),
             terms: plan.terms.clone(),
             unknown: Parameters::default(),
         }
@@ -261,7 +271,7 @@ impl Core {
                 consumed_bytes: consumed,
             }) => {
                 let early = buffer[consumed..bytes].to_vec();
-                self.welcomed(index, lane, welcome.incarnation, agreed, early)
+                self.welcomed(index, lane, &welcome, agreed, early)
             }
             Ok(DialProgress::Refused {
                 dial_again_in: Some(version),
@@ -306,12 +316,19 @@ impl Core {
         &mut self,
         index: u32,
         lane: u32,
-        incarnation: u64,
+        welcome: &Welcome,
         agreed: Agreed,
         early: Vec<u8>,
     ) -> io::Result<()> {
+        let incarnation = welcome.incarnation;
         match self.lanes[lane as usize].peer.join(incarnation) {
             Ok(session) => {
+                if let Err(reason) = self.meet(lane, welcome.progress(), incarnation, true) {
+                    let peer = Arc::clone(&self.lanes[lane as usize].peer);
+                    peer.leave(reason);
+                    self.control_link.stir(&peer);
+                    return self.give_up_dial(index, lane, reason, reason.sentence().to_owned());
+                }
                 let joined = Joined {
                     dialed: true,
                     incarnation,

@@ -6,6 +6,7 @@
 //! never reads (`receive`).
 
 mod held;
+mod kept;
 pub(crate) mod link;
 pub(crate) mod log;
 
@@ -129,6 +130,7 @@ impl Lane {
         } else if message.payload_bytes() > self.address().payload_bytes_max() {
             Unsendable::TooLarge
         } else if let Some(id) = self.id_of(fabric, pool, message.mailbox) {
+            self.log.note_mailbox(&fabric.mailboxes, message.mailbox, 1);
             self.log.outbox.push_message(pool, id, message);
             return true;
         } else {
@@ -210,6 +212,8 @@ impl Lane {
             return false;
         };
         self.log.ledger.accept(payloads.len() as u64);
+        self.log
+            .note_mailbox(&fabric.mailboxes, mailbox, payloads.len() as u64);
         for payload in payloads {
             let message = OutgoingMessage {
                 mailbox,
@@ -412,10 +416,12 @@ impl Core {
             return Ok(());
         };
         let state = &mut self.lanes[lane as usize];
-        state
-            .address()
-            .gate
-            .release(load.messages, load.payload_bytes);
+        if !state.log.keeps_messages() {
+            state
+                .address()
+                .gate
+                .release(load.messages, load.payload_bytes);
+        }
         if result < 0 {
             self.end_lane(lane, reason_of(result));
         } else if let Some(reason) = state.parted() {

@@ -54,6 +54,10 @@ pub(super) struct Farewell {
     heard: Option<CloseReason>,
 }
 
+/// How long after it was asked for a lane that messages wait for persistently a peer is asked again: the
+/// connection to it may have been lost with the question. Twice a second costs nothing.
+const ASK_AGAIN: Duration = Duration::from_millis(500);
+
 /// What whoever owns the lane has to do, in order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Action {
@@ -87,6 +91,8 @@ pub(super) enum Action {
 pub(super) enum Due {
     Nothing,
     Dial(SocketAddr),
+    /// The peer was asked for the lane, and may not have heard it.
+    AskAgain,
     /// The peer was asked for the lane and did not make it.
     GiveUp,
 }
@@ -122,6 +128,8 @@ pub(super) struct LaneState {
     limits: BackoffLimits,
     /// What waits for the lane waits so long for a peer that is about to make it.
     patience: Duration,
+    /// What waits for the lane waits out failed dials and refusals too, as long as patience lasts.
+    persists: bool,
     backoff: Backoff,
     farewell: Farewell,
     /// The peer has proposed to close the idle lane and this side has agreed: it sends nothing more on
@@ -149,6 +157,7 @@ impl LaneState {
             dial_not_before: None,
             limits,
             patience,
+            persists: false,
             backoff: Backoff::new(limits),
             farewell: Farewell::default(),
             agreed_to_rest: false,
@@ -156,6 +165,12 @@ impl LaneState {
             draining,
             over: false,
         }
+    }
+
+    /// What waits for the lane waits so long for a peer that is away.
+    pub(super) fn persist(&mut self, patience: Duration) {
+        self.persists = true;
+        self.patience = patience;
     }
 
     pub(super) fn stage(&self) -> Stage {

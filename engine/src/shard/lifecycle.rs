@@ -11,13 +11,14 @@ use super::Core;
 use super::connection::Phase;
 use super::inbound::Inbound;
 use super::lane_state::{Action, Carrier};
+use super::outbox::Load;
 use super::timers::Deadline;
 use crate::control::link::Notice;
-use crate::delivery::{AckPolicy, Incoming};
+use crate::delivery::{AckPolicy, Incoming, Report};
 use crate::events::Event;
 use crate::io::operation::OperationKind;
 use crate::io::socket;
-use crate::wire::{Agreed, CloseReason};
+use crate::wire::{Agreed, CloseReason, Progress};
 
 /// How a lane came up.
 #[derive(Clone, Debug)]
@@ -132,6 +133,7 @@ impl Core {
         }
         // Last: whoever waits for the lane sends at once.
         state.peer.lane_came(state.offset);
+        state.peer.let_go_lane(state.offset);
         self.watch_for_rest(lane);
         self.tell_waiting_changed();
     }
@@ -156,13 +158,55 @@ impl Core {
         self.mark_ready(lane);
     }
 
+    /// A connection to the process of that incarnation is about to carry the lane, and the peer has stated
+    /// how far it had come on earlier ones.
+    ///
+    /// # Errors
+    /// The reason to end the connection.
+    pub(super) fn meet(
+        &mut self,
+        lane: u32,
+        theirs: Progress,
+        incarnation: u64,
+        dialed: bool,
+    ) -> Result<(), CloseReason> {
+        let state = &mut self.lanes[lane as usize];
+        let log = &mut state.log;
+        let resumed = log
+            .meet(theirs, incarnation, dialed, &mut self.sending.pool)
+            .map_err(|error| {
+                tracing::warn!(peer = state.peer.name(), %error, "a lane is not resumed");
+                CloseReason::BadResume
+            })?;
+        let released = resumed.released;
+        let gate = &state.address().gate;
+        gate.release(released.messages, released.payload_bytes);
+        if resumed.refused > 0 {
+            self.report_refused(lane, resumed.refused);
+        }
+        if resumed.unknown > 0 {
+            let report = Report {
+                undelivered: 0,
+                unknown: resumed.unknown,
+            };
+            self.report_messages(lane, report, CloseReason::PeerRestarted.sentence());
+        }
+        Ok(())
+    }
+
     /// The lane could not be made: what waits for it is reported, and the peer told if it had asked for it.
     fn fail(&mut self, lane: u32, reason: CloseReason) {
         let state = &mut self.lanes[lane as usize];
+        // First: nothing more is accepted for a peer that is given up.
+        state.peer.let_go_lane(state.offset);
         let requests = &self.fabric.requests;
+        if state.log.keeps_messages() {
+            // Some were sent on an earlier connection.
+            requests.lane_ended(&state.peer, state.offset);
+        }
         let held = &state.log.held;
         held.each_request(|id| requests.undelivered(id, reason.sentence()));
-        let held = state.log.drop_held(&mut self.sending.pool);
+        let (held, report) = state.log.drop_held(&mut self.sending.pool);
         state
             .address()
             .gate
@@ -173,7 +217,7 @@ impl Core {
         let is_reliable = self.fabric.channels[state.channel].reliable;
         let is_summoned = state.state.take_summoned();
         if held.messages > 0 && is_reliable {
-            self.report_undelivered(lane, held.messages, reason.sentence());
+            self.report_messages(lane, report, reason.sentence());
         }
         if is_summoned {
             self.decline(lane, reason);
@@ -233,14 +277,34 @@ impl Core {
             .get(connection)
             .map(|connection| connection.batch.load());
         let state = &mut self.lanes[lane as usize];
+        let waits = state.log.keeps_messages() && !is_final(reason);
+        // A lane that has only received has nothing to wait for.
+        let waits_for_peer = waits && !at_rest && state.log.ledger.accepted() > 0;
+        if waits_for_peer {
+            // First: senders see no gap.
+            state.peer.hold_lane(state.offset);
+        }
         state.peer.shut_lane(state.offset);
         // Behind the gate: a request that is opened from here on waits for the next connection.
-        state.end_queued_requests(&self.fabric);
-        if !at_rest {
+        if !state.log.keeps_messages() {
+            state.end_queued_requests(&self.fabric);
+        }
+        if !at_rest && !waits {
             self.fabric.requests.lane_ended(&state.peer, state.offset);
         }
-        let (queued, report) = state.log.end_link(&mut self.sending.pool);
-        let in_kernel = in_kernel.unwrap_or_default();
+        let (processed, refused) = state.link.processed();
+        let pool = &mut self.sending.pool;
+        let (queued, mut report) = state.log.end_link(processed, refused, pool);
+        let mut in_kernel = in_kernel.unwrap_or_default();
+        if state.log.keeps_messages() {
+            // They are in the log.
+            in_kernel = Load::default();
+            if !waits {
+                let (held, left) = state.log.drop_held(pool);
+                in_kernel = held;
+                report = left;
+            }
+        }
         state.address().gate.release(
             queued.messages + in_kernel.messages,
             queued.payload_bytes + in_kernel.payload_bytes,
@@ -271,6 +335,10 @@ impl Core {
         }
         self.control_link.stir(&peer);
         self.close_connection(connection);
+        if waits_for_peer {
+            // It may be back soon: what the lane has accepted waits for it, and what comes meanwhile.
+            self.demand_lane(lane);
+        }
     }
 
     /// The lane to this node itself has ended, without a Bye: there is nobody to say it to.
@@ -278,7 +346,7 @@ impl Core {
         let state = &mut self.lanes[lane as usize];
         state.end_queued_requests(&self.fabric);
         self.fabric.requests.lane_ended(&state.peer, state.offset);
-        let (queued, report) = state.log.end_link(&mut self.sending.pool);
+        let (queued, report) = state.log.end_link(0, 0, &mut self.sending.pool);
         state
             .address()
             .gate
@@ -330,4 +398,18 @@ impl Core {
         self.let_go_of_input(index);
         self.connections.free_if_quiet(index);
     }
+}
+
+/// Whether a lane that ends so is not to be resumed: one of the two nodes stops, or was told to part from
+/// the other.
+fn is_final(reason: CloseReason) -> bool {
+    matches!(
+        reason,
+        CloseReason::LocalStop
+            | CloseReason::PeerStopped
+            | CloseReason::Disconnected
+            | CloseReason::PeerDisconnected
+            | CloseReason::ChannelRemoved
+            | CloseReason::DrainTimeout
+    )
 }

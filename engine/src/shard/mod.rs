@@ -55,6 +55,7 @@ use crossbeam_channel::Receiver;
 
 use crate::control::Control;
 use crate::control::link::{ControlLink, Notice};
+use crate::delivery::Report;
 use crate::events::Event;
 use crate::fabric::Fabric;
 use crate::io::backend::ShardIo;
@@ -203,13 +204,22 @@ impl Core {
     }
 
     fn report_undelivered(&mut self, lane: u32, undelivered: u64, why: &'static str) {
+        let report = Report {
+            undelivered,
+            unknown: 0,
+        };
+        self.report_messages(lane, report, why);
+    }
+
+    fn report_messages(&mut self, lane: u32, report: Report, why: &'static str) {
         let state = &self.lanes[lane as usize];
         let peer = state.peer.clone();
         let channel = self.fabric.channels[state.channel].name.clone();
         self.tell(Notice::Event(Event::Reported {
             peer,
             channel,
-            undelivered,
+            undelivered: report.undelivered,
+            unknown: report.unknown,
             why,
         }));
     }

@@ -6,6 +6,7 @@
 //! the kernel reads it.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::rc::Rc;
 
 use bytes::Bytes;
 
@@ -54,6 +55,40 @@ pub(crate) struct Chunk {
     has_extended: bool,
 }
 
+impl Chunk {
+    /// Messages in it.
+    pub(crate) fn messages(&self) -> u64 {
+        self.messages
+    }
+
+    /// What they were charged for at the gate.
+    pub(crate) fn payload_bytes(&self) -> u64 {
+        self.payload_bytes
+    }
+
+    /// Calls `take` with each message, in order: whether its payload begins with an extension, and the
+    /// payload.
+    pub(crate) fn each_message(&self, mut take: impl FnMut(bool, Payload<'_>)) {
+        let mut shared = self.shared.iter().peekable();
+        let mut at = self.head;
+        while let Some(head) = read_header(self.bytes.get(at..).unwrap_or_default()) {
+            let body_at = at + HEADER_BYTES;
+            let piece = shared.next_if(|piece| head.body_bytes > 0 && piece.at == body_at);
+            let payload = match piece {
+                Some(piece) => Payload::Shared(piece.payload.clone()),
+                None => Payload::Borrowed(&self.bytes[body_at..body_at + head.body_bytes]),
+            };
+            at = match &payload {
+                Payload::Shared(_) => body_at,
+                Payload::Borrowed(bytes) => body_at + bytes.len(),
+            };
+            if head.kind == Some(FrameKind::Message) {
+                take(head.is_extended, payload);
+            }
+        }
+    }
+}
+
 /// Spare buffers for chunks.
 #[derive(Debug, Default)]
 pub(crate) struct ChunkPool {
@@ -75,7 +110,14 @@ impl ChunkPool {
         }
     }
 
-    fn recycle(&mut self, chunk: Chunk) {
+    /// Takes a chunk back, unless somebody else still needs it.
+    pub(crate) fn recycle(&mut self, chunk: impl Into<Rc<Chunk>>) {
+        if let Some(chunk) = Rc::into_inner(chunk.into()) {
+            self.reuse(chunk);
+        }
+    }
+
+    fn reuse(&mut self, chunk: Chunk) {
         let mut bytes = chunk.bytes;
         if self.free.len() < POOL_CHUNKS_MAX && bytes.capacity() >= CHUNK_BYTES {
             bytes.clear();
@@ -280,7 +322,7 @@ impl Outbox {
                 return;
             }
             if let Some(empty) = self.chunks.pop_front() {
-                pool.recycle(empty);
+                pool.reuse(empty);
             }
         }
     }
@@ -342,22 +384,11 @@ impl Outbox {
     /// Calls `each` with the numbers of the requests that wait here.
     pub(crate) fn each_request(&self, mut each: impl FnMut(u64)) {
         for chunk in self.chunks.iter().filter(|chunk| chunk.has_extended) {
-            let mut pieces = chunk.shared.iter().peekable();
-            let mut at = chunk.head;
-            while let Some(head) = read_header(&chunk.bytes[at..]) {
-                let body_at = at + HEADER_BYTES;
-                let is_piece = |piece: &&SharedPiece| head.body_bytes > 0 && piece.at == body_at;
-                let body = if let Some(piece) = pieces.next_if(is_piece) {
-                    at = body_at;
-                    &piece.payload[..]
-                } else {
-                    at = body_at + head.body_bytes;
-                    &chunk.bytes[body_at..at]
-                };
-                if head.is_extended {
-                    request_id(body).into_iter().for_each(&mut each);
+            chunk.each_message(|is_extended, payload| {
+                if is_extended && let Some(id) = request_id(payload.as_slice()) {
+                    each(id);
                 }
-            }
+            });
         }
     }
 
@@ -369,10 +400,18 @@ impl Outbox {
             wire_bytes: 0,
         };
         for chunk in self.chunks.drain(..) {
-            pool.recycle(chunk);
+            pool.reuse(chunk);
         }
         *self = Self::default();
         load
+    }
+
+    /// Empties the outbox of its messages, in their order; the lane's own frames stay.
+    pub(crate) fn take_chunks(&mut self) -> impl Iterator<Item = Rc<Chunk>> + use<> {
+        self.messages = 0;
+        self.payload_bytes = 0;
+        self.lifted.clear();
+        std::mem::take(&mut self.chunks).into_iter().map(Rc::new)
     }
 
     /// Puts what `other` holds behind what is here.
@@ -412,7 +451,7 @@ impl Outbox {
             load.messages += chunk.messages;
             load.payload_bytes += chunk.payload_bytes;
             if let Some(chunk) = self.chunks.pop_front() {
-                batch.chunks.push(chunk);
+                batch.chunks.push(Rc::new(chunk));
             }
         }
         self.messages -= load.messages;
@@ -463,7 +502,8 @@ fn read_header(bytes: &[u8]) -> Option<Head> {
 #[derive(Debug, Default)]
 pub(crate) struct Batch {
     control: Vec<u8>,
-    chunks: Vec<Chunk>,
+    /// Shared with the log of a lane that keeps its messages.
+    chunks: Vec<Rc<Chunk>>,
     load: Load,
     sent: usize,
     vectors: Vec<Vector>,
@@ -496,6 +536,10 @@ impl Batch {
 
     pub(crate) fn load(&self) -> Load {
         self.load
+    }
+
+    pub(crate) fn chunks(&self) -> &[Rc<Chunk>] {
+        &self.chunks
     }
 
     /// The pieces not sent yet.
@@ -555,12 +599,12 @@ mod tests {
     fn a_pool_gives_back_what_was_not_needed_since_it_was_trimmed() {
         let mut pool = ChunkPool::default();
         let chunks: Vec<_> = (0..5).map(|_| pool.chunk()).collect();
-        chunks.into_iter().for_each(|chunk| pool.recycle(chunk));
+        chunks.into_iter().for_each(|chunk| pool.reuse(chunk));
         pool.trim();
         assert_eq!(pool.free.len(), 5, "all were needed");
         let (one, other) = (pool.chunk(), pool.chunk());
-        pool.recycle(one);
-        pool.recycle(other);
+        pool.reuse(one);
+        pool.reuse(other);
         pool.trim();
         assert_eq!(pool.free.len(), 2, "two were needed at a time");
         pool.trim();

@@ -6,6 +6,7 @@
 //! Changed wishes (dial there, do not dial, disconnect) are carried out by `lifecycle`.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::Core;
 use super::lane::Lane;
@@ -244,9 +245,18 @@ impl Core {
         self.routing.retired.push(index);
     }
 
-    fn new_lane(&self, peer: &Arc<Peer>, offset: usize) -> Lane {
+    fn new_lane(&mut self, peer: &Arc<Peer>, offset: usize) -> Lane {
+        let log_id = if peer.is_self() { 0 } else { self.log_id() };
         let channel = usize::from(peer.lane(offset).channel);
         let plan = &self.fabric.channels[channel];
+        let mut state = LaneState::new(
+            self.dialing.backoff_limits,
+            self.dialing.patience,
+            self.drain.is_some(),
+        );
+        if plan.reliability.keeps_messages() {
+            state.persist(Duration::from_millis(plan.config.resume_timeout_ms));
+        }
         Lane {
             peer: Arc::clone(peer),
             offset,
@@ -254,12 +264,8 @@ impl Core {
             priority: plan.priority,
             retired: false,
             failed_in: 0,
-            state: LaneState::new(
-                self.dialing.backoff_limits,
-                self.dialing.patience,
-                self.drain.is_some(),
-            ),
-            log: Log::new(plan),
+            state,
+            log: Log::new(plan, log_id),
             link: Link::new(Agreed::among_equals(plan.terms.clone())),
             quiet: Quiet::new(self.now),
             is_ready: false,

@@ -30,14 +30,22 @@ impl Core {
     fn seek_lanes(&mut self) {
         let lanes: BTreeSet<_> = self.sending.demanded.drain(..).collect();
         for lane in lanes {
-            let at = self.moment();
-            let state = &mut self.lanes[lane as usize];
-            if state.peer.presence().sessions != state.failed_in {
-                state.state.forget_failures();
-            }
-            let actions = state.state.demand(at);
-            self.carry_out(lane, actions);
+            self.demand_lane(lane);
         }
+    }
+
+    /// Something waits for a lane that is not there. One that keeps its messages takes more meanwhile.
+    pub(super) fn demand_lane(&mut self, lane: u32) {
+        let at = self.moment();
+        let state = &mut self.lanes[lane as usize];
+        if state.peer.presence().sessions != state.failed_in {
+            state.state.forget_failures();
+        }
+        if state.log.keeps_messages() {
+            state.peer.hold_lane(state.offset);
+        }
+        let actions = state.state.demand(at);
+        self.carry_out(lane, actions);
     }
 
     /// Asks the peer to dial a lane.
@@ -188,7 +196,7 @@ impl Core {
     /// On the lane's own shard: the peer cannot make it.
     pub(super) fn declined(&mut self, peer: &Arc<Peer>, offset: usize, reason: CloseReason) {
         if let Some(lane) = self.used_lane_to(peer, offset) {
-            let actions = self.lanes[lane as usize].state.declined(reason);
+            let actions = self.lanes[lane as usize].state.declined(reason, self.now);
             self.carry_out(lane, actions);
         }
     }

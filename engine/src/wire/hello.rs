@@ -72,6 +72,17 @@ pub struct Welcome {
     pub extensible: Option<Box<WelcomeExtensible>>,
 }
 
+impl Welcome {
+    /// How far the peer had come before; a version 1 resumes nothing.
+    #[must_use]
+    pub fn progress(&self) -> Progress {
+        let extensible = self.extensible.as_ref();
+        extensible
+            .map(|extensible| extensible.progress)
+            .unwrap_or_default()
+    }
+}
+
 /// The part of a Welcome that came with version 2.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WelcomeExtensible {

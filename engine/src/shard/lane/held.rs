@@ -40,6 +40,12 @@ impl Held {
         self.messages.push_message(pool, 0, message);
     }
 
+    /// Puts what `other` holds behind what is here.
+    pub(crate) fn append(&mut self, other: Self) {
+        self.messages.append(other.messages);
+        self.mailboxes.extend(other.mailboxes);
+    }
+
     /// The message that has waited longest.
     pub(crate) fn front(&self) -> Option<Taken<'_>> {
         self.messages.front()

@@ -30,6 +30,14 @@ impl Link {
         }
     }
 
+    /// Messages of the peer that were processed on this connection, and how many of them refused.
+    pub(crate) fn processed(&self) -> (u64, u64) {
+        self.inbound.as_ref().map_or((0, 0), |inbound| {
+            let (ledger, refused) = (&inbound.ledger, inbound.ledger.refused_total());
+            (ledger.delivered_total() + refused, refused)
+        })
+    }
+
     /// A new connection: the peer knows none of this side's names.
     pub(crate) fn start(&mut self, inbound: Inbound) {
         let Agreed { terms, .. } = &self.agreed;

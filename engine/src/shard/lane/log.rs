@@ -7,18 +7,21 @@
 //!
 //! What is accepted while there is no connection is held (`held`) until there is one, or none can be made.
 //!
-//! The seam for resuming: when a connection ends, `end` settles everything, because no channel keeps
-//! messages until they are acknowledged yet. One that does calls `Outbox` and ledger to account for what
-//! the peer says it has, and hands the rest over again.
+//! When a connection ends, `end_link` settles everything, unless the channel keeps its messages until they
+//! are acknowledged (`kept`): then all that is not goes back to what is held, `meet` trims it by what the
+//! peer says on the next connection, and the rest is sent again, or given up after a while.
 
 use std::time::{Duration, Instant};
 
 use super::held::Held;
+use super::kept::Kept;
 use crate::channel_plan::ChannelPlan;
-use crate::delivery::{AckError, Acknowledged, Outgoing, Report};
+use crate::config::OnRestart;
+use crate::delivery::{AckError, Acknowledged, BadProgress, Met, Outgoing, Report};
+use crate::mailboxes::{MailboxId, Mailboxes};
 use crate::shard::outbox::{Batch, ChunkPool, Dropped, Load, Outbox};
 use crate::shard::tally::LaneTally;
-use crate::wire::Ack;
+use crate::wire::{Ack, Progress};
 
 /// Why a connection cannot carry a message that was accepted, before there was one or for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,6 +55,9 @@ pub(crate) struct Log {
     /// What waits for a connection.
     pub(crate) held: Held,
     pub(crate) ledger: Outgoing,
+    /// Of a channel that keeps its messages.
+    kept: Option<Box<Kept>>,
+    on_restart: OnRestart,
     unacknowledged_bytes_max: u64,
     /// Messages wait until acknowledgements make room.
     held_back: bool,
@@ -65,8 +71,13 @@ pub(crate) struct Log {
 }
 
 impl Log {
-    pub(crate) fn new(plan: &ChannelPlan) -> Self {
+    /// `id` is one that this node has given to no other log; 0 for a log that keeps no messages, whatever
+    /// the channel does: that of the lane to this node itself, which nothing interrupts.
+    pub(crate) fn new(plan: &ChannelPlan, id: u64) -> Self {
+        let keeps = plan.reliability.keeps_messages() && id != 0;
         Self {
+            kept: keeps.then(|| Box::new(Kept::new(id))),
+            on_restart: plan.config.on_restart,
             outbox: Outbox::default(),
             held: Held::default(),
             ledger: Outgoing::new(plan.reliability),
@@ -133,6 +144,9 @@ impl Log {
         };
         self.ledger
             .handed_over(load.messages, load.payload_bytes, now);
+        if let Some(kept) = &mut self.kept {
+            batch.chunks().iter().for_each(|chunk| kept.keep(chunk));
+        }
         if load.wire_bytes > 0 {
             self.tally.batches += 1;
             self.tally.bytes_sent += load.wire_bytes;
@@ -147,7 +161,81 @@ impl Log {
         now: Instant,
         latency: impl FnMut(Duration, u64),
     ) -> Result<Acknowledged, AckError> {
-        self.ledger.acknowledge(ack, now, latency)
+        let news = self.ledger.acknowledge(ack, now, latency)?;
+        if let Some(kept) = &mut self.kept {
+            kept.resume.acknowledged(news.messages, news.refused);
+        }
+        Ok(news)
+    }
+
+    /// `messages` more are acknowledged: returns what need not be kept for it any more.
+    pub(crate) fn let_go(&mut self, messages: u64, pool: &mut ChunkPool) -> Load {
+        match &mut self.kept {
+            Some(kept) => kept.acknowledge(messages, pool),
+            None => Load::default(),
+        }
+    }
+
+    /// Whether messages are kept until they are acknowledged.
+    #[inline]
+    pub(crate) fn keeps_messages(&self) -> bool {
+        self.kept.is_some()
+    }
+
+    /// `messages` for that mailbox go into the outbox.
+    #[inline]
+    pub(crate) fn note_mailbox(&mut self, names: &Mailboxes, mailbox: MailboxId, messages: u64) {
+        if let Some(kept) = &mut self.kept {
+            kept.note(names, mailbox, messages);
+        }
+    }
+
+    /// What to state of this lane in a handshake; see [`Resume::progress`](crate::delivery::Resume).
+    pub(crate) fn progress(&self, to: Option<u64>) -> Progress {
+        match &self.kept {
+            Some(kept) => kept.resume.progress(to),
+            None => Progress::default(),
+        }
+    }
+
+    /// There is a connection to the process of that incarnation, which has stated `theirs`: what it has
+    /// processed already leaves what is held. See [`Resume::meet`](crate::delivery::Resume).
+    ///
+    /// # Errors
+    /// The peer cannot mean it: the connection has to end.
+    pub(crate) fn meet(
+        &mut self,
+        theirs: Progress,
+        incarnation: u64,
+        dialed: bool,
+        pool: &mut ChunkPool,
+    ) -> Result<Resumed, BadProgress> {
+        let Some(kept) = &mut self.kept else {
+            return Ok(Resumed::default());
+        };
+        let mut resumed = Resumed::default();
+        let settled = match kept.resume.meet(theirs, incarnation, kept.open, dialed)? {
+            Met::Known { messages, refused } => {
+                self.ledger.cover(messages, refused);
+                resumed.refused = refused;
+                messages
+            }
+            Met::Lost if self.on_restart == OnRestart::Report => {
+                self.ledger.give_up(kept.open);
+                resumed.unknown = kept.open;
+                kept.open
+            }
+            Met::Lost | Met::Fresh => 0,
+        };
+        kept.open -= settled;
+        for _ in 0..settled {
+            resumed.released.messages += 1;
+            resumed.released.payload_bytes += self
+                .held
+                .drop_front(pool)
+                .map_or(0, |dropped| dropped.bytes);
+        }
+        Ok(resumed)
     }
 
     /// Whether messages waited for acknowledgements and need wait no longer; asked once after each.
@@ -161,19 +249,42 @@ impl Log {
         self.ledger.start_link();
     }
 
-    /// The connection has ended: settles all that was for it. Returns what waited, and what there is to
-    /// report.
-    pub(crate) fn end_link(&mut self, pool: &mut ChunkPool) -> (Load, Report) {
+    /// The connection has ended, on which the peer's messages were `processed`, some of them `refused`:
+    /// settles all that was for it, or keeps it for the next. Returns what is charged no longer, and what there
+    /// is to report.
+    pub(crate) fn end_link(
+        &mut self,
+        processed: u64,
+        refused: u64,
+        pool: &mut ChunkPool,
+    ) -> (Load, Report) {
         self.held_back = false;
+        if let Some(kept) = &mut self.kept {
+            kept.resume.processed(processed, refused);
+            let under_way = self.ledger.take_back();
+            let left = kept.hold(&mut self.outbox, &mut self.held, under_way, pool);
+            self.outbox.clear(pool);
+            return (left, Report::default());
+        }
         let report = self.ledger.end_but(self.held.messages());
         (self.outbox.clear(pool), report)
     }
 
-    /// There will be no connection: settles what is held. Returns what it was.
-    pub(crate) fn drop_held(&mut self, pool: &mut ChunkPool) -> Load {
+    /// There will be no connection: settles what is held. Returns what it was, and what there is to report.
+    pub(crate) fn drop_held(&mut self, pool: &mut ChunkPool) -> (Load, Report) {
         let held = self.held.clear(pool);
-        self.ledger.drop_queued(held.messages);
-        held
+        let unknown = match &mut self.kept {
+            Some(kept) => std::mem::take(&mut kept.open),
+            None => 0,
+        };
+        let undelivered = held.messages - unknown;
+        self.ledger.give_up(unknown);
+        self.ledger.drop_queued(undelivered);
+        let report = Report {
+            undelivered,
+            unknown,
+        };
+        (held, report)
     }
 
     /// Whether everything accepted is settled and nothing is left to say.
@@ -196,6 +307,17 @@ impl Log {
     pub(crate) fn waiting(&self) -> u64 {
         self.outbox.messages() + self.held.messages()
     }
+}
+
+/// What came of meeting the peer on a new connection.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Resumed {
+    /// What is charged at the gate no longer.
+    pub(crate) released: Load,
+    /// Messages that the peer refused, because it has no such mailbox.
+    pub(crate) refused: u64,
+    /// Messages of which it is not known what became of them.
+    pub(crate) unknown: u64,
 }
 
 #[cfg(test)]

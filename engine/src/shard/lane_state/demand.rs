@@ -5,7 +5,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Action, Due, LaneState, Moment, Stage};
+use super::{ASK_AGAIN, Action, Due, LaneState, Moment, Stage};
 use crate::control::wishes::Wish;
 use crate::delivery::Backoff;
 use crate::wire::{CloseReason, VersionRange};
@@ -72,8 +72,11 @@ impl LaneState {
     }
 
     /// The peer cannot make the lane that it was asked for.
-    pub(in crate::shard) fn declined(&mut self, reason: CloseReason) -> Vec<Action> {
+    pub(in crate::shard) fn declined(&mut self, reason: CloseReason, now: Instant) -> Vec<Action> {
         let mut actions = Vec::new();
+        if self.waits_out(now) {
+            return actions;
+        }
         if self.stage == Stage::Idle && self.asked {
             self.cancel_dial(&mut actions);
             self.fail(reason, &mut actions);
@@ -97,14 +100,38 @@ impl LaneState {
                 self.set_dial(at, actions);
             }
         } else {
-            self.ask(actions);
-            self.set_dial(now + self.patience, actions);
+            self.ask(now, actions);
         }
     }
 
-    fn ask(&mut self, actions: &mut Vec<Action>) {
+    /// Whether what waits for the lane waits on, although it cannot be made just now.
+    fn waits_out(&self, now: Instant) -> bool {
+        self.persists && self.is_demanded() && !self.has_waited(now) && !self.over
+    }
+
+    /// Asks the peer for the lane, which has until the deadline that is set.
+    fn ask(&mut self, now: Instant, actions: &mut Vec<Action>) {
         self.asked = true;
         actions.push(Action::Summon);
+        let at = if self.persists {
+            self.until_patience_ends(now + ASK_AGAIN)
+        } else {
+            now + self.patience
+        };
+        self.set_dial(at, actions);
+    }
+
+    /// The peer was asked, and may not have heard it.
+    pub(in crate::shard) fn ask_again(&mut self, now: Instant) -> Vec<Action> {
+        let mut actions = Vec::new();
+        self.ask(now, &mut actions);
+        actions
+    }
+
+    /// `at`, or the end of what waits, if that is sooner.
+    fn until_patience_ends(&self, at: Instant) -> Instant {
+        let end = self.demanded.map(|since| since + self.patience);
+        end.map_or(at, |end| at.min(end))
     }
 
     /// The lane cannot be made: whatever waits for it waits no longer.
@@ -134,10 +161,11 @@ impl LaneState {
     }
 
     /// The deadline to dial has come: where to, if it is still wanted.
-    pub(in crate::shard) fn dial_due(&mut self) -> Due {
+    pub(in crate::shard) fn dial_due(&mut self, now: Instant) -> Due {
         self.dial_at = None;
         match self.wish.address {
             _ if self.stage != Stage::Idle => Due::Nothing,
+            _ if self.asked && self.waits_out(now) => Due::AskAgain,
             _ if self.asked => Due::GiveUp,
             Some(address) if self.is_to_dial() => Due::Dial(address),
             None if self.is_demanded() => Due::GiveUp,
@@ -185,12 +213,13 @@ impl LaneState {
         let mut actions = Vec::new();
         let is_made_there =
             [CloseReason::SimultaneousDial, CloseReason::AlreadyUp].contains(&reason);
-        if is_made_there && !self.has_waited(at.now) {
+        if self.waits_out(at.now) || is_made_there && !self.has_waited(at.now) {
             // It waits on.
-        } else if self.is_demanded() && !self.kept && !self.summoned {
+        } else if self.is_demanded() && !self.kept && !self.summoned && !self.persists {
             // The peer may be connected all the same, from another address.
             self.dial_failure = Some(reason);
-            self.ask(&mut actions);
+            self.asked = true;
+            actions.push(Action::Summon);
         } else {
             self.fail(reason, &mut actions);
         }
@@ -256,7 +285,11 @@ impl LaneState {
         if self.asked {
             self.set_dial(at.now + self.patience, actions);
         } else if self.is_to_dial() {
-            self.set_dial(at.now + delay, actions);
+            let mut next = at.now + delay;
+            if self.persists {
+                next = self.until_patience_ends(next).max(at.now);
+            }
+            self.set_dial(next, actions);
         } else if let Some(since) = self.demanded {
             // The peer dials, or this is given up.
             self.set_dial(at.now.max(since + self.patience), actions);

@@ -67,7 +67,7 @@ impl Lane {
     fn dialing(connection: u32) -> Self {
         let mut lane = Self::new();
         lane.state.follow(wanted(), true, lane.at());
-        assert_eq!(lane.state.dial_due(), Due::Dial(address()));
+        assert_eq!(lane.state.dial_due(lane.now), Due::Dial(address()));
         lane.state.dialing(connection);
         lane
     }
@@ -116,13 +116,13 @@ fn a_wanted_peer_is_dialled_at_once_and_messages_are_taken_once_it_is_up() {
     let mut lane = Lane::new();
     let at = lane.at();
     assert_eq!(lane.state.follow(wanted(), true, at), [set_dial(lane.now)]);
-    assert_eq!(lane.state.dial_due(), Due::Dial(address()));
+    assert_eq!(lane.state.dial_due(lane.now), Due::Dial(address()));
     lane.state.dialing(7);
     assert!(!lane.state.takes_messages());
     assert_eq!(lane.come_up(7), [Action::Open]);
     assert!(lane.state.takes_messages());
     assert_eq!(lane.state.connection(), Some(7));
-    assert_eq!(lane.state.dial_due(), Due::Nothing, "it is up");
+    assert_eq!(lane.state.dial_due(lane.now), Due::Nothing, "it is up");
 }
 
 #[test]
@@ -134,7 +134,7 @@ fn a_peer_without_an_address_is_not_dialled() {
     };
     let at = lane.at();
     assert_eq!(lane.state.follow(wish, true, at), []);
-    assert_eq!(lane.state.dial_due(), Due::Nothing);
+    assert_eq!(lane.state.dial_due(lane.now), Due::Nothing);
 }
 
 #[test]
@@ -147,7 +147,7 @@ fn a_failed_dial_is_tried_again_after_a_back_off_that_grows() {
         Some((HALF_OF_BASE, vec![set_dial(lane.now + HALF_OF_BASE)]))
     );
     lane.pass(HALF_OF_BASE);
-    assert_eq!(lane.state.dial_due(), Due::Dial(address()));
+    assert_eq!(lane.state.dial_due(lane.now), Due::Dial(address()));
     let at = lane.at();
     let Some((retry_in, _)) = lane.state.dial_failed(None, REFUSED, at) else {
         panic!("it failed before there was a connection, and counts");
@@ -241,7 +241,7 @@ fn a_connection_that_lived_long_clears_the_failures() {
     for _ in 0..3 {
         let at = lane.at();
         lane.state.dial_failed(Some(1), REFUSED, at);
-        lane.state.dial_due();
+        lane.state.dial_due(lane.now);
         lane.state.dialing(1);
     }
     lane.come_up(1);
@@ -259,7 +259,7 @@ fn a_banned_peer_is_neither_dialled_nor_accepted() {
         lane.state.follow(banned(), true, at),
         [settle(1, CloseReason::Disconnected)]
     );
-    assert_eq!(lane.state.dial_due(), Due::Nothing);
+    assert_eq!(lane.state.dial_due(lane.now), Due::Nothing);
     assert_eq!(
         lane.state.peer_dials("c", remote(1), at),
         Err(CloseReason::Disconnected)
@@ -329,7 +329,7 @@ fn a_stopping_node_calls_its_dials_off_and_turns_peers_away() {
         waiting.state.drain(true),
         [Action::CancelDial { at: at.now }]
     );
-    assert_eq!(waiting.state.dial_due(), Due::Nothing);
+    assert_eq!(waiting.state.dial_due(lane.now), Due::Nothing);
 }
 
 #[test]
@@ -375,7 +375,7 @@ fn a_peer_of_an_older_version_is_dialled_again_at_once_and_offered_everything_th
     let close = Action::Close { connection: 1 };
     let again = lane.state.dial_again_in(1, 1, lane.now);
     assert_eq!(again, [close, set_dial(lane.now)]);
-    assert_eq!(lane.state.dial_due(), Due::Dial(address()));
+    assert_eq!(lane.state.dial_due(lane.now), Due::Dial(address()));
     assert_eq!(lane.state.offers(), VersionRange::only(1));
     lane.state.dialing(2);
     assert_eq!(lane.come_up(2), [Action::Open]);

@@ -14,7 +14,7 @@ const PAYLOAD: [u8; 1000] = [7; 1000];
 fn log(config: ChannelConfig) -> Log {
     let config = Config::builder().channel(config).build().expect("valid");
     let plans = plan_channels(&config).expect("valid names");
-    Log::new(&plans[0])
+    Log::new(&plans[0], 1)
 }
 
 fn reliable() -> Log {
@@ -118,7 +118,7 @@ fn a_log_settles_what_a_connection_leaves_and_goes_on_with_the_next() {
     let mut sender = Sender::new(reliable());
     sender.accept(100);
     let under_way = sender.send();
-    let (waited, report) = sender.log.end_link(&mut sender.pool);
+    let (waited, report) = sender.log.end_link(0, 0, &mut sender.pool);
     assert_eq!(waited.messages, 100 - under_way);
     assert_eq!(
         report,

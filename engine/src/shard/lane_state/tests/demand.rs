@@ -14,7 +14,7 @@ fn used() -> Lane {
     let mut lane = unused();
     let at = lane.at();
     assert_eq!(lane.state.demand(at), [set_dial(lane.now)]);
-    assert_eq!(lane.state.dial_due(), Due::Dial(address()));
+    assert_eq!(lane.state.dial_due(lane.now), Due::Dial(address()));
     lane.state.dialing(1);
     assert_eq!(lane.come_up(1), [Action::Open]);
     lane
@@ -44,7 +44,7 @@ fn what_waits_ends_when_neither_side_can_dial_and_the_next_message_waits_for_the
     let mut lane = unused();
     let at = lane.at();
     lane.state.demand(at);
-    lane.state.dial_due();
+    lane.state.dial_due(lane.now);
     lane.state.dialing(1);
     let (retry_in, actions) = lane
         .state
@@ -54,7 +54,7 @@ fn what_waits_ends_when_neither_side_can_dial_and_the_next_message_waits_for_the
     // It may be connected from elsewhere.
     let give_up = lane.now + PATIENCE;
     assert_eq!(actions, [Action::Summon, set_dial(give_up)]);
-    let declined = lane.state.declined(CloseReason::Unreachable);
+    let declined = lane.state.declined(CloseReason::Unreachable, lane.now);
     let cancelled = Action::CancelDial { at: give_up };
     assert_eq!(declined, [cancelled, Action::Fail { reason: REFUSED }]);
     assert!(!lane.state.is_demanded());
@@ -67,13 +67,13 @@ fn what_waits_waits_on_for_a_lane_that_the_peer_is_making() {
         let mut lane = unused();
         let at = lane.at();
         lane.state.demand(at);
-        lane.state.dial_due();
+        lane.state.dial_due(lane.now);
         lane.state.dialing(1);
         let failed = lane.state.dial_failed(Some(1), reason, at);
         let redial = set_dial(lane.now + HALF_OF_BASE);
         assert_eq!(failed, Some((HALF_OF_BASE, vec![redial])));
         lane.pass(PATIENCE);
-        lane.state.dial_due();
+        lane.state.dial_due(lane.now);
         lane.state.dialing(2);
         let at = lane.at();
         let (_, actions) = lane
@@ -82,7 +82,7 @@ fn what_waits_waits_on_for_a_lane_that_the_peer_is_making() {
             .expect("it counts");
         let give_up = set_dial(lane.now + PATIENCE);
         assert_eq!(actions, [Action::Summon, give_up], "it has waited enough");
-        assert_eq!(lane.state.dial_due(), Due::GiveUp);
+        assert_eq!(lane.state.dial_due(lane.now), Due::GiveUp);
     }
 }
 
@@ -93,7 +93,7 @@ fn a_peer_without_an_address_is_asked_for_the_lane_and_given_up_in_time() {
     let asked = lane.state.demand(at);
     assert_eq!(asked, [Action::Summon, set_dial(lane.now + PATIENCE)]);
     lane.pass(PATIENCE);
-    assert_eq!(lane.state.dial_due(), Due::GiveUp);
+    assert_eq!(lane.state.dial_due(lane.now), Due::GiveUp);
     let reason = CloseReason::ConnectTimeout;
     assert_eq!(lane.state.given_up(reason), [Action::Fail { reason }]);
 
@@ -103,7 +103,7 @@ fn a_peer_without_an_address_is_asked_for_the_lane_and_given_up_in_time() {
     let cancelled = Action::CancelDial {
         at: lane.now + PATIENCE,
     };
-    let declined = lane.state.declined(reason);
+    let declined = lane.state.declined(reason, lane.now);
     assert_eq!(declined, [cancelled, Action::Fail { reason }]);
 }
 
@@ -113,7 +113,7 @@ fn a_lane_that_the_peer_asks_for_is_dialled_if_this_node_can() {
     let at = lane.at();
     assert_eq!(lane.state.summoned(at), Ok(vec![set_dial(lane.now)]));
     // If it cannot, it does not ask in turn.
-    lane.state.dial_due();
+    lane.state.dial_due(lane.now);
     lane.state.dialing(1);
     let failed = lane.state.dial_failed(Some(1), REFUSED, at);
     assert_eq!(
@@ -190,7 +190,7 @@ fn a_node_that_stops_makes_the_lanes_that_messages_wait_for() {
     let at = lane.at();
     lane.state.demand(at);
     assert_eq!(lane.state.drain(false), []);
-    assert_eq!(lane.state.dial_due(), Due::Dial(address()));
+    assert_eq!(lane.state.dial_due(lane.now), Due::Dial(address()));
     lane.state.dialing(1);
     let failed = Action::Fail {
         reason: CloseReason::DrainTimeout,

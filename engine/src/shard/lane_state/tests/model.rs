@@ -132,7 +132,7 @@ fn happen(lane: &mut Lane, owner: &mut Owner, happening: &Happening) {
             Ok(actions) => actions,
             Err(_) => return,
         },
-        Happening::Declined => lane.state.declined(REFUSED),
+        Happening::Declined => lane.state.declined(REFUSED, lane.now),
         Happening::Proposed if lane.state.may_rest() => {
             lane.state.agree_to_rest();
             return;
@@ -151,12 +151,13 @@ fn happen(lane: &mut Lane, owner: &mut Owner, happening: &Happening) {
             if owner.dial_at.take().is_none() {
                 return;
             }
-            match lane.state.dial_due() {
+            match lane.state.dial_due(lane.now) {
                 Due::Dial(_) => {
                     let connection = owner.connect();
                     lane.state.dialing(connection);
                     return;
                 }
+                Due::AskAgain => lane.state.ask_again(lane.now),
                 Due::GiveUp => lane.state.given_up(REFUSED),
                 Due::Nothing => return,
             }

@@ -1,0 +1,190 @@
+//! How two ends of a lane find out, on a new connection, what the old one left: a state machine without
+//! I/O.
+//!
+//! Owned by the log of a lane whose channel keeps messages until they are acknowledged (`at_least_once`,
+//! `guaranteed`). The shard states [`Resume::progress`] in its handshake message, hands what the peer
+//! stated to [`Resume::meet`], and acts on the answer; it calls [`Resume::acknowledged`] and
+//! [`Resume::processed`] as the counts move. It knows neither messages nor connections.
+//!
+//! Both directions of a lane are apart: each end has a log of its own, with an id that no other log of
+//! this process has, and counts what it has processed of the peer's log. Counts are those of one process
+//! at each end: a peer that was started again has processed nothing of anything.
+
+use crate::wire::Progress;
+
+/// What a peer says that no peer can mean: it has processed more than was sent, or less than it has
+/// acknowledged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the peer says that it has processed {processed} messages, {refused} of them refused, where \
+     {acknowledged} are acknowledged and at most {open} more were sent"
+)]
+pub struct BadProgress {
+    /// What the peer has processed of this log, as it says.
+    pub processed: u64,
+    /// How many of those it refused, as it says.
+    pub refused: u64,
+    /// What it had acknowledged before.
+    pub acknowledged: u64,
+    /// What was sent after that, and may have been processed.
+    pub open: u64,
+}
+
+/// What is to be done with the messages that were sent on earlier connections and not acknowledged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Met {
+    /// So many of them have been processed after all; the rest is sent again.
+    Known {
+        /// Processed, refused ones included.
+        messages: u64,
+        /// How many of those were refused, because there was no such mailbox.
+        refused: u64,
+    },
+    /// The peer has never heard of this log: everything is sent, from its first open message on.
+    Fresh,
+    /// The process that was sent to is gone, or has forgotten this node: what became of them is not known.
+    Lost,
+}
+
+/// See the module's text.
+#[derive(Clone, Debug)]
+pub struct Resume {
+    /// The id of this node's log.
+    log: u64,
+    /// The process of the peer that the counts below are of; 0 before the first connection.
+    incarnation: u64,
+    /// The peer is known to have heard of this log.
+    confirmed: bool,
+    /// Messages of this log that it has acknowledged, refused ones included.
+    acknowledged: u64,
+    refused: u64,
+    /// The peer's log.
+    peer_log: u64,
+    /// Messages of it processed on connections that have ended, refused ones included.
+    processed: u64,
+    processed_refused: u64,
+}
+
+impl Resume {
+    /// Nothing sent and nothing received. `log` is an id that this node has never stated before, not 0.
+    #[must_use]
+    pub const fn new(log: u64) -> Self {
+        Self {
+            log,
+            incarnation: 0,
+            confirmed: false,
+            acknowledged: 0,
+            refused: 0,
+            peer_log: 0,
+            processed: 0,
+            processed_refused: 0,
+        }
+    }
+
+    /// What to state in a Hello, or in a Welcome to the process of that incarnation. No connection carries
+    /// the lane.
+    #[must_use]
+    pub const fn progress(&self, to: Option<u64>) -> Progress {
+        let is_known = match to {
+            Some(incarnation) => incarnation == self.incarnation,
+            None => true,
+        };
+        if !is_known || self.peer_log == 0 {
+            return Progress {
+                log: self.log,
+                peer_log: 0,
+                processed: 0,
+                refused: 0,
+            };
+        }
+        Progress {
+            log: self.log,
+            peer_log: self.peer_log,
+            processed: self.processed,
+            refused: self.processed_refused,
+        }
+    }
+
+    /// A connection to the process of that incarnation is up, and the peer has stated `theirs`. `open`
+    /// messages were sent on earlier connections and are not acknowledged. `dialed` says that the peer's
+    /// was the answer; otherwise it may have been stated some time ago.
+    ///
+    /// # Errors
+    /// [`BadProgress`]; then the connection has to end, and nothing has changed.
+    pub fn meet(
+        &mut self,
+        theirs: Progress,
+        incarnation: u64,
+        open: u64,
+        dialed: bool,
+    ) -> Result<Met, BadProgress> {
+        let is_same = incarnation == self.incarnation;
+        let bad = BadProgress {
+            processed: theirs.processed,
+            refused: theirs.refused,
+            acknowledged: self.acknowledged,
+            open,
+        };
+        if !theirs.is_consistent() {
+            return Err(bad);
+        }
+        let met = match theirs.processed_of(self.log) {
+            Some(processed) if is_same && processed >= self.acknowledged => {
+                let messages = processed - self.acknowledged;
+                let refused = theirs.refused.checked_sub(self.refused).ok_or(bad)?;
+                if messages > open || refused > messages {
+                    return Err(bad);
+                }
+                Met::Known { messages, refused }
+            }
+            // Said before the peer processed what it has acknowledged since, on a dial that was overtaken.
+            Some(_) if is_same && !dialed => Met::Known {
+                messages: 0,
+                refused: 0,
+            },
+            _ if open == 0 || (!self.confirmed && (is_same || self.incarnation == 0)) => Met::Fresh,
+            _ => Met::Lost,
+        };
+        self.take(met, dialed);
+        if !is_same || theirs.log != self.peer_log {
+            self.peer_log = theirs.log;
+            self.processed = 0;
+            self.processed_refused = 0;
+        }
+        self.incarnation = incarnation;
+        Ok(met)
+    }
+
+    fn take(&mut self, met: Met, dialed: bool) {
+        match met {
+            Met::Known { messages, refused } => {
+                self.acknowledged += messages;
+                self.refused += refused;
+                self.confirmed = true;
+            }
+            Met::Fresh | Met::Lost => {
+                self.acknowledged = 0;
+                self.refused = 0;
+                // A Welcome that was sent may have been lost.
+                self.confirmed = dialed;
+            }
+        }
+    }
+
+    /// The peer acknowledged `messages` more, `refused` of them refused.
+    #[inline]
+    pub const fn acknowledged(&mut self, messages: u64, refused: u64) {
+        self.confirmed = true;
+        self.acknowledged += messages;
+        self.refused += refused;
+    }
+
+    /// A connection has ended on which `messages` were processed, `refused` of them refused.
+    pub const fn processed(&mut self, messages: u64, refused: u64) {
+        self.processed += messages;
+        self.processed_refused += refused;
+    }
+}
+
+#[cfg(test)]
+mod tests;
