@@ -107,23 +107,31 @@ fn an_unknown_profile_is_refused_with_its_source() {
 
 #[test]
 fn what_a_later_version_has_is_refused_with_what_this_one_has() {
-    for word in ["at_least_once", "guaranteed"] {
-        let error = error_of(&flags(&["--channel", &format!("data:reliability={word}")]));
-        assert_says(
-            &error,
-            &[
-                &format!("`{word}`"),
-                "best_effort, reliable",
-                "this version",
-            ],
-        );
-    }
     for word in ["monotonic", "causal"] {
         let error = error_of(&flags(&["--channel", &format!("data:ordering={word}")]));
         assert_says(
             &error,
             &[&format!("`{word}`"), "fifo, unordered", "this version"],
         );
+    }
+}
+
+#[test]
+fn what_is_kept_until_it_is_acknowledged_cannot_be_dropped() {
+    for reliability in ["at_least_once", "guaranteed"] {
+        for overflow in ["drop_oldest", "drop_newest"] {
+            let channel = format!("data:reliability={reliability},overflow={overflow}");
+            let error = error_of(&flags(&["--channel", &channel]));
+            assert_says(
+                &error,
+                &[
+                    reliability,
+                    overflow,
+                    "cannot be dropped",
+                    "reject or block",
+                ],
+            );
+        }
     }
 }
 

@@ -18,5 +18,6 @@ mod handshakes;
 mod honest;
 mod lanes;
 mod mailboxes;
+mod resume;
 mod silence;
 mod stranger;

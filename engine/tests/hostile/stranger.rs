@@ -118,10 +118,15 @@ impl Stranger {
 
     /// Connects and brings the lane of that Hello up.
     pub(crate) fn lane(address: SocketAddr, hello: Hello) -> Self {
+        Self::lane_and_progress(address, hello).0
+    }
+
+    /// The same, and how far the node says that it had come before.
+    pub(crate) fn lane_and_progress(address: SocketAddr, hello: Hello) -> (Self, Progress) {
         let mut stranger = Self::connect(address);
         stranger.say(&encoded(&hello));
         match stranger.answer(hello) {
-            DialProgress::Welcomed { .. } => stranger,
+            DialProgress::Welcomed { welcome, .. } => (stranger, welcome.progress()),
             other => panic!("no lane: {other:?}"),
         }
     }

@@ -346,6 +346,18 @@ const APPLICATIONS: &[Limit] = &[
         "hostile/acknowledgements.rs::a_peer_that_acknowledges_nothing_is_sent_no_more_than_the_bound",
     ),
     limit(
+        "bytes queued and not acknowledged together, on a lane that keeps its messages",
+        Channel("log_bytes_max"),
+        Otherwise("`overflow` of the channel decides: reject or block"),
+        "resume.rs::the_log_is_bounded_and_a_slow_peer_makes_senders_wait",
+    ),
+    limit(
+        "time that kept messages wait for a peer that is away",
+        Channel("resume_timeout_ms"),
+        Otherwise("they are reported, and the channel refuses more as unreachable"),
+        "resume.rs::a_peer_that_stays_away_is_given_up_and_each_message_reported",
+    ),
+    limit(
         "bytes in a channel's ring to a shard",
         Channel("ring_bytes"),
         Otherwise("`try_send` returns `Full`, the others wait"),
