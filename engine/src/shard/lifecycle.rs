@@ -106,7 +106,11 @@ impl Core {
         let address = state.peer.lane(state.offset);
         address.settle_payload_bytes_max(agreed.terms.body_bytes_max);
         address.settle_extensions(agreed.frame_limits().extensions);
-        let window = plan.config.unacknowledged_bytes_max as u64;
+        let mut window = plan.config.unacknowledged_bytes_max as u64;
+        if plan.reliability.keeps_messages() {
+            // The peer's log is as small, if it is configured alike, and waits for this.
+            window = window.min(plan.config.log_bytes_max as u64);
+        }
         let policy = AckPolicy {
             bytes: AckPolicy::default().bytes.min(window / 4),
             delay: Duration::from_micros(config.ack_delay_us),
