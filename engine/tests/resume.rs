@@ -344,3 +344,49 @@ fn one_that_is_told_to_part_reports_at_once() {
     let metrics = support::drained(sender);
     assert_eq!(counted(&metrics, "b", "data").reported, DURING);
 }
+
+#[test]
+fn a_request_outlives_the_connection_that_it_was_sent_on() {
+    let channel = guaranteed("data");
+    let Stalled {
+        sender,
+        receiver,
+        inbox,
+        proxy,
+        ..
+    } = stalled(&channel);
+    let answers = receiver.channel("data").expect("it is configured");
+    receiver
+        .handle(
+            "asked",
+            move |context: &mut overlane::ShardContext<'_>, message: overlane::Message<'_>| {
+                let answer = [message.payload(), b" it is".as_slice()].concat();
+                let to = message.reply_handle().expect("it is a request");
+                context
+                    .try_reply(&answers, &to, answer)
+                    .expect("there is room");
+            },
+        )
+        .expect("free");
+    let data = sender.channel("data").expect("it is configured");
+    let to = sender.destination("b", "asked").expect("names");
+    thread::scope(|scope| {
+        let asking = scope.spawn(|| data.request_blocking(&to, "so", GENEROUS));
+        wait_until(
+            "it is sent",
+            || sender.metrics(),
+            |metrics| counted(metrics, "b", "data").in_flight == DURING + 1,
+        );
+        proxy.cut();
+        wait_until(
+            "the lane has ended",
+            || sender.metrics(),
+            |metrics| counted(metrics, "b", "data").lanes_up == 0,
+        );
+        proxy.stall(false);
+        let answer = asking.join().expect("no panic").expect("it is answered");
+        assert_eq!(answer.payload(), b"so it is");
+    });
+    drop(inbox);
+    check_accounting(&[&sender, &receiver]);
+}

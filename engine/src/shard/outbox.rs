@@ -82,7 +82,8 @@ impl Chunk {
                 Payload::Shared(_) => body_at,
                 Payload::Borrowed(bytes) => body_at + bytes.len(),
             };
-            if head.kind == Some(FrameKind::Message) {
+            // The rest are messages, whose kind has a bit more if they are extended.
+            if head.kind != Some(FrameKind::Mailbox) {
                 take(head.is_extended, payload);
             }
         }
