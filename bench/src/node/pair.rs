@@ -4,7 +4,7 @@
 //! taken in turn.
 
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use overlane::config::Config;
 
@@ -18,6 +18,9 @@ use crate::sample::{Sample, Window};
 
 /// Longest wait for an answer that needs waiting: connecting, settling, draining.
 const ANSWER_WITHIN: Duration = Duration::from_secs(60);
+
+/// How long both nodes may take to have nothing left after the last message; then what is left is a fault.
+const SETTLE_WITHIN: Duration = Duration::from_secs(15);
 
 /// Name of the sending node.
 pub(crate) const SENDER: &str = "a";
@@ -162,8 +165,16 @@ impl NodePair {
 
     /// Waits until both nodes have nothing left, and holds their counters against each other.
     pub(crate) fn settle(&mut self) -> Outcome<Vec<Flow>> {
-        let mut nodes = self.sender.accounts()?;
-        nodes.extend(self.receiver.accounts()?);
+        let deadline = Instant::now() + SETTLE_WITHIN;
+        let nodes = loop {
+            let mut nodes = self.sender.accounts()?;
+            nodes.extend(self.receiver.accounts()?);
+            // The last acknowledgement comes a moment after the last message.
+            if nodes.iter().all(NodeAccounts::is_settled) || Instant::now() > deadline {
+                break nodes;
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        };
         let flows = accounts::flows(&nodes);
         let fault = flows.iter().find_map(|flow| {
             let fault = flow.fault.as_ref()?;
