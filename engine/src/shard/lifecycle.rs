@@ -10,8 +10,9 @@ use std::time::Duration;
 use super::Core;
 use super::connection::Phase;
 use super::inbound::Inbound;
+use super::lane::Lane;
 use super::lane_state::{Action, Carrier};
-use super::outbox::Load;
+use super::outbox::{ChunkPool, Load};
 use super::timers::Deadline;
 use crate::control::link::Notice;
 use crate::delivery::{AckPolicy, Incoming, Report};
@@ -296,23 +297,8 @@ impl Core {
         if !at_rest && !waits {
             self.fabric.requests.lane_ended(&state.peer, state.offset);
         }
-        let (processed, refused) = state.link.processed();
-        let pool = &mut self.sending.pool;
-        let (queued, mut report) = state.log.end_link(processed, refused, pool);
-        let mut in_kernel = in_kernel.unwrap_or_default();
-        if state.log.keeps_messages() {
-            // They are in the log.
-            in_kernel = Load::default();
-            if !waits {
-                let (held, left) = state.log.drop_held(pool);
-                in_kernel = held;
-                report = left;
-            }
-        }
-        state.address().gate.release(
-            queued.messages + in_kernel.messages,
-            queued.payload_bytes + in_kernel.payload_bytes,
-        );
+        let in_kernel = in_kernel.unwrap_or_default();
+        let report = settle_log(state, &mut self.sending.pool, in_kernel, waits);
         if let Some(inbound) = state.link.inbound.take() {
             if let Some(ticket) = inbound.ticket {
                 self.intake.waiting.leave(ticket);
@@ -402,6 +388,27 @@ impl Core {
         self.let_go_of_input(index);
         self.connections.free_if_quiet(index);
     }
+}
+
+/// What a connection that has ended had is settled, or, if the lane `waits` for its peer, kept for the next
+/// one; the room of what is settled is free again. `in_kernel` is what was being sent. Returns what there is
+/// to report.
+fn settle_log(state: &mut Lane, pool: &mut ChunkPool, in_kernel: Load, waits: bool) -> Report {
+    let (processed, refused) = state.link.processed();
+    let (queued, report) = state.log.end_link(processed, refused, pool);
+    let (rest, report) = if !state.log.keeps_messages() {
+        (in_kernel, report)
+    } else if waits {
+        // What is being sent is in the log too.
+        (Load::default(), report)
+    } else {
+        state.log.drop_held(pool)
+    };
+    state.address().gate.release(
+        queued.messages + rest.messages,
+        queued.payload_bytes + rest.payload_bytes,
+    );
+    report
 }
 
 /// Whether a lane that ends so is not to be resumed: one of the two nodes stops, or was told to part from

@@ -60,7 +60,7 @@ pub(crate) enum Offer {
     Late,
 }
 
-/// What is to be told, in this order.
+/// What the hold-back queue has decided; steps are carried out in the order in which they are given.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Step<P, M> {
     /// This message's turn has come.
@@ -223,7 +223,7 @@ impl<P: Copy + Ord, M> HoldBack<P, M> {
         self.drain();
     }
 
-    /// What is to be told since the last call.
+    /// Takes the steps decided since the last call.
     pub(crate) fn take_steps(&mut self) -> Vec<Step<P, M>> {
         std::mem::take(&mut self.steps)
     }
