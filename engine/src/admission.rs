@@ -41,6 +41,16 @@ impl Way {
             is_request: false,
         }
     }
+
+    /// For a message of which `head` bytes are an extension.
+    #[inline]
+    pub(crate) const fn extended(offset: usize, head: usize) -> Self {
+        Self {
+            offset,
+            head,
+            is_request: false,
+        }
+    }
 }
 
 /// The lane that a destination's key picks; without a key, the first, or any if order does not

@@ -11,16 +11,20 @@ use crate::admission::{
     Admission, Way, admit, check_size, check_size_within, lane_offset, payload_bytes, refused,
     reserve_run, run_length,
 };
+use crate::attributes::Attributes;
 use crate::channel_plan::ChannelPlan;
 use crate::config::Overflow;
 use crate::error::{SendError, Unsent};
+use crate::extended::{Extended, extended, with_extended};
 use crate::fabric::Fabric;
 use crate::mailboxes::{Home, Mailbox};
-use crate::message::{Destination, IntoPayload, Payload};
+use crate::message::Destination;
+use crate::payload::{IntoPayload, Payload};
 use crate::peer::{LaneAddress, Peer};
 use crate::ring::gate::GateState;
 use crate::ring::{PushError, Tag};
 use crate::threads;
+use crate::wire::Correlation;
 
 /// A named class of traffic, ready to send on. Cheap to clone, usable from any thread.
 #[doc = include_str!("../doc/channel.md")]
@@ -32,13 +36,22 @@ pub struct Channel {
     pub(crate) home: Home,
 }
 
-/// What a broadcast came to.
+/// What a message to several destinations came to: a broadcast, or one to a list.
 #[derive(Clone, Debug, Default)]
 pub struct Broadcast {
     /// Peers whose lane accepted the message.
     pub accepted: usize,
     /// Peers that did not get it, and why.
     pub refused: Vec<(Arc<Peer>, SendError)>,
+}
+
+impl Broadcast {
+    fn note(&mut self, peer: &Arc<Peer>, sent: Result<(), Unsent<Payload<'_>>>) {
+        match sent {
+            Ok(()) => self.accepted += 1,
+            Err(unsent) => self.refused.push((Arc::clone(peer), unsent.error)),
+        }
+    }
 }
 
 impl Channel {
@@ -76,7 +89,8 @@ impl Channel {
     /// # Errors
     /// [`SendError::Full`] if the lane's queue is at its bound (policies `reject` and `block`),
     /// [`SendError::Unreachable`] if the peer is not connected, [`SendError::TooLarge`] above
-    /// `message_bytes_max`,
+    /// `message_bytes_max`, [`SendError::Attributes`] and [`SendError::OldPeer`] for an
+    /// [`Envelope`](crate::Envelope),
     /// [`SendError::OtherNode`] if the destination is of another node, [`SendError::Closed`] once the
     /// node stops.
     pub fn try_send<'a, P: IntoPayload<'a>>(
@@ -84,8 +98,54 @@ impl Channel {
         to: &Destination,
         payload: P,
     ) -> Result<(), P::Error> {
+        if let Some(attributes) = payload.attributes() {
+            return self.try_send_extended(to, attributes, payload);
+        }
         self.try_send_on(to, Way::plain(self.lane_offset(to)), payload.into_payload())
             .map_err(P::unsent)
+    }
+
+    fn try_send_extended<'a, P: IntoPayload<'a>>(
+        &self,
+        to: &Destination,
+        attributes: Attributes<'a>,
+        payload: P,
+    ) -> Result<(), P::Error> {
+        let payload = payload.into_payload();
+        let sent = self.extend(&attributes, &payload, |extended| {
+            let way = Way::extended(self.lane_offset(to), extended.head);
+            self.try_send_on(to, way, extended.payload)
+                .map_err(SendError::from)
+        });
+        sent.map_err(|error| P::unsent(Unsent { error, payload }))
+    }
+
+    /// Puts a message together for `send`, which may not wait.
+    pub(crate) fn extend(
+        &self,
+        attributes: &Attributes<'_>,
+        payload: &Payload<'_>,
+        send: impl FnOnce(Extended<'_>) -> Result<(), SendError>,
+    ) -> Result<(), SendError> {
+        check_size_within(self.message_bytes_max(), payload.len())?;
+        let inline_bytes_max = self.fabric.config.inline_bytes_max;
+        let pool = &self.fabric.payloads;
+        with_extended(pool, inline_bytes_max, attributes, payload.as_slice(), send)?
+    }
+
+    /// The same for one that may wait for its room, and its way.
+    pub(crate) fn extend_to_wait(
+        &self,
+        to: &Destination,
+        correlation: Option<Correlation>,
+        attributes: &Attributes<'_>,
+        payload: &Payload<'_>,
+    ) -> Result<(Payload<'static>, Way), SendError> {
+        check_size_within(self.message_bytes_max(), payload.len())?;
+        let pool = &self.fabric.payloads;
+        let message = extended(pool, correlation, attributes, payload.as_slice())?;
+        let way = Way::extended(self.lane_offset(to), message.head);
+        Ok((message.payload, way))
     }
 
     #[inline]
@@ -254,32 +314,66 @@ impl Channel {
     pub fn broadcast<'a>(
         &self,
         mailbox: &Mailbox,
-        payload: impl Into<Payload<'a>>,
+        payload: impl IntoPayload<'a>,
     ) -> Result<Broadcast, SendError> {
-        let payload = payload.into();
         if mailbox.home() != self.home {
             return Err(SendError::OtherNode);
         }
-        check_size_within(self.message_bytes_max(), payload.len())?;
-        // A large payload is made shared once, not once for each peer.
-        let payload = if payload.len() > self.fabric.config.inline_bytes_max {
-            Payload::Shared(payload.into_shared(&self.fabric.payloads))
-        } else {
-            payload
-        };
+        let (payload, head) = self.encode_once(payload)?;
+        let way = Way::extended(self.plan().first_lane, head);
         let mut outcome = Broadcast::default();
         for route in self.fabric.routes.all() {
-            let lane = route.peer.lane(self.plan().first_lane);
+            let lane = route.peer.lane(way.offset);
             if route.peer.is_self() || lane.gate.state() == GateState::Down {
                 continue;
             }
             let to = Destination::new(route.peer, mailbox.clone());
-            match self.try_send_on(&to, Way::plain(self.plan().first_lane), payload.clone()) {
-                Ok(()) => outcome.accepted += 1,
-                Err(unsent) => outcome.refused.push((to.peer, unsent.error)),
-            }
+            outcome.note(to.peer(), self.try_send_on(&to, way, payload.clone()));
         }
         Ok(outcome)
+    }
+
+    /// Sends to each of the destinations, as [`try_send`](Self::try_send) does, what is put together once:
+    /// a large payload is shared by all of them. Destinations of one node, and this node's own, are
+    /// taken as they are given.
+    ///
+    /// # Errors
+    /// [`SendError::TooLarge`] for the payload, [`SendError::Attributes`] for what goes with it; what
+    /// single destinations refused is in the result.
+    pub fn send_to_all<'a, 'd>(
+        &self,
+        destinations: impl IntoIterator<Item = &'d Destination>,
+        payload: impl IntoPayload<'a>,
+    ) -> Result<Broadcast, SendError> {
+        let (payload, head) = self.encode_once(payload)?;
+        let mut outcome = Broadcast::default();
+        for to in destinations {
+            let way = Way::extended(self.lane_offset(to), head);
+            outcome.note(to.peer(), self.try_send_on(to, way, payload.clone()));
+        }
+        Ok(outcome)
+    }
+
+    /// A message for several destinations, and how much of it is an extension: a large payload is made
+    /// shared once, not once for each of them.
+    fn encode_once<'a>(
+        &self,
+        payload: impl IntoPayload<'a>,
+    ) -> Result<(Payload<'a>, usize), SendError> {
+        let attributes = payload.attributes();
+        let payload = payload.into_payload();
+        check_size_within(self.message_bytes_max(), payload.len())?;
+        let pool = &self.fabric.payloads;
+        if let Some(attributes) = attributes {
+            let message = extended(pool, None, &attributes, payload.as_slice())?;
+            return Ok((message.payload, message.head));
+        }
+        let payload = if payload.len() > self.fabric.config.inline_bytes_max {
+            Payload::Shared(payload.into_shared(pool))
+        } else {
+            payload
+        };
+        Ok((payload, 0))
     }
 
     /// Accepts a message, waiting for room if the channel's policy is `block`; any other policy
@@ -293,9 +387,21 @@ impl Channel {
         to: &Destination,
         payload: P,
     ) -> Result<(), P::Error> {
-        self.send_on(to, Way::plain(self.lane_offset(to)), payload.into_payload())
-            .await
-            .map_err(P::unsent)
+        let Some(attributes) = payload.attributes() else {
+            return self
+                .send_on(to, Way::plain(self.lane_offset(to)), payload.into_payload())
+                .await
+                .map_err(P::unsent);
+        };
+        let payload = payload.into_payload();
+        let sent = match self.extend_to_wait(to, None, &attributes, &payload) {
+            Ok((message, way)) => self
+                .send_on(to, way, message)
+                .await
+                .map_err(SendError::from),
+            Err(error) => Err(error),
+        };
+        sent.map_err(|error| P::unsent(Unsent { error, payload }))
     }
 
     pub(crate) async fn send_on<'p>(
@@ -325,8 +431,16 @@ impl Channel {
         to: &Destination,
         payload: P,
     ) -> Result<(), P::Error> {
-        self.send_blocking_on(to, Way::plain(self.lane_offset(to)), payload.into_payload())
-            .map_err(P::unsent)
+        let Some(attributes) = payload.attributes() else {
+            return self
+                .send_blocking_on(to, Way::plain(self.lane_offset(to)), payload.into_payload())
+                .map_err(P::unsent);
+        };
+        let payload = payload.into_payload();
+        let sent = self
+            .extend_to_wait(to, None, &attributes, &payload)
+            .and_then(|(message, way)| Ok(self.send_blocking_on(to, way, message)?));
+        sent.map_err(|error| P::unsent(Unsent { error, payload }))
     }
 
     pub(crate) fn send_blocking_on<'p>(

@@ -6,6 +6,7 @@
 use std::io;
 use std::net::SocketAddr;
 
+use crate::attributes::AttributesError;
 use crate::config::{Printable, debug_as_message};
 
 debug_as_message!(
@@ -90,9 +91,14 @@ pub enum SendError {
         "the destination belongs to another node of this process: look it up on the node whose channel sends"
     )]
     OtherNode,
-    /// A request was to go to a peer that runs a version without requests.
-    #[error("that peer speaks version 1 of the wire, which has no requests: upgrade it")]
+    /// A request, or a message with metadata, was to go to a peer that runs a version without them.
+    #[error(
+        "that peer speaks version 1 of the wire, which has neither requests nor metadata: upgrade it, or send the payload alone"
+    )]
     OldPeer,
+    /// What the message says besides its payload is not allowed.
+    #[error(transparent)]
+    Attributes(#[from] AttributesError),
     /// `send_blocking` was called on a thread of the engine, in a handler or a task.
     #[error(
         "send_blocking on a thread of the engine would wait for itself: use try_send in a handler, and `send(..).await` in a task on a shard"

@@ -26,7 +26,7 @@ use crate::request::asked;
 use crate::ring::inbox::{InboxSignals, InboxWriter, ShardSet, inbox_ring};
 use crate::ring::{Consumer, Payload, Tag};
 use crate::threads;
-use crate::wire::extension::extension_block_bytes;
+use crate::wire::extension::{Extension, extension_block_bytes};
 
 /// The messages of one mailbox, read by one application thread or task at a time.
 ///
@@ -93,7 +93,7 @@ impl<'a> Received<'a> {
 
     fn exchange(&self) -> Option<Exchange> {
         let came = self.fabric.requests.time_of(self.tag.mailbox);
-        asked(&self.payload.as_slice()[..self.head], came)
+        asked(self.block(), came)
     }
 
     /// The node that sent it.
@@ -126,6 +126,32 @@ impl<'a> Received<'a> {
         self.mailbox
     }
 
+    /// What its sender says that the payload is; see [`Envelope`](crate::Envelope).
+    #[must_use]
+    pub fn message_type(&self) -> Option<&'a str> {
+        self.extension().message_type()
+    }
+
+    /// The value of a key, the first if its sender gave several.
+    #[must_use]
+    pub fn metadata(&self, key: &str) -> Option<&'a [u8]> {
+        self.extension().value_of(key)
+    }
+
+    /// All keys and values, in the sender's order.
+    pub fn all_metadata(&self) -> impl Iterator<Item = (&'a str, &'a [u8])> + use<'a> {
+        self.extension().metadata()
+    }
+
+    fn extension(&self) -> Extension<'a> {
+        Extension::in_block(self.block())
+    }
+
+    /// Of its extension; empty without one.
+    fn block(&self) -> &'a [u8] {
+        &self.payload.as_slice()[..self.head]
+    }
+
     /// Where an answer goes: a mailbox on the node this message came from.
     #[must_use]
     pub fn reply_to(&self, mailbox: &Mailbox) -> Destination {
@@ -141,6 +167,7 @@ impl<'a> Received<'a> {
             channel_index: self.channel_index(),
             mailbox: self.mailbox.clone(),
             payload: self.to_bytes(),
+            block: Bytes::copy_from_slice(self.block()),
             exchange: self.exchange(),
             replies: self.fabric.replies.clone(),
         }

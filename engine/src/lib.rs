@@ -10,6 +10,7 @@
 //! |---|---|
 //! | configure and start a node, connect it, stop it | [`Config`], [`Node`], [`StopReport`] |
 //! | send from a thread or a task | [`Channel`], [`Destination`], [`Payload`] |
+//! | say more than the payload: type, metadata | [`Envelope`], [`Attributes`] |
 //! | ask and answer | [`Channel::request`], [`ReplyHandle`], [`RequestError`] |
 //! | receive in a thread or a task, also as a stream | [`Inbox`], [`Received`], [`OwnedMessage`] |
 //! | receive and send on a shard, without a thread in between | [`Node::handle`], [`Message`], [`ShardContext`], [`ShardHandle`] |
@@ -68,14 +69,17 @@
 struct Readme;
 
 mod admission;
+mod attributes;
 mod channel;
 mod channel_plan;
 pub mod config;
 mod control;
 mod deadline;
 pub mod delivery;
+mod envelope;
 pub mod error;
 pub mod events;
+mod extended;
 mod fabric;
 mod inbox;
 mod io;
@@ -83,6 +87,7 @@ mod mailboxes;
 mod message;
 pub mod metrics;
 mod node;
+mod payload;
 mod peer;
 pub mod prelude;
 mod receiving;
@@ -93,8 +98,10 @@ mod shard;
 mod threads;
 pub mod wire;
 
+pub use attributes::{Attributes, AttributesError, METADATA_PAIRS_MAX};
 pub use channel::{Broadcast, Channel};
 pub use config::{ChannelConfig, Config};
+pub use envelope::Envelope;
 pub use error::{
     NameError, NotConnected, RecvError, RequestError, SendError, StartError, Unsent, WaitError,
 };
@@ -103,9 +110,10 @@ pub use inbox::{Inbox, Received};
 pub use io::backend::Backend;
 pub use io::preflight;
 pub use mailboxes::Mailbox;
-pub use message::{Destination, IntoPayload, Message, OwnedMessage, Payload, ReplyHandle};
+pub use message::{Destination, Message, OwnedMessage, ReplyHandle};
 pub use metrics::{ChannelMetrics, Metrics, ShardMetrics};
 pub use node::{Node, NodeBuilder, PeerInfo, StopReport, UnfinishedCause, UnfinishedShard};
+pub use payload::{IntoPayload, Payload};
 pub use peer::Peer;
 pub use request_book::REQUESTS_MAX;
 pub use shard::context::{ShardContext, ShardHandle};

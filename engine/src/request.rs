@@ -7,22 +7,20 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use event_listener::Listener;
 
-use crate::admission::Way;
+use crate::admission::{Way, check_size_within};
+use crate::attributes::Attributes;
 use crate::channel::{Attempt, Channel};
 use crate::deadline::deadline_in;
 use crate::error::{RequestError, SendError, Unsent};
-use crate::message::{Destination, Exchange, IntoPayload, OwnedMessage, Payload, ReplyHandle};
+use crate::extended::{Extended, extended};
+use crate::message::{Destination, Exchange, OwnedMessage, ReplyHandle};
+use crate::payload::{IntoPayload, Payload};
 use crate::request_book::{REQUESTS_MAX, Waiter};
+use crate::ring::PayloadPool;
 use crate::threads;
-use crate::wire::extension::{
-    Correlation, Extension, ExtensionWriter, Role, extension_block_bytes,
-};
-
-/// Room for what a request or reply carries: a correlation and a deadline.
-const ENTRIES_BYTES_MAX: usize = 32;
+use crate::wire::extension::{Correlation, Extension, Role, extension_block_bytes};
 
 /// An open request. Dropping it closes it: a reply that comes later is counted and dropped.
 struct OpenRequest<'c> {
@@ -37,12 +35,6 @@ impl Drop for OpenRequest<'_> {
     fn drop(&mut self) {
         self.channel.fabric.requests.cancel(self.id);
     }
-}
-
-/// A message with its extension in front, and how long that is.
-struct Extended {
-    bytes: Bytes,
-    head: usize,
 }
 
 impl Channel {
@@ -60,9 +52,9 @@ impl Channel {
         deadline: Duration,
     ) -> Result<OwnedMessage, RequestError> {
         let open = self.open(to, deadline)?;
-        let message = open.encode(&payload.into_payload(), deadline)?;
+        let message = open.encode(payload, deadline)?;
         let way = open.way(&message);
-        let sent = self.send_on(to, way, Payload::Shared(message.bytes));
+        let sent = self.send_on(to, way, message.payload);
         let ended = async {
             loop {
                 let done = open.waiter.listen();
@@ -97,9 +89,9 @@ impl Channel {
             return Err(RequestError::Send(SendError::WouldDeadlock));
         }
         let open = self.open(to, deadline)?;
-        let message = open.encode(&payload.into_payload(), deadline)?;
+        let message = open.encode(payload, deadline)?;
         let way = open.way(&message);
-        self.send_by(to, way, Payload::Shared(message.bytes), open.deadline)?;
+        self.send_by(to, way, message.payload, open.deadline)?;
         loop {
             let done = open.waiter.listen();
             if let Some(outcome) = open.waiter.take() {
@@ -171,10 +163,12 @@ impl Channel {
         to: &ReplyHandle,
         payload: P,
     ) -> Result<(), P::Error> {
+        let attributes = payload.attributes().unwrap_or_default();
         let payload = payload.into_payload();
-        let (reply, way) = self.encode_reply(to, &payload);
-        self.try_send_on(&to.to, way, reply)
-            .map_err(|unsent| give_back::<P>(unsent, payload))
+        let sent = self
+            .encode_reply(to, &attributes, &payload)
+            .and_then(|(reply, way)| Ok(self.try_send_on(&to.to, way, reply)?));
+        sent.map_err(|error| P::unsent(Unsent { error, payload }))
     }
 
     /// Answers a request, waiting for room as [`send`](Self::send) does.
@@ -186,11 +180,16 @@ impl Channel {
         to: &ReplyHandle,
         payload: P,
     ) -> Result<(), P::Error> {
+        let attributes = payload.attributes().unwrap_or_default();
         let payload = payload.into_payload();
-        let (reply, way) = self.encode_reply(to, &payload);
-        self.send_on(&to.to, way, reply)
-            .await
-            .map_err(|unsent| give_back::<P>(unsent, payload))
+        let sent = match self.encode_reply(to, &attributes, &payload) {
+            Ok((reply, way)) => {
+                let sent = self.send_on(&to.to, way, reply).await;
+                sent.map_err(SendError::from)
+            }
+            Err(error) => Err(error),
+        };
+        sent.map_err(|error| P::unsent(Unsent { error, payload }))
     }
 
     /// [`reply`](Self::reply) for a thread that may block.
@@ -202,42 +201,31 @@ impl Channel {
         to: &ReplyHandle,
         payload: P,
     ) -> Result<(), P::Error> {
+        let attributes = payload.attributes().unwrap_or_default();
         let payload = payload.into_payload();
-        let (reply, way) = self.encode_reply(to, &payload);
-        self.send_blocking_on(&to.to, way, reply)
-            .map_err(|unsent| give_back::<P>(unsent, payload))
+        let sent = self
+            .encode_reply(to, &attributes, &payload)
+            .and_then(|(reply, way)| Ok(self.send_blocking_on(&to.to, way, reply)?));
+        sent.map_err(|error| P::unsent(Unsent { error, payload }))
     }
 
     /// A reply as it is sent, and its way.
     pub(crate) fn encode_reply(
         &self,
         to: &ReplyHandle,
+        attributes: &Attributes<'_>,
         payload: &Payload<'_>,
-    ) -> (Payload<'static>, Way) {
+    ) -> Result<(Payload<'static>, Way), SendError> {
         let correlation = Correlation {
             id: to.id,
             role: Role::Reply,
         };
-        let message = encode(correlation, None, payload.as_slice());
-        let way = Way {
-            offset: self.lane_offset(&to.to),
-            head: message.head,
-            is_request: false,
-        };
-        (Payload::Shared(message.bytes), way)
+        self.extend_to_wait(&to.to, Some(correlation), attributes, payload)
     }
 }
 
-/// The caller's payload with the error that its reply met.
-pub(crate) fn give_back<'a, P: IntoPayload<'a>>(
-    unsent: Unsent<Payload<'_>>,
-    payload: Payload<'a>,
-) -> P::Error {
-    P::unsent(unsent.map(|_| payload))
-}
-
 impl OpenRequest<'_> {
-    fn way(&self, message: &Extended) -> Way {
+    fn way(&self, message: &Extended<'_>) -> Way {
         Way {
             offset: self.offset,
             head: message.head,
@@ -245,47 +233,28 @@ impl OpenRequest<'_> {
         }
     }
 
-    fn encode(&self, payload: &Payload<'_>, deadline: Duration) -> Result<Extended, RequestError> {
-        let bytes_max = self.channel.message_bytes_max();
-        let bytes = payload.len();
-        if bytes > bytes_max {
-            return Err(RequestError::Send(SendError::TooLarge { bytes, bytes_max }));
-        }
+    fn encode<'a>(
+        &self,
+        payload: impl IntoPayload<'a>,
+        deadline: Duration,
+    ) -> Result<Extended<'static>, SendError> {
+        let attributes = payload.attributes().unwrap_or_default();
+        let payload = payload.into_payload();
+        check_size_within(self.channel.message_bytes_max(), payload.len())?;
         let correlation = Correlation {
             id: self.id,
             role: Role::Request,
         };
         let deadline_ms = u32::try_from(deadline.as_millis()).unwrap_or(u32::MAX);
-        Ok(encode(correlation, Some(deadline_ms), payload.as_slice()))
+        let attributes = attributes.waits_ms(deadline_ms);
+        let pool = &self.channel.fabric.payloads;
+        Ok(extended(
+            pool,
+            Some(correlation),
+            &attributes,
+            payload.as_slice(),
+        )?)
     }
-}
-
-/// Extension and payload in one piece, as they stand in a frame.
-fn encode(correlation: Correlation, deadline_ms: Option<u32>, payload: &[u8]) -> Extended {
-    let mut buffer = [0; ENTRIES_BYTES_MAX];
-    let mut writer = ExtensionWriter::new(&mut buffer);
-    let written = writer
-        .correlation(correlation)
-        .and_then(|()| deadline_ms.map_or(Ok(()), |deadline_ms| writer.deadline_ms(deadline_ms)));
-    debug_assert_eq!(written, Ok(()), "the buffer has room for both");
-    let entries = writer.finish().encoded();
-    let length = u16::try_from(entries.len()).unwrap_or(u16::MAX);
-    let mut bytes = Vec::with_capacity(size_of::<u16>() + entries.len() + payload.len());
-    bytes.extend_from_slice(&length.to_le_bytes());
-    bytes.extend_from_slice(entries);
-    let head = bytes.len();
-    bytes.extend_from_slice(payload);
-    Extended {
-        bytes: bytes.into(),
-        head,
-    }
-}
-
-/// What the extension in front of a payload says; `block` has its length in front, or is empty. It was
-/// checked when its frame was decoded, or made here.
-pub(crate) fn extension(block: &[u8]) -> Extension<'_> {
-    let entries = block.get(size_of::<u16>()..).unwrap_or_default();
-    Extension::check(entries).unwrap_or(Extension::NONE)
 }
 
 /// The request that a message with that extension is, if it is one, and until when somebody waits for
@@ -295,7 +264,7 @@ pub(crate) fn asked(block: &[u8], came: Instant) -> Option<Exchange> {
     if block.is_empty() {
         return None;
     }
-    let extension = extension(block);
+    let extension = Extension::in_block(block);
     let correlation = extension.correlation()?;
     let deadline_ms = extension.deadline_ms();
     (correlation.role == Role::Request).then(|| Exchange {
@@ -308,16 +277,16 @@ pub(crate) fn asked(block: &[u8], came: Instant) -> Option<Exchange> {
 /// front of the payload.
 pub(crate) fn request_id(bytes: &[u8]) -> Option<u64> {
     let block = bytes.get(..extension_block_bytes(bytes))?;
-    let correlation = extension(block).correlation()?;
+    let correlation = Extension::in_block(block).correlation()?;
     (correlation.role == Role::Request).then_some(correlation.id)
 }
 
 /// The refusal of a request by the node that received it, as it is sent back.
-pub(crate) fn refusal(id: u64, why: &str) -> (Payload<'static>, usize) {
+pub(crate) fn refusal(pool: &Arc<PayloadPool>, id: u64, why: &str) -> Option<Payload<'static>> {
     let correlation = Correlation {
         id,
         role: Role::Failure,
     };
-    let message = encode(correlation, None, why.as_bytes());
-    (Payload::Shared(message.bytes), message.head)
+    let message = extended(pool, Some(correlation), &Attributes::new(), why.as_bytes());
+    message.ok().map(|message| message.payload)
 }

@@ -8,7 +8,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 
 use overlane::config::ConfigBuilder;
 use overlane::wire::CloseReason;
-use overlane::{Channel, Destination, Event, Node};
+use overlane::{Channel, Destination, Envelope, Event, Node, SendError};
 use support::accounting::{all_acknowledged, check_accounting, counted};
 use support::{GENEROUS, cluster, config, reliable, start, wait_for_event, wait_until};
 
@@ -313,4 +313,25 @@ fn a_peer_of_version_1_gets_no_mailbox_id_twice() {
     let metrics = &check_accounting(&[&new])[0];
     let out = counted(metrics, "old", "data");
     assert_eq!((out.acknowledged, out.reported), (2, 1));
+}
+
+#[test]
+fn metadata_for_a_peer_of_version_1_is_refused_before_it_is_accepted() {
+    let new = node(|config| config);
+    let mut old = OldPeer::connect(new.local_addr());
+    old.say(&hello("old", "new", 4));
+    old.hear_handshake();
+    new.wait_connected("old", GENEROUS).expect("the lane is up");
+    let (channel, to) = sender(&new, "in");
+    let sent = channel.try_send(&to, Envelope::new("x").message_type("letter"));
+    assert_eq!(sent, Err(SendError::OldPeer));
+    let sent = channel.send_to_all([&to], Envelope::new("x").metadata("k", "v"));
+    assert_eq!(
+        sent.expect("it can be sent").refused[0].1,
+        SendError::OldPeer
+    );
+    channel.try_send(&to, "x").expect("there is room");
+    old.hear_letter("in", b"x", 1);
+    let metrics = &check_accounting(&[&new])[0];
+    all_acknowledged(metrics, "old", "data", 1);
 }

@@ -81,6 +81,15 @@ impl PayloadPool {
         block.into_payload()
     }
 
+    /// As [`copy`](Self::copy), for what stands in two places.
+    pub(crate) fn join(self: &Arc<Self>, first: &[u8], second: &[u8]) -> Bytes {
+        let mut block = self.block(first.len() + second.len());
+        let (before, after) = block.as_mut().split_at_mut(first.len());
+        before.copy_from_slice(first);
+        after.copy_from_slice(second);
+        block.into_payload()
+    }
+
     /// Frees the blocks of sizes that nobody has asked for since this was called last.
     pub(crate) fn trim(&self) {
         for class in &self.classes {

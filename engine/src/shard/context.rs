@@ -13,13 +13,14 @@ use super::outbox::OutgoingMessage;
 use super::timers::Deadline;
 use super::{Core, Shard};
 use crate::admission::{Admission, Way, admit, check_size, refused, reserve_run, run_length};
+use crate::attributes::Attributes;
 use crate::channel::Channel;
 use crate::deadline::deadline_in;
 use crate::error::{SendError, Unsent};
 use crate::fabric::Fabric;
 use crate::mailboxes::MailboxId;
-use crate::message::{Destination, IntoPayload, Payload, ReplyHandle};
-use crate::request::give_back;
+use crate::message::{Destination, ReplyHandle};
+use crate::payload::{IntoPayload, Payload};
 
 /// What a handler can do besides reading its message.
 #[doc = include_str!("../../doc/shard_context.md")]
@@ -40,6 +41,11 @@ impl ShardContext<'_> {
         to: &Destination,
         payload: P,
     ) -> Result<(), P::Error> {
+        if let Some(attributes) = payload.attributes() {
+            return self
+                .core
+                .send_extended_here(channel, to, attributes, payload);
+        }
         let way = Way::plain(channel.lane_offset(to));
         self.core
             .send_here(channel, to, way, payload.into_payload())
@@ -56,11 +62,12 @@ impl ShardContext<'_> {
         to: &ReplyHandle,
         payload: P,
     ) -> Result<(), P::Error> {
+        let attributes = payload.attributes().unwrap_or_default();
         let payload = payload.into_payload();
-        let (reply, way) = channel.encode_reply(to, &payload);
-        self.core
-            .send_here(channel, &to.to, way, reply)
-            .map_err(|unsent| give_back::<P>(unsent, payload))
+        let sent = channel
+            .encode_reply(to, &attributes, &payload)
+            .and_then(|(reply, way)| Ok(self.core.send_here(channel, &to.to, way, reply)?));
+        sent.map_err(|error| P::unsent(Unsent { error, payload }))
     }
 
     /// Which shard this is, from 0.
@@ -91,6 +98,10 @@ impl ShardHandle {
         to: &Destination,
         payload: P,
     ) -> Result<(), P::Error> {
+        if let Some(attributes) = payload.attributes() {
+            let core = &mut self.shard.borrow_mut().core;
+            return core.send_extended_here(channel, to, attributes, payload);
+        }
         let way = Way::plain(channel.lane_offset(to));
         self.try_send_on(channel, to, way, payload.into_payload())
             .map_err(P::unsent)
@@ -141,18 +152,31 @@ impl ShardHandle {
         to: &Destination,
         payload: P,
     ) -> Result<(), P::Error> {
-        self.send_on(channel, to, payload.into_payload())
-            .await
-            .map_err(P::unsent)
+        let Some(attributes) = payload.attributes() else {
+            let way = Way::plain(channel.lane_offset(to));
+            return self
+                .send_on(channel, to, way, payload.into_payload())
+                .await
+                .map_err(P::unsent);
+        };
+        let payload = payload.into_payload();
+        let sent = match channel.extend_to_wait(to, None, &attributes, &payload) {
+            Ok((message, way)) => {
+                let sent = self.send_on(channel, to, way, message).await;
+                sent.map_err(SendError::from)
+            }
+            Err(error) => Err(error),
+        };
+        sent.map_err(|error| P::unsent(Unsent { error, payload }))
     }
 
     async fn send_on<'p>(
         &self,
         channel: &Channel,
         to: &Destination,
+        way: Way,
         mut payload: Payload<'p>,
     ) -> Result<(), Unsent<Payload<'p>>> {
-        let way = Way::plain(channel.lane_offset(to));
         let is_here = channel.home == self.fabric.mailboxes.home() && to.home == channel.home;
         if !is_here || usize::from(to.peer.lane(way.offset).shard) != self.index {
             // It takes the way of any thread, where the ring can be full as well as the lane.
@@ -266,6 +290,23 @@ impl Core {
         self.sending.put(index, lane, plan, &self.fabric, message);
         self.seek_demanded();
         Ok(())
+    }
+
+    /// The same for a message that says more than its payload.
+    fn send_extended_here<'p, P: IntoPayload<'p>>(
+        &mut self,
+        channel: &Channel,
+        to: &Destination,
+        attributes: Attributes<'p>,
+        payload: P,
+    ) -> Result<(), P::Error> {
+        let payload = payload.into_payload();
+        let sent = channel.extend(&attributes, &payload, |extended| {
+            let way = Way::extended(channel.lane_offset(to), extended.head);
+            self.send_here(channel, to, way, extended.payload)
+                .map_err(SendError::from)
+        });
+        sent.map_err(|error| P::unsent(Unsent { error, payload }))
     }
 
     /// Sends the first of `payloads`, and with it as many as can go together; returns how many.

@@ -15,7 +15,8 @@ use crate::channel::EXTENDED;
 use crate::fabric::Fabric;
 use crate::io::receive_buffers::{Filled, ReceiveBuffers};
 use crate::mailboxes::{ByMailbox, Mailbox, MailboxId};
-use crate::message::{Message, Payload};
+use crate::message::Message;
+use crate::payload::Payload;
 use crate::peer::Peer;
 use crate::request::asked;
 use crate::ring::inbox::InboxWriter;
@@ -183,13 +184,15 @@ impl Receivers {
         match receiver {
             MailboxReceiver::Handler(handler) => {
                 let channel_index = usize::from(channel);
+                let block = body.extension(source.bytes());
                 let message = Message {
                     from,
                     channel: &self.fabric.channels[channel_index].name,
                     channel_index,
                     mailbox,
                     payload: &source.bytes()[body.payload.clone()],
-                    exchange: asked(body.extension(source.bytes()), core.now),
+                    block,
+                    exchange: asked(block, core.now),
                     replies: &self.fabric.replies,
                 };
                 let mut context = ShardContext { core };

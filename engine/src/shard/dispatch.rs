@@ -14,7 +14,7 @@ use super::route::NOT_OURS;
 use crate::channel::EXTENDED;
 use crate::channel_plan::ChannelPlan;
 use crate::mailboxes::MailboxId;
-use crate::message::Payload;
+use crate::payload::Payload;
 use crate::peer::LaneNumber;
 use crate::ring::{Consumer, DrainPayload, RECORD_HEADER_BYTES};
 

@@ -6,15 +6,18 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use super::Core;
 use super::deliver::{Body, Source};
 use super::outbox::OutgoingMessage;
 use crate::error::RequestError;
 use crate::fabric::Fabric;
-use crate::message::{OwnedMessage, Payload};
+use crate::message::OwnedMessage;
+use crate::payload::Payload;
 use crate::peer::Peer;
-use crate::request::{asked, extension, refusal};
-use crate::wire::extension::{Correlation, Role};
+use crate::request::{asked, refusal};
+use crate::wire::extension::{Correlation, Extension, Role};
 
 /// Characters of a refusal that are kept: it comes from another node.
 const WHY_CHARACTERS_MAX: usize = 200;
@@ -27,7 +30,7 @@ pub(crate) fn take_answer(
     source: &mut impl Source,
     body: &Body,
 ) -> bool {
-    let correlation = extension(body.extension(source.bytes())).correlation();
+    let correlation = Extension::in_block(body.extension(source.bytes())).correlation();
     let Some(Correlation { id, role }) = correlation else {
         return false;
     };
@@ -43,6 +46,7 @@ pub(crate) fn take_answer(
                     channel_index: channel,
                     mailbox: fabric.replies.clone(),
                     payload: source.keep(body.payload.clone()),
+                    block: Bytes::copy_from_slice(body.extension(source.bytes())),
                     exchange: None,
                     replies: fabric.replies.clone(),
                 })
@@ -77,7 +81,9 @@ impl Core {
                 .answer(exchange.id, &state.peer, refused);
             return;
         }
-        let (reply, _) = refusal(exchange.id, why);
+        let Some(reply) = refusal(&self.fabric.payloads, exchange.id, why) else {
+            return;
+        };
         let bytes = reply.len() as u64;
         if !state.accepts_messages() || state.address().gate.reserve(bytes).is_err() {
             return;

@@ -24,7 +24,7 @@ use crate::fabric::Fabric;
 use crate::io::operation::{OperationKind, SocketCall};
 use crate::io::socket::{self, Standing};
 use crate::mailboxes::MailboxId;
-use crate::message::Payload;
+use crate::payload::Payload;
 use crate::peer::{LaneAddress, Peer};
 use crate::wire::mailbox_ids::Assigned;
 use crate::wire::{CloseReason, FrameKind};

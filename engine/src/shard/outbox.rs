@@ -11,7 +11,7 @@ use std::rc::Rc;
 use bytes::Bytes;
 
 use crate::mailboxes::MailboxId;
-use crate::message::Payload;
+use crate::payload::Payload;
 use crate::request::request_id;
 use crate::wire::control::append_mailbox;
 use crate::wire::extension::extension_block_bytes;

@@ -16,7 +16,7 @@ use crate::delivery::Incoming;
 use crate::io::operation::OperationKind;
 use crate::io::receive_buffers::Filled;
 use crate::mailboxes::MailboxId;
-use crate::message::Payload;
+use crate::payload::Payload;
 use crate::wire::{CloseReason, Extension, Frame, FrameKind, HEADER_BYTES, Next, next_frame};
 
 /// What to do after a frame.

@@ -199,6 +199,14 @@ impl<'a> Extension<'a> {
         Ok(Self { entries })
     }
 
+    /// What a block says, its length in front, that was checked when its frame was decoded, or written
+    /// by this node; none if the block is empty.
+    pub(crate) fn in_block(block: &'a [u8]) -> Self {
+        let entries = block.get(size_of::<u16>()..).unwrap_or_default();
+        debug_assert!(Self::check(entries).is_ok(), "it was checked before");
+        Self { entries }
+    }
+
     /// Whether there is none.
     #[inline]
     #[must_use]
@@ -257,6 +265,13 @@ impl<'a> Extension<'a> {
             Entry::Metadata { key, value } => Some((key, value)),
             _ => None,
         })
+    }
+
+    /// The value of a key, the first if there are several.
+    #[must_use]
+    pub fn value_of(self, key: &str) -> Option<&'a [u8]> {
+        self.metadata()
+            .find_map(|(known, value)| (known == key).then_some(value))
     }
 
     /// Where the message stands in a trace.

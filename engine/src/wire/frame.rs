@@ -39,7 +39,7 @@ pub const EXTENSION_BLOCK_BYTES_MAX: usize = EXTENSION_LENGTH_BYTES + EXTENSION_
 /// The largest payload that has room for an extension beside it, whatever that is.
 pub const PAYLOAD_BYTES_MAX: usize = BODY_BYTES_MAX - EXTENSION_BLOCK_BYTES_MAX;
 
-const EXTENSION_LENGTH_BYTES: usize = 2;
+pub(crate) const EXTENSION_LENGTH_BYTES: usize = 2;
 
 /// A mailbox's name, or a channel's.
 const NAME_BYTES_MAX: u32 = 255;

@@ -11,7 +11,7 @@ use imports::Imports;
 
 /// From the top down: a file may use its own folder's files and those of lower rows. An entry is a
 /// file or a folder of `engine/src`; of several that fit a file, the longest counts.
-const ORDER: [&[&str]; 20] = [
+const ORDER: [&[&str]; 24] = [
     &["lib"],
     &["prelude"],
     &["node"],
@@ -26,10 +26,14 @@ const ORDER: [&[&str]; 20] = [
     &["channel_plan", "request_book"],
     &["control::routes"],
     &["control::wishes"],
+    &["extended"],
+    &["envelope"],
     &["message", "events"],
+    &["payload"],
     &["mailboxes"],
     &["peer", "error", "delivery", "io::preflight"],
     &["config"],
+    &["attributes"],
     &["wire"],
     &["ring", "io", "deadline", "threads"],
 ];

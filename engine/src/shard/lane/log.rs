@@ -42,7 +42,9 @@ impl Unsendable {
         match self {
             Self::NoMailboxId => "the lane carries no more mailboxes: see mailboxes_per_lane_max",
             Self::TooLarge => "larger than the peer takes: see its message_bytes_max",
-            Self::OldPeer => "the peer speaks version 1 of the wire, which has no requests",
+            Self::OldPeer => {
+                "the peer speaks version 1 of the wire, which has neither requests nor metadata"
+            }
         }
     }
 }

@@ -6,7 +6,7 @@ use super::*;
 use crate::channel_plan::plan_channels;
 use crate::config::{ChannelConfig, Config};
 use crate::mailboxes::MailboxId;
-use crate::message::Payload;
+use crate::payload::Payload;
 use crate::shard::outbox::OutgoingMessage;
 
 const PAYLOAD: [u8; 1000] = [7; 1000];

@@ -1,0 +1,135 @@
+//! What a message says besides its payload: its type, and a few keys with values.
+//!
+//! Filled in by applications (mostly through an `Envelope`), written in front of the payload by
+//! `extended`, read by the receiver. Borrowed and bounded: it allocates nothing, and what is beyond the
+//! bounds is refused when the message is sent, before it is accepted.
+
+use crate::wire::extension::{Correlation, EXTENSION_BYTES_MAX};
+use crate::wire::{ExtensionError, ExtensionWriter, NameError};
+
+/// The most key=value pairs of one message: the wire bounds what type, keys and values take together
+/// ([`EXTENSION_BYTES_MAX`](crate::wire::extension::EXTENSION_BYTES_MAX)).
+pub const METADATA_PAIRS_MAX: usize = 8;
+
+/// What a message says besides its payload. Cheap to make, and to use for many messages; see
+/// [`Envelope`](crate::Envelope).
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Attributes<'a> {
+    message_type: Option<&'a str>,
+    metadata: [(&'a str, &'a [u8]); METADATA_PAIRS_MAX],
+    /// How many were given, those that found no room included.
+    pairs: usize,
+    /// Milliseconds that a request waits for its reply.
+    deadline_ms: Option<u32>,
+}
+
+/// Why a message cannot say what it was to say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum AttributesError {
+    /// There are more key=value pairs than a message takes.
+    #[error(
+        "a message with {pairs} key=value pairs: at most {METADATA_PAIRS_MAX} are allowed, put the rest into the payload"
+    )]
+    TooManyPairs {
+        /// How many were given.
+        pairs: usize,
+    },
+    /// Type, keys and values take too much together.
+    #[error(
+        "type, keys and values of a message take {bytes} bytes: at most {EXTENSION_BYTES_MAX} are allowed, put what is large into the payload"
+    )]
+    TooLarge {
+        /// What they take at least, with some bytes around each.
+        bytes: usize,
+    },
+    /// The type is none.
+    #[error("the type of a message: {0}")]
+    BadType(NameError),
+    /// A key is none.
+    #[error("a key of a message: {0}")]
+    BadKey(NameError),
+}
+
+impl<'a> Attributes<'a> {
+    /// Nothing yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// What the payload is: 1 to 255 bytes of text without control characters, such as a name that both
+    /// ends know.
+    #[must_use]
+    pub const fn message_type(mut self, message_type: &'a str) -> Self {
+        self.message_type = Some(message_type);
+        self
+    }
+
+    /// Adds a key, in form as the type, and a value, any bytes. Keys keep their order, and one that is
+    /// there twice is sent twice; at most [`METADATA_PAIRS_MAX`].
+    #[must_use]
+    pub fn metadata(mut self, key: &'a str, value: &'a (impl AsRef<[u8]> + ?Sized)) -> Self {
+        if let Some(pair) = self.metadata.get_mut(self.pairs) {
+            *pair = (key, value.as_ref());
+        }
+        self.pairs += 1;
+        self
+    }
+
+    /// For a request, whose deadline travels with it.
+    pub(crate) const fn waits_ms(mut self, deadline_ms: u32) -> Self {
+        self.deadline_ms = Some(deadline_ms);
+        self
+    }
+
+    /// Whether there is nothing to say.
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.message_type.is_none() && self.pairs == 0 && self.deadline_ms.is_none()
+    }
+
+    /// Writes it into the entries of an extension, behind the exchange that the message is part of.
+    pub(crate) fn write(
+        &self,
+        correlation: Option<Correlation>,
+        writer: &mut ExtensionWriter<'_>,
+    ) -> Result<(), AttributesError> {
+        let pairs = self.metadata.get(..self.pairs);
+        let pairs = pairs.ok_or(AttributesError::TooManyPairs { pairs: self.pairs })?;
+        if let Some(correlation) = correlation {
+            writer.correlation(correlation).map_err(too_large)?;
+        }
+        if let Some(deadline_ms) = self.deadline_ms {
+            writer.deadline_ms(deadline_ms).map_err(too_large)?;
+        }
+        if let Some(message_type) = self.message_type {
+            let named = |error| refusal(error, AttributesError::BadType);
+            writer.message_type(message_type).map_err(named)?;
+        }
+        for (key, value) in pairs {
+            let named = |error| refusal(error, AttributesError::BadKey);
+            writer.metadata(key, value).map_err(named)?;
+        }
+        Ok(())
+    }
+}
+
+fn refusal(
+    error: ExtensionError,
+    named: impl FnOnce(NameError) -> AttributesError,
+) -> AttributesError {
+    match error {
+        ExtensionError::BadName { error, .. } => named(error),
+        other => too_large(other),
+    }
+}
+
+/// The writer has room for all that the wire allows, and entries come in their order: nothing else can
+/// be wrong.
+fn too_large(error: ExtensionError) -> AttributesError {
+    let bytes = match error {
+        ExtensionError::TooLarge { bytes } => bytes,
+        _ => EXTENSION_BYTES_MAX + 1,
+    };
+    AttributesError::TooLarge { bytes }
+}
