@@ -323,9 +323,9 @@ fn each_message_keeps_what_it_says() {
         let value = number.to_le_bytes();
         let payload = vec![1; usize::try_from(number % 1500).expect("small")];
         let sent = match number % 3 {
-            0 => data.send_blocking(&to, payload),
-            1 => data.send_blocking(&to, Envelope::new(payload).metadata("number", &value)),
-            _ => data.send_blocking(
+            0 => data.try_send(&to, payload),
+            1 => data.try_send(&to, Envelope::new(payload).metadata("number", &value)),
+            _ => data.try_send(
                 &to,
                 Envelope::new(payload).message_type(if number % 2 == 0 { "even" } else { "odd" }),
             ),

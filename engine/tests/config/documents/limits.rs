@@ -2,11 +2,11 @@
 
 use std::path::PathBuf;
 
-use overlane::REQUESTS_MAX;
 use overlane::config::{
     CHANNEL_PARAMETERS, CHANNELS_MAX, FILE_BYTES_MAX, NODE_PARAMETERS, Unit, number, quantity,
 };
 use overlane::wire::{CloseReason, extension, frame, hello, layout, name, parameters};
+use overlane::{METADATA_PAIRS_MAX, REQUESTS_MAX};
 
 use self::Reached::{Closed, Otherwise};
 use self::Value::{Channel, Constant, Derived, Node};
@@ -374,6 +374,18 @@ const APPLICATIONS: &[Limit] = &[
         Constant("REQUESTS_MAX", REQUESTS_MAX as u64, Unit::Count("requests")),
         Otherwise("refused with `TooMany`"),
         "requests.rs::open_requests_are_bounded",
+    ),
+    limit(
+        "key=value pairs of a message",
+        Constant(
+            "METADATA_PAIRS_MAX",
+            METADATA_PAIRS_MAX as u64,
+            Unit::Count("pairs"),
+        ),
+        Otherwise(
+            "refused with `Attributes`, as are type, keys and values above `EXTENSION_BYTES_MAX`",
+        ),
+        "options.rs::what_is_beyond_the_bounds_is_refused_before_it_is_accepted",
     ),
     limit(
         "time that a request waits for its reply",
