@@ -2,8 +2,8 @@
 //!
 //! Pairs of receiver and count, per sender. A pair goes when it is acknowledged (a node's own), when its
 //! sender no longer lists it (its own again, seen by others), when its receiver says so (asked when the pair
-//! is not new), when a later message to the same receiver
-//! needs it and so stands for it, or when its sender must have ended it one way or the other by now.
+//! is not new), when its receiver acknowledges a message of this node that needs it, or when its sender must
+//! have ended it one way or the other by now.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -66,9 +66,9 @@ impl<P: Copy + Ord> Barrier<P> {
         Some(needs.collect())
     }
 
-    /// A message with all these needs was sent: it stands for those to the same receiver.
+    /// A message was sent. It does not stand for what it needs at its receiver: should both it and this
+    /// node be lost, nobody could tell the receiver what that was.
     pub(super) fn sent(&mut self, now: Time, to: P, number: u64) {
-        self.pairs.retain(|(receiver, _), _| *receiver != to);
         let pair = Pair {
             count: number,
             since: now,
@@ -101,11 +101,11 @@ impl<P: Copy + Ord> Barrier<P> {
         }
     }
 
-    /// A message to this node with these needs was given back: it stands for nothing any more.
-    pub(super) fn given_back(&mut self, now: Time, to: P, needs: &[Need<P>]) {
-        for need in needs.iter().filter(|need| need.to == to) {
-            self.keep(now, *need);
-        }
+    /// A message of this node with these needs was delivered: so was what it needed there.
+    pub(super) fn delivered_at(&mut self, to: P, needs: &[Need<P>]) {
+        let there = needs.iter().filter(|need| need.to == to);
+        let counts: Vec<Count<P>> = there.map(|need| need.of).collect();
+        self.settled_by(to, &counts);
     }
 
     /// Keeps a pair of somebody else.

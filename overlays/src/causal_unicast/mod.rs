@@ -7,8 +7,10 @@
 //! is the way of Raynal, Schiper and Toueg ("The Causal Ordering Abstraction and a Simple Way to Implement
 //! It", 1991) with the matrix cut down to what is open and immediate, as Prakash, Raynal and Singhal
 //! (1997) and Kshemkalyani and Singhal ("Necessary and Sufficient Conditions on Information for Causal
-//! Message Ordering and Their Optimal Implementation", 1998) show that it may be. Partisan sends the entry
-//! of the destination alone and delivers the third message first.
+//! Message Ordering and Their Optimal Implementation", 1998) show that it may be; but for one saving of
+//! theirs, which needs that nobody dies: a later message to a receiver stands for those of its own sender
+//! there, not for those of others. Partisan sends the entry of the destination alone and delivers the third
+//! message first.
 //!
 //! It owns [`Command::Relay`] and answers with [`Event::Relayed`]; a driver must be able to reach each
 //! receiver ([`Output::Send`]). Each message is sent until it is acknowledged, which is when it is delivered,
@@ -203,7 +205,7 @@ impl<P: Peer> CausalUnicast<P> {
                     .map(|(_, to, number)| (*to, *number))
                     .collect();
                 for (to, number) in under_way {
-                    self.give_back(now, to, number, Refusal::Unacknowledged, out);
+                    self.give_back(to, number, Refusal::Unacknowledged, out);
                 }
                 out.push(Output::Below(Command::Leave));
             }
@@ -267,10 +269,9 @@ impl<P: Peer> CausalUnicast<P> {
     }
 
     /// Says to the application that a message will not be delivered, or may not have been.
-    fn give_back(&mut self, now: Time, to: P, number: u64, why: Refusal, out: &mut Out<P>) {
+    fn give_back(&mut self, to: P, number: u64, why: Refusal, out: &mut Out<P>) {
         if let Some(message) = self.end(to, number) {
             self.counters.given_back += 1;
-            self.barrier.given_back(now, to, &message.needs);
             let payload = message.payload;
             let command = Command::Relay { to, payload };
             out.push(Output::Event(Event::Refused { command, why }));

@@ -113,7 +113,7 @@ impl<P: Peer> CausalUnicast<P> {
         };
         let before = outgoing.get(number).map(|message| message.due);
         if !outgoing.again(now, number, &self.config) {
-            return self.give_back(now, to, number, Refusal::Unacknowledged, out);
+            return self.give_back(to, number, Refusal::Unacknowledged, out);
         }
         let after = outgoing.get(number).map(|message| message.due);
         if let (Some(before), Some(after)) = (before, after) {
@@ -167,9 +167,12 @@ impl<P: Peer> CausalUnicast<P> {
         for (number, end) in ended {
             match end {
                 End::Delivered => {
-                    self.counters.acknowledged += u64::from(self.end(from, number).is_some());
+                    if let Some(message) = self.end(from, number) {
+                        self.counters.acknowledged += 1;
+                        self.barrier.delivered_at(from, &message.needs);
+                    }
                 }
-                End::TooLate => self.give_back(now, from, number, Refusal::TooLate, out),
+                End::TooLate => self.give_back(from, number, Refusal::TooLate, out),
             }
         }
     }
@@ -184,7 +187,7 @@ impl<P: Peer> CausalUnicast<P> {
             if known == 0 {
                 self.again(now, to, number, out);
             } else {
-                self.give_back(now, to, number, Refusal::Unacknowledged, out);
+                self.give_back(to, number, Refusal::Unacknowledged, out);
             }
         }
     }

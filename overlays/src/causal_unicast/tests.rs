@@ -16,6 +16,7 @@ const SECOND: Duration = Duration::from_secs(1);
 const A: usize = 0;
 const B: usize = 1;
 const C: usize = 2;
+const D: usize = 3;
 
 type Packet = (u32, u32, Message<u32>);
 
@@ -281,7 +282,7 @@ fn what_was_told_of_a_third_node_is_forgotten_when_its_sender_must_have_ended_it
 }
 
 #[test]
-fn a_later_message_stands_for_those_before_it_to_the_same_node() {
+fn a_later_message_stands_for_those_of_its_sender_before_it_to_the_same_node() {
     let mut net = Net::new(3);
     for text in ["x", "y", "z"] {
         net.send(A, B, text);
@@ -291,11 +292,13 @@ fn a_later_message_stands_for_those_before_it_to_the_same_node() {
     net.send(A, C, "m2");
     net.flush();
     net.send(C, B, "m3");
-    assert_eq!(net.nodes[C].open_needs(), 1, "its own to B");
+    assert_eq!(net.nodes[C].open_needs(), 2, "A's to B, and its own");
     net.flush();
     slow.reverse();
     net.arrive_all(slow);
     assert_eq!(net.told(B), ["0 x", "0 y", "0 z", "2 m3"]);
+    net.flush();
+    assert_eq!(net.nodes[C].open_needs(), 0, "B had A's before it had C's");
 }
 
 #[test]
@@ -492,9 +495,10 @@ fn what_was_for_an_earlier_life_of_its_receiver_goes_back() {
     assert_eq!(net.nodes[A].under_way(), 0);
 }
 
-/// Found by the simulator: C's message to the earlier life of B stood for what A had sent to the new one.
+/// Found by the simulator: C's message to the earlier life of B was taken to stand for what A had sent to
+/// the new one.
 #[test]
-fn what_a_message_that_goes_back_stood_for_is_needed_again() {
+fn what_a_message_that_goes_back_needed_is_still_needed() {
     let mut net = Net::new(3);
     net.restart(B, 2);
     net.send(A, B, "old");
@@ -515,6 +519,31 @@ fn what_a_message_that_goes_back_stood_for_is_needed_again() {
     assert_eq!(net.told(B), Vec::<String>::new());
     net.arrive_all(slow);
     assert_eq!(net.told(B), ["0 m1", "2 m3"]);
+}
+
+/// Found by the simulator: A's message was taken to stand for D's, and A was gone when B asked for it.
+#[test]
+fn what_a_lost_message_of_a_dead_node_needed_is_still_waited_for() {
+    let mut net = Net::new(4);
+    net.send(D, B, "m1");
+    let slow = net.pick(D, B);
+    net.send(D, A, "m2");
+    net.flush();
+    net.send(A, B, "lost");
+    net.pick(A, B);
+    net.send(A, C, "m3");
+    net.flush();
+    assert_eq!(net.told(C), ["0 m3"]);
+    net.restart(A, 2);
+    net.send(C, B, "m4");
+    net.flush();
+    net.pass(Duration::from_millis(400));
+    net.pick(D, B);
+    net.pick(B, D);
+    net.flush();
+    assert_eq!(net.told(B), ["0 missed 1 to 1"], "m4 follows m1");
+    net.arrive_all(slow);
+    assert_eq!(net.told(B), ["3 m1", "2 m4"]);
 }
 
 #[test]

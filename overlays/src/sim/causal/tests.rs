@@ -109,13 +109,14 @@ fn messages_to_single_nodes_are_in_causal_order_whatever_the_network_does() {
 
 #[test]
 fn senders_and_receivers_that_crash_and_start_again_lose_nothing_without_a_word() {
-    for seed in 300..312 {
+    let sizes = [4, 6, 10, 16, 24];
+    for (seed, nodes) in (300..400).zip(sizes.into_iter().cycle()) {
         let plan = Plan {
-            network: troubled(0.1),
+            network: troubled([0.02, 0.1, 0.2, 0.3][usize::try_from(seed % 4).unwrap_or(0)]),
             messages: 800,
             at_once: 4,
-            fail: 0.8,
-            ..Plan::new(Layer::Unicast, 10, seed)
+            fail: [0.4, 0.8, 1.5][usize::try_from(seed % 3).unwrap_or(0)],
+            ..Plan::new(Layer::Unicast, nodes, seed)
         };
         let figures = run(&plan);
         assert_eq!(figures.kept_at_end, 0, "all is settled");
