@@ -154,6 +154,7 @@ fn check_extension(extension: Extension<'_>) {
             Entry::MessageType(message_type) => writer.message_type(message_type),
             Entry::Metadata { key, value } => writer.metadata(key, value),
             Entry::Trace(trace) => writer.trace(&trace),
+            Entry::Receipt(number) => writer.receipt(number),
             // This version writes none of a later one.
             Entry::Unknown { .. } => return,
         };

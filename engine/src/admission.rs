@@ -27,8 +27,8 @@ pub(crate) enum Admission {
 pub(crate) struct Way {
     pub(crate) offset: usize,
     pub(crate) head: usize,
-    /// Somebody waits for a reply: the overflow policy refuses it instead of dropping it.
-    pub(crate) is_request: bool,
+    /// Somebody waits to hear of it: the overflow policy refuses it instead of dropping it.
+    pub(crate) is_awaited: bool,
 }
 
 impl Way {
@@ -38,7 +38,7 @@ impl Way {
         Self {
             offset,
             head: 0,
-            is_request: false,
+            is_awaited: false,
         }
     }
 
@@ -48,7 +48,7 @@ impl Way {
         Self {
             offset,
             head,
-            is_request: false,
+            is_awaited: false,
         }
     }
 }
@@ -112,7 +112,7 @@ pub(crate) fn admit(
     };
     match reserved {
         Ok(()) => Ok(Admission::Queue),
-        Err(refusal) if way.is_request => Err(refusal.into()),
+        Err(refusal) if way.is_awaited => Err(refusal.into()),
         Err(refusal) => refused(plan, gate, refusal),
     }
 }

@@ -21,6 +21,8 @@ pub struct Attributes<'a> {
     pairs: usize,
     /// Milliseconds that a request waits for its reply.
     deadline_ms: Option<u32>,
+    /// By what number the sender waits for what becomes of the message.
+    receipt: Option<u64>,
 }
 
 /// Why a message cannot say what it was to say.
@@ -83,9 +85,18 @@ impl<'a> Attributes<'a> {
         self
     }
 
+    /// With a receipt of that number.
+    pub(crate) const fn receipt(mut self, number: u64) -> Self {
+        self.receipt = Some(number);
+        self
+    }
+
     /// Whether there is nothing to say.
     pub(crate) const fn is_empty(&self) -> bool {
-        self.message_type.is_none() && self.pairs == 0 && self.deadline_ms.is_none()
+        self.message_type.is_none()
+            && self.pairs == 0
+            && self.deadline_ms.is_none()
+            && self.receipt.is_none()
     }
 
     /// Writes it into the entries of an extension, behind the exchange that the message is part of.
@@ -109,6 +120,9 @@ impl<'a> Attributes<'a> {
         for (key, value) in pairs {
             let named = |error| refusal(error, AttributesError::BadKey);
             writer.metadata(key, value).map_err(named)?;
+        }
+        if let Some(number) = self.receipt {
+            writer.receipt(number).map_err(too_large)?;
         }
         Ok(())
     }

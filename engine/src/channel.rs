@@ -228,7 +228,7 @@ impl Channel {
         match error {
             PushError::Closed => Err(NotAccepted::new(SendError::Closed, payload)),
             PushError::Full | PushError::TooLarge
-                if self.plan().drops_overflow() && !way.is_request =>
+                if self.plan().drops_overflow() && !way.is_awaited =>
             {
                 lane.gate.count_drop(1);
                 Ok(())

@@ -15,6 +15,7 @@ debug_as_message!(
     NotConnected,
     WaitError,
     RecvError,
+    Reported,
     RequestError
 );
 
@@ -91,14 +92,27 @@ pub enum SendError {
         "the destination belongs to another node of this process: look it up on the node whose channel sends"
     )]
     OtherNode,
-    /// A request, or a message with metadata, was to go to a peer that runs a version without them.
+    /// A request, or a message with metadata or a receipt, was to go to a peer that runs a version without them.
     #[error(
-        "that peer speaks version 1 of the wire, which has neither requests nor metadata: upgrade it, or send the payload alone"
+        "that peer speaks version 1 of the wire, which has no requests, metadata or receipts: upgrade it, or send the payload alone"
     )]
     OldPeer,
     /// What the message says besides its payload is not allowed.
     #[error(transparent)]
     Attributes(#[from] AttributesError),
+    /// A receipt was asked for on a best-effort channel.
+    #[error(
+        "a best-effort channel acknowledges nothing, so there are no receipts on it: choose another reliability, or send without one"
+    )]
+    NoReceipts,
+    /// Too many receipts are open.
+    #[error(
+        "{receipts_max} receipts of this node are open: wait for some of them, or send without one"
+    )]
+    TooManyReceipts {
+        /// How many can be open.
+        receipts_max: usize,
+    },
     /// `send_blocking` was called on a thread of the engine, in a handler or a task.
     #[error(
         "send_blocking on a thread of the engine would wait for itself: use try_send in a handler, and `send(..).await` in a task on a shard"
@@ -129,6 +143,27 @@ impl<P> From<Unsent<P>> for SendError {
     fn from(unsent: Unsent<P>) -> Self {
         unsent.error
     }
+}
+
+/// What became of an accepted message that was not acknowledged.
+#[derive(Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Reported {
+    /// The peer surely did not get it.
+    #[error("not delivered: {why}")]
+    Undelivered {
+        /// What happened.
+        why: &'static str,
+    },
+    /// The peer got it and has no such mailbox.
+    #[error("not delivered: the peer has no such mailbox")]
+    Refused,
+    /// The peer may have got it.
+    #[error("it is not known whether it was delivered: {why}")]
+    Unknown {
+        /// What happened.
+        why: &'static str,
+    },
 }
 
 /// How a request ended without a reply.

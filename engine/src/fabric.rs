@@ -10,12 +10,15 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use event_listener::Event;
 
+use crate::awaited::Awaited;
 use crate::channel_plan::ChannelPlan;
 use crate::config::Config;
 use crate::control::routes::Routes;
 use crate::control::wishes::WishBook;
+use crate::error::Reported;
 use crate::io::backend::Backend;
 use crate::mailboxes::{Mailbox, Mailboxes};
+use crate::receipt_book::ReceiptBook;
 use crate::request_book::RequestBook;
 use crate::ring::inbox::{Inboxes, ShardSet};
 use crate::ring::{Doorbell, PayloadPool, Producer};
@@ -49,6 +52,7 @@ pub(crate) struct Fabric {
     /// What replies are addressed to; they are told by their correlation.
     pub(crate) replies: Mailbox,
     pub(crate) requests: RequestBook,
+    pub(crate) receipts: ReceiptBook,
     /// Memory of large payloads, sent and received.
     pub(crate) payloads: Arc<PayloadPool>,
     pub(crate) shards: Vec<ShardLink>,
@@ -95,6 +99,19 @@ impl Fabric {
         self.ended.store(true, Ordering::Release);
         self.inboxes.wake_all();
         self.requests.node_ended();
+        self.receipts.node_ended();
+    }
+
+    /// A message that somebody waits for was accepted and surely does not reach its peer.
+    #[cold]
+    pub(crate) fn undelivered(&self, awaited: Awaited, why: &'static str) {
+        match awaited {
+            Awaited::Request(id) => self.requests.undelivered(id, why),
+            Awaited::Receipt(number) => {
+                self.receipts
+                    .settle(number, Err(Reported::Undelivered { why }));
+            }
+        }
     }
 
     /// A shard ended by itself: without it the node cannot keep its promises.

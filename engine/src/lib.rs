@@ -11,6 +11,7 @@
 //! | configure and start a node, connect it, stop it | [`Config`], [`Node`], [`StopReport`] |
 //! | send from a thread or a task | [`Channel`], [`Destination`], [`Payload`] |
 //! | say more than the payload: type, metadata | [`Envelope`], [`Attributes`] |
+//! | learn what became of one message | [`Channel::send_with_receipt`], [`Receipt`], [`Reported`] |
 //! | ask and answer | [`Channel::request`], [`ReplyHandle`], [`RequestError`] |
 //! | receive in a thread or a task, also as a stream | [`Inbox`], [`Received`], [`OwnedMessage`] |
 //! | receive and send on a shard, without a thread in between | [`Node::handle`], [`Message`], [`ShardContext`], [`ShardHandle`] |
@@ -70,6 +71,7 @@ struct Readme;
 
 mod admission;
 mod attributes;
+mod awaited;
 mod channel;
 mod channel_plan;
 pub mod config;
@@ -90,12 +92,15 @@ mod node;
 mod payload;
 mod peer;
 pub mod prelude;
+mod receipt;
+mod receipt_book;
 mod receiving;
 mod request;
 mod request_book;
 mod ring;
 mod shard;
 mod threads;
+mod waiter;
 pub mod wire;
 
 pub use attributes::{Attributes, AttributesError, METADATA_PAIRS_MAX};
@@ -103,7 +108,8 @@ pub use channel::{Broadcast, Channel};
 pub use config::{ChannelConfig, Config};
 pub use envelope::Envelope;
 pub use error::{
-    NameError, NotConnected, RecvError, RequestError, SendError, StartError, Unsent, WaitError,
+    NameError, NotConnected, RecvError, Reported, RequestError, SendError, StartError, Unsent,
+    WaitError,
 };
 pub use events::{Event, Events};
 pub use inbox::{Inbox, Received};
@@ -115,5 +121,7 @@ pub use metrics::{ChannelMetrics, Metrics, ShardMetrics};
 pub use node::{Node, NodeBuilder, PeerInfo, StopReport, UnfinishedCause, UnfinishedShard};
 pub use payload::{IntoPayload, Payload};
 pub use peer::Peer;
+pub use receipt::Receipt;
+pub use receipt_book::RECEIPTS_MAX;
 pub use request_book::REQUESTS_MAX;
 pub use shard::context::{ShardContext, ShardHandle};

@@ -33,6 +33,8 @@ pub struct Metrics {
     pub refused_connections: BTreeMap<CloseReason, u64>,
     /// Requests of this node that wait for a reply.
     pub open_requests: usize,
+    /// Receipts of messages that are neither acknowledged nor reported yet.
+    pub open_receipts: usize,
     /// Replies that came when nobody waited for them any more.
     pub late_replies: u64,
 }
@@ -204,6 +206,7 @@ impl Metrics {
         let mut departed: BTreeMap<usize, LaneCounts> = BTreeMap::new();
         let mut metrics = Self {
             open_requests: fabric.requests.len(),
+            open_receipts: fabric.receipts.len(),
             late_replies: fabric.requests.late(),
             ..Self::default()
         };

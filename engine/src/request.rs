@@ -17,16 +17,16 @@ use crate::error::{RequestError, SendError, Unsent};
 use crate::extended::{Extended, extended};
 use crate::message::{Destination, Exchange, OwnedMessage, ReplyHandle};
 use crate::payload::{IntoPayload, Payload};
-use crate::request_book::{REQUESTS_MAX, Waiter};
+use crate::request_book::{REQUESTS_MAX, RequestWaiter};
 use crate::ring::PayloadPool;
 use crate::threads;
-use crate::wire::extension::{Correlation, Extension, Role, extension_block_bytes};
+use crate::wire::extension::{Correlation, Extension, Role};
 
 /// An open request. Dropping it closes it: a reply that comes later is counted and dropped.
 struct OpenRequest<'c> {
     channel: &'c Channel,
     id: u64,
-    waiter: Arc<Waiter>,
+    waiter: Arc<RequestWaiter>,
     offset: usize,
     deadline: Instant,
 }
@@ -55,15 +55,6 @@ impl Channel {
         let message = open.encode(payload, deadline)?;
         let way = open.way(&message);
         let sent = self.send_on(to, way, message.payload);
-        let ended = async {
-            loop {
-                let done = open.waiter.listen();
-                if let Some(outcome) = open.waiter.take() {
-                    return outcome;
-                }
-                done.await;
-            }
-        };
         let accepted = async {
             match sent.await {
                 // From here on only the book ends it.
@@ -71,7 +62,7 @@ impl Channel {
                 Err(unsent) => Err(RequestError::Send(unsent.error)),
             }
         };
-        futures_lite::future::or(accepted, ended).await
+        futures_lite::future::or(accepted, open.waiter.wait()).await
     }
 
     /// [`request`](Self::request) for a thread that may block.
@@ -132,7 +123,7 @@ impl Channel {
         if to.home != self.home {
             return Err(RequestError::Send(SendError::OtherNode));
         }
-        let waiter = Arc::new(Waiter::default());
+        let waiter = Arc::new(RequestWaiter::default());
         let (offset, deadline) = (self.lane_offset(to), deadline_in(deadline));
         let opened = self
             .fabric
@@ -229,7 +220,7 @@ impl OpenRequest<'_> {
         Way {
             offset: self.offset,
             head: message.head,
-            is_request: true,
+            is_awaited: true,
         }
     }
 
@@ -271,14 +262,6 @@ pub(crate) fn asked(block: &[u8], came: Instant) -> Option<Exchange> {
         id: correlation.id,
         deadline: deadline_ms.map(|ms| came + Duration::from_millis(ms.into())),
     })
-}
-
-/// The number of the request that a message of this node's own is, if it is one. Its extension stands in
-/// front of the payload.
-pub(crate) fn request_id(bytes: &[u8]) -> Option<u64> {
-    let block = bytes.get(..extension_block_bytes(bytes))?;
-    let correlation = Extension::in_block(block).correlation()?;
-    (correlation.role == Role::Request).then_some(correlation.id)
 }
 
 /// The refusal of a request by the node that received it, as it is sent back.

@@ -7,12 +7,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use event_listener::{Event, EventListener};
-
 use crate::delivery::Requests;
 use crate::error::RequestError;
 use crate::message::OwnedMessage;
 use crate::peer::Peer;
+use crate::waiter::Waiter;
 
 /// Open requests of one node. At some 300 bytes each this bounds them to about 20 MB.
 pub const REQUESTS_MAX: usize = 1 << 16;
@@ -23,32 +22,8 @@ const NEVER: u64 = u64::MAX;
 /// How a request ended.
 pub(crate) type Outcome = Result<OwnedMessage, RequestError>;
 
-/// Where the outcome of one request is put, and waited for.
-#[derive(Debug, Default)]
-pub(crate) struct Waiter {
-    outcome: Mutex<Option<Outcome>>,
-    done: Event,
-}
-
-impl Waiter {
-    fn finish(&self, outcome: Outcome) {
-        *self.lock() = Some(outcome);
-        self.done.notify(usize::MAX);
-    }
-
-    /// Listen, look, then wait.
-    pub(crate) fn listen(&self) -> EventListener {
-        self.done.listen()
-    }
-
-    pub(crate) fn take(&self) -> Option<Outcome> {
-        self.lock().take()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Option<Outcome>> {
-        self.outcome.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
+/// Where the outcome of one request is put.
+pub(crate) type RequestWaiter = Waiter<Outcome>;
 
 /// The lane that a request went on.
 #[derive(Debug)]
@@ -60,7 +35,7 @@ struct Asked {
 /// See the module's text.
 #[derive(Debug)]
 pub(crate) struct RequestBook {
-    requests: Mutex<Requests<Asked, Arc<Waiter>>>,
+    requests: Mutex<Requests<Asked, Arc<RequestWaiter>>>,
     began: Instant,
     /// When shard 0 is to look for requests that have expired, in nanoseconds after `began`. Not later
     /// than the first deadline.
@@ -85,7 +60,7 @@ impl RequestBook {
         &self,
         peer: &Arc<Peer>,
         offset: usize,
-        waiter: &Arc<Waiter>,
+        waiter: &Arc<RequestWaiter>,
         deadline: Instant,
     ) -> Option<(u64, bool)> {
         let asked = Asked {
@@ -214,7 +189,7 @@ impl RequestBook {
         u64::try_from(after).unwrap_or(NEVER - 1)
     }
 
-    fn lock(&self) -> MutexGuard<'_, Requests<Asked, Arc<Waiter>>> {
+    fn lock(&self) -> MutexGuard<'_, Requests<Asked, Arc<RequestWaiter>>> {
         self.requests.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -4,6 +4,11 @@
 //! each batch of messages it has processed. An acknowledgement goes out for free in front of any
 //! batch that the lane sends anyway ([`Incoming::take_ack`] before each); alone it goes when
 //! [`Incoming::ack_is_due`], for which a shard that sleeps is woken.
+//!
+//! An acknowledgement counts the refused messages that it covers and does not say which they are. So that the
+//! sender can tell, one covers delivered messages alone or refused ones alone, as long as they do not alternate
+//! more often than [`RUNS_MAX`] times.
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use crate::config::Reliability;
@@ -33,6 +38,10 @@ impl Default for AckPolicy {
     }
 }
 
+/// Acknowledgements that may be owed besides the last: memory of 512 bytes that a peer can cost which
+/// alternates between mailboxes that exist and others, and does not read.
+pub const RUNS_MAX: usize = 64;
+
 /// The counts of one lane's receiving side.
 #[derive(Clone, Debug)]
 pub struct Incoming {
@@ -41,15 +50,19 @@ pub struct Incoming {
     delivered: u64,
     refused: u64,
     owed: Owed,
+    /// Acknowledgements that come before the one of `owed`.
+    runs: VecDeque<Ack>,
 }
 
-/// What was processed since the last acknowledgement.
+/// What was processed and is not acknowledged.
 #[derive(Clone, Copy, Debug, Default)]
 struct Owed {
     messages: u64,
     bytes: u64,
-    refused: u64,
     since: Option<Instant>,
+    /// Of the messages behind the last of `runs`: those delivered, and those refused.
+    run_delivered: u64,
+    run_refused: u64,
 }
 
 impl Incoming {
@@ -62,23 +75,47 @@ impl Incoming {
             delivered: 0,
             refused: 0,
             owed: Owed::default(),
+            runs: VecDeque::new(),
         }
     }
 
     /// `messages` with `bytes` of payload were given to handlers or inboxes.
     #[inline]
     pub fn delivered(&mut self, messages: u64, bytes: u64, now: Instant) {
+        if self.owed.run_refused > 0 {
+            self.end_run();
+        }
         self.delivered += messages;
+        self.owed.run_delivered += messages;
         self.owe(messages, bytes, now);
     }
 
     /// `messages` with `bytes` of payload were for mailboxes that do not exist here.
     #[inline]
     pub fn refused(&mut self, messages: u64, bytes: u64, now: Instant) {
+        if self.owed.run_delivered > 0 {
+            self.end_run();
+        }
         self.refused += messages;
+        self.owed.run_refused += messages;
         self.owe(messages, bytes, now);
-        if self.reliability.is_acknowledged() {
-            self.owed.refused += messages;
+    }
+
+    /// What follows is not of the kind that came last.
+    #[cold]
+    fn end_run(&mut self) {
+        if self.reliability.is_acknowledged() && self.runs.len() < RUNS_MAX {
+            let run = self.end_of_run();
+            self.runs.push_back(run);
+        }
+    }
+
+    fn end_of_run(&mut self) -> Ack {
+        let refused = std::mem::take(&mut self.owed.run_refused);
+        self.owed.run_delivered = 0;
+        Ack {
+            processed: self.processed(),
+            refused: u32::try_from(refused).unwrap_or(u32::MAX),
         }
     }
 
@@ -107,16 +144,16 @@ impl Incoming {
         self.owed.since.map(|since| since + self.policy.delay)
     }
 
-    /// The acknowledgement that is owed, due or not; the caller then has to send it. `None` if
-    /// there is nothing new to say.
+    /// The first acknowledgement that is owed, due or not; the caller then has to send it, and to ask again.
+    /// `None` if there is nothing new to say.
     pub fn take_ack(&mut self) -> Option<Ack> {
+        if let Some(run) = self.runs.pop_front() {
+            return Some(run);
+        }
         self.owed.since?;
-        let refused = u32::try_from(self.owed.refused).unwrap_or(u32::MAX);
+        let last = self.end_of_run();
         self.owed = Owed::default();
-        Some(Ack {
-            processed: self.processed(),
-            refused,
-        })
+        Some(last)
     }
 
     /// Messages given to handlers or inboxes.
@@ -197,27 +234,40 @@ mod tests {
         let mut incoming = reliable();
         incoming.delivered(3, 30, now);
         incoming.refused(2, 20, now);
-        assert_eq!(
-            incoming.take_ack(),
-            Some(Ack {
-                processed: 5,
-                refused: 2
-            })
-        );
+        let ack = |processed, refused| Some(Ack { processed, refused });
+        assert_eq!(incoming.take_ack(), ack(3, 0));
+        assert_eq!(incoming.take_ack(), ack(5, 2));
         assert_eq!(incoming.take_ack(), None);
         assert!(!incoming.ack_is_due(now + POLICY.delay));
         incoming.delivered(1, 10, now);
-        assert_eq!(
-            incoming.take_ack(),
-            Some(Ack {
-                processed: 6,
-                refused: 0
-            })
-        );
+        assert_eq!(incoming.take_ack(), ack(6, 0));
         assert_eq!(
             (incoming.delivered_total(), incoming.refused_total()),
             (4, 2)
         );
+    }
+
+    #[test]
+    fn refused_messages_are_told_from_delivered_ones_until_they_alternate_too_often() {
+        let now = Instant::now();
+        let mut incoming = reliable();
+        let mut acks = Vec::new();
+        for _ in 0..RUNS_MAX {
+            incoming.delivered(1, 1, now);
+            incoming.refused(1, 1, now);
+        }
+        acks.extend(std::iter::from_fn(|| incoming.take_ack()));
+        assert_eq!(acks.len(), RUNS_MAX + 1, "the last one takes all the rest");
+        let (last, runs) = acks.split_last().expect("there are many");
+        let mut covered = 0;
+        for run in runs {
+            assert_eq!(run.processed, covered + 1);
+            assert_eq!(run.refused, covered % 2);
+            covered = run.processed;
+        }
+        let half = u32::try_from(RUNS_MAX).expect("it is small") / 2;
+        assert_eq!((last.processed, last.refused), (4 * half, half));
+        assert_eq!(incoming.take_ack(), None);
     }
 
     #[test]

@@ -9,6 +9,7 @@ pub mod incoming;
 pub mod latency;
 pub mod liveness;
 pub mod outgoing;
+mod receipts;
 mod requests;
 pub mod resume;
 
@@ -16,5 +17,6 @@ pub use backoff::{Backoff, BackoffLimits};
 pub use incoming::{AckPolicy, Incoming};
 pub use liveness::{Liveness, LivenessLimits, Verdict, Watch};
 pub use outgoing::{AckError, Acknowledged, Outgoing, Report};
+pub(crate) use receipts::Receipts;
 pub(crate) use requests::Requests;
 pub use resume::{BadProgress, Met, Resume};

@@ -25,6 +25,7 @@ use crate::io::preflight::{self, Machine};
 use crate::io::socket;
 use crate::mailboxes::Mailboxes;
 use crate::message::{Message, REPLIES};
+use crate::receipt_book::ReceiptBook;
 use crate::request_book::RequestBook;
 use crate::ring::inbox::Inboxes;
 use crate::ring::{Consumer, Doorbell, PayloadPool, byte_ring};
@@ -172,6 +173,7 @@ impl Node {
             replies: mailboxes.get(REPLIES)?,
             mailboxes,
             requests: RequestBook::new(fastrand::u64(..)),
+            receipts: ReceiptBook::default(),
             payloads: PayloadPool::new(),
             shards: links,
             stopping: AtomicBool::new(false),

@@ -81,6 +81,10 @@ fn take_ack(
             latencies.record(channel, latency, messages);
         })
         .map_err(|error| error.close_reason())?;
+    let receipts = state.log.receipts.acknowledge(news.messages);
+    core.fabric
+        .receipts
+        .processed(receipts, news.messages, news.refused);
     let left = state.log.let_go(news.messages, &mut core.sending.pool);
     let gate = &state.address().gate;
     gate.release(left.messages, left.payload_bytes);

@@ -206,9 +206,9 @@ impl Inbound {
     }
 
     /// Puts what is to be said besides messages into the outbox: called when the next batch is made,
-    /// so that each kind is there once at most.
+    /// so that each kind is there once at most; of acknowledgements a few, if messages were refused.
     pub(crate) fn pay_into(&mut self, outbox: &mut Outbox) {
-        if let Some(ack) = self.ledger.take_ack() {
+        while let Some(ack) = self.ledger.take_ack() {
             let refused = ack.refused.to_le_bytes();
             let body: &[u8] = if ack.refused == 0 { &[] } else { &refused };
             outbox.push_control(FrameKind::Ack, ack.processed, body);

@@ -18,8 +18,10 @@ use super::Core;
 use super::lane_state::{LaneState, Stage};
 use super::outbox::{ChunkPool, Dropped, OutgoingMessage, Shape};
 use super::quiet::Quiet;
+use crate::awaited::Awaited;
 use crate::channel_plan::ChannelPlan;
 use crate::config::Overflow;
+use crate::error::Reported;
 use crate::fabric::Fabric;
 use crate::io::operation::{OperationKind, SocketCall};
 use crate::io::socket::{self, Standing};
@@ -142,12 +144,12 @@ impl Lane {
     }
 
     /// A message that was accepted is settled and surely not sent: its room at the gate is free again, and
-    /// if it is a request, that has ended.
+    /// whoever waits to hear of it is told.
     #[cold]
     fn settle_unsent(&self, fabric: &Fabric, message: &OutgoingMessage<'_>, why: &'static str) {
         self.address().gate.release(1, message.payload.len() as u64);
-        if let Some(id) = message.request() {
-            fabric.requests.undelivered(id, why);
+        if let Some(awaited) = message.awaited() {
+            fabric.undelivered(awaited, why);
         }
     }
 
@@ -268,12 +270,12 @@ impl Lane {
     /// is for. So the bound can be exceeded by one message.
     fn drop_oldest(&mut self, fabric: &Fabric, pool: &mut ChunkPool) {
         while self.address().gate.is_over() {
-            let Some(Dropped { bytes, request }) = self.log.drop_oldest(pool) else {
+            let Some(Dropped { bytes, awaited }) = self.log.drop_oldest(pool) else {
                 return;
             };
             self.address().gate.release(1, bytes);
-            if let Some(id) = request {
-                fabric.requests.undelivered(id, OVERFLOWED);
+            if let Some(awaited) = awaited {
+                fabric.undelivered(awaited, OVERFLOWED);
             }
         }
     }
@@ -293,11 +295,34 @@ impl Lane {
         self.settle_unsent(fabric, message, ENDED_BEFORE);
     }
 
-    /// The connection has ended: requests that waited for their turn on it surely did not reach the peer.
-    pub(crate) fn end_queued_requests(&self, fabric: &Fabric) {
-        let requests = &fabric.requests;
+    /// The connection has ended: what waited for its turn on it surely did not reach the peer.
+    pub(crate) fn end_queued(&self, fabric: &Fabric) {
         let outbox = &self.log.outbox;
-        outbox.each_request(|id| requests.undelivered(id, ENDED_BEFORE));
+        outbox.each_awaited(|_, awaited| fabric.undelivered(awaited, ENDED_BEFORE));
+    }
+
+    /// What was under way on the connection that has ended may have arrived.
+    pub(crate) fn end_under_way(&mut self, fabric: &Fabric, why: &'static str) {
+        for number in self.log.receipts.end() {
+            fabric
+                .receipts
+                .settle(number, Err(Reported::Unknown { why }));
+        }
+    }
+
+    /// There will be no connection: what was sent on an earlier one may have arrived, the rest surely has
+    /// not.
+    pub(crate) fn end_held(&self, fabric: &Fabric, why: &'static str) {
+        let open = self.log.open();
+        let told = |place, awaited| match awaited {
+            Awaited::Receipt(number) if place < open => {
+                fabric
+                    .receipts
+                    .settle(number, Err(Reported::Unknown { why }));
+            }
+            awaited => fabric.undelivered(awaited, why),
+        };
+        self.log.held.each_awaited(told);
     }
 
     /// Why the lane ends, once both sides have said Bye and this side's is with the kernel.

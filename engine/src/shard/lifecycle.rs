@@ -16,7 +16,9 @@ use super::outbox::{ChunkPool, Load};
 use super::timers::Deadline;
 use crate::control::link::Notice;
 use crate::delivery::{AckPolicy, Incoming, Report};
+use crate::error::Reported;
 use crate::events::Event;
+use crate::fabric::Fabric;
 use crate::io::operation::OperationKind;
 use crate::io::socket;
 use crate::wire::{Agreed, CloseReason, Progress};
@@ -184,6 +186,15 @@ impl Core {
                 CloseReason::BadResume
             })?;
         let released = resumed.released;
+        let receipts = &self.fabric.receipts;
+        if resumed.unknown > 0 {
+            let why = CloseReason::PeerRestarted.sentence();
+            for number in resumed.receipts {
+                receipts.settle(number, Err(Reported::Unknown { why }));
+            }
+        } else {
+            receipts.processed(resumed.receipts, released.messages, resumed.refused);
+        }
         let gate = &state.address().gate;
         gate.release(released.messages, released.payload_bytes);
         if resumed.refused > 0 {
@@ -204,13 +215,11 @@ impl Core {
         let state = &mut self.lanes[lane as usize];
         // First: nothing more is accepted for a peer that is given up.
         state.peer.let_go_lane(state.offset);
-        let requests = &self.fabric.requests;
         if state.log.keeps_messages() {
             // Some were sent on an earlier connection.
-            requests.lane_ended(&state.peer, state.offset);
+            self.fabric.requests.lane_ended(&state.peer, state.offset);
         }
-        let held = &state.log.held;
-        held.each_request(|id| requests.undelivered(id, reason.sentence()));
+        state.end_held(&self.fabric, reason.sentence());
         let (held, report) = state.log.drop_held(&mut self.sending.pool);
         state
             .address()
@@ -292,13 +301,16 @@ impl Core {
         state.peer.shut_lane(state.offset);
         // Behind the gate: a request that is opened from here on waits for the next connection.
         if !state.log.keeps_messages() {
-            state.end_queued_requests(&self.fabric);
+            state.end_queued(&self.fabric);
+            state.end_under_way(&self.fabric, reason.sentence());
         }
         if !at_rest && !waits {
             self.fabric.requests.lane_ended(&state.peer, state.offset);
         }
         let in_kernel = in_kernel.unwrap_or_default();
-        let report = settle_log(state, &mut self.sending.pool, in_kernel, waits);
+        let pool = &mut self.sending.pool;
+        let ends = (!waits).then_some((&*self.fabric, reason));
+        let report = settle_log(state, pool, in_kernel, ends);
         if let Some(inbound) = state.link.inbound.take() {
             if let Some(ticket) = inbound.ticket {
                 self.intake.waiting.leave(ticket);
@@ -334,7 +346,7 @@ impl Core {
     /// The lane to this node itself has ended, without a Bye: there is nobody to say it to.
     fn settle_loop(&mut self, lane: u32) {
         let state = &mut self.lanes[lane as usize];
-        state.end_queued_requests(&self.fabric);
+        state.end_queued(&self.fabric);
         self.fabric.requests.lane_ended(&state.peer, state.offset);
         let (queued, report) = state.log.end_link(0, 0, &mut self.sending.pool);
         state
@@ -390,19 +402,25 @@ impl Core {
     }
 }
 
-/// What a connection that has ended had is settled, or, if the lane `waits` for its peer, kept for the next
-/// one; the room of what is settled is free again. `in_kernel` is what was being sent. Returns what there is
-/// to report.
-fn settle_log(state: &mut Lane, pool: &mut ChunkPool, in_kernel: Load, waits: bool) -> Report {
+/// What a connection that has ended had is settled, or, unless the lane `ends` with it, kept for the next one;
+/// the room of what is settled is free again. `in_kernel` is what was being sent. Returns what there is to
+/// report.
+fn settle_log(
+    state: &mut Lane,
+    pool: &mut ChunkPool,
+    in_kernel: Load,
+    ends: Option<(&Fabric, CloseReason)>,
+) -> Report {
     let (processed, refused) = state.link.processed();
     let (queued, report) = state.log.end_link(processed, refused, pool);
     let (rest, report) = if !state.log.keeps_messages() {
         (in_kernel, report)
-    } else if waits {
+    } else if let Some((fabric, reason)) = ends {
+        state.end_held(fabric, reason.sentence());
+        state.log.drop_held(pool)
+    } else {
         // What is being sent is in the log too.
         (Load::default(), report)
-    } else {
-        state.log.drop_held(pool)
     };
     state.address().gate.release(
         queued.messages + rest.messages,

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::deliver::{Body, Delivery, Receivers, Source};
 use super::outbox::Outbox;
 use super::{Core, Shard, exchange};
+use crate::awaited::Awaited;
 use crate::config::Reliability;
 use crate::mailboxes::MailboxId;
 use crate::peer::Peer;
@@ -38,6 +39,10 @@ impl Shard {
             let Some(dropped) = outbox.drop_front(&mut core.sending.pool) else {
                 break;
             };
+            if let Some(Awaited::Receipt(number)) = dropped.awaited {
+                let refused = u64::from(delivery == Delivery::NoMailbox);
+                core.fabric.receipts.processed([number], 1, refused);
+            }
             settle(core, lane, delivery, dropped.bytes);
             moved += 1;
         }

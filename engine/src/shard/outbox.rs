@@ -10,9 +10,9 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 
+use crate::awaited::{Awaited, awaited};
 use crate::mailboxes::MailboxId;
 use crate::payload::Payload;
-use crate::request::request_id;
 use crate::wire::control::append_mailbox;
 use crate::wire::extension::extension_block_bytes;
 use crate::wire::frame::{EXTENDED_KIND_BIT, mark_extended};
@@ -64,6 +64,20 @@ impl Chunk {
     /// What they were charged for at the gate.
     pub(crate) fn payload_bytes(&self) -> u64 {
         self.payload_bytes
+    }
+
+    /// Calls `each` for the messages of which somebody waits to hear, with how many are ahead.
+    pub(crate) fn each_awaited(&self, mut each: impl FnMut(u64, Awaited)) {
+        if !self.has_extended {
+            return;
+        }
+        let mut ahead = 0;
+        self.each_message(|is_extended, payload| {
+            if is_extended && let Some(awaited) = awaited(payload.as_slice()) {
+                each(ahead, awaited);
+            }
+            ahead += 1;
+        });
     }
 
     /// Calls `take` with each message, in order: whether its payload begins with an extension, and the
@@ -145,10 +159,10 @@ pub(crate) struct OutgoingMessage<'a> {
 }
 
 impl OutgoingMessage<'_> {
-    /// The number of this node's own request that it is, if it is one.
-    pub(crate) fn request(&self) -> Option<u64> {
+    /// Who waits to hear of it, if anybody does.
+    pub(crate) fn awaited(&self) -> Option<Awaited> {
         let is_extended = self.is_extended;
-        is_extended.then(|| request_id(self.payload.as_slice()))?
+        is_extended.then(|| awaited(self.payload.as_slice()))?
     }
 
     /// Bytes of the application's own.
@@ -194,8 +208,8 @@ pub(crate) struct Outbox {
 pub(crate) struct Dropped {
     /// What it was charged for at the gate.
     pub(crate) bytes: u64,
-    /// The number of the request that it is, if it is one.
-    pub(crate) request: Option<u64>,
+    /// Who waits to hear of it, if anybody does.
+    pub(crate) awaited: Option<Awaited>,
 }
 
 /// What a batch held, for the ledgers.
@@ -360,14 +374,14 @@ impl Outbox {
             ..
         } = read_header(&chunk.bytes[chunk.head..])?;
         let body_at = chunk.head + HEADER_BYTES;
-        let request = |body: &[u8]| is_extended.then(|| request_id(body)).flatten();
-        let request = if is_shared(chunk, body_at, body_bytes) {
+        let awaited = |body: &[u8]| is_extended.then(|| awaited(body)).flatten();
+        let awaited = if is_shared(chunk, body_at, body_bytes) {
             chunk.head = body_at;
             let piece = chunk.shared.pop_front()?;
-            request(&piece.payload)
+            awaited(&piece.payload)
         } else {
             chunk.head = body_at + body_bytes;
-            request(&chunk.bytes[body_at..chunk.head])
+            awaited(&chunk.bytes[body_at..chunk.head])
         };
         chunk.wire_bytes -= HEADER_BYTES + body_bytes;
         chunk.messages -= 1;
@@ -378,18 +392,16 @@ impl Outbox {
         self.lift_announcements(pool);
         Some(Dropped {
             bytes: body_bytes as u64,
-            request,
+            awaited,
         })
     }
 
-    /// Calls `each` with the numbers of the requests that wait here.
-    pub(crate) fn each_request(&self, mut each: impl FnMut(u64)) {
-        for chunk in self.chunks.iter().filter(|chunk| chunk.has_extended) {
-            chunk.each_message(|is_extended, payload| {
-                if is_extended && let Some(id) = request_id(payload.as_slice()) {
-                    each(id);
-                }
-            });
+    /// Calls `each` for the messages here of which somebody waits to hear, with how many are ahead.
+    pub(crate) fn each_awaited(&self, mut each: impl FnMut(u64, Awaited)) {
+        let mut ahead = 0;
+        for chunk in &self.chunks {
+            chunk.each_awaited(|place, awaited| each(ahead + place, awaited));
+            ahead += chunk.messages;
         }
     }
 

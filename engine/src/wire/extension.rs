@@ -25,10 +25,12 @@ const DEADLINE: u8 = 0x81;
 const MESSAGE_TYPE: u8 = 0x82;
 const METADATA: u8 = 0x83;
 const TRACE: u8 = 0x84;
+const RECEIPT: u8 = 0x88;
 
 const CORRELATION_BYTES: usize = 9;
 const DEADLINE_BYTES: usize = 4;
 const TRACE_BYTES: usize = 25;
+const RECEIPT_BYTES: usize = 8;
 
 /// A checked extension, in its encoding without the length in front. Empty where a frame has none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -99,6 +101,8 @@ pub enum Entry<'a> {
     },
     /// Where the message stands in a trace.
     Trace(TraceContext),
+    /// By what number the sender knows the message, to tell what became of it. Receivers pass over it.
+    Receipt(u64),
     /// An entry of a later version that need not be understood.
     Unknown {
         /// Its type.
@@ -274,6 +278,15 @@ impl<'a> Extension<'a> {
             .find_map(|(known, value)| (known == key).then_some(value))
     }
 
+    /// By what number the sender waits for what becomes of the message.
+    #[must_use]
+    pub fn receipt(self) -> Option<u64> {
+        self.entries().find_map(|entry| match entry {
+            Entry::Receipt(number) => Some(number),
+            _ => None,
+        })
+    }
+
     /// Where the message stands in a trace.
     #[must_use]
     pub fn trace(self) -> Option<TraceContext> {
@@ -353,6 +366,14 @@ impl<'b> ExtensionWriter<'b> {
         self.entry(TRACE, &[&trace.trace_id, &trace.span_id, &[trace.flags]])
     }
 
+    /// Adds the sender's own number for the message.
+    ///
+    /// # Errors
+    /// As [`correlation`](Self::correlation).
+    pub fn receipt(&mut self, number: u64) -> Result<(), ExtensionError> {
+        self.entry(RECEIPT, &[&number.to_le_bytes()])
+    }
+
     /// The extension as it goes into a frame.
     #[must_use]
     pub fn finish(self) -> Extension<'b> {
@@ -396,7 +417,10 @@ impl<'b> ExtensionWriter<'b> {
 
 /// Types ascend, so that there is one encoding; only those that may repeat follow themselves.
 fn check_order(before: u8, entry_type: u8) -> Result<(), ExtensionError> {
-    let is_once = matches!(entry_type, CORRELATION | DEADLINE | MESSAGE_TYPE | TRACE);
+    let is_once = matches!(
+        entry_type,
+        CORRELATION | DEADLINE | MESSAGE_TYPE | TRACE | RECEIPT
+    );
     if entry_type < before || (is_once && entry_type == before) {
         return Err(ExtensionError::OutOfOrder { entry_type });
     }
@@ -437,6 +461,10 @@ fn read_entry(entry_type: u8, value: &[u8]) -> Result<Entry<'_>, ExtensionError>
             Ok(Entry::Metadata { key, value })
         }
         TRACE => read_trace(value).ok_or(bad_value),
+        RECEIPT => {
+            let bytes: [u8; RECEIPT_BYTES] = value.try_into().map_err(|_| bad_value)?;
+            Ok(Entry::Receipt(u64::from_le_bytes(bytes)))
+        }
         entry_type if entry_type & OPTIONAL_ENTRY_BIT != 0 => {
             Ok(Entry::Unknown { entry_type, value })
         }

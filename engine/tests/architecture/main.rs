@@ -18,12 +18,12 @@ const ORDER: [&[&str]; 24] = [
     &["metrics", "inbox"],
     &["receiving"],
     &["shard"],
-    &["request"],
+    &["request", "receipt"],
     &["channel"],
     &["admission"],
     &["control"],
     &["fabric"],
-    &["channel_plan", "request_book"],
+    &["channel_plan", "request_book", "receipt_book"],
     &["control::routes"],
     &["control::wishes"],
     &["extended"],
@@ -31,11 +31,11 @@ const ORDER: [&[&str]; 24] = [
     &["message", "events"],
     &["payload"],
     &["mailboxes"],
-    &["peer", "error", "delivery", "io::preflight"],
+    &["peer", "error", "delivery", "awaited", "io::preflight"],
     &["config"],
     &["attributes"],
     &["wire"],
-    &["ring", "io", "deadline", "threads"],
+    &["ring", "io", "deadline", "threads", "waiter"],
 ];
 
 /// Where the kernel's and the executor's interfaces may be known.

@@ -4,6 +4,7 @@
 //! its mailbox, whose name is held as long. Part of the lane's log; bounded by the lane's gate, at which
 //! their room stays reserved.
 
+use crate::awaited::Awaited;
 use crate::mailboxes::{ByMailbox, Mailbox, MailboxId};
 use crate::shard::outbox::{ChunkPool, Dropped, Load, Outbox, OutgoingMessage, Taken};
 
@@ -60,9 +61,9 @@ impl Held {
         dropped
     }
 
-    /// Calls `each` with the numbers of the requests that wait.
-    pub(crate) fn each_request(&self, each: impl FnMut(u64)) {
-        self.messages.each_request(each);
+    /// Calls `each` for the messages of which somebody waits to hear, with how many are ahead.
+    pub(crate) fn each_awaited(&self, each: impl FnMut(u64, Awaited)) {
+        self.messages.each_awaited(each);
     }
 
     /// Removes all; says what they were charged for.

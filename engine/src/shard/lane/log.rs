@@ -15,9 +15,10 @@ use std::time::{Duration, Instant};
 
 use super::held::Held;
 use super::kept::Kept;
+use crate::awaited::Awaited;
 use crate::channel_plan::ChannelPlan;
 use crate::config::OnRestart;
-use crate::delivery::{AckError, Acknowledged, BadProgress, Met, Outgoing, Report};
+use crate::delivery::{AckError, Acknowledged, BadProgress, Met, Outgoing, Receipts, Report};
 use crate::mailboxes::{MailboxId, Mailboxes};
 use crate::shard::outbox::{Batch, ChunkPool, Dropped, Load, Outbox};
 use crate::shard::tally::LaneTally;
@@ -57,6 +58,8 @@ pub(crate) struct Log {
     /// What waits for a connection.
     pub(crate) held: Held,
     pub(crate) ledger: Outgoing,
+    /// Of the messages that are under way.
+    pub(crate) receipts: Receipts,
     /// Of a channel that keeps its messages.
     kept: Option<Box<Kept>>,
     on_restart: OnRestart,
@@ -82,6 +85,7 @@ impl Log {
             on_restart: plan.config.on_restart,
             outbox: Outbox::default(),
             held: Held::default(),
+            receipts: Receipts::default(),
             ledger: Outgoing::new(plan.reliability),
             unacknowledged_bytes_max: plan.config.unacknowledged_bytes_max as u64,
             held_back: false,
@@ -146,6 +150,7 @@ impl Log {
         };
         self.ledger
             .handed_over(load.messages, load.payload_bytes, now);
+        self.note_receipts(batch, load.messages);
         if let Some(kept) = &mut self.kept {
             batch.chunks().iter().for_each(|chunk| kept.keep(chunk));
         }
@@ -154,6 +159,20 @@ impl Log {
             self.tally.bytes_sent += load.wire_bytes;
         }
         load
+    }
+
+    fn note_receipts(&mut self, batch: &Batch, messages: u64) {
+        let mut receipts = Vec::new();
+        let mut ahead = 0;
+        for chunk in batch.chunks() {
+            chunk.each_awaited(|place, awaited| {
+                if let Awaited::Receipt(number) = awaited {
+                    receipts.push((ahead + place, number));
+                }
+            });
+            ahead += chunk.messages();
+        }
+        self.receipts.handed_over(messages, receipts);
     }
 
     /// Takes an acknowledgement of the peer; `latency` is called with how long it took.
@@ -231,11 +250,14 @@ impl Log {
         };
         kept.open -= settled;
         for _ in 0..settled {
+            let Some(dropped) = self.held.drop_front(pool) else {
+                break;
+            };
             resumed.released.messages += 1;
-            resumed.released.payload_bytes += self
-                .held
-                .drop_front(pool)
-                .map_or(0, |dropped| dropped.bytes);
+            resumed.released.payload_bytes += dropped.bytes;
+            if let Some(Awaited::Receipt(number)) = dropped.awaited {
+                resumed.receipts.push(number);
+            }
         }
         Ok(resumed)
     }
@@ -262,6 +284,8 @@ impl Log {
     ) -> (Load, Report) {
         self.held_back = false;
         if let Some(kept) = &mut self.kept {
+            // Their numbers stand in the messages, which are held.
+            drop(self.receipts.end());
             kept.resume.processed(processed, refused);
             let under_way = self.ledger.take_back();
             let left = kept.hold(&mut self.outbox, &mut self.held, under_way, pool);
@@ -270,6 +294,11 @@ impl Log {
         }
         let report = self.ledger.end_but(self.held.messages());
         (self.outbox.clear(pool), report)
+    }
+
+    /// Messages at the front of what is held that were sent on an earlier connection.
+    pub(crate) fn open(&self) -> u64 {
+        self.kept.as_ref().map_or(0, |kept| kept.open)
     }
 
     /// There will be no connection: settles what is held. Returns what it was, and what there is to report.
@@ -312,7 +341,7 @@ impl Log {
 }
 
 /// What came of meeting the peer on a new connection.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Resumed {
     /// What is charged at the gate no longer.
     pub(crate) released: Load,
@@ -320,6 +349,8 @@ pub(crate) struct Resumed {
     pub(crate) refused: u64,
     /// Messages of which it is not known what became of them.
     pub(crate) unknown: u64,
+    /// The receipts of the messages that are settled: acknowledged, refused or unknown.
+    pub(crate) receipts: Vec<u64>,
 }
 
 #[cfg(test)]

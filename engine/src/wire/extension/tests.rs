@@ -28,6 +28,7 @@ fn write(writer: &mut ExtensionWriter<'_>, entry: &Entry<'_>) -> Result<(), Exte
         Entry::MessageType(message_type) => writer.message_type(message_type),
         Entry::Metadata { key, value } => writer.metadata(key, value),
         Entry::Trace(trace) => writer.trace(trace),
+        Entry::Receipt(number) => writer.receipt(*number),
         Entry::Unknown { entry_type, value } => writer.entry(*entry_type, &[value]),
     }
 }

@@ -144,7 +144,7 @@ fn the_oldest_message_is_dropped_but_never_the_only_one_and_each_is_reported_onc
     sender.accept(3);
     let dropped = Some(Dropped {
         bytes: 1000,
-        request: None,
+        awaited: None,
     });
     for expected in [dropped, dropped, None] {
         assert_eq!(sender.log.drop_oldest(&mut sender.pool), expected);

@@ -1,0 +1,27 @@
+//! Messages of which somebody at this node waits to hear: requests, and messages with a receipt.
+//!
+//! Which they are stands in the extension in front of their payload, so that whatever settles a message
+//! (a lane that ends, an overflow policy, an acknowledgement) finds whom to tell. The books of the node
+//! (`request_book`, `receipt_book`) know who waits.
+
+use crate::wire::Extension;
+use crate::wire::extension::{Role, extension_block_bytes};
+
+/// By what number a message of this node's own is waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Awaited {
+    /// A reply to this request.
+    Request(u64),
+    /// What becomes of the message with this receipt.
+    Receipt(u64),
+}
+
+/// Who waits for a message of this node's own that begins with an extension, if anybody does.
+pub(crate) fn awaited(bytes: &[u8]) -> Option<Awaited> {
+    let extension = Extension::in_block(bytes.get(..extension_block_bytes(bytes))?);
+    if let Some(number) = extension.receipt() {
+        return Some(Awaited::Receipt(number));
+    }
+    let correlation = extension.correlation()?;
+    (correlation.role == Role::Request).then_some(Awaited::Request(correlation.id))
+}
