@@ -11,14 +11,15 @@ use imports::Imports;
 
 /// From the top down: a file may use its own folder's files and those of lower rows. An entry is a
 /// file or a folder of `engine/src`; of several that fit a file, the longest counts.
-const ORDER: [&[&str]; 24] = [
+const ORDER: &[&[&str]] = &[
     &["lib"],
     &["prelude"],
     &["node"],
     &["metrics", "inbox"],
     &["receiving"],
     &["shard"],
-    &["request", "receipt"],
+    &["receipt"],
+    &["request"],
     &["channel"],
     &["admission"],
     &["control"],

@@ -275,13 +275,18 @@ impl Lane {
                     .delivered(messages - refused, 64 * (messages - refused), self.now);
                 self.incoming.refused(refused, 64 * refused, self.now);
                 if self.incoming.ack_is_due(self.now) {
-                    self.acks.extend(self.incoming.take_ack());
+                    self.send_acks();
                 }
             }
-            Step::SendAck => self.acks.extend(self.incoming.take_ack()),
+            Step::SendAck => self.send_acks(),
             Step::ReceiveAck => self.receive_ack(),
             Step::Wait(microseconds) => self.now += Duration::from_micros(microseconds),
         }
+    }
+
+    fn send_acks(&mut self) {
+        let incoming = &mut self.incoming;
+        self.acks.extend(std::iter::from_fn(|| incoming.take_ack()));
     }
 
     fn receive_ack(&mut self) {

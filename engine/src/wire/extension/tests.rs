@@ -223,7 +223,7 @@ fn any_entry() -> impl Strategy<Value = (u8, Vec<u8>)> {
         name.prop_map(|name| (MESSAGE_TYPE, name)),
         metadata,
         any::<[u8; 25]>().prop_map(|bytes| (TRACE, bytes.to_vec())),
-        (0x85..=0xff_u8, prop::collection::vec(any::<u8>(), 0..20)),
+        (0x89..=0xff_u8, prop::collection::vec(any::<u8>(), 0..20)),
     ]
 }
 

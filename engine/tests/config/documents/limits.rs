@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use overlane::config::{
     CHANNEL_PARAMETERS, CHANNELS_MAX, FILE_BYTES_MAX, NODE_PARAMETERS, Unit, number, quantity,
 };
+use overlane::delivery::incoming::RUNS_MAX;
 use overlane::wire::{CloseReason, extension, frame, hello, layout, name, parameters};
-use overlane::{METADATA_PAIRS_MAX, REQUESTS_MAX};
+use overlane::{METADATA_PAIRS_MAX, RECEIPTS_MAX, REQUESTS_MAX};
 
 use self::Reached::{Closed, Otherwise};
 use self::Value::{Channel, Constant, Derived, Node};
@@ -386,6 +387,18 @@ const APPLICATIONS: &[Limit] = &[
             "refused with `Attributes`, as are type, keys and values above `EXTENSION_BYTES_MAX`",
         ),
         "options.rs::what_is_beyond_the_bounds_is_refused_before_it_is_accepted",
+    ),
+    limit(
+        "open receipts of a node",
+        Constant("RECEIPTS_MAX", RECEIPTS_MAX as u64, Unit::Count("receipts")),
+        Otherwise("refused with `TooManyReceipts`"),
+        "receipts.rs::a_best_effort_channel_gives_no_receipts_and_there_is_a_bound_for_all",
+    ),
+    limit(
+        "acknowledgements owed to a lane because its peer's messages are refused and taken in turn",
+        Constant("RUNS_MAX", RUNS_MAX as u64, Unit::Count("acknowledgements")),
+        Otherwise("the last covers what follows, and does not say which were refused"),
+        "the unit tests of engine/src/delivery/incoming.rs",
     ),
     limit(
         "time that a request waits for its reply",

@@ -8,6 +8,7 @@ use crate::config::{ChannelConfig, Config};
 use crate::mailboxes::MailboxId;
 use crate::payload::Payload;
 use crate::shard::outbox::OutgoingMessage;
+use crate::wire::extension::ExtensionWriter;
 
 const PAYLOAD: [u8; 1000] = [7; 1000];
 
@@ -49,6 +50,23 @@ impl Sender {
             };
             self.log.outbox.push_message(&mut self.pool, 0, message);
         }
+    }
+
+    /// A message with a receipt, and a body of its own in the chunk.
+    fn accept_with_receipt(&mut self, number: u64) {
+        let mut buffer = [0; 32];
+        let mut writer = ExtensionWriter::new(&mut buffer);
+        writer.receipt(number).expect("there is room");
+        let entries = writer.finish().encoded();
+        let length = u16::try_from(entries.len()).expect("it is short");
+        let message = [&length.to_le_bytes()[..], entries, &PAYLOAD].concat();
+        self.log.ledger.accept(1);
+        let message = OutgoingMessage {
+            mailbox: MailboxId::from_words(0, 0),
+            is_extended: true,
+            payload: Payload::Borrowed(&message),
+        };
+        self.log.outbox.push_message(&mut self.pool, 0, message);
     }
 
     /// Sends one batch of one chunk at most; how many messages went out.
@@ -136,6 +154,24 @@ fn a_log_settles_what_a_connection_leaves_and_goes_on_with_the_next() {
     let ledger = &sender.log.ledger;
     assert!(ledger.identity_holds());
     assert_eq!((ledger.accepted(), ledger.acknowledged()), (102, 2));
+}
+
+#[test]
+fn receipts_are_noted_over_all_chunks_of_a_batch() {
+    let mut sender = Sender::new(log(ChannelConfig::new("data")));
+    // A chunk takes some 60 of them.
+    for number in 0..100 {
+        sender.accept_with_receipt(number);
+    }
+    let (batch, now) = (&mut sender.batch, sender.now);
+    let load = sender.log.hand_over(batch, usize::MAX, now);
+    assert_eq!((load.messages, batch.chunks().len()), (100, 2));
+    let mut acknowledged = |messages| {
+        let receipts = sender.log.receipts.acknowledge(messages);
+        receipts.collect::<Vec<_>>()
+    };
+    assert_eq!(acknowledged(70), (0..70).collect::<Vec<_>>());
+    assert_eq!(acknowledged(30), (70..100).collect::<Vec<_>>());
 }
 
 #[test]
