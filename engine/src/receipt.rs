@@ -95,7 +95,7 @@ impl Receipt {
         if self.outcome.is_none() {
             self.outcome = self.waiter.take();
         }
-        self.outcome.clone()
+        self.outcome
     }
 }
 
