@@ -5,6 +5,7 @@
 //! itself, so that both have the same rules. Never moves a message, never waits.
 
 use std::cell::Cell;
+use std::ops::Range;
 
 use crate::channel_plan::ChannelPlan;
 use crate::config::Overflow;
@@ -65,6 +66,18 @@ pub(crate) fn lane_offset(plan: &ChannelPlan, to: &Destination) -> usize {
     };
     // parallelism is at most 64.
     plan.first_lane + usize::try_from(index).unwrap_or(0)
+}
+
+/// All that a destination may take.
+pub(crate) fn lane_offsets(plan: &ChannelPlan, to: &Destination) -> Range<usize> {
+    if plan.unordered && to.key.is_none() {
+        // parallelism is at most 64.
+        let lanes = usize::try_from(plan.parallelism).unwrap_or(1);
+        plan.first_lane..plan.first_lane + lanes
+    } else {
+        let offset = lane_offset(plan, to);
+        offset..offset + 1
+    }
 }
 
 /// Counts up, for each thread by itself.

@@ -11,6 +11,7 @@
 //! | configure and start a node, connect it, stop it | [`Config`], [`Node`], [`StopReport`] |
 //! | send from a thread or a task | [`Channel`], [`Destination`], [`Payload`] |
 //! | say more than the payload: type, metadata | [`Envelope`], [`Attributes`] |
+//! | pause before a queue is full | [`Channel::capacity`], [`Channel::on_capacity`] |
 //! | learn what became of one message | [`Channel::send_with_receipt`], [`Receipt`], [`Reported`] |
 //! | ask and answer | [`Channel::request`], [`ReplyHandle`], [`RequestError`] |
 //! | receive in a thread or a task, also as a stream | [`Inbox`], [`Received`], [`OwnedMessage`] |
@@ -72,6 +73,7 @@ struct Readme;
 mod admission;
 mod attributes;
 mod awaited;
+mod capacity;
 mod channel;
 mod channel_plan;
 pub mod config;
@@ -104,6 +106,7 @@ mod waiter;
 pub mod wire;
 
 pub use attributes::{Attributes, AttributesError, METADATA_PAIRS_MAX};
+pub use capacity::Capacity;
 pub use channel::{Broadcast, Channel};
 pub use config::{ChannelConfig, Config};
 pub use envelope::Envelope;

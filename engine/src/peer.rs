@@ -412,7 +412,18 @@ mod tests {
     use super::*;
 
     fn peer() -> Peer {
-        let lane = LaneAddress::new(0, 0, 0, Gate::new(16, 1 << 16));
+        use crate::ring::gate::GateLimits;
+        let lane = LaneAddress::new(
+            0,
+            0,
+            0,
+            Gate::new(GateLimits {
+                messages_max: 16,
+                bytes_max: 1 << 16,
+                high_percent: 80,
+                low_percent: 20,
+            }),
+        );
         Peer::new(Arc::from("b"), false, Box::new([lane]))
     }
 

@@ -76,6 +76,16 @@ parameters! {
         Unit::Bytes, Allowed::Number(4096, 1 << 30);
         origin "measured with application threads on 2 cores (docs/decisions/0003-time-budgets.md)";
         cost "higher is memory per lane and waiting time; lower overflows sooner";
+    /// Share of the bounds of a lane's queue or log, in messages or bytes, from which on it is overloaded.
+    high_watermark_percent: u8 = 80;
+        Unit::Count("percent"), Allowed::Number(1, 100);
+        origin "the flow control of seed 004";
+        cost "higher leaves less room between a sender's pause and a refusal; lower pauses sooner";
+    /// Share at which an overload ends.
+    low_watermark_percent: u8 = 20;
+        Unit::Count("percent"), Allowed::Number(0, 99);
+        origin "the flow control of seed 004";
+        cost "higher wakes senders more often; lower may leave the lane without work";
     /// Most payload bytes of one lane that are sent and not acknowledged yet; one batch always passes.
     unacknowledged_bytes_max: usize = 4 << 20;
         Unit::Bytes, Allowed::Number(4096, 1 << 30);

@@ -27,6 +27,7 @@ impl Config {
             name(&channel.name)?;
             values(CHANNEL_PARAMETERS, channel, &prefix(channel))?;
             Self::keeping(channel)?;
+            Self::watermarks(channel)?;
         }
         self.channel_names()?;
         self.core_list()?;
@@ -124,6 +125,20 @@ impl Config {
             return conflict(
                 [given("reliability"), given("overflow")],
                 "what is kept until it is acknowledged cannot be dropped: reject or block",
+            );
+        }
+        Ok(())
+    }
+
+    fn watermarks(channel: &ChannelConfig) -> Result<(), ConfigError> {
+        if channel.low_watermark_percent >= channel.high_watermark_percent {
+            let given = |name| given_from(CHANNEL_PARAMETERS, channel, &prefix(channel), name);
+            return conflict(
+                [
+                    given("low_watermark_percent"),
+                    given("high_watermark_percent"),
+                ],
+                "the low watermark must be below the high one",
             );
         }
         Ok(())

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use crate::config::ChannelConfig;
 use crate::error::NameError;
 use crate::peer::{LaneAddress, Peer};
-use crate::ring::gate::Gate;
+use crate::ring::gate::{Gate, GateLimits};
 use crate::wire::CloseReason;
 
 /// What is wanted of one peer. A shard sees only the last of several wishes, so each carries the numbers
@@ -219,10 +219,12 @@ impl WishBook {
                     u16::try_from((spread + offset) % u64::from(self.shards)).unwrap_or(0),
                     u16::try_from(channel).unwrap_or(u16::MAX),
                     lane,
-                    Gate::new(
-                        config.queue_messages_max as u64,
-                        config.bytes_accepted_max() as u64,
-                    ),
+                    Gate::new(GateLimits {
+                        messages_max: config.queue_messages_max as u64,
+                        bytes_max: config.bytes_accepted_max() as u64,
+                        high_percent: config.high_watermark_percent.into(),
+                        low_percent: config.low_watermark_percent.into(),
+                    }),
                 ));
             }
         }

@@ -3,10 +3,13 @@
 //! Shared by every thread that sends and the one shard that owns the lane. Senders reserve room
 //! before they touch a ring, so that no peer can fill the ring that others share; the shard releases
 //! it when the bytes are with the kernel (or reported). Holds numbers only, never a message.
+//!
+//! Below its bounds a gate has two watermarks: from the high one on it is overloaded, until the low one is
+//! reached. Senders that look at that pause before anything is refused, and not for every message.
 
 use event_listener::{Event, EventListener};
 
-use super::sync::{AtomicU8, AtomicU64, Ordering};
+use super::sync::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 
 /// Whether the lane behind a gate takes messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,6 +59,24 @@ pub(crate) enum Refusal {
 const BYTES_BITS: u32 = 36;
 const BYTES_MASK: u64 = (1 << BYTES_BITS) - 1;
 
+/// How much may wait at a gate, and at what levels senders are asked to pause and to go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct GateLimits {
+    pub(crate) messages_max: u64,
+    pub(crate) bytes_max: u64,
+    /// Shares of both bounds.
+    pub(crate) high_percent: u64,
+    pub(crate) low_percent: u64,
+}
+
+impl GateLimits {
+    /// That share of both bounds, packed.
+    fn watermark(self, percent: u64) -> (u64, u64) {
+        let share = |bound: u64| (bound * percent).div_ceil(100);
+        (share(self.messages_max), share(self.bytes_max))
+    }
+}
+
 /// More than a ring of any size holds.
 const MESSAGES_ANY: u64 = 1 << 27;
 
@@ -75,6 +96,14 @@ pub(crate) struct Gate {
     state: AtomicU8,
     messages_max: u64,
     bytes_max: u64,
+    /// Messages and bytes from which on it is overloaded, and to which that lasts.
+    high: (u64, u64),
+    low: (u64, u64),
+    overloaded: AtomicBool,
+    /// How often it became overloaded.
+    overloads: AtomicU64,
+    /// It is overloaded no more.
+    eased: Event,
     /// Accepted and dropped at once, by an overflow policy, without reaching the shard.
     dropped: AtomicU64,
     room: Event,
@@ -83,12 +112,17 @@ pub(crate) struct Gate {
 impl Gate {
     /// A gate that is down. The limits stay below 2^27 messages and 2^35 bytes (configuration
     /// refuses more), so that twice a limit and one message above it fit their halves of the word.
-    pub(crate) fn new(messages_max: u64, bytes_max: u64) -> Self {
+    pub(crate) fn new(limits: GateLimits) -> Self {
         Self {
             queued: AtomicU64::new(0),
             state: AtomicU8::new(0),
-            messages_max,
-            bytes_max,
+            messages_max: limits.messages_max,
+            bytes_max: limits.bytes_max,
+            high: limits.watermark(limits.high_percent),
+            low: limits.watermark(limits.low_percent),
+            overloaded: AtomicBool::new(false),
+            overloads: AtomicU64::new(0),
+            eased: Event::new(),
             dropped: AtomicU64::new(0),
             room: Event::new(),
         }
@@ -102,19 +136,25 @@ impl Gate {
     /// A shard's: the gate is open for that reason from now on. Whoever waits for room looks again.
     pub(crate) fn open(&self, why: OpenFor) {
         self.state.fetch_or(why as u8, Ordering::SeqCst);
-        self.room.notify(usize::MAX);
+        self.stir();
     }
 
     /// A shard's: the gate is not open for that reason any more. Whoever waits for room looks again.
     pub(crate) fn shut(&self, why: OpenFor) {
         self.state.fetch_and(!(why as u8), Ordering::SeqCst);
-        self.room.notify(usize::MAX);
+        self.stir();
     }
 
     /// The node stops: the gate never opens again.
     pub(crate) fn close(&self) {
         self.state.fetch_or(CLOSED, Ordering::SeqCst);
+        self.stir();
+    }
+
+    /// Whoever waits looks again at what the gate is.
+    fn stir(&self) {
         self.room.notify(usize::MAX);
+        self.eased.notify(usize::MAX);
     }
 
     /// Whether its lane is up.
@@ -167,7 +207,15 @@ impl Gate {
                 Ordering::SeqCst,
                 Ordering::Relaxed,
             ) {
-                Ok(_) => return self.confirm(messages, bytes),
+                Ok(_) => {
+                    let (high_messages, high_bytes) = self.high;
+                    if queued_messages + messages >= high_messages
+                        || queued_bytes + bytes >= high_bytes
+                    {
+                        self.note_overload();
+                    }
+                    return self.confirm(messages, bytes);
+                }
                 Err(changed) => queued = changed,
             }
         }
@@ -204,9 +252,11 @@ impl Gate {
     /// if nothing else is queued, no release will ever wake them.
     pub(crate) fn take_back(&self, messages: u64, bytes: u64) {
         let taken = packed(messages, bytes);
-        if self.queued.fetch_sub(taken, Ordering::Relaxed) == taken {
+        let before = self.queued.fetch_sub(taken, Ordering::SeqCst);
+        if before == taken {
             self.room.notify(usize::MAX);
         }
+        self.ease(before - taken);
     }
 
     /// The shard's: so much has left the queue. Wakes who waits for room.
@@ -214,9 +264,55 @@ impl Gate {
         if messages == 0 {
             return;
         }
-        self.queued
-            .fetch_sub(packed(messages, bytes), Ordering::Relaxed);
+        let released = packed(messages, bytes);
+        let before = self.queued.fetch_sub(released, Ordering::SeqCst);
         self.room.notify(usize::MAX);
+        self.ease(before - released);
+    }
+
+    /// The high watermark is reached.
+    #[cold]
+    fn note_overload(&self) {
+        if !self.overloaded.swap(true, Ordering::SeqCst) {
+            self.overloads.fetch_add(1, Ordering::Relaxed);
+        }
+        // What was released before the flag stood here was not compared with the low watermark.
+        self.ease(self.queued.load(Ordering::SeqCst));
+    }
+
+    /// So much is left: an overload ends at the low watermark.
+    #[inline]
+    fn ease(&self, queued: u64) {
+        if !self.overloaded.load(Ordering::SeqCst) {
+            return;
+        }
+        let (messages, bytes) = unpacked(queued);
+        if messages <= self.low.0
+            && bytes <= self.low.1
+            && self.overloaded.swap(false, Ordering::SeqCst)
+        {
+            self.eased.notify(usize::MAX);
+        }
+    }
+
+    /// Whether the high watermark was reached, and since then not the low one.
+    pub(crate) fn is_overloaded(&self) -> bool {
+        self.overloaded.load(Ordering::SeqCst)
+    }
+
+    /// How often it became overloaded.
+    pub(crate) fn overloads(&self) -> u64 {
+        self.overloads.load(Ordering::Relaxed)
+    }
+
+    /// The same, counted from nothing again, as [`take_dropped`](Self::take_dropped).
+    pub(crate) fn take_overloads(&self) -> u64 {
+        self.overloads.swap(0, Ordering::Relaxed)
+    }
+
+    /// Listen, look, then wait: for the end of an overload, or a change of the gate's state.
+    pub(crate) fn listen_for_ease(&self) -> EventListener {
+        self.eased.listen()
     }
 
     /// Messages and bytes queued now.
@@ -257,15 +353,24 @@ mod tests {
 
     use super::*;
 
+    fn new_gate(messages_max: u64, bytes_max: u64) -> Gate {
+        Gate::new(GateLimits {
+            messages_max,
+            bytes_max,
+            high_percent: 80,
+            low_percent: 20,
+        })
+    }
+
     fn open_gate(messages_max: u64, bytes_max: u64) -> Gate {
-        let gate = Gate::new(messages_max, bytes_max);
+        let gate = new_gate(messages_max, bytes_max);
         gate.open(OpenFor::Lane);
         gate
     }
 
     #[test]
     fn a_gate_without_a_lane_lets_nothing_through() {
-        let gate = Gate::new(10, 1000);
+        let gate = new_gate(10, 1000);
         assert_eq!(gate.reserve(1), Err(Refusal::Down));
         gate.close();
         assert_eq!(gate.reserve(1), Err(Refusal::Closed));
@@ -274,7 +379,7 @@ mod tests {
 
     #[test]
     fn a_gate_is_open_for_its_lane_or_its_peer_until_it_is_closed() {
-        let gate = Gate::new(10, 1000);
+        let gate = new_gate(10, 1000);
         gate.open(OpenFor::Peer);
         gate.open(OpenFor::Lane);
         gate.shut(OpenFor::Lane);
@@ -357,6 +462,37 @@ mod tests {
         assert!(gate.is_over());
         assert_eq!(gate.reserve_over(1), Err(Refusal::Full));
         assert_eq!(gate.queued(), (20, 200));
+    }
+
+    #[test]
+    fn a_gate_is_overloaded_from_the_high_watermark_to_the_low_one() {
+        for bytes in [10, 1] {
+            // By bytes: 80 and 20 of 100; by messages: 8 and 2 of 10.
+            let gate = open_gate(if bytes == 1 { 10 } else { 1000 }, 100);
+            for _ in 0..7 {
+                gate.reserve(bytes).expect("there is room");
+                assert!(!gate.is_overloaded());
+            }
+            gate.reserve(bytes).expect("there is room");
+            assert!(gate.is_overloaded());
+            gate.release(5, 5 * bytes);
+            assert!(gate.is_overloaded(), "three are left");
+            let eased = gate.listen_for_ease();
+            gate.release(1, bytes);
+            assert!(!gate.is_overloaded(), "two are left");
+            let long = std::time::Duration::from_secs(30);
+            assert!(eased.wait_timeout(long).is_some());
+            assert_eq!(gate.overloads(), 1);
+        }
+    }
+
+    #[test]
+    fn a_reservation_taken_back_ends_the_overload_that_it_began() {
+        let gate = open_gate(10, 100);
+        gate.reserve(90).expect("there is room");
+        assert!(gate.is_overloaded());
+        gate.take_back(1, 90);
+        assert!(!gate.is_overloaded());
     }
 
     #[test]

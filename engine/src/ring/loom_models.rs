@@ -13,7 +13,7 @@ use loom::thread;
 
 use super::byte_ring::CAPACITY_BYTES_MIN;
 use super::doorbell::Wake;
-use super::gate::{Gate, OpenFor, Refusal};
+use super::gate::{Gate, GateLimits, OpenFor, Refusal};
 use super::{Consumer, Doorbell, Producer, PushError, Tag, byte_ring};
 
 /// Checks `program` with at most so many preemptions in one execution, or `LOOM_MAX_PREEMPTIONS`.
@@ -260,10 +260,37 @@ fn a_sleeper_is_woken_for_each_of_two_producers() {
     check(3, || sleeper_and(2));
 }
 
+const GATE_LIMITS: GateLimits = GateLimits {
+    messages_max: 10,
+    bytes_max: 100,
+    high_percent: 80,
+    low_percent: 20,
+};
+
+/// However the crossing of the high watermark and releases fall together, an empty gate is not overloaded.
+#[test]
+fn an_overload_does_not_outlast_what_caused_it() {
+    check(4, || {
+        let gate = Arc::new(Gate::new(GATE_LIMITS));
+        gate.open(OpenFor::Lane);
+        gate.reserve(50).expect("an empty gate has room");
+        let sender = {
+            let gate = Arc::clone(&gate);
+            thread::spawn(move || {
+                gate.reserve(40).expect("there is room");
+                gate.release(1, 40);
+            })
+        };
+        gate.release(1, 50);
+        sender.join().expect("no panic");
+        assert_eq!((gate.queued(), gate.is_overloaded()), ((0, 0), false));
+    });
+}
+
 #[test]
 fn a_reservation_that_does_not_fit_hides_no_room_from_one_that_does() {
     check(4, || {
-        let gate = Arc::new(Gate::new(10, 100));
+        let gate = Arc::new(Gate::new(GATE_LIMITS));
         gate.open(OpenFor::Lane);
         gate.reserve(20).expect("an empty gate has room");
         let too_large = {

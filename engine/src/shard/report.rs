@@ -26,6 +26,7 @@ pub(crate) struct LaneCounts {
     pub(crate) lanes_up: u32,
     pub(crate) ledgers: Ledgers,
     pub(crate) gate_dropped: u64,
+    pub(crate) overloads: u64,
     pub(crate) queued_at_gate: (u64, u64),
     pub(crate) bytes_sent: u64,
     pub(crate) bytes_received: u64,
@@ -42,6 +43,7 @@ impl LaneCounts {
         self.lanes_up += other.lanes_up;
         self.ledgers.add_sums(&other.ledgers);
         self.gate_dropped += other.gate_dropped;
+        self.overloads += other.overloads;
         self.queued_at_gate.0 += other.queued_at_gate.0;
         self.queued_at_gate.1 += other.queued_at_gate.1;
         self.bytes_sent += other.bytes_sent;
@@ -108,6 +110,7 @@ fn unused_report((peer, offset): (&Arc<Peer>, usize)) -> LaneReport {
         channel: usize::from(address.channel),
         counts: LaneCounts {
             gate_dropped: address.gate.dropped(),
+            overloads: address.gate.overloads(),
             queued_at_gate: address.gate.queued(),
             ..LaneCounts::default()
         },
@@ -130,6 +133,7 @@ pub(super) fn lane_counts(lane: &Lane) -> LaneCounts {
         lanes_up: u32::from(lane.is_up()),
         ledgers: Ledgers::new(&log.ledger, log.tally.delivered_before, received),
         gate_dropped: lane.address().gate.dropped(),
+        overloads: lane.address().gate.overloads(),
         queued_at_gate: lane.address().gate.queued(),
         bytes_sent: log.tally.bytes_sent,
         bytes_received: log.tally.bytes_received,

@@ -216,6 +216,7 @@ impl Core {
             } else if usize::from(address.shard) == self.index {
                 let counts = LaneCounts {
                     gate_dropped: address.gate.take_dropped(),
+                    overloads: address.gate.take_overloads(),
                     ..LaneCounts::default()
                 };
                 self.routing.departed[usize::from(address.channel)].add(&counts);
@@ -238,6 +239,7 @@ impl Core {
         let lane = &mut self.lanes[index as usize];
         let counts = LaneCounts {
             gate_dropped: lane.address().gate.take_dropped(),
+            overloads: lane.address().gate.take_overloads(),
             ..lane_counts(lane)
         };
         lane.retired = true;

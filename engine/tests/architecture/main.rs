@@ -19,7 +19,7 @@ const ORDER: &[&[&str]] = &[
     &["receiving"],
     &["shard"],
     &["receipt"],
-    &["request"],
+    &["request", "capacity"],
     &["channel"],
     &["admission"],
     &["control"],

@@ -136,6 +136,21 @@ fn what_is_kept_until_it_is_acknowledged_cannot_be_dropped() {
 }
 
 #[test]
+fn the_low_watermark_is_below_the_high_one() {
+    let channel = "data:high_watermark_percent=50,low_watermark_percent=50";
+    let error = error_of(&flags(&["--channel", channel]));
+    assert_says(
+        &error,
+        &[
+            "low_watermark_percent",
+            "high_watermark_percent",
+            "50",
+            "must be below",
+        ],
+    );
+}
+
+#[test]
 fn priority_0_is_refused_as_the_engines_own() {
     let error = error_of(&flags(&["--channel", "data:priority=0"]));
     assert_says(
