@@ -420,7 +420,7 @@ mod tests {
     fn a_message_that_fits_is_never_refused_because_a_larger_one_is_being_tried() {
         let gate = open_gate(10, 100);
         assert_eq!(gate.reserve(20), Ok(()));
-        let ended = std::sync::atomic::AtomicBool::new(false);
+        let ended = AtomicBool::new(false);
         std::thread::scope(|scope| {
             scope.spawn(|| {
                 while !ended.load(Ordering::Relaxed) {
