@@ -26,6 +26,7 @@ pub(crate) fn frames(data: &[u8]) {
     let limits = FrameLimits {
         body_bytes_max: 1 << (choice % 21),
         extensions: choice < 0x80,
+        codec: None,
     };
     let (whole, consumed_bytes, whole_end) = read_frames(bytes, &limits);
     let (in_pieces, end) = read_frames_in_pieces(bytes, &limits, usize::from(choice) + 1);

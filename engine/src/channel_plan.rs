@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use crate::config::{self, ChannelConfig, Config, Overflow, Priority, Reliability};
 use crate::io::socket::SocketOptions;
+use crate::wire::compression::Codec;
 use crate::wire::{self, ChannelTerms, Name};
 
 /// The name of the engine's own channel. Configurations cannot have it.
@@ -45,6 +46,8 @@ pub(crate) struct ChannelPlan {
     pub(crate) first_lane: usize,
     pub(crate) parallelism: u64,
     pub(crate) send_quantum_bytes: usize,
+    /// How its batches are compressed, if they are.
+    pub(crate) codec: Option<Codec>,
     pub(crate) options: SocketOptions,
     /// What both ends of a lane settle in its handshake.
     pub(crate) terms: ChannelTerms,
@@ -107,11 +110,12 @@ fn plan(
         terms: ChannelTerms {
             reliability: Name::new(channel.reliability.word())?,
             ordering: Name::new(channel.ordering.word())?,
-            compression: Name::new("none")?,
+            compression: Name::new(channel.compression.word())?,
             parallelism: channel.parallelism,
             body_bytes_max: u32::try_from(channel.message_bytes_max).unwrap_or(u32::MAX),
             mailboxes_max: u32::try_from(config.mailboxes_per_lane_max).unwrap_or(u32::MAX),
         },
+        codec: Codec::from_name(channel.compression.word()),
         config: channel.clone(),
     })
 }

@@ -72,6 +72,10 @@ pub struct ChannelMetrics {
     pub receive_dropped: u64,
     /// Bytes sent, frame headers included.
     pub bytes_sent: u64,
+    /// Of batches that were compressed: the bytes that they took before.
+    pub compressed_from_bytes: u64,
+    /// Of the same batches: the bytes that were sent, a part of `bytes_sent`.
+    pub compressed_to_bytes: u64,
     /// Bytes received, frame headers included.
     pub bytes_received: u64,
     /// Messages reserved at the gate now: in a ring, an outbox, or with the kernel.
@@ -158,6 +162,8 @@ impl ChannelMetrics {
             delivered: ledgers.delivered,
             receive_dropped: counts.receive_dropped,
             bytes_sent: counts.bytes_sent,
+            compressed_from_bytes: counts.packed_from_bytes,
+            compressed_to_bytes: counts.packed_to_bytes,
             bytes_received: counts.bytes_received,
             queue_messages: counts.queued_at_gate.0,
             queue_bytes: counts.queued_at_gate.1,

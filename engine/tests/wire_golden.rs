@@ -276,6 +276,7 @@ fn the_decoders_read_the_documented_extensions() {
     // On a lane of version 1 the flag is part of an unknown kind.
     let version_1 = FrameLimits {
         extensions: false,
+        codec: None,
         ..FrameLimits::default()
     };
     let error = next_frame(&bytes, &version_1).expect_err("version 1 has no extensions");

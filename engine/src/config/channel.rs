@@ -5,8 +5,8 @@
 
 use super::allowed::{Allowed, Unit};
 use super::choices::{
-    ON_RESTART_WORDS, ORDERING_WORDS, OVERFLOW_WORDS, OnRestart, Ordering, Overflow, Priority,
-    RELIABILITY_WORDS, Reliability,
+    COMPRESSION_WORDS, Compression, ON_RESTART_WORDS, ORDERING_WORDS, OVERFLOW_WORDS, OnRestart,
+    Ordering, Overflow, Priority, RELIABILITY_WORDS, Reliability,
 };
 use super::parameter::{Parameter, parameters};
 use super::setting::Setting;
@@ -61,6 +61,16 @@ parameters! {
         Unit::None, Allowed::Words(ORDERING_WORDS);
         origin "what a single connection gives anyway";
         cost "fifo lets one slow message delay those behind it on its lane";
+    /// How batches are compressed, at both ends; what does not become smaller is sent as it is.
+    compression: Compression = Compression::None;
+        Unit::None, Allowed::Words(COMPRESSION_WORDS);
+        origin "on a fast network it costs more than it saves";
+        cost "lz4 and zstd take time of the shards at both ends for bytes of the network";
+    /// Level of zstd; lz4 has none.
+    compression_level: u8 = 3;
+        Unit::None, Allowed::Number(1, 19);
+        origin "the default of Zstandard";
+        cost "higher takes more time of the sending shard, several times as much from 10 on";
     /// What happens to a message that finds the queue of its lane full.
     overflow: Overflow = Overflow::Reject;
         Unit::None, Allowed::Words(OVERFLOW_WORDS);

@@ -1,4 +1,4 @@
-//! The parameters whose value is a choice: priority, reliability, ordering, overflow, io,
+//! The parameters whose value is a choice: priority, reliability, ordering, compression, overflow, io,
 //! control.
 //!
 //! Each choice is its text form, both ways. What the design names but this version does not do is
@@ -162,6 +162,19 @@ choice! {
         Unordered = "unordered",
     }
     later: &["monotonic", "causal"];
+}
+
+choice! {
+    /// How the batches of a channel are compressed; a batch that does not become smaller is sent as it is.
+    pub enum Compression (COMPRESSION_WORDS) {
+        /// Not at all.
+        None = "none",
+        /// With LZ4: fast.
+        Lz4 = "lz4",
+        /// With Zstandard: smaller, at `compression_level`.
+        Zstd = "zstd",
+    }
+    later: &[];
 }
 
 choice! {

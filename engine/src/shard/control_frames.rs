@@ -41,8 +41,9 @@ pub(super) fn take_control(
         FrameKind::Rest => core.hear_rest(lane, inbound, Rest::from_frame(frame)),
         FrameKind::Summon => core.hear_summon(lane, frame),
         FrameKind::Decline => core.hear_decline(lane, frame),
-        // A message never comes here; of a Pong it matters that it came, as of anything else.
-        FrameKind::Message | FrameKind::Pong => {}
+        // Messages and compressed frames never come here; of a Pong it matters that it came, as of anything
+        // else.
+        FrameKind::Message | FrameKind::Compressed | FrameKind::Pong => {}
     }
     count_control(core, inbound)
 }

@@ -5,6 +5,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
+
 use super::outbox::Outbox;
 use super::waiting::Ticket;
 use crate::delivery::{Incoming, Liveness};
@@ -60,6 +62,8 @@ pub(crate) struct Inbound {
     /// Bytes that came and are not processed: an incomplete frame, or all that came since an inbox
     /// was found full.
     pub(crate) carry: Vec<u8>,
+    /// The frames of a compressed one that are not read yet, and how far they are: they come before `carry`.
+    pub(super) unpacked: Option<(Bytes, usize)>,
     /// How much there is of the frame that is incomplete.
     pub(crate) partial_bytes: usize,
     /// Since when a frame has been incomplete, and how much of it there was then.
@@ -109,6 +113,7 @@ impl Inbound {
             ),
             names_bytes: 0,
             carry: Vec::new(),
+            unpacked: None,
             partial_bytes: 0,
             partial_since: None,
             blocked: None,

@@ -390,11 +390,23 @@ impl Core {
             // What waits may not go before something is acknowledged.
             return Ok(0);
         }
+        let plan = &self.fabric.channels[lane.channel];
+        if plan.codec.is_some() {
+            let terms = &lane.link.agreed.terms;
+            let packed = self
+                .packing
+                .pack(plan, terms, &mut lane.log.payoff, &mut socket.batch);
+            if let Some((from_bytes, to_bytes)) = packed {
+                lane.log.tally.note_packed(from_bytes, to_bytes);
+            }
+        }
+        let wire_bytes = socket.batch.load().wire_bytes;
+        lane.log.tally.note_batch(wire_bytes);
         if let Some(inbound) = &mut lane.link.inbound {
             inbound.liveness.said(self.now);
         }
         self.submit_send(connection)?;
-        Ok(usize::try_from(load.wire_bytes).unwrap_or(usize::MAX))
+        Ok(usize::try_from(wire_bytes).unwrap_or(usize::MAX))
     }
 
     /// Queues the send of what is left of a connection's batch.

@@ -25,6 +25,7 @@ mod loopback;
 mod message_header;
 mod newcomers;
 mod outbox;
+mod packing;
 mod quiet;
 mod reading;
 mod receive;
@@ -71,6 +72,7 @@ use dispatch::ChannelQueue;
 use intake::Intake;
 use lane::Lane;
 use newcomers::Newcomers;
+use packing::Packing;
 use route::Routing;
 use sending::Sending;
 use stop::Drain;
@@ -128,6 +130,7 @@ pub(crate) struct Core {
     lanes: Vec<Lane>,
     queues: Vec<ChannelQueue>,
     sending: Sending,
+    packing: Packing,
     dialing: Dialing,
     tasks: TaskRequests,
     timers: Timers,

@@ -66,6 +66,17 @@ impl Chunk {
         self.payload_bytes
     }
 
+    /// Calls `each` with its bytes as they go out, piece by piece.
+    fn each_piece(&self, mut each: impl FnMut(&[u8])) {
+        let mut from = self.head;
+        for piece in &self.shared {
+            each(&self.bytes[from..piece.at]);
+            each(&piece.payload);
+            from = piece.at;
+        }
+        each(&self.bytes[from..]);
+    }
+
     /// Calls `each` for the messages of which somebody waits to hear, with how many are ahead.
     pub(crate) fn each_awaited(&self, mut each: impl FnMut(u64, Awaited)) {
         if !self.has_extended {
@@ -517,6 +528,8 @@ pub(crate) struct Batch {
     control: Vec<u8>,
     /// Shared with the log of a lane that keeps its messages.
     chunks: Vec<Rc<Chunk>>,
+    /// What goes out in place of the chunks, if they are compressed.
+    compressed: Vec<u8>,
     load: Load,
     sent: usize,
     vectors: Vec<Vector>,
@@ -555,9 +568,30 @@ impl Batch {
         &self.chunks
     }
 
+    /// What its messages take, headers included.
+    pub(crate) fn message_bytes(&self) -> usize {
+        self.chunks.iter().map(|chunk| chunk.wire_bytes).sum()
+    }
+
+    /// Appends the frames of its chunks, in one piece.
+    pub(crate) fn gather(&self, frames: &mut Vec<u8>) {
+        for chunk in &self.chunks {
+            chunk.each_piece(|piece| frames.extend_from_slice(piece));
+        }
+    }
+
+    /// The frame `compressed` goes out in place of its chunks. Nothing has been sent yet.
+    pub(crate) fn replace(&mut self, compressed: &[u8]) {
+        self.compressed.extend_from_slice(compressed);
+        self.load.wire_bytes = (self.control.len() + compressed.len()) as u64;
+    }
+
     /// The pieces not sent yet.
     pub(crate) fn shape(&mut self) -> Shape<'_> {
         let sent = self.sent;
+        if !self.compressed.is_empty() {
+            return self.shape_compressed();
+        }
         if let ([chunk], true) = (&self.chunks[..], self.control.is_empty())
             && chunk.shared.is_empty()
         {
@@ -569,15 +603,21 @@ impl Batch {
         self.vectors.clear();
         let mut skip = sent;
         push_vector(&mut self.vectors, &self.control, &mut skip);
+        let vectors = &mut self.vectors;
         for chunk in &self.chunks {
-            let mut from = chunk.head;
-            for piece in &chunk.shared {
-                push_vector(&mut self.vectors, &chunk.bytes[from..piece.at], &mut skip);
-                push_vector(&mut self.vectors, &piece.payload, &mut skip);
-                from = piece.at;
-            }
-            push_vector(&mut self.vectors, &chunk.bytes[from..], &mut skip);
+            chunk.each_piece(|piece| push_vector(vectors, piece, &mut skip));
         }
+        Shape::Scattered(&mut self.vectors)
+    }
+
+    fn shape_compressed(&mut self) -> Shape<'_> {
+        if let Some(sent) = self.sent.checked_sub(self.control.len()) {
+            return Shape::Contiguous(&self.compressed[sent..]);
+        }
+        self.vectors.clear();
+        let mut skip = self.sent;
+        push_vector(&mut self.vectors, &self.control, &mut skip);
+        push_vector(&mut self.vectors, &self.compressed, &mut skip);
         Shape::Scattered(&mut self.vectors)
     }
 
@@ -587,6 +627,7 @@ impl Batch {
             pool.recycle(chunk);
         }
         self.control.clear();
+        self.compressed.clear();
         self.sent = 0;
         std::mem::take(&mut self.load)
     }

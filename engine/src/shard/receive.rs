@@ -17,7 +17,9 @@ use crate::io::operation::OperationKind;
 use crate::io::receive_buffers::Filled;
 use crate::mailboxes::MailboxId;
 use crate::payload::Payload;
-use crate::wire::{CloseReason, Extension, Frame, FrameKind, HEADER_BYTES, Next, next_frame};
+use crate::wire::{
+    CloseReason, Extension, Frame, FrameKind, FrameLimits, HEADER_BYTES, Next, next_frame,
+};
 
 /// What to do after a frame.
 enum Flow {
@@ -66,6 +68,8 @@ struct Reader {
     landing: Option<Box<Landing>>,
     /// When to stop, if there is more.
     until: Option<Instant>,
+    /// What is read was compressed.
+    is_unpacking: bool,
 }
 
 /// Messages read between two looks at the clock.
@@ -185,8 +189,10 @@ fn deliver_landed(
     let mut at = 0;
     let mut frame = Payload::Shared(frame);
     let stop = read_frames(core, receivers, reader, &mut frame, &mut at)?;
-    if let (Stop::Blocked, Some(landing), Payload::Shared(frame)) =
-        (&stop, &mut reader.landing, frame)
+    // A compressed frame is read, though some of what it stands for may have to wait.
+    let is_read = at == frame.len();
+    if let (Stop::Blocked, false, Some(landing), Payload::Shared(frame)) =
+        (&stop, is_read, &mut reader.landing, frame)
     {
         landing.put_back(frame);
     }
@@ -194,6 +200,20 @@ fn deliver_landed(
 }
 
 impl Reader {
+    /// What the frames that are read now may be.
+    #[inline]
+    fn limits(&self) -> FrameLimits {
+        let limits = self.inbound.limits;
+        if self.is_unpacking {
+            FrameLimits {
+                codec: None,
+                ..limits
+            }
+        } else {
+            limits
+        }
+    }
+
     /// Takes the halves out of a lane and its connection.
     fn take(core: &mut Core, lane: u32, until: Option<Instant>) -> Option<Self> {
         let state = &mut core.lanes[lane as usize];
@@ -207,6 +227,7 @@ impl Reader {
             inbound,
             landing,
             until,
+            is_unpacking: false,
         })
     }
 
@@ -309,6 +330,16 @@ fn read_source(
             .extend_from_slice(&source.bytes()[*at..]);
         return Ok(Stop::Blocked);
     }
+    // What an earlier slice has left of a compressed frame comes first.
+    match read_unpacked(core, receivers, reader)? {
+        Stop::Incomplete => {}
+        Stop::Paused => return Ok(Stop::Paused),
+        Stop::Blocked => {
+            let rest = &source.bytes()[*at..];
+            reader.inbound.carry.extend_from_slice(rest);
+            return Ok(Stop::Blocked);
+        }
+    }
     if let Some(landing) = &mut reader.landing {
         *at += landing.fill_from(&source.bytes()[*at..]);
     }
@@ -317,6 +348,8 @@ fn read_source(
         *at += complete_carry(core, receivers, reader, &source.bytes()[*at..])?;
         if reader.inbound.blocked.is_some() {
             stop = Stop::Blocked;
+        } else if reader.inbound.unpacked.is_some() {
+            stop = Stop::Paused;
         }
     }
     if matches!(stop, Stop::Incomplete) {
@@ -352,7 +385,7 @@ fn read_frames(
 ) -> Result<Stop, CloseReason> {
     let mut until_look = MESSAGES_PER_LOOK;
     loop {
-        let next = next_frame(&source.bytes()[*at..], &reader.inbound.limits);
+        let next = next_frame(&source.bytes()[*at..], &reader.limits());
         let (located, consumed) = match next.map_err(|error| error.close_reason())? {
             Next::Frame(frame, consumed) => (Located::new(&frame, *at, consumed), consumed),
             Next::Skip { consumed_bytes } => {
@@ -362,6 +395,13 @@ fn read_frames(
             }
             Next::Incomplete { .. } => return Ok(Stop::Incomplete),
         };
+        if located.kind == FrameKind::Compressed {
+            *at += consumed;
+            match unpack(core, receivers, reader, source, &located)? {
+                Stop::Incomplete => continue,
+                stop => return Ok(stop),
+            }
+        }
         match take_frame(
             core,
             receivers,
@@ -379,6 +419,46 @@ fn read_frames(
             if reader.until.is_some_and(|until| Instant::now() >= until) {
                 return Ok(Stop::Paused);
             }
+        }
+    }
+}
+
+/// Reads what a compressed frame stands for.
+#[cold]
+fn unpack(
+    core: &mut Core,
+    receivers: &mut Receivers,
+    reader: &mut Reader,
+    source: &impl Source,
+    frame: &Located,
+) -> Result<Stop, CloseReason> {
+    let body = &source.bytes()[frame.body.payload.clone()];
+    let codec = reader.inbound.limits.codec;
+    let pool = &core.fabric.payloads;
+    let frames = core.packing.unpack(pool, codec, frame.word, body)?;
+    reader.inbound.unpacked = Some((frames, 0));
+    read_unpacked(core, receivers, reader)
+}
+
+/// Reads what is left of a compressed frame, if anything is: whole frames, none of which is compressed.
+fn read_unpacked(
+    core: &mut Core,
+    receivers: &mut Receivers,
+    reader: &mut Reader,
+) -> Result<Stop, CloseReason> {
+    let Some((frames, mut at)) = reader.inbound.unpacked.take() else {
+        return Ok(Stop::Incomplete);
+    };
+    let mut source = Payload::Shared(frames.clone());
+    reader.is_unpacking = true;
+    let stop = read_frames(core, receivers, reader, &mut source, &mut at);
+    reader.is_unpacking = false;
+    match stop? {
+        Stop::Incomplete if at == frames.len() => Ok(Stop::Incomplete),
+        Stop::Incomplete => Err(CloseReason::BadCompression),
+        stop => {
+            reader.inbound.unpacked = Some((frames, at));
+            Ok(stop)
         }
     }
 }
@@ -420,7 +500,7 @@ fn complete_carry(
         &mut Payload::Borrowed(&whole),
         &mut read,
     );
-    if matches!(stop, Ok(Stop::Blocked)) {
+    if matches!(stop, Ok(Stop::Blocked)) && read < whole.len() {
         reader.inbound.carry = whole;
         return Ok(at);
     }

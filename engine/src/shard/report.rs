@@ -29,6 +29,8 @@ pub(crate) struct LaneCounts {
     pub(crate) overloads: u64,
     pub(crate) queued_at_gate: (u64, u64),
     pub(crate) bytes_sent: u64,
+    pub(crate) packed_from_bytes: u64,
+    pub(crate) packed_to_bytes: u64,
     pub(crate) bytes_received: u64,
     pub(crate) batches: u64,
     pub(crate) depth_high_water: u64,
@@ -47,6 +49,8 @@ impl LaneCounts {
         self.queued_at_gate.0 += other.queued_at_gate.0;
         self.queued_at_gate.1 += other.queued_at_gate.1;
         self.bytes_sent += other.bytes_sent;
+        self.packed_from_bytes += other.packed_from_bytes;
+        self.packed_to_bytes += other.packed_to_bytes;
         self.bytes_received += other.bytes_received;
         self.batches += other.batches;
         self.depth_high_water = self.depth_high_water.max(other.depth_high_water);
@@ -136,6 +140,8 @@ pub(super) fn lane_counts(lane: &Lane) -> LaneCounts {
         overloads: lane.address().gate.overloads(),
         queued_at_gate: lane.address().gate.queued(),
         bytes_sent: log.tally.bytes_sent,
+        packed_from_bytes: log.tally.packed_from_bytes,
+        packed_to_bytes: log.tally.packed_to_bytes,
         bytes_received: log.tally.bytes_received,
         batches: log.tally.batches,
         depth_high_water: log.tally.depth_high_water,

@@ -18,6 +18,7 @@ use super::dial::Dialing;
 use super::dispatch::ChannelQueue;
 use super::intake::Intake;
 use super::newcomers::Newcomers;
+use super::packing::Packing;
 use super::route::Routing;
 use super::sending::Sending;
 use super::sweep::Sweeper;
@@ -189,6 +190,7 @@ impl Shard {
             listener: Some(listener),
             accepting: false,
             requests_due: None,
+            packing: Packing::default(),
             routing: Routing::new(fabric.channels.len()),
             lanes: Vec::new(),
             queues: ChannelQueue::by_priority(rings, &fabric.channels),

@@ -17,6 +17,9 @@ pub(crate) struct LaneTally {
     /// Messages delivered on connections that have ended.
     pub(crate) delivered_before: u64,
     pub(crate) bytes_sent: u64,
+    /// Of batches that were compressed: what they took before, and after.
+    pub(crate) packed_from_bytes: u64,
+    pub(crate) packed_to_bytes: u64,
     pub(crate) bytes_received: u64,
     pub(crate) batches: u64,
     pub(crate) depth_high_water: u64,
@@ -78,6 +81,18 @@ impl LaneTally {
     #[inline]
     pub(crate) fn note_depth(&mut self, messages: u64) {
         self.depth_high_water = self.depth_high_water.max(messages);
+    }
+
+    /// A batch is given to the kernel.
+    pub(crate) fn note_batch(&mut self, wire_bytes: u64) {
+        self.batches += 1;
+        self.bytes_sent += wire_bytes;
+    }
+
+    /// A batch was compressed, from so many bytes to so many.
+    pub(crate) fn note_packed(&mut self, from_bytes: usize, to_bytes: usize) {
+        self.packed_from_bytes += from_bytes as u64;
+        self.packed_to_bytes += to_bytes as u64;
     }
 
     /// Messages were reported because the node had no more time: whether the lane was there or not.

@@ -97,6 +97,7 @@ close_reasons! {
     UnknownExtension = 67, "unknown_extension", "a mandatory entry of a frame's extension is not known here";
     OverBudget = 68, "over_budget", "the peer makes this node hold more than its budget";
     BadResume = 69, "bad_resume", "the peer says that it has processed messages that were never sent";
+    BadCompression = 75, "bad_compression", "a compressed frame stands for too much, or is not what it says";
     // 80..: time and pressure.
     IdleTimeout = 80, "idle_timeout", "nothing was heard from the peer for too long";
     TooSlow = 81, "too_slow", "the peer takes or sends bytes slower than the minimum rate";

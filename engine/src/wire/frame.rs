@@ -12,6 +12,7 @@ use zerocopy::little_endian::U32;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use super::close::CloseReason;
+use super::compression::{Codec, check_expansion};
 use super::extension::{EXTENSION_BYTES_MAX, Extension, ExtensionError};
 
 /// Bytes of a frame's header.
@@ -62,6 +63,9 @@ pub enum FrameKind {
     Ping = 5,
     /// Answers a [`FrameKind::Ping`] with its word.
     Pong = 6,
+    /// Some whole frames, compressed: the word is how many bytes they take, the body is what the lane's codec
+    /// makes of them. Only on a lane that has one ([`super::compression`]).
+    Compressed = 7,
     /// The lane is idle: the sender proposes to close it, or agrees ([`super::control::Rest`]).
     Rest = 0x81,
     /// On the control lane: the sender needs another lane and cannot dial it. The word is the lane's
@@ -83,6 +87,7 @@ impl FrameKind {
             4 => Some(Self::Bye),
             5 => Some(Self::Ping),
             6 => Some(Self::Pong),
+            7 => Some(Self::Compressed),
             0x81 => Some(Self::Rest),
             0x82 => Some(Self::Summon),
             0x83 => Some(Self::Decline),
@@ -106,6 +111,7 @@ impl fmt::Display for FrameKind {
             Self::Bye => "bye",
             Self::Ping => "ping",
             Self::Pong => "pong",
+            Self::Compressed => "compressed",
             Self::Rest => "rest",
             Self::Summon => "summon",
             Self::Decline => "decline",
@@ -121,6 +127,8 @@ pub struct FrameLimits {
     pub body_bytes_max: u32,
     /// Whether frames can carry an extension: not on a lane of version 1.
     pub extensions: bool,
+    /// How batches are compressed on the lane, if they are.
+    pub codec: Option<Codec>,
 }
 
 impl Default for FrameLimits {
@@ -128,6 +136,7 @@ impl Default for FrameLimits {
         Self {
             body_bytes_max: 1 << 20,
             extensions: true,
+            codec: None,
         }
     }
 }
@@ -197,6 +206,21 @@ pub enum DecodeError {
         /// The kind's byte in the header.
         kind: u8,
     },
+    /// The frame is compressed, and the lane has no codec, or what the frame stands for is no frame of it.
+    #[error(
+        "a compressed frame where none can be: the lane's terms have no compression, or it is in another one"
+    )]
+    NotCompressed,
+    /// The frame stands for more than its length allows.
+    #[error(
+        "a compressed frame of {compressed_bytes} bytes states that it stands for {batch_bytes}"
+    )]
+    Expansion {
+        /// Its length.
+        compressed_bytes: u32,
+        /// What it says that it stands for.
+        batch_bytes: u32,
+    },
     /// The extension cannot be read.
     #[error(transparent)]
     Extension(#[from] ExtensionError),
@@ -210,6 +234,7 @@ impl DecodeError {
             Self::TooLarge { .. } => CloseReason::FrameTooLarge,
             Self::BodyLength { .. } => CloseReason::FrameMalformed,
             Self::UnknownKind { .. } => CloseReason::UnknownFrame,
+            Self::NotCompressed | Self::Expansion { .. } => CloseReason::BadCompression,
             Self::Extension(error) => error.close_reason(),
         }
     }
@@ -342,7 +367,11 @@ fn next_other_frame<'a>(
     if extended {
         return next_extended_frame(first, kind, word, rest, limits);
     }
-    check_body_length(first, kind, body_bytes, limits)?;
+    if kind == FrameKind::Compressed {
+        check_compressed(word, body_bytes, limits)?;
+    } else {
+        check_body_length(first, kind, body_bytes, limits)?;
+    }
     let needed_bytes = HEADER_BYTES + body_bytes as usize;
     let Some(body) = rest.get(..body_bytes as usize) else {
         return Ok(Next::Incomplete { needed_bytes });
@@ -427,6 +456,25 @@ fn next_extended_frame<'a>(
     Ok(Next::Frame(frame, needed_bytes))
 }
 
+fn check_compressed(
+    batch_bytes: u32,
+    compressed_bytes: u32,
+    limits: &FrameLimits,
+) -> Result<(), DecodeError> {
+    if limits.codec.is_none() {
+        return Err(DecodeError::NotCompressed);
+    }
+    let (compressed, batch) = (compressed_bytes as usize, batch_bytes as usize);
+    if check_expansion(compressed, batch, limits.body_bytes_max) {
+        Ok(())
+    } else {
+        Err(DecodeError::Expansion {
+            compressed_bytes,
+            batch_bytes,
+        })
+    }
+}
+
 fn check_body_length(
     first: u32,
     kind: FrameKind,
@@ -445,6 +493,7 @@ fn check_body_length(
 fn check_control_length(kind: FrameKind, body_bytes: u32) -> Result<(), DecodeError> {
     let (fits, expected) = match kind {
         FrameKind::Message => (true, "any length within the limit"),
+        FrameKind::Compressed => (false, "no extension"),
         FrameKind::Mailbox | FrameKind::Summon | FrameKind::Decline => {
             ((1..=NAME_BYTES_MAX).contains(&body_bytes), "1 to 255 bytes")
         }

@@ -4,6 +4,7 @@
 //! Their bytes, in the layout of each version, are `layout.rs`; reading them from a stream, with its
 //! bounds and errors, is `handshake.rs`. Which of several connections is kept is `lane_choice.rs`.
 use super::close::CloseReason;
+use super::compression::Codec;
 use super::frame::FrameLimits;
 use super::name::Name;
 use super::parameters::Parameters;
@@ -134,10 +135,11 @@ impl Agreed {
 
     /// What a receiver accepts on the lane.
     #[must_use]
-    pub const fn frame_limits(&self) -> FrameLimits {
+    pub fn frame_limits(&self) -> FrameLimits {
         FrameLimits {
             body_bytes_max: self.terms.body_bytes_max,
             extensions: self.version >= VERSION_EXTENSIBLE,
+            codec: Codec::from_name(&self.terms.compression),
         }
     }
 

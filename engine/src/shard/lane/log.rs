@@ -18,7 +18,9 @@ use super::kept::Kept;
 use crate::awaited::Awaited;
 use crate::channel_plan::ChannelPlan;
 use crate::config::OnRestart;
-use crate::delivery::{AckError, Acknowledged, BadProgress, Met, Outgoing, Receipts, Report};
+use crate::delivery::{
+    AckError, Acknowledged, BadProgress, Met, Outgoing, Payoff, Receipts, Report,
+};
 use crate::mailboxes::{MailboxId, Mailboxes};
 use crate::shard::outbox::{Batch, ChunkPool, Dropped, Load, Outbox};
 use crate::shard::tally::LaneTally;
@@ -72,6 +74,8 @@ pub(crate) struct Log {
     overflowed: u64,
     /// How many of both have been reported, or need no report.
     overflow_reported: u64,
+    /// Whether compressing pays.
+    pub(crate) payoff: Payoff,
     pub(crate) tally: LaneTally,
 }
 
@@ -92,6 +96,7 @@ impl Log {
             unsendable_unreported: [0; Unsendable::ALL.len()],
             overflowed: 0,
             overflow_reported: 0,
+            payoff: Payoff::default(),
             tally: LaneTally::default(),
         }
     }
@@ -153,10 +158,6 @@ impl Log {
         self.note_receipts(batch, load.messages);
         if let Some(kept) = &mut self.kept {
             batch.chunks().iter().for_each(|chunk| kept.keep(chunk));
-        }
-        if load.wire_bytes > 0 {
-            self.tally.batches += 1;
-            self.tally.bytes_sent += load.wire_bytes;
         }
         load
     }

@@ -4,6 +4,7 @@ use super::*;
 const SMALL: FrameLimits = FrameLimits {
     body_bytes_max: 100,
     extensions: true,
+    codec: None,
 };
 
 fn header(kind: u8, body_bytes: u32, word: u32) -> Vec<u8> {
@@ -69,6 +70,7 @@ fn a_message_over_the_limit_is_refused_by_its_header_alone() {
     let limits = FrameLimits {
         body_bytes_max: u32::MAX,
         extensions: true,
+        codec: None,
     };
     let needed_bytes = HEADER_BYTES + BODY_BYTES_MAX;
     let largest = header(1, BODY_BYTES_MASK, 0);
@@ -108,6 +110,7 @@ fn control_frames_have_the_bodies_of_their_kind_and_no_others() {
 fn unknown_kinds_are_skipped_if_optional_and_refused_if_mandatory() {
     let version_1 = FrameLimits {
         extensions: false,
+        codec: None,
         ..SMALL
     };
     for kind in 0..=u8::MAX {
@@ -205,6 +208,7 @@ fn an_extension_stands_in_front_of_the_body_of_any_kind() {
 fn a_lane_of_version_1_knows_no_extensions() {
     let version_1 = FrameLimits {
         extensions: false,
+        codec: None,
         ..SMALL
     };
     let bytes = extended(FrameKind::Message, &DEADLINE, b"hello");

@@ -1,0 +1,273 @@
+//! Compressed batches: some whole frames of a lane, compressed together into one frame.
+//!
+//! Which codec a lane has is one of its terms. [`Compressor`] is used by the shard that sends a batch,
+//! [`Decompressor`] by the one that receives it; both are without any I/O. A compressed frame states how
+//! many bytes it stands for, and [`check_expansion`] holds that against the bounds before any memory is
+//! taken for them.
+
+use std::fmt;
+
+use lz4_flex::block::{
+    CompressTable, compress_into_with_table, decompress_into, get_maximum_output_size,
+};
+
+use super::extension::EXTENSION_BYTES_MAX;
+use super::frame::{BODY_BYTES_MAX, HEADER_BYTES};
+
+/// Bytes that a compressed frame may stand for on a lane of small messages; one message of the lane's
+/// largest size always fits.
+pub const BATCH_BYTES_MIN: usize = 1 << 20;
+
+/// A compressed frame stands for at most this, and [`EXPANSION_MAX`] times its own length.
+pub const EXPANSION_FREE_BYTES: usize = 256 << 10;
+
+/// How many bytes one byte of a compressed frame may stand for beyond [`EXPANSION_FREE_BYTES`]. Twice what
+/// lz4 can reach; with zstd, what repeats itself more often is sent as it is.
+pub const EXPANSION_MAX: usize = 512;
+
+/// How batches are compressed on a lane.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Codec {
+    /// The block format of LZ4.
+    Lz4,
+    /// A frame of Zstandard.
+    Zstd,
+}
+
+impl Codec {
+    /// The codec of that name in the terms of a lane; `None` for `none`, and for one that is not known
+    /// here.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        match name {
+            "lz4" => Some(Self::Lz4),
+            "zstd" => Some(Self::Zstd),
+            _ => None,
+        }
+    }
+}
+
+/// The most bytes that a compressed frame may stand for on a lane with messages of so many bytes.
+#[must_use]
+pub const fn batch_bytes_max(body_bytes_max: u32) -> usize {
+    let one = body_bytes_max as usize + HEADER_BYTES + size_of::<u16>() + EXTENSION_BYTES_MAX;
+    if one > BATCH_BYTES_MIN {
+        one
+    } else {
+        BATCH_BYTES_MIN
+    }
+}
+
+/// Whether a frame of `compressed_bytes` may stand for `batch_bytes`, on a lane with messages of at most
+/// `body_bytes_max`.
+#[must_use]
+pub const fn check_expansion(
+    compressed_bytes: usize,
+    batch_bytes: usize,
+    body_bytes_max: u32,
+) -> bool {
+    batch_bytes > compressed_bytes
+        && batch_bytes <= batch_bytes_max(body_bytes_max)
+        && batch_bytes <= EXPANSION_FREE_BYTES + EXPANSION_MAX * compressed_bytes
+}
+
+/// The bytes of a compressed frame do not become what it says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a compressed frame is not what {codec:?} makes of {batch_bytes} bytes")]
+pub struct DecompressError {
+    /// The codec of the lane.
+    pub codec: Codec,
+    /// What the frame was to become.
+    pub batch_bytes: usize,
+}
+
+/// Compresses batches; keeps the memory that its codec works in.
+pub enum Compressor {
+    /// With the table of matches.
+    Lz4(CompressTable),
+    /// With the context of the C library.
+    Zstd(zstd::bulk::Compressor<'static>),
+}
+
+impl Compressor {
+    /// For that codec. `level` is that of Zstandard, which takes 1 to 22; LZ4 has none.
+    ///
+    /// # Errors
+    /// Zstandard cannot get the memory for its context.
+    pub fn new(codec: Codec, level: i32) -> std::io::Result<Self> {
+        match codec {
+            Codec::Lz4 => Ok(Self::Lz4(CompressTable::large())),
+            Codec::Zstd => zstd::bulk::Compressor::new(level).map(Self::Zstd),
+        }
+    }
+
+    /// Appends `batch`, compressed, to `out`. False if that fails or could not be sent: `out` is as before.
+    pub fn compress(&mut self, batch: &[u8], body_bytes_max: u32, out: &mut Vec<u8>) -> bool {
+        let start = out.len();
+        let room = match self {
+            Self::Lz4(_) => get_maximum_output_size(batch.len()),
+            Self::Zstd(_) => zstd::zstd_safe::compress_bound(batch.len()),
+        };
+        out.resize(start + room, 0);
+        let written = match self {
+            Self::Lz4(table) => compress_into_with_table(batch, &mut out[start..], table).ok(),
+            Self::Zstd(context) => context.compress_to_buffer(batch, &mut out[start..]).ok(),
+        };
+        let fits = written.filter(|bytes| {
+            *bytes <= BODY_BYTES_MAX && check_expansion(*bytes, batch.len(), body_bytes_max)
+        });
+        out.truncate(start + fits.unwrap_or(0));
+        fits.is_some()
+    }
+}
+
+impl fmt::Debug for Compressor {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Lz4(_) => "Compressor(lz4)",
+            Self::Zstd(_) => "Compressor(zstd)",
+        })
+    }
+}
+
+/// Decompresses batches; keeps the memory that Zstandard works in, once that is used.
+#[derive(Default)]
+pub struct Decompressor {
+    zstd: Option<zstd::bulk::Decompressor<'static>>,
+}
+
+impl Decompressor {
+    /// Fills `batch`, whose length is what the frame stated, from the body of the frame.
+    ///
+    /// # Errors
+    /// The body becomes something else: longer, shorter, or nothing at all.
+    pub fn decompress(
+        &mut self,
+        codec: Codec,
+        body: &[u8],
+        batch: &mut [u8],
+    ) -> Result<(), DecompressError> {
+        let batch_bytes = batch.len();
+        let written = match codec {
+            Codec::Lz4 => decompress_into(body, batch).ok(),
+            Codec::Zstd => self
+                .zstd()
+                .and_then(|context| context.decompress_to_buffer(body, batch).ok()),
+        };
+        match written {
+            Some(bytes) if bytes == batch_bytes => Ok(()),
+            _ => Err(DecompressError { codec, batch_bytes }),
+        }
+    }
+
+    fn zstd(&mut self) -> Option<&mut zstd::bulk::Decompressor<'static>> {
+        if self.zstd.is_none() {
+            self.zstd = zstd::bulk::Decompressor::new().ok();
+        }
+        self.zstd.as_mut()
+    }
+}
+
+impl fmt::Debug for Decompressor {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Decompressor")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const CODECS: [Codec; 2] = [Codec::Lz4, Codec::Zstd];
+    const BODY_BYTES_MAX: u32 = 1 << 20;
+
+    fn compressed(codec: Codec, batch: &[u8]) -> Option<Vec<u8>> {
+        let mut compressor = Compressor::new(codec, 3).expect("there is memory");
+        let mut out = b"before".to_vec();
+        let fits = compressor.compress(batch, BODY_BYTES_MAX, &mut out);
+        assert_eq!(out.starts_with(b"before"), true);
+        assert_eq!(out.len() > 6, fits);
+        fits.then(|| out.split_off(6))
+    }
+
+    #[test]
+    fn what_repeats_itself_becomes_smaller_and_comes_back() {
+        let batch = b"some words that come again, ".repeat(2000);
+        for codec in CODECS {
+            let body = compressed(codec, &batch).expect("it is smaller");
+            assert!(body.len() * 10 < batch.len(), "{codec:?}: {}", body.len());
+            let mut back = vec![0; batch.len()];
+            let done = Decompressor::default().decompress(codec, &body, &mut back);
+            assert_eq!((done, back == batch), (Ok(()), true));
+        }
+    }
+
+    #[test]
+    fn what_does_not_become_smaller_or_stands_for_too_much_is_not_compressed() {
+        let mut random = fastrand::Rng::with_seed(7);
+        let noise: Vec<u8> = (0..10_000).map(|_| random.u8(..)).collect();
+        for codec in CODECS {
+            assert_eq!(compressed(codec, &noise), None);
+            assert_eq!(compressed(codec, &[]), None);
+            assert_eq!(compressed(codec, &vec![0; BATCH_BYTES_MIN + 4096]), None);
+        }
+        // As much of nothing as may be stated at once.
+        let zeros = vec![0; EXPANSION_FREE_BYTES];
+        assert!(
+            CODECS
+                .iter()
+                .all(|codec| compressed(*codec, &zeros).is_some())
+        );
+    }
+
+    #[test]
+    fn the_bounds_are_exact() {
+        let one = BODY_BYTES_MAX as usize + HEADER_BYTES + 2 + EXTENSION_BYTES_MAX;
+        assert_eq!(batch_bytes_max(BODY_BYTES_MAX), one);
+        assert_eq!(batch_bytes_max(100), BATCH_BYTES_MIN);
+        let most = EXPANSION_FREE_BYTES + 100 * EXPANSION_MAX;
+        assert!(check_expansion(100, most, 100));
+        assert!(!check_expansion(100, most + 1, 100));
+        assert!(check_expansion(1 << 15, BATCH_BYTES_MIN, 100));
+        assert!(!check_expansion(1 << 15, BATCH_BYTES_MIN + 1, 100));
+        assert!(!check_expansion(100, 100, 100), "then it is sent as it is");
+    }
+
+    #[test]
+    fn a_body_that_becomes_more_or_less_than_stated_is_refused() {
+        let batch = b"some words that come again, ".repeat(100);
+        for codec in CODECS {
+            let body = compressed(codec, &batch).expect("it is smaller");
+            for bytes in [0, 1, batch.len() - 1, batch.len() + 1, 1 << 20] {
+                let done = Decompressor::default().decompress(codec, &body, &mut vec![0; bytes]);
+                let batch_bytes = bytes;
+                assert_eq!(done, Err(DecompressError { codec, batch_bytes }));
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_decompressed_or_refused(
+            body in prop::collection::vec(any::<u8>(), 0..300),
+            batch_bytes in 0..5000_usize,
+        ) {
+            for codec in CODECS {
+                let mut batch = vec![0; batch_bytes];
+                let _ = Decompressor::default().decompress(codec, &body, &mut batch);
+            }
+        }
+
+        #[test]
+        fn any_batch_comes_back(batch in prop::collection::vec(0..4_u8, 300..5000)) {
+            for codec in CODECS {
+                let body = compressed(codec, &batch).expect("a quarter at most");
+                let mut back = vec![0; batch.len()];
+                let done = Decompressor::default().decompress(codec, &body, &mut back);
+                prop_assert_eq!((done, &back), (Ok(()), &batch));
+            }
+        }
+    }
+}
