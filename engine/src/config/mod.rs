@@ -27,7 +27,7 @@ pub use address::check_peer_address;
 pub use allowed::{Allowed, Unit, number, quantity};
 pub use channel::{CHANNEL_PARAMETERS, ChannelConfig};
 pub use choices::{
-    ControlPlacement, IoChoice, OnRestart, Ordering, Overflow, Priority, Reliability,
+    Compression, ControlPlacement, IoChoice, OnRestart, Ordering, Overflow, Priority, Reliability,
 };
 pub use definition::ChannelDefinition;
 #[doc(hidden)]

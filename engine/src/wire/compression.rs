@@ -22,8 +22,11 @@ pub const BATCH_BYTES_MIN: usize = 1 << 20;
 pub const EXPANSION_FREE_BYTES: usize = 256 << 10;
 
 /// How many bytes one byte of a compressed frame may stand for beyond [`EXPANSION_FREE_BYTES`]. Twice what
-/// lz4 can reach; with zstd, what repeats itself more often is sent as it is.
+/// lz4 can reach; what zstd makes smaller still is padded.
 pub const EXPANSION_MAX: usize = 512;
+
+/// What a frame begins with that Zstandard passes over; behind it stands its length.
+const SKIPPABLE_FRAME: [u8; 4] = 0x184D_2A50_u32.to_le_bytes();
 
 /// How batches are compressed on a lane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -113,11 +116,29 @@ impl Compressor {
             Self::Lz4(table) => compress_into_with_table(batch, &mut out[start..], table).ok(),
             Self::Zstd(context) => context.compress_to_buffer(batch, &mut out[start..]).ok(),
         };
-        let fits = written.filter(|bytes| {
-            *bytes <= BODY_BYTES_MAX && check_expansion(*bytes, batch.len(), body_bytes_max)
-        });
-        out.truncate(start + fits.unwrap_or(0));
-        fits.is_some()
+        out.truncate(start + written.unwrap_or(0));
+        if written.is_some() && matches!(self, Self::Zstd(_)) {
+            pad(out, start, batch.len());
+        }
+        let bytes = out.len() - start;
+        let fits = bytes <= BODY_BYTES_MAX && check_expansion(bytes, batch.len(), body_bytes_max);
+        if !fits {
+            out.truncate(start);
+        }
+        fits
+    }
+}
+
+/// Makes what stands in `out` from `start` on as long as it has to be to stand for `batch_bytes`.
+fn pad(out: &mut Vec<u8>, start: usize, batch_bytes: usize) {
+    let least = batch_bytes
+        .saturating_sub(EXPANSION_FREE_BYTES)
+        .div_ceil(EXPANSION_MAX);
+    let missing = least.saturating_sub(out.len() - start);
+    if missing > 0 {
+        out.extend_from_slice(&SKIPPABLE_FRAME);
+        out.extend_from_slice(&u32::try_from(missing).unwrap_or(0).to_le_bytes());
+        out.resize(out.len() + missing, 0);
     }
 }
 
@@ -187,7 +208,7 @@ mod tests {
         let mut compressor = Compressor::new(codec, 3).expect("there is memory");
         let mut out = b"before".to_vec();
         let fits = compressor.compress(batch, BODY_BYTES_MAX, &mut out);
-        assert_eq!(out.starts_with(b"before"), true);
+        assert!(out.starts_with(b"before"));
         assert_eq!(out.len() > 6, fits);
         fits.then(|| out.split_off(6))
     }
@@ -220,6 +241,19 @@ mod tests {
                 .iter()
                 .all(|codec| compressed(*codec, &zeros).is_some())
         );
+    }
+
+    #[test]
+    fn what_becomes_almost_nothing_is_padded_to_the_bound() {
+        let zeros = vec![0; 1 << 20];
+        for codec in CODECS {
+            let body = compressed(codec, &zeros).expect("it is smaller");
+            assert!(check_expansion(body.len(), zeros.len(), BODY_BYTES_MAX));
+            assert!(body.len() < 5000, "{codec:?}: {}", body.len());
+            let mut back = vec![1; zeros.len()];
+            let done = Decompressor::default().decompress(codec, &body, &mut back);
+            assert_eq!((done, back == zeros), (Ok(()), true));
+        }
     }
 
     #[test]

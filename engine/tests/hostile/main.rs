@@ -9,6 +9,7 @@ mod support;
 
 mod acknowledgements;
 mod chaos;
+mod compression;
 mod connections;
 mod dials;
 mod extensions;
