@@ -4,6 +4,7 @@
 //! corpus and mutations of it in the normal test run. The functions panic where a promise is
 //! broken: a decoder never panics, never asks for more than its limit, says the same whatever
 //! the pieces that bytes arrive in, and whatever it takes has exactly one encoding.
+use overlane::wire::compression::{Codec, Decompressor, check_expansion};
 use overlane::wire::control::{Decline, Rest, bye_reason};
 use overlane::wire::extension::{EXTENSION_BYTES_MAX, EXTENSION_ENTRIES_MAX};
 use overlane::wire::frame::{EXTENDED_HEADER_BYTES, EXTENSION_BLOCK_BYTES_MAX};
@@ -17,8 +18,8 @@ use overlane::wire::{
     next_frame, put_extended_header, put_header,
 };
 
-/// A stream of frames. The first byte chooses the limit, the version, and the pieces for the second
-/// reading.
+/// A stream of frames. The first byte chooses the limit, the version, the codec, and the pieces for the
+/// second reading.
 pub(crate) fn frames(data: &[u8]) {
     let Some((&choice, bytes)) = data.split_first() else {
         return;
@@ -26,7 +27,11 @@ pub(crate) fn frames(data: &[u8]) {
     let limits = FrameLimits {
         body_bytes_max: 1 << (choice % 21),
         extensions: choice < 0x80,
-        codec: None,
+        codec: match choice & 0x60 {
+            0x40 => Some(Codec::Lz4),
+            0x60 => Some(Codec::Zstd),
+            _ => None,
+        },
     };
     let (whole, consumed_bytes, whole_end) = read_frames(bytes, &limits);
     let (in_pieces, end) = read_frames_in_pieces(bytes, &limits, usize::from(choice) + 1);
@@ -43,7 +48,7 @@ pub(crate) fn frames(data: &[u8]) {
             extension: extension_of(entries).expect("it was read before"),
             body,
         };
-        check_contents(&frame, &mut mailboxes, limits.extensions);
+        check_contents(&frame, &mut mailboxes, &limits);
     }
 }
 
@@ -164,7 +169,12 @@ fn check_extension(extension: Extension<'_>) {
     assert_eq!(writer.finish(), extension);
 }
 
-fn check_contents(frame: &Frame<'_>, mailboxes: &mut AnnouncedMailboxes<String>, reuses: bool) {
+fn check_contents(
+    frame: &Frame<'_>,
+    mailboxes: &mut AnnouncedMailboxes<String>,
+    limits: &FrameLimits,
+) {
+    let reuses = limits.extensions;
     check_extension(frame.extension);
     match frame.kind {
         FrameKind::Ack => {
@@ -175,6 +185,16 @@ fn check_contents(frame: &Frame<'_>, mailboxes: &mut AnnouncedMailboxes<String>,
                 Ok(Next::Frame(frame, _)) => assert_eq!(Ack::from_frame(&frame), ack),
                 other => panic!("an acknowledgement was written badly: {other:?}"),
             }
+        }
+        FrameKind::Compressed => {
+            let codec = limits.codec.expect("the lane has one");
+            let bytes = usize::try_from(frame.word).expect("32 bits");
+            assert!(check_expansion(
+                frame.body.len(),
+                bytes,
+                limits.body_bytes_max
+            ));
+            let _ = Decompressor::default().decompress(codec, frame.body, &mut vec![0; bytes]);
         }
         FrameKind::Bye => {
             let _ = bye_reason(frame);

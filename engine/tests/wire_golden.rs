@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
+use overlane::wire::compression::{Codec, Decompressor};
 use overlane::wire::control::{
     Decline, Rest, append_bye, append_mailbox, append_message, append_ping, append_pong, bye_reason,
 };
@@ -254,6 +255,28 @@ fn the_decoders_read_the_documented_frames() {
         bye_reason(&only_frame(&golden("bye"))),
         CloseReason::PeerStopped
     );
+}
+
+#[test]
+fn the_documented_compressed_frame_stands_for_a_message() {
+    let bytes = golden("compressed");
+    let limits = FrameLimits {
+        codec: Some(Codec::Lz4),
+        ..FrameLimits::default()
+    };
+    let Ok(Next::Frame(frame, consumed)) = next_frame(&bytes, &limits) else {
+        panic!("a good frame");
+    };
+    assert_eq!((frame.kind, consumed), (FrameKind::Compressed, bytes.len()));
+    let mut batch = vec![0; usize::try_from(frame.word).expect("small")];
+    Decompressor::default()
+        .decompress(Codec::Lz4, frame.body, &mut batch)
+        .expect("it is what it says");
+    let message = only_frame(&batch);
+    assert_eq!((message.kind, message.word), (FrameKind::Message, 3));
+    assert_eq!(message.body, [b'a'; 40]);
+    let error = next_frame(&bytes, &FrameLimits::default()).expect_err("no codec is agreed");
+    assert_eq!(error.close_reason(), CloseReason::BadCompression);
 }
 
 #[test]

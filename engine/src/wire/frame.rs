@@ -364,6 +364,10 @@ fn next_other_frame<'a>(
     let Some(kind) = FrameKind::from_code(plain_code) else {
         return Err(DecodeError::UnknownKind { kind: code });
     };
+    if extended && kind == FrameKind::Compressed {
+        // What is in it may have extensions of its own.
+        return Err(DecodeError::UnknownKind { kind: code });
+    }
     if extended {
         return next_extended_frame(first, kind, word, rest, limits);
     }

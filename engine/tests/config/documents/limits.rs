@@ -175,6 +175,14 @@ const PEERS: &[Limit] = &[
         "the unit tests of engine/src/wire/frame.rs",
     ),
     limit(
+        "bytes that a compressed frame stands for",
+        Derived(
+            "1 MiB, or one message of `message_bytes_max` with header and extension; and 256 KiB plus 512 times its own length",
+        ),
+        Closed(CloseReason::BadCompression),
+        "hostile/compression.rs::compressed_frames_against_the_rules_end_the_lane",
+    ),
+    limit(
         "body of a frame of unknown, optional kind",
         Constant(
             "wire::frame::OPTIONAL_BODY_BYTES_MAX",
@@ -318,7 +326,9 @@ const PEERS: &[Limit] = &[
     ),
     limit(
         "memory charged to one peer",
-        Derived("per lane `queue_bytes_max` to send and one `message_bytes_max` being received"),
+        Derived(
+            "per lane `queue_bytes_max` to send and one `message_bytes_max` being received, and what one compressed frame stands for where an inbox is full",
+        ),
         Otherwise("by its parts"),
         "hostile/floods.rs::a_peer_holds_no_more_than_its_budget",
     ),
