@@ -4,7 +4,8 @@
 //! corpus and mutations of it in the normal test run. The functions panic where a promise is
 //! broken: a decoder never panics, never asks for more than its limit, says the same whatever
 //! the pieces that bytes arrive in, and whatever it takes has exactly one encoding.
-use overlane::wire::compression::{Codec, Decompressor, check_expansion};
+use overlane::wire::codec::{Codec, check_expansion};
+use overlane::wire::compression::Decompressor;
 use overlane::wire::control::{Decline, Rest, bye_reason};
 use overlane::wire::extension::{EXTENSION_BYTES_MAX, EXTENSION_ENTRIES_MAX};
 use overlane::wire::frame::{EXTENDED_HEADER_BYTES, EXTENSION_BLOCK_BYTES_MAX};

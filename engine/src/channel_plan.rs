@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use crate::config::{self, ChannelConfig, Config, Overflow, Priority, Reliability};
 use crate::io::socket::SocketOptions;
-use crate::wire::compression::Codec;
+use crate::wire::codec::Codec;
 use crate::wire::{self, ChannelTerms, Name};
 
 /// The name of the engine's own channel. Configurations cannot have it.

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use overlane::wire::compression::{Codec, Decompressor};
+use overlane::wire::codec::Codec;
+use overlane::wire::compression::Decompressor;
 use overlane::wire::control::{
     Decline, Rest, append_bye, append_mailbox, append_message, append_ping, append_pong, bye_reason,
 };

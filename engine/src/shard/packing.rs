@@ -13,7 +13,8 @@ use super::outbox::Batch;
 use crate::channel_plan::ChannelPlan;
 use crate::delivery::Payoff;
 use crate::ring::PayloadPool;
-use crate::wire::compression::{Codec, Compressor, Decompressor};
+use crate::wire::codec::Codec;
+use crate::wire::compression::{Compressor, Decompressor};
 use crate::wire::{ChannelTerms, CloseReason, FrameKind, HEADER_BYTES, put_header};
 
 /// Batches below this are sent as they are: a message or two, in which nothing comes again.

@@ -12,7 +12,7 @@ use zerocopy::little_endian::U32;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use super::close::CloseReason;
-use super::compression::{Codec, check_expansion};
+use super::codec::{Codec, check_expansion};
 use super::extension::{EXTENSION_BYTES_MAX, Extension, ExtensionError};
 
 /// Bytes of a frame's header.

@@ -4,7 +4,7 @@
 //! Their bytes, in the layout of each version, are `layout.rs`; reading them from a stream, with its
 //! bounds and errors, is `handshake.rs`. Which of several connections is kept is `lane_choice.rs`.
 use super::close::CloseReason;
-use super::compression::Codec;
+use super::codec::Codec;
 use super::frame::FrameLimits;
 use super::name::Name;
 use super::parameters::Parameters;

@@ -57,6 +57,7 @@
 //! # }
 //! ```
 pub mod close;
+pub mod codec;
 pub mod compression;
 pub mod control;
 pub mod extension;

@@ -2,7 +2,8 @@
 //! what it states.
 
 use overlane::config::Compression;
-use overlane::wire::compression::{Codec, Compressor, EXPANSION_FREE_BYTES, batch_bytes_max};
+use overlane::wire::codec::{Codec, EXPANSION_FREE_BYTES, batch_bytes_max};
+use overlane::wire::compression::Compressor;
 use overlane::wire::{CloseReason, FrameKind, Hello};
 
 use crate::honest::Honest;
