@@ -98,7 +98,7 @@ fn a_frame_of_an_unknown_mandatory_kind_is_closed() {
     let honest = Honest::start(|config| config);
     let unknown = [
         ("zeros", vec![0; 64]),
-        ("the first free kind", frame(7, 0, 0, &[])),
+        ("the first free kind", frame(8, 0, 0, &[])),
         ("the last mandatory kind", frame(0x7f, LENGTH_MAX, 0, &[])),
     ];
     assert_closed(&honest, CloseReason::UnknownFrame, &unknown);
