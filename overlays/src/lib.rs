@@ -70,5 +70,5 @@ pub use hold_back::{Count, Gap, Life, Limits};
 pub use message::{DecodeError, Encoded, Message, decode, decode_shared, encode, encode_shared};
 pub use payload::Payload;
 pub use stack::Stack;
-pub use store::{MessageId, StoreConfig};
+pub use store::{Mark, MessageId, StoreConfig};
 pub use time::Time;

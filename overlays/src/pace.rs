@@ -1,11 +1,12 @@
 //! How long things take in this cluster, as this node sees it: what every timer of the broadcast layers
 //! [`crate::plumtree`] and [`crate::direct`] is made of.
 //!
-//! Owns two measures. *Spread*: by how much the copies of one message, or a message and the first word
+//! Owns three measures. *Spread*: by how much the copies of one message, or a message and the first word
 //! of it, are apart that reach this node over different links, at most; senders sit anywhere, so this
 //! comes close to the time that a message takes to all. *Answer*: how long a neighbor takes to send a
-//! payload that it was asked for, at most. Both are the greatest of lately, so that a timer made of one
-//! does not run out while all is well; both forget, so that a better network is noticed. Must never
+//! payload that it was asked for, at most. *Marks*: how long after the first mark of a round another one
+//! came, at most. All are the greatest of lately, so that a timer made of one
+//! does not run out while all is well; all forget, so that a better network is noticed. Must never
 //! measure what waited for a repair: timers would then grow with themselves.
 
 use std::time::Duration;
@@ -72,6 +73,7 @@ impl Greatest {
 pub(crate) struct Pace {
     spread: Greatest,
     answer: Greatest,
+    marks: Greatest,
 }
 
 impl Pace {
@@ -79,6 +81,7 @@ impl Pace {
         Self {
             spread: Greatest::new(SPREAD_FIRST),
             answer: Greatest::new(ANSWER_FIRST),
+            marks: Greatest::new(LEAST),
         }
     }
 
@@ -90,6 +93,16 @@ impl Pace {
     /// A payload came this long after it was asked for.
     pub(crate) fn answered(&mut self, now: Time, after: Duration) {
         self.answer.sample(now, after);
+    }
+
+    /// A mark came this long after the first of its round.
+    pub(crate) fn marks_apart(&mut self, now: Time, by: Duration) {
+        self.marks.sample(now, by);
+    }
+
+    /// How long a round of marks takes to spread.
+    pub(crate) fn marks_spread(&self) -> Duration {
+        self.spread().max(self.marks.get())
     }
 
     /// How long a message takes to all nodes.

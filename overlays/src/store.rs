@@ -90,6 +90,16 @@ impl Default for StoreConfig {
     }
 }
 
+/// Says of a message that it may take links out of the tree.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mark {
+    /// Which round of marks it belongs to: of the marks of one round one prunes. Counted on from the
+    /// latest that its sender had heard of, and from zero again after the greatest.
+    pub round: u32,
+    /// How long a round of marks takes to spread, as its sender knows, in microseconds.
+    pub spread_micros: u32,
+}
+
 /// A message that this node has.
 #[derive(Debug)]
 pub(crate) struct Seen<P> {
@@ -100,7 +110,7 @@ pub(crate) struct Seen<P> {
     /// When it came.
     pub(crate) came: Time,
     /// Marked: links that bring it again may leave the tree.
-    pub(crate) mark: Option<u32>,
+    pub(crate) mark: Option<Mark>,
     /// It was asked for, by this node or by one on its way.
     pub(crate) late: bool,
     /// It was asked for by this node, and came so many milliseconds after its announcement.

@@ -18,7 +18,7 @@ use overlane_overlays::plumtree::Plumtree;
 use overlane_overlays::plumtree::{self, Announcement, Gossip};
 use overlane_overlays::stack::Half;
 use overlane_overlays::switching::{self, Conductor, Switch};
-use overlane_overlays::{Count, DecodeError, Gap, Life, Message, MessageId, decode, encode};
+use overlane_overlays::{Count, DecodeError, Gap, Life, Mark, Message, MessageId, decode, encode};
 use overlane_overlays::{Protocol, Stack};
 use proptest::prelude::*;
 
@@ -104,7 +104,11 @@ fn plumtree() -> impl Strategy<Value = plumtree::Message<u32>> {
         hops,
         late,
     });
-    let mark = prop::option::of(any::<u32>());
+    let mark = (any::<u32>(), any::<u32>()).prop_map(|(round, spread_micros)| Mark {
+        round,
+        spread_micros,
+    });
+    let mark = prop::option::of(mark);
     prop_oneof![
         (id(), 0_u16..20, mark, any::<bool>()).prop_map(|(id, hops, mark, late)| Message::Gossip(
             Gossip {

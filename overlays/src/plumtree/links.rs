@@ -25,7 +25,7 @@ pub(super) struct Link<P> {
     pub(super) push: Push,
     /// When it last became what it is.
     since: Time,
-    /// The marked message of least id that came over it although this node had it.
+    /// The message of least id, of those marked in this round, that came over it although this node had it.
     again: Option<MessageId>,
     /// When a payload that was missing here last came over it.
     brought: Option<Time>,
@@ -138,6 +138,13 @@ impl<P: Peer> Links<P> {
             link.again = Some(link.again.map_or(id, |before| before.min(id)));
         }
         false
+    }
+
+    /// A new round of marks begins: notes of the one before are dropped.
+    pub(super) fn forget_notes(&mut self) {
+        for link in &mut self.links {
+            link.again = None;
+        }
     }
 
     /// The eager links that brought this message again and were eager when it came first. Notes of

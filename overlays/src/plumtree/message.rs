@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::event::{PAYLOAD_BYTES_MAX, Peer};
 use crate::message::{self, DecodeError};
 use crate::payload::Payload;
-use crate::store::MessageId;
+use crate::store::{Mark, MessageId};
 
 /// Most messages announced or asked for in one message; more go in several.
 pub const ANNOUNCEMENTS_MAX: usize = 256;
@@ -34,9 +34,8 @@ pub struct Gossip<P> {
     pub id: MessageId,
     /// Hops that it took to the sender.
     pub hops: u16,
-    /// Marked if given: links that bring it again may leave the tree. How long messages take to spread,
-    /// as its sender knows, in microseconds.
-    pub mark: Option<u32>,
+    /// Marked if given: links that bring it again may leave the tree.
+    pub mark: Option<Mark>,
     /// Was asked for, here or on its way here: says nothing about how long messages take.
     pub late: bool,
     /// What was broadcast.
@@ -65,13 +64,14 @@ pub enum Message<P> {
 }
 
 impl<P: Peer> message::Message for Message<P> {
-    /// Tag, sender, id, hops, flag and payload, or a full list of announcements, whichever is longer.
+    /// Tag, sender, id, hops, mark, flag and payload, or a full list of announcements, whichever is longer.
     const BYTES_MAX: usize = {
         let gossip = 1
             + P::BYTES_MAX
             + MessageId::BYTES_MAX
             + 3
-            + 6
+            + 1
+            + 2 * 5
             + 1
             + Payload::HEAD_ENCODED_MAX
             + PAYLOAD_BYTES_MAX;

@@ -63,8 +63,8 @@ pub enum Timer {
     Announce,
     /// An announced message should have come by now.
     GraftDue(MessageId),
-    /// All marked messages of one time should have come by now.
-    Prune,
+    /// All marked messages of this round should have come by now.
+    Prune(u32),
     /// The latest messages can be announced along the tree.
     Tails,
     /// The next page for those who asked for much.
@@ -191,8 +191,7 @@ impl<P: Peer> Plumtree<P> {
         {
             return Err(Refusal::Busy);
         }
-        let spread = self.pace.spread();
-        let mark = u32::try_from(spread.as_micros()).unwrap_or(u32::MAX);
+        let mark = self.pruning.mark(now, self.pace.marks_spread());
         let id = self.numbering.next(random);
         let content = Content {
             sender: self.me,
@@ -202,7 +201,7 @@ impl<P: Peer> Plumtree<P> {
             hops: 0,
             from: None,
             came: now,
-            mark: self.pruning.decide(now, spread).then_some(mark),
+            mark,
             late: false,
             asked: None,
             content: Some(content),
@@ -215,7 +214,7 @@ impl<P: Peer> Plumtree<P> {
     /// by.
     fn push_on(&mut self, now: Time, id: MessageId, seen: Seen<P>, out: &mut Outputs<P>) {
         let (hops, from, late) = (seen.hops, seen.from, seen.late);
-        self.note_mark(now, id, seen.mark, out);
+        self.note_mark(now, id, &seen, out);
         let announcement = Announcement { id, hops, late };
         let (mut push, mut offer, mut gather) = (Vec::new(), Vec::new(), false);
         for link in self.links.iter().filter(|link| Some(link.peer) != from) {
@@ -295,7 +294,8 @@ impl<P: Peer> Plumtree<P> {
                     }
                     return;
                 }
-                self.on_redundant(now, from, mark.map(|_| id), out);
+                let marked = mark.filter(|mark| self.pruning.is_of_now(*mark));
+                self.on_redundant(now, from, marked.map(|_| id), out);
                 return;
             }
             Look::Left => {
@@ -340,7 +340,7 @@ impl<P: Peer> Plumtree<P> {
         self.push_on(now, id, seen, out);
     }
 
-    /// A link brought a message that this node has; `marked` is its id if it may prune.
+    /// A link brought a message that this node has; `marked` is its id if it may prune in this round.
     fn on_redundant(
         &mut self,
         now: Time,
@@ -496,7 +496,7 @@ impl<P: Peer> Protocol<P> for Plumtree<P> {
             }
             Input::Timer(Timer::Announce) => self.announce(out),
             Input::Timer(Timer::GraftDue(id)) => self.on_graft_due(now, id, out),
-            Input::Timer(Timer::Prune) => self.prune(now, out),
+            Input::Timer(Timer::Prune(round)) => self.prune(now, round, out),
             Input::Timer(Timer::Tails) => self.announce_tails(out),
             Input::Timer(Timer::Page) => self.next_pages(out),
             Input::Timer(Timer::Forget) => {

@@ -11,6 +11,10 @@
 //! and then prunes for the one with the least id alone. All nodes choose the same one, so what is left
 //! is the tree of one message, however many were under way. The sender of least id stays the same, so
 //! at rest the same tree is found again and nothing is pruned.
+//!
+//! Which marks are of one time is not left to the clocks of the nodes that they reach: a mark names its
+//! *round*, one more than the latest that its sender had heard of. A mark that comes after its round was
+//! chosen from still tells how long rounds take, and the next is waited for longer.
 
 use std::time::Duration;
 
@@ -19,10 +23,10 @@ use super::message::Message;
 use super::{Outputs, Plumtree, Timer};
 use crate::event::{Output, Peer};
 use crate::pace::{LEAST, MOST};
-use crate::store::MessageId;
+use crate::store::{Mark, MessageId, Seen};
 use crate::time::Time;
 
-/// How long a node waits for all marks of one time.
+/// How long a node waits for all marks of a round.
 fn choose_after(spread: Duration) -> Duration {
     spread * 5 / 2
 }
@@ -30,12 +34,13 @@ fn choose_after(spread: Duration) -> Duration {
 /// What a node has seen of marked messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Pruning {
-    /// When the first mark of the latest ones came.
-    last: Option<Time>,
+    /// The latest round, and when its first mark came.
+    latest: Option<(u32, Time)>,
+    /// What will prune in it, until it has.
     open: Option<Choice>,
 }
 
-/// The marks of one time, of which one will prune.
+/// The least of the marks of a round that have come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Choice {
     least: MessageId,
@@ -43,38 +48,67 @@ struct Choice {
     came: Time,
 }
 
+/// What a mark that came is to this node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Noted {
+    /// The first of a round.
+    Begins,
+    /// One of the latest round, so long after its first.
+    After(Duration),
+    /// One of an earlier round.
+    Old,
+}
+
 impl Pruning {
     pub(super) const fn new() -> Self {
         Self {
-            last: None,
+            latest: None,
             open: None,
         }
     }
 
-    /// Whether the next message of this node is to be marked. Four spreads: marks that were sent within
-    /// one spread of each other have come after two, are chosen from after two and a half, and nobody
-    /// marks again before every node has chosen.
-    pub(super) fn decide(self, now: Time, spread: Duration) -> bool {
-        self.last.is_none_or(|last| now.since(last) >= spread * 4)
+    /// The mark of this node's next message, if it is to have one. Four spreads after the one before:
+    /// marks that were sent within one spread of each other have come after two, are chosen from after
+    /// two and a half, and nobody marks again before every node has chosen.
+    pub(super) fn mark(self, now: Time, spread: Duration) -> Option<Mark> {
+        let round = match self.latest {
+            None => 0,
+            Some((round, since)) if now.since(since) >= spread * 4 => round.wrapping_add(1),
+            Some(_) => return None,
+        };
+        let spread_micros = u32::try_from(spread.as_micros()).unwrap_or(u32::MAX);
+        Some(Mark {
+            round,
+            spread_micros,
+        })
     }
 
-    /// Notes a marked message that this node sent or got first. Whether a time for choosing begins.
-    fn note(&mut self, now: Time, id: MessageId) -> bool {
-        match &mut self.open {
-            Some(choice) => {
-                if id < choice.least {
+    /// Whether a mark is of the latest round.
+    pub(super) fn is_of_now(self, mark: Mark) -> bool {
+        self.latest.is_some_and(|(round, _)| round == mark.round)
+    }
+
+    /// Notes a marked message that this node sent or got first.
+    fn note(&mut self, now: Time, id: MessageId, round: u32) -> Noted {
+        match self.latest {
+            Some((latest, since)) if latest == round => {
+                if let Some(choice) = &mut self.open
+                    && id < choice.least
+                {
                     choice.least = id;
                     choice.came = now;
                 }
-                false
+                Noted::After(now.since(since))
             }
-            None => {
-                self.last = Some(now);
+            // Rounds are counted round in a circle: what is in the half behind is earlier.
+            Some((latest, _)) if round.wrapping_sub(latest) > u32::MAX / 2 => Noted::Old,
+            _ => {
+                self.latest = Some((round, now));
                 self.open = Some(Choice {
                     least: id,
                     came: now,
                 });
-                true
+                Noted::Begins
             }
         }
     }
@@ -86,22 +120,31 @@ impl<P: Peer> Plumtree<P> {
         &mut self,
         now: Time,
         id: MessageId,
-        mark: Option<u32>,
+        seen: &Seen<P>,
         out: &mut Outputs<P>,
     ) {
-        let Some(micros) = mark else { return };
-        let there = Duration::from_micros(micros.into()).clamp(LEAST, MOST);
-        if self.pruning.note(now, id) {
-            out.push(Output::SetTimer {
-                id: Timer::Prune,
-                after: choose_after(self.pace.spread().max(there)),
-            });
+        let Some(mark) = seen.mark else { return };
+        match self.pruning.note(now, id, mark.round) {
+            Noted::Begins => {
+                self.links.forget_notes();
+                let there = Duration::from_micros(mark.spread_micros.into()).clamp(LEAST, MOST);
+                out.push(Output::SetTimer {
+                    id: Timer::Prune(mark.round),
+                    after: choose_after(self.pace.marks_spread().max(there)),
+                });
+            }
+            // What was asked for says nothing about how long a round takes.
+            Noted::After(by) if !seen.late => self.pace.marks_apart(now, by),
+            Noted::After(_) | Noted::Old => {}
         }
     }
 
-    /// All marks of one time have come: takes out the links that brought the chosen one again. Not those
+    /// All marks of a round have come: takes out the links that brought the chosen one again. Not those
     /// that became part of the tree after it had come, as it does not tell what they are good for.
-    pub(super) fn prune(&mut self, now: Time, out: &mut Outputs<P>) {
+    pub(super) fn prune(&mut self, now: Time, round: u32, out: &mut Outputs<P>) {
+        if self.pruning.latest.is_none_or(|(latest, _)| latest != round) {
+            return;
+        }
         let Some(choice) = self.pruning.open.take() else {
             return;
         };
@@ -127,26 +170,37 @@ mod tests {
     }
 
     #[test]
-    fn of_the_marks_of_one_time_the_least_is_chosen_whatever_their_order() {
+    fn of_the_marks_of_one_round_the_least_is_chosen_whatever_their_order() {
         for order in [[5, 2, 9], [9, 5, 2], [2, 9, 5]] {
             let mut pruning = Pruning::new();
-            let begins = order.map(|sender| pruning.note(Time::ZERO, id(sender)));
-            assert_eq!(begins, [true, false, false]);
+            let noted = order.map(|sender| pruning.note(Time::ZERO, id(sender), 4));
+            let after = Noted::After(Duration::ZERO);
+            assert_eq!(noted, [Noted::Begins, after, after]);
             assert_eq!(pruning.open.map(|choice| choice.least), Some(id(2)));
         }
     }
 
     #[test]
+    fn marks_of_other_rounds_have_no_say() {
+        let mut pruning = Pruning::new();
+        pruning.note(Time::ZERO, id(5), u32::MAX);
+        assert_eq!(pruning.note(Time::ZERO, id(1), u32::MAX - 1), Noted::Old);
+        assert_eq!(pruning.open.map(|choice| choice.least), Some(id(5)));
+        assert_eq!(pruning.note(Time::ZERO, id(6), 0), Noted::Begins);
+        assert_eq!(pruning.open.map(|choice| choice.least), Some(id(6)));
+        assert_eq!(pruning.note(Time::ZERO, id(1), u32::MAX), Noted::Old);
+    }
+
+    #[test]
     fn nobody_marks_before_all_have_chosen() {
         let mut pruning = Pruning::new();
-        assert!(
-            pruning.decide(Time::ZERO, SPREAD),
-            "the first message is marked"
-        );
-        pruning.note(Time::ZERO, id(1));
+        let first = pruning.mark(Time::ZERO, SPREAD).unwrap();
+        assert_eq!((first.round, first.spread_micros), (0, 100_000));
+        pruning.note(Time::ZERO, id(1), first.round);
         // A node that hears of the mark one spread later chooses one spread later.
         let all_chosen = Time::ZERO + SPREAD + choose_after(SPREAD);
-        assert!(!pruning.decide(all_chosen, SPREAD));
-        assert!(pruning.decide(Time::ZERO + SPREAD * 4, SPREAD));
+        assert_eq!(pruning.mark(all_chosen, SPREAD), None);
+        let next = pruning.mark(Time::ZERO + SPREAD * 4, SPREAD).unwrap();
+        assert_eq!(next.round, 1);
     }
 }

@@ -8,6 +8,7 @@ use rand::rngs::Xoshiro256PlusPlus;
 
 use super::*;
 use crate::event::{PAYLOAD_BYTES_MAX, Refusal};
+use crate::store::Mark;
 
 /// A node under test with neighbors `1..=4`, and the outputs of its last input.
 struct Subject {
@@ -39,7 +40,10 @@ fn marked(number: u64, hops: u16) -> Message {
         unreachable!("a gossip");
     };
     Message::Gossip(Gossip {
-        mark: Some(100_000),
+        mark: Some(Mark {
+            round: 1,
+            spread_micros: 100_000,
+        }),
         ..gossip
     })
 }
@@ -355,7 +359,7 @@ fn a_link_is_pruned_by_the_least_of_the_marked_messages_of_one_time() {
     subject.receive(3, graft(&[]));
     subject.receive(1, gossip(1, 4));
     subject.receive(2, gossip(1, 7));
-    subject.feed(Input::Timer(Timer::Prune));
+    subject.feed(Input::Timer(Timer::Prune(1)));
     assert!(subject.sent().is_empty(), "not marked");
     // Messages 2 and 3 are under way at once; 2 comes again over link 2, and 3 over link 3.
     subject.receive(1, marked(3, 4));
@@ -363,7 +367,7 @@ fn a_link_is_pruned_by_the_least_of_the_marked_messages_of_one_time() {
     subject.receive(1, marked(2, 4));
     subject.receive(2, marked(2, 7));
     assert!(subject.sent().is_empty(), "a lesser one may still come");
-    subject.feed(Input::Timer(Timer::Prune));
+    subject.feed(Input::Timer(Timer::Prune(1)));
     assert_eq!(subject.sent(), vec![(2, Message::Prune)]);
     let eager: Vec<u32> = subject.node.eager_peers().collect();
     assert_eq!(eager, [1, 3]);
@@ -381,7 +385,7 @@ fn a_marked_message_that_was_fetched_does_not_prune_the_link_that_feeds() {
     subject.receive(3, Message::Gossip(Gossip { late, ..fetched }));
     subject.receive(1, marked(1, 4));
     subject.receive(2, marked(1, 9));
-    subject.feed(Input::Timer(Timer::Prune));
+    subject.feed(Input::Timer(Timer::Prune(1)));
     assert_eq!(subject.sent(), vec![(2, Message::Prune)]);
 }
 
@@ -392,7 +396,7 @@ fn a_new_tree_link_is_not_pruned_by_what_came_before_it() {
     subject.now = subject.now + Duration::from_millis(1);
     subject.receive(3, graft(&[]));
     subject.receive(3, marked(1, 7));
-    subject.feed(Input::Timer(Timer::Prune));
+    subject.feed(Input::Timer(Timer::Prune(1)));
     assert!(subject.sent().is_empty());
     assert!(subject.node.eager_peers().any(|peer| peer == 3));
 }
