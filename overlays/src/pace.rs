@@ -55,6 +55,9 @@ impl Greatest {
 
     /// Takes a sample. One alone at most doubles the measure: it may be a pause of this node.
     fn sample(&mut self, now: Time, sample: Duration) {
+        if self.samples == 0 {
+            self.since = now;
+        }
         if now.since(self.since) >= SPAN && self.samples >= SAMPLES_LEAST {
             *self = Self {
                 before: self.now,
@@ -81,7 +84,7 @@ impl Pace {
         Self {
             spread: Greatest::new(SPREAD_FIRST),
             answer: Greatest::new(ANSWER_FIRST),
-            marks: Greatest::new(LEAST),
+            marks: Greatest::new(SPREAD_FIRST),
         }
     }
 

@@ -53,7 +53,7 @@ use crate::store::{Content, Look, MessageId, Numbering, Seen, Store};
 use crate::time::Time;
 use links::{Links, Push};
 use pruning::Pruning;
-use repair::{Feed, Missing, Trouble};
+use repair::{Feed, Missing, Tail, Trouble};
 use shortening::{Calm, MainSender};
 
 /// Timers of Plumtree.
@@ -98,8 +98,10 @@ pub struct Plumtree<P> {
     missing: Missing<P>,
     feed: Feed,
     trouble: Trouble,
-    /// The latest message of each sender that was not announced along the tree yet.
-    tails: BTreeMap<u64, Announcement>,
+    /// The latest message of each sender that was not announced along the tree often enough yet.
+    tails: BTreeMap<u64, Tail>,
+    /// When a message last had to be asked for, here or by a neighbor.
+    lost: Option<Time>,
 }
 
 impl<P: Peer> Plumtree<P> {
@@ -121,6 +123,7 @@ impl<P: Peer> Plumtree<P> {
             feed: Feed::Broken,
             trouble: Trouble::new(),
             tails: BTreeMap::new(),
+            lost: None,
             config,
         }
     }
@@ -316,6 +319,9 @@ impl<P: Peer> Plumtree<P> {
         }
         self.feed = Feed::Flowing;
         self.trouble.note(found.asked.is_some());
+        if found.asked.is_some() {
+            self.note_loss(now);
+        }
         self.look_for_gap(now, id, from, out);
         self.main_sender.has_sent(id.sender);
         let grace = self.pace.answer_within();
@@ -497,7 +503,7 @@ impl<P: Peer> Protocol<P> for Plumtree<P> {
             Input::Timer(Timer::Announce) => self.announce(out),
             Input::Timer(Timer::GraftDue(id)) => self.on_graft_due(now, id, out),
             Input::Timer(Timer::Prune(round)) => self.prune(now, round, out),
-            Input::Timer(Timer::Tails) => self.announce_tails(out),
+            Input::Timer(Timer::Tails) => self.announce_tails(now, out),
             Input::Timer(Timer::Page) => self.next_pages(out),
             Input::Timer(Timer::Forget) => {
                 if self.store.tidy(now, &self.config.store) {

@@ -24,6 +24,9 @@ impl<P: Peer> Plumtree<P> {
         feed: bool,
         out: &mut Outputs<P>,
     ) {
+        if !ids.is_empty() {
+            self.note_loss(now);
+        }
         if feed {
             self.links.set(now, from, Push::Eager);
             // What was gathered is neither pushed nor, over an eager link, announced later.

@@ -34,10 +34,19 @@ fn choose_after(spread: Duration) -> Duration {
 /// What a node has seen of marked messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Pruning {
-    /// The latest round, and when its first mark came.
-    latest: Option<(u32, Time)>,
+    latest: Option<Round>,
     /// What will prune in it, until it has.
     open: Option<Choice>,
+}
+
+/// A round of marks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Round {
+    number: u32,
+    /// When its first mark came.
+    since: Time,
+    /// How long it may take to spread, by the word of its marks.
+    spread: Duration,
 }
 
 /// The least of the marks of a round that have come.
@@ -73,7 +82,9 @@ impl Pruning {
     pub(super) fn mark(self, now: Time, spread: Duration) -> Option<Mark> {
         let round = match self.latest {
             None => 0,
-            Some((round, since)) if now.since(since) >= spread * 4 => round.wrapping_add(1),
+            Some(latest) if now.since(latest.since) >= spread.max(latest.spread) * 4 => {
+                latest.number.wrapping_add(1)
+            }
             Some(_) => return None,
         };
         let spread_micros = u32::try_from(spread.as_micros()).unwrap_or(u32::MAX);
@@ -85,25 +96,32 @@ impl Pruning {
 
     /// Whether a mark is of the latest round.
     pub(super) fn is_of_now(self, mark: Mark) -> bool {
-        self.latest.is_some_and(|(round, _)| round == mark.round)
+        self.latest
+            .is_some_and(|latest| latest.number == mark.round)
     }
 
     /// Notes a marked message that this node sent or got first.
-    fn note(&mut self, now: Time, id: MessageId, round: u32) -> Noted {
-        match self.latest {
-            Some((latest, since)) if latest == round => {
+    fn note(&mut self, now: Time, id: MessageId, mark: Mark) -> Noted {
+        let spread = Duration::from_micros(mark.spread_micros.into()).clamp(LEAST, MOST);
+        match &mut self.latest {
+            Some(latest) if latest.number == mark.round => {
+                latest.spread = latest.spread.max(spread);
                 if let Some(choice) = &mut self.open
                     && id < choice.least
                 {
                     choice.least = id;
                     choice.came = now;
                 }
-                Noted::After(now.since(since))
+                Noted::After(now.since(latest.since))
             }
             // Rounds are counted round in a circle: what is in the half behind is earlier.
-            Some((latest, _)) if round.wrapping_sub(latest) > u32::MAX / 2 => Noted::Old,
+            Some(latest) if mark.round.wrapping_sub(latest.number) > u32::MAX / 2 => Noted::Old,
             _ => {
-                self.latest = Some((round, now));
+                self.latest = Some(Round {
+                    number: mark.round,
+                    since: now,
+                    spread,
+                });
                 self.open = Some(Choice {
                     least: id,
                     came: now,
@@ -124,7 +142,7 @@ impl<P: Peer> Plumtree<P> {
         out: &mut Outputs<P>,
     ) {
         let Some(mark) = seen.mark else { return };
-        match self.pruning.note(now, id, mark.round) {
+        match self.pruning.note(now, id, mark) {
             Noted::Begins => {
                 self.links.forget_notes();
                 let there = Duration::from_micros(mark.spread_micros.into()).clamp(LEAST, MOST);
@@ -142,7 +160,11 @@ impl<P: Peer> Plumtree<P> {
     /// All marks of a round have come: takes out the links that brought the chosen one again. Not those
     /// that became part of the tree after it had come, as it does not tell what they are good for.
     pub(super) fn prune(&mut self, now: Time, round: u32, out: &mut Outputs<P>) {
-        if self.pruning.latest.is_none_or(|(latest, _)| latest != round) {
+        if self
+            .pruning
+            .latest
+            .is_none_or(|latest| latest.number != round)
+        {
             return;
         }
         let Some(choice) = self.pruning.open.take() else {
@@ -165,6 +187,13 @@ mod tests {
 
     const SPREAD: Duration = Duration::from_millis(100);
 
+    const fn mark(round: u32) -> Mark {
+        Mark {
+            round,
+            spread_micros: 50_000,
+        }
+    }
+
     const fn id(sender: u64) -> MessageId {
         MessageId { sender, number: 3 }
     }
@@ -173,7 +202,7 @@ mod tests {
     fn of_the_marks_of_one_round_the_least_is_chosen_whatever_their_order() {
         for order in [[5, 2, 9], [9, 5, 2], [2, 9, 5]] {
             let mut pruning = Pruning::new();
-            let noted = order.map(|sender| pruning.note(Time::ZERO, id(sender), 4));
+            let noted = order.map(|sender| pruning.note(Time::ZERO, id(sender), mark(4)));
             let after = Noted::After(Duration::ZERO);
             assert_eq!(noted, [Noted::Begins, after, after]);
             assert_eq!(pruning.open.map(|choice| choice.least), Some(id(2)));
@@ -183,12 +212,15 @@ mod tests {
     #[test]
     fn marks_of_other_rounds_have_no_say() {
         let mut pruning = Pruning::new();
-        pruning.note(Time::ZERO, id(5), u32::MAX);
-        assert_eq!(pruning.note(Time::ZERO, id(1), u32::MAX - 1), Noted::Old);
+        pruning.note(Time::ZERO, id(5), mark(u32::MAX));
+        assert_eq!(
+            pruning.note(Time::ZERO, id(1), mark(u32::MAX - 1)),
+            Noted::Old
+        );
         assert_eq!(pruning.open.map(|choice| choice.least), Some(id(5)));
-        assert_eq!(pruning.note(Time::ZERO, id(6), 0), Noted::Begins);
+        assert_eq!(pruning.note(Time::ZERO, id(6), mark(0)), Noted::Begins);
         assert_eq!(pruning.open.map(|choice| choice.least), Some(id(6)));
-        assert_eq!(pruning.note(Time::ZERO, id(1), u32::MAX), Noted::Old);
+        assert_eq!(pruning.note(Time::ZERO, id(1), mark(u32::MAX)), Noted::Old);
     }
 
     #[test]
@@ -196,7 +228,7 @@ mod tests {
         let mut pruning = Pruning::new();
         let first = pruning.mark(Time::ZERO, SPREAD).unwrap();
         assert_eq!((first.round, first.spread_micros), (0, 100_000));
-        pruning.note(Time::ZERO, id(1), first.round);
+        pruning.note(Time::ZERO, id(1), first);
         // A node that hears of the mark one spread later chooses one spread later.
         let all_chosen = Time::ZERO + SPREAD + choose_after(SPREAD);
         assert_eq!(pruning.mark(all_chosen, SPREAD), None);

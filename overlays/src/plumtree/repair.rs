@@ -5,7 +5,6 @@
 //! was lost on its way and those before and after it came, the tree stays as it is.
 
 use std::collections::BTreeMap;
-use std::mem;
 use std::ops::Bound;
 use std::time::Duration;
 
@@ -17,9 +16,17 @@ use crate::event::{Output, Peer};
 use crate::store::{Look, MessageId};
 use crate::time::Time;
 
-/// How often each announcer of a message is asked for it. 3: a guess; an answer lost twice in a row is
-/// rare, and a neighbor that is asked in vain has forgotten it.
-const ASKED_MAX: u8 = 3;
+/// How often each announcer of a message is asked for it. 6: a guess; at 20 % loss a question or its
+/// answer is lost six times in a row once in 450 times, and a neighbor that is asked in vain for so long
+/// has forgotten it.
+const ASKED_MAX: u8 = 6;
+
+/// How often the latest message of a sender is announced along the tree where messages are lost. 3: a
+/// guess; at 10 % loss one in 10,000 is missed by a neighbor that has no other.
+const TAIL_TOLD_MAX: u8 = 3;
+
+/// How long after the last loss it is announced so often. 30 s: as [`ANSWERING_MAX`].
+const LOSS_LASTS: Duration = Duration::from_secs(30);
 
 /// Most announcers remembered for one message. 16: a guess, three times HyParView's active view.
 const ANNOUNCERS_MAX: usize = 16;
@@ -30,6 +37,14 @@ const CATCH_UP_MAX: usize = 4 * ANNOUNCEMENTS_MAX;
 /// How long a message is waited for at most from a neighbor that sends others meanwhile. 30 s: as long
 /// as messages are kept.
 const ANSWERING_MAX: Duration = Duration::from_secs(30);
+
+/// The latest message of a sender.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Tail {
+    announcement: Announcement,
+    /// How often it was announced along the tree.
+    told: u8,
+}
 
 /// Messages that were announced and have not come.
 #[derive(Debug)]
@@ -335,8 +350,17 @@ impl<P: Peer> Plumtree<P> {
         });
     }
 
+    /// A message had to be asked for, here or by a neighbor.
+    pub(super) const fn note_loss(&mut self, now: Time) {
+        self.lost = Some(now);
+    }
+
     /// Remembers the latest message of each sender for [`Self::announce_tails`].
     pub(super) fn note_tail(&mut self, announcement: Announcement, out: &mut Outputs<P>) {
+        let tail = Tail {
+            announcement,
+            told: 0,
+        };
         if self.tails.is_empty() {
             out.push(Output::SetTimer {
                 id: Timer::Tails,
@@ -346,23 +370,36 @@ impl<P: Peer> Plumtree<P> {
         let sender = announcement.id.sender;
         let room = self.tails.len() < ANNOUNCEMENTS_MAX;
         match self.tails.get_mut(&sender) {
-            Some(tail) if tail.id < announcement.id => *tail = announcement,
+            Some(before) if before.announcement.id < announcement.id => *before = tail,
             None if room => {
-                self.tails.insert(sender, announcement);
+                self.tails.insert(sender, tail);
             }
             _ => {}
         }
     }
 
     /// Announces the latest message of each sender along the tree, a while after the payload: one that
-    /// was lost with no other after it would be missed by nobody.
-    pub(super) fn announce_tails(&mut self, out: &mut Outputs<P>) {
-        let tails = mem::take(&mut self.tails).into_values();
-        let message = Message::Ihave(
-            tails
-                .map(|tail| Announcement { late: true, ..tail })
-                .collect(),
-        );
+    /// was lost with no other after it would be missed by nobody. More than once where messages are lost,
+    /// as announcements are, too.
+    pub(super) fn announce_tails(&mut self, now: Time, out: &mut Outputs<P>) {
+        let is_lossy = self.lost.is_some_and(|lost| now.since(lost) < LOSS_LASTS);
+        let most = if is_lossy { TAIL_TOLD_MAX } else { 1 };
+        let mut news = Vec::new();
+        self.tails.retain(|_, tail| {
+            news.push(Announcement {
+                late: true,
+                ..tail.announcement
+            });
+            tail.told += 1;
+            tail.told < most
+        });
+        if !self.tails.is_empty() {
+            out.push(Output::SetTimer {
+                id: Timer::Tails,
+                after: self.pace.graft_after(),
+            });
+        }
+        let message = Message::Ihave(news);
         let to: Vec<P> = self.eager_peers().collect();
         if !to.is_empty() {
             out.push(Output::SendAll { to, message });

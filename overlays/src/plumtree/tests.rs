@@ -196,7 +196,7 @@ fn a_missing_message_is_asked_from_its_announcers_in_turn_until_one_delivers() {
     subject.receive(3, ihave(1, 4));
     subject.receive(4, ihave(1, 4));
     assert!(subject.sent().is_empty());
-    for to in [3, 4, 3, 4, 3, 4] {
+    for to in [3, 4].repeat(6) {
         subject.due(1);
         assert_eq!(subject.sent(), vec![(to, want(&[1]))]);
         subject.feed(Input::Timer(Timer::GraftDue(id(1))));
@@ -296,6 +296,23 @@ fn the_last_message_of_each_sender_is_announced_along_the_tree_too() {
         matches!(output, Output::SetTimer { id: set, .. } if *set == id)
     });
     assert_eq!(timers.count(), 1);
+}
+
+#[test]
+fn where_messages_are_lost_the_last_one_is_announced_three_times() {
+    let mut subject = Subject::in_tree(Config::default());
+    subject.feed(Input::Timer(Timer::Tails));
+    subject.receive(1, gossip(1, 4));
+    subject.receive(2, want(&[1]));
+    for _ in 0..3 {
+        subject.feed(Input::Timer(Timer::Tails));
+        assert_eq!(subject.sent(), [1, 2].map(|to| (to, ihave_late(1, 5))));
+    }
+    assert_eq!(subject.out.len(), 1, "no timer for a fourth time");
+    subject.now = subject.now + Duration::from_secs(31);
+    subject.receive(1, gossip(2, 4));
+    subject.feed(Input::Timer(Timer::Tails));
+    assert_eq!(subject.out.len(), 1, "nothing was lost for long");
 }
 
 #[test]
