@@ -157,6 +157,18 @@ mod tests {
     }
 
     #[test]
+    fn the_first_guess_lasts_a_span_of_samples_however_late_they_begin() {
+        let mut pace = Pace::new();
+        let begin = Time::ZERO + Duration::from_secs(3_600);
+        for sample in 0..1_000 {
+            pace.copies_apart(begin + ms(sample), ms(1));
+        }
+        assert_eq!(pace.spread(), SPREAD_FIRST);
+        pace.copies_apart(begin + SPAN, ms(1));
+        assert_eq!(pace.spread(), LEAST, "1 ms was the greatest for a span");
+    }
+
+    #[test]
     fn few_samples_forget_nothing_and_bounds_hold() {
         let mut pace = Pace::new();
         for minute in 1..20 {
