@@ -11,9 +11,9 @@ use std::time::Duration;
 
 use overlane::wire::CloseReason;
 use overlane::{Event, Events, Node, NotConnected, RecvError, SendError, WaitError};
+use overlane_proxy::Proxy;
 use support::accounting::{all_acknowledged, check_accounting, counted};
 use support::payload::{self, Streams};
-use support::proxy::Proxy;
 use support::{GENEROUS, config, connect_both, reliable, start, wait_for_event, wait_until};
 
 /// Who dialled each lane, by what the events say last.
@@ -130,7 +130,7 @@ fn behind_a_proxy() -> (Node, Node, Proxy) {
     let a = config("a").events_queue_max(1_usize << 18);
     let a = start(a.channel(channel.clone()));
     let b = start(config("b").channel(channel));
-    let proxy = Proxy::start(b.local_addr());
+    let proxy = Proxy::start(b.local_addr()).expect("a free port");
     a.connect("b", proxy.address()).expect("a name");
     a.wait_connected("b", GENEROUS).expect("lanes come up");
     (a, b, proxy)
@@ -239,7 +239,7 @@ fn a_restarted_peer_gets_all_of_its_lanes_although_the_old_ones_look_alive() {
     let a = start(config("a").channel(channel()));
     let old = start(config("b").incarnation(1_u64).channel(channel()));
     // `a` is not told that b has gone: its host lost power, say.
-    let proxy = Proxy::start(old.local_addr());
+    let proxy = Proxy::start(old.local_addr()).expect("a free port");
     proxy.keep_half_open();
     a.connect("b", proxy.address()).expect("a name");
     a.wait_connected("b", GENEROUS).expect("lanes come up");

@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use overlane::config::{ChannelConfig, OnRestart, Overflow, Reliability};
 use overlane::{Event, Node, RecvError, SendError};
+use overlane_proxy::Proxy;
 use support::accounting::{all_acknowledged, check_accounting, counted};
 use support::payload::{self, Streams};
-use support::proxy::Proxy;
 use support::{GENEROUS, config, reliable, start, wait_for_event, wait_until};
 
 fn guaranteed(name: &str) -> ChannelConfig {
@@ -59,7 +59,7 @@ fn survive_cuts(channel: ChannelConfig, bytes: usize, each: u64) {
     let mut random = fastrand::Rng::with_seed(seed);
     let a = start(config("a").channel(channel.clone()));
     let b = start(config("b").channel(channel));
-    let proxy = Proxy::start(b.local_addr());
+    let proxy = Proxy::start(b.local_addr()).expect("a free port");
     a.connect("b", proxy.address()).expect("a name");
     a.wait_connected("b", GENEROUS).expect("lanes come up");
     b.wait_connected("a", GENEROUS).expect("lanes come up");
@@ -142,7 +142,7 @@ const DURING: u64 = 20;
 fn stalled(channel: &ChannelConfig) -> Stalled {
     let sender = start(config("a").channel(channel.clone()));
     let receiver = start(config("b").incarnation(1_u64).channel(channel.clone()));
-    let proxy = Proxy::start(receiver.local_addr());
+    let proxy = Proxy::start(receiver.local_addr()).expect("a free port");
     sender.connect("b", proxy.address()).expect("a name");
     sender.wait_connected("b", GENEROUS).expect("lanes come up");
     let events = sender.events();
@@ -191,7 +191,7 @@ fn restart(stalled: Stalled, channel: &ChannelConfig) -> (Node, overlane::Events
     proxy.cut();
     drop((inbox, receiver));
     let new = start(config("b").incarnation(2_u64).channel(channel.clone()));
-    let address = Proxy::start(new.local_addr());
+    let address = Proxy::start(new.local_addr()).expect("a free port");
     sender.connect("b", address.address()).expect("a name");
     (sender, events, new, address)
 }

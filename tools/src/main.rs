@@ -2,6 +2,7 @@
 
 mod doctor;
 mod ending;
+mod proxy;
 mod sim;
 
 use std::io::{self, Write};
@@ -24,6 +25,7 @@ struct CommandLine {
 #[derive(Debug, Subcommand)]
 enum Command {
     Doctor(Box<doctor::Arguments>),
+    Proxy(Box<proxy::Arguments>),
     Sim(Box<sim::Arguments>),
 }
 
@@ -31,6 +33,7 @@ fn main() -> ExitCode {
     let ending = match CommandLine::try_parse() {
         Ok(line) => match line.command {
             Command::Doctor(arguments) => doctor::run(*arguments),
+            Command::Proxy(arguments) => proxy::run(&arguments),
             Command::Sim(arguments) => sim::run(&arguments),
         },
         Err(answer) => without_command(&answer),

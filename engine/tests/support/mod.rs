@@ -9,7 +9,6 @@ pub mod accounting;
 pub mod child;
 pub mod payload;
 pub mod process;
-pub mod proxy;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
