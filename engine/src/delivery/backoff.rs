@@ -12,9 +12,6 @@ pub struct BackoffLimits {
     pub base: Duration,
     /// The ceiling of every wait. Default 10 s: a guess, what an operator will wait for a heal.
     pub max: Duration,
-    /// A connection that lived this long ends the row of failures. Default 10 s, as `max`: one
-    /// that dies sooner must not bring back the short waits.
-    pub reset_after: Duration,
 }
 
 impl Default for BackoffLimits {
@@ -22,7 +19,6 @@ impl Default for BackoffLimits {
         Self {
             base: Duration::from_millis(100),
             max: Duration::from_secs(10),
-            reset_after: Duration::from_secs(10),
         }
     }
 }
@@ -53,9 +49,12 @@ impl Backoff {
         Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
     }
 
-    /// Tells that a connection came up and ended after `up_time`: a long one clears the failures.
+    /// Tells that a connection came up and ended after `up_time`. One that lived at least as long as the
+    /// next wait can be clears the failures: a network that cuts now and then costs a short wait each time,
+    /// and no more than half of the time goes to waiting. One that dies sooner does not bring the short
+    /// waits back.
     pub fn connection_ended(&mut self, up_time: Duration) {
-        if up_time >= self.limits.reset_after {
+        if up_time >= self.ceiling() {
             self.failures = 0;
         }
     }
@@ -81,7 +80,6 @@ mod tests {
     const LIMITS: BackoffLimits = BackoffLimits {
         base: Duration::from_millis(100),
         max: Duration::from_secs(3),
-        reset_after: Duration::from_secs(5),
     };
 
     #[test]
@@ -107,13 +105,17 @@ mod tests {
     }
 
     #[test]
-    fn only_a_connection_that_lived_long_clears_the_failures() {
-        let mut backoff = Backoff::new(LIMITS);
-        backoff.next_delay(0);
-        backoff.next_delay(0);
-        backoff.connection_ended(LIMITS.reset_after - Duration::from_nanos(1));
-        assert_eq!(backoff.failures(), 2);
-        backoff.connection_ended(LIMITS.reset_after);
-        assert_eq!(backoff.ceiling(), LIMITS.base);
+    fn only_a_connection_that_outlives_the_next_wait_clears_the_failures() {
+        for failures in [0, 1, 2, 9] {
+            let mut backoff = Backoff::new(LIMITS);
+            for _ in 0..failures {
+                backoff.next_delay(0);
+            }
+            let wait = backoff.ceiling();
+            backoff.connection_ended(wait - Duration::from_nanos(1));
+            assert_eq!(backoff.failures(), failures);
+            backoff.connection_ended(wait);
+            assert_eq!(backoff.ceiling(), LIMITS.base);
+        }
     }
 }

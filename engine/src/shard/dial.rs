@@ -48,7 +48,6 @@ impl Dialing {
             backoff_limits: BackoffLimits {
                 base: Duration::from_millis(config.reconnect_base_ms),
                 max: Duration::from_millis(config.reconnect_max_ms),
-                reset_after: Duration::from_millis(config.reconnect_max_ms),
             },
             patience: Duration::from_millis(
                 config.connect_timeout_ms + config.handshake_deadline_ms,

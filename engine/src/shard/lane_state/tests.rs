@@ -8,7 +8,6 @@ use super::*;
 const LIMITS: BackoffLimits = BackoffLimits {
     base: Duration::from_secs(1),
     max: Duration::from_secs(8),
-    reset_after: Duration::from_secs(20),
 };
 
 /// What waits for a lane that the peer makes waits so long.
@@ -245,7 +244,7 @@ fn a_connection_that_lived_long_clears_the_failures() {
         lane.state.dialing(1);
     }
     lane.come_up(1);
-    lane.pass(LIMITS.reset_after);
+    lane.pass(LIMITS.max);
     let at = lane.at();
     let actions = lane.state.ended(CloseReason::PeerClosed, at);
     assert_eq!(actions[1], set_dial(lane.now + HALF_OF_BASE));
