@@ -98,7 +98,8 @@ impl NodeAccounts {
         self.accounts.iter().all(Account::is_settled)
     }
 
-    fn find(&self, peer: &str, channel: &str) -> Option<&Account> {
+    /// The account with a peer on a channel.
+    pub(crate) fn find(&self, peer: &str, channel: &str) -> Option<&Account> {
         self.accounts
             .iter()
             .find(|account| account.peer == peer && account.channel == channel)

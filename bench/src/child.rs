@@ -137,6 +137,14 @@ impl Child {
         }
     }
 
+    /// Kills it, as the kernel does when memory runs out, and waits until it is gone.
+    pub(crate) fn kill(&mut self) -> Outcome<()> {
+        let killed = self.process.kill().and_then(|()| self.process.wait());
+        killed
+            .map(drop)
+            .map_err(BenchError::system("killing a process"))
+    }
+
     fn gone(&self, detail: &str) -> BenchError {
         BenchError::ChildGone {
             name: self.name.clone(),

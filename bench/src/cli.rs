@@ -11,6 +11,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use overlane::config::Flags;
 
 use crate::error::{BenchError, Outcome};
+use crate::soak::SoakFlags;
 use crate::{pin, raw};
 
 /// Fewest pairs that a median and a spread can be made of.
@@ -44,6 +45,8 @@ pub(crate) enum Command {
     Fan(FanFlags),
     /// The limit: framed batches and ping-pong over plain TCP sockets
     Raw(RawFlags),
+    /// Every message held against what became of it, while connections are cut and stalled
+    Soak(SoakFlags),
     /// Lets another host run measurements against this one, with --remote
     Serve(ServeFlags),
 }

@@ -6,6 +6,7 @@
 //! - cli.rs: what may be asked
 //! - main_job/: three nodes, a file, heartbeats, gossip, checks, and report/ for its pictures
 //! - throughput.rs, latency.rs, isolation.rs, fan.rs, raw_limit.rs: one measurement each
+//! - soak/: every message held against what became of it, while a proxy cuts and stalls
 //! - remote/: the far processes of a run on another host
 //! - raw/ and node/: the processes under test; pair.rs, sample.rs, latencies.rs: their figures
 
@@ -49,6 +50,7 @@ mod remote;
 mod report;
 mod sample;
 mod shown;
+mod soak;
 mod table;
 mod throughput;
 
@@ -103,6 +105,7 @@ fn run(cli: Cli) -> Outcome<()> {
         Some(Command::Isolation(flags)) => isolation::run(&flags),
         Some(Command::Fan(flags)) => fan::run(&flags),
         Some(Command::Raw(flags)) => raw_limit::run(&flags),
+        Some(Command::Soak(flags)) => soak::run(&flags),
         Some(Command::Serve(flags)) => remote::server::run(&flags),
     }
 }
@@ -122,6 +125,7 @@ fn serve_as_child(role: &str, parent: &str) -> Outcome<()> {
     match role {
         raw::protocol::ROLE => raw::process::serve(parent),
         node::protocol::ROLE => node::process::serve(parent),
+        soak::protocol::ROLE => soak::process::serve(parent),
         main_job::protocol::ROLE => main_job::process::serve(parent),
         _ => return Err(started_by_hand()),
     }
