@@ -53,6 +53,7 @@ fn main() {
         Ack {
             processed,
             refused: 0,
+            late: 0,
         }
         .append_to(&mut acks);
     }

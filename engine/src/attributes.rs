@@ -1,9 +1,12 @@
-//! What a message says besides its payload: its type, and a few keys with values.
+//! What a message says besides its payload: its type, a few keys with values, how long it is worth anything.
 //!
 //! Filled in by applications (mostly through an `Envelope`), written in front of the payload by
 //! `extended`, read by the receiver. Borrowed and bounded: it allocates nothing, and what is beyond the
 //! bounds is refused when the message is sent, before it is accepted.
 
+use std::time::Duration;
+
+use crate::deadline::Moment;
 use crate::wire::extension::{Correlation, EXTENSION_BYTES_MAX};
 use crate::wire::{ExtensionError, ExtensionWriter, NameError};
 
@@ -19,8 +22,7 @@ pub struct Attributes<'a> {
     metadata: [(&'a str, &'a [u8]); METADATA_PAIRS_MAX],
     /// How many were given, those that found no room included.
     pairs: usize,
-    /// Milliseconds that a request waits for its reply.
-    deadline_ms: Option<u32>,
+    deadline: Option<Duration>,
     /// By what number the sender waits for what becomes of the message.
     receipt: Option<u64>,
 }
@@ -79,9 +81,13 @@ impl<'a> Attributes<'a> {
         self
     }
 
-    /// For a request, whose deadline travels with it.
-    pub(crate) const fn waits_ms(mut self, deadline_ms: u32) -> Self {
-        self.deadline_ms = Some(deadline_ms);
+    /// How long the message is worth anything, from when it is sent, to the millisecond; above 24 days is as
+    /// 24 days. What is not on its way to the receiver by then is not sent any more: it is reported (on a
+    /// best-effort channel, dropped), and counted as [`expired`](crate::ChannelMetrics::expired). What is
+    /// left of it travels with the message. Of a request, the deadline that it is asked with counts.
+    #[must_use]
+    pub const fn deadline(mut self, deadline: Duration) -> Self {
+        self.deadline = Some(deadline);
         self
     }
 
@@ -91,18 +97,25 @@ impl<'a> Attributes<'a> {
         self
     }
 
+    /// How long it is worth anything.
+    pub(crate) const fn worth(&self) -> Option<Duration> {
+        self.deadline
+    }
+
     /// Whether there is nothing to say.
     pub(crate) const fn is_empty(&self) -> bool {
         self.message_type.is_none()
             && self.pairs == 0
-            && self.deadline_ms.is_none()
+            && self.deadline.is_none()
             && self.receipt.is_none()
     }
 
-    /// Writes it into the entries of an extension, behind the exchange that the message is part of.
+    /// Writes it into the entries of an extension, behind the exchange that the message is part of. Where
+    /// the deadline stands on the wire, `due` does: it is counted down when the message is sent.
     pub(crate) fn write(
         &self,
         correlation: Option<Correlation>,
+        due: Option<Moment>,
         writer: &mut ExtensionWriter<'_>,
     ) -> Result<(), AttributesError> {
         let pairs = self.metadata.get(..self.pairs);
@@ -110,8 +123,8 @@ impl<'a> Attributes<'a> {
         if let Some(correlation) = correlation {
             writer.correlation(correlation).map_err(too_large)?;
         }
-        if let Some(deadline_ms) = self.deadline_ms {
-            writer.deadline_ms(deadline_ms).map_err(too_large)?;
+        if let Some(Moment(due)) = due {
+            writer.deadline_ms(due).map_err(too_large)?;
         }
         if let Some(message_type) = self.message_type {
             let named = |error| refusal(error, AttributesError::BadType);

@@ -4,6 +4,7 @@
 //! `try_send`, never opens a connection, never decides between priorities: that is step 4.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use event_listener::{EventListener, Listener};
 
@@ -14,6 +15,7 @@ use crate::admission::{
 use crate::attributes::Attributes;
 use crate::channel_plan::ChannelPlan;
 use crate::config::Overflow;
+use crate::deadline::{Moment, deadline_ms};
 use crate::error::{SendError, Unsent};
 use crate::extended::{Extended, extended, with_extended};
 use crate::fabric::Fabric;
@@ -128,24 +130,47 @@ impl Channel {
         send: impl FnOnce(Extended<'_>) -> Result<(), SendError>,
     ) -> Result<(), SendError> {
         check_size_within(self.message_bytes_max(), payload.len())?;
+        let (_, due) = self.due(attributes)?;
         let inline_bytes_max = self.fabric.config.inline_bytes_max;
         let pool = &self.fabric.payloads;
-        with_extended(pool, inline_bytes_max, attributes, payload.as_slice(), send)?
+        let payload = payload.as_slice();
+        with_extended(pool, inline_bytes_max, attributes, due, payload, send)?
     }
 
-    /// The same for one that may wait for its room, and its way.
+    /// Until when a message is worth anything, by both clocks; refused if it is not any more.
+    fn due(
+        &self,
+        attributes: &Attributes<'_>,
+    ) -> Result<(Option<Instant>, Option<Moment>), SendError> {
+        let Some(worth) = attributes.worth() else {
+            return Ok((None, None));
+        };
+        let ms = deadline_ms(worth);
+        if ms == 0 {
+            return Err(SendError::Expired);
+        }
+        let now = Instant::now();
+        let moment = self.fabric.clock.ms(now).plus(ms);
+        Ok((Some(now + Duration::from_millis(ms.into())), Some(moment)))
+    }
+
+    /// The same for one that may wait for its room.
     pub(crate) fn extend_to_wait(
         &self,
         to: &Destination,
         correlation: Option<Correlation>,
         attributes: &Attributes<'_>,
         payload: &Payload<'_>,
-    ) -> Result<(Payload<'static>, Way), SendError> {
+    ) -> Result<Waiting<'static>, SendError> {
         check_size_within(self.message_bytes_max(), payload.len())?;
+        let (deadline, due) = self.due(attributes)?;
         let pool = &self.fabric.payloads;
-        let message = extended(pool, correlation, attributes, payload.as_slice())?;
-        let way = Way::extended(self.lane_offset(to), message.head);
-        Ok((message.payload, way))
+        let message = extended(pool, correlation, attributes, due, payload.as_slice())?;
+        Ok(Waiting {
+            way: Way::extended(self.lane_offset(to), message.head),
+            payload: message.payload,
+            deadline,
+        })
     }
 
     #[inline]
@@ -365,7 +390,8 @@ impl Channel {
         check_size_within(self.message_bytes_max(), payload.len())?;
         let pool = &self.fabric.payloads;
         if let Some(attributes) = attributes {
-            let message = extended(pool, None, &attributes, payload.as_slice())?;
+            let (_, due) = self.due(&attributes)?;
+            let message = extended(pool, None, &attributes, due, payload.as_slice())?;
             return Ok((message.payload, message.head));
         }
         let payload = if payload.len() > self.fabric.config.inline_bytes_max {
@@ -378,10 +404,12 @@ impl Channel {
 
     /// Accepts a message, waiting for room if the channel's policy is `block`; any other policy
     /// answers as [`try_send`](Self::try_send) does. Runs on any async runtime; dropping the future
-    /// before it is ready means that the message was not accepted.
+    /// before it is ready means that the message was not accepted. The deadline of a message is looked at
+    /// whenever there is room: it does not end the wait by itself.
     ///
     /// # Errors
-    /// As [`try_send`](Self::try_send); never [`SendError::Full`] under `block`.
+    /// As [`try_send`](Self::try_send); never [`SendError::Full`] under `block`. [`SendError::Expired`] if
+    /// the deadline of the message passed meanwhile.
     pub async fn send<'a, P: IntoPayload<'a>>(
         &self,
         to: &Destination,
@@ -389,16 +417,25 @@ impl Channel {
     ) -> Result<(), P::Error> {
         let Some(attributes) = payload.attributes() else {
             return self
-                .send_on(to, Way::plain(self.lane_offset(to)), payload.into_payload())
+                .send_on(
+                    to,
+                    Way::plain(self.lane_offset(to)),
+                    None,
+                    payload.into_payload(),
+                )
                 .await
                 .map_err(P::unsent);
         };
         let payload = payload.into_payload();
         let sent = match self.extend_to_wait(to, None, &attributes, &payload) {
-            Ok((message, way)) => self
-                .send_on(to, way, message)
-                .await
-                .map_err(SendError::from),
+            Ok(Waiting {
+                payload,
+                way,
+                deadline,
+            }) => {
+                let sent = self.send_on(to, way, deadline, payload).await;
+                sent.map_err(SendError::from)
+            }
             Err(error) => Err(error),
         };
         sent.map_err(|error| P::unsent(Unsent { error, payload }))
@@ -408,6 +445,7 @@ impl Channel {
         &self,
         to: &Destination,
         way: Way,
+        deadline: Option<Instant>,
         mut payload: Payload<'p>,
     ) -> Result<(), Unsent<Payload<'p>>> {
         loop {
@@ -418,10 +456,11 @@ impl Channel {
                     payload = unsent;
                 }
             }
+            payload = unless_expired(deadline, payload)?;
         }
     }
 
-    /// [`send`](Self::send) for a thread that may block.
+    /// [`send`](Self::send) for a thread that may block; it waits until the message's deadline at most.
     ///
     /// # Errors
     /// As [`send`](Self::send); on a channel whose policy is `block`, [`SendError::WouldDeadlock`] on a
@@ -433,22 +472,29 @@ impl Channel {
     ) -> Result<(), P::Error> {
         let Some(attributes) = payload.attributes() else {
             return self
-                .send_blocking_on(to, Way::plain(self.lane_offset(to)), payload.into_payload())
+                .send_blocking_on(
+                    to,
+                    Waiting::plain(self.lane_offset(to), payload.into_payload()),
+                )
                 .map_err(P::unsent);
         };
         let payload = payload.into_payload();
         let sent = self
             .extend_to_wait(to, None, &attributes, &payload)
-            .and_then(|(message, way)| Ok(self.send_blocking_on(to, way, message)?));
+            .and_then(|waiting| Ok(self.send_blocking_on(to, waiting)?));
         sent.map_err(|error| P::unsent(Unsent { error, payload }))
     }
 
     pub(crate) fn send_blocking_on<'p>(
         &self,
         to: &Destination,
-        way: Way,
-        mut payload: Payload<'p>,
+        waiting: Waiting<'p>,
     ) -> Result<(), Unsent<Payload<'p>>> {
+        let Waiting {
+            mut payload,
+            way,
+            deadline,
+        } = waiting;
         if self.waits() && threads::is_own() {
             let error = SendError::WouldDeadlock;
             return Err(Unsent { error, payload });
@@ -457,8 +503,11 @@ impl Channel {
             match self.attempt_or_listen(to, way, payload)? {
                 Attempt::Accepted => return Ok(()),
                 Attempt::Full { room, unsent } => {
-                    room.wait();
-                    payload = unsent;
+                    match deadline {
+                        None => room.wait(),
+                        Some(deadline) => drop(room.wait_deadline(deadline)),
+                    }
+                    payload = unless_expired(deadline, unsent)?;
                 }
             }
         }
@@ -507,6 +556,36 @@ impl Channel {
             Hindrance::Error(_) => lane.gate.listen(),
         }
     }
+}
+
+/// A message that may wait for its room.
+pub(crate) struct Waiting<'p> {
+    pub(crate) payload: Payload<'p>,
+    pub(crate) way: Way,
+    /// When it is worth nothing any more.
+    pub(crate) deadline: Option<Instant>,
+}
+
+impl<'p> Waiting<'p> {
+    fn plain(offset: usize, payload: Payload<'p>) -> Self {
+        Self {
+            payload,
+            way: Way::plain(offset),
+            deadline: None,
+        }
+    }
+}
+
+/// The payload, unless the deadline has passed.
+pub(crate) fn unless_expired(
+    deadline: Option<Instant>,
+    payload: Payload<'_>,
+) -> Result<Payload<'_>, Unsent<Payload<'_>>> {
+    if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+        let error = SendError::Expired;
+        return Err(Unsent { error, payload });
+    }
+    Ok(payload)
 }
 
 /// In a record's tag: its payload begins with an extension. The other bits are the high ones of a

@@ -3,11 +3,13 @@
 //! Made by applications for one send. It only holds both together: `attributes` says what can be in it,
 //! `extended` writes it.
 
+use std::time::Duration;
+
 use crate::attributes::Attributes;
 use crate::error::Unsent;
 use crate::payload::{IntoPayload, Payload};
 
-/// A payload with a type and metadata, taken by everything that sends: [`Channel`](crate::Channel),
+/// A payload with a type, metadata, and a deadline, taken by everything that sends: [`Channel`](crate::Channel),
 /// [`ShardContext`](crate::ShardContext), [`ShardHandle`](crate::ShardHandle), requests and replies.
 ///
 /// A message with more than a payload costs more than one without: it is put together in one piece, so a
@@ -45,6 +47,15 @@ impl<'a, P: IntoPayload<'a>> Envelope<'a, P> {
     #[must_use]
     pub fn metadata(mut self, key: &'a str, value: &'a (impl AsRef<[u8]> + ?Sized)) -> Self {
         self.attributes = self.attributes.metadata(key, value);
+        self
+    }
+}
+
+impl<P> Envelope<'_, P> {
+    /// How long the message is worth anything, from when it is sent; see [`Attributes::deadline`].
+    #[must_use]
+    pub fn deadline(mut self, deadline: Duration) -> Self {
+        self.attributes = self.attributes.deadline(deadline);
         self
     }
 }

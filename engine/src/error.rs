@@ -92,11 +92,14 @@ pub enum SendError {
         "the destination belongs to another node of this process: look it up on the node whose channel sends"
     )]
     OtherNode,
-    /// A request, or a message with metadata or a receipt, was to go to a peer that runs a version without them.
+    /// A request, or a message with metadata, a deadline or a receipt, was to go to a peer that runs a version without them.
     #[error(
-        "that peer speaks version 1 of the wire, which has no requests, metadata or receipts: upgrade it, or send the payload alone"
+        "that peer speaks version 1 of the wire, which has no requests, metadata, deadlines or receipts: upgrade it, or send the payload alone"
     )]
     OldPeer,
+    /// The deadline of the message passed before it was accepted.
+    #[error("the deadline of the message passed before there was room for it")]
+    Expired,
     /// What the message says besides its payload is not allowed.
     #[error(transparent)]
     Attributes(#[from] AttributesError),

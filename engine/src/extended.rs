@@ -8,6 +8,7 @@ use std::cell::RefCell;
 use std::sync::Arc;
 
 use crate::attributes::{Attributes, AttributesError};
+use crate::deadline::Moment;
 use crate::payload::Payload;
 use crate::ring::PayloadPool;
 use crate::wire::extension::{Correlation, ExtensionWriter};
@@ -31,11 +32,12 @@ pub(crate) fn with_extended<R>(
     pool: &Arc<PayloadPool>,
     inline_bytes_max: usize,
     attributes: &Attributes<'_>,
+    due: Option<Moment>,
     payload: &[u8],
     send: impl FnOnce(Extended<'_>) -> R,
 ) -> Result<R, AttributesError> {
     SCRATCH.with_borrow_mut(|scratch| {
-        let head = write_block(scratch, None, attributes)?;
+        let head = write_block(scratch, None, attributes, due)?;
         let payload = if head + payload.len() <= inline_bytes_max {
             scratch.truncate(head);
             scratch.extend_from_slice(payload);
@@ -52,10 +54,11 @@ pub(crate) fn extended(
     pool: &Arc<PayloadPool>,
     correlation: Option<Correlation>,
     attributes: &Attributes<'_>,
+    due: Option<Moment>,
     payload: &[u8],
 ) -> Result<Extended<'static>, AttributesError> {
     SCRATCH.with_borrow_mut(|scratch| {
-        let head = write_block(scratch, correlation, attributes)?;
+        let head = write_block(scratch, correlation, attributes, due)?;
         let payload = Payload::Shared(pool.join(&scratch[..head], payload));
         Ok(Extended { payload, head })
     })
@@ -66,11 +69,12 @@ fn write_block(
     scratch: &mut Vec<u8>,
     correlation: Option<Correlation>,
     attributes: &Attributes<'_>,
+    due: Option<Moment>,
 ) -> Result<usize, AttributesError> {
     scratch.resize(EXTENSION_BLOCK_BYTES_MAX, 0);
     let (length, entries) = scratch.split_at_mut(EXTENSION_LENGTH_BYTES);
     let mut writer = ExtensionWriter::new(entries);
-    attributes.write(correlation, &mut writer)?;
+    attributes.write(correlation, due, &mut writer)?;
     let bytes = writer.finish().encoded().len();
     let stated = u16::try_from(bytes).unwrap_or(u16::MAX);
     length.copy_from_slice(&stated.to_le_bytes());

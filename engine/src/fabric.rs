@@ -15,6 +15,7 @@ use crate::channel_plan::ChannelPlan;
 use crate::config::Config;
 use crate::control::routes::Routes;
 use crate::control::wishes::WishBook;
+use crate::deadline::Clock;
 use crate::error::Reported;
 use crate::io::backend::Backend;
 use crate::mailboxes::{Mailbox, Mailboxes};
@@ -53,6 +54,8 @@ pub(crate) struct Fabric {
     pub(crate) replies: Mailbox,
     pub(crate) requests: RequestBook,
     pub(crate) receipts: ReceiptBook,
+    /// By which messages carry their deadlines within this node.
+    pub(crate) clock: Clock,
     /// Memory of large payloads, sent and received.
     pub(crate) payloads: Arc<PayloadPool>,
     pub(crate) shards: Vec<ShardLink>,

@@ -15,11 +15,11 @@ use bytes::Bytes;
 use futures_core::Stream;
 
 use crate::channel::EXTENDED;
-use crate::deadline::deadline_in;
+use crate::deadline::{Moment, deadline_in};
 use crate::error::RecvError;
 use crate::fabric::Fabric;
 use crate::mailboxes::Mailbox;
-use crate::message::{Destination, Exchange, OwnedMessage, ReplyHandle};
+use crate::message::{Destination, Exchange, OwnedMessage, ReplyHandle, deadline_after};
 use crate::peer::Peer;
 use crate::receiving::Occupancy;
 use crate::request::asked;
@@ -92,8 +92,7 @@ impl<'a> Received<'a> {
     }
 
     fn exchange(&self) -> Option<Exchange> {
-        let came = self.fabric.requests.time_of(self.tag.mailbox);
-        asked(self.block(), came)
+        asked(self.block(), self.came())
     }
 
     /// The node that sent it.
@@ -143,6 +142,20 @@ impl<'a> Received<'a> {
         self.extension().metadata()
     }
 
+    /// When it is worth nothing any more, if its sender said so; see
+    /// [`Envelope::deadline`](crate::Envelope::deadline). Not later than the truth by more than it was on
+    /// its way.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Instant> {
+        deadline_after(self.block(), || self.came())
+    }
+
+    /// When it came, if it has an extension.
+    fn came(&self) -> Instant {
+        let clock = self.fabric.clock;
+        clock.before(Instant::now(), Moment(self.tag.mailbox))
+    }
+
     fn extension(&self) -> Extension<'a> {
         Extension::in_block(self.block())
     }
@@ -168,6 +181,7 @@ impl<'a> Received<'a> {
             mailbox: self.mailbox.clone(),
             payload: self.to_bytes(),
             block: Bytes::copy_from_slice(self.block()),
+            deadline: self.deadline(),
             exchange: self.exchange(),
             replies: self.fabric.replies.clone(),
         }

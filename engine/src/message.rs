@@ -1,13 +1,13 @@
 //! What an application sends to and receives: addresses, messages.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
 use crate::mailboxes::{Home, Mailbox};
 use crate::peer::Peer;
-use crate::wire::Extension;
+use crate::wire::extension::{Extension, deadline_of};
 
 /// Where a message goes: a mailbox on a node, and optionally the partition key that picks the lane.
 ///
@@ -83,6 +83,8 @@ pub struct Message<'a> {
     pub(crate) payload: &'a [u8],
     /// Of its extension; empty without one.
     pub(crate) block: &'a [u8],
+    /// It had come by then.
+    pub(crate) came: Instant,
     /// If it is a request.
     pub(crate) exchange: Option<Exchange>,
     pub(crate) replies: &'a Mailbox,
@@ -142,6 +144,14 @@ impl<'a> Message<'a> {
         self.extension().metadata()
     }
 
+    /// When it is worth nothing any more, if its sender said so; see
+    /// [`Envelope::deadline`](crate::Envelope::deadline). Not later than the truth by more than it was on
+    /// its way.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Instant> {
+        deadline_after(self.block, || self.came)
+    }
+
     fn extension(&self) -> Extension<'a> {
         Extension::in_block(self.block)
     }
@@ -162,6 +172,7 @@ impl<'a> Message<'a> {
             mailbox: self.mailbox.clone(),
             payload: self.to_bytes(),
             block: Bytes::copy_from_slice(self.block),
+            deadline: self.deadline(),
             exchange: self.exchange,
             replies: self.replies.clone(),
         }
@@ -191,6 +202,7 @@ pub struct OwnedMessage {
     pub(crate) payload: Bytes,
     /// Of its extension; empty without one.
     pub(crate) block: Bytes,
+    pub(crate) deadline: Option<Instant>,
     /// If it is a request.
     pub(crate) exchange: Option<Exchange>,
     pub(crate) replies: Mailbox,
@@ -256,6 +268,14 @@ impl OwnedMessage {
         self.extension().metadata()
     }
 
+    /// When it is worth nothing any more, if its sender said so; see
+    /// [`Envelope::deadline`](crate::Envelope::deadline). Not later than the truth by more than it was on
+    /// its way.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Instant> {
+        self.deadline
+    }
+
     fn extension(&self) -> Extension<'_> {
         Extension::in_block(&self.block)
     }
@@ -277,6 +297,12 @@ impl OwnedMessage {
             &self.replies,
         ))
     }
+}
+
+/// When a message with that extension is worth nothing any more, if it says so.
+pub(crate) fn deadline_after(block: &[u8], came: impl FnOnce() -> Instant) -> Option<Instant> {
+    let left_ms = deadline_of(block)?;
+    Some(came() + Duration::from_millis(left_ms.into()))
 }
 
 /// The mailbox that replies name. No receiver is looked for: a reply goes to whoever asked.

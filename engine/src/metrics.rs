@@ -56,8 +56,13 @@ pub struct ChannelMetrics {
     pub acknowledged: u64,
     /// Messages reported: undelivered or unknown. Reliable channels.
     pub reported: u64,
-    /// Of those reported: refused by the peer, which has no such mailbox.
+    /// Of those reported: refused by the peer, which has no such mailbox, or for being late.
     pub refused: u64,
+    /// Of those refused: their deadline had passed when their turn to be delivered came
+    /// (`on_late = refuse`). What a resumed lane learns on its next connection counts as refused alone.
+    pub refused_late: u64,
+    /// Of those reported (best effort: dropped): their deadline came before they were sent, or sent again.
+    pub expired: u64,
     /// Messages handed to the kernel.
     pub sent: u64,
     /// Messages dropped before that. Best-effort channels.
@@ -70,6 +75,9 @@ pub struct ChannelMetrics {
     pub delivered: u64,
     /// Messages received on a best-effort channel for which there was no mailbox or no room.
     pub receive_dropped: u64,
+    /// Messages received and refused because their deadline had passed (`on_late = refuse`); on a
+    /// best-effort channel they are in `receive_dropped` too.
+    pub received_late: u64,
     /// Bytes sent, frame headers included.
     pub bytes_sent: u64,
     /// Of batches that were compressed: the bytes that they took before.
@@ -155,12 +163,15 @@ impl ChannelMetrics {
             acknowledged: ledgers.acknowledged,
             reported: ledgers.reported + reported,
             refused: ledgers.refused,
+            refused_late: ledgers.refused_late,
+            expired: ledgers.expired,
             sent: ledgers.sent,
             dropped: ledgers.dropped + dropped,
             queued: ledgers.queued,
             in_flight: ledgers.in_flight,
             delivered: ledgers.delivered,
             receive_dropped: counts.receive_dropped,
+            received_late: ledgers.received_late,
             bytes_sent: counts.bytes_sent,
             compressed_from_bytes: counts.packed_from_bytes,
             compressed_to_bytes: counts.packed_to_bytes,

@@ -10,9 +10,8 @@ use std::time::Duration;
 
 use event_listener::{EventListener, Listener};
 
-use crate::admission::Way;
 use crate::attributes::Attributes;
-use crate::channel::Channel;
+use crate::channel::{Channel, Waiting};
 use crate::config::Reliability;
 use crate::deadline::deadline_in;
 use crate::error::{Reported, SendError, Unsent};
@@ -114,12 +113,12 @@ impl Channel {
     ) -> Result<Receipt, P::Error> {
         let attributes = payload.attributes().unwrap_or_default();
         let payload = payload.into_payload();
-        let sent =
-            self.with_receipt(to, attributes, &payload)
-                .and_then(|(receipt, message, way)| {
-                    self.try_send_on(to, way, message)?;
-                    Ok(receipt)
-                });
+        let sent = self
+            .with_receipt(to, attributes, &payload)
+            .and_then(|(receipt, message)| {
+                self.try_send_on(to, message.way, message.payload)?;
+                Ok(receipt)
+            });
         sent.map_err(|error| P::unsent(Unsent { error, payload }))
     }
 
@@ -136,8 +135,13 @@ impl Channel {
         let attributes = payload.attributes().unwrap_or_default();
         let payload = payload.into_payload();
         let sent = match self.with_receipt(to, attributes, &payload) {
-            Ok((receipt, message, way)) => {
-                let sent = self.send_on(to, way, message).await;
+            Ok((receipt, message)) => {
+                let Waiting {
+                    payload,
+                    way,
+                    deadline,
+                } = message;
+                let sent = self.send_on(to, way, deadline, payload).await;
                 sent.map(|()| receipt).map_err(SendError::from)
             }
             Err(error) => Err(error),
@@ -157,12 +161,12 @@ impl Channel {
     ) -> Result<Receipt, P::Error> {
         let attributes = payload.attributes().unwrap_or_default();
         let payload = payload.into_payload();
-        let sent =
-            self.with_receipt(to, attributes, &payload)
-                .and_then(|(receipt, message, way)| {
-                    self.send_blocking_on(to, way, message)?;
-                    Ok(receipt)
-                });
+        let sent = self
+            .with_receipt(to, attributes, &payload)
+            .and_then(|(receipt, message)| {
+                self.send_blocking_on(to, message)?;
+                Ok(receipt)
+            });
         sent.map_err(|error| P::unsent(Unsent { error, payload }))
     }
 
@@ -172,7 +176,7 @@ impl Channel {
         to: &Destination,
         attributes: Attributes<'_>,
         payload: &Payload<'_>,
-    ) -> Result<(Receipt, Payload<'static>, Way), SendError> {
+    ) -> Result<(Receipt, Waiting<'static>), SendError> {
         if self.plan().reliability == Reliability::BestEffort {
             return Err(SendError::NoReceipts);
         }
@@ -189,11 +193,8 @@ impl Channel {
             outcome: None,
         };
         let attributes = attributes.receipt(number);
-        let (message, way) = self.extend_to_wait(to, None, &attributes, payload)?;
-        let way = Way {
-            is_awaited: true,
-            ..way
-        };
-        Ok((receipt, message, way))
+        let mut message = self.extend_to_wait(to, None, &attributes, payload)?;
+        message.way.is_awaited = true;
+        Ok((receipt, message))
     }
 }

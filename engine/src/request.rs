@@ -11,10 +11,10 @@ use event_listener::Listener;
 
 use crate::admission::{Way, check_size_within};
 use crate::attributes::Attributes;
-use crate::channel::{Attempt, Channel};
-use crate::deadline::deadline_in;
+use crate::channel::{Channel, Waiting};
+use crate::deadline::{deadline_in, deadline_ms};
 use crate::error::{RequestError, SendError, Unsent};
-use crate::extended::{Extended, extended};
+use crate::extended::extended;
 use crate::message::{Destination, Exchange, OwnedMessage, ReplyHandle};
 use crate::payload::{IntoPayload, Payload};
 use crate::request_book::{REQUESTS_MAX, RequestWaiter};
@@ -52,14 +52,17 @@ impl Channel {
         deadline: Duration,
     ) -> Result<OwnedMessage, RequestError> {
         let open = self.open(to, deadline)?;
-        let message = open.encode(payload, deadline)?;
-        let way = open.way(&message);
-        let sent = self.send_on(to, way, message.payload);
+        let Waiting {
+            payload,
+            way,
+            deadline,
+        } = open.encode(payload, deadline)?;
+        let sent = self.send_on(to, way, deadline, payload);
         let accepted = async {
             match sent.await {
                 // From here on only the book ends it.
                 Ok(()) => std::future::pending().await,
-                Err(unsent) => Err(RequestError::Send(unsent.error)),
+                Err(unsent) => Err(not_sent(unsent.error)),
             }
         };
         futures_lite::future::or(accepted, open.waiter.wait()).await
@@ -80,9 +83,9 @@ impl Channel {
             return Err(RequestError::Send(SendError::WouldDeadlock));
         }
         let open = self.open(to, deadline)?;
-        let message = open.encode(payload, deadline)?;
-        let way = open.way(&message);
-        self.send_by(to, way, message.payload, open.deadline)?;
+        let waiting = open.encode(payload, deadline)?;
+        self.send_blocking_on(to, waiting)
+            .map_err(|unsent| not_sent(unsent.error))?;
         loop {
             let done = open.waiter.listen();
             if let Some(outcome) = open.waiter.take() {
@@ -93,28 +96,6 @@ impl Channel {
                     .waiter
                     .take()
                     .unwrap_or(Err(RequestError::DeadlinePassed));
-            }
-        }
-    }
-
-    /// Waits for room until the deadline at most.
-    fn send_by(
-        &self,
-        to: &Destination,
-        way: Way,
-        mut payload: Payload<'_>,
-        deadline: Instant,
-    ) -> Result<(), RequestError> {
-        loop {
-            let attempt = self.attempt_or_listen(to, way, payload);
-            match attempt.map_err(|unsent| RequestError::Send(unsent.error))? {
-                Attempt::Accepted => return Ok(()),
-                Attempt::Full { room, unsent } => {
-                    if room.wait_deadline(deadline).is_none() {
-                        return Err(RequestError::DeadlinePassed);
-                    }
-                    payload = unsent;
-                }
             }
         }
     }
@@ -158,7 +139,7 @@ impl Channel {
         let payload = payload.into_payload();
         let sent = self
             .encode_reply(to, &attributes, &payload)
-            .and_then(|(reply, way)| Ok(self.try_send_on(&to.to, way, reply)?));
+            .and_then(|reply| Ok(self.try_send_on(&to.to, reply.way, reply.payload)?));
         sent.map_err(|error| P::unsent(Unsent { error, payload }))
     }
 
@@ -174,8 +155,12 @@ impl Channel {
         let attributes = payload.attributes().unwrap_or_default();
         let payload = payload.into_payload();
         let sent = match self.encode_reply(to, &attributes, &payload) {
-            Ok((reply, way)) => {
-                let sent = self.send_on(&to.to, way, reply).await;
+            Ok(Waiting {
+                payload,
+                way,
+                deadline,
+            }) => {
+                let sent = self.send_on(&to.to, way, deadline, payload).await;
                 sent.map_err(SendError::from)
             }
             Err(error) => Err(error),
@@ -196,17 +181,17 @@ impl Channel {
         let payload = payload.into_payload();
         let sent = self
             .encode_reply(to, &attributes, &payload)
-            .and_then(|(reply, way)| Ok(self.send_blocking_on(&to.to, way, reply)?));
+            .and_then(|reply| Ok(self.send_blocking_on(&to.to, reply)?));
         sent.map_err(|error| P::unsent(Unsent { error, payload }))
     }
 
-    /// A reply as it is sent, and its way.
+    /// A reply as it is sent.
     pub(crate) fn encode_reply(
         &self,
         to: &ReplyHandle,
         attributes: &Attributes<'_>,
         payload: &Payload<'_>,
-    ) -> Result<(Payload<'static>, Way), SendError> {
+    ) -> Result<Waiting<'static>, SendError> {
         let correlation = Correlation {
             id: to.id,
             role: Role::Reply,
@@ -215,20 +200,20 @@ impl Channel {
     }
 }
 
-impl OpenRequest<'_> {
-    fn way(&self, message: &Extended<'_>) -> Way {
-        Way {
-            offset: self.offset,
-            head: message.head,
-            is_awaited: true,
-        }
+/// How a request has ended that was not accepted.
+fn not_sent(error: SendError) -> RequestError {
+    match error {
+        SendError::Expired => RequestError::DeadlinePassed,
+        error => RequestError::Send(error),
     }
+}
 
+impl OpenRequest<'_> {
     fn encode<'a>(
         &self,
         payload: impl IntoPayload<'a>,
         deadline: Duration,
-    ) -> Result<Extended<'static>, SendError> {
+    ) -> Result<Waiting<'static>, SendError> {
         let attributes = payload.attributes().unwrap_or_default();
         let payload = payload.into_payload();
         check_size_within(self.channel.message_bytes_max(), payload.len())?;
@@ -236,15 +221,21 @@ impl OpenRequest<'_> {
             id: self.id,
             role: Role::Request,
         };
-        let deadline_ms = u32::try_from(deadline.as_millis()).unwrap_or(u32::MAX);
-        let attributes = attributes.waits_ms(deadline_ms);
-        let pool = &self.channel.fabric.payloads;
-        Ok(extended(
-            pool,
-            Some(correlation),
-            &attributes,
-            payload.as_slice(),
-        )?)
+        // Not less than a millisecond: the book ends it, not its lane.
+        let fabric = &self.channel.fabric;
+        let now = fabric.clock.ms(Instant::now());
+        let due = Some(now.plus(deadline_ms(deadline).max(1)));
+        let (pool, payload) = (&fabric.payloads, payload.as_slice());
+        let message = extended(pool, Some(correlation), &attributes, due, payload)?;
+        Ok(Waiting {
+            way: Way {
+                offset: self.offset,
+                head: message.head,
+                is_awaited: true,
+            },
+            payload: message.payload,
+            deadline: Some(self.deadline),
+        })
     }
 }
 
@@ -270,6 +261,12 @@ pub(crate) fn refusal(pool: &Arc<PayloadPool>, id: u64, why: &str) -> Option<Pay
         id,
         role: Role::Failure,
     };
-    let message = extended(pool, Some(correlation), &Attributes::new(), why.as_bytes());
+    let message = extended(
+        pool,
+        Some(correlation),
+        &Attributes::new(),
+        None,
+        why.as_bytes(),
+    );
     message.ok().map(|message| message.payload)
 }

@@ -171,19 +171,6 @@ impl RequestBook {
         self.lock().len()
     }
 
-    /// The time of `at` in milliseconds, modulo 2^32: to note when a request came.
-    pub(crate) fn clock_ms(&self, at: Instant) -> u32 {
-        let ms = at.saturating_duration_since(self.began).as_millis();
-        u32::try_from(ms & u128::from(u32::MAX)).unwrap_or(0)
-    }
-
-    /// When it was `clock_ms`, at most 49 days ago.
-    pub(crate) fn time_of(&self, clock_ms: u32) -> Instant {
-        let now = Instant::now();
-        let ago_ms = self.clock_ms(now).wrapping_sub(clock_ms);
-        now - Duration::from_millis(ago_ms.into())
-    }
-
     fn after_began(&self, at: Instant) -> u64 {
         let after = at.saturating_duration_since(self.began).as_nanos();
         u64::try_from(after).unwrap_or(NEVER - 1)

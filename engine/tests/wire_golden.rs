@@ -138,13 +138,23 @@ fn written(write: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
 }
 
 fn frames() -> Vec<(&'static str, Vec<u8>)> {
-    let ack = |processed, refused| written(|out| Ack { processed, refused }.append_to(out));
+    let ack = |processed, refused, late| {
+        written(|out| {
+            Ack {
+                processed,
+                refused,
+                late,
+            }
+            .append_to(out)
+        })
+    };
     vec![
         ("message", written(|out| append_message(out, 3, b"hello"))),
         ("empty message", written(|out| append_message(out, 0, b""))),
         ("mailbox", written(|out| append_mailbox(out, 3, "inbox"))),
-        ("ack", ack(1000, 0)),
-        ("ack with refusals", ack(1002, 2)),
+        ("ack", ack(1000, 0, 0)),
+        ("ack with refusals", ack(1002, 2, 0)),
+        ("ack with late messages", ack(1005, 3, 1)),
         (
             "bye",
             written(|out| append_bye(out, CloseReason::LocalStop)),
@@ -249,7 +259,8 @@ fn the_decoders_read_the_documented_frames() {
         Ack::from_frame(&only_frame(&ack)),
         Ack {
             processed: 1002,
-            refused: 2
+            refused: 2,
+            late: 0,
         }
     );
     assert_eq!(

@@ -5,8 +5,9 @@
 
 use super::allowed::{Allowed, Unit};
 use super::choices::{
-    COMPRESSION_WORDS, Compression, ON_RESTART_WORDS, ORDERING_WORDS, OVERFLOW_WORDS, OnRestart,
-    Ordering, Overflow, Priority, RELIABILITY_WORDS, Reliability,
+    COMPRESSION_WORDS, Compression, ON_LATE_WORDS, ON_RESTART_WORDS, ORDERING_WORDS,
+    OVERFLOW_WORDS, OnLate, OnRestart, Ordering, Overflow, Priority, RELIABILITY_WORDS,
+    Reliability,
 };
 use super::parameter::{Parameter, parameters};
 use super::setting::Setting;
@@ -56,6 +57,11 @@ parameters! {
         Unit::Milliseconds, Allowed::Number(1, 86_400_000);
         origin "guess: a process that is started again, a switch that reboots";
         cost "higher keeps senders waiting for a peer that is gone; lower reports what could be resumed";
+    /// What this node does with a message on the channel whose deadline has passed before it could be delivered.
+    on_late: OnLate = OnLate::Deliver;
+        Unit::None, Allowed::Words(ON_LATE_WORDS);
+        origin "the receiver knows best what it is worth";
+        cost "refuse looks at the deadline of each message that has one; deliver leaves that to the receiver";
     /// Order in which messages reach the receiver.
     ordering: Ordering = Ordering::Fifo;
         Unit::None, Allowed::Words(ORDERING_WORDS);

@@ -154,6 +154,18 @@ choice! {
 }
 
 choice! {
+    /// What becomes of a message whose deadline has passed when its turn to be delivered has come.
+    pub enum OnLate (ON_LATE_WORDS) {
+        /// It is delivered: the receiver can look at its deadline.
+        Deliver = "deliver",
+        /// It is refused and counted, and so reported to its sender; on a best-effort channel it is
+        /// dropped and counted.
+        Refuse = "refuse",
+    }
+    later: &[];
+}
+
+choice! {
     /// In which order a channel's messages reach the receiver.
     pub enum Ordering (ORDERING_WORDS) {
         /// As they were accepted, per lane: with parallel lanes, per partition key.

@@ -27,7 +27,8 @@ pub use address::check_peer_address;
 pub use allowed::{Allowed, Unit, number, quantity};
 pub use channel::{CHANNEL_PARAMETERS, ChannelConfig};
 pub use choices::{
-    Compression, ControlPlacement, IoChoice, OnRestart, Ordering, Overflow, Priority, Reliability,
+    Compression, ControlPlacement, IoChoice, OnLate, OnRestart, Ordering, Overflow, Priority,
+    Reliability,
 };
 pub use definition::ChannelDefinition;
 #[doc(hidden)]

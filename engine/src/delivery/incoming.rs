@@ -49,6 +49,7 @@ pub struct Incoming {
     policy: AckPolicy,
     delivered: u64,
     refused: u64,
+    late: u64,
     owed: Owed,
     /// Acknowledgements that come before the one of `owed`.
     runs: VecDeque<Ack>,
@@ -63,6 +64,8 @@ struct Owed {
     /// Of the messages behind the last of `runs`: those delivered, and those refused.
     run_delivered: u64,
     run_refused: u64,
+    /// Of those refused, either all came too late, or none.
+    run_late: u64,
 }
 
 impl Incoming {
@@ -74,6 +77,7 @@ impl Incoming {
             policy,
             delivered: 0,
             refused: 0,
+            late: 0,
             owed: Owed::default(),
             runs: VecDeque::new(),
         }
@@ -93,7 +97,7 @@ impl Incoming {
     /// `messages` with `bytes` of payload were for mailboxes that do not exist here.
     #[inline]
     pub fn refused(&mut self, messages: u64, bytes: u64, now: Instant) {
-        if self.owed.run_delivered > 0 {
+        if self.owed.run_delivered + self.owed.run_late > 0 {
             self.end_run();
         }
         self.refused += messages;
@@ -112,11 +116,26 @@ impl Incoming {
 
     fn end_of_run(&mut self) -> Ack {
         let refused = std::mem::take(&mut self.owed.run_refused);
+        let late = std::mem::take(&mut self.owed.run_late);
         self.owed.run_delivered = 0;
         Ack {
             processed: self.processed(),
             refused: u32::try_from(refused).unwrap_or(u32::MAX),
+            late: u32::try_from(late).unwrap_or(u32::MAX),
         }
+    }
+
+    /// `messages` with `bytes` of payload came later than they were worth anything, and were refused for it.
+    pub fn refused_late(&mut self, messages: u64, bytes: u64, now: Instant) {
+        let others = self.owed.run_delivered + self.owed.run_refused - self.owed.run_late;
+        if others > 0 {
+            self.end_run();
+        }
+        self.refused += messages;
+        self.late += messages;
+        self.owed.run_refused += messages;
+        self.owed.run_late += messages;
+        self.owe(messages, bytes, now);
     }
 
     #[inline]
@@ -162,7 +181,13 @@ impl Incoming {
         self.delivered
     }
 
-    /// Messages refused because their mailbox does not exist.
+    /// Of those refused: they came later than they were worth anything.
+    #[must_use]
+    pub const fn late_total(&self) -> u64 {
+        self.late
+    }
+
+    /// Messages refused because their mailbox does not exist, or because they came too late.
     #[must_use]
     pub const fn refused_total(&self) -> u64 {
         self.refused
@@ -234,17 +259,30 @@ mod tests {
         let mut incoming = reliable();
         incoming.delivered(3, 30, now);
         incoming.refused(2, 20, now);
-        let ack = |processed, refused| Some(Ack { processed, refused });
-        assert_eq!(incoming.take_ack(), ack(3, 0));
-        assert_eq!(incoming.take_ack(), ack(5, 2));
+        let ack = |processed, refused, late| {
+            Some(Ack {
+                processed,
+                refused,
+                late,
+            })
+        };
+        assert_eq!(incoming.take_ack(), ack(3, 0, 0));
+        assert_eq!(incoming.take_ack(), ack(5, 2, 0));
         assert_eq!(incoming.take_ack(), None);
         assert!(!incoming.ack_is_due(now + POLICY.delay));
         incoming.delivered(1, 10, now);
-        assert_eq!(incoming.take_ack(), ack(6, 0));
+        incoming.refused_late(1, 10, now);
+        incoming.refused(1, 10, now);
+        incoming.refused_late(1, 10, now);
+        assert_eq!(incoming.take_ack(), ack(6, 0, 0));
+        assert_eq!(incoming.take_ack(), ack(7, 1, 1));
+        assert_eq!(incoming.take_ack(), ack(8, 1, 0));
+        assert_eq!(incoming.take_ack(), ack(9, 1, 1));
         assert_eq!(
             (incoming.delivered_total(), incoming.refused_total()),
-            (4, 2)
+            (4, 5)
         );
+        assert_eq!(incoming.late_total(), 2);
     }
 
     #[test]

@@ -6,7 +6,8 @@
 //! kernel, [`Outgoing::acknowledge`] for each Ack of the peer, [`Outgoing::end`] when the connection
 //! is gone, [`Outgoing::start_link`] when there is a new one. Columns: best effort `accepted = sent + dropped`; reliable
 //! `accepted = acknowledged + reported`, where reported is refused (the peer has no such mailbox),
-//! undelivered (never handed over) or unknown (handed over, never acknowledged).
+//! undelivered (never handed over), expired (not handed over by its deadline; on a best-effort channel that is
+//! dropped) or unknown (handed over, never acknowledged).
 //!
 //! A channel that keeps its messages (`at_least_once`, `guaranteed`) calls [`Outgoing::take_back`] when a
 //! connection ends: what was under way waits again. What the peer then says that it has processed is
@@ -22,8 +23,10 @@ use crate::wire::{Ack, CloseReason};
 pub struct Acknowledged {
     /// Messages that it covers for the first time, refused ones included.
     pub messages: u64,
-    /// How many of those the peer refused, because it has no such mailbox.
+    /// How many of those the peer refused, because it has no such mailbox or they came too late.
     pub refused: u64,
+    /// How many of those refused came too late.
+    pub late: u64,
 }
 
 /// What was left of a lane when its connection ended.
@@ -52,11 +55,15 @@ pub enum AckError {
         /// Messages handed over and not yet acknowledged.
         in_flight: u64,
     },
-    /// It refuses more messages than it covers.
-    #[error("the peer refused {refused} messages in an acknowledgement of {messages}")]
+    /// It refuses more messages than it covers, or more for being late than it refuses.
+    #[error(
+        "the peer refused {refused} messages, {late} for being late, in an acknowledgement of {messages}"
+    )]
     RefusedTooMany {
         /// Messages that it says were refused.
         refused: u32,
+        /// How many of those, as it says, came too late.
+        late: u32,
         /// Messages that it newly covers.
         messages: u32,
     },
@@ -84,10 +91,15 @@ pub struct Outgoing {
     /// What `covered` was when the current connection began: the peer counts from there.
     covered_before: u64,
     refused: u64,
+    late: u64,
     /// Dropped before they were handed over.
     dropped: u64,
     undelivered: u64,
     unknown: u64,
+    /// Thrown away before they were handed over, because their deadline had come.
+    expired: u64,
+    /// Of `unknown`: given up because their deadline came before the next connection.
+    expired_unknown: u64,
     /// Hand-overs that were taken back, because their connection ended.
     taken_back: u64,
     marks: HandOverMarks,
@@ -104,9 +116,12 @@ impl Outgoing {
             covered: 0,
             covered_before: 0,
             refused: 0,
+            late: 0,
             dropped: 0,
             undelivered: 0,
             unknown: 0,
+            expired: 0,
+            expired_unknown: 0,
             taken_back: 0,
             marks: HandOverMarks::default(),
         }
@@ -153,6 +168,15 @@ impl Outgoing {
         }
     }
 
+    /// The deadline of `queued` messages that wait has come, and of `taken_back` others that were sent on an
+    /// earlier connection. On a reliable channel both count as reported, and the caller has to report them.
+    pub fn expire(&mut self, queued: u64, taken_back: u64) {
+        debug_assert!(queued <= self.queued(), "expired what was never accepted");
+        self.expired += queued;
+        self.expired_unknown += taken_back;
+        self.give_up(taken_back);
+    }
+
     /// Takes an acknowledgement of the peer. `latency` is called with the time from hand-over to
     /// `now` and the number of messages that took so long, once for each batch that it covers.
     ///
@@ -179,9 +203,10 @@ impl Outgoing {
                 in_flight,
             });
         }
-        if ack.refused > newly {
+        if ack.refused > newly || ack.late > ack.refused {
             return Err(AckError::RefusedTooMany {
                 refused: ack.refused,
+                late: ack.late,
                 messages: newly,
             });
         }
@@ -189,7 +214,13 @@ impl Outgoing {
         self.covered += messages;
         self.refused += refused;
         self.marks.acknowledge(messages, now, latency);
-        Ok(Acknowledged { messages, refused })
+        let late = u64::from(ack.late);
+        self.late += late;
+        Ok(Acknowledged {
+            messages,
+            refused,
+            late,
+        })
     }
 
     /// The connection is gone: settles all that is open. A second call finds nothing left.
@@ -261,13 +292,26 @@ impl Outgoing {
     /// Messages reported to the application: refused, undelivered or unknown.
     #[must_use]
     pub const fn reported(&self) -> u64 {
-        self.refused + self.undelivered + self.unknown
+        self.refused
+            + self.undelivered
+            + self.unknown
+            + if self.reliability.is_acknowledged() {
+                self.expired
+            } else {
+                0
+            }
     }
 
     /// Messages that the peer refused, a part of those reported.
     #[must_use]
     pub const fn refused(&self) -> u64 {
         self.refused
+    }
+
+    /// Of those refused, as far as the peer said so while the lane was up: they came too late.
+    #[must_use]
+    pub const fn refused_late(&self) -> u64 {
+        self.late
     }
 
     /// Messages given to the kernel; one that was sent on two connections counts twice.
@@ -279,14 +323,25 @@ impl Outgoing {
     /// Messages of a best-effort channel that were thrown away.
     #[must_use]
     pub const fn dropped(&self) -> u64 {
-        self.dropped
+        if self.reliability.is_acknowledged() {
+            0
+        } else {
+            self.dropped + self.expired
+        }
+    }
+
+    /// Messages that ended by their deadline, a part of those reported or dropped.
+    #[must_use]
+    pub const fn expired(&self) -> u64 {
+        self.expired + self.expired_unknown
     }
 
     /// Messages accepted and waiting to be handed over.
     #[must_use]
     pub const fn queued(&self) -> u64 {
-        self.accepted
-            .saturating_sub(self.handed_over - self.taken_back + self.dropped + self.undelivered)
+        self.accepted.saturating_sub(
+            self.handed_over - self.taken_back + self.dropped + self.undelivered + self.expired,
+        )
     }
 
     /// Messages handed over and still to be acknowledged; 0 on a best-effort channel. The caller
@@ -326,7 +381,7 @@ impl Outgoing {
         let settled = if self.reliability.is_acknowledged() {
             self.acknowledged() + self.reported()
         } else {
-            self.sent() + self.dropped
+            self.sent() + self.dropped()
         };
         self.accepted == settled
     }

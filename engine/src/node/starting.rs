@@ -6,7 +6,7 @@
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use crossbeam_channel::Receiver;
 use event_listener::Event;
@@ -19,6 +19,7 @@ use crate::control::link::ControlLink;
 use crate::control::routes::Routes;
 use crate::control::wishes::WishBook;
 use crate::control::{self, Control};
+use crate::deadline::Clock;
 use crate::error::{NameError, StartError};
 use crate::fabric::{Fabric, ShardLink};
 use crate::io::preflight::{self, Machine};
@@ -174,6 +175,7 @@ impl Node {
             mailboxes,
             requests: RequestBook::new(fastrand::u64(..)),
             receipts: ReceiptBook::default(),
+            clock: Clock::new(Instant::now()),
             payloads: PayloadPool::new(),
             shards: links,
             stopping: AtomicBool::new(false),

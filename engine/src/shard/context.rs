@@ -14,7 +14,7 @@ use super::timers::Deadline;
 use super::{Core, Shard};
 use crate::admission::{Admission, Way, admit, check_size, refused, reserve_run, run_length};
 use crate::attributes::Attributes;
-use crate::channel::Channel;
+use crate::channel::{Channel, Waiting, unless_expired};
 use crate::deadline::deadline_in;
 use crate::error::{SendError, Unsent};
 use crate::fabric::Fabric;
@@ -66,7 +66,11 @@ impl ShardContext<'_> {
         let payload = payload.into_payload();
         let sent = channel
             .encode_reply(to, &attributes, &payload)
-            .and_then(|(reply, way)| Ok(self.core.send_here(channel, &to.to, way, reply)?));
+            .and_then(|reply| {
+                Ok(self
+                    .core
+                    .send_here(channel, &to.to, reply.way, reply.payload)?)
+            });
         sent.map_err(|error| P::unsent(Unsent { error, payload }))
     }
 
@@ -155,14 +159,22 @@ impl ShardHandle {
         let Some(attributes) = payload.attributes() else {
             let way = Way::plain(channel.lane_offset(to));
             return self
-                .send_on(channel, to, way, payload.into_payload())
+                .send_on(
+                    channel,
+                    to,
+                    Waiting {
+                        payload: payload.into_payload(),
+                        way,
+                        deadline: None,
+                    },
+                )
                 .await
                 .map_err(P::unsent);
         };
         let payload = payload.into_payload();
         let sent = match channel.extend_to_wait(to, None, &attributes, &payload) {
-            Ok((message, way)) => {
-                let sent = self.send_on(channel, to, way, message).await;
+            Ok(waiting) => {
+                let sent = self.send_on(channel, to, waiting).await;
                 sent.map_err(SendError::from)
             }
             Err(error) => Err(error),
@@ -174,13 +186,17 @@ impl ShardHandle {
         &self,
         channel: &Channel,
         to: &Destination,
-        way: Way,
-        mut payload: Payload<'p>,
+        waiting: Waiting<'p>,
     ) -> Result<(), Unsent<Payload<'p>>> {
+        let Waiting {
+            mut payload,
+            way,
+            deadline,
+        } = waiting;
         let is_here = channel.home == self.fabric.mailboxes.home() && to.home == channel.home;
         if !is_here || usize::from(to.peer.lane(way.offset).shard) != self.index {
             // It takes the way of any thread, where the ring can be full as well as the lane.
-            return channel.send_on(to, way, payload).await;
+            return channel.send_on(to, way, deadline, payload).await;
         }
         loop {
             match self.try_send_on(channel, to, way, payload) {
@@ -193,7 +209,7 @@ impl ShardHandle {
             match self.try_send_on(channel, to, way, payload) {
                 Err(full) if full.error == SendError::Full => {
                     room.await;
-                    payload = full.payload;
+                    payload = unless_expired(deadline, full.payload)?;
                 }
                 outcome => return outcome,
             }

@@ -167,7 +167,8 @@ impl Receivers {
         }
     }
 
-    /// Hands over the message that `body` says where it lies in `source`.
+    /// Hands over the message that `body` says where it lies in `source`. If it has an extension, it had
+    /// come by `Core::came`.
     #[inline]
     pub(crate) fn deliver(
         &mut self,
@@ -192,7 +193,8 @@ impl Receivers {
                     mailbox,
                     payload: &source.bytes()[body.payload.clone()],
                     block,
-                    exchange: asked(block, core.now),
+                    exchange: asked(block, core.came),
+                    came: core.came,
                     replies: &self.fabric.replies,
                 };
                 let mut context = ShardContext { core };
@@ -211,7 +213,7 @@ impl Receivers {
                 };
                 if body.head > 0 {
                     tag.extra |= EXTENDED;
-                    tag.mailbox = self.fabric.requests.clock_ms(core.now);
+                    tag.mailbox = self.fabric.clock.ms(core.came).0;
                 }
                 let delivery = push(inbox, tag, source, body.all(), &self.fabric);
                 if delivery == Delivery::Delivered {

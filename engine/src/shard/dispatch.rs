@@ -163,6 +163,9 @@ impl Core {
         }
         if self.sending.floors_left[state.channel] == 0 {
             state.log.tally.turns_starved += 1;
+            if state.log.first_due().is_some() {
+                self.mind_deadlines(lane);
+            }
             return false;
         }
         true

@@ -5,6 +5,7 @@
 //! together only through the node's book of requests.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::Bytes;
 
@@ -13,7 +14,7 @@ use super::deliver::{Body, Source};
 use super::outbox::OutgoingMessage;
 use crate::error::RequestError;
 use crate::fabric::Fabric;
-use crate::message::OwnedMessage;
+use crate::message::{OwnedMessage, deadline_after};
 use crate::payload::Payload;
 use crate::peer::Peer;
 use crate::request::{asked, refusal};
@@ -29,6 +30,7 @@ pub(crate) fn take_answer(
     channel: usize,
     source: &mut impl Source,
     body: &Body,
+    came: Instant,
 ) -> bool {
     let correlation = Extension::in_block(body.extension(source.bytes())).correlation();
     let Some(Correlation { id, role }) = correlation else {
@@ -47,6 +49,7 @@ pub(crate) fn take_answer(
                     mailbox: fabric.replies.clone(),
                     payload: source.keep(body.payload.clone()),
                     block: Bytes::copy_from_slice(body.extension(source.bytes())),
+                    deadline: deadline_after(body.extension(source.bytes()), || came),
                     exchange: None,
                     replies: fabric.replies.clone(),
                 })

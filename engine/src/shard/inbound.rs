@@ -70,6 +70,10 @@ pub(crate) struct Inbound {
     pub(crate) partial_since: Option<(Instant, usize)>,
     /// The inbox of that mailbox has no room: nothing is processed, and the socket is not read.
     pub(crate) blocked: Option<MailboxId>,
+    /// Since when what has come waits for an inbox: that of the first of them.
+    pub(crate) waits_since: Option<Instant>,
+    /// What comes later than it is worth anything is refused.
+    pub(crate) refuses_late: bool,
     /// Its place among the lanes that wait for that inbox.
     pub(crate) ticket: Option<Ticket>,
     /// The peer has said Bye: no message may follow.
@@ -117,6 +121,8 @@ impl Inbound {
             partial_bytes: 0,
             partial_since: None,
             blocked: None,
+            waits_since: None,
+            refuses_late: false,
             ticket: None,
             said_bye: false,
             is_quiet: false,
@@ -214,9 +220,8 @@ impl Inbound {
     /// so that each kind is there once at most; of acknowledgements a few, if messages were refused.
     pub(crate) fn pay_into(&mut self, outbox: &mut Outbox) {
         while let Some(ack) = self.ledger.take_ack() {
-            let refused = ack.refused.to_le_bytes();
-            let body: &[u8] = if ack.refused == 0 { &[] } else { &refused };
-            outbox.push_control(FrameKind::Ack, ack.processed, body);
+            let (body, bytes) = ack.body();
+            outbox.push_control(FrameKind::Ack, ack.processed, &body[..bytes]);
         }
         if let Some(word) = self.owed_pong.take() {
             outbox.push_control(FrameKind::Pong, word, &[]);

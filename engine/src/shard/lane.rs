@@ -56,6 +56,9 @@ pub(crate) struct Lane {
     pub(crate) link: Link,
     /// How long it has been idle.
     pub(super) quiet: Quiet,
+    /// When what it holds is to be looked at for deadlines, if that is set, and when it was last.
+    pub(super) expiry: Option<Instant>,
+    pub(super) expiry_seen: Instant,
     /// In the queue of lanes with something to send.
     pub(crate) is_ready: bool,
     /// In the list of lanes that owe an acknowledgement.
@@ -363,6 +366,9 @@ impl Core {
     /// Sends what a lane has, up to its quantum: one operation. Returns the bytes it queued. Nothing
     /// happens while its last batch is with the kernel: the completion comes back here.
     pub(crate) fn flush_lane(&mut self, index: u32) -> io::Result<usize> {
+        if self.lanes[index as usize].log.first_due().is_some() {
+            self.mind_deadlines(index);
+        }
         let lane = &mut self.lanes[index as usize];
         let Some(connection) = lane.state.connection() else {
             return Ok(0);
@@ -385,7 +391,10 @@ impl Core {
             return Ok(0);
         }
         let quantum = self.fabric.channels[lane.channel].send_quantum_bytes;
-        let load = lane.log.hand_over(&mut socket.batch, quantum, self.now);
+        let moment = self.fabric.clock.ms(self.now);
+        let load = lane
+            .log
+            .hand_over(&mut socket.batch, quantum, self.now, moment);
         if load.wire_bytes == 0 {
             // What waits may not go before something is acknowledged.
             return Ok(0);

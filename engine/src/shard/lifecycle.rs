@@ -14,6 +14,7 @@ use super::lane::Lane;
 use super::lane_state::{Action, Carrier};
 use super::outbox::{ChunkPool, Load};
 use super::timers::Deadline;
+use crate::config::OnLate;
 use crate::control::link::Notice;
 use crate::delivery::{AckPolicy, Incoming, Report};
 use crate::error::Reported;
@@ -121,14 +122,16 @@ impl Core {
         };
         let incoming = Incoming::new(plan.reliability, policy);
         let liveness = self.sweeper.liveness(self.now);
-        state.link.start(Inbound::new(
+        let mut inbound = Inbound::new(
             state.peer.clone(),
             state.channel,
             agreed,
             incoming,
             liveness,
             self.now,
-        ));
+        );
+        inbound.refuses_late = plan.config.on_late == OnLate::Refuse;
+        state.link.start(inbound);
         self.send_held(lane);
         let state = &mut self.lanes[lane as usize];
         if state.is_control() {
@@ -198,7 +201,7 @@ impl Core {
         let gate = &state.address().gate;
         gate.release(released.messages, released.payload_bytes);
         if resumed.refused > 0 {
-            self.report_refused(lane, resumed.refused);
+            self.report_refused(lane, resumed.refused, 0);
         }
         if resumed.unknown > 0 {
             let report = Report {
@@ -212,6 +215,7 @@ impl Core {
 
     /// The lane could not be made: what waits for it is reported, and the peer told if it had asked for it.
     fn fail(&mut self, lane: u32, reason: CloseReason) {
+        self.tell_expired(lane);
         let state = &mut self.lanes[lane as usize];
         // First: nothing more is accepted for a peer that is given up.
         state.peer.let_go_lane(state.offset);
@@ -286,6 +290,7 @@ impl Core {
     /// is nothing, and requests that were delivered are answered on the next connection.
     fn settle(&mut self, lane: u32, connection: u32, reason: CloseReason, at_rest: bool) {
         self.end_watch_for_rest(lane);
+        self.tell_expired(lane);
         let in_kernel = self
             .connections
             .get(connection)
@@ -316,6 +321,7 @@ impl Core {
                 self.intake.waiting.leave(ticket);
             }
             state.log.tally.delivered_before += inbound.ledger.delivered_total();
+            state.log.tally.late_before += inbound.ledger.late_total();
         }
         state.failed_in = state.peer.presence().sessions;
         state.log.tally.count_close(reason);
@@ -345,6 +351,7 @@ impl Core {
 
     /// The lane to this node itself has ended, without a Bye: there is nobody to say it to.
     fn settle_loop(&mut self, lane: u32) {
+        self.tell_expired(lane);
         let state = &mut self.lanes[lane as usize];
         state.end_queued(&self.fabric);
         self.fabric.requests.lane_ended(&state.peer, state.offset);

@@ -10,9 +10,11 @@ use super::outbox::Outbox;
 use super::{Core, Shard, exchange};
 use crate::awaited::Awaited;
 use crate::config::Reliability;
+use crate::deadline::Moment;
 use crate::mailboxes::MailboxId;
+use crate::payload::Payload;
 use crate::peer::Peer;
-use crate::wire::Ack;
+use crate::wire::extension::{deadline_of, set_deadline};
 
 /// Messages that loop back in one turn before other lanes are looked at.
 const MESSAGES_PER_TURN: usize = 4096;
@@ -20,6 +22,9 @@ const MESSAGES_PER_TURN: usize = 4096;
 impl Shard {
     /// Delivers what waits in the outbox of a lane to this node itself. True if anything moved.
     pub(crate) fn loop_back(&mut self, lane: u32) -> bool {
+        if self.core.lanes[lane as usize].log.first_due().is_some() {
+            self.core.mind_deadlines(lane);
+        }
         let Self { core, receivers } = self;
         // Taken out, so that a handler may send to its own node.
         let mut outbox = std::mem::take(&mut core.lanes[lane as usize].log.outbox);
@@ -74,6 +79,15 @@ fn deliver_front(
         lane,
     };
     let mut payload = front.payload;
+    if front.is_extended
+        && let Some(due) = deadline_of(payload.as_slice())
+    {
+        // As a batch has it that goes to the kernel: what is left of it.
+        let left_ms = Moment(due).left_ms(core.fabric.clock.ms(core.now));
+        let mut bytes = payload.as_slice().to_vec();
+        set_deadline(&mut bytes, left_ms.unwrap_or(0));
+        payload = Payload::Shared(bytes.into());
+    }
     let body = Body::whole(payload.as_slice(), front.is_extended);
     Some(to.deliver(core, receivers, &mut payload, body))
 }
@@ -95,7 +109,9 @@ impl Front {
         body: Body,
     ) -> Delivery {
         let channel = usize::from(self.channel);
-        if body.head > 0 && exchange::take_answer(&core.fabric, &self.peer, channel, source, &body)
+        core.came = core.now;
+        if body.head > 0
+            && exchange::take_answer(&core.fabric, &self.peer, channel, source, &body, core.now)
         {
             return Delivery::Delivered;
         }
@@ -133,21 +149,19 @@ fn settle(core: &mut Core, lane: u32, delivery: Delivery, bytes: u64) {
         }
         Delivery::NoMailbox | Delivery::NoRoom => state.log.tally.receive_dropped += 1,
     }
-    let Some(Ack { processed, refused }) = inbound.ledger.take_ack() else {
+    let Some(ack) = inbound.ledger.take_ack() else {
         return;
     };
     let channel = state.channel;
     let latencies = &mut core.tally.latencies;
-    let taken = state
-        .log
-        .acknowledge(Ack { processed, refused }, now, |latency, messages| {
-            latencies.record(channel, latency, messages);
-        });
+    let taken = state.log.acknowledge(ack, now, |latency, messages| {
+        latencies.record(channel, latency, messages);
+    });
     debug_assert!(
         taken.is_ok(),
         "a node acknowledges to itself what it sent to itself"
     );
-    if refused > 0 {
-        core.report_refused(lane, u64::from(refused));
+    if ack.refused > 0 {
+        core.report_refused(lane, u64::from(ack.refused), u64::from(ack.late));
     }
 }

@@ -14,6 +14,7 @@ pub(crate) mod deliver;
 mod dial;
 mod dispatch;
 mod exchange;
+mod expiry;
 mod handshake;
 mod inbound;
 mod intake;
@@ -137,10 +138,15 @@ pub(crate) struct Core {
     sweeper: Sweeper,
     /// The time of this turn.
     now: Instant,
+    /// By when the message that is being delivered had come, if it has an extension.
+    came: Instant,
     /// Once the node stops.
     drain: Option<Drain>,
     tally: ShardTally,
 }
+
+/// What became of messages that the receiver refused for being late.
+const LATE: &str = "the receiving node refused it, because its deadline had passed: see on_late";
 
 impl Core {
     /// Tells the control shard.
@@ -202,8 +208,17 @@ impl Core {
     }
 
     /// The receiver has no such mailbox: its messages were not delivered, and the sender is told.
-    fn report_refused(&mut self, lane: u32, messages: u64) {
-        self.report_undelivered(lane, messages, "the receiving node has no such mailbox");
+    /// The receiving node refused `messages`, `late` of them because they came too late.
+    fn report_refused(&mut self, lane: u32, messages: u64, late: u64) {
+        let elsewhere = messages - late;
+        if elsewhere > 0 {
+            self.report_undelivered(lane, elsewhere, "the receiving node has no such mailbox");
+        }
+        if late > 0 {
+            let why =
+                "the receiving node refused them, because their deadline had passed: see on_late";
+            self.report_undelivered(lane, late, why);
+        }
     }
 
     fn report_undelivered(&mut self, lane: u32, undelivered: u64, why: &'static str) {

@@ -11,10 +11,11 @@ use std::rc::Rc;
 use bytes::Bytes;
 
 use crate::awaited::{Awaited, awaited};
+use crate::deadline::Moment;
 use crate::mailboxes::MailboxId;
 use crate::payload::Payload;
 use crate::wire::control::append_mailbox;
-use crate::wire::extension::extension_block_bytes;
+use crate::wire::extension::{deadline_of, extension_block_bytes, set_deadline};
 use crate::wire::frame::{EXTENDED_KIND_BIT, mark_extended};
 use crate::wire::{FrameKind, HEADER_BYTES, put_header};
 
@@ -34,10 +35,21 @@ const BATCH_CHUNKS_MAX: usize = 7;
 const POOL_CHUNKS_MAX: usize = 64;
 
 /// A payload that goes out by reference, after the `at`th encoded byte of its chunk.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct SharedPiece {
     at: usize,
+    /// With the extension, if there is one; that is encoded too, and goes out from there.
     payload: Bytes,
+    /// Bytes of the extension, its length included.
+    head: usize,
+}
+
+impl SharedPiece {
+    /// Whether it is of the frame with that header, whose body begins at `body_at`. An empty body is never
+    /// shared: it is inline by any limit.
+    fn belongs_to(&self, head: &Head, body_at: usize) -> bool {
+        head.body_bytes > 0 && self.at == body_at + self.head
+    }
 }
 
 /// Some whole frames, encoded.
@@ -53,6 +65,10 @@ pub(crate) struct Chunk {
     payload_bytes: u64,
     /// There are messages with an extension among them.
     has_extended: bool,
+    /// Not later than the deadline of any message in it.
+    first_due: Option<Moment>,
+    /// When it was handed over: since then, encoded deadlines are what was left of them.
+    counted_from: Option<Moment>,
 }
 
 impl Chunk {
@@ -71,7 +87,7 @@ impl Chunk {
         let mut from = self.head;
         for piece in &self.shared {
             each(&self.bytes[from..piece.at]);
-            each(&piece.payload);
+            each(&piece.payload[piece.head..]);
             from = piece.at;
         }
         each(&self.bytes[from..]);
@@ -92,26 +108,111 @@ impl Chunk {
     }
 
     /// Calls `take` with each message, in order: whether its payload begins with an extension, and the
-    /// payload.
+    /// payload, with its deadline by this node's clock.
     pub(crate) fn each_message(&self, mut take: impl FnMut(bool, Payload<'_>)) {
-        let mut shared = self.shared.iter().peekable();
-        let mut at = self.head;
-        while let Some(head) = read_header(self.bytes.get(at..).unwrap_or_default()) {
-            let body_at = at + HEADER_BYTES;
-            let piece = shared.next_if(|piece| head.body_bytes > 0 && piece.at == body_at);
-            let payload = match piece {
-                Some(piece) => Payload::Shared(piece.payload.clone()),
-                None => Payload::Borrowed(&self.bytes[body_at..body_at + head.body_bytes]),
-            };
-            at = match &payload {
-                Payload::Shared(_) => body_at,
-                Payload::Borrowed(bytes) => body_at + bytes.len(),
-            };
-            // The rest are messages, whose kind has a bit more if they are extended.
-            if head.kind != Some(FrameKind::Mailbox) {
-                take(head.is_extended, payload);
+        for frame in self.frames().filter(Frame::is_message) {
+            let is_extended = frame.head.is_extended;
+            match (self.counted_from, frame.payload()) {
+                (Some(from), Payload::Borrowed(bytes))
+                    if is_extended && deadline_of(bytes).is_some() =>
+                {
+                    let mut bytes = bytes.to_vec();
+                    let left_ms = deadline_of(&bytes).unwrap_or(0);
+                    set_deadline(&mut bytes, from.plus(left_ms).0);
+                    take(true, Payload::Borrowed(&bytes));
+                }
+                (_, payload) => take(is_extended, payload),
             }
         }
+    }
+
+    /// The frames that were not dropped, in order.
+    fn frames(&self) -> impl Iterator<Item = Frame<'_>> {
+        let mut shared = self.shared.iter().peekable();
+        let mut at = self.head;
+        std::iter::from_fn(move || {
+            let head = read_header(self.bytes.get(at..)?)?;
+            let body_at = at + HEADER_BYTES;
+            let piece = shared.next_if(|piece| piece.belongs_to(&head, body_at));
+            let encoded = piece.map_or(head.body_bytes, |piece| piece.head);
+            let bytes = self.bytes.get(at..body_at + encoded)?;
+            at = body_at + encoded;
+            Some(Frame { head, bytes, piece })
+        })
+    }
+
+    /// Appends a frame of another chunk.
+    fn copy(&mut self, frame: &Frame<'_>) {
+        self.bytes.extend_from_slice(frame.bytes);
+        if let Some(piece) = frame.piece {
+            self.shared.push_back(SharedPiece {
+                at: self.bytes.len(),
+                ..piece.clone()
+            });
+        }
+        self.wire_bytes += HEADER_BYTES + frame.head.body_bytes;
+        if frame.is_message() {
+            self.messages += 1;
+            self.payload_bytes += frame.head.body_bytes as u64;
+        }
+        self.first_due = earlier(self.first_due, frame.due());
+        self.has_extended |= frame.head.is_extended;
+    }
+
+    /// Appends a message without anything in it.
+    fn push_empty(&mut self) {
+        self.bytes
+            .extend_from_slice(&header(FrameKind::Message, 0, 0));
+        self.wire_bytes += HEADER_BYTES;
+        self.messages += 1;
+    }
+
+    /// It is handed over now: from here on each deadline says what is left of it.
+    fn count_down(&mut self, now: Moment) {
+        let mut shared = self.shared.iter().peekable();
+        let mut at = self.head;
+        while let Some(head) = self.bytes.get(at..).and_then(read_header) {
+            let body_at = at + HEADER_BYTES;
+            let piece = shared.next_if(|piece| piece.belongs_to(&head, body_at));
+            at = body_at + piece.map_or(head.body_bytes, |piece| piece.head);
+            let body = &mut self.bytes[body_at..at];
+            if head.is_extended
+                && let Some(due) = deadline_of(body)
+            {
+                set_deadline(body, Moment(due).left_ms(now).unwrap_or(0));
+            }
+        }
+        self.counted_from = Some(now);
+    }
+}
+
+/// A frame in a chunk.
+struct Frame<'c> {
+    head: Head,
+    /// What of it is encoded.
+    bytes: &'c [u8],
+    /// The rest.
+    piece: Option<&'c SharedPiece>,
+}
+
+impl<'c> Frame<'c> {
+    fn is_message(&self) -> bool {
+        // The rest are messages, whose kind has a bit more if they are extended.
+        self.head.kind != Some(FrameKind::Mailbox)
+    }
+
+    /// With its extension.
+    fn payload(&self) -> Payload<'c> {
+        match self.piece {
+            Some(piece) => Payload::Shared(piece.payload.clone()),
+            None => Payload::Borrowed(&self.bytes[HEADER_BYTES..]),
+        }
+    }
+
+    /// When it is worth nothing any more. Not for frames of a chunk that was handed over.
+    fn due(&self) -> Option<Moment> {
+        let is_extended = self.head.is_extended;
+        is_extended.then(|| deadline_of(&self.bytes[HEADER_BYTES..]).map(Moment))?
     }
 }
 
@@ -212,6 +313,8 @@ pub(crate) struct Outbox {
     mailboxes: VecDeque<MailboxId>,
     messages: u64,
     payload_bytes: u64,
+    /// Not later than the deadline of any message in it.
+    first_due: Option<Moment>,
 }
 
 /// A message that was removed at the front.
@@ -273,27 +376,38 @@ impl Outbox {
             ..
         } = message;
         let length = payload.len();
+        let head = if is_extended {
+            extension_block_bytes(payload.as_slice())
+        } else {
+            0
+        };
         let inline = if let Payload::Borrowed(bytes) = &payload {
             bytes.len()
         } else {
-            0
+            head
         };
         let Some(chunk) = self.chunk_for(pool, HEADER_BYTES + inline) else {
             return;
         };
         let frame_length = u32::try_from(length).unwrap_or(u32::MAX);
         let mut header = header(FrameKind::Message, frame_length, id);
+        let mut due = None;
         if is_extended {
             mark_extended(&mut header);
             chunk.has_extended = true;
+            due = deadline_of(payload.as_slice()).map(Moment);
+            chunk.first_due = earlier(chunk.first_due, due);
         }
         chunk.bytes.extend_from_slice(&header);
         match payload {
             Payload::Borrowed(bytes) => chunk.bytes.extend_from_slice(bytes),
             Payload::Shared(payload) => {
+                // Encoded, so that the deadline in it can be counted down.
+                chunk.bytes.extend_from_slice(&payload[..head]);
                 chunk.shared.push_back(SharedPiece {
                     at: chunk.bytes.len(),
                     payload,
+                    head,
                 });
             }
         }
@@ -302,6 +416,88 @@ impl Outbox {
         chunk.payload_bytes += length as u64;
         self.messages += 1;
         self.payload_bytes += length as u64;
+        if due.is_some() {
+            self.first_due = earlier(self.first_due, due);
+        }
+    }
+
+    /// Not later than the deadline of any message in it; `None` if none has one.
+    #[inline]
+    pub(crate) fn first_due(&self) -> Option<Moment> {
+        self.first_due
+    }
+
+    /// Removes the messages whose deadline has come. Of the first `kept` messages, which have to stay
+    /// countable, an empty one is left in the place of each. Returns what they were charged for, and
+    /// where they stood, counted from the front.
+    pub(crate) fn expire(&mut self, pool: &mut ChunkPool, now: Moment, kept: u64) -> Expired {
+        let mut expired = Expired::default();
+        let mut place = 0;
+        self.first_due = None;
+        for chunk in &mut self.chunks {
+            if chunk.first_due.is_some_and(|due| due.has_come(now)) {
+                expire_chunk(chunk, pool, now, &mut place, kept, &mut expired);
+            } else {
+                place += chunk.messages;
+            }
+            self.first_due = earlier(self.first_due, chunk.first_due);
+        }
+        let emptied = expired.places.iter().filter(|place| **place < kept);
+        let removed = expired.load.messages - emptied.count() as u64;
+        self.messages -= removed;
+        self.payload_bytes -= expired.load.payload_bytes;
+        if !self.mailboxes.is_empty() {
+            let mut gone = expired
+                .places
+                .iter()
+                .filter(|place| **place >= kept)
+                .peekable();
+            let mut place = 0..;
+            self.mailboxes.retain(|_| {
+                let place = place.next();
+                gone.next_if(|gone| Some(**gone) == place).is_none()
+            });
+        }
+        // What holds no message has no frame but announcements, which go with what comes next.
+        while let Some(place) = self.chunks.iter().position(|chunk| chunk.wire_bytes == 0)
+            && let Some(empty) = self.chunks.remove(place)
+        {
+            pool.reuse(empty);
+        }
+        expired
+    }
+
+    /// Removes messages of `places`, counted from the front, in ascending order.
+    pub(crate) fn remove(&mut self, pool: &mut ChunkPool, places: &[u64]) {
+        let mut gone = places.iter().peekable();
+        let mut place = 0;
+        for chunk in &mut self.chunks {
+            if gone
+                .peek()
+                .is_none_or(|gone| **gone >= place + chunk.messages)
+            {
+                place += chunk.messages;
+                continue;
+            }
+            let mut rest = pool.chunk();
+            for frame in chunk.frames() {
+                let is_gone = frame.is_message() && gone.next_if(|gone| **gone == place).is_some();
+                place += u64::from(frame.is_message());
+                if is_gone {
+                    self.messages -= 1;
+                    self.payload_bytes -= frame.head.body_bytes as u64;
+                } else {
+                    rest.copy(&frame);
+                }
+            }
+            pool.reuse(std::mem::replace(chunk, rest));
+        }
+        let mut gone = places.iter().peekable();
+        let mut place = 0..;
+        self.mailboxes.retain(|_| {
+            let place = place.next();
+            gone.next_if(|gone| Some(**gone) == place).is_none()
+        });
     }
 
     /// Appends the announcement of an id that stood for another mailbox: it keeps its place among the
@@ -355,23 +551,12 @@ impl Outbox {
 
     /// The message at the front.
     pub(crate) fn front(&self) -> Option<Taken<'_>> {
-        let chunk = self.chunks.front()?;
-        let Head {
-            body_bytes,
-            is_extended,
-            ..
-        } = read_header(&chunk.bytes[chunk.head..])?;
-        let body_at = chunk.head + HEADER_BYTES;
-        let payload = match chunk.shared.front() {
-            Some(piece) if is_shared(chunk, body_at, body_bytes) => {
-                Payload::Shared(piece.payload.clone())
-            }
-            _ => Payload::Borrowed(&chunk.bytes[body_at..body_at + body_bytes]),
-        };
+        let chunk = self.chunks.iter().find(|chunk| chunk.messages > 0)?;
+        let frame = chunk.frames().find(Frame::is_message)?;
         Some(Taken {
-            is_extended,
+            is_extended: frame.head.is_extended,
             mailbox: self.mailboxes.front().copied(),
-            payload,
+            payload: frame.payload(),
         })
     }
 
@@ -379,21 +564,16 @@ impl Outbox {
     pub(crate) fn drop_front(&mut self, pool: &mut ChunkPool) -> Option<Dropped> {
         self.lift_announcements(pool);
         let chunk = self.chunks.front_mut()?;
-        let Head {
-            body_bytes,
-            is_extended,
-            ..
-        } = read_header(&chunk.bytes[chunk.head..])?;
-        let body_at = chunk.head + HEADER_BYTES;
-        let awaited = |body: &[u8]| is_extended.then(|| awaited(body)).flatten();
-        let awaited = if is_shared(chunk, body_at, body_bytes) {
-            chunk.head = body_at;
-            let piece = chunk.shared.pop_front()?;
-            awaited(&piece.payload)
-        } else {
-            chunk.head = body_at + body_bytes;
-            awaited(&chunk.bytes[body_at..chunk.head])
-        };
+        let frame = chunk.frames().next()?;
+        let body_bytes = frame.head.body_bytes;
+        let is_extended = frame.head.is_extended;
+        let awaited = is_extended.then(|| awaited(frame.payload().as_slice()));
+        let (awaited, encoded, is_shared) =
+            (awaited.flatten(), frame.bytes.len(), frame.piece.is_some());
+        chunk.head += encoded;
+        if is_shared {
+            chunk.shared.pop_front();
+        }
         chunk.wire_bytes -= HEADER_BYTES + body_bytes;
         chunk.messages -= 1;
         chunk.payload_bytes -= body_bytes as u64;
@@ -434,6 +614,7 @@ impl Outbox {
     pub(crate) fn take_chunks(&mut self) -> impl Iterator<Item = Rc<Chunk>> + use<> {
         self.messages = 0;
         self.payload_bytes = 0;
+        self.first_due = None;
         self.lifted.clear();
         std::mem::take(&mut self.chunks).into_iter().map(Rc::new)
     }
@@ -445,6 +626,7 @@ impl Outbox {
         self.mailboxes.append(&mut other.mailboxes);
         self.messages += other.messages;
         self.payload_bytes += other.payload_bytes;
+        self.first_due = earlier(self.first_due, other.first_due);
     }
 
     /// Moves the lane's own frames alone into `batch`.
@@ -457,8 +639,9 @@ impl Outbox {
         batch.load
     }
 
-    /// Moves whole chunks into `batch`, at least one if there is any, until `bytes_max` is reached.
-    pub(crate) fn fill(&mut self, batch: &mut Batch, bytes_max: usize) -> Load {
+    /// Moves whole chunks into `batch`, at least one if there is any, until `bytes_max` is reached; their
+    /// deadlines are what is left of them from now on.
+    pub(crate) fn fill(&mut self, batch: &mut Batch, bytes_max: usize, now: Moment) -> Load {
         batch.control.append(&mut self.control);
         for frame in std::mem::take(&mut self.lifted).into_values() {
             batch.control.extend_from_slice(&frame);
@@ -474,26 +657,69 @@ impl Outbox {
             wire_bytes += chunk.wire_bytes;
             load.messages += chunk.messages;
             load.payload_bytes += chunk.payload_bytes;
-            if let Some(chunk) = self.chunks.pop_front() {
+            if let Some(mut chunk) = self.chunks.pop_front() {
+                if chunk.first_due.is_some() {
+                    chunk.count_down(now);
+                }
                 batch.chunks.push(Rc::new(chunk));
             }
         }
         self.messages -= load.messages;
         self.payload_bytes -= load.payload_bytes;
+        if self.chunks.is_empty() {
+            self.first_due = None;
+        }
         load.wire_bytes = wire_bytes as u64;
         batch.load = load;
         load
     }
 }
 
-fn is_shared(chunk: &Chunk, body_at: usize, body_bytes: usize) -> bool {
-    // An empty payload is never shared (it is inline by any limit), so a piece at this place is
-    // this frame's.
-    body_bytes > 0
-        && chunk
-            .shared
-            .front()
-            .is_some_and(|piece| piece.at == body_at)
+/// What was removed because its deadline had come.
+#[derive(Debug, Default)]
+pub(crate) struct Expired {
+    pub(crate) load: Load,
+    /// Where they stood, counted from the front, in ascending order.
+    pub(crate) places: Vec<u64>,
+    /// The receipts among them, each with the place of its message.
+    pub(crate) receipts: Vec<(u64, u64)>,
+}
+
+/// The same for one chunk, whose first message stands at `place`.
+fn expire_chunk(
+    chunk: &mut Chunk,
+    pool: &mut ChunkPool,
+    now: Moment,
+    place: &mut u64,
+    kept: u64,
+    expired: &mut Expired,
+) {
+    let mut rest = pool.chunk();
+    for frame in chunk.frames() {
+        if frame.due().is_some_and(|due| due.has_come(now)) {
+            expired.load.messages += 1;
+            expired.load.payload_bytes += frame.head.body_bytes as u64;
+            expired.places.push(*place);
+            if let Some(Awaited::Receipt(number)) = awaited(frame.payload().as_slice()) {
+                expired.receipts.push((*place, number));
+            }
+            if *place < kept {
+                rest.push_empty();
+            }
+        } else {
+            rest.copy(&frame);
+        }
+        *place += u64::from(frame.is_message());
+    }
+    pool.reuse(std::mem::replace(chunk, rest));
+}
+
+/// The earlier of two deadlines that may not be there.
+fn earlier(one: Option<Moment>, other: Option<Moment>) -> Option<Moment> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, other) => one.or(other),
+    }
 }
 
 #[inline]

@@ -16,6 +16,7 @@ use crate::delivery::Incoming;
 use crate::io::operation::OperationKind;
 use crate::io::receive_buffers::Filled;
 use crate::mailboxes::MailboxId;
+use crate::message::deadline_after;
 use crate::payload::Payload;
 use crate::wire::{
     CloseReason, Extension, Frame, FrameKind, FrameLimits, HEADER_BYTES, Next, next_frame,
@@ -540,6 +541,9 @@ pub(super) fn retry_blocked(core: &mut Core, receivers: &mut Receivers, lane: u3
         &mut Payload::Borrowed(&waiting),
     );
     let unblocked = reader.inbound.blocked.is_none();
+    if unblocked {
+        reader.inbound.waits_since = None;
+    }
     reader.finish(core, outcome);
     if unblocked {
         core.resume_receiving(lane);
@@ -583,11 +587,25 @@ fn take_message(
     inbound.renamed_in_a_row = 0;
     let bytes = frame.body.payload.len() as u64;
     let channel = usize::from(inbound.channel);
-    if frame.body.head > 0
-        && exchange::take_answer(&core.fabric, &inbound.peer, channel, source, &frame.body)
-    {
-        inbound.ledger.delivered(1, bytes, core.now);
-        return Ok(Flow::Next);
+    if frame.body.head > 0 {
+        let came = inbound.waits_since.unwrap_or(core.now);
+        core.came = came;
+        if exchange::take_answer(
+            &core.fabric,
+            &inbound.peer,
+            channel,
+            source,
+            &frame.body,
+            came,
+        ) {
+            inbound.ledger.delivered(1, bytes, core.now);
+            return Ok(Flow::Next);
+        }
+        let block = frame.body.extension(source.bytes());
+        if inbound.refuses_late && deadline_after(block, || came).is_some_and(|at| at <= core.now) {
+            refuse_late(core, lane, inbound, bytes);
+            return Ok(Flow::Next);
+        }
     }
     let known = inbound
         .mailboxes
@@ -624,6 +642,7 @@ fn take_message(
         Delivery::Delivered | Delivery::Panicked => inbound.ledger.delivered(1, bytes, core.now),
         Delivery::NoRoom if reliable => {
             inbound.blocked = mailbox;
+            inbound.waits_since.get_or_insert(core.now);
             return Ok(Flow::Blocked);
         }
         Delivery::NoMailbox if reliable => inbound.ledger.refused(1, bytes, core.now),
@@ -632,6 +651,15 @@ fn take_message(
         }
     }
     Ok(Flow::Next)
+}
+
+/// It is worth nothing any more, and its channel is not to deliver such.
+#[cold]
+fn refuse_late(core: &mut Core, lane: u32, inbound: &mut Inbound, bytes: u64) {
+    inbound.ledger.refused_late(1, bytes, core.now);
+    if !core.fabric.channels[usize::from(inbound.channel)].reliable {
+        core.lanes[lane as usize].log.tally.receive_dropped += 1;
+    }
 }
 
 /// A name that meant nothing when it was announced, or something that is gone, may have a receiver by

@@ -135,7 +135,7 @@ pub(super) fn lane_counts(lane: &Lane) -> LaneCounts {
     let received = incoming(lane.link.inbound.as_deref());
     LaneCounts {
         lanes_up: u32::from(lane.is_up()),
-        ledgers: Ledgers::new(&log.ledger, log.tally.delivered_before, received),
+        ledgers: Ledgers::new(&log.ledger, &log.tally, received),
         gate_dropped: lane.address().gate.dropped(),
         overloads: lane.address().gate.overloads(),
         queued_at_gate: lane.address().gate.queued(),

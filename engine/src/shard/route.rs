@@ -15,6 +15,7 @@ use super::lane::log::Log;
 use super::lane_state::LaneState;
 use super::quiet::Quiet;
 use super::report::{LaneCounts, lane_counts};
+use super::timers::Deadline;
 use crate::control::routes::Route;
 use crate::control::wishes::Wish;
 use crate::peer::{LaneNumber, Peer};
@@ -232,6 +233,10 @@ impl Core {
         self.sending.forget_lane(index);
         self.intake.forget_lane(index);
         self.dialing.forget_lane(index);
+        self.tell_expired(index);
+        if let Some(at) = self.lanes[index as usize].expiry.take() {
+            self.timers.take_back(at, Deadline::Expiry { lane: index });
+        }
         let untold = self.lanes[index as usize].take_overflow();
         if untold > 0 {
             self.report_undelivered(index, untold, "their lane's queue was full: see overflow");
@@ -265,6 +270,8 @@ impl Core {
             channel,
             priority: plan.priority,
             retired: false,
+            expiry: None,
+            expiry_seen: self.now,
             failed_in: 0,
             state,
             log: Log::new(plan, log_id),

@@ -28,6 +28,8 @@ pub(super) struct Sending {
     pub(super) strays: Vec<u32>,
     /// Lanes that messages wait for.
     pub(super) demanded: Vec<u32>,
+    /// Lanes that are not there, for which messages with deadlines came.
+    pub(super) dated: Vec<u32>,
     pub(super) pool: ChunkPool,
     /// What each channel may still send in this turn once the budget is used up.
     pub(super) floors_left: Vec<usize>,
@@ -43,6 +45,7 @@ impl Sending {
             acks_due: None,
             strays: Vec::new(),
             demanded: Vec::new(),
+            dated: Vec::new(),
             pool: ChunkPool::default(),
             floors_left: Vec::new(),
             turn_bytes_max,
@@ -57,6 +60,7 @@ impl Sending {
         self.owing.retain(|lane| *lane != index);
         self.strays.retain(|lane| *lane != index);
         self.demanded.retain(|lane| *lane != index);
+        self.dated.retain(|lane| *lane != index);
     }
 
     /// Takes a message over for its lane; its room is reserved at the gate. It is sent, or waits for the
@@ -95,6 +99,9 @@ impl Sending {
             return;
         }
         lane.hold_message(plan, fabric, &mut self.pool, message);
+        if lane.log.first_due().is_some() {
+            self.dated.push(index);
+        }
         if !lane.state.is_demanded() && self.demanded.last() != Some(&index) {
             self.demanded.push(index);
         }

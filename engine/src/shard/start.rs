@@ -200,6 +200,7 @@ impl Shard {
             timers,
             sweeper,
             now,
+            came: now,
             drain: None,
             tally: ShardTally::new(fabric.channels.len()),
             fabric: Arc::clone(&fabric),

@@ -24,6 +24,9 @@ impl Core {
         if !self.sending.demanded.is_empty() {
             self.seek_lanes();
         }
+        while let Some(lane) = self.sending.dated.pop() {
+            self.mind_deadlines(lane);
+        }
     }
 
     #[cold]

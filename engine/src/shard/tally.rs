@@ -16,6 +16,8 @@ const LATENCY_US_MAX: u64 = 60_000_000;
 pub(crate) struct LaneTally {
     /// Messages delivered on connections that have ended.
     pub(crate) delivered_before: u64,
+    /// Messages refused on them for being late.
+    pub(crate) late_before: u64,
     pub(crate) bytes_sent: u64,
     /// Of batches that were compressed: what they took before, and after.
     pub(crate) packed_from_bytes: u64,
@@ -36,30 +38,32 @@ pub(crate) struct Ledgers {
     pub(crate) acknowledged: u64,
     pub(crate) reported: u64,
     pub(crate) refused: u64,
+    pub(crate) refused_late: u64,
+    pub(crate) expired: u64,
     pub(crate) sent: u64,
     pub(crate) dropped: u64,
     pub(crate) queued: u64,
     pub(crate) in_flight: u64,
     pub(crate) delivered: u64,
+    pub(crate) received_late: u64,
 }
 
 impl Ledgers {
-    /// `delivered_before` is what came on earlier connections.
-    pub(crate) fn new(
-        outgoing: &Outgoing,
-        delivered_before: u64,
-        incoming: Option<&Incoming>,
-    ) -> Self {
+    /// `tally` knows what came on earlier connections.
+    pub(crate) fn new(outgoing: &Outgoing, tally: &LaneTally, incoming: Option<&Incoming>) -> Self {
         Self {
             accepted: outgoing.accepted(),
             acknowledged: outgoing.acknowledged(),
             reported: outgoing.reported(),
             refused: outgoing.refused(),
+            refused_late: outgoing.refused_late(),
+            expired: outgoing.expired(),
             sent: outgoing.sent(),
             dropped: outgoing.dropped(),
             queued: outgoing.queued(),
             in_flight: outgoing.in_flight(),
-            delivered: delivered_before + incoming.map_or(0, Incoming::delivered_total),
+            delivered: tally.delivered_before + incoming.map_or(0, Incoming::delivered_total),
+            received_late: tally.late_before + incoming.map_or(0, Incoming::late_total),
         }
     }
 
@@ -69,11 +73,14 @@ impl Ledgers {
         self.acknowledged += other.acknowledged;
         self.reported += other.reported;
         self.refused += other.refused;
+        self.refused_late += other.refused_late;
+        self.expired += other.expired;
         self.sent += other.sent;
         self.dropped += other.dropped;
         self.queued += other.queued;
         self.in_flight += other.in_flight;
         self.delivered += other.delivered;
+        self.received_late += other.received_late;
     }
 }
 

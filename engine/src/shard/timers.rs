@@ -20,6 +20,8 @@ pub(crate) enum Deadline {
     Sleeper { key: u64 },
     /// Look for requests that nobody has answered in time.
     Requests,
+    /// Look for messages on that lane that are worth nothing any more.
+    Expiry { lane: u32 },
     /// Look over the lanes for senders that are too slow.
     Sweep,
 }

@@ -337,6 +337,7 @@ impl Core {
                 } => {
                     self.handshake_deadline(connection, generation)?;
                 }
+                Deadline::Expiry { lane } => self.meet_expiry(lane),
                 Deadline::Accept => self.arm_accept()?,
                 Deadline::Requests => self.fabric.requests.expire(self.now),
                 Deadline::Sleeper { key } => {

@@ -16,38 +16,48 @@ pub struct Ack {
     /// Messages of this lane processed since it came up, modulo 2^32.
     pub processed: u32,
     /// How many of those that this acknowledgement covers for the first time were refused,
-    /// because the mailbox does not exist, instead of delivered.
+    /// because the mailbox does not exist or they came too late, instead of delivered.
     pub refused: u32,
+    /// How many of those refused came too late. Not on a lane of version 1, which has no deadlines.
+    pub late: u32,
 }
 
 impl Ack {
     /// The most bytes that [`Ack::append_to`] adds.
-    pub const BYTES_MAX: usize = HEADER_BYTES + 4;
+    pub const BYTES_MAX: usize = HEADER_BYTES + 8;
 
     /// Appends the frame. Without refused messages, which is nearly always, the body is empty.
     pub fn append_to(self, out: &mut Vec<u8>) {
-        if self.refused == 0 {
-            append_frame(out, FrameKind::Ack, self.processed, &[]);
-        } else {
-            append_frame(
-                out,
-                FrameKind::Ack,
-                self.processed,
-                &self.refused.to_le_bytes(),
-            );
-        }
+        let (body, bytes) = self.body();
+        append_frame(out, FrameKind::Ack, self.processed, &body[..bytes]);
+    }
+
+    /// The body of the frame, and how much of it there is.
+    #[must_use]
+    pub fn body(self) -> ([u8; 8], usize) {
+        let mut body = [0; 8];
+        let (refused, late) = body.split_at_mut(4);
+        refused.copy_from_slice(&self.refused.to_le_bytes());
+        late.copy_from_slice(&self.late.to_le_bytes());
+        let bytes = match (self.refused, self.late) {
+            (0, 0) => 0,
+            (_, 0) => 4,
+            _ => 8,
+        };
+        (body, bytes)
     }
 
     /// Reads an acknowledgement from a frame of kind [`FrameKind::Ack`].
     #[must_use]
     pub fn from_frame(frame: &Frame<'_>) -> Self {
-        let refused = frame
-            .body
-            .first_chunk()
-            .map_or(0, |bytes| u32::from_le_bytes(*bytes));
+        let count = |at: usize| {
+            let bytes = frame.body.get(at..).and_then(<[u8]>::first_chunk);
+            bytes.map_or(0, |bytes| u32::from_le_bytes(*bytes))
+        };
         Self {
             processed: frame.word,
-            refused,
+            refused: count(0),
+            late: count(4),
         }
     }
 }
@@ -198,8 +208,19 @@ mod tests {
 
     #[test]
     fn acknowledgements_come_back_as_they_were_written() {
-        for (processed, refused) in [(0, 0), (7, 0), (u32::MAX, 3), (5, u32::MAX)] {
-            let ack = Ack { processed, refused };
+        let counts = [
+            (0, 0, 0),
+            (7, 0, 0),
+            (u32::MAX, 3, 0),
+            (5, u32::MAX, 0),
+            (9, 3, 2),
+        ];
+        for (processed, refused, late) in counts {
+            let ack = Ack {
+                processed,
+                refused,
+                late,
+            };
             let mut bytes = Vec::new();
             ack.append_to(&mut bytes);
             assert!(bytes.len() <= Ack::BYTES_MAX);

@@ -48,6 +48,34 @@ pub fn extension_block_bytes(body: &[u8]) -> usize {
     size_of::<u16>() + usize::from(length)
 }
 
+/// Where the value of a block's deadline stands, if it has one. The block, its length in front, is this
+/// node's own, or of a frame that was decoded.
+pub(crate) fn deadline_place(block: &[u8]) -> Option<usize> {
+    let mut at = size_of::<u16>();
+    // Entries stand in the order of their types.
+    if *block.get(at)? == CORRELATION {
+        at += ENTRY_HEADER_BYTES + CORRELATION_BYTES;
+    }
+    let end = at + ENTRY_HEADER_BYTES + DEADLINE_BYTES;
+    let is_there = *block.get(at)? == DEADLINE && end <= extension_block_bytes(block);
+    is_there.then_some(at + ENTRY_HEADER_BYTES)
+}
+
+/// The deadline of a block, if it has one; see [`deadline_place`].
+pub(crate) fn deadline_of(block: &[u8]) -> Option<u32> {
+    let value = block.get(deadline_place(block)?..)?;
+    value.first_chunk().map(|bytes| u32::from_le_bytes(*bytes))
+}
+
+/// Writes another deadline into a block that has one; see [`deadline_place`].
+pub(crate) fn set_deadline(block: &mut [u8], deadline_ms: u32) {
+    if let Some(at) = deadline_place(block)
+        && let Some(value) = block.get_mut(at..at + DEADLINE_BYTES)
+    {
+        value.copy_from_slice(&deadline_ms.to_le_bytes());
+    }
+}
+
 /// What an exchange of messages is known by at the node that began it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Correlation {
@@ -87,7 +115,7 @@ pub struct TraceContext {
 pub enum Entry<'a> {
     /// The message is part of an exchange. Mandatory: whoever does not know it cannot reply.
     Correlation(Correlation),
-    /// Milliseconds from the sending until nobody waits for the outcome any more. Relative, because
+    /// Milliseconds from the sending until the message is worth nothing any more. Relative, because
     /// the clocks of two nodes differ.
     DeadlineMs(u32),
     /// What the payload is, 1 to 255 bytes of text without control characters.

@@ -501,7 +501,7 @@ fn check_control_length(kind: FrameKind, body_bytes: u32) -> Result<(), DecodeEr
         FrameKind::Mailbox | FrameKind::Summon | FrameKind::Decline => {
             ((1..=NAME_BYTES_MAX).contains(&body_bytes), "1 to 255 bytes")
         }
-        FrameKind::Ack => (body_bytes == 0 || body_bytes == 4, "0 or 4 bytes"),
+        FrameKind::Ack => (matches!(body_bytes, 0 | 4 | 8), "0, 4 or 8 bytes"),
         FrameKind::Bye | FrameKind::Ping | FrameKind::Pong | FrameKind::Rest => {
             (body_bytes == 0, "0 bytes")
         }

@@ -24,6 +24,7 @@ fn a_flood_of_control_frames_is_closed() {
     Ack {
         processed: 0,
         refused: 0,
+        late: 0,
     }
     .append_to(&mut useless_ack);
     for (peer, drop_of_it) in [

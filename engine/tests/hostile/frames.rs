@@ -162,7 +162,12 @@ fn an_ack_of_what_was_never_sent_is_closed() {
     let honest = Honest::start(|config| config);
     let ack = |processed, refused| {
         let mut bytes = Vec::new();
-        Ack { processed, refused }.append_to(&mut bytes);
+        Ack {
+            processed,
+            refused,
+            late: 0,
+        }
+        .append_to(&mut bytes);
         bytes
     };
     let bad = [
@@ -205,6 +210,7 @@ fn acks_of_what_was_sent_are_taken_and_the_books_stay_exact() {
     Ack {
         processed: 4,
         refused: 1,
+        late: 0,
     }
     .append_to(&mut bytes);
     stranger.say(&bytes);
@@ -214,6 +220,7 @@ fn acks_of_what_was_sent_are_taken_and_the_books_stay_exact() {
     Ack {
         processed: 3,
         refused: 0,
+        late: 0,
     }
     .append_to(&mut bytes);
     stranger.say(&bytes);

@@ -60,6 +60,7 @@ fn a_peer_that_has_processed_more_than_was_sent_is_refused_and_nothing_is_lost()
     let one = Ack {
         processed: 1,
         refused: 0,
+        late: 0,
     };
     one.append_to(&mut acks);
     first.say(&acks);
@@ -93,6 +94,7 @@ fn a_peer_that_has_processed_more_than_was_sent_is_refused_and_nothing_is_lost()
     let two = Ack {
         processed: 2,
         refused: 0,
+        late: 0,
     };
     two.append_to(&mut acks);
     last.say(&acks);

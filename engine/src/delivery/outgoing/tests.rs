@@ -8,7 +8,11 @@ use super::*;
 use crate::delivery::{AckPolicy, Incoming};
 
 fn ack(processed: u32, refused: u32) -> Ack {
-    Ack { processed, refused }
+    Ack {
+        processed,
+        refused,
+        late: 0,
+    }
 }
 
 fn acknowledge(outgoing: &mut Outgoing, ack: Ack) -> Result<Acknowledged, AckError> {
@@ -31,7 +35,8 @@ fn what_a_lane_leaves_behind_is_undelivered_or_unknown() {
         acknowledged,
         Ok(Acknowledged {
             messages: 4,
-            refused: 1
+            refused: 1,
+            late: 0
         })
     );
     assert!(!outgoing.is_drained() && !outgoing.identity_holds());
@@ -189,7 +194,8 @@ fn acknowledgements_go_on_where_32_bits_wrap() {
         acknowledged,
         Ok(Acknowledged {
             messages: 5,
-            refused: 0
+            refused: 0,
+            late: 0
         })
     );
     assert!(
@@ -374,4 +380,47 @@ proptest! {
         prop_assert_eq!(outgoing.accepted(), outgoing.sent() + outgoing.dropped());
         prop_assert_eq!(outgoing.reported(), 0);
     }
+}
+
+#[test]
+fn what_ends_by_its_deadline_is_reported_or_dropped() {
+    let mut outgoing = reliable(10, 7);
+    outgoing.expire(2, 0);
+    assert_eq!((outgoing.queued(), outgoing.reported()), (1, 2));
+    acknowledge(&mut outgoing, ack(4, 0)).expect("an honest peer");
+    assert_eq!(outgoing.take_back(), 3);
+    outgoing.expire(1, 2);
+    assert_eq!((outgoing.expired(), outgoing.reported()), (5, 5));
+    outgoing.cover(1, 0);
+    assert!(outgoing.is_drained() && outgoing.identity_holds());
+
+    let mut gossip = Outgoing::new(Reliability::BestEffort);
+    gossip.accept(3);
+    gossip.handed_over(1, 10, Instant::now());
+    gossip.expire(2, 0);
+    assert_eq!(
+        (gossip.sent(), gossip.dropped(), gossip.reported()),
+        (1, 2, 0)
+    );
+    assert!(gossip.is_drained() && gossip.identity_holds());
+}
+
+#[test]
+fn more_late_messages_than_refused_ones_are_refused() {
+    let mut outgoing = reliable(10, 7);
+    let forged = Ack {
+        late: 2,
+        ..ack(4, 1)
+    };
+    let refused = acknowledge(&mut outgoing, forged);
+    assert!(
+        matches!(refused, Err(AckError::RefusedTooMany { late: 2, .. })),
+        "{refused:?}"
+    );
+    let honest = Ack {
+        late: 1,
+        ..ack(4, 1)
+    };
+    acknowledge(&mut outgoing, honest).expect("an honest peer");
+    assert_eq!((outgoing.refused(), outgoing.refused_late()), (1, 1));
 }

@@ -5,8 +5,9 @@
 //! their room stays reserved.
 
 use crate::awaited::Awaited;
+use crate::deadline::Moment;
 use crate::mailboxes::{ByMailbox, Mailbox, MailboxId};
-use crate::shard::outbox::{ChunkPool, Dropped, Load, Outbox, OutgoingMessage, Taken};
+use crate::shard::outbox::{ChunkPool, Dropped, Expired, Load, Outbox, OutgoingMessage, Taken};
 
 /// See the module's text.
 #[derive(Debug, Default)]
@@ -59,6 +60,28 @@ impl Held {
             self.mailboxes = ByMailbox::default();
         }
         dropped
+    }
+
+    /// Not later than the deadline of any of them; `None` if none has one.
+    pub(crate) fn first_due(&self) -> Option<Moment> {
+        self.messages.first_due()
+    }
+
+    /// Removes those whose deadline has come; see [`Outbox::expire`].
+    pub(crate) fn expire(&mut self, pool: &mut ChunkPool, now: Moment, kept: u64) -> Expired {
+        let expired = self.messages.expire(pool, now, kept);
+        if self.is_empty() {
+            self.mailboxes = ByMailbox::default();
+        }
+        expired
+    }
+
+    /// Removes those of `places`, counted from the front, in ascending order.
+    pub(crate) fn remove(&mut self, pool: &mut ChunkPool, places: &[u64]) {
+        self.messages.remove(pool, places);
+        if self.is_empty() {
+            self.mailboxes = ByMailbox::default();
+        }
     }
 
     /// Calls `each` for the messages of which somebody waits to hear, with how many are ahead.

@@ -20,6 +20,9 @@ pub(crate) struct Kept {
     pub(super) resume: Resume,
     /// Messages at the front of what waits for a connection that were sent on an earlier one.
     pub(super) open: u64,
+    /// Which of those were given up, because their deadline came while there was no connection: an empty
+    /// message stands in the place of each, counted from the front, until it is known how far the peer is.
+    pub(super) given_up: Vec<u64>,
     /// With the kernel, or out, and not acknowledged.
     sent: VecDeque<Rc<Chunk>>,
     /// Messages of the first chunk that are acknowledged: a chunk leaves as a whole.
@@ -43,6 +46,7 @@ impl Kept {
         Self {
             resume: Resume::new(log),
             open: 0,
+            given_up: Vec::new(),
             sent: VecDeque::new(),
             covered: 0,
             mailboxes: VecDeque::new(),
@@ -144,6 +148,31 @@ impl Kept {
         waiting.append(std::mem::take(held));
         *held = waiting;
         left
+    }
+
+    /// Messages of `places` in the outbox, which held `messages` of them, have left it.
+    pub(super) fn forget_expired(&mut self, messages: u64, places: &[u64]) {
+        let noted: u64 = self.mailboxes.iter().map(|run| run.messages).sum();
+        let before = noted.saturating_sub(messages);
+        let mut gone = places.iter().map(|place| before + place).peekable();
+        let mut end = 0;
+        for run in &mut self.mailboxes {
+            end += run.messages;
+            while gone.next_if(|place| *place < end).is_some() {
+                run.messages -= 1;
+            }
+        }
+        self.mailboxes.retain(|run| run.messages > 0);
+    }
+
+    /// How many of those messages had been sent on an earlier connection; they are open no longer.
+    pub(super) fn close_expired(&mut self, messages: u64, places: &[u64]) -> u64 {
+        let noted: u64 = self.mailboxes.iter().map(|run| run.messages).sum();
+        let before = noted.saturating_sub(messages);
+        let is_open = |place: &&u64| before + **place < self.open;
+        let open = places.iter().filter(is_open).count() as u64;
+        self.open -= open;
+        open
     }
 
     fn forget_mailboxes(&mut self, mut messages: u64) {

@@ -18,11 +18,12 @@ use super::kept::Kept;
 use crate::awaited::Awaited;
 use crate::channel_plan::ChannelPlan;
 use crate::config::OnRestart;
+use crate::deadline::Moment;
 use crate::delivery::{
     AckError, Acknowledged, BadProgress, Met, Outgoing, Payoff, Receipts, Report,
 };
 use crate::mailboxes::{MailboxId, Mailboxes};
-use crate::shard::outbox::{Batch, ChunkPool, Dropped, Load, Outbox};
+use crate::shard::outbox::{Batch, ChunkPool, Dropped, Expired, Load, Outbox};
 use crate::shard::tally::LaneTally;
 use crate::wire::{Ack, Progress};
 
@@ -46,7 +47,7 @@ impl Unsendable {
             Self::NoMailboxId => "the lane carries no more mailboxes: see mailboxes_per_lane_max",
             Self::TooLarge => "larger than the peer takes: see its message_bytes_max",
             Self::OldPeer => {
-                "the peer speaks version 1 of the wire, which has neither requests nor metadata"
+                "the peer speaks version 1 of the wire, which has neither requests nor metadata nor deadlines"
             }
         }
     }
@@ -70,6 +71,8 @@ pub(crate) struct Log {
     held_back: bool,
     /// By cause: settled because the connection cannot carry them, and not reported yet.
     unsendable_unreported: [u64; Unsendable::ALL.len()],
+    /// Ended by their deadline, and not reported yet.
+    expired_unreported: Report,
     /// Dropped by the shard to make room; the gate counts those that senders dropped.
     overflowed: u64,
     /// How many of both have been reported, or need no report.
@@ -94,6 +97,7 @@ impl Log {
             unacknowledged_bytes_max: plan.config.unacknowledged_bytes_max as u64,
             held_back: false,
             unsendable_unreported: [0; Unsendable::ALL.len()],
+            expired_unreported: Report::default(),
             overflowed: 0,
             overflow_reported: 0,
             payoff: Payoff::default(),
@@ -133,6 +137,74 @@ impl Log {
         Some(dropped)
     }
 
+    /// Not later than the deadline of any message that waits; `None` if none has one.
+    #[inline]
+    pub(crate) fn first_due(&self) -> Option<Moment> {
+        match (self.outbox.first_due(), self.held.first_due()) {
+            (Some(one), Some(other)) => Some(one.min(other)),
+            (one, other) => one.or(other),
+        }
+    }
+
+    /// Settles the messages that wait and are worth nothing any more. Returns what is charged no longer, and
+    /// the receipts among them.
+    pub(crate) fn expire(&mut self, now: Moment, pool: &mut ChunkPool) -> Gone {
+        let waiting = self.outbox.messages();
+        let Expired {
+            mut load,
+            places,
+            receipts,
+        } = self.outbox.expire(pool, now, 0);
+        let mut unknown = 0;
+        let mut gone = Gone::default();
+        if let Some(kept) = &mut self.kept {
+            let were_sent = kept.close_expired(waiting, &places);
+            kept.forget_expired(waiting, &places);
+            unknown = were_sent;
+            // Those that were sent are ahead of the others.
+            let first_unsent = places.get(usize::try_from(were_sent).unwrap_or(usize::MAX));
+            let first_unsent = first_unsent.copied().unwrap_or(u64::MAX);
+            gone.note(receipts, first_unsent);
+        } else {
+            gone.note(receipts, 0);
+        }
+        let open = self.kept.as_ref().map_or(0, |kept| kept.open);
+        if !self.held.is_empty() {
+            let expired = self.held.expire(pool, now, open);
+            load.messages += expired.load.messages;
+            load.payload_bytes += expired.load.payload_bytes;
+            gone.note(expired.receipts, open);
+            if let Some(kept) = &mut self.kept {
+                let given_up = expired.places.into_iter().filter(|place| *place < open);
+                let before = kept.given_up.len();
+                kept.given_up.extend(given_up);
+                unknown += (kept.given_up.len() - before) as u64;
+                kept.given_up.sort_unstable();
+            }
+        }
+        self.ledger.expire(load.messages - unknown, unknown);
+        self.expired_unreported.undelivered += load.messages - unknown;
+        self.expired_unreported.unknown += unknown;
+        gone.load = load;
+        gone
+    }
+
+    /// What ended by its deadline and nobody has reported yet; it counts as reported now.
+    pub(crate) fn take_expired(&mut self) -> Report {
+        std::mem::take(&mut self.expired_unreported)
+    }
+
+    /// Whether there is such.
+    pub(crate) fn has_expired(&self) -> bool {
+        self.expired_unreported != Report::default()
+    }
+
+    /// Messages that wait for a connection, without those that were given up.
+    fn held_messages(&self) -> u64 {
+        let kept = self.kept.as_ref();
+        self.held.messages() - kept.map_or(0, |kept| kept.given_up.len() as u64)
+    }
+
     /// How many messages the overflow policy dropped and nobody has reported yet; they count as
     /// reported now. `at_gate` is how many senders dropped since the lane was made.
     pub(crate) fn take_overflow(&mut self, at_gate: u64) -> u64 {
@@ -143,7 +215,13 @@ impl Log {
 
     /// Moves what is next into `batch`: control frames, and messages up to `quantum` bytes as far as
     /// the bound on what is under way allows. A batch always passes when nothing is under way.
-    pub(crate) fn hand_over(&mut self, batch: &mut Batch, quantum: usize, now: Instant) -> Load {
+    pub(crate) fn hand_over(
+        &mut self,
+        batch: &mut Batch,
+        quantum: usize,
+        now: Instant,
+        moment: Moment,
+    ) -> Load {
         let unacknowledged = self.ledger.unacknowledged_bytes();
         let room = self.unacknowledged_bytes_max.saturating_sub(unacknowledged);
         let load = if room == 0 && unacknowledged > 0 {
@@ -151,7 +229,7 @@ impl Log {
             self.outbox.fill_control(batch)
         } else {
             let room = usize::try_from(room).unwrap_or(usize::MAX);
-            self.outbox.fill(batch, quantum.min(room))
+            self.outbox.fill(batch, quantum.min(room), moment)
         };
         self.ledger
             .handed_over(load.messages, load.payload_bytes, now);
@@ -236,21 +314,29 @@ impl Log {
             return Ok(Resumed::default());
         };
         let mut resumed = Resumed::default();
-        let settled = match kept.resume.meet(theirs, incarnation, kept.open, dialed)? {
-            Met::Known { messages, refused } => {
-                self.ledger.cover(messages, refused);
-                resumed.refused = refused;
-                messages
-            }
-            Met::Lost if self.on_restart == OnRestart::Report => {
-                self.ledger.give_up(kept.open);
-                resumed.unknown = kept.open;
-                kept.open
-            }
+        let met = kept.resume.meet(theirs, incarnation, kept.open, dialed)?;
+        let given_up = std::mem::take(&mut kept.given_up);
+        let settled = match met {
+            Met::Known { messages, .. } => messages,
+            Met::Lost if self.on_restart == OnRestart::Report => kept.open,
             Met::Lost | Met::Fresh => 0,
         };
-        kept.open -= settled;
-        for _ in 0..settled {
+        // What was given up has ended already, whatever the peer says of it.
+        let ended = given_up.partition_point(|place| *place < settled);
+        let open = settled - ended as u64;
+        match met {
+            Met::Known { refused, .. } => {
+                resumed.refused = refused.min(open);
+                self.ledger.cover(open, resumed.refused);
+            }
+            Met::Lost | Met::Fresh => {
+                self.ledger.give_up(open);
+                resumed.unknown = open;
+            }
+        }
+        self.held.remove(pool, &given_up);
+        kept.open -= open + given_up.len() as u64;
+        for _ in 0..open {
             let Some(dropped) = self.held.drop_front(pool) else {
                 break;
             };
@@ -293,7 +379,7 @@ impl Log {
             self.outbox.clear(pool);
             return (left, Report::default());
         }
-        let report = self.ledger.end_but(self.held.messages());
+        let report = self.ledger.end_but(self.held_messages());
         (self.outbox.clear(pool), report)
     }
 
@@ -304,11 +390,13 @@ impl Log {
 
     /// There will be no connection: settles what is held. Returns what it was, and what there is to report.
     pub(crate) fn drop_held(&mut self, pool: &mut ChunkPool) -> (Load, Report) {
-        let held = self.held.clear(pool);
-        let unknown = match &mut self.kept {
-            Some(kept) => std::mem::take(&mut kept.open),
-            None => 0,
-        };
+        let mut held = self.held.clear(pool);
+        let mut unknown = 0;
+        if let Some(kept) = &mut self.kept {
+            let given_up = std::mem::take(&mut kept.given_up).len() as u64;
+            held.messages -= given_up;
+            unknown = std::mem::take(&mut kept.open) - given_up;
+        }
         let undelivered = held.messages - unknown;
         self.ledger.give_up(unknown);
         self.ledger.drop_queued(undelivered);
@@ -326,18 +414,41 @@ impl Log {
 
     /// Whether everything that was for the connection is settled, and nothing is left to say on it.
     pub(crate) fn is_link_drained(&self) -> bool {
-        let queued = self.ledger.queued() - self.held.messages();
+        let queued = self.ledger.queued() - self.held_messages();
         self.outbox.is_empty() && queued == 0 && self.ledger.in_flight() == 0
     }
 
     /// Messages that were put on a connection so far.
     pub(crate) fn put_on_links(&self) -> u64 {
-        self.ledger.sent() + self.ledger.queued() - self.held.messages()
+        self.ledger.sent() + self.ledger.queued() - self.held_messages()
     }
 
     /// Messages that wait for their turn or a connection.
     pub(crate) fn waiting(&self) -> u64 {
-        self.outbox.messages() + self.held.messages()
+        self.outbox.messages() + self.held_messages()
+    }
+}
+
+/// What was ended by its deadline.
+#[derive(Debug, Default)]
+pub(crate) struct Gone {
+    /// What is charged at the gate no longer.
+    pub(crate) load: Load,
+    /// Receipts of messages that were surely not delivered, and of those that may have been.
+    pub(crate) undelivered: Vec<u64>,
+    pub(crate) unknown: Vec<u64>,
+}
+
+impl Gone {
+    /// Notes receipts with the places of their messages; those ahead of `unsent` were sent once.
+    fn note(&mut self, receipts: Vec<(u64, u64)>, unsent: u64) {
+        for (place, number) in receipts {
+            if place < unsent {
+                self.unknown.push(number);
+            } else {
+                self.undelivered.push(number);
+            }
+        }
     }
 }
 

@@ -1,5 +1,7 @@
 //! The bound on what is under way, and that a log goes on where its last connection ended.
 
+mod deadlines;
+
 use std::time::{Duration, Instant};
 
 use super::*;
@@ -72,7 +74,7 @@ impl Sender {
     /// Sends one batch of one chunk at most; how many messages went out.
     fn send(&mut self) -> u64 {
         self.now += Duration::from_millis(1);
-        let load = self.log.hand_over(&mut self.batch, 1, self.now);
+        let load = self.log.hand_over(&mut self.batch, 1, self.now, Moment(0));
         self.batch.finish(&mut self.pool);
         load.messages
     }
@@ -81,6 +83,7 @@ impl Sender {
         let ack = Ack {
             processed,
             refused: 0,
+            late: 0,
         };
         let taken = self.log.acknowledge(ack, self.now, |_, _| {});
         assert!(taken.is_ok(), "{taken:?}");
@@ -111,7 +114,9 @@ fn frames_of_the_lane_itself_go_out_while_messages_wait() {
     sender.send();
     let kind = crate::wire::FrameKind::Pong;
     sender.log.outbox.push_control(kind, 1, &[]);
-    let load = sender.log.hand_over(&mut sender.batch, 1, sender.now);
+    let load = sender
+        .log
+        .hand_over(&mut sender.batch, 1, sender.now, Moment(0));
     assert_eq!(load.messages, 0);
     assert_eq!(load.wire_bytes, crate::wire::HEADER_BYTES as u64);
 }
@@ -164,7 +169,7 @@ fn receipts_are_noted_over_all_chunks_of_a_batch() {
         sender.accept_with_receipt(number);
     }
     let (batch, now) = (&mut sender.batch, sender.now);
-    let load = sender.log.hand_over(batch, usize::MAX, now);
+    let load = sender.log.hand_over(batch, usize::MAX, now, Moment(0));
     assert_eq!((load.messages, batch.chunks().len()), (100, 2));
     let mut acknowledged = |messages| {
         let receipts = sender.log.receipts.acknowledge(messages);

@@ -1,0 +1,353 @@
+//! A log whose messages have deadlines, held against a list of what each message has come to, over random
+//! sends, acknowledgements, cuts, times away and new connections.
+
+use super::*;
+use crate::attributes::Attributes;
+use crate::config::Reliability;
+use crate::extended::extended;
+use crate::mailboxes::Mailboxes;
+use crate::ring::PayloadPool;
+use crate::wire::extension::deadline_of;
+
+const LOG: u64 = 1;
+const PEER: u64 = 5;
+const SCHEDULES: u64 = 3000;
+
+/// What the model knows of a message that has not ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Open {
+    id: u32,
+    mailbox: MailboxId,
+    due: Option<u32>,
+    /// On an earlier connection.
+    was_sent: bool,
+    /// Its deadline came while there was no connection, and the peer may have it.
+    given_up: bool,
+}
+
+#[derive(Debug, Default)]
+struct Ended {
+    acknowledged: u64,
+    undelivered: u64,
+    unknown: u64,
+}
+
+struct Schedule {
+    random: fastrand::Rng,
+    log: Log,
+    keeps: bool,
+    pool: ChunkPool,
+    batch: Batch,
+    payloads: std::sync::Arc<PayloadPool>,
+    names: Mailboxes,
+    mailboxes: [MailboxId; 3],
+    ms: u32,
+    next: u32,
+    /// In order: what is under way, then what waits.
+    open: Vec<Open>,
+    under_way: usize,
+    is_up: bool,
+    /// Of this log, over all connections: by the peer, and as far as this end knows.
+    processed: u64,
+    known: u64,
+    has_met: bool,
+    processed_on_link: u64,
+    ended: Ended,
+}
+
+impl Schedule {
+    fn new(seed: u64) -> Self {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let keeps = random.bool();
+        let config = ChannelConfig::new("data").unacknowledged_bytes_max(1_usize << 20);
+        let config = config.reliability(if keeps {
+            Reliability::Guaranteed
+        } else {
+            Reliability::Reliable
+        });
+        let names = Mailboxes::new(Vec::new());
+        // Held as long as the process.
+        let mailboxes = ["in", "out", "more"].map(|name| names.get(name).expect("a name"));
+        let mailboxes = Box::leak(Box::new(mailboxes))
+            .each_ref()
+            .map(|held| held.id());
+        let mut schedule = Self {
+            ms: random.u32(..),
+            random,
+            log: log(config),
+            keeps,
+            pool: ChunkPool::default(),
+            batch: Batch::default(),
+            payloads: PayloadPool::new(),
+            names,
+            mailboxes,
+            next: 0,
+            open: Vec::new(),
+            under_way: 0,
+            is_up: false,
+            processed: 0,
+            known: 0,
+            has_met: false,
+            processed_on_link: 0,
+            ended: Ended::default(),
+        };
+        schedule.connect();
+        schedule
+    }
+
+    fn step(&mut self) {
+        self.ms = self.ms.wrapping_add(self.random.u32(0..3));
+        match self.random.u8(0..20) {
+            0..8 => self.accept(),
+            8..12 => self.send(),
+            12..16 => self.acknowledge(),
+            16..18 => self.expire(),
+            18 if self.is_up => self.cut(),
+            _ if !self.is_up => self.connect(),
+            _ => {}
+        }
+        let live = self.open.iter().filter(|message| !message.given_up);
+        let waiting = live.count() - self.under_way;
+        assert_eq!(self.log.waiting(), waiting as u64);
+        assert_eq!(self.log.ledger.queued(), waiting as u64);
+        let ledger = &self.log.ledger;
+        let (unknown, undelivered) = (self.ended.unknown, self.ended.undelivered);
+        assert_eq!(ledger.reported(), unknown + undelivered);
+        assert_eq!(ledger.acknowledged(), self.ended.acknowledged);
+    }
+
+    fn accept(&mut self) {
+        let (id, due) = (
+            self.next,
+            self.random
+                .bool()
+                .then(|| self.ms.wrapping_add(self.random.u32(1..20))),
+        );
+        self.next += 1;
+        let mut bytes = id.to_le_bytes().to_vec();
+        bytes.resize(self.random.usize(4..9000), 7);
+        let (mut payload, mut is_extended) = (Payload::Borrowed(&bytes[..]), false);
+        if due.is_some() || self.random.bool() {
+            let attributes = Attributes::new().message_type("t");
+            let due = due.map(Moment);
+            let message = extended(&self.payloads, None, &attributes, due, &bytes);
+            payload = message.expect("it fits").payload;
+            is_extended = true;
+        }
+        let copied = payload.as_slice().to_vec();
+        if self.random.bool() {
+            payload = Payload::Borrowed(&copied);
+        }
+        self.log.ledger.accept(1);
+        let mailbox = self.mailboxes[self.random.usize(..3)];
+        let message = OutgoingMessage {
+            mailbox,
+            is_extended,
+            payload,
+        };
+        if self.is_up {
+            self.log.note_mailbox(&self.names, mailbox, 1);
+            self.log.outbox.push_message(&mut self.pool, 0, message);
+        } else {
+            self.log.held.push(&mut self.pool, message);
+        }
+        self.open.push(Open {
+            id,
+            mailbox,
+            due,
+            was_sent: false,
+            given_up: false,
+        });
+    }
+
+    /// As a lane does whenever it has its turn.
+    fn expire(&mut self) {
+        let now = Moment(self.ms);
+        if self.log.first_due().is_some_and(|due| due.has_come(now)) {
+            self.log.expire(now, &mut self.pool);
+        }
+        let told = self.log.take_expired();
+        let before = (self.ended.undelivered, self.ended.unknown);
+        let (is_up, ended) = (self.is_up, &mut self.ended);
+        let mut place = 0;
+        let under_way = self.under_way;
+        self.open.retain_mut(|message| {
+            place += 1;
+            let has_come = message.due.is_some_and(|due| Moment(due).has_come(now));
+            if place <= under_way || message.given_up || !has_come {
+                return true;
+            }
+            if message.was_sent {
+                ended.unknown += 1;
+                message.given_up = !is_up;
+                return !is_up;
+            }
+            ended.undelivered += 1;
+            false
+        });
+        let ended = (ended.undelivered - before.0, ended.unknown - before.1);
+        assert_eq!((told.undelivered, told.unknown), ended);
+        let first = self.open[under_way..]
+            .iter()
+            .filter(|message| !message.given_up);
+        let first = first
+            .filter_map(|message| message.due.map(Moment))
+            .reduce(Moment::min);
+        if let Some(first) = first {
+            let seen = self.log.first_due().expect("there is one with a deadline");
+            assert!(
+                seen.has_come(first),
+                "looked for too late: {seen:?}, {first:?}"
+            );
+        }
+    }
+
+    fn send(&mut self) {
+        if !self.is_up {
+            return;
+        }
+        self.expire();
+        let now = Moment(self.ms);
+        let load = self.log.hand_over(
+            &mut self.batch,
+            self.random.usize(1..100_000),
+            Instant::now(),
+            now,
+        );
+        let mut sent = Vec::new();
+        for chunk in self.batch.chunks() {
+            chunk.each_message(|is_extended, payload| {
+                let bytes = payload.as_slice();
+                let head = if is_extended {
+                    crate::wire::extension::extension_block_bytes(bytes)
+                } else {
+                    0
+                };
+                let id = bytes[head..]
+                    .first_chunk()
+                    .map_or(0, |id| u32::from_le_bytes(*id));
+                sent.push((id, deadline_of(&bytes[..head])));
+            });
+        }
+        self.batch.finish(&mut self.pool);
+        assert_eq!(load.messages, sent.len() as u64);
+        let expected = self.open[self.under_way..].iter().take(sent.len());
+        let expected: Vec<_> = expected.map(|message| (message.id, message.due)).collect();
+        assert_eq!(sent, expected);
+        self.under_way += sent.len();
+    }
+
+    fn acknowledge(&mut self) {
+        if !self.is_up || self.under_way == 0 {
+            return;
+        }
+        let count = self.random.usize(1..=self.under_way);
+        self.processed += count as u64;
+        self.known += count as u64;
+        self.processed_on_link += count as u64;
+        let processed = u32::try_from(self.processed_on_link).expect("few");
+        let ack = Ack {
+            processed,
+            refused: 0,
+            late: 0,
+        };
+        let news = self
+            .log
+            .acknowledge(ack, Instant::now(), |_, _| {})
+            .expect("honest");
+        self.log.let_go(news.messages, &mut self.pool);
+        self.open.drain(..count);
+        self.under_way -= count;
+        self.ended.acknowledged += count as u64;
+    }
+
+    fn cut(&mut self) {
+        let (_, report) = self.log.end_link(0, 0, &mut self.pool);
+        self.is_up = false;
+        if self.keeps {
+            // Of what is under way the peer may have processed a part.
+            self.processed += self.random.u64(0..=self.under_way as u64);
+            for message in &mut self.open[..self.under_way] {
+                message.was_sent = true;
+            }
+        } else {
+            self.ended.unknown += self.under_way as u64;
+            let left = (self.open.len() - self.under_way) as u64;
+            self.ended.undelivered += left;
+            assert_eq!(
+                (report.unknown, report.undelivered),
+                (self.under_way as u64, left)
+            );
+            self.open.clear();
+        }
+        self.under_way = 0;
+    }
+
+    fn connect(&mut self) {
+        let theirs = Progress {
+            log: 77,
+            peer_log: if self.has_met { LOG } else { 0 },
+            processed: self.processed,
+            refused: 0,
+        };
+        self.log
+            .meet(theirs, PEER, true, &mut self.pool)
+            .expect("honest");
+        if self.keeps {
+            let mut processed = self.processed - self.known;
+            self.known = self.processed;
+            let ended = &mut self.ended;
+            self.open.retain(|message| {
+                let is_processed = message.was_sent && processed > 0;
+                processed -= u64::from(is_processed);
+                ended.acknowledged += u64::from(is_processed && !message.given_up);
+                !is_processed && !message.given_up
+            });
+        }
+        self.has_met = true;
+        self.log.start_link();
+        self.processed_on_link = 0;
+        self.is_up = true;
+        let mut held = std::mem::take(&mut self.log.held);
+        let mut expected = self.open.iter();
+        while let Some(front) = held.front() {
+            let (mailbox, is_extended) = (front.mailbox.expect("noted"), front.is_extended);
+            let message = OutgoingMessage {
+                mailbox,
+                is_extended,
+                payload: front.payload,
+            };
+            assert_eq!(expected.next().map(|open| open.mailbox), Some(mailbox));
+            self.log.note_mailbox(&self.names, mailbox, 1);
+            self.log.outbox.push_message(&mut self.pool, 0, message);
+            held.drop_front(&mut self.pool);
+        }
+    }
+}
+
+#[test]
+fn each_message_ends_once_whatever_becomes_of_its_deadline_and_its_connection() {
+    let first = fastrand::u64(..);
+    for seed in first..first.wrapping_add(SCHEDULES) {
+        let mut schedule = Schedule::new(seed);
+        let steps = schedule.random.usize(10..120);
+        let ends = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            (0..steps).for_each(|_| schedule.step());
+            let (left, report) = if schedule.is_up {
+                schedule.cut();
+                schedule.log.drop_held(&mut schedule.pool)
+            } else {
+                schedule.log.drop_held(&mut schedule.pool)
+            };
+            let live = schedule.open.iter().filter(|message| !message.given_up);
+            assert_eq!(left.messages, live.clone().count() as u64);
+            assert_eq!(
+                report.unknown,
+                live.filter(|message| message.was_sent).count() as u64
+            );
+            let ledger = &schedule.log.ledger;
+            assert!(ledger.is_drained() && ledger.identity_holds(), "{ledger:?}");
+        }));
+        assert!(ends.is_ok(), "seed {seed}");
+    }
+}
