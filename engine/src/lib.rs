@@ -13,6 +13,7 @@
 //! | say more than the payload: type, metadata | [`Envelope`], [`Attributes`] |
 //! | pause before a queue is full | [`Channel::capacity`], [`Channel::on_capacity`] |
 //! | learn what became of one message | [`Channel::send_with_receipt`], [`Receipt`], [`Reported`] |
+//! | send and receive values in place of payloads | [`typed`] |
 //! | ask and answer | [`Channel::request`], [`ReplyHandle`], [`RequestError`] |
 //! | receive in a thread or a task, also as a stream | [`Inbox`], [`Received`], [`OwnedMessage`] |
 //! | receive and send on a shard, without a thread in between | [`Node::handle`], [`Message`], [`ShardContext`], [`ShardHandle`] |
@@ -76,6 +77,7 @@ mod awaited;
 mod capacity;
 mod channel;
 mod channel_plan;
+mod codec;
 pub mod config;
 mod control;
 mod deadline;
@@ -102,6 +104,7 @@ mod request_book;
 mod ring;
 mod shard;
 mod threads;
+pub mod typed;
 mod waiter;
 pub mod wire;
 

@@ -14,6 +14,7 @@ use imports::Imports;
 const ORDER: &[&[&str]] = &[
     &["lib"],
     &["prelude"],
+    &["typed"],
     &["node"],
     &["metrics", "inbox"],
     &["receiving"],
@@ -36,7 +37,7 @@ const ORDER: &[&[&str]] = &[
     &["config"],
     &["attributes"],
     &["wire"],
-    &["ring", "io", "deadline", "threads", "waiter"],
+    &["ring", "io", "deadline", "threads", "waiter", "codec"],
 ];
 
 /// Where the kernel's and the executor's interfaces may be known.
