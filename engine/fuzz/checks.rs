@@ -162,6 +162,7 @@ fn check_extension(extension: Extension<'_>) {
             Entry::Metadata { key, value } => writer.metadata(key, value),
             Entry::Trace(trace) => writer.trace(&trace),
             Entry::Receipt(number) => writer.receipt(number),
+            Entry::Key(key) => writer.key(key),
             // This version writes none of a later one.
             Entry::Unknown { .. } => return,
         };

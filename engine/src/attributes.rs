@@ -25,6 +25,8 @@ pub struct Attributes<'a> {
     deadline: Option<Duration>,
     /// By what number the sender waits for what becomes of the message.
     receipt: Option<u64>,
+    /// On a monotonic channel: which messages a newer one stands for.
+    key: Option<u64>,
 }
 
 /// Why a message cannot say what it was to say.
@@ -102,12 +104,19 @@ impl<'a> Attributes<'a> {
         self.deadline
     }
 
+    /// With that key, for a monotonic channel.
+    pub(crate) const fn key(mut self, key: u64) -> Self {
+        self.key = Some(key);
+        self
+    }
+
     /// Whether there is nothing to say.
     pub(crate) const fn is_empty(&self) -> bool {
         self.message_type.is_none()
             && self.pairs == 0
             && self.deadline.is_none()
             && self.receipt.is_none()
+            && self.key.is_none()
     }
 
     /// Writes it into the entries of an extension, behind the exchange that the message is part of. Where
@@ -136,6 +145,9 @@ impl<'a> Attributes<'a> {
         }
         if let Some(number) = self.receipt {
             writer.receipt(number).map_err(too_large)?;
+        }
+        if let Some(key) = self.key {
+            writer.key(key).map_err(too_large)?;
         }
         Ok(())
     }

@@ -1,4 +1,5 @@
-//! Messages of which somebody at this node waits to hear: requests, and messages with a receipt.
+//! What the engine reads in the extension of a message of this node's own: who waits to hear of it (a request,
+//! or a message with a receipt), and its key.
 //!
 //! Which they are stands in the extension in front of their payload, so that whatever settles a message
 //! (a lane that ends, an overflow policy, an acknowledgement) finds whom to tell. The books of the node
@@ -14,6 +15,11 @@ pub(crate) enum Awaited {
     Request(u64),
     /// What becomes of the message with this receipt.
     Receipt(u64),
+}
+
+/// The key of a message that begins with an extension, if it has one.
+pub(crate) fn key(bytes: &[u8]) -> Option<u64> {
+    Extension::in_block(bytes.get(..extension_block_bytes(bytes))?).key()
 }
 
 /// Who waits for a message of this node's own that begins with an extension, if anybody does.

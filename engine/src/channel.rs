@@ -16,6 +16,7 @@ use crate::attributes::Attributes;
 use crate::channel_plan::ChannelPlan;
 use crate::config::Overflow;
 use crate::deadline::{Moment, deadline_ms};
+use crate::envelope::Envelope;
 use crate::error::{SendError, Unsent};
 use crate::extended::{Extended, extended, with_extended};
 use crate::fabric::Fabric;
@@ -100,11 +101,25 @@ impl Channel {
         to: &Destination,
         payload: P,
     ) -> Result<(), P::Error> {
-        if let Some(attributes) = payload.attributes() {
+        if let Some(attributes) = self.attributes(to, &payload) {
             return self.try_send_extended(to, attributes, payload);
         }
         self.try_send_on(to, Way::plain(self.lane_offset(to)), payload.into_payload())
             .map_err(P::unsent)
+    }
+
+    /// What goes with a message besides its payload: on a monotonic channel, the destination's key.
+    #[inline]
+    pub(crate) fn attributes<'a>(
+        &self,
+        to: &Destination,
+        payload: &impl IntoPayload<'a>,
+    ) -> Option<Attributes<'a>> {
+        let attributes = payload.attributes();
+        match to.key {
+            Some(key) if self.plan().monotonic => Some(attributes.unwrap_or_default().key(key)),
+            _ => attributes,
+        }
     }
 
     fn try_send_extended<'a, P: IntoPayload<'a>>(
@@ -282,7 +297,7 @@ impl Channel {
         while done < payloads.len() {
             let rest = &payloads[done..];
             let run = run_length(plan, lane, self.fabric.config.inline_bytes_max, rest);
-            let sent = if run > 1 && !plan.drops_overflow() {
+            let sent = if run > 1 && plan.takes_runs() {
                 self.send_run(to, &rest[..run])
             } else {
                 self.try_send(to, rest[0]).map(|()| 1)
@@ -370,8 +385,19 @@ impl Channel {
         destinations: impl IntoIterator<Item = &'d Destination>,
         payload: impl IntoPayload<'a>,
     ) -> Result<Broadcast, SendError> {
-        let (payload, head) = self.encode_once(payload)?;
         let mut outcome = Broadcast::default();
+        if self.plan().monotonic {
+            // Each with the key of its destination.
+            let attributes = payload.attributes().unwrap_or_default();
+            let payload = payload.into_payload();
+            check_size_within(self.message_bytes_max(), payload.len())?;
+            for to in destinations {
+                let message = Envelope::with(payload.clone(), attributes);
+                outcome.note(to.peer(), self.try_send(to, message));
+            }
+            return Ok(outcome);
+        }
+        let (payload, head) = self.encode_once(payload)?;
         for to in destinations {
             let way = Way::extended(self.lane_offset(to), head);
             outcome.note(to.peer(), self.try_send_on(to, way, payload.clone()));
@@ -415,7 +441,7 @@ impl Channel {
         to: &Destination,
         payload: P,
     ) -> Result<(), P::Error> {
-        let Some(attributes) = payload.attributes() else {
+        let Some(attributes) = self.attributes(to, &payload) else {
             return self
                 .send_on(
                     to,
@@ -470,7 +496,7 @@ impl Channel {
         to: &Destination,
         payload: P,
     ) -> Result<(), P::Error> {
-        let Some(attributes) = payload.attributes() else {
+        let Some(attributes) = self.attributes(to, &payload) else {
             return self
                 .send_blocking_on(
                     to,

@@ -41,6 +41,8 @@ pub(crate) struct ChannelPlan {
     pub(crate) reliable: bool,
     /// Messages without a key take any lane.
     pub(crate) unordered: bool,
+    /// A newer message with the key of one that waits stands for it.
+    pub(crate) monotonic: bool,
     pub(crate) overflow: Overflow,
     /// The first of its lanes among a peer's lanes, and how many there are.
     pub(crate) first_lane: usize,
@@ -57,6 +59,11 @@ impl ChannelPlan {
     /// Whether it is the engine's own.
     pub(crate) fn is_control(&self) -> bool {
         *self.name == *CONTROL
+    }
+
+    /// Whether messages can be taken over in runs: each of them goes the same way as its neighbours.
+    pub(crate) fn takes_runs(&self) -> bool {
+        !self.drops_overflow() && !self.monotonic
     }
 
     /// Whether the overflow policy accepts a message that finds no room, and drops one.
@@ -92,6 +99,7 @@ fn plan(
         reliability: channel.reliability,
         reliable: channel.reliability != Reliability::BestEffort,
         unordered: channel.ordering == config::Ordering::Unordered,
+        monotonic: channel.ordering == config::Ordering::Monotonic,
         overflow: channel.overflow,
         first_lane,
         parallelism: u64::from(channel.parallelism),

@@ -83,6 +83,14 @@ impl Moment {
     }
 }
 
+/// The earlier of two deadlines that may not be there.
+pub(crate) fn earlier(one: Option<Moment>, other: Option<Moment>) -> Option<Moment> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, other) => one.or(other),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

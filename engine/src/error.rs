@@ -161,6 +161,9 @@ pub enum Reported {
     /// The peer got it and has no such mailbox.
     #[error("not delivered: the peer has no such mailbox")]
     Refused,
+    /// On a monotonic channel: a newer message with its key was accepted before it was sent.
+    #[error("replaced by a newer message with the same key")]
+    Replaced,
     /// The peer may have got it.
     #[error("it is not known whether it was delivered: {why}")]
     Unknown {

@@ -125,6 +125,12 @@ impl<'a> Received<'a> {
         self.mailbox
     }
 
+    /// The key of its destination, on a monotonic channel: newer messages with this key stand for it.
+    #[must_use]
+    pub fn key(&self) -> Option<u64> {
+        self.extension().key()
+    }
+
     /// What its sender says that the payload is; see [`Envelope`](crate::Envelope).
     #[must_use]
     pub fn message_type(&self) -> Option<&'a str> {

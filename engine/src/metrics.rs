@@ -67,6 +67,8 @@ pub struct ChannelMetrics {
     pub sent: u64,
     /// Messages dropped before that. Best-effort channels.
     pub dropped: u64,
+    /// Messages of a monotonic channel that newer ones with their key replaced before they were sent.
+    pub replaced: u64,
     /// Messages accepted and waiting in an outbox now.
     pub queued: u64,
     /// Messages handed to the kernel and not acknowledged yet. Reliable channels.
@@ -167,6 +169,7 @@ impl ChannelMetrics {
             expired: ledgers.expired,
             sent: ledgers.sent,
             dropped: ledgers.dropped + dropped,
+            replaced: ledgers.replaced,
             queued: ledgers.queued,
             in_flight: ledgers.in_flight,
             delivered: ledgers.delivered,
@@ -187,7 +190,7 @@ impl ChannelMetrics {
     }
 
     /// The accounting identity of the sending side, exact at every moment: what was accepted is
-    /// acknowledged or reported (best effort: sent or dropped), or still under way.
+    /// acknowledged or reported (best effort: sent or dropped), replaced, or still under way.
     #[must_use]
     pub fn identity_holds(&self) -> bool {
         let settled = if self.reliable {
@@ -195,7 +198,7 @@ impl ChannelMetrics {
         } else {
             self.sent + self.dropped
         };
-        self.accepted == settled + self.queued
+        self.accepted == settled + self.replaced + self.queued
     }
 
     /// Whether nothing is queued or under way.

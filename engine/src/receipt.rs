@@ -111,7 +111,7 @@ impl Channel {
         to: &Destination,
         payload: P,
     ) -> Result<Receipt, P::Error> {
-        let attributes = payload.attributes().unwrap_or_default();
+        let attributes = self.attributes(to, &payload).unwrap_or_default();
         let payload = payload.into_payload();
         let sent = self
             .with_receipt(to, attributes, &payload)
@@ -132,7 +132,7 @@ impl Channel {
         to: &Destination,
         payload: P,
     ) -> Result<Receipt, P::Error> {
-        let attributes = payload.attributes().unwrap_or_default();
+        let attributes = self.attributes(to, &payload).unwrap_or_default();
         let payload = payload.into_payload();
         let sent = match self.with_receipt(to, attributes, &payload) {
             Ok((receipt, message)) => {
@@ -159,7 +159,7 @@ impl Channel {
         to: &Destination,
         payload: P,
     ) -> Result<Receipt, P::Error> {
-        let attributes = payload.attributes().unwrap_or_default();
+        let attributes = self.attributes(to, &payload).unwrap_or_default();
         let payload = payload.into_payload();
         let sent = self
             .with_receipt(to, attributes, &payload)

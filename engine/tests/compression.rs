@@ -9,8 +9,8 @@ use std::thread;
 use overlane::config::{ChannelConfig, Compression, Overflow, Reliability};
 use overlane::wire::CloseReason;
 use overlane::{Channel, ChannelMetrics, Destination, Event, Inbox, Node};
+use overlane_proxy::Proxy;
 use support::accounting::{all_acknowledged, check_accounting, counted};
-use support::proxy::Proxy;
 use support::{
     GENEROUS, best_effort, config, connect_both, payload, reliable, start, wait_for_event,
 };
@@ -177,7 +177,7 @@ fn a_guaranteed_lane_that_is_cut_goes_on_with_what_was_compressed() {
             start(config("a").channel(channel.clone())),
             start(config("b").channel(channel)),
         );
-        let proxy = Proxy::start(b.local_addr());
+        let proxy = Proxy::start(b.local_addr()).expect("a free port");
         a.connect("b", proxy.address()).expect("a name");
         a.wait_connected("b", GENEROUS).expect("it is there");
         let mut inbox = b.inbox("in").expect("a mailbox");

@@ -8,8 +8,8 @@ use std::time::Duration;
 use futures_lite::future::block_on;
 use overlane::config::{ChannelConfig, Overflow, Reliability};
 use overlane::{Channel, Destination, Node, RECEIPTS_MAX, Receipt, Reported, SendError};
+use overlane_proxy::Proxy;
 use support::accounting::{check_accounting, counted};
-use support::proxy::Proxy;
 use support::{
     GENEROUS, best_effort, config, connect_both, counting_handler, hold, reliable, start,
     wait_until,
@@ -212,7 +212,7 @@ fn a_cut_connection_leaves_unknown_what_was_sent_on_it() {
         start(config("b").channel(reliable("data"))),
     );
     b.handle("in", counting_handler().0).expect("free");
-    let proxy = Proxy::start(b.local_addr());
+    let proxy = Proxy::start(b.local_addr()).expect("a free port");
     a.connect("b", proxy.address()).expect("a name");
     a.wait_connected("b", GENEROUS).expect("it is there");
     let channel = a.channel("data").expect("it is configured");
@@ -245,7 +245,7 @@ fn receipts_agree_with_the_counters(channel: ChannelConfig, refused_of_256: u8) 
         start(config("b").channel(channel.clone())),
     );
     b.handle("in", counting_handler().0).expect("free");
-    let proxy = Proxy::start(b.local_addr());
+    let proxy = Proxy::start(b.local_addr()).expect("a free port");
     a.connect("b", proxy.address()).expect("a name");
     a.wait_connected("b", GENEROUS).expect("it is there");
     let channel = a.channel("data").expect("it is configured");
@@ -299,7 +299,7 @@ fn a_guaranteed_message_whose_peer_stays_away_is_undelivered_or_unknown() {
         start(config("b").channel(channel())),
     );
     b.handle("in", counting_handler().0).expect("free");
-    let proxy = Proxy::start(b.local_addr());
+    let proxy = Proxy::start(b.local_addr()).expect("a free port");
     a.connect("b", proxy.address()).expect("a name");
     a.wait_connected("b", GENEROUS).expect("it is there");
     let channel = a.channel("data").expect("it is configured");

@@ -172,8 +172,11 @@ choice! {
         Fifo = "fifo",
         /// No promise: messages without a partition key are spread over all lanes.
         Unordered = "unordered",
+        /// As `fifo`, and a message with a key that waits to be sent is replaced by a newer one with that
+        /// key, to the same mailbox: for states of which only the newest matters.
+        Monotonic = "monotonic",
     }
-    later: &["monotonic", "causal"];
+    later: &["causal"];
 }
 
 choice! {

@@ -7,7 +7,7 @@
 //! is gone, [`Outgoing::start_link`] when there is a new one. Columns: best effort `accepted = sent + dropped`; reliable
 //! `accepted = acknowledged + reported`, where reported is refused (the peer has no such mailbox),
 //! undelivered (never handed over), expired (not handed over by its deadline; on a best-effort channel that is
-//! dropped) or unknown (handed over, never acknowledged).
+//! dropped) or unknown (handed over, never acknowledged); on a monotonic channel, `replaced` besides.
 //!
 //! A channel that keeps its messages (`at_least_once`, `guaranteed`) calls [`Outgoing::take_back`] when a
 //! connection ends: what was under way waits again. What the peer then says that it has processed is
@@ -94,6 +94,8 @@ pub struct Outgoing {
     late: u64,
     /// Dropped before they were handed over.
     dropped: u64,
+    /// Replaced by newer ones before they were handed over.
+    replaced: u64,
     undelivered: u64,
     unknown: u64,
     /// Thrown away before they were handed over, because their deadline had come.
@@ -118,6 +120,7 @@ impl Outgoing {
             refused: 0,
             late: 0,
             dropped: 0,
+            replaced: 0,
             undelivered: 0,
             unknown: 0,
             expired: 0,
@@ -175,6 +178,13 @@ impl Outgoing {
         self.expired += queued;
         self.expired_unknown += taken_back;
         self.give_up(taken_back);
+    }
+
+    /// A message that waited was replaced by a newer one, as its channel is to do: dropped by design, and on no
+    /// channel reported.
+    pub fn replace_queued(&mut self) {
+        debug_assert!(self.queued() > 0, "replaced what was never accepted");
+        self.replaced += 1;
     }
 
     /// Takes an acknowledgement of the peer. `latency` is called with the time from hand-over to
@@ -336,12 +346,18 @@ impl Outgoing {
         self.expired + self.expired_unknown
     }
 
+    /// Messages that newer ones replaced.
+    #[must_use]
+    pub const fn replaced(&self) -> u64 {
+        self.replaced
+    }
+
     /// Messages accepted and waiting to be handed over.
     #[must_use]
     pub const fn queued(&self) -> u64 {
-        self.accepted.saturating_sub(
-            self.handed_over - self.taken_back + self.dropped + self.undelivered + self.expired,
-        )
+        let ended = self.dropped + self.undelivered + self.expired + self.replaced;
+        self.accepted
+            .saturating_sub(self.handed_over - self.taken_back + ended)
     }
 
     /// Messages handed over and still to be acknowledged; 0 on a best-effort channel. The caller
@@ -383,7 +399,7 @@ impl Outgoing {
         } else {
             self.sent() + self.dropped()
         };
-        self.accepted == settled
+        self.accepted == settled + self.replaced
     }
 }
 

@@ -41,7 +41,7 @@ impl ShardContext<'_> {
         to: &Destination,
         payload: P,
     ) -> Result<(), P::Error> {
-        if let Some(attributes) = payload.attributes() {
+        if let Some(attributes) = channel.attributes(to, &payload) {
             return self
                 .core
                 .send_extended_here(channel, to, attributes, payload);
@@ -102,7 +102,7 @@ impl ShardHandle {
         to: &Destination,
         payload: P,
     ) -> Result<(), P::Error> {
-        if let Some(attributes) = payload.attributes() {
+        if let Some(attributes) = channel.attributes(to, &payload) {
             let core = &mut self.shard.borrow_mut().core;
             return core.send_extended_here(channel, to, attributes, payload);
         }
@@ -156,7 +156,7 @@ impl ShardHandle {
         to: &Destination,
         payload: P,
     ) -> Result<(), P::Error> {
-        let Some(attributes) = payload.attributes() else {
+        let Some(attributes) = channel.attributes(to, &payload) else {
             let way = Way::plain(channel.lane_offset(to));
             return self
                 .send_on(
@@ -336,7 +336,7 @@ impl Core {
         let plan = &self.fabric.channels[channel.index];
         // Without a key, messages of an unordered channel take each lane in turn.
         let one_lane = plan.parallelism == 1 || !plan.unordered || to.key.is_some();
-        let takes_runs = one_lane && !plan.drops_overflow();
+        let takes_runs = one_lane && plan.takes_runs();
         let is_here = channel.home == self.fabric.mailboxes.home() && to.home == channel.home;
         if is_here
             && takes_runs

@@ -7,6 +7,7 @@
 
 mod held;
 mod kept;
+mod latest;
 pub(crate) mod link;
 pub(crate) mod log;
 
@@ -35,6 +36,7 @@ use log::{Log, Unsendable};
 
 /// Why a message was not sent, for whoever is told of it.
 pub(crate) const ENDED_BEFORE: &str = "the lane ended before it was sent";
+pub(crate) const REPLACED: &str = "a newer message with its key was accepted before it was sent";
 pub(crate) const OVERFLOWED: &str = "the queue of the lane was full: see overflow";
 
 /// See the module's text.
@@ -110,7 +112,9 @@ impl Lane {
         message: OutgoingMessage<'_>,
     ) -> bool {
         self.log.ledger.accept(1);
-        if !self.put_on_link(fabric, pool, message) {
+        if plan.monotonic && self.state.stage() != Stage::Loop {
+            self.line_up(fabric, message);
+        } else if !self.put_on_link(fabric, pool, message) {
             return false;
         }
         self.log.tally.note_depth(self.log.waiting());
@@ -164,6 +168,19 @@ impl Lane {
         pool: &mut ChunkPool,
         message: OutgoingMessage<'_>,
     ) {
+        self.log.ledger.accept(1);
+        if plan.monotonic {
+            self.line_up(fabric, message);
+        } else {
+            self.hold(fabric, pool, message);
+        }
+        self.log.tally.note_depth(self.log.waiting());
+        if plan.overflow == Overflow::DropOldest {
+            self.drop_oldest(fabric, pool);
+        }
+    }
+
+    fn hold(&mut self, fabric: &Fabric, pool: &mut ChunkPool, message: OutgoingMessage<'_>) {
         let held = &mut self.log.held;
         if !held.knows(message.mailbox)
             && let Some(mailbox) = fabric.mailboxes.hold_on(message.mailbox)
@@ -171,11 +188,35 @@ impl Lane {
             held.know(mailbox);
         }
         held.push(pool, message);
-        self.log.ledger.accept(1);
-        self.log.tally.note_depth(self.log.waiting());
-        if plan.overflow == Overflow::DropOldest {
-            self.drop_oldest(fabric, pool);
+    }
+
+    /// A message of a monotonic channel waits, in place of an older one with its key if there is one.
+    fn line_up(&mut self, fabric: &Fabric, message: OutgoingMessage<'_>) {
+        let Some(replaced) = self.log.latest.put(&fabric.mailboxes, message) else {
+            return;
+        };
+        self.log.ledger.replace_queued();
+        self.address().gate.release(1, replaced.bytes);
+        match replaced.awaited {
+            Some(Awaited::Receipt(number)) => {
+                fabric.receipts.settle(number, Err(Reported::Replaced));
+            }
+            Some(awaited) => fabric.undelivered(awaited, REPLACED),
+            None => {}
         }
+    }
+
+    /// The connection can take `bytes` more: what waits in line goes into the outbox. Returns how many messages
+    /// the lane cannot send, which the caller has to report.
+    fn take_from_line(&mut self, fabric: &Fabric, pool: &mut ChunkPool, bytes: usize) -> usize {
+        let mut unsendable = 0;
+        while self.log.outbox.payload_bytes() < bytes as u64
+            && self.log.has_window()
+            && let Some(next) = self.log.latest.take()
+        {
+            unsendable += usize::from(!self.put_on_link(fabric, pool, next.into_message()));
+        }
+        unsendable
     }
 
     /// There is a connection: what was held for it goes into the outbox. Returns how many messages the
@@ -302,6 +343,8 @@ impl Lane {
     pub(crate) fn end_queued(&self, fabric: &Fabric) {
         let outbox = &self.log.outbox;
         outbox.each_awaited(|_, awaited| fabric.undelivered(awaited, ENDED_BEFORE));
+        let latest = &self.log.latest;
+        latest.each_awaited(|awaited| fabric.undelivered(awaited, ENDED_BEFORE));
     }
 
     /// What was under way on the connection that has ended may have arrived.
@@ -326,6 +369,8 @@ impl Lane {
             awaited => fabric.undelivered(awaited, why),
         };
         self.log.held.each_awaited(told);
+        let latest = &self.log.latest;
+        latest.each_awaited(|awaited| fabric.undelivered(awaited, why));
     }
 
     /// Why the lane ends, once both sides have said Bye and this side's is with the kernel.
@@ -350,6 +395,7 @@ impl Lane {
         let inbound = self.link.inbound.as_ref();
         self.owes_word()
             || !self.log.outbox.is_empty()
+            || !self.log.latest.is_empty()
             || self.state.wants_bye()
             || inbound.is_some_and(|inbound| inbound.ledger.ack_is_due(now))
     }
@@ -382,6 +428,13 @@ impl Core {
         if let Some(inbound) = &mut lane.link.inbound {
             inbound.pay_into(&mut lane.log.outbox);
         }
+        let quantum = self.fabric.channels[lane.channel].send_quantum_bytes;
+        if !lane.log.latest.is_empty() && lane.takes_messages() {
+            let pool = &mut self.sending.pool;
+            let unsendable = lane.take_from_line(&self.fabric, pool, quantum);
+            let strays = &mut self.sending.strays;
+            strays.extend(std::iter::repeat_n(index, unsendable));
+        }
         say_bye(lane);
         if lane.log.outbox.is_empty() {
             // This side's Bye was out before the peer's came.
@@ -390,7 +443,6 @@ impl Core {
             }
             return Ok(0);
         }
-        let quantum = self.fabric.channels[lane.channel].send_quantum_bytes;
         let moment = self.fabric.clock.ms(self.now);
         let load = lane
             .log

@@ -159,7 +159,7 @@ impl Core {
     /// There is a connection for what is held.
     pub(super) fn send_held(&mut self, lane: u32) {
         let state = &mut self.lanes[lane as usize];
-        if state.log.held.is_empty() {
+        if state.log.held.is_empty() && state.log.latest.is_empty() {
             return;
         }
         let unsendable = state.put_held_on_link(&self.fabric, &mut self.sending.pool);

@@ -11,7 +11,7 @@ use std::rc::Rc;
 use bytes::Bytes;
 
 use crate::awaited::{Awaited, awaited};
-use crate::deadline::Moment;
+use crate::deadline::{Moment, earlier};
 use crate::mailboxes::MailboxId;
 use crate::payload::Payload;
 use crate::wire::control::append_mailbox;
@@ -334,6 +334,14 @@ pub(crate) struct Load {
     pub(crate) wire_bytes: u64,
 }
 
+impl Load {
+    pub(crate) fn add(&mut self, other: Self) {
+        self.messages += other.messages;
+        self.payload_bytes += other.payload_bytes;
+        self.wire_bytes += other.wire_bytes;
+    }
+}
+
 impl Outbox {
     /// Whether there is nothing to send at all.
     pub(crate) fn is_empty(&self) -> bool {
@@ -348,6 +356,11 @@ impl Outbox {
     /// Messages waiting.
     pub(crate) fn messages(&self) -> u64 {
         self.messages
+    }
+
+    /// What they were charged for at the gate.
+    pub(crate) fn payload_bytes(&self) -> u64 {
+        self.payload_bytes
     }
 
     /// Appends a frame of the lane's own.
@@ -712,14 +725,6 @@ fn expire_chunk(
         *place += u64::from(frame.is_message());
     }
     pool.reuse(std::mem::replace(chunk, rest));
-}
-
-/// The earlier of two deadlines that may not be there.
-fn earlier(one: Option<Moment>, other: Option<Moment>) -> Option<Moment> {
-    match (one, other) {
-        (Some(one), Some(other)) => Some(one.min(other)),
-        (one, other) => one.or(other),
-    }
 }
 
 #[inline]

@@ -42,6 +42,7 @@ pub(crate) struct Ledgers {
     pub(crate) expired: u64,
     pub(crate) sent: u64,
     pub(crate) dropped: u64,
+    pub(crate) replaced: u64,
     pub(crate) queued: u64,
     pub(crate) in_flight: u64,
     pub(crate) delivered: u64,
@@ -60,6 +61,7 @@ impl Ledgers {
             expired: outgoing.expired(),
             sent: outgoing.sent(),
             dropped: outgoing.dropped(),
+            replaced: outgoing.replaced(),
             queued: outgoing.queued(),
             in_flight: outgoing.in_flight(),
             delivered: tally.delivered_before + incoming.map_or(0, Incoming::delivered_total),
@@ -77,6 +79,7 @@ impl Ledgers {
         self.expired += other.expired;
         self.sent += other.sent;
         self.dropped += other.dropped;
+        self.replaced += other.replaced;
         self.queued += other.queued;
         self.in_flight += other.in_flight;
         self.delivered += other.delivered;

@@ -26,11 +26,13 @@ const MESSAGE_TYPE: u8 = 0x82;
 const METADATA: u8 = 0x83;
 const TRACE: u8 = 0x84;
 const RECEIPT: u8 = 0x88;
+const KEY: u8 = 0x89;
 
 const CORRELATION_BYTES: usize = 9;
 const DEADLINE_BYTES: usize = 4;
 const TRACE_BYTES: usize = 25;
 const RECEIPT_BYTES: usize = 8;
+const KEY_BYTES: usize = 8;
 
 /// A checked extension, in its encoding without the length in front. Empty where a frame has none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -131,6 +133,8 @@ pub enum Entry<'a> {
     Trace(TraceContext),
     /// By what number the sender knows the message, to tell what became of it. Receivers pass over it.
     Receipt(u64),
+    /// The key of a message on a monotonic channel: a newer one with the same key stands for it.
+    Key(u64),
     /// An entry of a later version that need not be understood.
     Unknown {
         /// Its type.
@@ -315,6 +319,15 @@ impl<'a> Extension<'a> {
         })
     }
 
+    /// The key of a message on a monotonic channel.
+    #[must_use]
+    pub fn key(self) -> Option<u64> {
+        self.entries().find_map(|entry| match entry {
+            Entry::Key(key) => Some(key),
+            _ => None,
+        })
+    }
+
     /// Where the message stands in a trace.
     #[must_use]
     pub fn trace(self) -> Option<TraceContext> {
@@ -402,6 +415,14 @@ impl<'b> ExtensionWriter<'b> {
         self.entry(RECEIPT, &[&number.to_le_bytes()])
     }
 
+    /// Adds the key of a message on a monotonic channel.
+    ///
+    /// # Errors
+    /// As [`correlation`](Self::correlation).
+    pub fn key(&mut self, key: u64) -> Result<(), ExtensionError> {
+        self.entry(KEY, &[&key.to_le_bytes()])
+    }
+
     /// The extension as it goes into a frame.
     #[must_use]
     pub fn finish(self) -> Extension<'b> {
@@ -447,7 +468,7 @@ impl<'b> ExtensionWriter<'b> {
 fn check_order(before: u8, entry_type: u8) -> Result<(), ExtensionError> {
     let is_once = matches!(
         entry_type,
-        CORRELATION | DEADLINE | MESSAGE_TYPE | TRACE | RECEIPT
+        CORRELATION | DEADLINE | MESSAGE_TYPE | TRACE | RECEIPT | KEY
     );
     if entry_type < before || (is_once && entry_type == before) {
         return Err(ExtensionError::OutOfOrder { entry_type });
@@ -492,6 +513,10 @@ fn read_entry(entry_type: u8, value: &[u8]) -> Result<Entry<'_>, ExtensionError>
         RECEIPT => {
             let bytes: [u8; RECEIPT_BYTES] = value.try_into().map_err(|_| bad_value)?;
             Ok(Entry::Receipt(u64::from_le_bytes(bytes)))
+        }
+        KEY => {
+            let bytes: [u8; KEY_BYTES] = value.try_into().map_err(|_| bad_value)?;
+            Ok(Entry::Key(u64::from_le_bytes(bytes)))
         }
         entry_type if entry_type & OPTIONAL_ENTRY_BIT != 0 => {
             Ok(Entry::Unknown { entry_type, value })

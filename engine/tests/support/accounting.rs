@@ -31,6 +31,7 @@ fn check_sender(out: &ChannelMetrics) {
     } else {
         out.sent + out.dropped
     };
+    let settled = settled + out.replaced;
     assert_eq!(out.accepted, settled, "the sender's identity: {out:#?}");
     assert!(out.refused <= out.reported, "refused is reported: {out:#?}");
 }

@@ -15,10 +15,11 @@ use std::time::{Duration, Instant};
 
 use super::held::Held;
 use super::kept::Kept;
+use super::latest::Latest;
 use crate::awaited::Awaited;
 use crate::channel_plan::ChannelPlan;
 use crate::config::OnRestart;
-use crate::deadline::Moment;
+use crate::deadline::{Moment, earlier};
 use crate::delivery::{
     AckError, Acknowledged, BadProgress, Met, Outgoing, Payoff, Receipts, Report,
 };
@@ -60,6 +61,8 @@ pub(crate) struct Log {
     pub(crate) outbox: Outbox,
     /// What waits for a connection.
     pub(crate) held: Held,
+    /// Of a monotonic channel: what waits until the connection can take it.
+    pub(crate) latest: Latest,
     pub(crate) ledger: Outgoing,
     /// Of the messages that are under way.
     pub(crate) receipts: Receipts,
@@ -92,6 +95,7 @@ impl Log {
             on_restart: plan.config.on_restart,
             outbox: Outbox::default(),
             held: Held::default(),
+            latest: Latest::default(),
             receipts: Receipts::default(),
             ledger: Outgoing::new(plan.reliability),
             unacknowledged_bytes_max: plan.config.unacknowledged_bytes_max as u64,
@@ -124,13 +128,15 @@ impl Log {
 
     /// Drops the message that has waited longest, unless it is the only one.
     pub(crate) fn drop_oldest(&mut self, pool: &mut ChunkPool) -> Option<Dropped> {
-        if self.outbox.messages().max(self.held.messages()) <= 1 {
+        if self.waiting() <= 1 {
             return None;
         }
-        let dropped = if self.held.is_empty() {
+        let dropped = if !self.held.is_empty() {
+            self.held.drop_front(pool)?
+        } else if self.outbox.messages() > 0 {
             self.outbox.drop_front(pool)?
         } else {
-            self.held.drop_front(pool)?
+            self.latest.drop_front()?
         };
         self.ledger.drop_queued(1);
         self.overflowed += 1;
@@ -140,10 +146,8 @@ impl Log {
     /// Not later than the deadline of any message that waits; `None` if none has one.
     #[inline]
     pub(crate) fn first_due(&self) -> Option<Moment> {
-        match (self.outbox.first_due(), self.held.first_due()) {
-            (Some(one), Some(other)) => Some(one.min(other)),
-            (one, other) => one.or(other),
-        }
+        let first_due = earlier(self.outbox.first_due(), self.held.first_due());
+        earlier(first_due, self.latest.first_due())
     }
 
     /// Settles the messages that wait and are worth nothing any more. Returns what is charged no longer, and
@@ -182,6 +186,9 @@ impl Log {
                 kept.given_up.sort_unstable();
             }
         }
+        let (expired, receipts) = self.latest.expire(now);
+        load.add(expired);
+        gone.undelivered.extend(receipts);
         self.ledger.expire(load.messages - unknown, unknown);
         self.expired_unreported.undelivered += load.messages - unknown;
         self.expired_unreported.unknown += unknown;
@@ -349,6 +356,15 @@ impl Log {
         Ok(resumed)
     }
 
+    /// Whether what is put into the outbox can leave it now; if not, the next acknowledgement is an occasion to
+    /// ask again.
+    pub(crate) fn has_window(&mut self) -> bool {
+        let unacknowledged = self.ledger.unacknowledged_bytes();
+        let is_open = unacknowledged == 0 || unacknowledged < self.unacknowledged_bytes_max;
+        self.held_back |= !is_open;
+        is_open
+    }
+
     /// Whether messages waited for acknowledgements and need wait no longer; asked once after each.
     pub(crate) fn may_go_on(&mut self) -> bool {
         let room = self.ledger.unacknowledged_bytes() < self.unacknowledged_bytes_max;
@@ -380,7 +396,9 @@ impl Log {
             return (left, Report::default());
         }
         let report = self.ledger.end_but(self.held_messages());
-        (self.outbox.clear(pool), report)
+        let mut queued = self.latest.clear();
+        queued.add(self.outbox.clear(pool));
+        (queued, report)
     }
 
     /// Messages at the front of what is held that were sent on an earlier connection.
@@ -390,7 +408,8 @@ impl Log {
 
     /// There will be no connection: settles what is held. Returns what it was, and what there is to report.
     pub(crate) fn drop_held(&mut self, pool: &mut ChunkPool) -> (Load, Report) {
-        let mut held = self.held.clear(pool);
+        let mut held = self.latest.clear();
+        held.add(self.held.clear(pool));
         let mut unknown = 0;
         if let Some(kept) = &mut self.kept {
             let given_up = std::mem::take(&mut kept.given_up).len() as u64;
@@ -425,7 +444,7 @@ impl Log {
 
     /// Messages that wait for their turn or a connection.
     pub(crate) fn waiting(&self) -> u64 {
-        self.outbox.messages() + self.held_messages()
+        self.outbox.messages() + self.held_messages() + self.latest.messages()
     }
 }
 

@@ -29,6 +29,7 @@ fn write(writer: &mut ExtensionWriter<'_>, entry: &Entry<'_>) -> Result<(), Exte
         Entry::Metadata { key, value } => writer.metadata(key, value),
         Entry::Trace(trace) => writer.trace(trace),
         Entry::Receipt(number) => writer.receipt(*number),
+        Entry::Key(key) => writer.key(*key),
         Entry::Unknown { entry_type, value } => writer.entry(*entry_type, &[value]),
     }
 }
@@ -223,7 +224,7 @@ fn any_entry() -> impl Strategy<Value = (u8, Vec<u8>)> {
         name.prop_map(|name| (MESSAGE_TYPE, name)),
         metadata,
         any::<[u8; 25]>().prop_map(|bytes| (TRACE, bytes.to_vec())),
-        (0x89..=0xff_u8, prop::collection::vec(any::<u8>(), 0..20)),
+        (0x8a..=0xff_u8, prop::collection::vec(any::<u8>(), 0..20)),
     ]
 }
 
