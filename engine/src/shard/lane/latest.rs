@@ -1,8 +1,8 @@
 //! Messages of a monotonic channel that wait for their turn: of each key only the newest.
 //!
 //! Part of the lane's log. They stay out of the outbox until the connection can take them, because what is
-//! encoded there can be replaced no more. A newer message takes the place of the older one in the line, so a key that changes
-//! often is not put off for ever. Messages without a key are never replaced. Bounded by the lane's gate,
+//! encoded there can be replaced no more. A newer message takes the place of the older one in the line, so
+//! that a key which changes often is not put off for ever. Messages without a key are never replaced. Bounded by the lane's gate,
 //! at which the room of each stays reserved.
 
 use std::collections::{HashMap, VecDeque};
