@@ -225,3 +225,37 @@ fn what_waits_for_its_lane_is_replaced_too_and_reported_when_there_is_none() {
     assert_eq!((lane.accepted, lane.replaced, lane.reported), (5, 4, 1));
     check_accounting(&[&a, &b]);
 }
+
+/// What waits for acknowledgements to make room waits where it can be replaced.
+#[test]
+fn what_waits_for_the_window_is_replaced() {
+    let channel = monotonic().unacknowledged_bytes_max(4096_usize);
+    let (a, b) = (
+        start(config("a").channel(channel.clone())),
+        start(config("b").channel(channel)),
+    );
+    let proxy = Proxy::start(b.local_addr());
+    a.connect("b", proxy.address()).expect("a name");
+    a.wait_connected("b", GENEROUS).expect("it is there");
+    let mut inbox = b.inbox("in").expect("a mailbox");
+    b.handle("other", support::counting_handler().0)
+        .expect("free");
+    use_lane(&a, "b", "data", "other");
+    let data = a.channel("data").expect("it is configured");
+    let to = a.destination("b", "in").expect("names");
+    proxy.stall(true);
+    let other = a.destination("b", "other").expect("names");
+    data.try_send(&other, &[0; 5000]).expect("room");
+    let in_flight = || counted(&a.metrics(), "b", "data").in_flight;
+    wait_until("it is under way", in_flight, |messages| *messages == 1);
+    for number in 0..10_u32 {
+        let sent = data.try_send(&to.with_key(1), &number.to_le_bytes());
+        sent.expect("there is room");
+        // The shard has a turn.
+        drop(hold(&a));
+    }
+    proxy.stall(false);
+    assert_eq!(received(&mut inbox, 1), [(Some(1), 9)]);
+    let metrics = check_accounting(&[&a, &b]);
+    assert_eq!(counted(&metrics[0], "b", "data").replaced, 9);
+}
