@@ -4,6 +4,7 @@
 mod support;
 
 use std::thread;
+use std::time::Duration;
 
 use overlane::config::{ChannelConfig, Ordering, Overflow, Reliability};
 use overlane::{Channel, Destination, Envelope, Inbox, Node, Reported};
@@ -230,11 +231,13 @@ fn what_waits_for_its_lane_is_replaced_too_and_reported_when_there_is_none() {
 #[test]
 fn what_waits_for_the_window_is_replaced() {
     let channel = monotonic().unacknowledged_bytes_max(4096_usize);
+    // Nobody asks whether the other is there meanwhile.
+    let patient = |name| config(name).idle_timeout_ms(3_600_000_u64);
     let (a, b) = (
-        start(config("a").channel(channel.clone())),
-        start(config("b").channel(channel)),
+        start(patient("a").channel(channel.clone())),
+        start(patient("b").channel(channel)),
     );
-    let proxy = Proxy::start(b.local_addr());
+    let proxy = Proxy::start(b.local_addr()).expect("a free port");
     a.connect("b", proxy.address()).expect("a name");
     a.wait_connected("b", GENEROUS).expect("it is there");
     let mut inbox = b.inbox("in").expect("a mailbox");
@@ -258,4 +261,37 @@ fn what_waits_for_the_window_is_replaced() {
     assert_eq!(received(&mut inbox, 1), [(Some(1), 9)]);
     let metrics = check_accounting(&[&a, &b]);
     assert_eq!(counted(&metrics[0], "b", "data").replaced, 9);
+}
+
+/// What waits for its lane ends by its deadline, as anywhere.
+#[test]
+fn what_waits_and_is_worth_nothing_any_more_is_reported() {
+    for reliability in [Reliability::Reliable, Reliability::Guaranteed] {
+        let channel = monotonic()
+            .reliability(reliability)
+            .unacknowledged_bytes_max(4096_usize);
+        let (a, b) = (
+            start(config("a").channel(channel.clone())),
+            start(config("b").channel(channel)),
+        );
+        let proxy = Proxy::start(b.local_addr()).expect("a free port");
+        a.connect("b", proxy.address()).expect("a name");
+        a.wait_connected("b", GENEROUS).expect("it is there");
+        b.handle("in", support::counting_handler().0).expect("free");
+        let data = a.channel("data").expect("it is configured");
+        let to = a.destination("b", "in").expect("names");
+        proxy.stall(true);
+        data.try_send(&to, &[0; 5000]).expect("room");
+        let short = Envelope::new(b"x").deadline(Duration::from_millis(5));
+        for key in 0..3 {
+            data.try_send(&to.with_key(key), short).expect("room");
+            data.try_send(&to.with_key(key + 10), b"y").expect("room");
+        }
+        let reported = || counted(&a.metrics(), "b", "data").reported;
+        wait_until("the late ones end", reported, |reported| *reported == 3);
+        proxy.stall(false);
+        let metrics = check_accounting(&[&a, &b]);
+        let lane = counted(&metrics[0], "b", "data");
+        assert_eq!((lane.accepted, lane.acknowledged), (7, 4));
+    }
 }
