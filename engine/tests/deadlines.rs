@@ -6,7 +6,7 @@ mod support;
 use std::time::{Duration, Instant};
 
 use futures_lite::StreamExt;
-use futures_lite::future::block_on;
+use futures_lite::future::{block_on, poll_once};
 use overlane::config::{ChannelConfig, OnLate, Overflow, Reliability};
 use overlane::{
     Channel, Destination, Envelope, Event, Events, Node, Reported, RequestError, SendError,
@@ -368,13 +368,12 @@ fn a_wait_for_room_ends_by_the_deadline() {
         assert_eq!(sent, Err(SendError::Expired));
     }
     // A task looks when there is room.
-    let waiting = std::thread::spawn({
-        let (data, to) = (data.clone(), to.clone());
-        move || block_on(data.send(&to, Envelope::new("x").deadline(SHORT)))
-    });
+    let letter = Envelope::new("x").deadline(SHORT);
+    let mut sending = Box::pin(data.send(&to, letter));
+    assert!(block_on(poll_once(&mut sending)).is_none());
     std::thread::sleep(2 * SHORT);
     drop(held);
-    let sent = waiting.join().expect("no panic");
+    let sent = block_on(sending);
     assert!(matches!(sent, Err(SendError::Expired)), "{sent:?}");
     let metrics = drained(&a);
     assert_eq!(counted(&metrics, "b", "data").accepted, 4);
