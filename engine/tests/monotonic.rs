@@ -164,7 +164,7 @@ fn floods(channel: &ChannelConfig, cuts: bool) {
     let mut inbox = b.inbox_of("in", 4096).expect("a mailbox");
     let data = a.channel("data").expect("it is configured");
     let to = a.destination("b", "in").expect("names");
-    let mut newest = [0; KEYS as usize];
+    let mut newest = vec![0; usize::try_from(KEYS).expect("few")];
     thread::scope(|scope| {
         scope.spawn(|| {
             for number in 1..=MESSAGES {
