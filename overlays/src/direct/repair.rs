@@ -176,7 +176,11 @@ impl<P: Peer> Direct<P> {
                 may_answer && (exists && is_kept || holder.asked < ASKED_MAX)
             });
             let Some(holder) = holders.min_by_key(|holder| holder.asked) else {
-                lost.push(*id);
+                // Who may have it and is no neighbor now may be one again.
+                let may_come = exists && is_kept && wait.holders.iter().any(|holder| !holder.lacks);
+                if !may_come {
+                    lost.push(*id);
+                }
                 continue;
             };
             wait.due = now + within * (1 << holder.asked.min(DOUBLINGS_MAX));

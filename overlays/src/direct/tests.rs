@@ -197,6 +197,28 @@ fn what_was_skipped_is_asked_for_in_turn_and_given_up_when_nobody_has_it() {
     assert_eq!(delivered(&bench.gossip(9, 1, true)), [], "too late");
 }
 
+/// Found by whole clusters: a node that had just started again, with lanes of which one direction was
+/// broken, gave up what both others had.
+#[test]
+fn what_is_known_to_exist_is_not_given_up_because_its_holders_are_no_neighbors_now() {
+    let mut bench = Bench::new(&[9]);
+    bench.gossip(9, 1, false);
+    bench.gossip(9, 3, false);
+    bench.input(Input::Below(Event::NeighborDown(9)));
+    assert_eq!(bench.ask(), []);
+    assert_eq!(bench.layer.given_up(), 0);
+    bench.input(Input::Below(Event::NeighborUp(9)));
+    assert_eq!(bench.ask(), [(9, vec![id(2)])]);
+    bench.input(Input::Below(Event::NeighborDown(9)));
+    bench.wait(30_000);
+    bench.ask();
+    assert_eq!(
+        bench.layer.given_up(),
+        1,
+        "no longer than messages are kept"
+    );
+}
+
 #[test]
 fn an_answer_is_waited_for_no_longer_than_answers_take() {
     let mut bench = Bench::new(&[1, 9]);
