@@ -216,6 +216,33 @@ impl<'c> Frame<'c> {
     }
 }
 
+impl Chunk {
+    /// Takes what `next` holds behind what is here, if one chunk can hold both; then `next` is empty.
+    pub(crate) fn absorb(&mut self, next: &mut Self) -> bool {
+        let added = &next.bytes[next.head..];
+        let fits = self.bytes.len() + added.len() <= CHUNK_BYTES
+            && self.shared.len() + next.shared.len() <= SHARED_PIECES_MAX;
+        // Deadlines count from when their own chunk was handed over; and they end soon.
+        let has_deadlines = self.first_due.or(next.first_due).is_some();
+        if !fits || has_deadlines {
+            return false;
+        }
+        let (from, to) = (next.head, self.bytes.len());
+        self.bytes.extend_from_slice(added);
+        self.shared
+            .extend(next.shared.drain(..).map(|piece| SharedPiece {
+                at: piece.at - from + to,
+                ..piece
+            }));
+        self.wire_bytes += next.wire_bytes;
+        self.messages += next.messages;
+        self.payload_bytes += next.payload_bytes;
+        self.has_extended |= next.has_extended;
+        *next = Self::default();
+        true
+    }
+}
+
 /// Spare buffers for chunks.
 #[derive(Debug, Default)]
 pub(crate) struct ChunkPool {
@@ -894,5 +921,39 @@ mod tests {
         assert_eq!(pool.free.len(), 2, "two were needed at a time");
         pool.trim();
         assert_eq!(pool.free.len(), 0);
+    }
+
+    #[test]
+    fn a_chunk_that_absorbs_another_holds_the_messages_of_both_in_order() {
+        let mut pool = ChunkPool::default();
+        let mut all = Vec::new();
+        let mut chunk = |payloads: &[Payload<'static>]| {
+            let mut outbox = Outbox::default();
+            for payload in payloads {
+                all.push(payload.as_slice().to_vec());
+                let message = OutgoingMessage {
+                    mailbox: MailboxId::from_words(0, 0),
+                    is_extended: false,
+                    payload: payload.clone(),
+                };
+                outbox.push_message(&mut pool, 0, message);
+            }
+            outbox.chunks.pop_front().expect("they fit into one")
+        };
+        let large = |byte| Payload::Shared(Bytes::from(vec![byte; 5_000]));
+        let mut older = chunk(&[Payload::Borrowed(b"1"), large(2), Payload::Borrowed(b"")]);
+        let mut newer = chunk(&[large(4), Payload::Borrowed(b"five"), large(6)]);
+        let full = vec![7; CHUNK_BYTES - 60].leak();
+        let mut huge = chunk(&[Payload::Borrowed(full)]);
+        all.pop();
+        assert!(older.absorb(&mut newer));
+        assert!(!older.absorb(&mut huge), "there is no room");
+        assert_eq!((older.messages(), newer.messages()), (6, 0));
+        let mut found = Vec::new();
+        older.each_message(|_, payload| found.push(payload.as_slice().to_vec()));
+        assert_eq!(found, all);
+        let bytes: usize = found.iter().map(Vec::len).sum();
+        assert_eq!(older.payload_bytes(), bytes as u64);
+        assert_eq!(huge.messages(), 1);
     }
 }

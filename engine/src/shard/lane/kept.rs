@@ -13,6 +13,10 @@ use crate::delivery::Resume;
 use crate::mailboxes::{ByMailbox, Mailbox, MailboxId, Mailboxes};
 use crate::shard::outbox::{Chunk, ChunkPool, Load, Outbox, OutgoingMessage};
 
+/// So many chunks may be kept as they were sent, however little is in them: of a lane whose
+/// acknowledgements come in time, none is touched.
+const CHUNKS_APART_MAX: usize = 4;
+
 /// See the module's text.
 #[derive(Debug)]
 pub(crate) struct Kept {
@@ -76,6 +80,27 @@ impl Kept {
     /// A chunk is given to the kernel.
     pub(super) fn keep(&mut self, chunk: &Rc<Chunk>) {
         self.sent.push_back(Rc::clone(chunk));
+        if self.sent.len() > CHUNKS_APART_MAX {
+            self.merge();
+        }
+    }
+
+    /// A chunk has the room of many messages, and on a lane with little to do holds one of them. Such chunks
+    /// are put together while their acknowledgements are late, once the kernel has no part of them any more:
+    /// of two neighbours, half of the room is used at least.
+    fn merge(&mut self) {
+        let newer_at = self.sent.len() - 2;
+        if let [.., older, newer, _] = self.sent.make_contiguous()
+            && let (Some(older), Some(newer)) = (Rc::get_mut(older), Rc::get_mut(newer))
+            && older.absorb(newer)
+        {
+            self.sent.remove(newer_at);
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn chunks(&self) -> usize {
+        self.sent.len()
     }
 
     /// The peer has acknowledged the next `messages`. Returns what the chunks that leave were charged for.

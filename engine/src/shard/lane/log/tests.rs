@@ -180,6 +180,33 @@ fn receipts_are_noted_over_all_chunks_of_a_batch() {
 }
 
 #[test]
+fn what_is_kept_of_many_small_batches_takes_the_room_of_its_bytes() {
+    let config = ChannelConfig::new("data").reliability(crate::config::Reliability::Guaranteed);
+    let mut sender = Sender::new(log(config));
+    for sent in 1..=900_u32 {
+        sender.accept(1);
+        assert_eq!(sender.send(), 1);
+        let bytes = sent as usize * (PAYLOAD.len() + crate::wire::HEADER_BYTES);
+        let chunks = sender.log.kept.as_ref().expect("it keeps").chunks();
+        assert!(
+            chunks <= 2 * bytes / crate::shard::outbox::CHUNK_BYTES + 5,
+            "{chunks} chunks for {bytes} bytes"
+        );
+    }
+    let mut left = 0;
+    for processed in [1, 2, 63, 64, 65, 130, 400, 401, 899_u32] {
+        let before = left;
+        sender.acknowledge(processed);
+        let load = sender
+            .log
+            .let_go(u64::from(processed) - before, &mut sender.pool);
+        left = u64::from(processed);
+        assert_eq!(load.payload_bytes, load.messages * PAYLOAD.len() as u64);
+    }
+    assert_eq!(sender.log.ledger.in_flight(), 1);
+}
+
+#[test]
 fn the_oldest_message_is_dropped_but_never_the_only_one_and_each_is_reported_once() {
     let mut sender = Sender::new(reliable());
     sender.accept(3);
