@@ -11,6 +11,10 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use overlane::config::Flags;
 
 use crate::error::{BenchError, Outcome};
+use crate::guarantee_cost::GuaranteeCostFlags;
+use crate::link::LinkFlags;
+use crate::matrix::MatrixFlags;
+use crate::slow_consumer::SlowConsumerFlags;
 use crate::soak::SoakFlags;
 use crate::{pin, raw};
 
@@ -47,6 +51,14 @@ pub(crate) enum Command {
     Raw(RawFlags),
     /// Every message held against what became of it, while connections are cut and stalled
     Soak(SoakFlags),
+    /// Throughput of a guaranteed channel beside a reliable one
+    GuaranteeCost(GuaranteeCostFlags),
+    /// One consumer that stops reading among many peers: memory, and what the others feel
+    SlowConsumer(SlowConsumerFlags),
+    /// Heartbeats beside bulk that fills a slow link
+    Link(LinkFlags),
+    /// Large requests from many senders over a distant link, by lanes and channels
+    Matrix(MatrixFlags),
     /// Lets another host run measurements against this one, with --remote
     Serve(ServeFlags),
 }

@@ -6,6 +6,10 @@
 //! - cli.rs: what may be asked
 //! - main_job/: three nodes, a file, heartbeats, gossip, checks, and report/ for its pictures
 //! - throughput.rs, latency.rs, isolation.rs, fan.rs, raw_limit.rs: one measurement each
+//! - guarantee_cost.rs: what `guaranteed` costs beside `reliable`
+//! - slow_consumer/: one consumer that stops among many peers
+//! - link/: bulk and heartbeats on a slow link
+//! - matrix/: large requests from many senders over a distant link
 //! - soak/: every message held against what became of it, while a proxy cuts and stalls
 //! - remote/: the far processes of a run on another host
 //! - raw/ and node/: the processes under test; pair.rs, sample.rs, latencies.rs: their figures
@@ -30,13 +34,16 @@ mod clock;
 mod error;
 mod exit;
 mod fan;
+mod guarantee_cost;
 mod heartbeat;
 mod interrupt;
 mod isolation;
 mod latencies;
 mod latency;
+mod link;
 mod machine;
 mod main_job;
+mod matrix;
 mod node;
 mod pair;
 mod payloads;
@@ -50,6 +57,7 @@ mod remote;
 mod report;
 mod sample;
 mod shown;
+mod slow_consumer;
 mod soak;
 mod table;
 mod throughput;
@@ -105,6 +113,10 @@ fn run(cli: Cli) -> Outcome<()> {
         Some(Command::Isolation(flags)) => isolation::run(&flags),
         Some(Command::Fan(flags)) => fan::run(&flags),
         Some(Command::Raw(flags)) => raw_limit::run(&flags),
+        Some(Command::GuaranteeCost(flags)) => guarantee_cost::run(&flags),
+        Some(Command::SlowConsumer(flags)) => slow_consumer::run(&flags),
+        Some(Command::Link(flags)) => link::run(&flags),
+        Some(Command::Matrix(flags)) => matrix::run(&flags),
         Some(Command::Soak(flags)) => soak::run(&flags),
         Some(Command::Serve(flags)) => remote::server::run(&flags),
     }
@@ -125,6 +137,8 @@ fn serve_as_child(role: &str, parent: &str) -> Outcome<()> {
     match role {
         raw::protocol::ROLE => raw::process::serve(parent),
         node::protocol::ROLE => node::process::serve(parent),
+        matrix::protocol::ROLE => matrix::process::serve(parent),
+        slow_consumer::protocol::ROLE => slow_consumer::serve(parent),
         soak::protocol::ROLE => soak::process::serve(parent),
         main_job::protocol::ROLE => main_job::process::serve(parent),
         _ => return Err(started_by_hand()),

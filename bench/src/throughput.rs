@@ -68,7 +68,7 @@ pub(crate) fn run(flags: &ThroughputFlags) -> Outcome<()> {
 }
 
 /// What may wait in the lane: the engine's default, or more for payloads that it would hold few of.
-fn queue_bytes_max(payload_bytes: usize) -> usize {
+pub(crate) fn queue_bytes_max(payload_bytes: usize) -> usize {
     (4 << 20).max(4 * payload_bytes)
 }
 

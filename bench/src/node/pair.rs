@@ -3,7 +3,7 @@
 //! Offers the same measurements as raw/pair.rs does for plain sockets, so that the two can be
 //! taken in turn.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use overlane::config::Config;
@@ -44,6 +44,15 @@ impl NodeProcess {
     /// Starts a node in a process of its own, with the threads of an application or without.
     fn start(site: &Site, name: &str, settings: Settings, threads: bool) -> Outcome<Self> {
         Self::of(Worker::start_node(site, name, settings, threads)?)
+    }
+
+    /// Starts a node with the threads of an application, in a process of its own on this host.
+    pub(crate) fn listening_at(address: IpAddr, name: &str, settings: Settings) -> Outcome<Self> {
+        let site = Site::Here {
+            listen: address,
+            others: address,
+        };
+        Self::start(&site, name, settings, true)
     }
 
     fn of((worker, first): (Worker, Reply)) -> Outcome<Self> {

@@ -18,6 +18,7 @@ use super::threads::{self, Threads};
 use crate::child::Parent;
 use crate::cli::{Consumer, Producer};
 use crate::error::{BenchError, Outcome};
+use crate::machine;
 use crate::payloads::{Arrivals, Arrived, Payloads, Place};
 use crate::ping::Pace;
 use crate::sample::Sample;
@@ -157,7 +158,7 @@ impl Host {
                     .map(|hosted| counters::connections(&hosted.node))
                     .sum();
                 Ok(Reply::Memory {
-                    resident_bytes: resident_bytes()?,
+                    resident_bytes: machine::resident_bytes()?,
                     connections,
                 })
             }
@@ -301,15 +302,4 @@ impl Host {
         let bytes = self.nodes.iter().map(|hosted| hosted.arrived.bytes()).sum();
         Ok(Reply::Sample(Sample::take(messages, bytes, syscalls)))
     }
-}
-
-/// Resident memory of this process.
-fn resident_bytes() -> Outcome<u64> {
-    let status = std::fs::read_to_string("/proc/self/status");
-    let status = status.map_err(BenchError::system("reading /proc/self/status"))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let kib = line.and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok());
-    kib.map(|kib| kib * 1024).ok_or_else(|| {
-        BenchError::Engine("/proc/self/status has no VmRSS; is /proc mounted?".to_owned())
-    })
 }

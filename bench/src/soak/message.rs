@@ -3,22 +3,22 @@
 //! A receiver knows what each message must look like, so a damaged one, or parts of two, cannot pass.
 
 /// Shortest message: sender and place, and some content.
-pub(super) const MESSAGE_BYTES_MIN: usize = 16;
+pub(crate) const MESSAGE_BYTES_MIN: usize = 16;
 /// Sender and place.
 const HEADER_BYTES: usize = 12;
 
 /// Where a message belongs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Place {
+pub(crate) struct Place {
     /// The number of its sender.
-    pub(super) sender: u32,
+    pub(crate) sender: u32,
     /// How many that sender has got accepted before it.
-    pub(super) sequence: u64,
+    pub(crate) sequence: u64,
 }
 
 impl Place {
     /// Fills `message`, of at least [`MESSAGE_BYTES_MIN`].
-    pub(super) fn encode(self, message: &mut [u8]) {
+    pub(crate) fn encode(self, message: &mut [u8]) {
         message[..4].copy_from_slice(&self.sender.to_le_bytes());
         message[4..HEADER_BYTES].copy_from_slice(&self.sequence.to_le_bytes());
         for (word, bytes) in self.words().zip(message[HEADER_BYTES..].chunks_mut(8)) {
@@ -27,7 +27,7 @@ impl Place {
     }
 
     /// Where a message belongs; none if any byte of it is not as it was sent.
-    pub(super) fn decode(message: &[u8]) -> Option<Self> {
+    pub(crate) fn decode(message: &[u8]) -> Option<Self> {
         let (sender, rest) = message.split_first_chunk()?;
         let (sequence, content) = rest.split_first_chunk()?;
         let place = Self {

@@ -19,4 +19,6 @@ mod sending;
 mod sequences;
 
 pub(crate) use flags::SoakFlags;
+pub(crate) use message::{MESSAGE_BYTES_MIN, Place};
 pub(crate) use run::run;
+pub(crate) use sequences::Sequences;

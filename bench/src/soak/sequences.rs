@@ -6,24 +6,24 @@ use std::collections::BTreeMap;
 
 /// The messages of one sender.
 #[derive(Debug, Default)]
-pub(super) struct Sequences {
+pub(crate) struct Sequences {
     /// The first that came. Those before it were for another process.
-    pub(super) first: u64,
+    pub(crate) first: u64,
     /// One more than the largest that came.
-    pub(super) next: u64,
+    pub(crate) next: u64,
     /// Messages that came, duplicates not counted.
-    pub(super) delivered: u64,
+    pub(crate) delivered: u64,
     /// Messages that had come before.
-    pub(super) duplicates: u64,
+    pub(crate) duplicates: u64,
     /// Messages that came after one that was sent later.
-    pub(super) out_of_order: u64,
+    pub(crate) out_of_order: u64,
     /// Stretches between `first` and `next` that have not come: begin and end.
     missing: BTreeMap<u64, u64>,
 }
 
 impl Sequences {
     /// One came.
-    pub(super) fn take(&mut self, sequence: u64) {
+    pub(crate) fn take(&mut self, sequence: u64) {
         if self.delivered == 0 {
             self.first = sequence;
             self.next = sequence;
@@ -61,7 +61,7 @@ impl Sequences {
     }
 
     /// Messages between the first and the last that came that have not come.
-    pub(super) fn missing(&self) -> u64 {
+    pub(crate) fn missing(&self) -> u64 {
         self.missing.iter().map(|(begin, end)| end - begin).sum()
     }
 }
