@@ -66,6 +66,11 @@ impl ChannelPlan {
         !self.drops_overflow() && !self.monotonic
     }
 
+    /// Whether nothing that it accepts is dropped while its lane lives.
+    pub(crate) fn carries_streams(&self) -> bool {
+        self.reliable && !self.drops_overflow()
+    }
+
     /// Whether the overflow policy accepts a message that finds no room, and drops one.
     pub(crate) fn drops_overflow(&self) -> bool {
         matches!(self.overflow, Overflow::DropOldest | Overflow::DropNewest)

@@ -23,6 +23,7 @@ use crate::receipt_book::ReceiptBook;
 use crate::request_book::RequestBook;
 use crate::ring::inbox::{Inboxes, ShardSet};
 use crate::ring::{Doorbell, PayloadPool, Producer};
+use crate::stream_book::{Owed, StreamBook};
 
 /// How a thread reaches a shard.
 #[derive(Debug)]
@@ -56,6 +57,7 @@ pub(crate) struct Fabric {
     pub(crate) receipts: ReceiptBook,
     /// By which messages carry their deadlines within this node.
     pub(crate) clock: Clock,
+    pub(crate) streams: StreamBook,
     /// Memory of large payloads, sent and received.
     pub(crate) payloads: Arc<PayloadPool>,
     pub(crate) shards: Vec<ShardLink>,
@@ -83,6 +85,12 @@ impl Fabric {
         }
     }
 
+    /// A shard is to do that for a stream.
+    pub(crate) fn owe_stream(&self, owed: Owed) {
+        let shard = self.streams.owe(owed);
+        self.shards[shard].doorbell.ring();
+    }
+
     pub(crate) fn is_stopping(&self) -> bool {
         self.stopping.load(Ordering::Acquire)
     }
@@ -95,6 +103,7 @@ impl Fabric {
     pub(crate) fn close(&self) {
         self.stopping.store(true, Ordering::Release);
         self.wishes.close();
+        self.streams.node_ended();
     }
 
     /// No shard pushes to an inbox or answers a request any more.

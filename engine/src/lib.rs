@@ -18,6 +18,7 @@
 //! | receive in a thread or a task, also as a stream | [`Inbox`], [`Received`], [`OwnedMessage`] |
 //! | receive and send on a shard, without a thread in between | [`Node::handle`], [`Message`], [`ShardContext`], [`ShardHandle`] |
 //! | follow what happens to peers and lanes | [`Events`], [`Event`] |
+//! | send what is long, such as a file | [`Channel::open_stream`], [`StreamWriter`], [`Node::streams`], [`StreamReader`] |
 //! | count what became of every message | [`Metrics`] |
 //! | take it all in at once | [`prelude`] |
 //!
@@ -103,6 +104,8 @@ mod request;
 mod request_book;
 mod ring;
 mod shard;
+mod stream;
+mod stream_book;
 mod threads;
 pub mod typed;
 mod waiter;
@@ -114,7 +117,8 @@ pub use channel::{Broadcast, Channel};
 pub use config::{ChannelConfig, Config};
 pub use envelope::Envelope;
 pub use error::{
-    NameError, NotConnected, RecvError, Reported, RequestError, SendError, StartError, Unsent,
+    NameError, NotConnected, RecvError, Reported, RequestError, SendError, StartError, StreamError,
+    Unsent,
     WaitError,
 };
 pub use events::{Event, Events};
@@ -123,7 +127,7 @@ pub use io::backend::Backend;
 pub use io::preflight;
 pub use mailboxes::Mailbox;
 pub use message::{Destination, Message, OwnedMessage, ReplyHandle};
-pub use metrics::{ChannelMetrics, Metrics, ShardMetrics};
+pub use metrics::{ChannelMetrics, Metrics, ShardMetrics, StreamMetrics};
 pub use node::{Node, NodeBuilder, PeerInfo, StopReport, UnfinishedCause, UnfinishedShard};
 pub use payload::{IntoPayload, Payload};
 pub use peer::Peer;
@@ -131,3 +135,4 @@ pub use receipt::Receipt;
 pub use receipt_book::RECEIPTS_MAX;
 pub use request_book::REQUESTS_MAX;
 pub use shard::context::{ShardContext, ShardHandle};
+pub use stream::{ReadProgress, StreamReader, StreamWriter, Streams, WriteProgress};

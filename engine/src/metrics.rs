@@ -37,6 +37,21 @@ pub struct Metrics {
     pub open_receipts: usize,
     /// Replies that came when nobody waited for them any more.
     pub late_replies: u64,
+    /// What became of streams.
+    pub streams: StreamMetrics,
+}
+
+/// The streams of a node, over all peers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StreamMetrics {
+    /// Of this node, and open now.
+    pub open_outgoing: usize,
+    /// Of other nodes, and open now.
+    pub open_incoming: usize,
+    /// Opened by other nodes and not let in: nobody accepts there, or `streams_max` is reached.
+    pub refused: u64,
+    /// Messages that came for streams that were not open: what was under way when one was cancelled, as a rule.
+    pub late: u64,
 }
 
 /// One channel to one peer, all its parallel lanes together.
@@ -231,6 +246,7 @@ impl Metrics {
             open_requests: fabric.requests.len(),
             open_receipts: fabric.receipts.len(),
             late_replies: fabric.requests.late(),
+            streams: stream_metrics(fabric),
             ..Self::default()
         };
         for report in reports {
@@ -287,6 +303,16 @@ impl Metrics {
     #[must_use]
     pub fn is_drained(&self) -> bool {
         self.lanes.iter().all(ChannelMetrics::is_drained)
+    }
+}
+
+fn stream_metrics(fabric: &Fabric) -> StreamMetrics {
+    let (open_outgoing, open_incoming, refused, late) = fabric.streams.counted();
+    StreamMetrics {
+        open_outgoing,
+        open_incoming,
+        refused,
+        late,
     }
 }
 

@@ -34,6 +34,7 @@ use crate::metrics::Metrics;
 use crate::peer::Peer;
 use crate::shard::command::{Command, CommandSender, TaskMaker};
 use crate::shard::context::ShardHandle;
+use crate::stream::Streams;
 use crate::threads::{self, EngineThread};
 
 /// How long a shard may take to answer a question. It answers between two turns; a shard that takes
@@ -247,6 +248,17 @@ impl Node {
     /// [`NameError`] if the name cannot be one, or more than a million are held.
     pub fn mailbox(&self, name: &str) -> Result<Mailbox, NameError> {
         self.fabric.mailboxes.get(name)
+    }
+
+    /// Accepts the streams that other nodes open to a mailbox
+    /// ([`Channel::open_stream`]). The same mailbox can have a receiver of messages besides. Until the result
+    /// is dropped nobody else can accept there.
+    ///
+    /// # Errors
+    /// [`NameError`] if the name cannot be one, somebody accepts streams there already, or the node stops.
+    pub fn streams(&self, mailbox: &str) -> Result<Streams, NameError> {
+        let accepting = self.fabric.streams.accept(mailbox)?;
+        Ok(Streams::new(Arc::clone(&self.fabric), accepting))
     }
 
     /// Runs a task on a shard: it sends without crossing a thread. It is dropped when the node stops.

@@ -5,10 +5,12 @@ use std::fmt::Write;
 
 use overlane::wire::codec::Codec;
 use overlane::wire::compression::Decompressor;
+use crc_fast::CrcAlgorithm;
 use overlane::wire::control::{
     Decline, Rest, append_bye, append_mailbox, append_message, append_ping, append_pong, bye_reason,
 };
 use overlane::wire::hello::SESSION_PLAIN;
+use overlane::wire::stream::{CancelReason, Side, Word, data_mailbox};
 use overlane::wire::{
     AcceptProgress, Acceptor, Ack, Agreed, ChannelTerms, CloseReason, Correlation, DialProgress,
     Dialer, Extension, Frame, FrameKind, FrameLimits, HEADER_BYTES, HandshakeMessage, Hello, Name,
@@ -45,6 +47,53 @@ fn golden(name: &str) -> Vec<u8> {
     golden_blocks()
         .remove(name)
         .unwrap_or_else(|| panic!("docs/wire.md has no bytes of {name}"))
+}
+
+#[test]
+fn words_of_streams_are_as_the_document_says() {
+    let id = 0x7b;
+    let words = [
+        (
+            "stream open",
+            Word::Open {
+                id,
+                mailbox: "files".into(),
+            },
+        ),
+        (
+            "stream window",
+            Word::Window {
+                id,
+                granted: 1 << 20,
+                received: 70_000,
+                read: 65_536,
+            },
+        ),
+        (
+            "stream finish",
+            Word::Finish {
+                id,
+                bytes: 9,
+                checksum: crc_fast::checksum(CrcAlgorithm::Crc64Nvme, b"123456789"),
+            },
+        ),
+        ("stream done", Word::Done { id }),
+        (
+            "stream cancel",
+            Word::Cancel {
+                id,
+                by: Side::Reader,
+                reason: CancelReason::Application,
+                why: "full".into(),
+            },
+        ),
+    ];
+    for (block, word) in words {
+        assert_eq!(word.encode(), golden(block), "{block}");
+        assert_eq!(Word::decode(&golden(block)), Some(word), "{block}");
+    }
+    let mailbox = format!("`{}`", data_mailbox(id));
+    assert!(DOCUMENT.contains(&mailbox), "{mailbox} is not there");
 }
 
 fn name(text: &str) -> Name {

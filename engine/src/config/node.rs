@@ -207,6 +207,21 @@ parameters! {
         Unit::Count("frames per second"), Allowed::Number(10, 10_000_000);
         origin "guess: ten times one acknowledgement per millisecond";
         cost "higher lets a flood cost more time; lower ends lanes of busy peers";
+    /// Bytes of a stream in one message; a smaller message_bytes_max of either node makes smaller ones.
+    stream_chunk_bytes: usize = 256 << 10;
+        Unit::Bytes, Allowed::Number(1024, 8 << 20);
+        origin "the design";
+        cost "higher makes messages of the same lane wait longer behind a chunk; lower costs more per byte";
+    /// Bytes of one stream that may be under way or unread; they are held by the node that reads.
+    stream_window_bytes: usize = 1 << 20;
+        Unit::Bytes, Allowed::Number(4096, 1 << 30);
+        origin "four chunks; 25 Gbit/s over 300 us there and back";
+        cost "higher is memory for each stream that is not read; lower waits for the reader on fast or distant links";
+    /// Open streams from one peer, and as many to it.
+    streams_max: usize = 128;
+        Unit::Count("streams"), Allowed::Number(1, 65_536);
+        origin "guess: a hundred at a time, each with a window of 1 MiB";
+        cost "higher lets a peer hold more memory, a window for each; lower refuses streams";
     /// Events that wait for a slow reader of `node.events()`; the oldest go first, counted.
     events_queue_max: usize = 1024;
         Unit::Count("events"), Allowed::Number(16, 1 << 20);

@@ -3,7 +3,8 @@
 //! One [`Outgoing`] and one [`Incoming`] for each lane, owned by its shard; one [`Backoff`] for
 //! each lane that is dialled; one [`Liveness`] for each connection that carries a lane. They count
 //! and decide, nothing more: no socket, no clock (`now` is an argument), no message bytes. One [`Resume`] for each lane of a channel that keeps messages
-//! until they are acknowledged (`at_least_once`, `guaranteed`); the messages lie in the lane's log.
+//! until they are acknowledged (`at_least_once`, `guaranteed`); the messages lie in the lane's log. The two ends of each open
+//! stream: [`stream`].
 pub mod backoff;
 pub mod incoming;
 pub mod latency;
@@ -13,6 +14,7 @@ mod payoff;
 mod receipts;
 mod requests;
 pub mod resume;
+pub mod stream;
 
 pub use backoff::{Backoff, BackoffLimits};
 pub use incoming::{AckPolicy, Incoming};

@@ -34,6 +34,8 @@ use crate::shard::command::{Command, CommandSender};
 use crate::shard::context::ShardContext;
 use crate::shard::deliver::Handler;
 use crate::shard::{self, ShardSeat};
+use crate::stream_book::{StreamBook, StreamLimits};
+use crate::wire::stream::STREAMS;
 
 /// A node that is about to start, with the mailboxes it has from its first moment on.
 ///
@@ -160,6 +162,13 @@ impl Node {
         let shard_count = u16::try_from(shards).unwrap_or(u16::MAX);
         let rings = links.iter().flat_map(|link| link.rings.clone()).collect();
         let mailboxes = Mailboxes::new(rings);
+        let limits = StreamLimits {
+            streams_max: config.streams_max,
+            window_bytes: config.stream_window_bytes as u64,
+            chunk_bytes: config.stream_chunk_bytes,
+        };
+        let words = mailboxes.get(STREAMS)?;
+        let streams = StreamBook::new(words, limits, shards, fastrand::u64(..));
         let fabric = Arc::new(Fabric {
             incarnation: config.incarnation.unwrap_or_else(milliseconds_since_1970),
             address,
@@ -176,6 +185,7 @@ impl Node {
             requests: RequestBook::new(fastrand::u64(..)),
             receipts: ReceiptBook::default(),
             clock: Clock::new(Instant::now()),
+            streams,
             payloads: PayloadPool::new(),
             shards: links,
             stopping: AtomicBool::new(false),

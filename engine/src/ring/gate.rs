@@ -92,6 +92,8 @@ const fn unpacked(word: u64) -> (u64, u64) {
 #[derive(Debug)]
 pub(crate) struct Gate {
     queued: AtomicU64,
+    /// Bytes of `queued` that are the shard's own matter, and stand in nobody's way.
+    beside: AtomicU64,
     /// What keeps it open, and whether it is closed for good.
     state: AtomicU8,
     messages_max: u64,
@@ -115,6 +117,7 @@ impl Gate {
     pub(crate) fn new(limits: GateLimits) -> Self {
         Self {
             queued: AtomicU64::new(0),
+            beside: AtomicU64::new(0),
             state: AtomicU8::new(0),
             messages_max: limits.messages_max,
             bytes_max: limits.bytes_max,
@@ -190,6 +193,8 @@ impl Gate {
             GateState::Closed => return Err(Refusal::Closed),
         }
         let add = packed(messages, bytes);
+        let beside = self.beside.load(Ordering::Relaxed);
+        let bytes_max = bytes_max + beside;
         // Looked at before it is added: a reservation that does not fit must not even for a moment
         // stand in the way of one that does.
         let mut queued = self.queued.load(Ordering::Relaxed);
@@ -197,7 +202,9 @@ impl Gate {
             let (queued_messages, queued_bytes) = unpacked(queued);
             let fits =
                 queued_messages + messages <= messages_max && queued_bytes + bytes <= bytes_max;
-            let is_alone = queued == 0 && messages == 1;
+            let only_streams =
+                beside > 0 && queued_bytes <= beside && queued_messages < messages_max;
+            let is_alone = messages == 1 && (queued == 0 || only_streams);
             if !(fits || is_alone) {
                 return Err(Refusal::Full);
             }
@@ -246,6 +253,29 @@ impl Gate {
     #[inline]
     pub(crate) fn reserve_over(&self, bytes: u64) -> Result<(), Refusal> {
         self.reserve_within(1, bytes, MESSAGES_ANY, self.bytes_max * 2)
+    }
+
+    /// The shard's: reserves room for a message of a stream, which bounds are kept for elsewhere. Its bytes
+    /// leave as those of any message do, and [`left_beside`](Self::left_beside) says so.
+    pub(crate) fn reserve_beside(&self, bytes: u64) -> Result<(), Refusal> {
+        match self.state() {
+            GateState::Open => {}
+            GateState::Down => return Err(Refusal::Down),
+            GateState::Closed => return Err(Refusal::Closed),
+        }
+        // First: nobody is refused for them.
+        self.beside.fetch_add(bytes, Ordering::Relaxed);
+        self.queued.fetch_add(packed(1, bytes), Ordering::SeqCst);
+        let confirmed = self.confirm(1, bytes);
+        if confirmed.is_err() {
+            self.left_beside(bytes);
+        }
+        confirmed
+    }
+
+    /// The shard's: so many bytes that were reserved beside have left.
+    pub(crate) fn left_beside(&self, bytes: u64) {
+        self.beside.fetch_sub(bytes, Ordering::Relaxed);
     }
 
     /// Takes a reservation back that led to nothing. Somebody may have been refused because of it;
@@ -493,6 +523,27 @@ mod tests {
         assert!(gate.is_overloaded());
         gate.take_back(1, 90);
         assert!(!gate.is_overloaded());
+    }
+
+    #[test]
+    fn what_streams_reserve_stands_in_nobodys_way() {
+        let gate = open_gate(10, 100);
+        assert_eq!(gate.reserve_beside(5000), Ok(()));
+        assert_eq!(gate.reserve(500), Ok(()), "it is alone but for a stream");
+        assert_eq!(gate.reserve(60), Err(Refusal::Full));
+        gate.release(1, 500);
+        assert_eq!(gate.reserve(60), Ok(()));
+        assert_eq!(gate.reserve(60), Err(Refusal::Full));
+        assert_eq!(gate.queued(), (2, 5060));
+        gate.release(1, 5000);
+        gate.left_beside(5000);
+        assert_eq!(gate.reserve(50), Err(Refusal::Full));
+        assert_eq!(gate.reserve(40), Ok(()));
+        gate.shut(OpenFor::Lane);
+        assert_eq!(gate.reserve_beside(1), Err(Refusal::Down));
+        gate.open(OpenFor::Lane);
+        assert_eq!(gate.reserve(1), Err(Refusal::Full), "nothing was left over");
+        assert_eq!(gate.queued(), (2, 100));
     }
 
     #[test]

@@ -9,6 +9,7 @@ use super::{Core, LATE};
 use crate::error::Reported;
 use crate::wire::control::{Rest, bye_reason};
 use crate::wire::mailbox::Announced;
+use crate::wire::stream::stream_place;
 use crate::wire::{Ack, CloseReason, Frame, FrameKind};
 
 pub(super) fn count_control(core: &Core, inbound: &mut Inbound) -> Result<(), CloseReason> {
@@ -57,6 +58,7 @@ fn announce(core: &Core, inbound: &mut Inbound, frame: &Frame<'_>) -> Result<(),
         name: Box::from(name),
         id: names.find(name),
         looked_at,
+        stream: stream_place(name),
     };
     let bytes_max = core.fabric.config.peer_names_bytes_max;
     let announced = inbound.announce(frame, bytes_max, resolve)?;
@@ -94,7 +96,8 @@ fn take_ack(
     let left = state.log.let_go(news.messages, &mut core.sending.pool);
     let gate = &state.address().gate;
     gate.release(left.messages, left.payload_bytes);
-    if state.log.may_go_on() || state.state.wants_bye() {
+    let streams_wait = state.settle_streams();
+    if state.log.may_go_on() || state.state.wants_bye() || streams_wait {
         core.mark_ready(lane);
     }
     if news.refused > 0 {

@@ -13,6 +13,7 @@ use crate::delivery::{Incoming, Liveness};
 use crate::mailboxes::MailboxId;
 use crate::peer::Peer;
 use crate::wire::mailbox::{Announced, AnnouncedMailboxes};
+use crate::wire::stream::StreamPlace;
 use crate::wire::{Agreed, CloseReason, Frame, FrameKind, FrameLimits};
 
 /// A frame that has been incomplete for the idle timeout must have grown meanwhile by this much for
@@ -32,6 +33,8 @@ pub(crate) struct KnownMailbox {
     pub(crate) id: Option<MailboxId>,
     /// The version of this node's names when it was last looked for.
     pub(crate) looked_at: u64,
+    /// What it is to streams, if anything.
+    pub(crate) stream: Option<StreamPlace>,
 }
 
 impl KnownMailbox {

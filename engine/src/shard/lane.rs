@@ -10,6 +10,7 @@ mod kept;
 mod latest;
 pub(crate) mod link;
 pub(crate) mod log;
+pub(super) mod streams;
 
 use std::io;
 use std::sync::Arc;
@@ -33,6 +34,7 @@ use crate::wire::mailbox_ids::Assigned;
 use crate::wire::{CloseReason, FrameKind};
 use link::Link;
 use log::{Log, Unsendable};
+use streams::LaneStreams;
 
 /// Why a message was not sent, for whoever is told of it.
 pub(crate) const ENDED_BEFORE: &str = "the lane ended before it was sent";
@@ -61,6 +63,8 @@ pub(crate) struct Lane {
     /// When what it holds is to be looked at for deadlines, if that is set, and when it was last.
     pub(super) expiry: Option<Instant>,
     pub(super) expiry_seen: Instant,
+    /// What streams have to send on it.
+    pub(super) streams: LaneStreams,
     /// In the queue of lanes with something to send.
     pub(crate) is_ready: bool,
     /// In the list of lanes that owe an acknowledgement.
@@ -339,6 +343,23 @@ impl Lane {
         self.settle_unsent(fabric, message, ENDED_BEFORE);
     }
 
+    /// Messages have left the log: those of streams among them make room for more. True if streams wait for
+    /// that.
+    pub(super) fn settle_streams(&mut self) -> bool {
+        if !self.streams.has_under_way() {
+            return !self.streams.is_empty();
+        }
+        let ledger = &self.log.ledger;
+        let open = if self.log.keeps_messages() {
+            ledger.queued() + ledger.in_flight()
+        } else {
+            ledger.queued()
+        };
+        let left = self.streams.left(ledger.accepted() - open);
+        self.address().gate.left_beside(left);
+        !self.streams.is_empty()
+    }
+
     /// The connection has ended: what waited for its turn on it surely did not reach the peer.
     pub(crate) fn end_queued(&self, fabric: &Fabric) {
         let outbox = &self.log.outbox;
@@ -396,6 +417,7 @@ impl Lane {
         self.owes_word()
             || !self.log.outbox.is_empty()
             || !self.log.latest.is_empty()
+            || !self.streams.is_empty()
             || self.state.wants_bye()
             || inbound.is_some_and(|inbound| inbound.ledger.ack_is_due(now))
     }
@@ -417,6 +439,7 @@ impl Core {
         }
         let lane = &mut self.lanes[index as usize];
         let Some(connection) = lane.state.connection() else {
+            self.feed_streams(index);
             return Ok(0);
         };
         let Some(socket) = self.connections.get(connection) else {
@@ -425,6 +448,11 @@ impl Core {
         if socket.sending {
             return Ok(0);
         }
+        self.feed_streams(index);
+        let Some(socket) = self.connections.get(connection) else {
+            return Ok(0);
+        };
+        let lane = &mut self.lanes[index as usize];
         if let Some(inbound) = &mut lane.link.inbound {
             inbound.pay_into(&mut lane.log.outbox);
         }
@@ -519,6 +547,7 @@ impl Core {
                 .address()
                 .gate
                 .release(load.messages, load.payload_bytes);
+            state.settle_streams();
         }
         if result < 0 {
             self.end_lane(lane, reason_of(result));

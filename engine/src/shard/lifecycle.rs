@@ -66,7 +66,11 @@ impl Core {
             incarnation,
             since: self.now,
         };
-        self.lanes[lane as usize].link.agreed = agreed;
+        let state = &mut self.lanes[lane as usize];
+        state.link.agreed = agreed;
+        self.fabric
+            .streams
+            .lane_came(&state.peer, state.offset, incarnation);
         let actions = self.lanes[lane as usize].state.up(carrier);
         self.carry_out(lane, actions);
         let state = &mut self.lanes[lane as usize];
@@ -109,7 +113,8 @@ impl Core {
         let agreed = &state.link.agreed;
         let address = state.peer.lane(state.offset);
         address.settle_payload_bytes_max(agreed.terms.body_bytes_max);
-        address.settle_extensions(agreed.frame_limits().extensions);
+        let knows_streams = agreed.frame_limits().extensions;
+        address.settle_extensions(knows_streams);
         let mut window = plan.config.unacknowledged_bytes_max as u64;
         if plan.reliability.keeps_messages() {
             // The peer's log is as small, if it is configured alike, and waits for this.
@@ -132,6 +137,12 @@ impl Core {
         );
         inbound.refuses_late = plan.config.on_late == OnLate::Refuse;
         state.link.start(inbound);
+        if !knows_streams {
+            self.end_streams(
+                lane,
+                "the peer speaks version 1 of the wire, which has no streams",
+            );
+        }
         self.send_held(lane);
         let state = &mut self.lanes[lane as usize];
         if state.is_control() {
@@ -144,6 +155,9 @@ impl Core {
         // Last: whoever waits for the lane sends at once.
         state.peer.lane_came(state.offset);
         state.peer.let_go_lane(state.offset);
+        if !state.streams.is_empty() {
+            self.mark_ready(lane);
+        }
         self.watch_for_rest(lane);
         self.tell_waiting_changed();
     }
@@ -200,10 +214,13 @@ impl Core {
         }
         let gate = &state.address().gate;
         gate.release(released.messages, released.payload_bytes);
+        state.settle_streams();
         if resumed.refused > 0 {
             self.report_refused(lane, resumed.refused, 0);
         }
         if resumed.unknown > 0 {
+            let why = CloseReason::PeerRestarted.sentence();
+            self.end_streams(lane, why);
             let report = Report {
                 undelivered: 0,
                 unknown: resumed.unknown,
@@ -229,11 +246,13 @@ impl Core {
             .address()
             .gate
             .release(held.messages, held.payload_bytes);
+        state.settle_streams();
         if held.messages > 0 && reason == CloseReason::DrainTimeout {
             state.log.tally.note_late();
         }
         let is_reliable = self.fabric.channels[state.channel].reliable;
         let is_summoned = state.state.take_summoned();
+        self.end_streams(lane, reason.sentence());
         if held.messages > 0 && is_reliable {
             self.report_messages(lane, report, reason.sentence());
         }
@@ -311,7 +330,9 @@ impl Core {
         }
         if !at_rest && !waits {
             self.fabric.requests.lane_ended(&state.peer, state.offset);
+            self.end_streams(lane, reason.sentence());
         }
+        let state = &mut self.lanes[lane as usize];
         let in_kernel = in_kernel.unwrap_or_default();
         let pool = &mut self.sending.pool;
         let ends = (!waits).then_some((&*self.fabric, reason));
@@ -340,6 +361,7 @@ impl Core {
         // After the event of the lane: the peer is down with its last lane.
         if peer.leave(reason) {
             self.fabric.requests.peer_left(&peer);
+            self.fabric.streams.peer_left(&peer, reason.sentence());
         }
         self.control_link.stir(&peer);
         self.close_connection(connection);
@@ -355,6 +377,8 @@ impl Core {
         let state = &mut self.lanes[lane as usize];
         state.end_queued(&self.fabric);
         self.fabric.requests.lane_ended(&state.peer, state.offset);
+        self.end_streams(lane, CloseReason::LocalStop.sentence());
+        let state = &mut self.lanes[lane as usize];
         let (queued, report) = state.log.end_link(0, 0, &mut self.sending.pool);
         state
             .address()
@@ -433,6 +457,7 @@ fn settle_log(
         queued.messages + rest.messages,
         queued.payload_bytes + rest.payload_bytes,
     );
+    state.settle_streams();
     report
 }
 

@@ -123,6 +123,13 @@ impl Front {
             source,
             body.clone(),
         );
+        if delivery == Delivery::NoMailbox
+            && let Some(place) = core.own_stream_place(self.mailbox)
+        {
+            let taken = core.take_of_stream(self.lane, place, source, &body);
+            debug_assert_eq!(taken, Ok(()), "a node keeps its own rules");
+            return Delivery::Delivered;
+        }
         let reliable = core.fabric.channels[channel].reliable;
         if body.head > 0
             && let Some(why) = delivery.refusal(reliable)
@@ -139,6 +146,9 @@ fn settle(core: &mut Core, lane: u32, delivery: Delivery, bytes: u64) {
     let state = &mut core.lanes[lane as usize];
     state.address().gate.release(1, bytes);
     state.log.ledger.handed_over(1, bytes, now);
+    if state.settle_streams() {
+        core.sending.mark_ready(lane, state);
+    }
     let Some(inbound) = &mut state.link.inbound else {
         return;
     };

@@ -39,6 +39,7 @@ mod spin;
 mod start;
 mod stop;
 mod strangers;
+pub(crate) mod streams;
 mod stretch;
 mod summons;
 mod sweep;

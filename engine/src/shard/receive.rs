@@ -611,6 +611,11 @@ fn take_message(
         .mailboxes
         .get(frame.word)
         .map_err(|error| error.close_reason())?;
+    if let Some(place) = known.stream {
+        core.take_of_stream(lane, place, source, &frame.body)?;
+        inbound.ledger.delivered(1, bytes, core.now);
+        return Ok(Flow::Next);
+    }
     let mut mailbox = known.id;
     let delivery = loop {
         let delivery = match mailbox {

@@ -12,6 +12,7 @@ use super::Core;
 use super::lane::Lane;
 use super::lane::link::Link;
 use super::lane::log::Log;
+use super::lane::streams::LaneStreams;
 use super::lane_state::LaneState;
 use super::quiet::Quiet;
 use super::report::{LaneCounts, lane_counts};
@@ -277,6 +278,7 @@ impl Core {
             log: Log::new(plan, log_id),
             link: Link::new(Agreed::among_equals(plan.terms.clone())),
             quiet: Quiet::new(self.now),
+            streams: LaneStreams::default(),
             is_ready: false,
             owes_ack: false,
         }

@@ -72,6 +72,7 @@ impl Shard {
         core.follow_routes();
         core.follow_requests();
         let mut worked = obey(core, receivers);
+        worked |= core.follow_streams();
         worked |= core.hear_answers()?;
         worked |= core.meet_deadlines()?;
         if core.io.has_task_work() {
@@ -241,6 +242,7 @@ impl Core {
             || self.fabric.routes.epoch() != self.routing.epoch()
             || self.timers.next().is_some_and(|at| at <= self.now)
             || self.has_new_request_deadline()
+            || self.owes_streams()
     }
 
     /// Shard 0 looks after the deadlines of requests: whether one comes earlier than it knows.

@@ -97,6 +97,7 @@ close_reasons! {
     UnknownExtension = 67, "unknown_extension", "a mandatory entry of a frame's extension is not known here";
     OverBudget = 68, "over_budget", "the peer makes this node hold more than its budget";
     BadResume = 69, "bad_resume", "the peer says that it has processed messages that were never sent";
+    BadStream = 70, "bad_stream", "the peer broke the rules of streams: a chunk beyond its window, or a word that cannot be";
     BadCompression = 75, "bad_compression", "a compressed frame stands for too much, or is not what it says";
     // 80..: time and pressure.
     IdleTimeout = 80, "idle_timeout", "nothing was heard from the peer for too long";

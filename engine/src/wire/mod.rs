@@ -71,6 +71,7 @@ pub mod mailbox_ids;
 pub mod name;
 pub mod parameters;
 pub mod progress;
+pub mod stream;
 pub mod terms;
 pub mod version;
 

@@ -22,3 +22,4 @@ mod mailboxes;
 mod resume;
 mod silence;
 mod stranger;
+mod streams;

@@ -325,9 +325,27 @@ const PEERS: &[Limit] = &[
         "hostile/floods.rs::a_flooding_channel_starves_only_lower_priorities_counted",
     ),
     limit(
+        "open streams of one peer",
+        Node("streams_max"),
+        Otherwise("the stream is refused, counted"),
+        "streams.rs::open_streams_are_bounded_at_both_ends",
+    ),
+    limit(
+        "bytes of one stream that came and are not read",
+        Node("stream_window_bytes"),
+        Closed(CloseReason::BadStream),
+        "hostile/streams.rs::a_chunk_beyond_the_window_ends_the_lane",
+    ),
+    limit(
+        "answers to a flood of streams",
+        Derived("1,024 words, and of a lane's log `queue_bytes_max` (`log_bytes_max`) and 16 KiB"),
+        Otherwise("they are left out"),
+        "hostile/streams.rs::a_flood_of_streams_is_bounded_also_where_the_peer_reads_no_answer",
+    ),
+    limit(
         "memory charged to one peer",
         Derived(
-            "per lane `queue_bytes_max` to send and one `message_bytes_max` being received, and what one compressed frame stands for where an inbox is full",
+            "per lane `queue_bytes_max` to send and one `message_bytes_max` being received, what one compressed frame stands for where an inbox is full, and per open stream its window",
         ),
         Otherwise("by its parts"),
         "hostile/floods.rs::a_peer_holds_no_more_than_its_budget",

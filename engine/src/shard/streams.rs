@@ -1,0 +1,398 @@
+//! Streams on a shard: what their other ends say, what comes of them, and which chunk goes next on a lane.
+//!
+//! Called by `receive` and `loopback` for messages to the mailboxes of streams, by the turn for what applications
+//! left to be done, and by `lane` when a batch is made: chunks are taken then, one of each stream in turn, so none
+//! waits in front of a message that comes later. What may be said when is `delivery::stream`'s matter.
+
+use std::sync::Arc;
+
+use super::Core;
+use super::deliver::{Body, Source};
+use super::lane_state::Stage;
+use super::outbox::OutgoingMessage;
+use crate::delivery::stream::{Stated, Violation};
+use crate::error::{SendError, StreamError};
+use crate::mailboxes::MailboxId;
+use crate::payload::Payload;
+use crate::peer::Peer;
+use crate::stream_book::{Admitted, GATHERED_BELOW_BYTES, Outgoing, Owed, Taken};
+use crate::wire::CloseReason;
+use crate::wire::stream::{CancelReason, Side, StreamPlace, Word, stream_place};
+
+/// Words that wait for one lane: those that only answer what should not have come are left out from here on.
+const WORDS_MANY: usize = 1024;
+
+/// Room for words in a log that is full of chunks.
+const WORDS_ROOM_BYTES: u64 = 16 << 10;
+
+impl Core {
+    /// Whether applications left something to be done.
+    #[inline]
+    pub(super) fn owes_streams(&self) -> bool {
+        self.fabric.streams.owes(self.index)
+    }
+
+    /// Does what applications left to be done. True if there was anything.
+    pub(super) fn follow_streams(&mut self) -> bool {
+        if !self.owes_streams() {
+            return false;
+        }
+        for owed in self.fabric.streams.take_owed(self.index) {
+            match owed {
+                Owed::Word { peer, offset, word } => {
+                    if let Some(lane) = self.lane_to(&peer, offset) {
+                        self.say_of_stream(lane, &word);
+                    }
+                }
+                Owed::Ready(stream) => match self.lane_to(&stream.peer, stream.offset) {
+                    Some(lane) => self.stream_is_ready(lane, stream),
+                    None => self.fail_stream(&stream, SendError::Unreachable.into()),
+                },
+            }
+        }
+        true
+    }
+
+    fn stream_is_ready(&mut self, lane: u32, stream: Arc<Outgoing>) {
+        self.lanes[lane as usize].streams.ready.push_back(stream);
+        self.stir_streams(lane);
+    }
+
+    fn say_of_stream(&mut self, lane: u32, word: &Word) {
+        let streams = &mut self.lanes[lane as usize].streams;
+        streams.words.push_back(word.encode());
+        self.stir_streams(lane);
+    }
+
+    /// A lane that is up takes what its streams have with its next batch, another one now.
+    fn stir_streams(&mut self, lane: u32) {
+        let state = &self.lanes[lane as usize];
+        if state.takes_messages() && state.state.stage() != Stage::Loop {
+            self.mark_ready(lane);
+        } else {
+            self.feed_streams(lane);
+        }
+    }
+
+    /// Puts what streams have on their lane, as much as goes with its next batch: words first, then a chunk of
+    /// each in turn.
+    pub(super) fn feed_streams(&mut self, index: u32) {
+        let state = &self.lanes[index as usize];
+        if state.streams.is_empty() {
+            return;
+        }
+        if !state.accepts_messages() {
+            self.lose_streams(index);
+            return;
+        }
+        let plan = &self.fabric.channels[state.channel];
+        let under_way_max = if state.log.keeps_messages() {
+            plan.config.log_bytes_max
+        } else {
+            plan.config.queue_bytes_max
+        };
+        self.feed_words(index, under_way_max as u64);
+        self.feed_chunks(index, under_way_max as u64);
+        self.seek_demanded();
+    }
+
+    fn feed_words(&mut self, index: u32, under_way_max: u64) {
+        loop {
+            let state = &mut self.lanes[index as usize];
+            let Some(word) = state.streams.words.pop_front() else {
+                return;
+            };
+            if !state
+                .streams
+                .admits(word.len(), under_way_max + WORDS_ROOM_BYTES)
+            {
+                state.streams.words.push_front(word);
+                return;
+            }
+            let words = self.fabric.streams.words().id();
+            if !self.put_of_stream(index, words, Payload::Borrowed(&word)) {
+                return;
+            }
+        }
+    }
+
+    fn feed_chunks(&mut self, index: u32, under_way_max: u64) {
+        loop {
+            let state = &mut self.lanes[index as usize];
+            if !state.log.has_window() {
+                return;
+            }
+            let plan = &self.fabric.channels[state.channel];
+            let address = state.address();
+            let bytes_max = plan
+                .config
+                .message_bytes_max
+                .min(address.payload_bytes_max());
+            let Some(stream) = self.lanes[index as usize].streams.ready.pop_front() else {
+                return;
+            };
+            let state = &self.lanes[index as usize];
+            let admits = |bytes: usize| state.streams.admits(bytes, under_way_max);
+            let is_put = match stream.take(bytes_max, admits) {
+                Taken::Nothing => continue,
+                Taken::Refused => {
+                    self.lanes[index as usize].streams.ready.push_front(stream);
+                    return;
+                }
+                Taken::Data(bytes) => {
+                    self.put_of_stream(index, stream.data.id(), Payload::Shared(bytes))
+                }
+                Taken::End(word) => {
+                    let words = self.fabric.streams.words().id();
+                    self.put_of_stream(index, words, Payload::Borrowed(&word.encode()))
+                }
+            };
+            if !is_put {
+                self.fail_stream(&stream, SendError::Unreachable.into());
+                return;
+            }
+            self.lanes[index as usize].streams.ready.push_back(stream);
+        }
+    }
+
+    /// One message of a stream. False if its lane takes none.
+    fn put_of_stream(&mut self, index: u32, mailbox: MailboxId, payload: Payload<'_>) -> bool {
+        let state = &mut self.lanes[index as usize];
+        let bytes = payload.len() as u64;
+        if state.address().gate.reserve_beside(bytes).is_err() {
+            self.lose_streams(index);
+            return false;
+        }
+        let payload = match payload {
+            // By copy, as every small message goes.
+            Payload::Shared(shared) if shared.len() <= self.fabric.config.inline_bytes_max => {
+                return self.put_reserved(index, mailbox, Payload::Borrowed(&shared), bytes);
+            }
+            payload => payload,
+        };
+        self.put_reserved(index, mailbox, payload, bytes)
+    }
+
+    fn put_reserved(
+        &mut self,
+        index: u32,
+        mailbox: MailboxId,
+        payload: Payload<'_>,
+        bytes: u64,
+    ) -> bool {
+        let state = &mut self.lanes[index as usize];
+        let message = OutgoingMessage {
+            mailbox,
+            is_extended: false,
+            payload,
+        };
+        let plan = &self.fabric.channels[state.channel];
+        let strays = self.sending.strays.len();
+        self.sending.put(index, state, plan, &self.fabric, message);
+        let accepted = state.log.ledger.accepted();
+        state.streams.put(accepted, bytes);
+        // It is reported, and of no use without it.
+        self.sending.strays.len() == strays
+    }
+
+    /// The lane takes no messages.
+    #[cold]
+    fn lose_streams(&mut self, index: u32) {
+        let state = &mut self.lanes[index as usize];
+        state.streams.forget();
+        let (peer, offset) = (Arc::clone(&state.peer), state.offset);
+        let why = CloseReason::Unreachable.sentence();
+        self.fabric.streams.lane_ended(&peer, offset, why);
+    }
+
+    #[cold]
+    fn fail_stream(&self, stream: &Outgoing, why: StreamError) {
+        self.fabric.streams.close_outgoing(stream);
+        stream.end(why);
+    }
+
+    /// The lane has ended, and what was on it is not resumed.
+    pub(super) fn end_streams(&mut self, lane: u32, why: &'static str) {
+        let state = &mut self.lanes[lane as usize];
+        state.streams.forget();
+        self.fabric
+            .streams
+            .lane_ended(&state.peer, state.offset, why);
+    }
+
+    /// Takes a message to a mailbox of streams.
+    ///
+    /// # Errors
+    /// The reason to end the lane.
+    pub(super) fn take_of_stream(
+        &mut self,
+        lane: u32,
+        place: StreamPlace,
+        source: &mut impl Source,
+        body: &Body,
+    ) -> Result<(), CloseReason> {
+        let state = &self.lanes[lane as usize];
+        let (peer, offset) = (Arc::clone(&state.peer), state.offset);
+        let taken = match place {
+            StreamPlace::Data(id) => self.take_chunk(lane, &peer, offset, id, source, body),
+            StreamPlace::Words => match Word::decode(&source.bytes()[body.payload.clone()]) {
+                Some(word) => self.hear_of_stream(lane, &peer, offset, word),
+                None => return Err(CloseReason::BadStream),
+            },
+        };
+        taken.map_err(|violation| {
+            tracing::warn!(peer = peer.name(), %violation, "a peer broke the rules of streams");
+            CloseReason::BadStream
+        })
+    }
+
+    fn take_chunk(
+        &mut self,
+        lane: u32,
+        peer: &Arc<Peer>,
+        offset: usize,
+        id: u64,
+        source: &mut impl Source,
+        body: &Body,
+    ) -> Result<(), Violation> {
+        let stream = self.fabric.streams.incoming(peer, id);
+        let Some(stream) = stream.filter(|stream| stream.offset == offset) else {
+            self.answer_late(lane, id, Side::Reader);
+            return Ok(());
+        };
+        let range = body.payload.clone();
+        let chunk = if range.len() < GATHERED_BELOW_BYTES {
+            Payload::Borrowed(&source.bytes()[range])
+        } else {
+            Payload::Shared(source.keep(range))
+        };
+        stream.came(chunk).inspect_err(|_| {
+            self.fabric.streams.close_incoming(&stream);
+            stream.end(BROKEN);
+        })
+    }
+
+    /// It is for a stream that is not open at this end: one that was cancelled a moment ago, as a rule.
+    #[cold]
+    fn answer_late(&mut self, lane: u32, id: u64, by: Side) {
+        self.fabric.streams.count_late();
+        self.cancel_stream(lane, id, by, CancelReason::Unknown);
+    }
+
+    /// If the peer does not read what is said to it, that is its own loss.
+    fn cancel_stream(&mut self, lane: u32, id: u64, by: Side, reason: CancelReason) {
+        if self.lanes[lane as usize].streams.words.len() >= WORDS_MANY {
+            return;
+        }
+        let why = "".into();
+        let word = Word::Cancel {
+            id,
+            by,
+            reason,
+            why,
+        };
+        self.say_of_stream(lane, &word);
+    }
+
+    fn hear_of_stream(
+        &mut self,
+        lane: u32,
+        peer: &Arc<Peer>,
+        offset: usize,
+        word: Word,
+    ) -> Result<(), Violation> {
+        let streams = &self.fabric.streams;
+        match word {
+            Word::Open { id, mailbox } => return self.hear_open(lane, peer, offset, id, &mailbox),
+            Word::Window {
+                id,
+                granted,
+                received,
+                read,
+            } => {
+                let Some(stream) = streams.outgoing(peer, id) else {
+                    self.answer_late(lane, id, Side::Writer);
+                    return Ok(());
+                };
+                if stream.window(granted, received, read)? {
+                    self.stream_is_ready(lane, stream);
+                }
+            }
+            Word::Finish {
+                id,
+                bytes,
+                checksum,
+            } => match streams.incoming(peer, id) {
+                Some(stream) => stream.finish(Stated { bytes, checksum })?,
+                None => self.answer_late(lane, id, Side::Reader),
+            },
+            Word::Done { id } => {
+                if let Some(stream) = streams.outgoing(peer, id) {
+                    stream.done()?;
+                    streams.close_outgoing(&stream);
+                }
+            }
+            Word::Cancel {
+                id,
+                by: Side::Reader,
+                reason,
+                why,
+            } => {
+                if let Some(stream) = streams.outgoing(peer, id) {
+                    streams.close_outgoing(&stream);
+                    stream.end(StreamError::cancelled(reason, &why));
+                }
+            }
+            Word::Cancel {
+                id,
+                by: Side::Writer,
+                reason,
+                why,
+            } => {
+                if let Some(stream) = streams.incoming(peer, id) {
+                    streams.close_incoming(&stream);
+                    stream.end(StreamError::cancelled(reason, &why));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn hear_open(
+        &mut self,
+        lane: u32,
+        peer: &Arc<Peer>,
+        offset: usize,
+        id: u64,
+        mailbox: &str,
+    ) -> Result<(), Violation> {
+        let channel = self.lanes[lane as usize].channel;
+        let plan = &self.fabric.channels[channel];
+        if !plan.carries_streams() {
+            self.cancel_stream(lane, id, Side::Reader, CancelReason::NotReliable);
+            return Ok(());
+        }
+        match self
+            .fabric
+            .streams
+            .admit(peer, offset, channel, id, mailbox)
+        {
+            Admitted::Window(window) => self.say_of_stream(lane, &window),
+            Admitted::Refused(reason) => self.cancel_stream(lane, id, Side::Reader, reason),
+            Admitted::Twice => return Err(Violation::OpenedTwice),
+        }
+        Ok(())
+    }
+
+    /// What a mailbox of this node is to streams: for messages of a node to itself, whose mailboxes have no
+    /// names on the way.
+    #[cold]
+    pub(super) fn own_stream_place(&self, mailbox: MailboxId) -> Option<StreamPlace> {
+        stream_place(&self.fabric.mailboxes.name(mailbox)?)
+    }
+}
+
+/// For the application at this end.
+const BROKEN: StreamError = StreamError::LaneEnded {
+    why: CloseReason::BadStream.sentence(),
+};
