@@ -3,6 +3,7 @@
 mod doctor;
 mod ending;
 mod proxy;
+mod files;
 mod sim;
 
 use std::io::{self, Write};
@@ -26,6 +27,8 @@ struct CommandLine {
 enum Command {
     Doctor(Box<doctor::Arguments>),
     Proxy(Box<proxy::Arguments>),
+    SendFile(Box<files::send::Arguments>),
+    ReceiveFile(Box<files::receive::Arguments>),
     Sim(Box<sim::Arguments>),
 }
 
@@ -34,6 +37,8 @@ fn main() -> ExitCode {
         Ok(line) => match line.command {
             Command::Doctor(arguments) => doctor::run(*arguments),
             Command::Proxy(arguments) => proxy::run(&arguments),
+            Command::SendFile(arguments) => files::send::run(*arguments),
+            Command::ReceiveFile(arguments) => files::receive::run(*arguments),
             Command::Sim(arguments) => sim::run(&arguments),
         },
         Err(answer) => without_command(&answer),
