@@ -18,7 +18,7 @@ use overlane::wire::stream::CancelReason;
 use overlane::{Node, RecvError, StreamError, StreamReader, StreamWriter, Streams};
 use support::accounting::check_accounting;
 use support::proxy::Proxy;
-use support::{GENEROUS, best_effort, config, connect_both, reliable, start, wait_until};
+use support::{GENEROUS, best_effort, config, connect_both, ends, reliable, start, wait_until};
 
 /// Bytes that are different wherever they stand: `from` is the place of the first.
 fn pattern(from: u64, bytes: usize) -> Vec<u8> {
@@ -527,4 +527,135 @@ fn many_streams_share_a_lane_alike() {
     let (least, most) = (least.expect("many").get(), most.expect("many").get());
     assert!(least * 10 >= most * 9, "from {least} to {most} bytes");
     closed(&[&a, &b]);
+}
+
+#[test]
+fn a_node_that_stops_when_it_has_read_a_stream_has_said_so() {
+    for turn in 0..10 {
+        let channel = if turn % 2 == 0 {
+            reliable("data")
+        } else {
+            guaranteed("data")
+        };
+        let (a, b) = pair(&channel, |config| config);
+        let mut streams = b.streams("files").expect("a name");
+        let writer = open(&a, "b", "files");
+        let writing = thread::spawn(move || write_all(writer, 100_000, 10_000));
+        assert_eq!(read_all(accept(&mut streams)), Ok(100_000));
+        drop(b.stop(GENEROUS));
+        assert_eq!(writing.join().expect("it does not panic"), Ok(()));
+    }
+}
+
+/// Streams both ways that are finished, cancelled and let go of at random, while connections are cut: each end
+/// hears how its stream ends, what was read is what was written, and nothing is left over.
+#[test]
+fn streams_end_whatever_their_ends_do_while_connections_are_cut() {
+    let seed = fastrand::u64(..);
+    println!("seed {seed}");
+    for (turn, channel) in [guaranteed("data"), reliable("data")]
+        .into_iter()
+        .enumerate()
+    {
+        let mut random = fastrand::Rng::with_seed(seed + turn as u64);
+        let small = |name| {
+            let config = config(name).channel(channel.clone());
+            start(
+                config
+                    .stream_chunk_bytes(20_000)
+                    .stream_window_bytes(50_000),
+            )
+        };
+        let (a, b) = (small("a"), small("b"));
+        let proxy = Proxy::start(b.local_addr());
+        a.connect("b", proxy.address()).expect("a name");
+        a.wait_connected("b", GENEROUS).expect("lanes come up");
+        b.wait_connected("a", GENEROUS).expect("lanes come up");
+        let over = Arc::new(AtomicBool::new(false));
+        let mut threads = Vec::new();
+        for (from, to) in [(&a, "b"), (&b, "a")] {
+            let mut streams = from.streams("files").expect("a name");
+            let closing = Arc::clone(&over);
+            let seed = random.u64(..);
+            threads.push(thread::spawn(move || {
+                accept_at_random(&mut streams, &closing, seed)
+            }));
+            for _ in 0..3 {
+                let channel = from.channel("data").expect("it is configured");
+                let to = from.destination(to, "files").expect("names");
+                let over = Arc::clone(&over);
+                let mut random = random.fork();
+                threads.push(thread::spawn(move || {
+                    while !over.load(Ordering::Relaxed) {
+                        match channel.open_stream(&to) {
+                            Ok(writer) => write_at_random(writer, &mut random),
+                            Err(_) => thread::yield_now(),
+                        }
+                    }
+                }));
+            }
+        }
+        for _ in 0..40 {
+            let at = proxy.bytes() + random.u64(0..1_000_000);
+            wait_until("traffic goes on", || proxy.bytes(), |bytes| *bytes >= at);
+            proxy.cut();
+        }
+        over.store(true, Ordering::Relaxed);
+        for thread in threads {
+            ends("a thread", move || {
+                thread.join().expect("it does not panic")
+            });
+        }
+        closed(&[&a, &b]);
+        drop(proxy);
+    }
+}
+
+fn write_at_random(mut writer: StreamWriter, random: &mut fastrand::Rng) {
+    let bytes = random.u64(0..300_000);
+    let mut at = 0;
+    while at < bytes {
+        let piece = random
+            .usize(1..40_000)
+            .min(usize::try_from(bytes - at).expect("small"));
+        if writer
+            .write_bytes_blocking(pattern(at, piece).into())
+            .is_err()
+        {
+            return;
+        }
+        at += piece as u64;
+        match random.u8(0..60) {
+            0 => return writer.cancel("at random"),
+            1 => return,
+            _ => {}
+        }
+    }
+    drop(writer.finish_blocking());
+}
+
+fn accept_at_random(streams: &mut Streams, over: &Arc<AtomicBool>, seed: u64) {
+    let mut random = fastrand::Rng::with_seed(seed);
+    let mut readers = Vec::new();
+    while !over.load(Ordering::Relaxed) {
+        let Ok(mut reader) = streams.accept_timeout(Duration::from_millis(20)) else {
+            continue;
+        };
+        let mut random = random.fork();
+        readers.push(thread::spawn(move || {
+            let mut at = 0;
+            while let Ok(Some(chunk)) = reader.read_chunk_blocking() {
+                assert!(chunk == pattern(at, chunk.len()), "other bytes at {at}");
+                at += chunk.len() as u64;
+                match random.u8(0..60) {
+                    0 => return reader.cancel("at random"),
+                    1 => return,
+                    _ => {}
+                }
+            }
+        }));
+    }
+    for reader in readers {
+        reader.join().expect("it does not panic");
+    }
 }

@@ -257,15 +257,19 @@ impl Gate {
 
     /// The shard's: reserves room for a message of a stream, which bounds are kept for elsewhere. Its bytes
     /// leave as those of any message do, and [`left_beside`](Self::left_beside) says so.
+    ///
+    /// A gate that is closed lets it through: the last words of streams go before the lane parts from its peer.
     pub(crate) fn reserve_beside(&self, bytes: u64) -> Result<(), Refusal> {
-        match self.state() {
-            GateState::Open => {}
-            GateState::Down => return Err(Refusal::Down),
-            GateState::Closed => return Err(Refusal::Closed),
+        let state = self.state();
+        if state == GateState::Down {
+            return Err(Refusal::Down);
         }
         // First: nobody is refused for them.
         self.beside.fetch_add(bytes, Ordering::Relaxed);
         self.queued.fetch_add(packed(1, bytes), Ordering::SeqCst);
+        if state == GateState::Closed {
+            return Ok(());
+        }
         let confirmed = self.confirm(1, bytes);
         if confirmed.is_err() {
             self.left_beside(bytes);
@@ -544,6 +548,11 @@ mod tests {
         gate.open(OpenFor::Lane);
         assert_eq!(gate.reserve(1), Err(Refusal::Full), "nothing was left over");
         assert_eq!(gate.queued(), (2, 100));
+        gate.close();
+        assert_eq!(
+            (gate.reserve_beside(1), gate.reserve(0)),
+            (Ok(()), Err(Refusal::Closed))
+        );
     }
 
     #[test]

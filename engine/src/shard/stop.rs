@@ -98,7 +98,7 @@ impl Core {
             // The peer may have to be asked for a lane.
             return false;
         }
-        let settled = state.log.is_drained();
+        let settled = state.log.is_drained() && state.streams.is_empty();
         let actions = if late {
             state.state.drain_deadline(settled, at)
         } else {
