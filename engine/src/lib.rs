@@ -118,8 +118,7 @@ pub use config::{ChannelConfig, Config};
 pub use envelope::Envelope;
 pub use error::{
     NameError, NotConnected, RecvError, Reported, RequestError, SendError, StartError, StreamError,
-    Unsent,
-    WaitError,
+    Unsent, WaitError,
 };
 pub use events::{Event, Events};
 pub use inbox::{Inbox, Received};

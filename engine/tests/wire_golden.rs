@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
+use crc_fast::CrcAlgorithm;
 use overlane::wire::codec::Codec;
 use overlane::wire::compression::Decompressor;
-use crc_fast::CrcAlgorithm;
 use overlane::wire::control::{
     Decline, Rest, append_bye, append_mailbox, append_message, append_ping, append_pong, bye_reason,
 };
@@ -273,8 +273,9 @@ fn the_encoders_write_the_documented_bytes() {
         let golden = documented.remove(name).unwrap_or_default();
         assert_eq!(hex(&golden), hex(&bytes), "{name}");
     }
-    // What this version reads and does not write.
-    documented.retain(|name, _| !name.contains("unknown") && !name.contains("extension"));
+    // What this version reads and does not write, and what has a test of its own.
+    let others = ["unknown", "extension", "compressed"];
+    documented.retain(|name, _| others.iter().all(|other| !name.contains(other)));
     assert!(
         documented.is_empty(),
         "not checked: {:?}",

@@ -217,7 +217,7 @@ impl Gate {
                 Ok(_) => {
                     let (high_messages, high_bytes) = self.high;
                     if queued_messages + messages >= high_messages
-                        || queued_bytes + bytes >= high_bytes
+                        || queued_bytes + bytes >= high_bytes + beside
                     {
                         self.note_overload();
                     }
@@ -322,7 +322,7 @@ impl Gate {
         }
         let (messages, bytes) = unpacked(queued);
         if messages <= self.low.0
-            && bytes <= self.low.1
+            && bytes <= self.low.1 + self.beside.load(Ordering::Relaxed)
             && self.overloaded.swap(false, Ordering::SeqCst)
         {
             self.eased.notify(usize::MAX);
@@ -533,6 +533,12 @@ mod tests {
     fn what_streams_reserve_stands_in_nobodys_way() {
         let gate = open_gate(10, 100);
         assert_eq!(gate.reserve_beside(5000), Ok(()));
+        assert_eq!(gate.reserve(70), Ok(()));
+        assert!(!gate.is_overloaded(), "by messages alone");
+        assert_eq!(gate.reserve(20), Ok(()));
+        assert!(gate.is_overloaded());
+        gate.release(2, 90);
+        assert!(!gate.is_overloaded());
         assert_eq!(gate.reserve(500), Ok(()), "it is alone but for a stream");
         assert_eq!(gate.reserve(60), Err(Refusal::Full));
         gate.release(1, 500);

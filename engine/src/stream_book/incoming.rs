@@ -202,11 +202,17 @@ impl State {
 mod tests {
     use super::*;
     use crate::peer::LaneAddress;
-    use crate::ring::gate::Gate;
+    use crate::ring::gate::{Gate, GateLimits};
 
     #[test]
     fn single_bytes_take_no_more_memory_than_a_chunk() {
-        let lane = LaneAddress::new(0, 0, 0, Gate::new(16, 1 << 16));
+        let limits = GateLimits {
+            messages_max: 16,
+            bytes_max: 1 << 16,
+            high_percent: 80,
+            low_percent: 20,
+        };
+        let lane = LaneAddress::new(0, 0, 0, Gate::new(limits));
         let peer = Arc::new(Peer::new(Arc::from("b"), false, Box::new([lane])));
         let stream = Incoming::new(1, peer, 0, 0, 1 << 20);
         for _ in 0..1 << 20 {

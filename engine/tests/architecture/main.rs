@@ -25,7 +25,12 @@ const ORDER: &[&[&str]] = &[
     &["admission"],
     &["control"],
     &["fabric"],
-    &["channel_plan", "request_book", "receipt_book", "stream_book"],
+    &[
+        "channel_plan",
+        "request_book",
+        "receipt_book",
+        "stream_book",
+    ],
     &["control::routes"],
     &["control::wishes"],
     &["extended"],
