@@ -16,8 +16,8 @@ use overlane::config::{ChannelConfig, ConfigBuilder, Overflow, Reliability};
 use overlane::error::SendError;
 use overlane::wire::stream::CancelReason;
 use overlane::{Node, RecvError, StreamError, StreamReader, StreamWriter, Streams};
+use overlane_proxy::Proxy;
 use support::accounting::check_accounting;
-use support::proxy::Proxy;
 use support::{GENEROUS, best_effort, config, connect_both, ends, reliable, start, wait_until};
 
 /// Bytes that are different wherever they stand: `from` is the place of the first.
@@ -221,7 +221,7 @@ fn a_stream_goes_on_over_cut_connections() {
     let mut random = fastrand::Rng::with_seed(seed);
     let a = start(config("a").channel(guaranteed("data")));
     let b = start(config("b").channel(guaranteed("data")));
-    let proxy = Proxy::start(b.local_addr());
+    let proxy = Proxy::start(b.local_addr()).expect("a free port");
     a.connect("b", proxy.address()).expect("a name");
     a.wait_connected("b", GENEROUS).expect("lanes come up");
     let mut streams = b.streams("files").expect("a name");
@@ -270,7 +270,7 @@ fn open_when_there(node: &Node, peer: &str, mailbox: &str) -> StreamWriter {
 fn on_a_channel_that_does_not_resume_both_ends_hear_that_the_lane_ended() {
     let a = start(config("a").channel(reliable("data")));
     let b = start(config("b").channel(reliable("data")));
-    let proxy = Proxy::start(b.local_addr());
+    let proxy = Proxy::start(b.local_addr()).expect("a free port");
     a.connect("b", proxy.address()).expect("a name");
     a.wait_connected("b", GENEROUS).expect("lanes come up");
     let mut streams = b.streams("files").expect("a name");
@@ -567,7 +567,7 @@ fn streams_end_whatever_their_ends_do_while_connections_are_cut() {
             )
         };
         let (a, b) = (small("a"), small("b"));
-        let proxy = Proxy::start(b.local_addr());
+        let proxy = Proxy::start(b.local_addr()).expect("a free port");
         a.connect("b", proxy.address()).expect("a name");
         a.wait_connected("b", GENEROUS).expect("lanes come up");
         b.wait_connected("a", GENEROUS).expect("lanes come up");

@@ -2,8 +2,8 @@
 
 mod doctor;
 mod ending;
-mod proxy;
 mod files;
+mod proxy;
 mod sim;
 
 use std::io::{self, Write};

@@ -6,9 +6,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
-#[path = "../../engine/tests/support/proxy.rs"]
-#[allow(dead_code, unreachable_pub, reason = "a part of it is used")]
-mod proxy;
+use overlane_proxy::Proxy;
 
 /// A directory of a test, empty.
 fn directory(name: &str) -> PathBuf {
@@ -156,7 +154,7 @@ fn a_transfer_goes_on_over_cut_connections() {
     let (file, into) = (folder.join("x"), folder.join("into"));
     fs::write(&file, contents(BYTES)).expect("there is room");
     let receiver = Receiver::start("files-cut", &into, &[]);
-    let proxy = proxy::Proxy::start(receiver.address);
+    let proxy = Proxy::start(receiver.address).expect("a free port");
     proxy.cut_each_after(8_000_000);
     let output = send("files-cut", &file, proxy.address(), &[]);
     assert_eq!(output.status.code(), Some(0), "{}", error_of(&output));
