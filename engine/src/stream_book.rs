@@ -226,9 +226,9 @@ impl StreamBook {
     }
 
     /// The lane at `offset` has ended, and what was on it is not resumed.
-    pub(crate) fn lane_ended(&self, peer: &Arc<Peer>, offset: usize, why: &'static str) {
+    pub(crate) fn lane_ended(&self, peer: &Arc<Peer>, offset: usize, end: &StreamError) {
         let on_lane = |other: &Arc<Peer>, at: usize| at == offset && Arc::ptr_eq(other, peer);
-        self.end(&StreamError::LaneEnded { why }, on_lane, |_| true);
+        self.end(end, on_lane, |_| true);
     }
 
     /// The lane at `offset` leads to the process of that incarnation from now on: what was of another ends.

@@ -48,6 +48,12 @@ fn agree(config: &mut Config, tried: &str) {
             channel.message_bytes_max = channel.message_bytes_max.min(channel.queue_bytes_max);
         }
         channel.queue_bytes_max = channel.queue_bytes_max.max(channel.message_bytes_max);
+        if tried == "low_watermark_percent" {
+            let least = channel.low_watermark_percent + 1;
+            channel.high_watermark_percent = channel.high_watermark_percent.max(least);
+        }
+        let most = channel.high_watermark_percent - 1;
+        channel.low_watermark_percent = channel.low_watermark_percent.min(most);
     }
     // As many connections as there are lanes to the one peer that is counted on.
     config.connections_max = config.connections_max.max(config.lanes_per_peer());

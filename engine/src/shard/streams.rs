@@ -198,11 +198,7 @@ impl Core {
     /// The lane takes no messages.
     #[cold]
     fn lose_streams(&mut self, index: u32) {
-        let state = &mut self.lanes[index as usize];
-        state.streams.forget();
-        let (peer, offset) = (Arc::clone(&state.peer), state.offset);
-        let why = CloseReason::Unreachable.sentence();
-        self.fabric.streams.lane_ended(&peer, offset, why);
+        self.end_streams(index, CloseReason::Unreachable.sentence());
     }
 
     #[cold]
@@ -211,13 +207,19 @@ impl Core {
         stream.end(why);
     }
 
-    /// The lane has ended, and what was on it is not resumed.
+    /// The lane has ended, and what was on it is not resumed. Whatever its end is called, a node that stops is
+    /// the cause of it.
     pub(super) fn end_streams(&mut self, lane: u32, why: &'static str) {
         let state = &mut self.lanes[lane as usize];
         state.streams.forget();
+        let end = if self.fabric.is_stopping() {
+            SendError::Closed.into()
+        } else {
+            StreamError::LaneEnded { why }
+        };
         self.fabric
             .streams
-            .lane_ended(&state.peer, state.offset, why);
+            .lane_ended(&state.peer, state.offset, &end);
     }
 
     /// Takes a message to a mailbox of streams.
