@@ -385,8 +385,9 @@ fn read_frames(
     at: &mut usize,
 ) -> Result<Stop, CloseReason> {
     let mut until_look = MESSAGES_PER_LOOK;
+    let limits = reader.limits();
     loop {
-        let next = next_frame(&source.bytes()[*at..], &reader.limits());
+        let next = next_frame(&source.bytes()[*at..], &limits);
         let (located, consumed) = match next.map_err(|error| error.close_reason())? {
             Next::Frame(frame, consumed) => (Located::new(&frame, *at, consumed), consumed),
             Next::Skip { consumed_bytes } => {
