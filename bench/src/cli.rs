@@ -16,6 +16,7 @@ use crate::link::LinkFlags;
 use crate::matrix::MatrixFlags;
 use crate::slow_consumer::SlowConsumerFlags;
 use crate::soak::SoakFlags;
+use crate::stream::StreamFlags;
 use crate::{pin, raw};
 
 /// Fewest pairs that a median and a spread can be made of.
@@ -55,6 +56,8 @@ pub(crate) enum Command {
     GuaranteeCost(GuaranteeCostFlags),
     /// One consumer that stops reading among many peers: memory, and what the others feel
     SlowConsumer(SlowConsumerFlags),
+    /// One long stream beside a TCP connection, hashed at both ends
+    Stream(StreamFlags),
     /// Heartbeats beside bulk that fills a slow link
     Link(LinkFlags),
     /// Large requests from many senders over a distant link, by lanes and channels

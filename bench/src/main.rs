@@ -8,6 +8,7 @@
 //! - throughput.rs, latency.rs, isolation.rs, fan.rs, raw_limit.rs: one measurement each
 //! - guarantee_cost.rs: what `guaranteed` costs beside `reliable`
 //! - slow_consumer/: one consumer that stops among many peers
+//! - stream/: one long stream beside a TCP connection
 //! - link/: bulk and heartbeats on a slow link
 //! - matrix/: large requests from many senders over a distant link
 //! - soak/: every message held against what became of it, while a proxy cuts and stalls
@@ -59,6 +60,7 @@ mod sample;
 mod shown;
 mod slow_consumer;
 mod soak;
+mod stream;
 mod table;
 mod throughput;
 
@@ -115,6 +117,7 @@ fn run(cli: Cli) -> Outcome<()> {
         Some(Command::Raw(flags)) => raw_limit::run(&flags),
         Some(Command::GuaranteeCost(flags)) => guarantee_cost::run(&flags),
         Some(Command::SlowConsumer(flags)) => slow_consumer::run(&flags),
+        Some(Command::Stream(flags)) => stream::run(&flags),
         Some(Command::Link(flags)) => link::run(&flags),
         Some(Command::Matrix(flags)) => matrix::run(&flags),
         Some(Command::Soak(flags)) => soak::run(&flags),
@@ -139,6 +142,7 @@ fn serve_as_child(role: &str, parent: &str) -> Outcome<()> {
         node::protocol::ROLE => node::process::serve(parent),
         matrix::protocol::ROLE => matrix::process::serve(parent),
         slow_consumer::protocol::ROLE => slow_consumer::serve(parent),
+        stream::protocol::ROLE => stream::process::serve(parent),
         soak::protocol::ROLE => soak::process::serve(parent),
         main_job::protocol::ROLE => main_job::process::serve(parent),
         _ => return Err(started_by_hand()),

@@ -68,6 +68,43 @@ fn a_consumer_that_stops_gets_everything_when_it_reads_again() {
 }
 
 #[test]
+fn a_stream_has_a_ratio_and_comes_as_it_was_sent() {
+    // Many chunks and a part of one; a part of one; many small chunks on a channel without a log.
+    let small = ["--stream-chunk-bytes", "4096"];
+    let reliable = ["--channel", "data:reliability=reliable"];
+    for (bytes, engine) in [
+        ("20000001", &[][..]),
+        ("1", &[]),
+        ("500000", &[small, reliable].concat()),
+    ] {
+        let run = ["stream", "--rounds", "2", "--bytes", bytes];
+        let objects = objects(&[&run[..], engine].concat());
+        let [result] = &objects[..] else {
+            panic!("{objects:?}")
+        };
+        let ratio = result["ratio_to_raw"].as_f64();
+        // That of one byte may be rounded to nothing.
+        assert!(ratio.is_some_and(|ratio| ratio >= 0.0), "{bytes}: {result}");
+        assert_eq!(result["hash_ok"], true, "{bytes}: {result}");
+        assert_eq!(result.as_object().expect("an object").len(), 2, "{result}");
+    }
+}
+
+#[test]
+fn a_stream_has_a_table_that_says_what_was_carried() {
+    let output = bench(&["stream", "--rounds", "1", "--bytes", "300000"]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let text = String::from_utf8(output.stdout).expect("a table is text");
+    for said in [
+        "300 000 bytes in chunks of 262144, on a channel of reliability guaranteed",
+        "ratio to raw",
+        "BLAKE3 is the same at both ends: ",
+    ] {
+        assert!(text.contains(said), "{said}: {text}");
+    }
+}
+
+#[test]
 fn a_link_has_its_figures_in_namespaces_or_through_the_proxy() {
     let run = [
         "link",
@@ -149,6 +186,20 @@ fn bad_flags_are_refused() {
         (&["guarantee-cost", "--pairs", "1"], "--pairs 1"),
         (&["slow-consumer", "--peers", "1"], "--peers 1"),
         (&["slow-consumer", "--payload", "3"], "--payload 3"),
+        (&["stream", "--bytes", "0"], "--bytes 0"),
+        (&["stream", "--rounds", "0"], "--rounds 0"),
+        (
+            &["stream", "--channel", "data:reliability=best_effort"],
+            "channel data may drop messages",
+        ),
+        (
+            &[
+                "stream",
+                "--channel",
+                "data:reliability=reliable,overflow=drop_oldest",
+            ],
+            "channel data may drop messages",
+        ),
         (&["link", "--rate", "100"], "such as 100mbit"),
         (&["link", "--rounds", "0"], "--rounds 0"),
         (&["matrix", "--senders", "0"], "--senders 0"),
