@@ -19,7 +19,9 @@ use crate::deadline::{Moment, deadline_in};
 use crate::error::RecvError;
 use crate::fabric::Fabric;
 use crate::mailboxes::Mailbox;
-use crate::message::{Destination, Exchange, OwnedMessage, ReplyHandle, deadline_after};
+use crate::message::{
+    Destination, Exchange, OwnedMessage, ReplyHandle, deadline_after, said_by_sender,
+};
 use crate::peer::Peer;
 use crate::receiving::Occupancy;
 use crate::request::asked;
@@ -125,28 +127,7 @@ impl<'a> Received<'a> {
         self.mailbox
     }
 
-    /// The key of its destination, on a monotonic channel: newer messages with this key stand for it.
-    #[must_use]
-    pub fn key(&self) -> Option<u64> {
-        self.extension().key()
-    }
-
-    /// What its sender says that the payload is; see [`Envelope`](crate::Envelope).
-    #[must_use]
-    pub fn message_type(&self) -> Option<&'a str> {
-        self.extension().message_type()
-    }
-
-    /// The value of a key, the first if its sender gave several.
-    #[must_use]
-    pub fn metadata(&self, key: &str) -> Option<&'a [u8]> {
-        self.extension().value_of(key)
-    }
-
-    /// All keys and values, in the sender's order.
-    pub fn all_metadata(&self) -> impl Iterator<Item = (&'a str, &'a [u8])> + use<'a> {
-        self.extension().metadata()
-    }
+    said_by_sender!('a);
 
     /// When it is worth nothing any more, if its sender said so; see
     /// [`Envelope::deadline`](crate::Envelope::deadline). Not later than the truth by more than it was on

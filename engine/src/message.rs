@@ -69,6 +69,36 @@ impl Destination {
     }
 }
 
+/// What the sender said besides the payload, for each form of a received message: all of them read it in
+/// `self.extension()`, whose bytes live as long as `$life`.
+macro_rules! said_by_sender {
+    ($life:lifetime) => {
+        /// The key of its destination, on a monotonic channel: newer messages with this key stand for it.
+        #[must_use]
+        pub fn key(&self) -> Option<u64> {
+            self.extension().key()
+        }
+
+        /// What its sender says that the payload is; see [`Envelope`](crate::Envelope).
+        #[must_use]
+        pub fn message_type(&self) -> Option<&$life str> {
+            self.extension().message_type()
+        }
+
+        /// The value of a key, the first if its sender gave several.
+        #[must_use]
+        pub fn metadata(&self, key: &str) -> Option<&$life [u8]> {
+            self.extension().value_of(key)
+        }
+
+        /// All keys and values, in the sender's order.
+        pub fn all_metadata(&self) -> impl Iterator<Item = (&$life str, &$life [u8])> + use<$life> {
+            self.extension().metadata()
+        }
+    };
+}
+pub(crate) use said_by_sender;
+
 /// A message as a handler on the shard sees it: borrowed, valid until the handler returns.
 ///
 /// [`Received`](crate::Received), as inboxes lend it, and [`OwnedMessage`], to keep, say the same in the
@@ -127,28 +157,7 @@ impl<'a> Message<'a> {
         self.mailbox
     }
 
-    /// The key of its destination, on a monotonic channel: newer messages with this key stand for it.
-    #[must_use]
-    pub fn key(&self) -> Option<u64> {
-        self.extension().key()
-    }
-
-    /// What its sender says that the payload is; see [`Envelope`](crate::Envelope).
-    #[must_use]
-    pub fn message_type(&self) -> Option<&'a str> {
-        self.extension().message_type()
-    }
-
-    /// The value of a key, the first if its sender gave several.
-    #[must_use]
-    pub fn metadata(&self, key: &str) -> Option<&'a [u8]> {
-        self.extension().value_of(key)
-    }
-
-    /// All keys and values, in the sender's order.
-    pub fn all_metadata(&self) -> impl Iterator<Item = (&'a str, &'a [u8])> + use<'a> {
-        self.extension().metadata()
-    }
+    said_by_sender!('a);
 
     /// When it is worth nothing any more, if its sender said so; see
     /// [`Envelope::deadline`](crate::Envelope::deadline). Not later than the truth by more than it was on
@@ -257,28 +266,7 @@ impl OwnedMessage {
         &self.mailbox
     }
 
-    /// The key of its destination, on a monotonic channel: newer messages with this key stand for it.
-    #[must_use]
-    pub fn key(&self) -> Option<u64> {
-        self.extension().key()
-    }
-
-    /// What its sender says that the payload is; see [`Envelope`](crate::Envelope).
-    #[must_use]
-    pub fn message_type(&self) -> Option<&str> {
-        self.extension().message_type()
-    }
-
-    /// The value of a key, the first if its sender gave several.
-    #[must_use]
-    pub fn metadata(&self, key: &str) -> Option<&[u8]> {
-        self.extension().value_of(key)
-    }
-
-    /// All keys and values, in the sender's order.
-    pub fn all_metadata(&self) -> impl Iterator<Item = (&str, &[u8])> {
-        self.extension().metadata()
-    }
+    said_by_sender!('_);
 
     /// When it is worth nothing any more, if its sender said so; see
     /// [`Envelope::deadline`](crate::Envelope::deadline). Not later than the truth by more than it was on

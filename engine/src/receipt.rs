@@ -111,15 +111,9 @@ impl Channel {
         to: &Destination,
         payload: P,
     ) -> Result<Receipt, P::Error> {
-        let attributes = self.attributes(to, &payload).unwrap_or_default();
-        let payload = payload.into_payload();
-        let sent = self
-            .with_receipt(to, attributes, &payload)
-            .and_then(|(receipt, message)| {
-                self.try_send_on(to, message.way, message.payload)?;
-                Ok(receipt)
-            });
-        sent.map_err(|error| P::unsent(Unsent { error, payload }))
+        self.send_at_once(to, payload, |message| {
+            Ok(self.try_send_on(to, message.way, message.payload)?)
+        })
     }
 
     /// [`send`](Self::send) with a [`Receipt`] for the message, as
@@ -159,14 +153,23 @@ impl Channel {
         to: &Destination,
         payload: P,
     ) -> Result<Receipt, P::Error> {
+        self.send_at_once(to, payload, |message| {
+            Ok(self.send_blocking_on(to, message)?)
+        })
+    }
+
+    /// Sends by `send`, which gives no way to another task meanwhile.
+    fn send_at_once<'a, P: IntoPayload<'a>>(
+        &self,
+        to: &Destination,
+        payload: P,
+        send: impl FnOnce(Waiting<'static>) -> Result<(), SendError>,
+    ) -> Result<Receipt, P::Error> {
         let attributes = self.attributes(to, &payload).unwrap_or_default();
         let payload = payload.into_payload();
         let sent = self
             .with_receipt(to, attributes, &payload)
-            .and_then(|(receipt, message)| {
-                self.send_blocking_on(to, message)?;
-                Ok(receipt)
-            });
+            .and_then(|(receipt, message)| send(message).map(|()| receipt));
         sent.map_err(|error| P::unsent(Unsent { error, payload }))
     }
 

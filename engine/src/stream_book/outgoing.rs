@@ -75,7 +75,7 @@ impl State {
         }
     }
 
-    /// Whether the shard is to be told that there is something to send.
+    /// Whether the shard has to be notified that there is something to send.
     fn becomes_ready(&mut self) -> bool {
         let tells = !self.is_ready && self.has_something();
         self.is_ready |= tells;
@@ -124,7 +124,7 @@ impl Outgoing {
         Poll::Ready(Ok(state.becomes_ready()))
     }
 
-    /// The application has written all of it. True if the shard is to be told.
+    /// The application has written all of it. Returns whether the shard has to be notified.
     pub(crate) fn want_end(&self, checksum: u64) -> bool {
         let mut state = self.lock();
         if state.end == End::Open {
