@@ -150,6 +150,10 @@ impl<P> From<Unsent<P>> for SendError {
     }
 }
 
+/// What became of messages that the receiver refused for being late.
+pub(crate) const LATE: &str =
+    "the receiving node refused it, because its deadline had passed: see on_late";
+
 /// What became of an accepted message that was not acknowledged.
 #[derive(Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]

@@ -7,7 +7,8 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::error::Reported;
+use crate::delivery::Acknowledged;
+use crate::error::{LATE, Reported};
 use crate::waiter::Waiter;
 
 /// Open receipts of one node. At some 200 bytes each this bounds them to about 13 MB.
@@ -64,16 +65,20 @@ impl ReceiptBook {
         }
     }
 
-    /// The messages with those receipts were among `messages` that the peer has processed, `refused` of them
-    /// refused.
+    /// The messages with those receipts were among those that the peer has processed.
     pub(crate) fn processed(
         &self,
         numbers: impl IntoIterator<Item = u64>,
-        messages: u64,
-        refused: u64,
+        processed: Acknowledged,
     ) {
+        let Acknowledged {
+            messages,
+            refused,
+            late,
+        } = processed;
         let outcome = match refused {
             0 => Ok(()),
+            _ if late == messages => Err(Reported::Undelivered { why: LATE }),
             _ if refused == messages => Err(Reported::Refused),
             // A peer whose messages for missing mailboxes alternate with others too often, or that was
             // resumed.

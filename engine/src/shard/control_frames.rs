@@ -4,9 +4,8 @@
 //! Called by `receive` for each frame that is no message. It updates what the lane knows of its peer and
 //! bounds what such frames may cost; it never delivers anything.
 
+use super::Core;
 use super::inbound::{Inbound, KnownMailbox};
-use super::{Core, LATE};
-use crate::error::Reported;
 use crate::wire::control::{Rest, bye_reason};
 use crate::wire::mailbox::Announced;
 use crate::wire::stream::stream_place;
@@ -86,13 +85,7 @@ fn take_ack(
         })
         .map_err(|error| error.close_reason())?;
     let receipts = state.log.receipts.acknowledge(news.messages);
-    let book = &core.fabric.receipts;
-    if news.late == news.messages {
-        let why = LATE;
-        receipts.for_each(|number| book.settle(number, Err(Reported::Undelivered { why })));
-    } else {
-        book.processed(receipts, news.messages, news.refused);
-    }
+    core.fabric.receipts.processed(receipts, news);
     let left = state.log.let_go(news.messages, &mut core.sending.pool);
     let gate = &state.address().gate;
     gate.release(left.messages, left.payload_bytes);

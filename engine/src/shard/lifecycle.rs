@@ -16,7 +16,7 @@ use super::outbox::{ChunkPool, Load};
 use super::timers::Deadline;
 use crate::config::OnLate;
 use crate::control::link::Notice;
-use crate::delivery::{AckPolicy, Incoming, Report};
+use crate::delivery::{AckPolicy, Acknowledged, Incoming, Report};
 use crate::error::Reported;
 use crate::events::Event;
 use crate::fabric::Fabric;
@@ -210,7 +210,13 @@ impl Core {
                 receipts.settle(number, Err(Reported::Unknown { why }));
             }
         } else {
-            receipts.processed(resumed.receipts, released.messages, resumed.refused);
+            // Which of those refused came too late, the peer does not say here.
+            let processed = Acknowledged {
+                messages: released.messages,
+                refused: resumed.refused,
+                late: 0,
+            };
+            receipts.processed(resumed.receipts, processed);
         }
         let gate = &state.address().gate;
         gate.release(released.messages, released.payload_bytes);

@@ -11,6 +11,7 @@ use super::{Core, Shard, exchange};
 use crate::awaited::Awaited;
 use crate::config::Reliability;
 use crate::deadline::Moment;
+use crate::delivery::Acknowledged;
 use crate::mailboxes::MailboxId;
 use crate::payload::Payload;
 use crate::peer::Peer;
@@ -45,8 +46,12 @@ impl Shard {
                 break;
             };
             if let Some(Awaited::Receipt(number)) = dropped.awaited {
-                let refused = u64::from(delivery == Delivery::NoMailbox);
-                core.fabric.receipts.processed([number], 1, refused);
+                let processed = Acknowledged {
+                    messages: 1,
+                    refused: u64::from(delivery == Delivery::NoMailbox),
+                    late: 0,
+                };
+                core.fabric.receipts.processed([number], processed);
             }
             settle(core, lane, delivery, dropped.bytes);
             moved += 1;

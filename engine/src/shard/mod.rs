@@ -146,9 +146,6 @@ pub(crate) struct Core {
     tally: ShardTally,
 }
 
-/// What became of messages that the receiver refused for being late.
-const LATE: &str = "the receiving node refused it, because its deadline had passed: see on_late";
-
 impl Core {
     /// Tells the control shard.
     fn tell(&mut self, notice: Notice) {
