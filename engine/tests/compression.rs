@@ -9,10 +9,10 @@ use std::thread;
 use overlane::config::{ChannelConfig, Compression, Overflow, Reliability};
 use overlane::wire::CloseReason;
 use overlane::{Channel, ChannelMetrics, Destination, Event, Inbox, Node};
-use overlane_proxy::Proxy;
 use support::accounting::{all_acknowledged, check_accounting, counted};
 use support::{
-    GENEROUS, best_effort, config, connect_both, payload, reliable, start, wait_for_event,
+    GENEROUS, best_effort, config, connect_both, connect_through_proxy, payload, reliable, start,
+    wait_for_event,
 };
 
 const CODECS: [Compression; 2] = [Compression::Lz4, Compression::Zstd];
@@ -177,9 +177,7 @@ fn a_guaranteed_lane_that_is_cut_goes_on_with_what_was_compressed() {
             start(config("a").channel(channel.clone())),
             start(config("b").channel(channel)),
         );
-        let proxy = Proxy::start(b.local_addr()).expect("a free port");
-        a.connect("b", proxy.address()).expect("a name");
-        a.wait_connected("b", GENEROUS).expect("it is there");
+        let proxy = connect_through_proxy(&a, &b);
         let mut inbox = b.inbox("in").expect("a mailbox");
         let data = a.channel("data").expect("it is configured");
         let to = a.destination("b", "in").expect("names");

@@ -11,11 +11,10 @@ use overlane::config::{ChannelConfig, OnLate, Overflow, Reliability};
 use overlane::{
     Channel, Destination, Envelope, Event, Events, Node, Reported, RequestError, SendError,
 };
-use overlane_proxy::Proxy;
 use support::accounting::{check_accounting, counted};
 use support::{
-    GENEROUS, best_effort, config, connect_both, drained, hold, reliable, start, use_lane,
-    wait_for_event, wait_until,
+    GENEROUS, best_effort, config, connect_both, connect_through_proxy, drained, hold, reliable,
+    start, use_lane, wait_for_event, wait_until,
 };
 
 /// Long enough to be accepted, and soon over.
@@ -215,9 +214,7 @@ fn what_waits_for_a_lane_ends_by_its_deadline() {
 fn a_deadline_ends_what_is_kept_for_a_peer_that_is_away() {
     let data = reliable("data").reliability(Reliability::Guaranteed);
     let (a, b) = (node("a", data.clone()), node("b", data));
-    let proxy = Proxy::start(b.local_addr()).expect("a free port");
-    a.connect("b", proxy.address()).expect("a name");
-    a.wait_connected("b", GENEROUS).expect("lanes come up");
+    let proxy = connect_through_proxy(&a, &b);
     let events = a.events();
     let mut inbox = b.inbox("in").expect("a mailbox");
     use_lane(&a, "b", "data", "in");

@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use overlane::config::{ChannelConfig, Ordering, Overflow, Reliability};
 use overlane::{Channel, Destination, Envelope, Inbox, Node, Reported};
-use overlane_proxy::Proxy;
 use support::accounting::{check_accounting, counted};
 use support::{
-    GENEROUS, best_effort, config, connect_both, hold, reliable, start, use_lane, wait_until,
+    GENEROUS, best_effort, config, connect_both, connect_through_proxy, hold, reliable, start,
+    use_lane, wait_until,
 };
 
 fn monotonic() -> ChannelConfig {
@@ -158,9 +158,7 @@ fn floods(channel: &ChannelConfig, cuts: bool) {
         start(config("a").channel(channel.clone())),
         start(config("b").channel(channel.clone())),
     );
-    let proxy = Proxy::start(b.local_addr()).expect("a free port");
-    a.connect("b", proxy.address()).expect("a name");
-    a.wait_connected("b", GENEROUS).expect("it is there");
+    let proxy = connect_through_proxy(&a, &b);
     let mut inbox = b.inbox_of("in", 4096).expect("a mailbox");
     let data = a.channel("data").expect("it is configured");
     let to = a.destination("b", "in").expect("names");
@@ -237,9 +235,7 @@ fn what_waits_for_the_window_is_replaced() {
         start(patient("a").channel(channel.clone())),
         start(patient("b").channel(channel)),
     );
-    let proxy = Proxy::start(b.local_addr()).expect("a free port");
-    a.connect("b", proxy.address()).expect("a name");
-    a.wait_connected("b", GENEROUS).expect("it is there");
+    let proxy = connect_through_proxy(&a, &b);
     let mut inbox = b.inbox("in").expect("a mailbox");
     b.handle("other", support::counting_handler().0)
         .expect("free");
@@ -274,9 +270,7 @@ fn what_waits_and_is_worth_nothing_any_more_is_reported() {
             start(config("a").channel(channel.clone())),
             start(config("b").channel(channel)),
         );
-        let proxy = Proxy::start(b.local_addr()).expect("a free port");
-        a.connect("b", proxy.address()).expect("a name");
-        a.wait_connected("b", GENEROUS).expect("it is there");
+        let proxy = connect_through_proxy(&a, &b);
         b.handle("in", support::counting_handler().0).expect("free");
         let data = a.channel("data").expect("it is configured");
         let to = a.destination("b", "in").expect("names");

@@ -8,11 +8,10 @@ use std::time::Duration;
 use futures_lite::future::block_on;
 use overlane::config::{ChannelConfig, Overflow, Reliability};
 use overlane::{Channel, Destination, Node, RECEIPTS_MAX, Receipt, Reported, SendError};
-use overlane_proxy::Proxy;
 use support::accounting::{check_accounting, counted};
 use support::{
-    GENEROUS, best_effort, config, connect_both, counting_handler, hold, reliable, start,
-    wait_until,
+    GENEROUS, best_effort, config, connect_both, connect_through_proxy, counting_handler, hold,
+    reliable, start, wait_until,
 };
 
 fn guaranteed(name: &str) -> ChannelConfig {
@@ -212,9 +211,7 @@ fn a_cut_connection_leaves_unknown_what_was_sent_on_it() {
         start(config("b").channel(reliable("data"))),
     );
     b.handle("in", counting_handler().0).expect("free");
-    let proxy = Proxy::start(b.local_addr()).expect("a free port");
-    a.connect("b", proxy.address()).expect("a name");
-    a.wait_connected("b", GENEROUS).expect("it is there");
+    let proxy = connect_through_proxy(&a, &b);
     let channel = a.channel("data").expect("it is configured");
     let to = a.destination("b", "in").expect("names");
     let first = channel.try_send_with_receipt(&to, b"x").expect("room");
@@ -245,9 +242,7 @@ fn receipts_agree_with_the_counters(channel: ChannelConfig, refused_of_256: u8) 
         start(config("b").channel(channel.clone())),
     );
     b.handle("in", counting_handler().0).expect("free");
-    let proxy = Proxy::start(b.local_addr()).expect("a free port");
-    a.connect("b", proxy.address()).expect("a name");
-    a.wait_connected("b", GENEROUS).expect("it is there");
+    let proxy = connect_through_proxy(&a, &b);
     let channel = a.channel("data").expect("it is configured");
     let to = a.destination("b", "in").expect("names");
     let nobody = a.destination("b", "nobody").expect("names");
@@ -299,9 +294,7 @@ fn a_guaranteed_message_whose_peer_stays_away_is_undelivered_or_unknown() {
         start(config("b").channel(channel())),
     );
     b.handle("in", counting_handler().0).expect("free");
-    let proxy = Proxy::start(b.local_addr()).expect("a free port");
-    a.connect("b", proxy.address()).expect("a name");
-    a.wait_connected("b", GENEROUS).expect("it is there");
+    let proxy = connect_through_proxy(&a, &b);
     let channel = a.channel("data").expect("it is configured");
     let to = a.destination("b", "in").expect("names");
     let first = channel.try_send_with_receipt(&to, b"x").expect("room");

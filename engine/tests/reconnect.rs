@@ -14,7 +14,10 @@ use overlane::{Event, Events, Node, NotConnected, RecvError, SendError, WaitErro
 use overlane_proxy::Proxy;
 use support::accounting::{all_acknowledged, check_accounting, counted};
 use support::payload::{self, Streams};
-use support::{GENEROUS, config, connect_both, reliable, start, wait_for_event, wait_until};
+use support::{
+    GENEROUS, config, connect_both, connect_through_proxy, reliable, start, wait_for_event,
+    wait_until,
+};
 
 /// Who dialled each lane, by what the events say last.
 fn dialled(events: &Events) -> HashMap<(String, u16), bool> {
@@ -130,9 +133,7 @@ fn behind_a_proxy() -> (Node, Node, Proxy) {
     let a = config("a").events_queue_max(1_usize << 18);
     let a = start(a.channel(channel.clone()));
     let b = start(config("b").channel(channel));
-    let proxy = Proxy::start(b.local_addr()).expect("a free port");
-    a.connect("b", proxy.address()).expect("a name");
-    a.wait_connected("b", GENEROUS).expect("lanes come up");
+    let proxy = connect_through_proxy(&a, &b);
     (a, b, proxy)
 }
 

@@ -12,7 +12,9 @@ use overlane::{Event, Node, RecvError, SendError};
 use overlane_proxy::Proxy;
 use support::accounting::{all_acknowledged, check_accounting, counted};
 use support::payload::{self, Streams};
-use support::{GENEROUS, config, reliable, start, wait_for_event, wait_until};
+use support::{
+    GENEROUS, config, connect_through_proxy, reliable, start, wait_for_event, wait_until,
+};
 
 fn guaranteed(name: &str) -> ChannelConfig {
     reliable(name).reliability(Reliability::Guaranteed)
@@ -59,9 +61,7 @@ fn survive_cuts(channel: ChannelConfig, bytes: usize, each: u64) {
     let mut random = fastrand::Rng::with_seed(seed);
     let a = start(config("a").channel(channel.clone()));
     let b = start(config("b").channel(channel));
-    let proxy = Proxy::start(b.local_addr()).expect("a free port");
-    a.connect("b", proxy.address()).expect("a name");
-    a.wait_connected("b", GENEROUS).expect("lanes come up");
+    let proxy = connect_through_proxy(&a, &b);
     b.wait_connected("a", GENEROUS).expect("lanes come up");
     let (mut in_a, mut in_b) = (a.inbox("in").expect("free"), b.inbox("in").expect("free"));
     let over = AtomicBool::new(false);
@@ -142,9 +142,7 @@ const DURING: u64 = 20;
 fn stalled(channel: &ChannelConfig) -> Stalled {
     let sender = start(config("a").channel(channel.clone()));
     let receiver = start(config("b").incarnation(1_u64).channel(channel.clone()));
-    let proxy = Proxy::start(receiver.local_addr()).expect("a free port");
-    sender.connect("b", proxy.address()).expect("a name");
-    sender.wait_connected("b", GENEROUS).expect("lanes come up");
+    let proxy = connect_through_proxy(&sender, &receiver);
     let events = sender.events();
     let mut inbox = receiver.inbox("in").expect("free");
     send(&sender, 0..BEFORE);

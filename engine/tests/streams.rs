@@ -16,9 +16,11 @@ use overlane::config::{ChannelConfig, ConfigBuilder, Overflow, Reliability};
 use overlane::error::SendError;
 use overlane::wire::stream::CancelReason;
 use overlane::{Node, RecvError, StreamError, StreamReader, StreamWriter, Streams};
-use overlane_proxy::Proxy;
 use support::accounting::check_accounting;
-use support::{GENEROUS, best_effort, config, connect_both, ends, reliable, start, wait_until};
+use support::{
+    GENEROUS, best_effort, config, connect_both, connect_through_proxy, ends, reliable, start,
+    wait_until,
+};
 
 /// Bytes that are different wherever they stand: `from` is the place of the first.
 fn pattern(from: u64, bytes: usize) -> Vec<u8> {
@@ -221,9 +223,7 @@ fn a_stream_goes_on_over_cut_connections() {
     let mut random = fastrand::Rng::with_seed(seed);
     let a = start(config("a").channel(guaranteed("data")));
     let b = start(config("b").channel(guaranteed("data")));
-    let proxy = Proxy::start(b.local_addr()).expect("a free port");
-    a.connect("b", proxy.address()).expect("a name");
-    a.wait_connected("b", GENEROUS).expect("lanes come up");
+    let proxy = connect_through_proxy(&a, &b);
     let mut streams = b.streams("files").expect("a name");
     let writer = open(&a, "b", "files");
     let mut backwards = a.streams("files").expect("a name");
@@ -270,9 +270,7 @@ fn open_when_there(node: &Node, peer: &str, mailbox: &str) -> StreamWriter {
 fn on_a_channel_that_does_not_resume_both_ends_hear_that_the_lane_ended() {
     let a = start(config("a").channel(reliable("data")));
     let b = start(config("b").channel(reliable("data")));
-    let proxy = Proxy::start(b.local_addr()).expect("a free port");
-    a.connect("b", proxy.address()).expect("a name");
-    a.wait_connected("b", GENEROUS).expect("lanes come up");
+    let proxy = connect_through_proxy(&a, &b);
     let mut streams = b.streams("files").expect("a name");
     let writer = open(&a, "b", "files");
     let mut reader = accept(&mut streams);
@@ -567,9 +565,7 @@ fn streams_end_whatever_their_ends_do_while_connections_are_cut() {
             )
         };
         let (a, b) = (small("a"), small("b"));
-        let proxy = Proxy::start(b.local_addr()).expect("a free port");
-        a.connect("b", proxy.address()).expect("a name");
-        a.wait_connected("b", GENEROUS).expect("lanes come up");
+        let proxy = connect_through_proxy(&a, &b);
         b.wait_connected("a", GENEROUS).expect("lanes come up");
         let over = Arc::new(AtomicBool::new(false));
         let mut threads = Vec::new();

@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Sender, bounded};
 use overlane::config::{ChannelConfig, ConfigBuilder, IoChoice, Reliability};
 use overlane::{Config, Metrics, Node};
+use overlane_proxy::Proxy;
 
 /// How long any condition may take on a loaded machine. Nothing is expected to come near it.
 pub const GENEROUS: Duration = Duration::from_secs(60);
@@ -89,6 +90,14 @@ pub fn connect_both(a: &Node, b: &Node) {
     b.connect(a.name(), a.local_addr()).expect("a name");
     a.wait_connected(b.name(), GENEROUS).expect("lanes come up");
     b.wait_connected(a.name(), GENEROUS).expect("lanes come up");
+}
+
+/// Connects `a` to `b` through a proxy, by which `a` dials.
+pub fn connect_through_proxy(a: &Node, b: &Node) -> Proxy {
+    let proxy = Proxy::start(b.local_addr()).expect("a free port");
+    a.connect(b.name(), proxy.address()).expect("a name");
+    a.wait_connected(b.name(), GENEROUS).expect("lanes come up");
+    proxy
 }
 
 /// The engine's own channel, whose lane keeps two nodes connected.
