@@ -9,8 +9,8 @@ use std::time::Duration;
 use overlane::config::Config;
 
 use crate::accounts::Flow;
-use crate::cli::{self, Consumer, FanFlags, Producer};
 use crate::error::{BenchError, Outcome};
+use crate::flags::{self, Consumer, FanFlags, Producer};
 use crate::node::pair::{NodePair, NodeProcess, SENDER};
 use crate::node::protocol::{Command, SendOrder};
 use crate::node::settings;
@@ -30,8 +30,8 @@ const QUEUE_BYTES_MAX: usize = 256 * 1024;
 
 /// Runs it and prints its results: one peer, then all of them.
 pub(crate) fn run(flags: &FanFlags) -> Outcome<()> {
-    cli::check_payload("--payload", flags.payload)?;
-    cli::within("--peers", flags.peers, 2, 1_000)?;
+    flags::check_payload("--payload", flags.payload)?;
+    flags::within("--peers", flags.peers, 2, 1_000)?;
     flags.pair.check()?;
     if let Some(remote) = &flags.pair.remote {
         return Err(BenchError::BadInput(format!(

@@ -9,8 +9,8 @@ use clap::Args;
 use overlane::config::{Config, Flags, Reliability};
 use serde::Serialize;
 
-use crate::cli::{self, Consumer, PairFlags, Producer};
 use crate::error::{BenchError, Outcome};
+use crate::flags::{self, Consumer, PairFlags, Producer};
 use crate::node::pair::{NodePair, RECEIVER};
 use crate::node::protocol::SendOrder;
 use crate::pair::{Pair, Spread};
@@ -50,7 +50,7 @@ struct Side {
 
 /// Runs it and prints its result.
 pub(crate) fn run(flags: &GuaranteeCostFlags) -> Outcome<()> {
-    cli::check_payload("--payload", flags.payload)?;
+    flags::check_payload("--payload", flags.payload)?;
     flags.pair.check()?;
     let queue_bytes_max = throughput::queue_bytes_max(flags.payload);
     let common = throughput::configuration(flags.payload, queue_bytes_max, &flags.engine)?;

@@ -6,8 +6,8 @@
 use overlane::config::Config;
 
 use crate::accounts::{self, Flow};
-use crate::cli::{self, Idle, LatencyFlags, PairFlags, Producer};
 use crate::error::{BenchError, Outcome};
+use crate::flags::{self, Idle, LatencyFlags, PairFlags, Producer};
 use crate::latencies::Latencies;
 use crate::node::pair::{NodePair, RECEIVER, SENDER};
 use crate::node::protocol::RoundTripOrder;
@@ -29,7 +29,7 @@ const CHANNEL: &str = "coordination";
 /// Runs it and prints its result.
 pub(crate) fn run(flags: &LatencyFlags) -> Outcome<()> {
     let payload_bytes_max = 1 << 20;
-    cli::within(
+    flags::within(
         "--payload",
         flags.payload,
         round_trip::PAYLOAD_BYTES_MIN,

@@ -3,7 +3,7 @@
 //! `main` parses, hands over to one subcommand, and turns its outcome into an exit code. The same
 //! binary is its own child processes: a hidden first argument says so (see child.rs).
 //!
-//! - cli.rs: what may be asked
+//! - cli.rs: what may be asked; flags.rs: with which values
 //! - main_job/: three nodes, a file, heartbeats, gossip, checks, and report/ for its pictures
 //! - throughput.rs, latency.rs, isolation.rs, fan.rs, raw_limit.rs: one measurement each
 //! - guarantee_cost.rs: what `guaranteed` costs beside `reliable`
@@ -35,6 +35,7 @@ mod clock;
 mod error;
 mod exit;
 mod fan;
+mod flags;
 mod guarantee_cost;
 mod heartbeat;
 mod interrupt;

@@ -1,7 +1,7 @@
 //! `overlane-bench raw`: the limit alone, as three results.
 
-use crate::cli::{self, RawFlags};
 use crate::error::{BenchError, Outcome};
+use crate::flags::{self, RawFlags};
 use crate::latencies::Latencies;
 use crate::pair::Spread;
 use crate::progress::Progress;
@@ -14,7 +14,7 @@ use crate::table;
 
 /// One-way frames, blocking ping-pong and busy ping-pong, each in as many windows as pairs were asked.
 pub(crate) fn run(flags: &RawFlags) -> Outcome<()> {
-    cli::check_payload("--payload", flags.payload)?;
+    flags::check_payload("--payload", flags.payload)?;
     flags.pair.check()?;
     Hosts::with(flags.pair.remote.as_deref(), |hosts| measure(hosts, flags))
 }

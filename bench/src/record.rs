@@ -6,7 +6,7 @@
 use serde::Serialize;
 
 use crate::accounts::{Account, Flow};
-use crate::cli::{Consumer, LoopKind, Producer};
+use crate::flags::{Consumer, LoopKind, Producer};
 use crate::sample::CpuShare;
 
 /// A result. Every key but `test` is left out where it does not apply.

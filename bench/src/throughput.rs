@@ -8,8 +8,8 @@ use std::time::Duration;
 use overlane::config::{Config, Flags};
 
 use crate::accounts::{self, Flow};
-use crate::cli::{Consumer, PairFlags, Producer, ThroughputFlags};
 use crate::error::{BenchError, Outcome};
+use crate::flags::{Consumer, PairFlags, Producer, ThroughputFlags};
 use crate::node::pair::{NodePair, RECEIVER, SENDER};
 use crate::node::protocol::SendOrder;
 use crate::node::settings::{self, Defaults};

@@ -15,8 +15,8 @@ use overlane::config::Config;
 
 use self::figures::Figures;
 use self::phases::Phases;
-use crate::cli::{self, IsolationFlags, LoopKind, Producer};
 use crate::error::{BenchError, Outcome};
+use crate::flags::{self, IsolationFlags, LoopKind, Producer};
 use crate::node::round_trip;
 use crate::node::settings::{self, Defaults};
 use crate::ping::Pace;
@@ -83,11 +83,11 @@ const HEARTBEAT_ROOM_BYTES: usize = 16 * 1024;
 
 impl<'a> Plan<'a> {
     fn of(flags: &'a IsolationFlags) -> Outcome<Self> {
-        cli::check_payload("--bulk-payload", flags.bulk_payload)?;
+        flags::check_payload("--bulk-payload", flags.bulk_payload)?;
         let (heartbeat_bytes, pace) = match (flags.loop_kind, flags.heartbeat_hz) {
             (LoopKind::Open, hz) => {
                 let hz = hz.unwrap_or(OPEN_HZ);
-                cli::within("--heartbeat-hz", hz as usize, 1, 100_000)?;
+                flags::within("--heartbeat-hz", hz as usize, 1, 100_000)?;
                 (OPEN_PAYLOAD_BYTES, Pace::Open { hz })
             }
             (LoopKind::Closed, None) => (CLOSED_PAYLOAD_BYTES, Pace::Closed),
@@ -100,7 +100,7 @@ impl<'a> Plan<'a> {
         };
         let heartbeat_bytes = flags.heartbeat_payload.unwrap_or(heartbeat_bytes);
         let least = round_trip::PAYLOAD_BYTES_MIN;
-        cli::within("--heartbeat-payload", heartbeat_bytes, least, 1 << 20)?;
+        flags::within("--heartbeat-payload", heartbeat_bytes, least, 1 << 20)?;
         flags.pair.check()?;
         if flags.producer == Producer::App {
             flags.pair.check_unplaced()?;

@@ -8,8 +8,8 @@ use overlane::config::Config;
 
 use super::plain::{Plain, PlainRound};
 use super::{BULK, HEARTBEATS, Plan};
-use crate::cli::{Consumer, Producer};
 use crate::error::Outcome;
+use crate::flags::{Consumer, Producer};
 use crate::node::pair::{self, NodePair, NodeProcess, RECEIVER, SENDER};
 use crate::node::protocol::{Command, RoundTripOrder, SendOrder};
 use crate::ping::Timed;

@@ -18,8 +18,8 @@ use overlane_proxy::{Direction, Proxy, Rate};
 
 use self::figures::{Figures, Round};
 use self::wire::{End, Wire};
-use crate::cli::{self, Consumer, Producer};
 use crate::error::{BenchError, Outcome};
+use crate::flags::{self, Consumer, Producer};
 use crate::node::pair::{NodePair, NodeProcess, RECEIVER, SENDER};
 use crate::node::protocol::{Command, RoundTripOrder, SendOrder};
 use crate::node::settings::{self, Defaults};
@@ -70,11 +70,11 @@ pub(crate) struct LinkFlags {
 
 /// Runs it and prints its result.
 pub(crate) fn run(flags: &LinkFlags) -> Outcome<()> {
-    cli::within("--queue-ms", flags.queue_ms as usize, 1, 10_000)?;
-    cli::within("--rounds", flags.rounds as usize, 1, 1_000)?;
-    cli::within("--seconds", flags.seconds as usize, 1, 600)?;
-    cli::within("--heartbeat-hz", flags.heartbeat_hz as usize, 1, 10_000)?;
-    cli::check_payload("--bulk-payload", flags.bulk_payload)?;
+    flags::within("--queue-ms", flags.queue_ms as usize, 1, 10_000)?;
+    flags::within("--rounds", flags.rounds as usize, 1, 1_000)?;
+    flags::within("--seconds", flags.seconds as usize, 1, 600)?;
+    flags::within("--heartbeat-hz", flags.heartbeat_hz as usize, 1, 10_000)?;
+    flags::check_payload("--bulk-payload", flags.bulk_payload)?;
     let common = configuration(flags)?;
     let mut link = Link::make(flags, &common)?;
     let mut rounds = Vec::new();

@@ -10,8 +10,8 @@ use super::file_source::FileSource;
 use super::protocol::{Command, Progress, ROLE, Reply, Specification};
 use crate::accounts::{self, Flow, NodeAccounts};
 use crate::child::Child;
-use crate::cli::MainJobFlags;
 use crate::error::{BenchError, Outcome};
+use crate::flags::MainJobFlags;
 use crate::node::settings;
 
 /// The names of the nodes; the first sends the file to the second.

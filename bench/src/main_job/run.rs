@@ -11,9 +11,9 @@ use super::file_source::FileSource;
 use super::outcome::Run;
 use super::protocol::{COORDINATION, DATA, GOSSIP};
 use super::run_folder::RunFolder;
-use crate::cli::MainJobFlags;
 use crate::clock;
 use crate::error::{BenchError, Outcome};
+use crate::flags::MainJobFlags;
 use crate::node::settings::{self, Defaults};
 use crate::progress::Progress;
 

@@ -18,8 +18,8 @@ use serde::Serialize;
 
 use self::protocol::{CHANNELS, CLIENT, Command, Order, ROLE, Reply, SERVER, Timed};
 use crate::child::Child;
-use crate::cli;
 use crate::error::{BenchError, Outcome};
+use crate::flags;
 use crate::latencies::Latencies;
 use crate::node::settings::{self, Defaults};
 use crate::progress::Progress;
@@ -73,11 +73,11 @@ struct Cell {
 /// Runs it and prints its result.
 pub(crate) fn run(flags: &MatrixFlags) -> Outcome<()> {
     // A request carries 24 bytes of its own beside the payload, within the largest frame.
-    cli::within("--payload", flags.payload, 1, 16 << 20)?;
-    cli::within("--rtt-ms", flags.rtt_ms as usize, 0, 10_000)?;
-    cli::within("--seconds", flags.seconds as usize, 1, 3_600)?;
+    flags::within("--payload", flags.payload, 1, 16 << 20)?;
+    flags::within("--rtt-ms", flags.rtt_ms as usize, 0, 10_000)?;
+    flags::within("--seconds", flags.seconds as usize, 1, 3_600)?;
     for senders in &flags.senders {
-        cli::within("--senders", *senders as usize, 1, 1_024)?;
+        flags::within("--senders", *senders as usize, 1, 1_024)?;
     }
     let configurations: Vec<Config> = LAYOUTS
         .iter()

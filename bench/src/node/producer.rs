@@ -9,8 +9,8 @@ use std::thread::JoinHandle;
 
 use overlane::{Channel, Destination, Node, SendError, ShardHandle};
 
-use crate::cli::Producer;
 use crate::error::{BenchError, Outcome};
+use crate::flags::Producer;
 use crate::payloads::{Payloads, Place};
 use crate::pin;
 

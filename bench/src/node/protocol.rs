@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::settings::Settings;
 use crate::accounts::NodeAccounts;
-use crate::cli::{Consumer, Producer};
+use crate::flags::{Consumer, Producer};
 use crate::ping::{Pace, TimedBuckets};
 use crate::sample::Sample;
 

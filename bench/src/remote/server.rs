@@ -13,8 +13,8 @@ use std::time::Duration;
 use super::line::Connection;
 use super::protocol::{Answer, Hello, Welcome};
 use super::session;
-use crate::cli::ServeFlags;
 use crate::error::{BenchError, Outcome};
+use crate::flags::ServeFlags;
 use crate::machine;
 use crate::shown::{complain, show};
 

@@ -3,8 +3,8 @@
 use clap::Args;
 use overlane::config::Flags;
 
-use crate::cli;
 use crate::error::Outcome;
+use crate::flags;
 use crate::soak::MESSAGE_BYTES_MIN;
 
 /// Flags of `slow-consumer`.
@@ -35,10 +35,10 @@ pub(crate) struct SlowConsumerFlags {
 impl SlowConsumerFlags {
     /// Refuses what no run could be made of.
     pub(super) fn check(&self) -> Outcome<()> {
-        cli::within("--peers", self.peers, 2, 1_000)?;
-        cli::within("--seconds", self.seconds as usize, 1, 86_400)?;
-        cli::within("--rate", self.rate as usize, 1, 1_000_000)?;
-        cli::within("--others-rate", self.others_rate as usize, 1, 10_000)?;
-        cli::within("--payload", self.payload, MESSAGE_BYTES_MIN, 1 << 20)
+        flags::within("--peers", self.peers, 2, 1_000)?;
+        flags::within("--seconds", self.seconds as usize, 1, 86_400)?;
+        flags::within("--rate", self.rate as usize, 1, 1_000_000)?;
+        flags::within("--others-rate", self.others_rate as usize, 1, 10_000)?;
+        flags::within("--payload", self.payload, MESSAGE_BYTES_MIN, 1 << 20)
     }
 }

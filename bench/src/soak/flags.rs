@@ -6,8 +6,8 @@ use clap::{Args, ValueEnum};
 use overlane::config::Flags;
 
 use super::message::MESSAGE_BYTES_MIN;
-use crate::cli;
 use crate::error::Outcome;
+use crate::flags;
 
 /// What the channel under test promises.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -80,7 +80,8 @@ pub(crate) struct SoakFlags {
 impl SoakFlags {
     /// Refuses what no run could be made of.
     pub(super) fn check(&self) -> Outcome<()> {
-        let within = |flag, value: u32, least, most| cli::within(flag, value as usize, least, most);
+        let within =
+            |flag, value: u32, least, most| flags::within(flag, value as usize, least, most);
         within("--rate", self.rate, 1, 10_000_000)?;
         within("--seconds", self.seconds, 1, 86_400)?;
         within("--cuts", self.cuts, 0, 1_000_000)?;
@@ -90,7 +91,7 @@ impl SoakFlags {
         within("--gap-ms-max", self.gap_ms_max, 1, 86_400_000)?;
         within("--senders", self.senders, 1, 64)?;
         within("--rate", self.rate, self.senders as usize, 10_000_000)?;
-        cli::within("--payload", self.payload, MESSAGE_BYTES_MIN, 1 << 20)
+        flags::within("--payload", self.payload, MESSAGE_BYTES_MIN, 1 << 20)
     }
 
     pub(super) fn lasts(&self) -> Duration {

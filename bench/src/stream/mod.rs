@@ -29,8 +29,8 @@ use self::protocol::{
     Addresses, CHANNEL, Command, Order, RECEIVER, ROLE, Reply, SENDER, Specification, Way,
 };
 use crate::child::Child;
-use crate::cli;
 use crate::error::{BenchError, Outcome};
+use crate::flags;
 use crate::node::settings::{self, Defaults};
 use crate::progress::Progress;
 use crate::table;
@@ -60,8 +60,8 @@ pub(crate) struct StreamFlags {
 
 /// Runs it and prints its result.
 pub(crate) fn run(flags: &StreamFlags) -> Outcome<()> {
-    cli::within("--bytes", flags.bytes, 1, BYTES_MAX)?;
-    cli::within("--rounds", flags.rounds as usize, 1, 1_000)?;
+    flags::within("--bytes", flags.bytes, 1, BYTES_MAX)?;
+    flags::within("--rounds", flags.rounds as usize, 1, 1_000)?;
     let common = configuration(&flags.engine)?;
     let channel = channel_of(&common)?;
     // What the engine makes of a smaller message_bytes_max.

@@ -2,7 +2,7 @@
 
 use super::{MIB, Run, seconds};
 use crate::accounts::Flow;
-use crate::cli::MainJobFlags;
+use crate::flags::MainJobFlags;
 use crate::latencies::Latencies;
 use crate::main_job::protocol::{COORDINATION, DATA, GOSSIP};
 use crate::record::Record;
