@@ -63,7 +63,7 @@
 //! # Layout
 //!
 //! A message's way: [`Channel`] (`channel.rs`), `ring/`, `shard/dispatch.rs`, `shard/route.rs`,
-//! `shard/lane.rs`, the network, `shard/receive.rs` with `io/` and [`wire`], `shard/deliver.rs`, and
+//! `shard/lane.rs`, the network, `shard/receive.rs` with `io/` and [`wire`], `shard/arrival.rs`, `shard/deliver.rs`, and
 //! a handler or an [`Inbox`]. What threads share is in `fabric.rs` and `peer.rs`; `control/` knows
 //! which peers are wanted and tells what happens; [`config`] defines every parameter once.
 

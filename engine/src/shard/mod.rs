@@ -6,6 +6,7 @@
 //! reach it through rings, commands and the doorbell.
 
 mod accept;
+mod arrival;
 pub(crate) mod command;
 mod connection;
 pub(crate) mod context;

@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use super::Core;
 use super::lane::Lane;
-use super::receive::incoming;
 use super::tally::{Ledgers, ShardTally};
 use crate::io::completion::IoCounters;
 use crate::peer::Peer;
@@ -132,7 +131,7 @@ fn lane_report(lane: &Lane) -> LaneReport {
 /// What a lane has counted so far.
 pub(super) fn lane_counts(lane: &Lane) -> LaneCounts {
     let log = &lane.log;
-    let received = incoming(lane.link.inbound.as_deref());
+    let received = lane.link.inbound.as_ref().map(|inbound| &inbound.ledger);
     LaneCounts {
         lanes_up: u32::from(lane.is_up()),
         ledgers: Ledgers::new(&log.ledger, &log.tally, received),
