@@ -9,15 +9,11 @@ use futures_lite::future::{block_on, poll_once};
 use overlane::config::{ChannelConfig, Ordering};
 use overlane::{Capacity, Channel, Destination, Node, SendError};
 use support::accounting::{check_accounting, counted};
-use support::{GENEROUS, config, connect_both, counting_handler, hold, reliable, start};
+use support::{GENEROUS, connected_pair, counting_handler, hold, reliable};
 
 fn pair(channel: ChannelConfig) -> (Node, Node, Channel, Destination) {
-    let (a, b) = (
-        start(config("a").channel(channel.clone())),
-        start(config("b").channel(channel)),
-    );
+    let (a, b) = connected_pair(&channel);
     b.handle("in", counting_handler().0).expect("free");
-    connect_both(&a, &b);
     let channel = a.channel("data").expect("it is configured");
     let to = a.destination("b", "in").expect("names");
     (a, b, channel, to)

@@ -11,8 +11,8 @@ use overlane::wire::CloseReason;
 use overlane::{Channel, ChannelMetrics, Destination, Event, Inbox, Node};
 use support::accounting::{all_acknowledged, check_accounting, counted};
 use support::{
-    GENEROUS, best_effort, config, connect_both, connect_through_proxy, payload, reliable, start,
-    wait_for_event,
+    GENEROUS, best_effort, config, connect_both, connected_pair, pair_through_proxy, payload,
+    reliable, start, wait_for_event,
 };
 
 const CODECS: [Compression; 2] = [Compression::Lz4, Compression::Zstd];
@@ -41,11 +41,7 @@ fn message(number: u64, bytes_max: usize) -> Vec<u8> {
 }
 
 fn pair(channel: &ChannelConfig) -> (Node, Node, Channel, Destination) {
-    let (a, b) = (
-        start(config("a").channel(channel.clone())),
-        start(config("b").channel(channel.clone())),
-    );
-    connect_both(&a, &b);
+    let (a, b) = connected_pair(channel);
     let channel = a.channel("data").expect("it is configured");
     let to = a.destination("b", "in").expect("names");
     (a, b, channel, to)
@@ -173,11 +169,7 @@ fn a_guaranteed_lane_that_is_cut_goes_on_with_what_was_compressed() {
     for codec in CODECS {
         let mut random = fastrand::Rng::with_seed(seed);
         let channel = compressed(codec).reliability(Reliability::Guaranteed);
-        let (a, b) = (
-            start(config("a").channel(channel.clone())),
-            start(config("b").channel(channel)),
-        );
-        let proxy = connect_through_proxy(&a, &b);
+        let (a, b, proxy) = pair_through_proxy(&channel);
         let mut inbox = b.inbox("in").expect("a mailbox");
         let data = a.channel("data").expect("it is configured");
         let to = a.destination("b", "in").expect("names");

@@ -17,8 +17,8 @@ use overlane::{Channel, Destination, Event, Node, OwnedMessage, RequestError, Se
 use stranger::{Stranger, control_hello, good_frame, hello};
 use support::accounting::{check_accounting, counted};
 use support::{
-    GENEROUS, best_effort, config, connect_both, drained, ends, hold, reliable, start,
-    wait_for_event, wait_until,
+    GENEROUS, best_effort, config, connect_both, connected_pair, drained, ends, hold, reliable,
+    start, wait_for_event, wait_until,
 };
 
 type Outcome = Result<OwnedMessage, RequestError>;
@@ -42,11 +42,7 @@ fn undelivered(reason: &'static str) -> RequestError {
 
 /// Two connected nodes with that channel, as each of them has it.
 fn pair(channel: impl Fn() -> ChannelConfig) -> (Node, Node, Channel, Destination) {
-    let (a, b) = (
-        start(config("a").channel(channel())),
-        start(config("b").channel(channel())),
-    );
-    connect_both(&a, &b);
+    let (a, b) = connected_pair(&channel());
     let calls = a.channel("data").expect("it is configured");
     let to = a.destination("b", "in").expect("names");
     (a, b, calls, to)

@@ -10,8 +10,8 @@ use overlane::config::{ChannelConfig, Ordering, Overflow, Reliability};
 use overlane::{Channel, Destination, Envelope, Inbox, Node, Reported};
 use support::accounting::{check_accounting, counted};
 use support::{
-    GENEROUS, best_effort, config, connect_both, connect_through_proxy, hold, reliable, start,
-    use_lane, wait_until,
+    GENEROUS, best_effort, config, connect_both, connect_through_proxy, connected_pair, hold,
+    pair_through_proxy, reliable, start, use_lane, wait_until,
 };
 
 fn monotonic() -> ChannelConfig {
@@ -20,14 +20,10 @@ fn monotonic() -> ChannelConfig {
 
 /// Two connected nodes, an inbox on the second, and the lane up.
 fn pair(channel: &ChannelConfig) -> (Node, Node, Inbox, Channel, Destination) {
-    let (a, b) = (
-        start(config("a").channel(channel.clone())),
-        start(config("b").channel(channel.clone())),
-    );
+    let (a, b) = connected_pair(channel);
     let inbox = b.inbox("in").expect("a mailbox");
     b.handle("other", support::counting_handler().0)
         .expect("free");
-    connect_both(&a, &b);
     use_lane(&a, "b", "data", "other");
     let channel = a.channel("data").expect("it is configured");
     let to = a.destination("b", "in").expect("names");
@@ -154,11 +150,7 @@ fn whoever_waits_for_a_replaced_message_is_told() {
 fn floods(channel: &ChannelConfig, cuts: bool) {
     const KEYS: u64 = 8;
     const MESSAGES: u32 = 40_000;
-    let (a, b) = (
-        start(config("a").channel(channel.clone())),
-        start(config("b").channel(channel.clone())),
-    );
-    let proxy = connect_through_proxy(&a, &b);
+    let (a, b, proxy) = pair_through_proxy(channel);
     let mut inbox = b.inbox_of("in", 4096).expect("a mailbox");
     let data = a.channel("data").expect("it is configured");
     let to = a.destination("b", "in").expect("names");
@@ -266,11 +258,7 @@ fn what_waits_and_is_worth_nothing_any_more_is_reported() {
         let channel = monotonic()
             .reliability(reliability)
             .unacknowledged_bytes_max(4096_usize);
-        let (a, b) = (
-            start(config("a").channel(channel.clone())),
-            start(config("b").channel(channel)),
-        );
-        let proxy = connect_through_proxy(&a, &b);
+        let (a, b, proxy) = pair_through_proxy(&channel);
         b.handle("in", support::counting_handler().0).expect("free");
         let data = a.channel("data").expect("it is configured");
         let to = a.destination("b", "in").expect("names");

@@ -10,8 +10,8 @@ use overlane::config::{ChannelConfig, Overflow, Reliability};
 use overlane::{Channel, Destination, Node, RECEIPTS_MAX, Receipt, Reported, SendError};
 use support::accounting::{check_accounting, counted};
 use support::{
-    GENEROUS, best_effort, config, connect_both, connect_through_proxy, counting_handler, hold,
-    reliable, start, wait_until,
+    GENEROUS, best_effort, connected_pair, counting_handler, hold, pair_through_proxy, reliable,
+    wait_until,
 };
 
 fn guaranteed(name: &str) -> ChannelConfig {
@@ -20,12 +20,8 @@ fn guaranteed(name: &str) -> ChannelConfig {
 
 /// Two connected nodes with that channel; the second takes messages for `in`.
 fn pair(channel: ChannelConfig) -> (Node, Node, Channel, Destination) {
-    let (a, b) = (
-        start(config("a").channel(channel.clone())),
-        start(config("b").channel(channel)),
-    );
+    let (a, b) = connected_pair(&channel);
     b.handle("in", counting_handler().0).expect("free");
-    connect_both(&a, &b);
     let channel = a.channel("data").expect("it is configured");
     let to = a.destination("b", "in").expect("names");
     (a, b, channel, to)
@@ -206,12 +202,8 @@ fn a_best_effort_channel_gives_no_receipts_and_there_is_a_bound_for_all() {
 
 #[test]
 fn a_cut_connection_leaves_unknown_what_was_sent_on_it() {
-    let (a, b) = (
-        start(config("a").channel(reliable("data"))),
-        start(config("b").channel(reliable("data"))),
-    );
+    let (a, b, proxy) = pair_through_proxy(&reliable("data"));
     b.handle("in", counting_handler().0).expect("free");
-    let proxy = connect_through_proxy(&a, &b);
     let channel = a.channel("data").expect("it is configured");
     let to = a.destination("b", "in").expect("names");
     let first = channel.try_send_with_receipt(&to, b"x").expect("room");
@@ -237,12 +229,8 @@ fn receipts_agree_with_the_counters(channel: ChannelConfig, refused_of_256: u8) 
     println!("seed {seed}");
     let mut random = fastrand::Rng::with_seed(seed);
     let channel = channel.overflow(Overflow::Block);
-    let (a, b) = (
-        start(config("a").channel(channel.clone())),
-        start(config("b").channel(channel.clone())),
-    );
+    let (a, b, proxy) = pair_through_proxy(&channel);
     b.handle("in", counting_handler().0).expect("free");
-    let proxy = connect_through_proxy(&a, &b);
     let channel = a.channel("data").expect("it is configured");
     let to = a.destination("b", "in").expect("names");
     let nobody = a.destination("b", "nobody").expect("names");
@@ -289,12 +277,8 @@ fn receipts_agree_with_the_counters_of_a_guaranteed_channel_that_is_cut() {
 #[test]
 fn a_guaranteed_message_whose_peer_stays_away_is_undelivered_or_unknown() {
     let channel = || guaranteed("data").resume_timeout_ms(300_u64);
-    let (a, b) = (
-        start(config("a").channel(channel())),
-        start(config("b").channel(channel())),
-    );
+    let (a, b, proxy) = pair_through_proxy(&channel());
     b.handle("in", counting_handler().0).expect("free");
-    let proxy = connect_through_proxy(&a, &b);
     let channel = a.channel("data").expect("it is configured");
     let to = a.destination("b", "in").expect("names");
     let first = channel.try_send_with_receipt(&to, b"x").expect("room");

@@ -13,7 +13,8 @@ use overlane_proxy::Proxy;
 use support::accounting::{all_acknowledged, check_accounting, counted};
 use support::payload::{self, Streams};
 use support::{
-    GENEROUS, config, connect_through_proxy, reliable, start, wait_for_event, wait_until,
+    GENEROUS, config, connect_through_proxy, pair_through_proxy, reliable, start, wait_for_event,
+    wait_until,
 };
 
 fn guaranteed(name: &str) -> ChannelConfig {
@@ -59,9 +60,7 @@ fn survive_cuts(channel: ChannelConfig, bytes: usize, each: u64) {
     println!("seed {seed}");
     let channel = channel.overflow(Overflow::Block);
     let mut random = fastrand::Rng::with_seed(seed);
-    let a = start(config("a").channel(channel.clone()));
-    let b = start(config("b").channel(channel));
-    let proxy = connect_through_proxy(&a, &b);
+    let (a, b, proxy) = pair_through_proxy(&channel);
     b.wait_connected("a", GENEROUS).expect("lanes come up");
     let (mut in_a, mut in_b) = (a.inbox("in").expect("free"), b.inbox("in").expect("free"));
     let over = AtomicBool::new(false);

@@ -18,8 +18,8 @@ use overlane::wire::stream::CancelReason;
 use overlane::{Node, RecvError, StreamError, StreamReader, StreamWriter, Streams};
 use support::accounting::check_accounting;
 use support::{
-    GENEROUS, best_effort, config, connect_both, connect_through_proxy, ends, reliable, start,
-    wait_until,
+    GENEROUS, best_effort, config, connect_both, connect_through_proxy, ends, pair_through_proxy,
+    reliable, start, wait_until,
 };
 
 /// Bytes that are different wherever they stand: `from` is the place of the first.
@@ -221,9 +221,7 @@ fn a_stream_goes_on_over_cut_connections() {
     let seed = fastrand::u64(..);
     println!("seed {seed}");
     let mut random = fastrand::Rng::with_seed(seed);
-    let a = start(config("a").channel(guaranteed("data")));
-    let b = start(config("b").channel(guaranteed("data")));
-    let proxy = connect_through_proxy(&a, &b);
+    let (a, b, proxy) = pair_through_proxy(&guaranteed("data"));
     let mut streams = b.streams("files").expect("a name");
     let writer = open(&a, "b", "files");
     let mut backwards = a.streams("files").expect("a name");
@@ -268,9 +266,7 @@ fn open_when_there(node: &Node, peer: &str, mailbox: &str) -> StreamWriter {
 
 #[test]
 fn on_a_channel_that_does_not_resume_both_ends_hear_that_the_lane_ended() {
-    let a = start(config("a").channel(reliable("data")));
-    let b = start(config("b").channel(reliable("data")));
-    let proxy = connect_through_proxy(&a, &b);
+    let (a, b, proxy) = pair_through_proxy(&reliable("data"));
     let mut streams = b.streams("files").expect("a name");
     let writer = open(&a, "b", "files");
     let mut reader = accept(&mut streams);

@@ -92,6 +92,22 @@ pub fn connect_both(a: &Node, b: &Node) {
     b.wait_connected(a.name(), GENEROUS).expect("lanes come up");
 }
 
+/// Two nodes, `a` and `b`, with that channel, connected to each other.
+pub fn connected_pair(channel: &ChannelConfig) -> (Node, Node) {
+    let node = |name| start(config(name).channel(channel.clone()));
+    let (a, b) = (node("a"), node("b"));
+    connect_both(&a, &b);
+    (a, b)
+}
+
+/// Two nodes, `a` and `b`, with that channel, of which `a` dials `b` through a proxy.
+pub fn pair_through_proxy(channel: &ChannelConfig) -> (Node, Node, Proxy) {
+    let node = |name| start(config(name).channel(channel.clone()));
+    let (a, b) = (node("a"), node("b"));
+    let proxy = connect_through_proxy(&a, &b);
+    (a, b, proxy)
+}
+
 /// Connects `a` to `b` through a proxy, by which `a` dials.
 pub fn connect_through_proxy(a: &Node, b: &Node) -> Proxy {
     let proxy = Proxy::start(b.local_addr()).expect("a free port");
