@@ -7,7 +7,7 @@
 use std::cell::Cell;
 use std::ops::Range;
 
-use crate::channel_plan::ChannelPlan;
+use crate::channel_plan::ChannelEntry;
 use crate::config::Overflow;
 use crate::error::SendError;
 use crate::message::Destination;
@@ -57,25 +57,25 @@ impl Way {
 /// The lane that a destination's key picks; without a key, the first, or any if order does not
 /// matter.
 #[inline]
-pub(crate) fn lane_offset(plan: &ChannelPlan, to: &Destination) -> usize {
+pub(crate) fn lane_offset(channel: &ChannelEntry, to: &Destination) -> usize {
     let index = match to.key {
-        _ if plan.parallelism == 1 => 0,
-        Some(key) => key % plan.parallelism,
-        None if plan.unordered => next_in_turn() % plan.parallelism,
+        _ if channel.parallelism == 1 => 0,
+        Some(key) => key % channel.parallelism,
+        None if channel.unordered => next_in_turn() % channel.parallelism,
         None => 0,
     };
     // parallelism is at most 64.
-    plan.first_lane + usize::try_from(index).unwrap_or(0)
+    channel.first_lane + usize::try_from(index).unwrap_or(0)
 }
 
 /// All that a destination may take.
-pub(crate) fn lane_offsets(plan: &ChannelPlan, to: &Destination) -> Range<usize> {
-    if plan.unordered && to.key.is_none() {
+pub(crate) fn lane_offsets(channel: &ChannelEntry, to: &Destination) -> Range<usize> {
+    if channel.unordered && to.key.is_none() {
         // parallelism is at most 64.
-        let lanes = usize::try_from(plan.parallelism).unwrap_or(1);
-        plan.first_lane..plan.first_lane + lanes
+        let lanes = usize::try_from(channel.parallelism).unwrap_or(1);
+        channel.first_lane..channel.first_lane + lanes
     } else {
-        let offset = lane_offset(plan, to);
+        let offset = lane_offset(channel, to);
         offset..offset + 1
     }
 }
@@ -89,7 +89,7 @@ fn next_in_turn() -> u64 {
 /// Holds a payload against what this node sends on the channel, and the peer takes on the lane.
 #[inline]
 pub(crate) fn check_size(
-    plan: &ChannelPlan,
+    channel: &ChannelEntry,
     lane: &LaneAddress,
     head: usize,
     bytes: usize,
@@ -97,7 +97,7 @@ pub(crate) fn check_size(
     if head > 0 && !lane.takes_extensions() {
         return Err(SendError::OldPeer);
     }
-    let bytes_max = plan.config.message_bytes_max.min(lane.payload_bytes_max());
+    let bytes_max = channel.message_bytes_max().min(lane.payload_bytes_max());
     check_size_within(bytes_max, bytes - head)
 }
 
@@ -114,19 +114,19 @@ pub(crate) fn check_size_within(bytes_max: usize, bytes: usize) -> Result<(), Se
 /// Step 1: reserves room for a message of `bytes`, by the channel's policy.
 #[inline]
 pub(crate) fn admit(
-    plan: &ChannelPlan,
+    channel: &ChannelEntry,
     gate: &Gate,
     way: Way,
     bytes: usize,
 ) -> Result<Admission, SendError> {
-    let reserved = match plan.overflow {
+    let reserved = match channel.overflow() {
         Overflow::DropOldest => gate.reserve_over(bytes as u64),
         Overflow::Reject | Overflow::Block | Overflow::DropNewest => gate.reserve(bytes as u64),
     };
     match reserved {
         Ok(()) => Ok(Admission::Queue),
-        Err(refusal) if way.is_awaited => Err(refusal.into()),
-        Err(refusal) => refused(plan, gate, refusal),
+        Err(refusal) if way.is_awaited => Err(why_refused(channel, refusal)),
+        Err(refusal) => refused(channel, gate, refusal),
     }
 }
 
@@ -153,12 +153,12 @@ pub(crate) fn payload_bytes(payloads: &[&[u8]]) -> u64 {
 /// How many of `payloads`, from the first on, can go together: those that are copied and not too large.
 /// What is too large ends a run, and is refused by itself.
 pub(crate) fn run_length(
-    plan: &ChannelPlan,
+    channel: &ChannelEntry,
     lane: &LaneAddress,
     inline_bytes_max: usize,
     payloads: &[&[u8]],
 ) -> usize {
-    let bytes_max = plan.config.message_bytes_max.min(lane.payload_bytes_max());
+    let bytes_max = channel.message_bytes_max().min(lane.payload_bytes_max());
     let bytes_max = inline_bytes_max.min(bytes_max);
     let fits = |payload: &&&[u8]| payload.len() <= bytes_max;
     payloads.iter().take_while(fits).count()
@@ -166,25 +166,29 @@ pub(crate) fn run_length(
 
 #[cold]
 pub(crate) fn refused(
-    plan: &ChannelPlan,
+    channel: &ChannelEntry,
     gate: &Gate,
     refusal: Refusal,
 ) -> Result<Admission, SendError> {
     match refusal {
-        Refusal::Down if !plan.reliable => {}
-        Refusal::Full if plan.drops_overflow() => {}
-        Refusal::Closed | Refusal::Down | Refusal::Full => return Err(refusal.into()),
+        Refusal::Down if !channel.reliable && !channel.is_removed() => {}
+        Refusal::Full if channel.drops_overflow() && !channel.is_removed() => {}
+        Refusal::Closed | Refusal::Down | Refusal::Full => {
+            return Err(why_refused(channel, refusal));
+        }
     }
     gate.count_drop(1);
     Ok(Admission::Dropped)
 }
 
-impl From<Refusal> for SendError {
-    fn from(refusal: Refusal) -> Self {
-        match refusal {
-            Refusal::Closed => Self::Closed,
-            Refusal::Down => Self::Unreachable,
-            Refusal::Full => Self::Full,
-        }
+/// What a refusal at a gate, or at a ring that is closed, means for whoever sends on the channel. Of one that was
+/// removed, the gate may be another's by now.
+#[cold]
+pub(crate) fn why_refused(channel: &ChannelEntry, refusal: Refusal) -> SendError {
+    match refusal {
+        _ if channel.is_removed() => SendError::ChannelRemoved,
+        Refusal::Closed => SendError::Closed,
+        Refusal::Down => SendError::Unreachable,
+        Refusal::Full => SendError::Full,
     }
 }

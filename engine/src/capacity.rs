@@ -29,11 +29,14 @@ impl Channel {
     /// lanes, there is room if one of them has some.
     ///
     /// # Errors
-    /// [`SendError::Unreachable`], [`SendError::Closed`], [`SendError::OtherNode`]: nothing would be accepted
+    /// [`SendError::Unreachable`], [`SendError::Closed`], [`SendError::ChannelRemoved`], [`SendError::OtherNode`]: nothing would be accepted
     /// at all.
     pub fn capacity(&self, to: &Destination) -> Result<Capacity, SendError> {
         let mut refusal = SendError::Unreachable;
         let mut overloaded = false;
+        if self.entry.is_removed() {
+            return Err(SendError::ChannelRemoved);
+        }
         for gate in self.gates_to(to)? {
             match gate.state() {
                 GateState::Open if gate.is_overloaded() => overloaded = true,
@@ -101,7 +104,7 @@ impl Channel {
         if to.home != self.home {
             return Err(SendError::OtherNode);
         }
-        let lanes = lane_offsets(self.plan(), to);
+        let lanes = lane_offsets(&self.entry, to);
         Ok(lanes.map(|offset| &to.peer.lane(offset).gate))
     }
 }

@@ -10,10 +10,10 @@ use event_listener::{EventListener, Listener};
 
 use crate::admission::{
     Admission, Way, admit, check_size, check_size_within, lane_offset, payload_bytes, refused,
-    reserve_run, run_length,
+    reserve_run, run_length, why_refused,
 };
 use crate::attributes::Attributes;
-use crate::channel_plan::ChannelPlan;
+use crate::channel_plan::ChannelEntry;
 use crate::config::Overflow;
 use crate::deadline::{Moment, deadline_ms};
 use crate::envelope::Envelope;
@@ -24,7 +24,7 @@ use crate::mailboxes::{Home, Mailbox};
 use crate::message::Destination;
 use crate::payload::{IntoPayload, Payload};
 use crate::peer::{LaneAddress, Peer};
-use crate::ring::gate::GateState;
+use crate::ring::gate::{GateState, Refusal};
 use crate::ring::{PushError, Tag};
 use crate::threads;
 use crate::wire::Correlation;
@@ -34,7 +34,7 @@ use crate::wire::Correlation;
 #[derive(Clone, Debug)]
 pub struct Channel {
     pub(crate) fabric: Arc<Fabric>,
-    pub(crate) index: usize,
+    pub(crate) entry: Arc<ChannelEntry>,
     /// The node that it is of.
     pub(crate) home: Home,
 }
@@ -58,11 +58,11 @@ impl Broadcast {
 }
 
 impl Channel {
-    pub(crate) fn new(fabric: Arc<Fabric>, index: usize) -> Self {
+    pub(crate) fn new(fabric: Arc<Fabric>, entry: Arc<ChannelEntry>) -> Self {
         let home = fabric.mailboxes.home();
         Self {
             fabric,
-            index,
+            entry,
             home,
         }
     }
@@ -70,17 +70,13 @@ impl Channel {
     /// The channel's name.
     #[must_use]
     pub fn name(&self) -> &str {
-        &self.plan().name
+        &self.entry.name
     }
 
     /// Largest payload in bytes that this channel takes.
     #[must_use]
     pub fn message_bytes_max(&self) -> usize {
-        self.plan().config.message_bytes_max
-    }
-
-    pub(crate) fn plan(&self) -> &ChannelPlan {
-        &self.fabric.channels[self.index]
+        self.entry.message_bytes_max()
     }
 
     /// Accepts a message, or says at once why not. Never blocks.
@@ -117,7 +113,7 @@ impl Channel {
     ) -> Option<Attributes<'a>> {
         let attributes = payload.attributes();
         match to.key {
-            Some(key) if self.plan().monotonic => Some(attributes.unwrap_or_default().key(key)),
+            Some(key) if self.entry.monotonic => Some(attributes.unwrap_or_default().key(key)),
             _ => attributes,
         }
     }
@@ -190,7 +186,7 @@ impl Channel {
 
     #[inline]
     pub(crate) fn lane_offset(&self, to: &Destination) -> usize {
-        lane_offset(self.plan(), to)
+        lane_offset(&self.entry, to)
     }
 
     #[inline]
@@ -215,10 +211,10 @@ impl Channel {
         if to.home != self.home {
             return Err(NotAccepted::new(SendError::OtherNode, payload));
         }
-        let plan = self.plan();
+        let channel = &self.entry;
         let lane = to.peer.lane(way.offset);
-        let admitted = check_size(plan, lane, way.head, payload.len())
-            .and_then(|()| admit(plan, &lane.gate, way, payload.len()));
+        let admitted = check_size(channel, lane, way.head, payload.len())
+            .and_then(|()| admit(channel, &lane.gate, way, payload.len()));
         match admitted {
             Ok(Admission::Queue) => {}
             Ok(Admission::Dropped) => return Ok(()),
@@ -237,7 +233,7 @@ impl Channel {
         payload: Payload<'p>,
     ) -> Result<(), NotAccepted<'p>> {
         let shard = &self.fabric.shards[usize::from(lane.shard)];
-        let ring = &shard.rings[self.index];
+        let ring = &self.entry.rings[usize::from(lane.shard)];
         let pushed = if payload.len() <= self.fabric.config.inline_bytes_max {
             ring.try_push(tag, payload.as_slice())
                 .map_err(|error| (error, payload))
@@ -266,9 +262,12 @@ impl Channel {
     ) -> Result<(), NotAccepted<'p>> {
         lane.gate.take_back(1, payload.len() as u64);
         match error {
-            PushError::Closed => Err(NotAccepted::new(SendError::Closed, payload)),
+            PushError::Closed => {
+                let error = why_refused(&self.entry, Refusal::Closed);
+                Err(NotAccepted::new(error, payload))
+            }
             PushError::Full | PushError::TooLarge
-                if self.plan().drops_overflow() && !way.is_awaited =>
+                if self.entry.drops_overflow() && !way.is_awaited =>
             {
                 lane.gate.count_drop(1);
                 Ok(())
@@ -291,13 +290,13 @@ impl Channel {
         if to.home != self.home {
             return Err(SendError::OtherNode);
         }
-        let plan = self.plan();
-        let lane = to.peer.lane(plan.first_lane);
+        let channel = &self.entry;
+        let lane = to.peer.lane(channel.first_lane);
         let mut done = 0;
         while done < payloads.len() {
             let rest = &payloads[done..];
-            let run = run_length(plan, lane, self.fabric.config.inline_bytes_max, rest);
-            let sent = if run > 1 && plan.takes_runs() {
+            let run = run_length(channel, lane, self.fabric.config.inline_bytes_max, rest);
+            let sent = if run > 1 && channel.takes_runs() {
                 self.send_run(to, &rest[..run])
             } else {
                 self.try_send(to, rest[0]).map(|()| 1)
@@ -316,17 +315,16 @@ impl Channel {
         if to.home != self.home {
             return Err(SendError::OtherNode);
         }
-        let plan = self.plan();
-        let offset = lane_offset(plan, to);
+        let channel = &self.entry;
+        let offset = lane_offset(channel, to);
         let lane = to.peer.lane(offset);
         let (count, reserved) = match reserve_run(&lane.gate, payloads) {
             Ok(reserved) => reserved,
-            Err(refusal) => return refused(plan, &lane.gate, refusal).map(|_| 1),
+            Err(refusal) => return refused(channel, &lane.gate, refusal).map(|_| 1),
         };
         let shard = &self.fabric.shards[usize::from(lane.shard)];
-        match shard.rings[self.index]
-            .try_push_many(tag_for(to, Way::plain(offset)), &payloads[..count])
-        {
+        let ring = &self.entry.rings[usize::from(lane.shard)];
+        match ring.try_push_many(tag_for(to, Way::plain(offset)), &payloads[..count]) {
             Ok(pushed) => {
                 let taken = payload_bytes(&payloads[..pushed]);
                 lane.gate
@@ -337,7 +335,7 @@ impl Channel {
             Err(error) => {
                 lane.gate.take_back(count as u64, reserved);
                 Err(if error == PushError::Closed {
-                    SendError::Closed
+                    why_refused(&self.entry, Refusal::Closed)
                 } else {
                     SendError::Full
                 })
@@ -360,7 +358,7 @@ impl Channel {
             return Err(SendError::OtherNode);
         }
         let (payload, head) = self.encode_once(payload)?;
-        let way = Way::extended(self.plan().first_lane, head);
+        let way = Way::extended(self.entry.first_lane, head);
         let mut outcome = Broadcast::default();
         for route in self.fabric.routes.all() {
             let lane = route.peer.lane(way.offset);
@@ -386,7 +384,7 @@ impl Channel {
         payload: impl IntoPayload<'a>,
     ) -> Result<Broadcast, SendError> {
         let mut outcome = Broadcast::default();
-        if self.plan().monotonic {
+        if self.entry.monotonic {
             // Each with the key of its destination.
             let attributes = payload.attributes().unwrap_or_default();
             let payload = payload.into_payload();
@@ -571,13 +569,13 @@ impl Channel {
     }
 
     pub(crate) fn waits(&self) -> bool {
-        self.plan().overflow == Overflow::Block
+        self.entry.overflow() == Overflow::Block
     }
 
     fn listen_for_room(&self, lane: &LaneAddress, full: &Hindrance) -> EventListener {
         match full {
             Hindrance::RingFull => {
-                self.fabric.shards[usize::from(lane.shard)].rooms[self.index].listen()
+                self.entry.rooms[usize::from(lane.shard)].listen()
             }
             Hindrance::Error(_) => lane.gate.listen(),
         }

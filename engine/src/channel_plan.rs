@@ -1,15 +1,25 @@
 //! A channel as the data path uses it: what its configuration comes to, worked out once.
 //!
-//! Made when the node starts; read by senders (admission, ring) and by shards (terms, quanta, socket
-//! options). Numbers and names only: it decides nothing.
+//! Its **entry** is what is fixed as long as there is the channel, and the few numbers that senders look at
+//! for each message; its **plan** is what one epoch of the channel table says of it, and shards go by that.
+//! Made by the control shard (`control::channels`); read by senders (admission, ring) and by shards (terms,
+//! quanta, socket options). Numbers and names only: it decides nothing.
 //!
-//! The last channel is the engine's own, with one lane to each peer that is kept up: by it nodes know
+//! The engine's own channel is among them, with one lane to each peer that is kept up: by it nodes know
 //! that a peer is there, and ask it for other lanes.
 
-use std::sync::Arc;
+use std::ops::Deref;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use event_listener::Event;
 
 use crate::config::{self, ChannelConfig, Config, Overflow, Priority, Reliability};
 use crate::io::socket::SocketOptions;
+use crate::peer::LaneRange;
+use crate::ring::gate::GateLimits;
+use crate::ring::{Consumer, Producer, byte_ring};
 use crate::wire::codec::Codec;
 use crate::wire::{self, ChannelTerms, Name};
 
@@ -17,7 +27,7 @@ use crate::wire::{self, ChannelTerms, Name};
 pub(crate) const CONTROL: &str = "overlane.control";
 
 /// The engine's own channel: served before all others.
-fn control() -> ChannelConfig {
+fn control_channel() -> ChannelConfig {
     ChannelConfig::new(CONTROL)
         .priority(Priority::ENGINE)
         .message_bytes_max(CONTROL_BYTES_MAX)
@@ -27,38 +37,104 @@ fn control() -> ChannelConfig {
 /// What a message on the engine's own channel may take, and what may wait on it.
 const CONTROL_BYTES_MAX: usize = 64 << 10;
 
-/// A channel as the data path uses it.
+/// What is fixed as long as there is the channel, and what senders see of the rest.
 #[derive(Debug)]
-pub(crate) struct ChannelPlan {
-    /// Its place in the configuration.
+pub(crate) struct ChannelEntry {
+    /// Its place in the channel table; another channel's once this one is removed and forgotten.
     pub(crate) index: usize,
     pub(crate) name: Arc<str>,
     pub(crate) wire_name: Name,
-    pub(crate) config: ChannelConfig,
-    /// 0 to 7.
-    pub(crate) priority: usize,
     pub(crate) reliability: Reliability,
     pub(crate) reliable: bool,
     /// Messages without a key take any lane.
     pub(crate) unordered: bool,
     /// A newer message with the key of one that waits stands for it.
     pub(crate) monotonic: bool,
-    pub(crate) overflow: Overflow,
     /// The first of its lanes among a peer's lanes, and how many there are.
     pub(crate) first_lane: usize,
     pub(crate) parallelism: u64,
-    pub(crate) send_quantum_bytes: usize,
-    /// How its batches are compressed, if they are.
-    pub(crate) codec: Option<Codec>,
-    pub(crate) options: SocketOptions,
-    /// What both ends of a lane settle in its handshake.
-    pub(crate) terms: ChannelTerms,
+    /// Its ring on each shard, and who waits for room in it. The engine's own channel has none.
+    pub(crate) rings: Box<[Producer]>,
+    pub(crate) rooms: Box<[Event]>,
+    /// The other ends of those, until the shards have taken them.
+    drained: Box<[Mutex<Option<Consumer>>]>,
+    overflow: AtomicU8,
+    message_bytes_max: AtomicUsize,
+    removed: AtomicBool,
+    /// Of its removal.
+    pub(crate) leave: Leave,
 }
 
-impl ChannelPlan {
+/// How far the removal of a channel has come.
+#[derive(Debug, Default)]
+pub(crate) struct Leave {
+    /// Shards that have something of it.
+    shards: AtomicUsize,
+    /// Messages that were reported, or dropped, since it began.
+    reported: AtomicU64,
+    dropped: AtomicU64,
+}
+
+impl Leave {
+    /// A shard has nothing of the channel any more. True if it was the last.
+    pub(crate) fn note_left(&self, reported: u64, dropped: u64) -> bool {
+        self.reported.fetch_add(reported, Ordering::Relaxed);
+        self.dropped.fetch_add(dropped, Ordering::Relaxed);
+        self.shards.fetch_sub(1, Ordering::AcqRel) == 1
+    }
+
+    pub(crate) fn is_over(&self) -> bool {
+        self.shards.load(Ordering::Acquire) == 0
+    }
+
+    /// Messages that were reported, and that were dropped.
+    pub(crate) fn unsettled(&self) -> (u64, u64) {
+        let load = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        (load(&self.reported), load(&self.dropped))
+    }
+}
+
+impl ChannelEntry {
+    /// The shard's own end of its ring, once.
+    pub(crate) fn take_ring(&self, shard: usize) -> Option<Consumer> {
+        let ring = self.drained.get(shard)?;
+        ring.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
     /// Whether it is the engine's own.
     pub(crate) fn is_control(&self) -> bool {
         *self.name == *CONTROL
+    }
+
+    /// What becomes of messages that find no room.
+    #[inline]
+    pub(crate) fn overflow(&self) -> Overflow {
+        Overflow::from_number(self.overflow.load(Ordering::Relaxed))
+    }
+
+    /// The largest payload that this node sends on it.
+    #[inline]
+    pub(crate) fn message_bytes_max(&self) -> usize {
+        self.message_bytes_max.load(Ordering::Relaxed)
+    }
+
+    /// Whether it was removed: nothing is accepted on it any more.
+    #[inline]
+    pub(crate) fn is_removed(&self) -> bool {
+        self.removed.load(Ordering::Relaxed)
+    }
+
+    /// The control shard's: nothing is accepted on it from now on.
+    pub(crate) fn note_removed(&self) {
+        self.removed.store(true, Ordering::Release);
+    }
+
+    /// The control shard's: what senders go by from now on.
+    pub(crate) fn retune(&self, config: &ChannelConfig) {
+        self.overflow
+            .store(config.overflow.number(), Ordering::Relaxed);
+        self.message_bytes_max
+            .store(config.message_bytes_max, Ordering::Relaxed);
     }
 
     /// Whether messages can be taken over in runs: each of them goes the same way as its neighbours.
@@ -73,62 +149,180 @@ impl ChannelPlan {
 
     /// Whether the overflow policy accepts a message that finds no room, and drops one.
     pub(crate) fn drops_overflow(&self) -> bool {
-        matches!(self.overflow, Overflow::DropOldest | Overflow::DropNewest)
+        matches!(
+            self.overflow(),
+            Overflow::DropOldest | Overflow::DropNewest
+        )
+    }
+
+    /// Its lanes among those of each peer.
+    pub(crate) fn lanes(&self) -> LaneRange {
+        LaneRange {
+            channel: self.index,
+            first: self.first_lane,
+            // At most 64.
+            count: usize::try_from(self.parallelism).unwrap_or(1),
+        }
+    }
+}
+
+/// Whether a channel takes messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ChannelPhase {
+    Open,
+    /// It was removed: what was accepted is settled until then, or reported.
+    Leaving {
+        deadline: Instant,
+    },
+    /// No shard has anything of it any more; messages that are unread remember its name.
+    Gone,
+}
+
+/// What one epoch of the channel table says of a channel. Its entry is at hand in it.
+#[derive(Debug)]
+pub(crate) struct ChannelPlan {
+    pub(crate) entry: Arc<ChannelEntry>,
+    pub(crate) phase: ChannelPhase,
+    pub(crate) config: ChannelConfig,
+    /// 0 to 7.
+    pub(crate) priority: usize,
+    pub(crate) overflow: Overflow,
+    pub(crate) send_quantum_bytes: usize,
+    /// How its batches are compressed, if they are.
+    pub(crate) codec: Option<Codec>,
+    pub(crate) options: SocketOptions,
+    /// What both ends of a lane settle in its handshake.
+    pub(crate) terms: ChannelTerms,
+}
+
+impl Deref for ChannelPlan {
+    type Target = ChannelEntry;
+
+    fn deref(&self) -> &ChannelEntry {
+        &self.entry
+    }
+}
+
+impl ChannelPlan {
+    /// The first plan of a channel at that place in the table, with a ring on each shard.
+    pub(crate) fn new(
+        node: &Config,
+        channel: &ChannelConfig,
+        index: usize,
+        first_lane: usize,
+        shards: usize,
+    ) -> Result<Self, wire::NameError> {
+        let with_rings = if channel.name == CONTROL { 0 } else { shards };
+        let rings = (0..with_rings).map(|_| byte_ring(channel.ring_bytes));
+        let (rings, consumers): (Vec<_>, Vec<_>) = rings.unzip();
+        let entry = ChannelEntry {
+            index,
+            name: Arc::from(channel.name.as_str()),
+            wire_name: Name::new(&channel.name)?,
+            reliability: channel.reliability,
+            reliable: channel.reliability != Reliability::BestEffort,
+            unordered: channel.ordering == config::Ordering::Unordered,
+            monotonic: channel.ordering == config::Ordering::Monotonic,
+            first_lane,
+            parallelism: u64::from(channel.parallelism),
+            rooms: rings.iter().map(|_| Event::new()).collect(),
+            rings: rings.into(),
+            drained: consumers
+                .into_iter()
+                .map(|consumer| Mutex::new(Some(consumer)))
+                .collect(),
+            overflow: AtomicU8::new(channel.overflow.number()),
+            message_bytes_max: AtomicUsize::new(channel.message_bytes_max),
+            removed: AtomicBool::new(false),
+            leave: Leave {
+                shards: AtomicUsize::new(shards),
+                ..Leave::default()
+            },
+        };
+        Self::of_entry(node, channel, Arc::new(entry))
+    }
+
+    fn of_entry(
+        node: &Config,
+        channel: &ChannelConfig,
+        entry: Arc<ChannelEntry>,
+    ) -> Result<Self, wire::NameError> {
+        Ok(Self {
+            entry,
+            phase: ChannelPhase::Open,
+            priority: usize::from(channel.priority.0),
+            overflow: channel.overflow,
+            // A batch is out of reach of `drop_oldest`: half the queue stays where it can make room.
+            send_quantum_bytes: channel
+                .send_quantum_bytes
+                .unwrap_or(node.send_quantum_bytes)
+                .min(channel.queue_bytes_max / 2),
+            options: SocketOptions {
+                priority: channel.so_priority,
+                dscp: channel.dscp,
+                notsent_lowat_bytes: channel.notsent_lowat_bytes,
+                send_buffer_bytes: channel.send_buffer_bytes,
+                receive_buffer_bytes: channel.receive_buffer_bytes,
+            },
+            terms: ChannelTerms {
+                reliability: Name::new(channel.reliability.word())?,
+                ordering: Name::new(channel.ordering.word())?,
+                compression: Name::new(channel.compression.word())?,
+                parallelism: channel.parallelism,
+                body_bytes_max: u32::try_from(channel.message_bytes_max).unwrap_or(u32::MAX),
+                mailboxes_max: u32::try_from(node.mailboxes_per_lane_max).unwrap_or(u32::MAX),
+            },
+            codec: Codec::from_name(channel.compression.word()),
+            config: channel.clone(),
+        })
+    }
+
+    /// The plan of the same channel with other parameters.
+    pub(crate) fn retuned(
+        &self,
+        node: &Config,
+        channel: &ChannelConfig,
+    ) -> Result<Self, wire::NameError> {
+        Self::of_entry(node, channel, Arc::clone(&self.entry))
+    }
+
+    /// The plan of the same channel on its way out.
+    pub(crate) fn in_phase(&self, phase: ChannelPhase) -> Self {
+        Self {
+            entry: Arc::clone(&self.entry),
+            phase,
+            config: self.config.clone(),
+            terms: self.terms.clone(),
+            options: self.options.clone(),
+            ..*self
+        }
+    }
+
+    /// How much may wait at the gate of each of its lanes.
+    pub(crate) fn gate_limits(&self) -> GateLimits {
+        let channel = &self.config;
+        GateLimits {
+            messages_max: channel.queue_messages_max as u64,
+            bytes_max: channel.bytes_accepted_max() as u64,
+            high_percent: channel.high_watermark_percent.into(),
+            low_percent: channel.low_watermark_percent.into(),
+        }
     }
 }
 
 /// The channels of a configuration, laid out, and behind them the engine's own.
-pub(crate) fn plan_channels(config: &Config) -> Result<Vec<ChannelPlan>, wire::NameError> {
+pub(crate) fn plan_channels(
+    config: &Config,
+    shards: usize,
+) -> Result<Vec<Option<Arc<ChannelPlan>>>, wire::NameError> {
     let mut plans = Vec::new();
     let mut first_lane = 0;
-    let control = control();
+    let control = control_channel();
     let channels = config.channels.iter().chain([&control]);
     for (index, channel) in channels.enumerate() {
-        plans.push(plan(config, index, channel, first_lane)?);
+        let plan = ChannelPlan::new(config, channel, index, first_lane, shards)?;
+        plans.push(Some(Arc::new(plan)));
         first_lane += usize::from(channel.parallelism);
     }
     Ok(plans)
-}
-
-fn plan(
-    config: &Config,
-    index: usize,
-    channel: &ChannelConfig,
-    first_lane: usize,
-) -> Result<ChannelPlan, wire::NameError> {
-    Ok(ChannelPlan {
-        index,
-        name: Arc::from(channel.name.as_str()),
-        wire_name: Name::new(&channel.name)?,
-        priority: usize::from(channel.priority.0),
-        reliability: channel.reliability,
-        reliable: channel.reliability != Reliability::BestEffort,
-        unordered: channel.ordering == config::Ordering::Unordered,
-        monotonic: channel.ordering == config::Ordering::Monotonic,
-        overflow: channel.overflow,
-        first_lane,
-        parallelism: u64::from(channel.parallelism),
-        // A batch is out of reach of `drop_oldest`: half the queue stays where it can make room.
-        send_quantum_bytes: channel
-            .send_quantum_bytes
-            .unwrap_or(config.send_quantum_bytes)
-            .min(channel.queue_bytes_max / 2),
-        options: SocketOptions {
-            priority: channel.so_priority,
-            dscp: channel.dscp,
-            notsent_lowat_bytes: channel.notsent_lowat_bytes,
-            send_buffer_bytes: channel.send_buffer_bytes,
-            receive_buffer_bytes: channel.receive_buffer_bytes,
-        },
-        terms: ChannelTerms {
-            reliability: Name::new(channel.reliability.word())?,
-            ordering: Name::new(channel.ordering.word())?,
-            compression: Name::new(channel.compression.word())?,
-            parallelism: channel.parallelism,
-            body_bytes_max: u32::try_from(channel.message_bytes_max).unwrap_or(u32::MAX),
-            mailboxes_max: u32::try_from(config.mailboxes_per_lane_max).unwrap_or(u32::MAX),
-        },
-        codec: Codec::from_name(channel.compression.word()),
-        config: channel.clone(),
-    })
 }

@@ -7,12 +7,13 @@ use std::io;
 use std::net::SocketAddr;
 
 use crate::attributes::AttributesError;
-use crate::config::{Printable, debug_as_message};
+use crate::config::{ConfigError, Printable, debug_as_message};
 use crate::wire::stream::CancelReason;
 
 debug_as_message!(
     StartError,
     NameError,
+    ChannelError,
     NotConnected,
     WaitError,
     RecvError,
@@ -29,7 +30,7 @@ debug_as_message!(
 pub enum StartError {
     /// The configuration does not hold together.
     #[error(transparent)]
-    Config(#[from] crate::config::ConfigError),
+    Config(#[from] ConfigError),
     /// The machine does not offer what the engine needs.
     #[error("{what}; {remedy}")]
     Machine {
@@ -89,6 +90,11 @@ pub enum SendError {
     /// The node is stopping.
     #[error("the node is stopping and accepts no more messages")]
     Closed,
+    /// The channel was removed from this node.
+    #[error(
+        "the channel was removed from this node: add it again, and look it up again, or send on another"
+    )]
+    ChannelRemoved,
     /// The destination or mailbox was looked up on another node of this process.
     #[error(
         "the destination belongs to another node of this process: look it up on the node whose channel sends"
@@ -413,6 +419,94 @@ impl NameError {
             why: why.to_string(),
         }
     }
+}
+
+/// Why a channel was not added, retuned or removed. Nothing was changed then, but for
+/// [`NoAnswer`](Self::NoAnswer).
+#[derive(Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ChannelError {
+    /// A name or a value that a channel cannot have.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// There is a channel of that name.
+    #[error("there is a channel named `{}` already: retune it, or remove it first", Printable(name))]
+    Exists {
+        /// The name.
+        name: String,
+    },
+    /// There is no channel of that name.
+    #[error(
+        "there is no channel named `{}`: those there are now are {known}",
+        Printable(name)
+    )]
+    Unknown {
+        /// The name.
+        name: String,
+        /// The names there are.
+        known: String,
+    },
+    /// The channel was removed, and what it had accepted is not settled yet.
+    #[error(
+        "channel `{}` is being removed: wait for the event that it is, and add it again then",
+        Printable(name)
+    )]
+    Leaving {
+        /// The name.
+        name: String,
+    },
+    /// A parameter that is fixed as long as there is the channel.
+    #[error(
+        "{parameter} of channel `{}` is {is} as long as there is the channel, and cannot become {wanted}: remove the channel and add it again",
+        Printable(name)
+    )]
+    Fixed {
+        /// The channel.
+        name: String,
+        /// The parameter.
+        parameter: &'static str,
+        /// Its value.
+        is: String,
+        /// The value that it was to have.
+        wanted: String,
+    },
+    /// The bound on channels is reached.
+    #[error("there are {channels_max} channels, as many as a node has: remove one first")]
+    TooMany {
+        /// The bound.
+        channels_max: usize,
+    },
+    /// Lanes of removed channels are still in use, by messages that nobody has read or sent.
+    #[error(
+        "channels that were removed are still in use, because messages of them are unread in inboxes: read those, and try again"
+    )]
+    StillInUse,
+    /// There would be more lanes to a peer than connections.
+    #[error(
+        "{lanes} lanes to a peer are more than connections_max, which is {connections_max}: give channels less parallelism, or remove one"
+    )]
+    TooManyLanes {
+        /// Lanes to each peer there would be.
+        lanes: usize,
+        /// The bound.
+        connections_max: usize,
+    },
+    /// The node is stopping, or has stopped.
+    #[error("the node is stopping")]
+    Closed,
+    /// The change is made, and a shard did not take it up in time.
+    #[error(
+        "a shard did not take the change up within {seconds} s: a handler or a task keeps it busy or blocks; it must return soon"
+    )]
+    NoAnswer {
+        /// How long it was waited for.
+        seconds: u64,
+    },
+    /// The call waits for shards and was made on a thread of the engine, in a handler or a task.
+    #[error(
+        "waiting for shards on a thread of the engine would wait for itself: call it on a thread of the application, or await its async variant in a task"
+    )]
+    WouldDeadlock,
 }
 
 /// Why a wait for a peer was given up.

@@ -102,6 +102,27 @@ pub enum Event {
         /// What was wrong with it.
         detail: String,
     },
+    /// A channel was added, on every shard.
+    ChannelAdded {
+        /// Its name.
+        channel: Arc<str>,
+    },
+    /// Parameters of a channel were changed, on every shard.
+    ChannelRetuned {
+        /// Its name.
+        channel: Arc<str>,
+        /// Those that are others now.
+        parameters: Arc<[&'static str]>,
+    },
+    /// A channel was removed: what it had accepted is settled, and its name is free.
+    ChannelRemoved {
+        /// Its name.
+        channel: Arc<str>,
+        /// Messages that were reported since its removal began.
+        reported: u64,
+        /// Messages that were dropped since then, on a best-effort channel.
+        dropped: u64,
+    },
     /// This subscriber did not read in time: so many events, older than the next one, were lost to
     /// it (see `events_queue_max`).
     Missed {

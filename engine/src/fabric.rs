@@ -8,10 +8,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use event_listener::Event;
-
 use crate::awaited::Awaited;
-use crate::channel_plan::ChannelPlan;
+use crate::channel_table::ChannelTable;
 use crate::config::Config;
 use crate::control::routes::Routes;
 use crate::control::wishes::WishBook;
@@ -22,17 +20,13 @@ use crate::mailboxes::{Mailbox, Mailboxes};
 use crate::receipt_book::ReceiptBook;
 use crate::request_book::RequestBook;
 use crate::ring::inbox::{Inboxes, ShardSet};
-use crate::ring::{Doorbell, PayloadPool, Producer};
+use crate::ring::{Doorbell, PayloadPool};
 use crate::stream_book::{Owed, StreamBook};
 
 /// How a thread reaches a shard.
 #[derive(Debug)]
 pub(crate) struct ShardLink {
     pub(crate) doorbell: Arc<Doorbell>,
-    /// One ring for each channel, in the configuration's order.
-    pub(crate) rings: Vec<Producer>,
-    /// Rung when a channel's ring here has been drained.
-    pub(crate) rooms: Vec<Event>,
     /// An inbox has room again, and the shard has not tried the lanes that wait for it since.
     pub(crate) inbox_room: AtomicBool,
     /// Counts the turns of a shard that is stopping: one that stands still is stuck.
@@ -47,7 +41,7 @@ pub(crate) struct Fabric {
     pub(crate) backend: Backend,
     pub(crate) incarnation: u64,
     pub(crate) address: SocketAddr,
-    pub(crate) channels: Vec<ChannelPlan>,
+    pub(crate) channels: ChannelTable,
     pub(crate) wishes: WishBook,
     pub(crate) routes: Routes,
     pub(crate) mailboxes: Mailboxes,
@@ -103,6 +97,7 @@ impl Fabric {
     pub(crate) fn close(&self) {
         self.stopping.store(true, Ordering::Release);
         self.wishes.close();
+        self.channels.wishes.close();
         self.streams.node_ended();
     }
 

@@ -60,6 +60,7 @@ pub struct Received<'a> {
     fabric: &'a Fabric,
     mailbox: &'a Mailbox,
     from: OnceCell<Arc<Peer>>,
+    channel: OnceCell<Arc<str>>,
     /// Bytes of the extension in front of the payload.
     head: usize,
 }
@@ -110,12 +111,23 @@ impl<'a> Received<'a> {
     }
 
     /// The name of the channel it came on.
+    ///
+    /// # Panics
+    /// Never: a channel that is removed keeps its place as long as a message of it is unread.
     #[must_use]
-    pub fn channel(&self) -> &'a str {
-        &self.fabric.channels[self.channel_index()].name
+    pub fn channel(&self) -> &str {
+        self.channel_name()
     }
 
-    /// The channel it came on, as an index into the configuration's channels.
+    fn channel_name(&self) -> &Arc<str> {
+        self.channel.get_or_init(|| {
+            let name = self.fabric.channels.name_at(self.channel_index());
+            name.expect("the place of a channel with unread messages is not given away")
+        })
+    }
+
+    /// A number for the channel it came on: its index among the configuration's channels, those that were
+    /// added behind them. Once a channel is removed, another may get its number.
     #[must_use]
     pub fn channel_index(&self) -> usize {
         (self.tag.extra & !EXTENDED) as usize
@@ -163,7 +175,7 @@ impl<'a> Received<'a> {
     pub fn to_owned(&self) -> OwnedMessage {
         OwnedMessage {
             from: Arc::clone(self.from()),
-            channel: Arc::clone(&self.fabric.channels[self.channel_index()].name),
+            channel: Arc::clone(self.channel_name()),
             channel_index: self.channel_index(),
             mailbox: self.mailbox.clone(),
             payload: self.to_bytes(),
@@ -307,6 +319,7 @@ impl Inbox {
             fabric: &self.fabric,
             mailbox: self.occupancy.mailbox(),
             from: OnceCell::new(),
+            channel: OnceCell::new(),
             head: if record.tag.extra & EXTENDED == 0 {
                 0
             } else {

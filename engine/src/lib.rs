@@ -78,6 +78,7 @@ mod awaited;
 mod capacity;
 mod channel;
 mod channel_plan;
+mod channel_table;
 mod codec;
 pub mod config;
 mod control;
@@ -117,7 +118,7 @@ pub use channel::{Broadcast, Channel};
 pub use config::{ChannelConfig, Config};
 pub use envelope::Envelope;
 pub use error::{
-    NameError, NotConnected, RecvError, Reported, RequestError, SendError, StartError, StreamError,
+    ChannelError, NameError, NotConnected, RecvError, Reported, RequestError, SendError, StartError, StreamError,
     Unsent, WaitError,
 };
 pub use events::{Event, Events};
@@ -127,7 +128,7 @@ pub use io::preflight;
 pub use mailboxes::Mailbox;
 pub use message::{Destination, Message, OwnedMessage, ReplyHandle};
 pub use metrics::{ChannelMetrics, Metrics, ShardMetrics, StreamMetrics};
-pub use node::{Node, NodeBuilder, PeerInfo, StopReport, UnfinishedCause, UnfinishedShard};
+pub use node::{Node, NodeBuilder, PeerInfo, RemovedChannel, StopReport, UnfinishedCause, UnfinishedShard};
 pub use payload::{IntoPayload, Payload};
 pub use peer::Peer;
 pub use receipt::Receipt;

@@ -131,8 +131,6 @@ pub(crate) struct Mailboxes {
 }
 
 struct Book {
-    /// All rings in which a message can carry a number.
-    rings: Vec<Producer>,
     names: Mutex<Names>,
     /// Grows with each new name: tells a shard that a name it did not find may be there now.
     version: AtomicU64,
@@ -143,6 +141,8 @@ struct Names {
     by_name: HashMap<Arc<str>, MailboxId>,
     by_id: ByMailbox<Entry>,
     next: u64,
+    /// All rings in which a message can carry a number.
+    rings: Vec<Producer>,
     retired: Retired,
 }
 
@@ -157,13 +157,24 @@ struct Entry {
 impl Mailboxes {
     /// No names yet; `rings` are all that messages of this node pass.
     pub(crate) fn new(rings: Vec<Producer>) -> Self {
+        let names = Names {
+            rings,
+            ..Names::default()
+        };
         Self {
             book: Arc::new(Book {
-                rings,
-                names: Mutex::default(),
+                names: Mutex::new(names),
                 version: AtomicU64::new(0),
             }),
         }
+    }
+
+    /// Messages of this node pass these rings too from now on, and those that are finished no more.
+    pub(crate) fn add_rings(&self, rings: &[Producer]) {
+        let mut names = self.book.lock();
+        // Nothing is in those of channels that were removed.
+        names.rings.retain(|ring| !ring.is_finished());
+        names.rings.extend_from_slice(rings);
     }
 
     pub(crate) fn home(&self) -> Home {
@@ -185,7 +196,7 @@ impl Mailboxes {
             return Ok(Mailbox { id, held });
         }
         if names.by_id.len() >= MAILBOXES_MAX {
-            names.give_back(&self.book.rings);
+            names.give_back();
         }
         if names.by_id.len() >= MAILBOXES_MAX {
             return Err(NameError::TooMany {
@@ -289,15 +300,15 @@ impl Book {
         let retirement = entry.retirements;
         names.retired.add(id, retirement);
         if names.retired.waiting() >= RETIRED_MANY {
-            names.give_back(&self.rings);
+            names.give_back();
         }
     }
 }
 
 impl Names {
     /// Forgets the names that nobody holds and no message carries.
-    fn give_back(&mut self, rings: &[Producer]) {
-        for (id, retirement) in self.retired.take_settled(rings) {
+    fn give_back(&mut self) {
+        for (id, retirement) in self.retired.take_settled(&self.rings) {
             // Whoever asked for it in between keeps it, or has retired it again since.
             if let Some(entry) = self.by_id.get(&id)
                 && entry.held.strong_count() == 0

@@ -145,7 +145,8 @@ impl<'a> Message<'a> {
         self.channel
     }
 
-    /// The channel it came on, as an index into the configuration's channels.
+    /// A number for the channel it came on: its index among the configuration's channels, those that were
+    /// added behind them. Once a channel is removed, another may get its number.
     #[must_use]
     pub fn channel_index(&self) -> usize {
         self.channel_index
@@ -254,7 +255,8 @@ impl OwnedMessage {
         &self.channel
     }
 
-    /// The channel it came on, as an index into the configuration's channels.
+    /// A number for the channel it came on: its index among the configuration's channels, those that were
+    /// added behind them. Once a channel is removed, another may get its number.
     #[must_use]
     pub fn channel_index(&self) -> usize {
         self.channel_index

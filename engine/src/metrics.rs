@@ -11,7 +11,7 @@ use hdrhistogram::Histogram;
 
 use crate::fabric::Fabric;
 use crate::shard::command::{Command, CommandSender};
-use crate::shard::report::{LaneCounts, ShardReport};
+use crate::shard::report::{ChannelName, LaneCounts, ShardReport};
 use crate::shard::tally::new_histogram;
 use crate::wire::CloseReason;
 
@@ -24,6 +24,9 @@ pub struct Metrics {
     /// For each channel that was used with them: what was counted with peers whose place has been given
     /// to another since; their names are not kept.
     pub departed: Vec<ChannelMetrics>,
+    /// For each channel that was removed: what was counted on it, with all peers together. The last 64 are
+    /// told apart; those before them are summed up under the name `overlane.removed`.
+    pub removed: Vec<ChannelMetrics>,
     /// For each shard.
     pub shards: Vec<ShardMetrics>,
     /// By channel, over all peers: the time from hand-over to the kernel to the acknowledgement, in
@@ -57,7 +60,7 @@ pub struct StreamMetrics {
 /// One channel to one peer, all its parallel lanes together.
 #[derive(Clone, Debug)]
 pub struct ChannelMetrics {
-    /// The peer's name; empty in [`Metrics::departed`].
+    /// The peer's name; empty in [`Metrics::departed`] and [`Metrics::removed`].
     pub peer: String,
     /// The channel's name.
     pub channel: Arc<str>,
@@ -159,22 +162,23 @@ impl ShardMetrics {
 }
 
 impl ChannelMetrics {
-    fn new(peer: &str, channel: Arc<str>, reliable: bool, counts: LaneCounts) -> Self {
+    fn new(peer: &str, channel: &ChannelName, counts: LaneCounts) -> Self {
+        let ChannelName { name, reliable } = channel;
         let LaneCounts {
             ledgers,
             gate_dropped,
             ..
         } = counts;
         // What an overflow policy dropped at the gate was accepted and settled in one step.
-        let (reported, dropped) = if reliable {
+        let (reported, dropped) = if *reliable {
             (gate_dropped, 0)
         } else {
             (0, gate_dropped)
         };
         Self {
             peer: peer.to_owned(),
-            channel,
-            reliable,
+            channel: Arc::clone(name),
+            reliable: *reliable,
             lanes_up: counts.lanes_up,
             accepted: ledgers.accepted + gate_dropped,
             acknowledged: ledgers.acknowledged,
@@ -240,8 +244,9 @@ impl Metrics {
     }
 
     pub(crate) fn merge(fabric: &Fabric, reports: &[ShardReport]) -> Self {
-        let mut lanes: BTreeMap<(&str, usize), LaneCounts> = BTreeMap::new();
-        let mut departed: BTreeMap<usize, LaneCounts> = BTreeMap::new();
+        let mut lanes: BTreeMap<(&str, usize, &ChannelName), LaneCounts> = BTreeMap::new();
+        let mut departed: BTreeMap<(usize, &ChannelName), LaneCounts> = BTreeMap::new();
+        let mut removed: BTreeMap<&ChannelName, LaneCounts> = BTreeMap::new();
         let mut metrics = Self {
             open_requests: fabric.requests.len(),
             open_receipts: fabric.receipts.len(),
@@ -250,36 +255,47 @@ impl Metrics {
             ..Self::default()
         };
         for report in reports {
+            let channel_at = |place: usize| report.channels.get(place)?.as_ref();
             for lane in &report.lanes {
-                let key = (&*lane.peer, lane.channel);
-                lanes.entry(key).or_default().add(&lane.counts);
+                if let Some(channel) = channel_at(lane.channel) {
+                    let key = (&*lane.peer, lane.channel, channel);
+                    lanes.entry(key).or_default().add(&lane.counts);
+                }
             }
-            for (channel, counts) in report.departed.iter().enumerate() {
-                departed.entry(channel).or_default().add(counts);
+            for (place, counts) in report.departed.iter().enumerate() {
+                if let Some(channel) = channel_at(place) {
+                    departed.entry((place, channel)).or_default().add(counts);
+                }
+            }
+            for (channel, counts) in &report.past {
+                removed.entry(channel).or_default().add(counts);
             }
             for (reason, count) in &report.refusals {
                 *metrics.refused_connections.entry(*reason).or_default() += count;
             }
-            for (channel, latency) in report.tally.latencies.iter() {
-                let name = Arc::clone(&fabric.channels[channel].name);
+            for (place, latency) in report.tally.latencies.iter() {
+                let Some(channel) = channel_at(place) else {
+                    continue;
+                };
+                let name = Arc::clone(&channel.name);
                 let all = metrics.latency_us.entry(name).or_insert_with(new_histogram);
                 // All histograms have the same bounds, so this cannot fail.
                 all.add(latency).expect("equal bounds");
             }
             metrics.shards.push(shard_metrics(report));
         }
-        let of_channel = |peer, channel: usize, counts| {
-            let plan = &fabric.channels[channel];
-            ChannelMetrics::new(peer, Arc::clone(&plan.name), plan.reliable, counts)
-        };
         let lanes = lanes.into_iter();
         metrics.lanes = lanes
-            .map(|((peer, channel), counts)| of_channel(peer, channel, counts))
+            .map(|((peer, _, channel), counts)| ChannelMetrics::new(peer, channel, counts))
             .collect();
         let departed = departed.into_iter();
         metrics.departed = departed
-            .map(|(channel, counts)| of_channel("", channel, counts))
+            .map(|((_, channel), counts)| ChannelMetrics::new("", channel, counts))
             .filter(|channel| channel.accepted + channel.delivered + channel.receive_dropped > 0)
+            .collect();
+        let removed = removed.into_iter();
+        metrics.removed = removed
+            .map(|(channel, counts)| ChannelMetrics::new("", channel, counts))
             .collect();
         metrics
     }
@@ -295,7 +311,7 @@ impl Metrics {
     /// Whether the accounting identity holds for every channel and peer.
     #[must_use]
     pub fn identity_holds(&self) -> bool {
-        let mut all = self.lanes.iter().chain(&self.departed);
+        let mut all = self.lanes.iter().chain(&self.departed).chain(&self.removed);
         all.all(ChannelMetrics::identity_holds)
     }
 
@@ -326,7 +342,7 @@ fn shard_metrics(report: &ShardReport) -> ShardMetrics {
         doorbell_writes: report.doorbell_writes,
         connections: report.connections,
         payloads_copied_out: report.payloads_copied_out,
-        rings_starved: report.tally.starved.iter().sum(),
+        rings_starved: report.tally.rings_starved,
         lanes_retried: report.tally.lanes_retried,
         handler_panics: report.tally.handler_panics,
         task_panics: report.tally.task_panics,

@@ -3,6 +3,7 @@
 //! Owns the threads; `starting` makes them, `stopping` ends them. Everything a message passes on its
 //! way is elsewhere.
 
+mod channels;
 mod receiving;
 mod starting;
 mod stopping;
@@ -15,6 +16,7 @@ use std::time::Duration;
 
 use event_listener::Listener;
 
+pub use channels::RemovedChannel;
 pub use starting::NodeBuilder;
 pub use stopping::{StopReport, UnfinishedCause, UnfinishedShard};
 
@@ -76,7 +78,7 @@ impl PeerInfo {
         Self {
             address,
             lanes_up: peer.lanes_up(),
-            lanes: peer.lanes().len(),
+            lanes: peer.lanes_count(),
             peer,
         }
     }
@@ -187,7 +189,7 @@ impl Node {
                 return Err(WaitError::NotConnected(NotConnected {
                     peer: peer.name().to_owned(),
                     lanes_up: peer.lanes_up(),
-                    lanes: peer.lanes().len(),
+                    lanes: peer.lanes_count(),
                 }));
             }
         }
@@ -206,25 +208,6 @@ impl Node {
                 return Ok(());
             }
             changed.await;
-        }
-    }
-
-    /// A channel of the configuration, to send on.
-    ///
-    /// # Errors
-    /// [`NameError::UnknownChannel`], which names those there are.
-    pub fn channel(&self, name: &str) -> Result<Channel, NameError> {
-        let channels = self.fabric.channels.iter();
-        let channels = channels.filter(|plan| !plan.is_control());
-        match channels.clone().find(|plan| &*plan.name == name) {
-            Some(plan) => Ok(Channel::new(Arc::clone(&self.fabric), plan.index)),
-            None => {
-                let known: Vec<_> = channels.map(|plan| &*plan.name).collect();
-                Err(NameError::UnknownChannel {
-                    name: name.to_owned(),
-                    known: known.join(", "),
-                })
-            }
         }
     }
 

@@ -1,5 +1,5 @@
-//! A peer as every thread of this node shares it: its name, its place in the routes, the gates of its
-//! lanes, and which of its processes those lanes lead to.
+//! A peer as every thread of this node shares it: its name, its place in the routes, its lanes
+//! (`peer::lanes`), and which of its processes those lanes lead to.
 //!
 //! One for each name, made by `control::wishes` at its first use and there for as long as anybody holds
 //! it; its place comes and goes. The owner of a lane is a pure function of name, channel and index, so
@@ -10,8 +10,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use event_listener::{Event, EventListener};
 
-use crate::ring::gate::{Gate, OpenFor};
+mod lanes;
+
+use crate::ring::gate::{GateLimits, OpenFor};
 use crate::wire::CloseReason;
+pub(crate) use lanes::{LANES_MAX, LaneAddress, LaneCells, LaneNumber, LaneRange};
 
 /// The place of a peer that has none.
 const NOWHERE: u32 = u32::MAX;
@@ -22,7 +25,7 @@ const NOWHERE: u32 = u32::MAX;
 pub struct Peer {
     name: Arc<str>,
     is_self: bool,
-    lanes: Box<[LaneAddress]>,
+    lanes: LaneCells,
     place: AtomicU32,
     presence: Mutex<Presence>,
     incarnation: AtomicU64,
@@ -39,58 +42,6 @@ pub struct Peer {
     /// What the mailbox names that it announced hold here, over all its lanes.
     names_bytes: AtomicUsize,
     changed: Event,
-}
-
-/// One lane of a peer as senders see it.
-#[derive(Debug)]
-pub(crate) struct LaneAddress {
-    /// The shard that owns the lane.
-    pub(crate) shard: u16,
-    /// The channel it carries.
-    pub(crate) channel: u16,
-    /// Its index among the channel's parallel lanes.
-    pub(crate) index: u16,
-    pub(crate) gate: Gate,
-    /// The largest payload that both ends of the lane take, once it has been up.
-    payload_bytes_max: AtomicU32,
-    takes_extensions: AtomicBool,
-}
-
-impl LaneAddress {
-    /// A lane that has not been up yet.
-    pub(crate) fn new(shard: u16, channel: u16, index: u16, gate: Gate) -> Self {
-        Self {
-            shard,
-            channel,
-            index,
-            gate,
-            payload_bytes_max: AtomicU32::new(u32::MAX),
-            takes_extensions: AtomicBool::new(true),
-        }
-    }
-
-    /// The largest payload that the peer takes on this lane, as far as is known; this node's own
-    /// bound is the channel's.
-    #[inline]
-    pub(crate) fn payload_bytes_max(&self) -> usize {
-        usize::try_from(self.payload_bytes_max.load(Ordering::Relaxed)).unwrap_or(usize::MAX)
-    }
-
-    /// Whether the peer knows extensions, as far as is known.
-    #[inline]
-    pub(crate) fn takes_extensions(&self) -> bool {
-        self.takes_extensions.load(Ordering::Relaxed)
-    }
-
-    /// The shard's: the handshake of the lane has settled it.
-    pub(crate) fn settle_extensions(&self, taken: bool) {
-        self.takes_extensions.store(taken, Ordering::Relaxed);
-    }
-
-    /// The shard's: the handshake of the lane has settled it.
-    pub(crate) fn settle_payload_bytes_max(&self, bytes_max: u32) {
-        self.payload_bytes_max.store(bytes_max, Ordering::Relaxed);
-    }
 }
 
 /// Which process of a peer is there. All its lanes lead to the same one: a name is one node.
@@ -131,7 +82,7 @@ impl JoinError {
 
 impl Peer {
     /// A peer without a place.
-    pub(crate) fn new(name: Arc<str>, is_self: bool, lanes: Box<[LaneAddress]>) -> Self {
+    pub(crate) fn new(name: Arc<str>, is_self: bool, lanes: LaneCells) -> Self {
         Self {
             name,
             is_self,
@@ -188,7 +139,7 @@ impl Peer {
     /// when every lane of every channel is up.
     #[must_use]
     pub fn is_connected(&self) -> bool {
-        let without_control = self.lanes.len().saturating_sub(1);
+        let without_control = self.lanes.count().saturating_sub(1);
         self.has_control() || usize::try_from(self.lanes_up()).is_ok_and(|up| up == without_control)
     }
 
@@ -198,14 +149,43 @@ impl Peer {
         (place != NOWHERE).then_some(place)
     }
 
-    /// All its lanes, the control lane last.
-    pub(crate) fn lanes(&self) -> &[LaneAddress] {
-        &self.lanes
+    /// All lanes that channels have now, the control lane among them, and their offsets.
+    pub(crate) fn lanes(&self) -> impl Iterator<Item = (usize, &LaneAddress)> {
+        self.lanes.all().filter(|(_, lane)| lane.is_assigned())
+    }
+
+    /// How many there are.
+    pub(crate) fn lanes_count(&self) -> usize {
+        self.lanes.count()
     }
 
     /// Where its control lane is among its lanes.
     pub(crate) fn control_offset(&self) -> usize {
-        self.lanes.len() - 1
+        self.lanes.control_offset()
+    }
+
+    /// The control shard's: a channel was added, and has lanes there from now on. `closed` says that the node
+    /// stops.
+    pub(crate) fn assign_lanes(&self, range: LaneRange, limits: GateLimits, closed: bool) {
+        // Whether the control lane is up does not change meanwhile.
+        let _presence = self.lock();
+        let open_for_peer = self.has_control();
+        self.lanes.assign(range, limits, open_for_peer);
+        if closed {
+            self.close_lanes(range);
+        }
+    }
+
+    /// The control shard's: the lanes of that channel take no more messages.
+    pub(crate) fn close_lanes(&self, range: LaneRange) {
+        for offset in range.offsets() {
+            self.lane(offset).gate.close();
+        }
+    }
+
+    /// The control shard's: nobody remembers the lanes of that channel.
+    pub(crate) fn release_lanes(&self, range: LaneRange) {
+        self.lanes.release(range);
     }
 
     /// Whether its control lane is up.
@@ -236,19 +216,20 @@ impl Peer {
 
     /// Whether messages wait for a lane that is not there.
     pub(crate) fn has_waiting(&self) -> bool {
-        let mut gates = self.lanes.iter().map(|lane| &lane.gate);
+        let mut gates = self.lanes.all().map(|(_, lane)| &lane.gate);
         gates.any(|gate| !gate.has_lane() && !gate.is_unused())
     }
 
+    #[inline]
     pub(crate) fn lane(&self, offset: usize) -> &LaneAddress {
-        &self.lanes[offset]
+        self.lanes.at(offset)
     }
 
     /// The number of a lane among all lanes of this node: what a record in a ring carries. Asked after
     /// room was reserved at the lane's gate: a peer with reservations keeps its place.
     #[inline]
     pub(crate) fn lane_number(&self, offset: usize) -> LaneNumber {
-        LaneNumber::new(self.place.load(Ordering::Acquire), self.lanes.len(), offset)
+        LaneNumber::new(self.place.load(Ordering::Acquire), offset)
     }
 
     pub(crate) fn presence(&self) -> Presence {
@@ -266,7 +247,7 @@ impl Peer {
     /// settled. The control shard's.
     pub(crate) fn withdraw(&self) -> bool {
         let mut presence = self.lock();
-        let is_unused = presence.lanes == 0 && self.lanes.iter().all(|lane| lane.gate.is_unused());
+        let is_unused = presence.lanes == 0 && self.lanes.all().all(|(_, lane)| lane.gate.is_unused());
         if is_unused {
             presence.withdrawn = true;
             self.place.store(NOWHERE, Ordering::Release);
@@ -316,9 +297,11 @@ impl Peer {
     /// The lane at `offset` is up: its gate opens, with the control lane those of all lanes.
     pub(crate) fn lane_came(&self, offset: usize) {
         self.lanes_up.fetch_add(1, Ordering::AcqRel);
-        self.lanes[offset].gate.open(OpenFor::Lane);
+        self.lane(offset).gate.open(OpenFor::Lane);
         if offset == self.control_offset() {
-            for lane in &self.lanes {
+            // Against a channel that is added meanwhile.
+            let _presence = self.lock();
+            for (_, lane) in self.lanes.all() {
                 lane.gate.open(OpenFor::Peer);
             }
             self.control_up.store(true, Ordering::Release);
@@ -328,10 +311,11 @@ impl Peer {
 
     /// The lane at `offset` takes no more messages; without the control lane none can be made.
     pub(crate) fn shut_lane(&self, offset: usize) {
-        self.lanes[offset].gate.shut(OpenFor::Lane);
+        self.lane(offset).gate.shut(OpenFor::Lane);
         if offset == self.control_offset() {
+            let _presence = self.lock();
             self.control_up.store(false, Ordering::Release);
-            for lane in &self.lanes {
+            for (_, lane) in self.lanes.all() {
                 lane.gate.shut(OpenFor::Peer);
             }
         }
@@ -339,12 +323,12 @@ impl Peer {
 
     /// The lane at `offset` has ended, and takes messages while its peer is away.
     pub(crate) fn hold_lane(&self, offset: usize) {
-        self.lanes[offset].gate.open(OpenFor::Absence);
+        self.lane(offset).gate.open(OpenFor::Absence);
     }
 
     /// The lane at `offset` waits for its peer no longer.
     pub(crate) fn let_go_lane(&self, offset: usize) {
-        self.lanes[offset].gate.shut(OpenFor::Absence);
+        self.lane(offset).gate.shut(OpenFor::Absence);
     }
 
     /// The lane at `offset` has ended.
@@ -374,58 +358,28 @@ impl Peer {
     }
 }
 
-/// The number of a lane among all lanes of this node, by which senders name it and its shard finds it. Not
-/// its index among the lanes of that shard, and not its offset among those of its peer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct LaneNumber(u32);
-
-impl LaneNumber {
-    /// That of a peer's lane at `offset`, if each peer has `lanes`. The configuration bounds the product
-    /// (`peers_max`, 64 channels of 64 lanes) far below 2^32.
-    #[inline]
-    pub(crate) fn new(place: u32, lanes: usize, offset: usize) -> Self {
-        let number = place as usize * lanes + offset;
-        Self(u32::try_from(number).unwrap_or(u32::MAX))
-    }
-
-    /// As a record in a ring carries it.
-    #[inline]
-    pub(crate) const fn word(self) -> u32 {
-        self.0
-    }
-
-    /// What [`word`](Self::word) said.
-    #[inline]
-    pub(crate) const fn from_word(word: u32) -> Self {
-        Self(word)
-    }
-
-    /// Its place in a list by numbers.
-    #[inline]
-    pub(crate) const fn index(self) -> usize {
-        self.0 as usize
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn peer() -> Peer {
-        use crate::ring::gate::GateLimits;
-        let lane = LaneAddress::new(
-            0,
-            0,
-            0,
-            Gate::new(GateLimits {
-                messages_max: 16,
-                bytes_max: 1 << 16,
-                high_percent: 80,
-                low_percent: 20,
-            }),
-        );
-        Peer::new(Arc::from("b"), false, Box::new([lane]))
+        let cells = LaneCells::new(0, 1, 0, 1);
+        let peer = Peer::new(Arc::from("b"), false, cells);
+        let lane = LaneRange {
+            channel: 0,
+            first: 0,
+            count: 1,
+        };
+        peer.assign_lanes(lane, LIMITS, false);
+        peer
     }
+
+    const LIMITS: GateLimits = GateLimits {
+        messages_max: 16,
+        bytes_max: 1 << 16,
+        high_percent: 80,
+        low_percent: 20,
+    };
 
     #[test]
     fn lanes_lead_to_one_process_at_a_time() {
@@ -459,5 +413,28 @@ mod tests {
         assert!(peer.withdraw());
         assert_eq!(peer.place(), None);
         assert_eq!(peer.join(5), Err(JoinError::Withdrawn));
+    }
+
+    #[test]
+    fn a_channel_that_is_added_is_open_as_the_others_are() {
+        let peer = peer();
+        let added = LaneRange {
+            channel: 1,
+            first: 5,
+            count: 2,
+        };
+        peer.settle(0);
+        peer.lane_came(peer.control_offset());
+        peer.assign_lanes(added, LIMITS, false);
+        assert_eq!(peer.lanes_count(), 3);
+        assert_eq!(peer.lane(6).gate.reserve(1), Ok(()));
+        assert!(!peer.withdraw(), "it counts among those in use");
+        peer.lane(6).gate.release(1, 1);
+        peer.shut_lane(peer.control_offset());
+        assert!(peer.lane(6).gate.reserve(1).is_err());
+        peer.close_lanes(added);
+        peer.release_lanes(added);
+        assert_eq!(peer.lanes_count(), 1);
+        assert!(peer.lane(4000).gate.reserve(1).is_err(), "of no channel");
     }
 }

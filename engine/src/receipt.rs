@@ -180,7 +180,7 @@ impl Channel {
         attributes: Attributes<'_>,
         payload: &Payload<'_>,
     ) -> Result<(Receipt, Waiting<'static>), SendError> {
-        if self.plan().reliability == Reliability::BestEffort {
+        if self.entry.reliability == Reliability::BestEffort {
             return Err(SendError::NoReceipts);
         }
         let waiter = ReceiptWaiter::default();

@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::error::{NameError, SendError, StreamError};
 use crate::mailboxes::{Mailbox, Mailboxes};
-use crate::peer::Peer;
+use crate::peer::{LaneRange, Peer};
 use crate::ring::gate::GateState;
 use crate::wire::stream::{CancelReason, Word, data_mailbox};
 pub(crate) use accepting::Accepting;
@@ -176,7 +176,7 @@ impl StreamBook {
         &self,
         peer: &Arc<Peer>,
         offset: usize,
-        channel: usize,
+        channel: &Arc<str>,
         id: u64,
         mailbox: &str,
     ) -> Admitted {
@@ -196,7 +196,7 @@ impl StreamBook {
             }
             counts.incoming += 1;
             let window = self.limits.window_bytes;
-            let stream = Incoming::new(id, Arc::clone(peer), offset, channel, window);
+            let stream = Incoming::new(id, Arc::clone(peer), offset, Arc::clone(channel), window);
             let stream = Arc::new(stream);
             open.incoming.insert((key(peer), id), Arc::clone(&stream));
             stream
@@ -245,6 +245,12 @@ impl StreamBook {
             Arc::ptr_eq(other, peer) && other.lane(at).gate.state() != GateState::Open
         };
         self.end(&StreamError::LaneEnded { why }, is_gone, |_| true);
+    }
+
+    /// A channel was removed, which had those lanes.
+    pub(crate) fn channel_removed(&self, lanes: LaneRange) {
+        let is_on = |_: &Arc<Peer>, at: usize| lanes.offsets().contains(&at);
+        self.end(&SendError::ChannelRemoved.into(), is_on, |_| true);
     }
 
     /// The node stops: every stream ends, and none is opened any more.

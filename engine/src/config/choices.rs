@@ -128,6 +128,26 @@ choice! {
     later: &[];
 }
 
+impl Overflow {
+    const ALL: [Self; 4] = [
+        Self::Reject,
+        Self::Block,
+        Self::DropOldest,
+        Self::DropNewest,
+    ];
+
+    /// A number that stands for it, in a word that threads share.
+    pub(crate) const fn number(self) -> u8 {
+        self as u8
+    }
+
+    /// What [`number`](Self::number) said.
+    #[inline]
+    pub(crate) const fn from_number(number: u8) -> Self {
+        Self::ALL[number as usize & 3]
+    }
+}
+
 impl Reliability {
     /// Whether each message is acknowledged, or reported.
     #[must_use]

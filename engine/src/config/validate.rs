@@ -24,10 +24,7 @@ impl Config {
     pub fn validate(&self) -> Result<(), ConfigError> {
         values(NODE_PARAMETERS, self, "")?;
         for channel in &self.channels {
-            name(&channel.name)?;
-            values(CHANNEL_PARAMETERS, channel, &prefix(channel))?;
-            Self::keeping(channel)?;
-            Self::watermarks(channel)?;
+            channel.validate()?;
         }
         self.channel_names()?;
         self.core_list()?;
@@ -114,36 +111,6 @@ impl Config {
         Ok(())
     }
 
-    /// A channel that keeps its messages throws none away.
-    fn keeping(channel: &ChannelConfig) -> Result<(), ConfigError> {
-        let drops = matches!(
-            channel.overflow,
-            Overflow::DropOldest | Overflow::DropNewest
-        );
-        if channel.reliability.keeps_messages() && drops {
-            let given = |name| given_from(CHANNEL_PARAMETERS, channel, &prefix(channel), name);
-            return conflict(
-                [given("reliability"), given("overflow")],
-                "what is kept until it is acknowledged cannot be dropped: reject or block",
-            );
-        }
-        Ok(())
-    }
-
-    fn watermarks(channel: &ChannelConfig) -> Result<(), ConfigError> {
-        if channel.low_watermark_percent >= channel.high_watermark_percent {
-            let given = |name| given_from(CHANNEL_PARAMETERS, channel, &prefix(channel), name);
-            return conflict(
-                [
-                    given("low_watermark_percent"),
-                    given("high_watermark_percent"),
-                ],
-                "the low watermark must be below the high one",
-            );
-        }
-        Ok(())
-    }
-
     fn connections(&self) -> Result<(), ConfigError> {
         if self.peers.contains_key(&self.node_name) {
             return conflict(
@@ -186,6 +153,50 @@ impl Config {
 
     fn given(&self, name: &'static str) -> Given {
         given_from(NODE_PARAMETERS, self, "", name)
+    }
+}
+
+impl ChannelConfig {
+    /// Checks the name, each value, and what the values must agree on. A node does so when it starts, and when
+    /// the channel is added or retuned.
+    ///
+    /// # Errors
+    /// The first finding, with the parameter, its value and what would be right.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        name(&self.name)?;
+        values(CHANNEL_PARAMETERS, self, &prefix(self))?;
+        self.keeping()?;
+        self.watermarks()
+    }
+
+    /// A channel that keeps its messages throws none away.
+    fn keeping(&self) -> Result<(), ConfigError> {
+        let drops = matches!(
+            self.overflow,
+            Overflow::DropOldest | Overflow::DropNewest
+        );
+        if self.reliability.keeps_messages() && drops {
+            let given = |name| given_from(CHANNEL_PARAMETERS, self, &prefix(self), name);
+            return conflict(
+                [given("reliability"), given("overflow")],
+                "what is kept until it is acknowledged cannot be dropped: reject or block",
+            );
+        }
+        Ok(())
+    }
+
+    fn watermarks(&self) -> Result<(), ConfigError> {
+        if self.low_watermark_percent >= self.high_watermark_percent {
+            let given = |name| given_from(CHANNEL_PARAMETERS, self, &prefix(self), name);
+            return conflict(
+                [
+                    given("low_watermark_percent"),
+                    given("high_watermark_percent"),
+                ],
+                "the low watermark must be below the high one",
+            );
+        }
+        Ok(())
     }
 }
 

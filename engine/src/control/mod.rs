@@ -5,6 +5,7 @@
 //! waits for it: shards send notices and questions and go on. It needs no executor: it waits for one
 //! thing only (`docs/decisions/0002-parking.md`).
 
+mod channels;
 pub(crate) mod link;
 mod places;
 mod presence;
@@ -20,6 +21,7 @@ use crate::fabric::Fabric;
 use crate::peer::Peer;
 use crate::ring::inbox::Unread;
 use crate::threads::EngineThread;
+use channels::Changing;
 use link::{ControlLink, Notice, Verdict};
 use places::Places;
 use presence::Believed;
@@ -35,6 +37,7 @@ pub(crate) struct Control {
     believed: Believed,
     places: Places,
     leaving: Vec<Leaving>,
+    changing: Changing,
 }
 
 /// A place whose peer is gone: free when nobody remembers that peer.
@@ -76,6 +79,7 @@ impl Control {
             believed: Believed::default(),
             places: Places::new(peers_max),
             leaving: Vec::new(),
+            changing: Changing::default(),
         };
         control.place(itself, Wish::none());
         control
@@ -137,6 +141,7 @@ impl Control {
     /// Looks at all that there is besides notices. True if there is more by now.
     fn look_once(&mut self) -> bool {
         self.link.begin_look();
+        self.follow_channels();
         for (peer, wish) in self.fabric.wishes.take_changed() {
             self.follow_wish(peer, wish);
         }

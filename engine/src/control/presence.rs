@@ -84,10 +84,11 @@ impl Believed {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::peer::LaneCells;
     use crate::wire::CloseReason;
 
     fn peer() -> Arc<Peer> {
-        let peer = Peer::new(Arc::from("b"), false, Box::new([]));
+        let peer = Peer::new(Arc::from("b"), false, LaneCells::new(0, 1, 0, 0));
         peer.settle(0);
         Arc::new(peer)
     }

@@ -207,9 +207,10 @@ const CHANGES_KEPT: usize = 64;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::peer::LaneCells;
 
     fn route(name: &str, place: u32) -> Route {
-        let peer = Peer::new(Arc::from(name), false, Box::new([]));
+        let peer = Peer::new(Arc::from(name), false, LaneCells::new(0, 1, 0, 0));
         peer.settle(place);
         Route::new(&Arc::new(peer), Wish::none())
     }

@@ -8,10 +8,9 @@ use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use crate::config::ChannelConfig;
 use crate::error::NameError;
-use crate::peer::{LaneAddress, Peer};
-use crate::ring::gate::{Gate, GateLimits};
+use crate::peer::{LaneCells, LaneRange, Peer};
+use crate::ring::gate::GateLimits;
 use crate::wire::CloseReason;
 
 /// What is wanted of one peer. A shard sees only the last of several wishes, so each carries the numbers
@@ -77,7 +76,8 @@ impl Wish {
 #[derive(Debug)]
 pub(crate) struct WishBook {
     self_name: String,
-    channels: Vec<ChannelConfig>,
+    /// Where the control lane of each peer is among its lanes.
+    control_offset: usize,
     shards: u16,
     peers_max: usize,
     book: Mutex<Book>,
@@ -92,6 +92,8 @@ struct Book {
     /// What the control shard has not adopted.
     changed: BTreeMap<Arc<str>, (Arc<Peer>, Wish)>,
     orders: u64,
+    /// The channels that there are: their lanes, and how much may wait for each.
+    channels: Vec<(LaneRange, GateLimits)>,
     /// The node stops: no gate opens again.
     closed: bool,
 }
@@ -99,13 +101,13 @@ struct Book {
 impl WishBook {
     pub(crate) fn new(
         self_name: String,
-        channels: Vec<ChannelConfig>,
+        control_offset: usize,
         shards: u16,
         peers_max: usize,
     ) -> Self {
         Self {
             self_name,
-            channels,
+            control_offset,
             shards,
             peers_max,
             book: Mutex::default(),
@@ -187,9 +189,58 @@ impl WishBook {
     pub(crate) fn close(&self) {
         let mut book = self.lock();
         book.closed = true;
-        for peer in book.handles.values().filter_map(Weak::upgrade) {
+        for peer in book.peers() {
             close_gates(&peer);
         }
+    }
+
+    /// The control shard's: each peer has the lanes of that channel from now on.
+    pub(crate) fn add_channel(&self, lanes: LaneRange, limits: GateLimits) {
+        let book = &mut *self.lock();
+        book.channels.push((lanes, limits));
+        for peer in book.peers() {
+            peer.assign_lanes(lanes, limits, book.closed);
+        }
+    }
+
+    /// The control shard's: so much may wait for each lane of that channel from now on.
+    pub(crate) fn retune_channel(&self, lanes: LaneRange, limits: GateLimits) {
+        let book = &mut *self.lock();
+        let kept = book.channels.iter_mut().find(|(kept, _)| *kept == lanes);
+        if let Some((_, kept)) = kept {
+            *kept = limits;
+        }
+        for peer in book.peers() {
+            for offset in lanes.offsets() {
+                peer.lane(offset).gate.retune(limits);
+            }
+        }
+    }
+
+    /// The control shard's: nothing is accepted any more on the lanes of that channel.
+    pub(crate) fn close_channel(&self, lanes: LaneRange) {
+        let book = &mut *self.lock();
+        book.channels.retain(|(kept, _)| *kept != lanes);
+        for peer in book.peers() {
+            peer.close_lanes(lanes);
+        }
+    }
+
+    /// The control shard's: nobody remembers the lanes of that channel, so they can be another's. False if a
+    /// sender has something reserved at one of them still.
+    pub(crate) fn release_channel(&self, lanes: LaneRange) -> bool {
+        let book = self.lock();
+        let is_unused = |peer: Arc<Peer>| {
+            let mut offsets = lanes.offsets();
+            offsets.all(|offset| peer.lane(offset).gate.is_unused())
+        };
+        if !book.peers().all(is_unused) {
+            return false;
+        }
+        for peer in book.peers() {
+            peer.release_lanes(lanes);
+        }
+        true
     }
 
     fn handle(&self, book: &mut Book, name: &str) -> Arc<Peer> {
@@ -200,40 +251,22 @@ impl WishBook {
             book.handles.retain(|_, peer| peer.strong_count() > 0);
             book.handles_swept_at = book.handles.len() * 2 + HANDLES_UNSWEPT;
         }
-        let peer = self.make_peer(name);
-        if book.closed {
-            close_gates(&peer);
-        }
+        let peer = self.make_peer(book, name);
         let name = Arc::clone(peer.shared_name());
         book.handles.insert(name, Arc::downgrade(&peer));
         peer
     }
 
-    fn make_peer(&self, name: &str) -> Arc<Peer> {
+    fn make_peer(&self, book: &Book, name: &str) -> Arc<Peer> {
+        let ends = book.channels.iter().map(|(lanes, _)| lanes.offsets().end);
+        let count = ends.max().unwrap_or(0);
         let spread = fnv1a(name.as_bytes());
-        let mut lanes = Vec::new();
-        for (channel, config) in self.channels.iter().enumerate() {
-            for lane in 0..config.parallelism {
-                let offset = lanes.len() as u64;
-                lanes.push(LaneAddress::new(
-                    u16::try_from((spread + offset) % u64::from(self.shards)).unwrap_or(0),
-                    u16::try_from(channel).unwrap_or(u16::MAX),
-                    lane,
-                    Gate::new(GateLimits {
-                        messages_max: config.queue_messages_max as u64,
-                        bytes_max: config.bytes_accepted_max() as u64,
-                        high_percent: config.high_watermark_percent.into(),
-                        low_percent: config.low_watermark_percent.into(),
-                    }),
-                ));
-            }
+        let cells = LaneCells::new(spread, self.shards, self.control_offset, count);
+        let peer = Peer::new(Arc::from(name), name == self.self_name, cells);
+        for (lanes, limits) in &book.channels {
+            peer.assign_lanes(*lanes, *limits, book.closed);
         }
-        let is_self = name == self.self_name;
-        Arc::new(Peer::new(
-            Arc::from(name),
-            is_self,
-            lanes.into_boxed_slice(),
-        ))
+        Arc::new(peer)
     }
 
     fn lock(&self) -> MutexGuard<'_, Book> {
@@ -241,11 +274,18 @@ impl WishBook {
     }
 }
 
+impl Book {
+    /// The peers that somebody holds.
+    fn peers(&self) -> impl Iterator<Item = Arc<Peer>> {
+        self.handles.values().filter_map(Weak::upgrade)
+    }
+}
+
 /// So few handles are not worth looking for those that nobody holds.
 const HANDLES_UNSWEPT: usize = 64;
 
 fn close_gates(peer: &Peer) {
-    for lane in peer.lanes() {
+    for (_, lane) in peer.lanes() {
         lane.gate.close();
     }
 }
@@ -267,7 +307,7 @@ mod tests {
     use super::*;
 
     fn book() -> WishBook {
-        WishBook::new("a".to_owned(), vec![ChannelConfig::new("data")], 1, 2)
+        WishBook::new("a".to_owned(), 0, 1, 2)
     }
 
     fn address(port: u16) -> SocketAddr {

@@ -93,6 +93,32 @@ fn stream_socket(address: SocketAddr) -> io::Result<Socket> {
     Ok(socket)
 }
 
+impl SocketOptions {
+    /// What is to be set on a socket on which `before` was: what is left to the kernel now is what the kernel
+    /// gives new sockets. The sizes of its buffers stay: setting them once has turned the kernel's tuning off.
+    pub(crate) fn changed_from(&self, before: &Self) -> Self {
+        fn change<T: Copy + PartialEq>(now: Option<T>, before: Option<T>, none: T) -> Option<T> {
+            (now != before).then_some(now.unwrap_or(none))
+        }
+        let mut changed = Self {
+            dscp: change(self.dscp, before.dscp, 0),
+            priority: change(self.priority, before.priority, 0),
+            notsent_lowat_bytes: change(
+                self.notsent_lowat_bytes,
+                before.notsent_lowat_bytes,
+                u32::MAX,
+            ),
+            send_buffer_bytes: None,
+            receive_buffer_bytes: None,
+        };
+        if changed.dscp.is_some() && changed.priority.is_none() {
+            // Which setting the type of service resets.
+            changed.priority = self.priority;
+        }
+        changed
+    }
+}
+
 /// Sets what the channel asks for. Called once the lane's channel is known. Neither keep-alive nor
 /// TCP_USER_TIMEOUT: they tell a dead host, not a dead process, and the latter ends the connection of
 /// a reader that is only slow, because it counts a closed window. `delivery::Liveness` is for that.

@@ -14,7 +14,7 @@ type Retirement = (MailboxId, u64);
 pub(super) struct Retired {
     fresh: Vec<Retirement>,
     /// Those that wait, and how far each ring was filled since they were retired.
-    settling: Option<(Vec<Retirement>, Vec<usize>)>,
+    settling: Option<(Vec<Retirement>, Vec<(Producer, usize)>)>,
 }
 
 impl Retired {
@@ -29,22 +29,21 @@ impl Retired {
 
     /// Takes out those that no message in `rings` can carry any more.
     pub(super) fn take_settled(&mut self, rings: &[Producer]) -> Vec<Retirement> {
-        let mut settled = self.settle(rings);
+        let mut settled = self.settle();
         if self.settling.is_none() && !self.fresh.is_empty() {
-            let filled = rings.iter().map(Producer::filled_to).collect();
+            let filled = rings.iter().map(|ring| (ring.clone(), ring.filled_to()));
+            let filled = filled.collect();
             self.settling = Some((std::mem::take(&mut self.fresh), filled));
             // Often the rings are empty.
-            settled.append(&mut self.settle(rings));
+            settled.append(&mut self.settle());
         }
         settled
     }
 
-    fn settle(&mut self, rings: &[Producer]) -> Vec<Retirement> {
-        let is_settled = |(_, filled): &mut (_, Vec<usize>)| {
-            rings
-                .iter()
-                .zip(filled.iter())
-                .all(|(ring, filled)| ring.emptied_to() >= *filled)
+    fn settle(&mut self) -> Vec<Retirement> {
+        let is_settled = |(_, filled): &mut (_, Vec<(Producer, usize)>)| {
+            let mut filled = filled.iter();
+            filled.all(|(ring, filled)| ring.emptied_to() >= *filled)
         };
         let settled = self.settling.take_if(is_settled);
         settled.map(|(settled, _)| settled).unwrap_or_default()

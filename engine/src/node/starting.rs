@@ -9,11 +9,11 @@ use std::sync::{Arc, Mutex};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use crossbeam_channel::Receiver;
-use event_listener::Event;
 
 use super::Node;
 use super::receiving::{boxed, shared};
 use crate::channel_plan::plan_channels;
+use crate::channel_table::ChannelTable;
 use crate::config::{Config, ControlPlacement};
 use crate::control::link::ControlLink;
 use crate::control::routes::Routes;
@@ -29,7 +29,7 @@ use crate::message::{Message, REPLIES};
 use crate::receipt_book::ReceiptBook;
 use crate::request_book::RequestBook;
 use crate::ring::inbox::Inboxes;
-use crate::ring::{Consumer, Doorbell, PayloadPool, byte_ring};
+use crate::ring::{Doorbell, PayloadPool};
 use crate::shard::command::{Command, CommandSender};
 use crate::shard::context::ShardContext;
 use crate::shard::deliver::Handler;
@@ -150,17 +150,25 @@ impl Node {
         let mut links = Vec::new();
         let mut ends = Vec::new();
         for _ in 0..shards {
-            let (shard, end) = make_link(&config).map_err(|error| machine(error.to_string()))?;
+            let (shard, end) = make_link().map_err(|error| machine(error.to_string()))?;
             links.push(shard);
             ends.push(end);
         }
         let on_shard_0 = config.control == ControlPlacement::Shared;
         let doorbell = on_shard_0.then(|| Arc::clone(&links[0].doorbell));
         let (control_link, notices) = ControlLink::new(config.events_queue_max, doorbell);
-        let channels = plan_channels(&config).map_err(|error| machine(error.to_string()))?;
-        let laid_out = channels.iter().map(|plan| plan.config.clone()).collect();
-        let shard_count = u16::try_from(shards).unwrap_or(u16::MAX);
-        let rings = links.iter().flat_map(|link| link.rings.clone()).collect();
+        let plans = plan_channels(&config, shards).map_err(|error| machine(error.to_string()))?;
+        let wishes = WishBook::new(
+            config.node_name.clone(),
+            config.lanes_per_peer() - 1,
+            u16::try_from(shards).unwrap_or(u16::MAX),
+            config.peers_max,
+        );
+        let mut rings = Vec::new();
+        for plan in plans.iter().flatten() {
+            wishes.add_channel(plan.lanes(), plan.gate_limits());
+            rings.extend_from_slice(&plan.rings);
+        }
         let mailboxes = Mailboxes::new(rings);
         let limits = StreamLimits {
             streams_max: config.streams_max,
@@ -172,13 +180,8 @@ impl Node {
         let fabric = Arc::new(Fabric {
             incarnation: config.incarnation.unwrap_or_else(milliseconds_since_1970),
             address,
-            channels,
-            wishes: WishBook::new(
-                config.node_name.clone(),
-                laid_out,
-                shard_count,
-                config.peers_max,
-            ),
+            channels: ChannelTable::new(plans, shards),
+            wishes,
             routes: Routes::new(shards),
             replies: mailboxes.get(REPLIES)?,
             mailboxes,
@@ -235,7 +238,6 @@ impl Node {
                 index,
                 core: machine.placement[index],
                 fabric: Arc::clone(&fabric),
-                rings: ends.rings,
                 commands: ends.commands,
                 shards: commands.clone(),
                 control_link: Arc::clone(&control_link),
@@ -258,36 +260,21 @@ impl Node {
     }
 }
 
-/// A shard's own ends of its rings and commands, and the sender of its commands.
+/// A shard's own end of its commands, and their sender.
 struct ShardEnds {
-    rings: Vec<Consumer>,
     commands: Receiver<Command>,
     sender: CommandSender,
 }
 
-fn make_link(config: &Config) -> std::io::Result<(ShardLink, ShardEnds)> {
+fn make_link() -> std::io::Result<(ShardLink, ShardEnds)> {
     let doorbell = Arc::new(Doorbell::new()?);
     let (sender, commands) = CommandSender::new(Arc::clone(&doorbell));
-    let (producers, consumers) = config
-        .channels
-        .iter()
-        .map(|channel| byte_ring(channel.ring_bytes))
-        .unzip();
     let link = ShardLink {
         doorbell,
-        rings: producers,
-        rooms: config.channels.iter().map(|_| Event::new()).collect(),
         inbox_room: AtomicBool::new(false),
         stop_steps: AtomicU64::new(0),
     };
-    Ok((
-        link,
-        ShardEnds {
-            rings: consumers,
-            commands,
-            sender,
-        },
-    ))
+    Ok((link, ShardEnds { commands, sender }))
 }
 
 fn milliseconds_since_1970() -> u64 {

@@ -18,7 +18,7 @@ pub(crate) enum GateState {
     Down,
     /// Messages are taken.
     Open,
-    /// The node is stopping: there will be no lane again.
+    /// The node is stopping, or the channel was removed: there will be no lane again.
     Closed,
 }
 
@@ -34,7 +34,7 @@ pub(crate) enum OpenFor {
     Absence = 8,
 }
 
-/// The node is stopping. Stays.
+/// The node is stopping, or the lane's channel was removed. Stays, until another channel's lane has the gate.
 const CLOSED: u8 = 4;
 
 const fn state_of(bits: u8) -> GateState {
@@ -80,6 +80,37 @@ impl GateLimits {
 /// More than a ring of any size holds.
 const MESSAGES_ANY: u64 = 1 << 27;
 
+/// Messages and bytes that are compared with what is queued.
+#[derive(Debug)]
+struct Level {
+    messages: AtomicU64,
+    bytes: AtomicU64,
+}
+
+impl Level {
+    fn new((messages, bytes): (u64, u64)) -> Self {
+        Self {
+            messages: AtomicU64::new(messages),
+            bytes: AtomicU64::new(bytes),
+        }
+    }
+
+    fn set(&self, (messages, bytes): (u64, u64)) {
+        self.messages.store(messages, Ordering::Relaxed);
+        self.bytes.store(bytes, Ordering::Relaxed);
+    }
+
+    #[inline]
+    fn messages(&self) -> u64 {
+        self.messages.load(Ordering::Relaxed)
+    }
+
+    #[inline]
+    fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
+    }
+}
+
 const fn packed(messages: u64, bytes: u64) -> u64 {
     messages << BYTES_BITS | bytes
 }
@@ -96,11 +127,11 @@ pub(crate) struct Gate {
     beside: AtomicU64,
     /// What keeps it open, and whether it is closed for good.
     state: AtomicU8,
-    messages_max: u64,
-    bytes_max: u64,
-    /// Messages and bytes from which on it is overloaded, and to which that lasts.
-    high: (u64, u64),
-    low: (u64, u64),
+    /// How much may wait; from which level on it is overloaded, and to which that lasts. Retuned while
+    /// senders look at them: each by itself is one that was meant.
+    bounds: Level,
+    high: Level,
+    low: Level,
     overloaded: AtomicBool,
     /// How often it became overloaded.
     overloads: AtomicU64,
@@ -119,10 +150,9 @@ impl Gate {
             queued: AtomicU64::new(0),
             beside: AtomicU64::new(0),
             state: AtomicU8::new(0),
-            messages_max: limits.messages_max,
-            bytes_max: limits.bytes_max,
-            high: limits.watermark(limits.high_percent),
-            low: limits.watermark(limits.low_percent),
+            bounds: Level::new((limits.messages_max, limits.bytes_max)),
+            high: Level::new(limits.watermark(limits.high_percent)),
+            low: Level::new(limits.watermark(limits.low_percent)),
             overloaded: AtomicBool::new(false),
             overloads: AtomicU64::new(0),
             eased: Event::new(),
@@ -148,10 +178,34 @@ impl Gate {
         self.stir();
     }
 
-    /// The node stops: the gate never opens again.
+    /// The node stops, or the channel goes: the gate never opens again for this lane.
     pub(crate) fn close(&self) {
         self.state.fetch_or(CLOSED, Ordering::SeqCst);
         self.stir();
+    }
+
+    /// Other limits from now on. What waits already stays, and whoever waits for room looks again.
+    pub(crate) fn retune(&self, limits: GateLimits) {
+        self.bounds.set((limits.messages_max, limits.bytes_max));
+        self.high.set(limits.watermark(limits.high_percent));
+        self.low.set(limits.watermark(limits.low_percent));
+        self.ease(self.queued.load(Ordering::SeqCst));
+        self.room.notify(usize::MAX);
+    }
+
+    /// The gate is another lane's from now on, open for its peer or not. What the old one counted has been
+    /// taken, and nothing is reserved, but for senders on the old lane's channel that are about to find that
+    /// it is gone.
+    pub(crate) fn renew(&self, limits: GateLimits, open_for_peer: bool) {
+        self.take_dropped();
+        self.take_overloads();
+        self.retune(limits);
+        let bits = if open_for_peer {
+            OpenFor::Peer as u8
+        } else {
+            0
+        };
+        self.state.store(bits, Ordering::SeqCst);
     }
 
     /// Whoever waits looks again at what the gate is.
@@ -176,7 +230,7 @@ impl Gate {
     /// Reserves room for `messages` of `bytes` in all, or for none.
     #[inline]
     pub(crate) fn reserve_many(&self, messages: u64, bytes: u64) -> Result<(), Refusal> {
-        self.reserve_within(messages, bytes, self.messages_max, self.bytes_max)
+        self.reserve_within(messages, bytes, self.bounds.messages(), self.bounds.bytes())
     }
 
     #[inline]
@@ -215,9 +269,8 @@ impl Gate {
                 Ordering::Relaxed,
             ) {
                 Ok(_) => {
-                    let (high_messages, high_bytes) = self.high;
-                    if queued_messages + messages >= high_messages
-                        || queued_bytes + bytes >= high_bytes + beside
+                    if queued_messages + messages >= self.high.messages()
+                        || queued_bytes + bytes >= self.high.bytes() + beside
                     {
                         self.note_overload();
                     }
@@ -252,7 +305,7 @@ impl Gate {
     /// number; their bytes may lie outside of it, so they are bound here, by twice the limit.
     #[inline]
     pub(crate) fn reserve_over(&self, bytes: u64) -> Result<(), Refusal> {
-        self.reserve_within(1, bytes, MESSAGES_ANY, self.bytes_max * 2)
+        self.reserve_within(1, bytes, MESSAGES_ANY, self.bounds.bytes() * 2)
     }
 
     /// The shard's: reserves room for a message of a stream, which bounds are kept for elsewhere. Its bytes
@@ -321,8 +374,8 @@ impl Gate {
             return;
         }
         let (messages, bytes) = unpacked(queued);
-        if messages <= self.low.0
-            && bytes <= self.low.1 + self.beside.load(Ordering::Relaxed)
+        if messages <= self.low.messages()
+            && bytes <= self.low.bytes() + self.beside.load(Ordering::Relaxed)
             && self.overloaded.swap(false, Ordering::SeqCst)
         {
             self.eased.notify(usize::MAX);
@@ -357,7 +410,7 @@ impl Gate {
     /// Whether more is queued than the limits allow (only [`Gate::reserve_over`] can do that).
     pub(crate) fn is_over(&self) -> bool {
         let (messages, bytes) = self.queued();
-        messages > 1 && (messages > self.messages_max || bytes > self.bytes_max)
+        messages > 1 && (messages > self.bounds.messages() || bytes > self.bounds.bytes())
     }
 
     /// A message was accepted and dropped in one step, at the gate.

@@ -139,6 +139,11 @@ impl Producer {
         self.shared.head.load(Ordering::Acquire)
     }
 
+    /// Whether the consumer takes no more and has taken everything: nothing is in the ring any more.
+    pub(crate) fn is_finished(&self) -> bool {
+        self.is_closed() && self.freed() >= self.position()
+    }
+
     /// The size of the ring: payloads, headers and unused room at its end.
     pub(crate) fn capacity_bytes(&self) -> usize {
         self.shared.storage.capacity_bytes()

@@ -215,11 +215,8 @@ impl Core {
     /// Somebody has said Hello: to the shard that owns the lane, which may be this one.
     pub(super) fn place_newcomer(&mut self, newcomer: Newcomer) -> io::Result<()> {
         let hello = &newcomer.hello;
-        let channel = self
-            .fabric
-            .channels
-            .iter()
-            .find(|plan| *plan.name == *hello.channel.as_str());
+        self.follow_channels();
+        let channel = self.channels.find(hello.channel.as_str());
         let local = LocalNode {
             cluster: &self.fabric.config.cluster,
             name: &self.fabric.config.node_name,
@@ -271,6 +268,7 @@ impl Core {
         newcomer: Newcomer,
         agreed: Agreed,
     ) -> io::Result<()> {
+        self.follow_channels();
         self.follow_routes();
         let Some(lane) = self.lane_to(peer, offset) else {
             // The peer has just given its place up.

@@ -84,7 +84,7 @@ fn take_message(
         if exchange::take_answer(
             &core.fabric,
             &inbound.peer,
-            channel,
+            (channel, &core.channels[channel].name),
             source,
             &frame.body,
             came,
@@ -128,7 +128,7 @@ fn take_message(
             _ => break delivery,
         }
     };
-    let reliable = core.fabric.channels[channel].reliable;
+    let reliable = core.channels[channel].reliable;
     if frame.body.head > 0
         && let Some(why) = delivery.refusal(reliable)
     {
@@ -153,7 +153,7 @@ fn take_message(
 #[cold]
 fn refuse_late(core: &mut Core, lane: u32, inbound: &mut Inbound, bytes: u64) {
     inbound.ledger.refused_late(1, bytes, core.now);
-    if !core.fabric.channels[usize::from(inbound.channel)].reliable {
+    if !core.channels[usize::from(inbound.channel)].reliable {
         core.lanes[lane as usize].log.tally.receive_dropped += 1;
     }
 }

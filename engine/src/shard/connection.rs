@@ -83,6 +83,8 @@ pub(crate) struct Connection {
     pub(crate) receiving: Option<OperationKind>,
     /// It counts among those that receive into the buffers of its class.
     pub(super) shares_buffers: bool,
+    /// The class of buffers that its last receive was armed with.
+    pub(super) class: Option<usize>,
     /// Where a large payload lands; there while the peer sends large ones.
     pub(super) landing: Option<Box<Landing>>,
     /// Received and not read yet, in order.
@@ -107,6 +109,7 @@ impl Connection {
             sending: false,
             receiving: None,
             shares_buffers: false,
+            class: None,
             landing: None,
             input: VecDeque::new(),
             others: 0,

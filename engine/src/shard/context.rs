@@ -271,6 +271,15 @@ impl Core {
         key
     }
 
+    /// Whether both are of this node, and the channel is there: what lies at its place and its lanes may be
+    /// another's otherwise.
+    #[inline]
+    fn is_of_here(&self, channel: &Channel, to: &Destination) -> bool {
+        channel.home == self.fabric.mailboxes.home()
+            && to.home == channel.home
+            && !channel.entry.is_removed()
+    }
+
     /// Steps 1 to 4 in one, for a sender on this very shard.
     #[inline]
     pub(crate) fn send_here<'p>(
@@ -280,13 +289,13 @@ impl Core {
         way: Way,
         payload: Payload<'p>,
     ) -> Result<(), Unsent<Payload<'p>>> {
-        let is_here = channel.home == self.fabric.mailboxes.home() && to.home == channel.home;
+        let is_here = self.is_of_here(channel, to);
         let lane = is_here.then(|| self.lane_numbered(to.peer.lane_number(way.offset)));
         let Some(index) = lane.flatten() else {
             // The lane is another shard's or another node's, or of a peer without a place.
             return channel.try_send_on(to, way, payload);
         };
-        match self.admit_here(channel.index, index, way, payload.len()) {
+        match self.admit_here(channel.entry.index, index, way, payload.len()) {
             Ok(Admission::Queue) => {}
             Ok(Admission::Dropped) => return Ok(()),
             Err(error) => return Err(Unsent { error, payload }),
@@ -296,7 +305,7 @@ impl Core {
         } else {
             Payload::Shared(payload.into_shared(&self.fabric.payloads))
         };
-        let plan = &self.fabric.channels[channel.index];
+        let plan = &self.channels[channel.entry.index];
         let lane = &mut self.lanes[index as usize];
         let message = OutgoingMessage {
             mailbox: to.mailbox.id(),
@@ -333,21 +342,20 @@ impl Core {
         payloads: &[&[u8]],
     ) -> Result<usize, SendError> {
         let offset = channel.lane_offset(to);
-        let plan = &self.fabric.channels[channel.index];
+        let plan = &channel.entry;
         // Without a key, messages of an unordered channel take each lane in turn.
         let one_lane = plan.parallelism == 1 || !plan.unordered || to.key.is_some();
         let takes_runs = one_lane && plan.takes_runs();
-        let is_here = channel.home == self.fabric.mailboxes.home() && to.home == channel.home;
-        if is_here
+        if self.is_of_here(channel, to)
             && takes_runs
             && let Some(index) = self.lane_numbered(to.peer.lane_number(offset))
             && self.lanes[index as usize].takes_runs()
         {
             let lane = to.peer.lane(offset);
-            let plan = &self.fabric.channels[channel.index];
+            let plan = &self.channels[channel.entry.index];
             let run = run_length(plan, lane, self.fabric.config.inline_bytes_max, payloads);
             if run > 1 {
-                return self.send_run_here(channel.index, index, to.mailbox.id(), &payloads[..run]);
+                return self.send_run_here(channel.entry.index, index, to.mailbox.id(), &payloads[..run]);
             }
         }
         self.send_here(
@@ -368,7 +376,7 @@ impl Core {
         mailbox: MailboxId,
         payloads: &[&[u8]],
     ) -> Result<usize, SendError> {
-        let plan = &self.fabric.channels[channel];
+        let plan = &self.channels[channel];
         let lane = &mut self.lanes[index as usize];
         let (count, _) = match reserve_run(&lane.address().gate, payloads) {
             Ok(reserved) => reserved,
@@ -393,7 +401,7 @@ impl Core {
         way: Way,
         bytes: usize,
     ) -> Result<Admission, SendError> {
-        let plan = &self.fabric.channels[channel];
+        let plan = &self.channels[channel];
         let lane = &self.lanes[index as usize];
         check_size(plan, lane.address(), way.head, bytes)?;
         let admission = admit(plan, &lane.address().gate, way, bytes)?;

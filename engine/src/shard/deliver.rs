@@ -140,6 +140,9 @@ impl Delivery {
 pub(crate) struct Receivers {
     fabric: Arc<Fabric>,
     by_mailbox: ByMailbox<(Mailbox, MailboxReceiver)>,
+    /// By number: the channels that messages come on, as of that epoch of the channel table.
+    names: Vec<Arc<str>>,
+    names_epoch: u64,
 }
 
 impl Receivers {
@@ -147,6 +150,8 @@ impl Receivers {
         Self {
             fabric,
             by_mailbox: ByMailbox::default(),
+            names: Vec::new(),
+            names_epoch: 0,
         }
     }
 
@@ -186,9 +191,13 @@ impl Receivers {
             MailboxReceiver::Handler(handler) => {
                 let channel_index = usize::from(channel);
                 let block = body.extension(source.bytes());
+                if self.names_epoch != core.channels.epoch() {
+                    self.names_epoch = core.channels.epoch();
+                    core.channels.names_into(&mut self.names);
+                }
                 let message = Message {
                     from,
-                    channel: &self.fabric.channels[channel_index].name,
+                    channel: &self.names[channel_index],
                     channel_index,
                     mailbox,
                     payload: &source.bytes()[body.payload.clone()],

@@ -229,7 +229,7 @@ impl Core {
 
     pub(super) fn hello(&self, lane: u32) -> Hello {
         let state = &self.lanes[lane as usize];
-        let plan = &self.fabric.channels[state.channel];
+        let plan = &self.channels[state.channel];
         Hello {
             versions: state.state.offers(),
             cluster: self.names.cluster.clone(),
@@ -237,7 +237,7 @@ impl Core {
             incarnation: self.fabric.incarnation,
             expected_node: Name::new(state.peer.name()).ok(),
             channel: plan.wire_name.clone(),
-            lane: state.address().index,
+            lane: state.address().index(),
             priority: plan.config.priority.0,
             session: self.names.session.clone(),
             progress: state.log.progress(None),
@@ -376,8 +376,8 @@ impl Core {
         tracing::debug!(peer = state.peer.name(), %reason, %detail, "dial failed");
         let event = Event::DialFailed {
             peer: state.peer.clone(),
-            channel: self.fabric.channels[state.channel].name.clone(),
-            lane: state.address().index,
+            channel: self.channels[state.channel].name.clone(),
+            lane: state.address().index(),
             reason,
             detail,
             retry_in,

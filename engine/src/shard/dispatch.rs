@@ -12,7 +12,6 @@ use super::Core;
 use super::outbox::OutgoingMessage;
 use super::route::NOT_OURS;
 use crate::channel::EXTENDED;
-use crate::channel_plan::ChannelPlan;
 use crate::mailboxes::MailboxId;
 use crate::payload::Payload;
 use crate::peer::LaneNumber;
@@ -23,18 +22,6 @@ use crate::ring::{Consumer, DrainPayload, RECORD_HEADER_BYTES};
 pub(crate) struct ChannelQueue {
     pub(crate) ring: Consumer,
     pub(crate) channel: usize,
-}
-
-impl ChannelQueue {
-    /// The rings of all channels, urgent ones first. `rings` is in the configuration's order.
-    pub(crate) fn by_priority(rings: Vec<Consumer>, channels: &[ChannelPlan]) -> Vec<Self> {
-        let rings = rings.into_iter().enumerate();
-        let mut queues: Vec<_> = rings
-            .map(|(channel, ring)| Self { ring, channel })
-            .collect();
-        queues.sort_by_key(|queue| channels[queue.channel].priority);
-        queues
-    }
 }
 
 impl Core {
@@ -50,8 +37,8 @@ impl Core {
             let quantum = if budget > 0 {
                 (budget / self.sharing_from(place)).max(1)
             } else {
-                self.tally.starved[channel] += 1;
-                self.fabric.channels[channel].config.floor_bytes
+                self.tally.rings_starved += 1;
+                self.channels[channel].config.floor_bytes
             };
             if quantum == 0 {
                 continue;
@@ -66,7 +53,7 @@ impl Core {
     /// How many rings with messages have the priority of the one at `place`, from there on: they share
     /// what is left of the budget, so that none of a priority starves another.
     fn sharing_from(&self, place: usize) -> usize {
-        let priority = |queue: &ChannelQueue| self.fabric.channels[queue.channel].priority;
+        let priority = |queue: &ChannelQueue| self.channels[queue.channel].priority;
         let mine = priority(&self.queues[place]);
         let equals = self.queues[place..]
             .iter()
@@ -84,10 +71,11 @@ impl Core {
             routing,
             sending,
             fabric,
+            channels,
             ..
         } = self;
         let queue = &mut queues[place];
-        let plan = &fabric.channels[queue.channel];
+        let plan = &channels[queue.channel];
         queue.ring.drain(quantum, |tag, payload| {
             let number = LaneNumber::from_word(tag.lane);
             let index = routing.lane_of(number).unwrap_or(NOT_OURS);
@@ -110,7 +98,7 @@ impl Core {
             sending.put(index, lane, plan, fabric, message);
             ControlFlow::Continue(())
         });
-        fabric.shards[self.index].rooms[plan.index].notify(usize::MAX);
+        plan.rooms[self.index].notify(usize::MAX);
         self.seek_demanded();
         // The first message of its lane, or one that came before this shard adopted the route of its peer.
         // A gate opens only for a peer whose route is written, so the lane can be made.
@@ -124,8 +112,7 @@ impl Core {
 
     /// Gives the lanes that have something to send their turn. True if anything was sent.
     pub(crate) fn flush_ready(&mut self) -> io::Result<bool> {
-        let floors = self.fabric.channels.iter();
-        let floors = floors.map(|plan| plan.config.floor_bytes);
+        let floors = self.channels.floors();
         self.sending.floors_left.clear();
         self.sending.floors_left.extend(floors);
         let mut budget = self.sending.turn_bytes_max;

@@ -27,7 +27,7 @@ const WHY_CHARACTERS_MAX: usize = 200;
 pub(crate) fn take_answer(
     fabric: &Fabric,
     from: &Arc<Peer>,
-    channel: usize,
+    channel: (usize, &Arc<str>),
     source: &mut impl Source,
     body: &Body,
     came: Instant,
@@ -44,8 +44,8 @@ pub(crate) fn take_answer(
             fabric.requests.answer(id, from, || {
                 Ok(OwnedMessage {
                     from: Arc::clone(from),
-                    channel: Arc::clone(&fabric.channels[channel].name),
-                    channel_index: channel,
+                    channel: Arc::clone(channel.1),
+                    channel_index: channel.0,
                     mailbox: fabric.replies.clone(),
                     payload: source.keep(body.payload.clone()),
                     block: Bytes::copy_from_slice(body.extension(source.bytes())),
@@ -96,7 +96,7 @@ impl Core {
             is_extended: true,
             payload: Payload::Borrowed(reply.as_slice()),
         };
-        let plan = &self.fabric.channels[state.channel];
+        let plan = &self.channels[state.channel];
         self.sending.put(lane, state, plan, &self.fabric, message);
         self.seek_demanded();
     }

@@ -68,7 +68,7 @@ impl Core {
     pub(super) fn tell_expired(&mut self, index: u32) {
         let lane = &mut self.lanes[index as usize];
         let report = lane.log.take_expired();
-        let is_reliable = self.fabric.channels[lane.channel].reliable;
+        let is_reliable = self.channels[lane.channel].reliable;
         if is_reliable && report.undelivered + report.unknown > 0 {
             self.report_messages(index, report, EXPIRED);
         }

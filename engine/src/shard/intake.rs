@@ -40,7 +40,10 @@ const CONTROL_BUFFER_BYTES: usize = 4 << 10;
 pub(super) struct Intake {
     /// One set for each priority in use; `class_of_priority` says which.
     pub(super) buffers: Vec<ReceiveBuffers>,
-    class_of_priority: [usize; PRIORITIES],
+    class_of_priority: [Option<usize>; PRIORITIES],
+    /// Of what size they are, and how many there are in a set.
+    buffer_bytes: usize,
+    buffers_count: u16,
     /// Connections that receive into the buffers of each class.
     sharing: Vec<usize>,
     /// Connections whose receive waits for buffers, by class.
@@ -64,38 +67,61 @@ impl Intake {
     /// One set of receive buffers for each priority that a channel uses.
     pub(super) fn new(fabric: &Fabric, backend: &mut ShardIo) -> io::Result<Self> {
         let config = &fabric.config;
+        let (_, plans) = fabric.channels.snapshot();
         let wanted = config.receive_quantum_bytes / config.receive_buffer_bytes;
         let count = u16::try_from(wanted.clamp(1, 1 << 15))
             .unwrap_or(1 << 15)
             .next_power_of_two();
-        let mut class_of_priority = [0; PRIORITIES];
-        let mut buffers = Vec::new();
-        for (priority, class) in class_of_priority.iter_mut().enumerate() {
-            if !fabric.channels.iter().any(|plan| plan.priority == priority) {
-                continue;
-            }
-            *class = buffers.len();
-            let group = u16::try_from(buffers.len()).unwrap_or(0);
-            // The engine's own frames are small.
-            let bytes = if priority == usize::from(Priority::ENGINE.0) {
-                CONTROL_BUFFER_BYTES.min(config.receive_buffer_bytes)
-            } else {
-                config.receive_buffer_bytes
-            };
-            buffers.push(ReceiveBuffers::new(backend, group, count, bytes)?);
-        }
-        Ok(Self {
-            sharing: vec![0; buffers.len()],
-            starving: buffers.iter().map(|_| VecDeque::new()).collect(),
-            buffers,
-            class_of_priority,
+        let mut made = Self {
+            sharing: Vec::new(),
+            starving: Vec::new(),
+            buffers: Vec::new(),
+            class_of_priority: [None; PRIORITIES],
+            buffer_bytes: config.receive_buffer_bytes,
+            buffers_count: count,
             quantum_bytes: config.receive_quantum_bytes,
             budget: Duration::from_micros(config.turn_budget_us),
             inflow: Default::default(),
             early: Vec::new(),
             waiting: WaitingLanes::default(),
             touched: Vec::new(),
-        })
+        };
+        let mut priorities: Vec<_> = plans.iter().flatten().map(|plan| plan.priority).collect();
+        priorities.sort_unstable();
+        for priority in priorities {
+            made.need_class(priority, backend)?;
+        }
+        Ok(made)
+    }
+
+    /// A set of buffers for that priority, if there is none yet.
+    fn need_class(&mut self, priority: usize, backend: &mut ShardIo) -> io::Result<()> {
+        if self.class_of_priority[priority].is_some() {
+            return Ok(());
+        }
+        let class = self.buffers.len();
+        let group = u16::try_from(class).unwrap_or(0);
+        // The engine's own frames are small.
+        let bytes = if priority == usize::from(Priority::ENGINE.0) {
+            CONTROL_BUFFER_BYTES.min(self.buffer_bytes)
+        } else {
+            self.buffer_bytes
+        };
+        let buffers = ReceiveBuffers::new(backend, group, self.buffers_count, bytes)?;
+        self.buffers.push(buffers);
+        self.sharing.push(0);
+        self.starving.push(VecDeque::new());
+        self.class_of_priority[priority] = Some(class);
+        Ok(())
+    }
+
+    /// The class of buffers of a priority; where none could be made for it, that of the nearest that is
+    /// served later, or of any.
+    fn class_of(&self, priority: usize) -> usize {
+        let classes = &self.class_of_priority;
+        let later = classes[priority..].iter().flatten().next();
+        let any = classes.iter().flatten().next_back();
+        later.or(any).copied().unwrap_or(0)
     }
 
     /// Its slot is another lane's from now on.
@@ -105,6 +131,13 @@ impl Intake {
 }
 
 impl Core {
+    /// A channel of that priority is there from now on.
+    pub(super) fn need_buffers_for(&mut self, priority: usize) {
+        if let Err(error) = self.intake.need_class(priority, &mut self.io) {
+            tracing::warn!(%error, priority, "no receive buffers could be made for a priority: it shares those of another");
+        }
+    }
+
     /// A receive completed: bytes, an end, or a lack of buffers.
     pub(super) fn received(&mut self, completion: Completion) {
         let Completion {
@@ -203,9 +236,11 @@ impl Core {
 
     /// The class of buffers that a connection receives into, closing or not.
     fn class_of_connection(&mut self, index: u32) -> Option<usize> {
-        match self.connections.get(index)?.phase {
-            Phase::Lane { lane } => {
-                Some(self.intake.class_of_priority[self.lanes[lane as usize].priority])
+        let connection = self.connections.get(index)?;
+        match (&connection.phase, connection.class) {
+            (Phase::Lane { .. }, Some(class)) => Some(class),
+            (Phase::Lane { lane }, None) => {
+                Some(self.intake.class_of(self.lanes[*lane as usize].priority))
             }
             _ => None,
         }
@@ -279,10 +314,14 @@ impl Core {
             return Ok(false);
         }
         connection.receiving = Some(kind);
-        let class = self.intake.class_of_priority[state.priority];
-        if !std::mem::replace(&mut connection.shares_buffers, true) {
-            self.intake.sharing[class] += 1;
+        let class = self.intake.class_of(state.priority);
+        let before = connection.class.replace(class);
+        if std::mem::replace(&mut connection.shares_buffers, true)
+            && let Some(before) = before
+        {
+            self.intake.sharing[before] -= 1;
         }
+        self.intake.sharing[class] += 1;
         let raw = socket::raw(descriptor);
         if let Some(landing) = &mut connection.landing {
             let share = self.intake.quantum_bytes / hungry.max(1);

@@ -456,7 +456,7 @@ impl Core {
         if let Some(inbound) = &mut lane.link.inbound {
             inbound.pay_into(&mut lane.log.outbox);
         }
-        let quantum = self.fabric.channels[lane.channel].send_quantum_bytes;
+        let quantum = self.channels[lane.channel].send_quantum_bytes;
         if !lane.log.latest.is_empty() && lane.takes_messages() {
             let pool = &mut self.sending.pool;
             let unsendable = lane.take_from_line(&self.fabric, pool, quantum);
@@ -479,8 +479,10 @@ impl Core {
             // What waits may not go before something is acknowledged.
             return Ok(0);
         }
-        let plan = &self.fabric.channels[lane.channel];
-        if plan.codec.is_some() {
+        let plan = &self.channels[lane.channel];
+        // What this end was retuned to since the handshake, the peer does not know yet.
+        let is_agreed = lane.link.agreed.terms.compression == plan.terms.compression;
+        if plan.codec.is_some() && is_agreed {
             let terms = &lane.link.agreed.terms;
             let packed = self
                 .packing

@@ -137,8 +137,8 @@ pub(super) struct LaneState {
     agreed_to_rest: bool,
     /// What the next Hello offers: an old version alone to a peer that reads no newer Hello.
     offers: VersionRange,
-    /// The node stops: nothing is dialled or accepted any more, but for what waits.
-    draining: bool,
+    /// The node stops, or the channel was removed: nothing is dialled or accepted any more, but for what waits.
+    draining: Option<CloseReason>,
     /// Its deadline to stop has passed: nothing waits any more either.
     over: bool,
 }
@@ -162,7 +162,7 @@ impl LaneState {
             farewell: Farewell::default(),
             agreed_to_rest: false,
             offers: VersionRange::OURS,
-            draining,
+            draining: draining.then_some(CloseReason::LocalStop),
             over: false,
         }
     }
@@ -221,8 +221,8 @@ impl LaneState {
         if self.wish.refused {
             return Err(CloseReason::Disconnected);
         }
-        if self.draining && !self.is_demanded() {
-            return Err(CloseReason::LocalStop);
+        if let Some(reason) = self.draining.filter(|_| !self.is_demanded()) {
+            return Err(reason);
         }
         let slot = match self.stage {
             Stage::Idle | Stage::Loop => SlotState::Idle,

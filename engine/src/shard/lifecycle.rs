@@ -55,10 +55,10 @@ impl Core {
         let channel = self.lanes[lane as usize].channel;
         if let Some(connection) = self.connections.get(index)
             && let Some(descriptor) = &connection.socket
-            && let Err(error) = socket::apply(descriptor, &self.fabric.channels[channel].options)
+            && let Err(error) = socket::apply(descriptor, &self.channels[channel].options)
         {
             // The lane works without it: log it, and go on.
-            tracing::warn!(%error, channel = %self.fabric.channels[channel].name, "a socket option was refused");
+            tracing::warn!(%error, channel = %self.channels[channel].name, "a socket option was refused");
         }
         let carrier = Carrier {
             connection: index,
@@ -87,12 +87,12 @@ impl Core {
         }
         let (peer, channel) = (
             state.peer.clone(),
-            self.fabric.channels[state.channel].name.clone(),
+            self.channels[state.channel].name.clone(),
         );
         let event = Event::LaneUp {
             peer: Arc::clone(&peer),
             channel,
-            lane: state.address().index,
+            lane: state.address().index(),
             dialed,
         };
         self.tell(Notice::LaneUp {
@@ -107,7 +107,7 @@ impl Core {
     /// Fresh ledgers, an open gate; what waited for the lane is sent first.
     fn open(&mut self, lane: u32) {
         let state = &mut self.lanes[lane as usize];
-        let plan = &self.fabric.channels[state.channel];
+        let plan = &self.channels[state.channel];
         let config = &self.fabric.config;
         state.log.start_link();
         let agreed = &state.link.agreed;
@@ -256,7 +256,7 @@ impl Core {
         if held.messages > 0 && reason == CloseReason::DrainTimeout {
             state.log.tally.note_late();
         }
-        let is_reliable = self.fabric.channels[state.channel].reliable;
+        let is_reliable = self.channels[state.channel].reliable;
         let is_summoned = state.state.take_summoned();
         self.end_streams(lane, reason.sentence());
         if held.messages > 0 && is_reliable {
@@ -305,8 +305,10 @@ impl Core {
                     at_rest,
                 } => self.settle(lane, connection, reason, at_rest),
                 Action::Settle {
-                    connection: None, ..
-                } => self.settle_loop(lane),
+                    connection: None,
+                    reason,
+                    ..
+                } => self.settle_loop(lane, reason),
             }
         }
     }
@@ -353,12 +355,12 @@ impl Core {
         state.failed_in = state.peer.presence().sessions;
         state.log.tally.count_close(reason);
         state.peer.lane_went(state.offset);
-        tracing::info!(peer = state.peer.name(), channel = %self.fabric.channels[state.channel].name, %reason, "lane ended");
+        tracing::info!(peer = state.peer.name(), channel = %self.channels[state.channel].name, %reason, "lane ended");
         let peer = Arc::clone(&state.peer);
         let event = Event::LaneDown {
             peer: Arc::clone(&peer),
-            channel: self.fabric.channels[state.channel].name.clone(),
-            lane: state.address().index,
+            channel: self.channels[state.channel].name.clone(),
+            lane: state.address().index(),
             reason,
             undelivered: report.undelivered,
             unknown: report.unknown,
@@ -378,12 +380,12 @@ impl Core {
     }
 
     /// The lane to this node itself has ended, without a Bye: there is nobody to say it to.
-    fn settle_loop(&mut self, lane: u32) {
+    fn settle_loop(&mut self, lane: u32, reason: CloseReason) {
         self.tell_expired(lane);
         let state = &mut self.lanes[lane as usize];
         state.end_queued(&self.fabric);
         self.fabric.requests.lane_ended(&state.peer, state.offset);
-        self.end_streams(lane, CloseReason::LocalStop.sentence());
+        self.end_streams(lane, reason.sentence());
         let state = &mut self.lanes[lane as usize];
         let (queued, report) = state.log.end_link(0, 0, &mut self.sending.pool);
         state
@@ -391,15 +393,16 @@ impl Core {
             .gate
             .release(queued.messages, queued.payload_bytes);
         state.peer.lane_went(state.offset);
-        if state.peer.leave(CloseReason::LocalStop) {
+        if state.peer.leave(reason) {
             self.fabric.requests.peer_left(&state.peer);
         }
         if report.undelivered > 0 {
-            self.report_undelivered(
-                lane,
-                report.undelivered,
-                "the node stopped before its inbox had room for them",
-            );
+            let why = if reason == CloseReason::ChannelRemoved {
+                "the channel was removed before its inbox had room for them"
+            } else {
+                "the node stopped before its inbox had room for them"
+            };
+            self.report_undelivered(lane, report.undelivered, why);
         }
     }
 
@@ -477,6 +480,7 @@ fn is_final(reason: CloseReason) -> bool {
             | CloseReason::Disconnected
             | CloseReason::PeerDisconnected
             | CloseReason::ChannelRemoved
+            | CloseReason::PeerRemovedChannel
             | CloseReason::DrainTimeout
     )
 }

@@ -116,7 +116,14 @@ impl Front {
         let channel = usize::from(self.channel);
         core.came = core.now;
         if body.head > 0
-            && exchange::take_answer(&core.fabric, &self.peer, channel, source, &body, core.now)
+            && exchange::take_answer(
+                &core.fabric,
+                &self.peer,
+                (channel, &core.channels[channel].name),
+                source,
+                &body,
+                core.now,
+            )
         {
             return Delivery::Delivered;
         }
@@ -135,7 +142,7 @@ impl Front {
             debug_assert_eq!(taken, Ok(()), "a node keeps its own rules");
             return Delivery::Delivered;
         }
-        let reliable = core.fabric.channels[channel].reliable;
+        let reliable = core.channels[channel].reliable;
         if body.head > 0
             && let Some(why) = delivery.refusal(reliable)
         {

@@ -7,6 +7,7 @@
 
 mod accept;
 mod arrival;
+mod channels;
 pub(crate) mod command;
 mod connection;
 pub(crate) mod context;
@@ -67,6 +68,7 @@ use crate::io::completion::Completion;
 use crate::io::operation::OperationKind;
 use crate::mailboxes::Mailbox;
 use crate::wire::Name;
+use channels::ShardChannels;
 use command::{Command, CommandSender};
 use connection::Connections;
 use deliver::Receivers;
@@ -129,6 +131,7 @@ pub(crate) struct Core {
     accepting: bool,
     /// On shard 0: when requests are looked at next.
     requests_due: Option<Instant>,
+    channels: ShardChannels,
     routing: Routing,
     lanes: Vec<Lane>,
     queues: Vec<ChannelQueue>,
@@ -231,7 +234,7 @@ impl Core {
     fn report_messages(&mut self, lane: u32, report: Report, why: &'static str) {
         let state = &self.lanes[lane as usize];
         let peer = state.peer.clone();
-        let channel = self.fabric.channels[state.channel].name.clone();
+        let channel = self.channels[state.channel].name.clone();
         self.tell(Notice::Event(Event::Reported {
             peer,
             channel,

@@ -33,6 +33,11 @@ pub(super) struct Packing {
 }
 
 impl Packing {
+    /// The channel compresses otherwise from now on, or is gone.
+    pub(super) fn forget_channel(&mut self, channel: usize) {
+        self.compressors.remove(&channel);
+    }
+
     /// Compresses what a batch holds of messages, if that pays. Returns what it took before and takes now, if
     /// it was compressed.
     pub(super) fn pack(

@@ -19,6 +19,13 @@ pub(crate) struct LaneReport {
     pub(crate) counts: LaneCounts,
 }
 
+/// Which channel it is, and what that says of its counters.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct ChannelName {
+    pub(crate) name: Arc<str>,
+    pub(crate) reliable: bool,
+}
+
 /// What is counted of a lane, or of several together.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct LaneCounts {
@@ -73,6 +80,10 @@ pub(crate) struct ShardReport {
     pub(crate) lanes: Vec<LaneReport>,
     /// By channel: the lanes of peers that gave their place up.
     pub(crate) departed: Vec<LaneCounts>,
+    /// What the channels are that the numbers here stand for.
+    pub(crate) channels: Vec<Option<ChannelName>>,
+    /// Channels that were removed.
+    pub(crate) past: Vec<(ChannelName, LaneCounts)>,
 }
 
 impl Core {
@@ -100,7 +111,9 @@ impl Core {
                 .map(lane_report)
                 .chain(self.routing.unused(self.index).map(unused_report))
                 .collect(),
-            departed: self.routing.departed().to_vec(),
+            departed: self.routing.departed.clone(),
+            channels: self.channels.names(),
+            past: self.channels.past.clone(),
         }
     }
 }
@@ -110,7 +123,7 @@ fn unused_report((peer, offset): (&Arc<Peer>, usize)) -> LaneReport {
     let address = peer.lane(offset);
     LaneReport {
         peer: Arc::clone(peer.shared_name()),
-        channel: usize::from(address.channel),
+        channel: address.channel(),
         counts: LaneCounts {
             gate_dropped: address.gate.dropped(),
             overloads: address.gate.overloads(),

@@ -20,7 +20,7 @@ impl Core {
         if !is_rival {
             return;
         }
-        let owners: BTreeSet<_> = peer.lanes().iter().map(|lane| lane.shard).collect();
+        let owners: BTreeSet<_> = peer.lanes().map(|(_, lane)| lane.shard).collect();
         for owner in owners {
             let peer = Arc::clone(peer);
             self.shards[usize::from(owner)].send(Command::Doubt { peer });
@@ -29,7 +29,7 @@ impl Core {
 
     /// The lanes to that peer that are up here end unless it answers soon.
     pub(crate) fn doubt_lanes(&mut self, peer: &Arc<Peer>) {
-        for offset in 0..peer.lanes().len() {
+        for (offset, _) in peer.lanes() {
             if let Some(lane) = self.used_lane_to(peer, offset) {
                 self.doubt_lane(lane);
             }

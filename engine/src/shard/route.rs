@@ -17,9 +17,10 @@ use super::lane_state::LaneState;
 use super::quiet::Quiet;
 use super::report::{LaneCounts, lane_counts};
 use super::timers::Deadline;
+use crate::channel_plan::ChannelPhase;
 use crate::control::routes::Route;
 use crate::control::wishes::Wish;
-use crate::peer::{LaneNumber, Peer};
+use crate::peer::{LaneAddress, LaneNumber, LaneRange, Peer};
 use crate::wire::Agreed;
 
 /// A lane number of another shard, or of nobody.
@@ -31,23 +32,24 @@ pub(crate) struct Routing {
     epoch: u64,
     /// By place: the routes, as adopted.
     routes: Vec<Option<Route>>,
-    lane_of_number: Vec<u32>,
+    /// By place, and then by offset: the lanes that this shard has made.
+    lane_of: Vec<Vec<u32>>,
     /// Lanes of peers that gave their place up.
     retired: Vec<u32>,
     /// By channel: what those had counted.
-    departed: Vec<LaneCounts>,
+    pub(super) departed: Vec<LaneCounts>,
     /// The lanes to this node itself.
     pub(crate) loop_lanes: Vec<u32>,
 }
 
 impl Routing {
-    pub(super) fn new(channels: usize) -> Self {
+    pub(super) fn new() -> Self {
         Self {
             epoch: 0,
             routes: Vec::new(),
-            lane_of_number: Vec::new(),
+            lane_of: Vec::new(),
             retired: Vec::new(),
-            departed: vec![LaneCounts::default(); channels],
+            departed: Vec::new(),
             loop_lanes: Vec::new(),
         }
     }
@@ -61,12 +63,8 @@ impl Routing {
     /// The lane on this shard with that number.
     #[inline]
     pub(crate) fn lane_of(&self, number: LaneNumber) -> Option<u32> {
-        let index = *self.lane_of_number.get(number.index())?;
+        let index = *self.lane_of.get(number.place())?.get(number.offset())?;
         (index != NOT_OURS).then_some(index)
-    }
-
-    pub(super) fn departed(&self) -> &[LaneCounts] {
-        &self.departed
     }
 
     fn is_at(&self, place: u32, peer: &Arc<Peer>) -> bool {
@@ -91,10 +89,10 @@ impl Routing {
         let routes = self.routes.iter().enumerate();
         let routes = routes.filter_map(|(place, route)| Some((place, route.as_ref()?)));
         routes.flat_map(move |(place, route)| {
-            let lanes = route.peer.lanes().iter().enumerate();
+            let lanes = route.peer.lanes();
             let unused = lanes.filter(move |(offset, address)| {
                 let place = u32::try_from(place).unwrap_or(u32::MAX);
-                let number = LaneNumber::new(place, route.peer.lanes().len(), *offset);
+                let number = LaneNumber::new(place, *offset);
                 usize::from(address.shard) == shard && self.lane_of(number).is_none()
             });
             unused.map(move |(offset, _)| (&route.peer, offset))
@@ -102,11 +100,15 @@ impl Routing {
     }
 
     fn put_lane(&mut self, number: LaneNumber, index: u32) {
-        let number = number.index();
-        if self.lane_of_number.len() <= number {
-            self.lane_of_number.resize(number + 1, NOT_OURS);
+        let place = number.place();
+        if self.lane_of.len() <= place {
+            self.lane_of.resize_with(place + 1, Vec::new);
         }
-        self.lane_of_number[number] = index;
+        let lanes = &mut self.lane_of[place];
+        if lanes.len() <= number.offset() {
+            lanes.resize(number.offset() + 1, NOT_OURS);
+        }
+        lanes[number.offset()] = index;
     }
 }
 
@@ -145,19 +147,67 @@ impl Core {
     /// Nobody has used its lanes yet. Those to this node itself are there from the start, but for the
     /// control lane, which nobody needs.
     fn adopt_peer(&mut self, place: u32, peer: &Arc<Peer>) {
-        let lanes = peer.lanes().len();
-        for offset in 0..lanes {
-            self.routing
-                .put_lane(LaneNumber::new(place, lanes, offset), NOT_OURS);
+        if let Some(lanes) = self.routing.lane_of.get_mut(place as usize) {
+            lanes.clear();
         }
-        for offset in 0..lanes - 1 {
-            if peer.is_self()
-                && let Some(index) = self.lane_numbered(LaneNumber::new(place, lanes, offset))
-            {
-                self.routing.loop_lanes.push(index);
-                self.loop_lane_up(index);
+        if !peer.is_self() {
+            return;
+        }
+        for (offset, address) in peer.lanes() {
+            if offset != peer.control_offset() && self.channels.knows(address.channel()) {
+                self.make_loop_lane(LaneNumber::new(place, offset));
             }
         }
+    }
+
+    fn make_loop_lane(&mut self, number: LaneNumber) {
+        if let Some(index) = self.lane_numbered(number) {
+            self.routing.loop_lanes.push(index);
+            self.loop_lane_up(index);
+        }
+    }
+
+    /// A channel was added: its lanes to this node itself are there, and those to nodes of older versions are
+    /// kept up as their others are.
+    pub(super) fn open_lanes_of(&mut self, lanes: LaneRange) {
+        for place in 0..self.routing.routes.len() {
+            let Some(route) = self.routing.route(place).cloned() else {
+                continue;
+            };
+            let place = u32::try_from(place).unwrap_or(u32::MAX);
+            if route.peer.is_self() {
+                for offset in lanes.offsets() {
+                    self.make_loop_lane(LaneNumber::new(place, offset));
+                }
+            } else if route.every_lane {
+                self.adopt_wish(place, &route);
+            }
+        }
+    }
+
+    /// This shard's cells of those lanes, at each peer that has a place, and the lanes in them that were used.
+    pub(super) fn cells_of(&self, lanes: LaneRange) -> Vec<(LaneNumber, Arc<Peer>, Option<u32>)> {
+        let routes = self.routing.routes.iter().enumerate();
+        let routes = routes.filter_map(|(place, route)| Some((place, route.as_ref()?)));
+        let mut cells = Vec::new();
+        for (place, route) in routes {
+            let place = u32::try_from(place).unwrap_or(u32::MAX);
+            for offset in lanes.offsets() {
+                if usize::from(route.peer.lane(offset).shard) == self.index {
+                    let number = LaneNumber::new(place, offset);
+                    let lane = self.routing.lane_of(number);
+                    cells.push((number, Arc::clone(&route.peer), lane));
+                }
+            }
+        }
+        cells
+    }
+
+    /// The lane with that number is no more: its channel was removed.
+    pub(super) fn drop_lane(&mut self, number: LaneNumber, index: u32) {
+        self.routing.put_lane(number, NOT_OURS);
+        self.routing.loop_lanes.retain(|lane| *lane != index);
+        self.retire_lane(index);
     }
 
     /// The lane on this shard with that number, made if nobody has used it yet. `None` if it is another
@@ -172,13 +222,14 @@ impl Core {
 
     #[cold]
     fn make_lane(&mut self, number: LaneNumber) -> Option<u32> {
-        let lanes = self.fabric.config.lanes_per_peer();
-        let (place, offset) = (number.index() / lanes, number.index() % lanes);
+        let (place, offset) = (number.place(), number.offset());
         if self.routing.route(place).is_none() {
             self.follow_routes();
         }
         let route = self.routing.route(place)?.clone();
-        if usize::from(route.peer.lane(offset).shard) != self.index {
+        let address = route.peer.lane(offset);
+        if usize::from(address.shard) != self.index || !self.channels.knows(address.channel()) {
+            // A channel that this shard has not adopted yet has its lanes in the next turn.
             return None;
         }
         if let Some(index) = self.routing.lane_of(number) {
@@ -210,19 +261,26 @@ impl Core {
         let Some(Route { peer, .. }) = self.routing.put_route(place, None) else {
             return;
         };
-        for (offset, address) in peer.lanes().iter().enumerate() {
-            let number = LaneNumber::new(place, peer.lanes().len(), offset);
+        for (offset, address) in peer.lanes() {
+            let number = LaneNumber::new(place, offset);
             if let Some(index) = self.routing.lane_of(number) {
                 self.routing.put_lane(number, NOT_OURS);
                 self.retire_lane(index);
             } else if usize::from(address.shard) == self.index {
-                let counts = LaneCounts {
-                    gate_dropped: address.gate.take_dropped(),
-                    overloads: address.gate.take_overloads(),
-                    ..LaneCounts::default()
-                };
-                self.routing.departed[usize::from(address.channel)].add(&counts);
+                self.count_departed_cell(address);
             }
+        }
+    }
+
+    /// Nobody has used that lane, and its cell is another's from now on: what its gate has counted stays.
+    pub(super) fn count_departed_cell(&mut self, address: &LaneAddress) {
+        let counts = LaneCounts {
+            gate_dropped: address.gate.take_dropped(),
+            overloads: address.gate.take_overloads(),
+            ..LaneCounts::default()
+        };
+        if let Some(departed) = self.routing.departed.get_mut(address.channel()) {
+            departed.add(&counts);
         }
     }
 
@@ -255,8 +313,8 @@ impl Core {
 
     fn new_lane(&mut self, peer: &Arc<Peer>, offset: usize) -> Lane {
         let log_id = if peer.is_self() { 0 } else { self.log_id() };
-        let channel = usize::from(peer.lane(offset).channel);
-        let plan = &self.fabric.channels[channel];
+        let channel = peer.lane(offset).channel();
+        let plan = &self.channels[channel];
         let mut state = LaneState::new(
             self.dialing.backoff_limits,
             self.dialing.patience,
@@ -264,6 +322,9 @@ impl Core {
         );
         if plan.reliability.keeps_messages() {
             state.persist(Duration::from_millis(plan.config.resume_timeout_ms));
+        }
+        if plan.phase != ChannelPhase::Open {
+            state.begin_leave();
         }
         Lane {
             peer: Arc::clone(peer),
@@ -286,9 +347,8 @@ impl Core {
 
     /// Carries out what is wanted of a peer now, as far as it changed.
     fn adopt_wish(&mut self, place: u32, route: &Route) {
-        let lanes = route.peer.lanes().len();
-        for offset in 0..lanes {
-            let number = LaneNumber::new(place, lanes, offset);
+        for (offset, _) in route.peer.lanes() {
+            let number = LaneNumber::new(place, offset);
             let kept = is_kept(route, offset);
             // One that is made now follows the wish as it is.
             let index = match self.routing.lane_of(number) {
@@ -320,7 +380,7 @@ impl Core {
     fn number_of(&self, peer: &Arc<Peer>, offset: usize) -> Option<LaneNumber> {
         let place = peer.place()?;
         let is_there = self.routing.is_at(place, peer);
-        is_there.then(|| LaneNumber::new(place, peer.lanes().len(), offset))
+        is_there.then(|| LaneNumber::new(place, offset))
     }
 }
 

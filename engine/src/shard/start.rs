@@ -10,12 +10,12 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, Sender, bounded};
 use glommio::{LocalExecutorBuilder, Placement};
 
+use super::channels::ShardChannels;
 use super::command::{Command, CommandSender};
 use super::connection::Connections;
 use super::context::ShardHandle;
 use super::deliver::Receivers;
 use super::dial::Dialing;
-use super::dispatch::ChannelQueue;
 use super::intake::Intake;
 use super::newcomers::Newcomers;
 use super::packing::Packing;
@@ -31,7 +31,6 @@ use crate::control::link::ControlLink;
 use crate::error::StartError;
 use crate::fabric::Fabric;
 use crate::io::backend::{Backend, ShardIo};
-use crate::ring::Consumer;
 use crate::threads::EngineThread;
 use crate::wire::Name;
 use crate::wire::hello::SESSION_PLAIN;
@@ -46,7 +45,6 @@ pub(crate) struct ShardSeat {
     pub(crate) index: usize,
     pub(crate) core: Option<usize>,
     pub(crate) fabric: Arc<Fabric>,
-    pub(crate) rings: Vec<Consumer>,
     pub(crate) commands: Receiver<Command>,
     /// To every shard of the node, by its index.
     pub(crate) shards: Vec<CommandSender>,
@@ -156,7 +154,6 @@ impl Shard {
         let ShardSeat {
             index,
             fabric,
-            rings,
             commands,
             shards,
             control_link,
@@ -191,9 +188,10 @@ impl Shard {
             accepting: false,
             requests_due: None,
             packing: Packing::default(),
-            routing: Routing::new(fabric.channels.len()),
+            channels: ShardChannels::default(),
+            routing: Routing::new(),
             lanes: Vec::new(),
-            queues: ChannelQueue::by_priority(rings, &fabric.channels),
+            queues: Vec::new(),
             sending: Sending::new(config.turn_bytes_max),
             dialing: Dialing::new(config),
             tasks: TaskRequests::default(),
@@ -202,9 +200,10 @@ impl Shard {
             now,
             came: now,
             drain: None,
-            tally: ShardTally::new(fabric.channels.len()),
+            tally: ShardTally::default(),
             fabric: Arc::clone(&fabric),
         };
+        core.follow_channels();
         core.arm_accept()?;
         core.adopt_routes();
         Ok(Self {

@@ -16,7 +16,7 @@ use super::timers::Deadline;
 
 /// A sender that is between its claim in a ring and its commit is there in microseconds, unless its
 /// thread was killed: then its message is lost with it.
-const STALLED_SENDER_GRACE: Duration = Duration::from_secs(1);
+pub(super) const STALLED_SENDER_GRACE: Duration = Duration::from_secs(1);
 
 /// The end that a shard is to come to.
 #[derive(Debug)]
@@ -91,7 +91,8 @@ impl Core {
         any
     }
 
-    fn part_from(&mut self, lane: u32, late: bool) -> bool {
+    /// Lets what a lane has accepted out, and parts from its peer.
+    pub(super) fn part_from(&mut self, lane: u32, late: bool) -> bool {
         let at = self.moment();
         let state = &mut self.lanes[lane as usize];
         if !late && state.is_control() && state.peer.has_waiting() {

@@ -85,7 +85,7 @@ impl Core {
             self.lose_streams(index);
             return;
         }
-        let plan = &self.fabric.channels[state.channel];
+        let plan = &self.channels[state.channel];
         let under_way_max = if state.log.keeps_messages() {
             plan.config.log_bytes_max
         } else {
@@ -122,7 +122,7 @@ impl Core {
             if !state.log.has_window() {
                 return;
             }
-            let plan = &self.fabric.channels[state.channel];
+            let plan = &self.channels[state.channel];
             let address = state.address();
             let bytes_max = plan
                 .config
@@ -186,7 +186,7 @@ impl Core {
             is_extended: false,
             payload,
         };
-        let plan = &self.fabric.channels[state.channel];
+        let plan = &self.channels[state.channel];
         let strays = self.sending.strays.len();
         self.sending.put(index, state, plan, &self.fabric, message);
         let accepted = state.log.ledger.accepted();
@@ -369,7 +369,7 @@ impl Core {
         mailbox: &str,
     ) -> Result<(), Violation> {
         let channel = self.lanes[lane as usize].channel;
-        let plan = &self.fabric.channels[channel];
+        let plan = &self.channels[channel];
         if !plan.carries_streams() {
             self.cancel_stream(lane, id, Side::Reader, CancelReason::NotReliable);
             return Ok(());
@@ -377,7 +377,7 @@ impl Core {
         match self
             .fabric
             .streams
-            .admit(peer, offset, channel, id, mailbox)
+            .admit(peer, offset, &plan.name, id, mailbox)
         {
             Admitted::Window(window) => self.say_of_stream(lane, &window),
             Admitted::Refused(reason) => self.cancel_stream(lane, id, Side::Reader, reason),

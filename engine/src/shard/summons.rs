@@ -86,7 +86,7 @@ impl Core {
     /// On the shard of the control lane: says that a lane is needed.
     pub(super) fn say_summon(&mut self, peer: &Arc<Peer>, offset: usize) {
         let address = peer.lane(offset);
-        if !self.say(peer, offset, FrameKind::Summon, u32::from(address.index)) {
+        if !self.say(peer, offset, FrameKind::Summon, u32::from(address.index())) {
             self.shards[usize::from(address.shard)].send(Command::Declined {
                 peer: Arc::clone(peer),
                 offset,
@@ -98,7 +98,7 @@ impl Core {
     /// On the shard of the control lane: says that a lane cannot be made. Unsaid, the peer waits in vain
     /// until its patience ends.
     pub(super) fn say_decline(&mut self, peer: &Arc<Peer>, offset: usize, reason: CloseReason) {
-        let lane = peer.lane(offset).index;
+        let lane = peer.lane(offset).index();
         let word = Decline { lane, reason }.word();
         self.say(peer, offset, FrameKind::Decline, word);
     }
@@ -108,7 +108,7 @@ impl Core {
         let Some(control) = self.used_lane_to(peer, peer.control_offset()) else {
             return false;
         };
-        let channel = &self.fabric.channels[usize::from(peer.lane(offset).channel)];
+        let channel = &self.channels[peer.lane(offset).channel()];
         let state = &mut self.lanes[control as usize];
         if !state.takes_messages() {
             return false;
@@ -136,7 +136,6 @@ impl Core {
     /// This node has no such lane.
     fn decline_unknown(&mut self, control: u32, channel: &[u8], lane: u16) {
         let is_known = self
-            .fabric
             .channels
             .iter()
             .any(|plan| plan.name.as_bytes() == channel);
@@ -175,7 +174,7 @@ impl Core {
         if !self.lanes[control as usize].is_control() {
             return None;
         }
-        let mut channels = self.fabric.channels.iter();
+        let mut channels = self.channels.iter();
         let plan = channels.find(|plan| plan.name.as_bytes() == channel && !plan.is_control())?;
         (u64::from(index) < plan.parallelism).then(|| plan.first_lane + usize::from(index))
     }
@@ -183,6 +182,7 @@ impl Core {
     /// On the lane's own shard: the peer needs it.
     pub(super) fn summoned(&mut self, peer: &Arc<Peer>, offset: usize) {
         let at = self.moment();
+        self.follow_channels();
         let Some(lane) = self.lane_to(peer, offset) else {
             return;
         };

@@ -121,7 +121,7 @@ impl Core {
                 continue;
             }
             let undelivered = state.take_overflow();
-            if undelivered > 0 && self.fabric.channels[state.channel].reliable {
+            if undelivered > 0 && self.channels[state.channel].reliable {
                 let why = "their lane's queue was full: see overflow";
                 self.report_undelivered(u32::try_from(lane).unwrap_or(u32::MAX), undelivered, why);
             }

@@ -123,25 +123,29 @@ impl LaneTally {
 
 /// The time from hand-over to acknowledgement, by channel, over all lanes of a shard: one for each lane
 /// would be most of what an idle peer costs.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Latencies {
     by_channel: Vec<Option<Box<Histogram<u32>>>>,
 }
 
 impl Latencies {
-    fn new(channels: usize) -> Self {
-        Self {
-            by_channel: vec![None; channels],
-        }
-    }
-
     /// `messages` of `channel` took so long.
     pub(crate) fn record(&mut self, channel: usize, latency: Duration, messages: u64) {
         let micros = u64::try_from(latency.as_micros())
             .unwrap_or(u64::MAX)
             .clamp(1, LATENCY_US_MAX);
+        if self.by_channel.len() <= channel {
+            self.by_channel.resize(channel + 1, None);
+        }
         let histogram = self.by_channel[channel].get_or_insert_with(|| Box::new(new_histogram()));
         histogram.saturating_record_n(micros, u32::try_from(messages).unwrap_or(u32::MAX));
+    }
+
+    /// The channel was removed: another may get its place.
+    pub(crate) fn forget(&mut self, channel: usize) {
+        if let Some(latency) = self.by_channel.get_mut(channel) {
+            *latency = None;
+        }
     }
 
     /// The channels that have any, and theirs.
@@ -167,15 +171,15 @@ pub(crate) struct ShardTally {
     pub(crate) lanes_retried: u64,
     pub(crate) task_panics: u64,
     pub(crate) events_lost: u64,
-    /// By channel: turns in which its ring was not reached.
-    pub(crate) starved: Vec<u64>,
+    /// Turns in which the ring of a channel was not reached, summed over channels.
+    pub(crate) rings_starved: u64,
     pub(crate) latencies: Latencies,
     /// By reason: connections from outside that did not become a lane.
     pub(crate) refusals: Vec<u64>,
 }
 
-impl ShardTally {
-    pub(crate) fn new(channels: usize) -> Self {
+impl Default for ShardTally {
+    fn default() -> Self {
         Self {
             turns: 0,
             idle_turns: 0,
@@ -184,8 +188,8 @@ impl ShardTally {
             lanes_retried: 0,
             task_panics: 0,
             events_lost: 0,
-            starved: vec![0; channels],
-            latencies: Latencies::new(channels),
+            rings_starved: 0,
+            latencies: Latencies::default(),
             refusals: vec![0; CloseReason::COUNT],
         }
     }

@@ -22,6 +22,8 @@ pub(crate) enum Deadline {
     Requests,
     /// Look for messages on that lane that are worth nothing any more.
     Expiry { lane: u32 },
+    /// Look whether channels that were removed are drained.
+    Leaving,
     /// Look over the lanes for senders that are too slow.
     Sweep,
 }

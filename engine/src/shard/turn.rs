@@ -69,6 +69,7 @@ impl Shard {
         let Self { core, receivers } = self;
         core.now = Instant::now();
         core.tally.turns += 1;
+        core.follow_channels();
         core.follow_routes();
         core.follow_requests();
         let mut worked = obey(core, receivers);
@@ -85,6 +86,7 @@ impl Shard {
         worked |= core.drain_rings();
         worked |= self.loop_lanes();
         let core = &mut self.core;
+        worked |= core.follow_leaving();
         worked |= core.follow_drain();
         core.remind_acks();
         worked |= core.flush_ready()?;
@@ -240,6 +242,7 @@ impl Core {
                 .as_ref()
                 .is_some_and(|control| !control.is_idle())
             || self.fabric.routes.epoch() != self.routing.epoch()
+            || self.fabric.channels.epoch() != self.channels.epoch()
             || self.timers.next().is_some_and(|at| at <= self.now)
             || self.has_new_request_deadline()
             || self.owes_streams()
@@ -347,6 +350,8 @@ impl Core {
                         waker.wake();
                     }
                 }
+                // Looked at in each turn.
+                Deadline::Leaving => {}
                 Deadline::Sweep => {
                     self.sweep(self.now);
                     self.tell_overflow();
@@ -403,7 +408,7 @@ impl Core {
             let lane = group[0];
             let state = &mut self.lanes[lane as usize];
             let unsendable = Unsendable::ALL.map(|cause| state.log.take_unsendable(cause));
-            if !self.fabric.channels[state.channel].reliable {
+            if !self.channels[state.channel].reliable {
                 continue;
             }
             let ended = group.len() as u64 - unsendable.iter().sum::<u64>();

@@ -42,20 +42,26 @@ impl Channel {
         if to.home != self.home {
             return Err(SendError::OtherNode.into());
         }
-        let plan = self.plan();
-        if !plan.carries_streams() {
-            let channel = plan.name.to_string();
+        let channel = &self.entry;
+        if channel.is_removed() {
+            return Err(SendError::ChannelRemoved.into());
+        }
+        if !channel.carries_streams() {
+            let channel = channel.name.to_string();
             return Err(StreamError::NotReliable { channel });
         }
         let offset_of = |id: u64| {
             let to = to.with_key(to.key.unwrap_or(id));
-            lane_offset(plan, &to)
+            lane_offset(channel, &to)
         };
         let streams = &self.fabric.streams;
         let stream = streams.open(&to.peer, &self.fabric.mailboxes, offset_of)?;
         let lane = to.peer.lane(stream.offset);
         let writer = StreamWriter::new(Arc::clone(&self.fabric), Arc::clone(&stream));
         match lane.gate.state() {
+            // Looked at behind its registration: either the shard that ends the channel's streams finds it,
+            // or this finds that the channel is gone.
+            _ if channel.is_removed() => return Err(SendError::ChannelRemoved.into()),
             GateState::Open if lane.takes_extensions() => {}
             GateState::Open => return Err(SendError::OldPeer.into()),
             GateState::Down => return Err(SendError::Unreachable.into()),

@@ -69,7 +69,7 @@ impl StreamReader {
     /// The name of the channel it comes on.
     #[must_use]
     pub fn channel(&self) -> &str {
-        &self.fabric.channels[self.stream.channel].name
+        &self.stream.channel
     }
 
     /// The name of the mailbox it was opened to.

@@ -28,7 +28,7 @@ pub(crate) struct Incoming {
     pub(crate) peer: Arc<Peer>,
     /// Of its lane among the peer's.
     pub(crate) offset: usize,
-    pub(crate) channel: usize,
+    pub(crate) channel: Arc<str>,
     /// The process that opened it.
     pub(crate) incarnation: u64,
     state: Mutex<State>,
@@ -66,7 +66,7 @@ impl Incoming {
         id: u64,
         peer: Arc<Peer>,
         offset: usize,
-        channel: usize,
+        channel: Arc<str>,
         window: u64,
     ) -> Self {
         Self {
@@ -201,20 +201,13 @@ impl State {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::peer::LaneAddress;
-    use crate::ring::gate::{Gate, GateLimits};
+    use crate::peer::LaneCells;
 
     #[test]
     fn single_bytes_take_no_more_memory_than_a_chunk() {
-        let limits = GateLimits {
-            messages_max: 16,
-            bytes_max: 1 << 16,
-            high_percent: 80,
-            low_percent: 20,
-        };
-        let lane = LaneAddress::new(0, 0, 0, Gate::new(limits));
-        let peer = Arc::new(Peer::new(Arc::from("b"), false, Box::new([lane])));
-        let stream = Incoming::new(1, peer, 0, 0, 1 << 20);
+        let cells = LaneCells::new(0, 1, 0, 1);
+        let peer = Arc::new(Peer::new(Arc::from("b"), false, cells));
+        let stream = Incoming::new(1, peer, 0, Arc::from("data"), 1 << 20);
         for _ in 0..1 << 20 {
             stream.came(Payload::Borrowed(b"x")).expect("within it");
         }

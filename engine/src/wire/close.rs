@@ -59,10 +59,11 @@ close_reasons! {
     LocalStop = 3, "local_stop", "this node is stopping";
     Disconnected = 4, "disconnected", "this node was told to disconnect from the peer";
     PeerDisconnected = 5, "peer_disconnected", "the peer was told to disconnect from this node";
-    ChannelRemoved = 6, "channel_removed", "the channel was removed from the configuration";
+    ChannelRemoved = 6, "channel_removed", "the channel was removed from this node";
     Unrecognised = 7, "unrecognised", "the peer gave a reason that this version does not know";
     Moved = 8, "moved", "the peer is to be found at another address from now on";
     Idle = 9, "idle", "nothing was sent for lane_idle_ms; the next message makes the lane again";
+    PeerRemovedChannel = 10, "peer_removed_channel", "the channel was removed from the peer";
     // 20..: the handshake failed.
     WrongMagic = 20, "wrong_magic", "the other side does not speak Overlane";
     WrongVersion = 21, "wrong_version", "the two nodes speak different protocol versions";
@@ -127,6 +128,8 @@ impl CloseReason {
             Self::PeerStopped => Self::LocalStop,
             Self::Disconnected => Self::PeerDisconnected,
             Self::PeerDisconnected => Self::Disconnected,
+            Self::ChannelRemoved => Self::PeerRemovedChannel,
+            Self::PeerRemovedChannel => Self::ChannelRemoved,
             other => other,
         }
     }

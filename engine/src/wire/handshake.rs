@@ -230,9 +230,11 @@ fn settle(answered: &ChannelTerms, offered: &ChannelTerms) -> Result<ChannelTerm
         return Ok(agreed);
     }
     let difference = format!(
-        "sizes of {} bytes and {} mailboxes, where {} and {} are the largest",
+        "compression {}, sizes of {} bytes and {} mailboxes, where {}, {} and {} were offered",
+        answered.compression,
         answered.body_bytes_max,
         answered.mailboxes_max,
+        offered.compression,
         offered.body_bytes_max,
         offered.mailboxes_max
     );

@@ -1,8 +1,9 @@
 //! The terms of a lane: the channel parameters that its two ends have to settle in the handshake.
 //!
-//! Each node states its own. What must agree (reliability, ordering, compression, parallelism) is
-//! compared, and a difference refuses the lane with both values in the text; of what only bounds the
-//! sender (sizes, mailbox names) both take the smaller. What need not be equal at both ends
+//! Each node states its own. What must agree (reliability, ordering, parallelism) is compared, and a
+//! difference refuses the lane with both values in the text; of what only bounds the sender (sizes, mailbox
+//! names) both take the smaller, and of two compressions none, so that a change can go over the nodes of a
+//! cluster one by one. What need not be equal at both ends
 //! (priority, queue bounds, DSCP, quanta) is no term. Called by `hello.rs`; decides nothing else.
 use super::name::Name;
 use super::parameters::{Parameter, ParameterError, Parameters};
@@ -28,6 +29,7 @@ impl ChannelTerms {
     const RELIABILITY: &'static str = "reliability";
     const ORDERING: &'static str = "ordering";
     const COMPRESSION: &'static str = "compression";
+    const NO_COMPRESSION: &'static str = "none";
     const PARALLELISM: &'static str = "parallelism";
     const BODY_BYTES_MAX: &'static str = "body_bytes_max";
     const MAILBOXES_MAX: &'static str = "mailboxes_max";
@@ -43,21 +45,27 @@ impl ChannelTerms {
         differ(Self::RELIABILITY, &self.reliability, &dialer.reliability)?;
         differ(Self::ORDERING, &self.ordering, &dialer.ordering)?;
         differ(Self::PARALLELISM, &self.parallelism, &dialer.parallelism)?;
-        differ(Self::COMPRESSION, &self.compression, &dialer.compression)?;
+        let compression = if self.compression == dialer.compression {
+            self.compression.clone()
+        } else {
+            Name::new(Self::NO_COMPRESSION).expect("it is a name")
+        };
         Ok(Self {
+            compression,
             body_bytes_max: self.body_bytes_max.min(dialer.body_bytes_max),
             mailboxes_max: self.mailboxes_max.min(dialer.mailboxes_max),
             ..self.clone()
         })
     }
 
-    /// What both ends go by, between nodes of version 1: it knows no smaller size, so the dialer has
-    /// to have one that this node takes.
+    /// What both ends go by, between nodes of version 1: it agrees to nothing but what the dialer has, so that
+    /// has to have the same compression, and a size that this node takes.
     ///
     /// # Errors
-    /// As [`agree`](Self::agree), and for a larger size at the dialer.
+    /// As [`agree`](Self::agree), and for another compression or a larger size at the dialer.
     pub fn agree_with_version_1(&self, dialer: &Self) -> Result<Self, String> {
         let agreed = self.agree(dialer)?;
+        differ(Self::COMPRESSION, &self.compression, &dialer.compression)?;
         if dialer.body_bytes_max > self.body_bytes_max {
             let (acceptor, dialer) = (self.body_bytes_max, dialer.body_bytes_max);
             return Err(at_both_ends(Self::BODY_BYTES_MAX, &acceptor, &dialer));
@@ -178,7 +186,7 @@ mod tests {
     fn each_term_that_must_agree_is_named_with_both_values() {
         assert_eq!(terms().agree(&terms()), Ok(terms()));
         type Change = fn(&mut ChannelTerms);
-        let differing: [(Change, &str); 4] = [
+        let differing: [(Change, &str); 3] = [
             (
                 |terms| terms.reliability = name("guaranteed"),
                 "reliability is reliable at the acceptor, guaranteed at the dialer",
@@ -186,10 +194,6 @@ mod tests {
             (
                 |terms| terms.ordering = name("causal"),
                 "ordering is fifo at the acceptor, causal at the dialer",
-            ),
-            (
-                |terms| terms.compression = name("lz4"),
-                "compression is none at the acceptor, lz4 at the dialer",
             ),
             (
                 |terms| terms.parallelism = 3,
@@ -212,6 +216,26 @@ mod tests {
         };
         assert_eq!(terms().agree(&smaller), Ok(smaller.clone()));
         assert_eq!(smaller.agree(&terms()), Ok(smaller.clone()));
+    }
+
+    #[test]
+    fn of_two_compressions_both_take_none() {
+        let with = |compression| ChannelTerms {
+            compression: name(compression),
+            ..terms()
+        };
+        for (acceptor, dialer, agreed) in [
+            ("lz4", "lz4", "lz4"),
+            ("lz4", "zstd", "none"),
+            ("none", "zstd", "none"),
+            ("zstd", "none", "none"),
+        ] {
+            assert_eq!(with(acceptor).agree(&with(dialer)), Ok(with(agreed)));
+        }
+        assert_eq!(
+            with("none").agree_with_version_1(&with("lz4")),
+            Err("compression is none at the acceptor, lz4 at the dialer".to_owned())
+        );
     }
 
     #[test]

@@ -25,6 +25,7 @@ const ORDER: &[&[&str]] = &[
     &["admission"],
     &["control"],
     &["fabric"],
+    &["channel_table"],
     &[
         "channel_plan",
         "request_book",

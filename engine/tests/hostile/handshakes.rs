@@ -126,8 +126,11 @@ fn a_hello_that_does_not_fit_is_refused_with_the_reason() {
             }),
         ),
         (
-            "compression",
-            changed(|hello| hello.terms.compression = name("zip")),
+            "compression in version 1, which agrees to nothing else",
+            changed(|hello| {
+                hello.versions = VersionRange::only(1);
+                hello.terms.compression = name("zip");
+            }),
         ),
     ];
     assert_refused(&honest, CloseReason::ChannelMismatch, &mismatches);

@@ -109,6 +109,13 @@ impl Log {
         }
     }
 
+    /// The channel's parameters are others from now on.
+    pub(crate) fn retune(&mut self, plan: &ChannelPlan) {
+        self.on_restart = plan.config.on_restart;
+        self.unacknowledged_bytes_max = plan.config.unacknowledged_bytes_max as u64;
+        self.payoff = Payoff::default();
+    }
+
     /// Accepts a message that cannot be sent, and settles it at once.
     pub(crate) fn accept_unsent(&mut self) {
         self.ledger.accept(1);

@@ -56,8 +56,8 @@ impl LaneState {
     /// # Errors
     /// The reason why this node cannot either.
     pub(in crate::shard) fn summoned(&mut self, at: Moment) -> Result<Vec<Action>, CloseReason> {
-        if self.draining {
-            return Err(CloseReason::LocalStop);
+        if let Some(reason) = self.draining {
+            return Err(reason);
         }
         if self.wish.address.is_none() {
             return Err(CloseReason::Unreachable);
@@ -151,7 +151,7 @@ impl LaneState {
 
     /// Whether an idle lane is to be dialled.
     pub(super) fn is_to_dial(&self) -> bool {
-        let is_needed = self.is_demanded() || (self.kept && !self.draining);
+        let is_needed = self.is_demanded() || (self.kept && self.draining.is_none());
         self.wish.address.is_some() && is_needed
     }
 

@@ -37,7 +37,7 @@ impl LaneState {
     pub(in crate::shard) fn may_rest(&self) -> bool {
         matches!(self.stage, Stage::Up(_))
             && !self.kept
-            && !self.draining
+            && self.draining.is_none()
             && !self.agreed_to_rest
             && self.farewell.wanted.is_none()
     }
@@ -100,18 +100,23 @@ impl LaneState {
         self.farewell.heard.unwrap_or(seen)
     }
 
-    /// The node stops: what is up parts from its peer, nothing is dialled any more. `settled` as for
-    /// [`say_bye`](Self::say_bye).
+    /// The channel was removed: nothing is accepted any more, and what waits is let out.
+    pub(in crate::shard) fn begin_leave(&mut self) {
+        self.draining.get_or_insert(CloseReason::ChannelRemoved);
+    }
+
+    /// The node stops, or the channel leaves: what is up parts from its peer, nothing is dialled any more.
+    /// `settled` as for [`say_bye`](Self::say_bye).
     pub(in crate::shard) fn drain(&mut self, settled: bool) -> Vec<Action> {
-        self.draining = true;
+        let why = *self.draining.get_or_insert(CloseReason::LocalStop);
         let mut actions = Vec::new();
         match self.stage {
             // One that comes to rest has done so within a round trip.
             Stage::Up(_) if self.farewell.wanted.is_none() && !self.rests() => {
-                self.farewell.wanted = Some(CloseReason::LocalStop);
+                self.farewell.wanted = Some(why);
                 actions.push(Action::Flush);
             }
-            Stage::Loop if settled => self.end_loop(&mut actions),
+            Stage::Loop if settled => self.end_loop(why, &mut actions),
             Stage::Idle | Stage::Dialing { .. } if !self.is_demanded() => {
                 self.abandon_dial(&mut actions);
             }
@@ -120,13 +125,13 @@ impl LaneState {
         actions
     }
 
-    /// The node's deadline to stop has passed.
+    /// The deadline for that has passed.
     pub(in crate::shard) fn drain_deadline(&mut self, settled: bool, at: Moment) -> Vec<Action> {
-        self.draining = true;
+        let why = *self.draining.get_or_insert(CloseReason::LocalStop);
         self.over = true;
         let mut actions = Vec::new();
         let reason = if settled {
-            CloseReason::LocalStop
+            why
         } else {
             CloseReason::DrainTimeout
         };
@@ -137,11 +142,11 @@ impl LaneState {
     }
 
     /// There is nobody to say Bye to.
-    fn end_loop(&mut self, actions: &mut Vec<Action>) {
+    fn end_loop(&mut self, reason: CloseReason, actions: &mut Vec<Action>) {
         self.stage = Stage::Idle;
         actions.push(Action::Settle {
             connection: None,
-            reason: CloseReason::LocalStop,
+            reason,
             at_rest: false,
         });
     }

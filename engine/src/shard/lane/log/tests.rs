@@ -16,8 +16,8 @@ const PAYLOAD: [u8; 1000] = [7; 1000];
 
 fn log(config: ChannelConfig) -> Log {
     let config = Config::builder().channel(config).build().expect("valid");
-    let plans = plan_channels(&config).expect("valid names");
-    Log::new(&plans[0], 1)
+    let plans = plan_channels(&config, 1).expect("valid names");
+    Log::new(plans[0].as_ref().expect("it is the first"), 1)
 }
 
 fn reliable() -> Log {
