@@ -574,9 +574,7 @@ impl Channel {
 
     fn listen_for_room(&self, lane: &LaneAddress, full: &Hindrance) -> EventListener {
         match full {
-            Hindrance::RingFull => {
-                self.entry.rooms[usize::from(lane.shard)].listen()
-            }
+            Hindrance::RingFull => self.entry.rooms[usize::from(lane.shard)].listen(),
             Hindrance::Error(_) => lane.gate.listen(),
         }
     }

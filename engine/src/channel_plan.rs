@@ -149,10 +149,7 @@ impl ChannelEntry {
 
     /// Whether the overflow policy accepts a message that finds no room, and drops one.
     pub(crate) fn drops_overflow(&self) -> bool {
-        matches!(
-            self.overflow(),
-            Overflow::DropOldest | Overflow::DropNewest
-        )
+        matches!(self.overflow(), Overflow::DropOldest | Overflow::DropNewest)
     }
 
     /// Its lanes among those of each peer.

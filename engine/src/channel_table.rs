@@ -73,9 +73,8 @@ impl ChannelTable {
     /// The channels that applications can send on, in the order of their places.
     pub(crate) fn open(&self) -> Vec<Arc<ChannelPlan>> {
         let plans = self.read();
-        let open = |plan: &&Arc<ChannelPlan>| {
-            !plan.is_control() && plan.phase == ChannelPhase::Open
-        };
+        let open =
+            |plan: &&Arc<ChannelPlan>| !plan.is_control() && plan.phase == ChannelPhase::Open;
         plans.iter().flatten().filter(open).cloned().collect()
     }
 

@@ -430,7 +430,10 @@ pub enum ChannelError {
     #[error(transparent)]
     Config(#[from] ConfigError),
     /// There is a channel of that name.
-    #[error("there is a channel named `{}` already: retune it, or remove it first", Printable(name))]
+    #[error(
+        "there is a channel named `{}` already: retune it, or remove it first",
+        Printable(name)
+    )]
     Exists {
         /// The name.
         name: String,

@@ -118,8 +118,8 @@ pub use channel::{Broadcast, Channel};
 pub use config::{ChannelConfig, Config};
 pub use envelope::Envelope;
 pub use error::{
-    ChannelError, NameError, NotConnected, RecvError, Reported, RequestError, SendError, StartError, StreamError,
-    Unsent, WaitError,
+    ChannelError, NameError, NotConnected, RecvError, Reported, RequestError, SendError,
+    StartError, StreamError, Unsent, WaitError,
 };
 pub use events::{Event, Events};
 pub use inbox::{Inbox, Received};
@@ -128,7 +128,9 @@ pub use io::preflight;
 pub use mailboxes::Mailbox;
 pub use message::{Destination, Message, OwnedMessage, ReplyHandle};
 pub use metrics::{ChannelMetrics, Metrics, ShardMetrics, StreamMetrics};
-pub use node::{Node, NodeBuilder, PeerInfo, RemovedChannel, StopReport, UnfinishedCause, UnfinishedShard};
+pub use node::{
+    Node, NodeBuilder, PeerInfo, RemovedChannel, StopReport, UnfinishedCause, UnfinishedShard,
+};
 pub use payload::{IntoPayload, Payload};
 pub use peer::Peer;
 pub use receipt::Receipt;

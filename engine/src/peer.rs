@@ -247,7 +247,8 @@ impl Peer {
     /// settled. The control shard's.
     pub(crate) fn withdraw(&self) -> bool {
         let mut presence = self.lock();
-        let is_unused = presence.lanes == 0 && self.lanes.all().all(|(_, lane)| lane.gate.is_unused());
+        let is_unused =
+            presence.lanes == 0 && self.lanes.all().all(|(_, lane)| lane.gate.is_unused());
         if is_unused {
             presence.withdrawn = true;
             self.place.store(NOWHERE, Ordering::Release);

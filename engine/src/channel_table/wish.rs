@@ -126,8 +126,7 @@ impl WishList {
             pending.give(Err(ChannelError::Closed));
             return pending;
         }
-        list.under_way
-            .retain(|pending| pending.outcome().is_none());
+        list.under_way.retain(|pending| pending.outcome().is_none());
         list.under_way.push(pending.clone());
         list.wishes.push(Wished {
             wish,

@@ -171,10 +171,7 @@ impl ChannelConfig {
 
     /// A channel that keeps its messages throws none away.
     fn keeping(&self) -> Result<(), ConfigError> {
-        let drops = matches!(
-            self.overflow,
-            Overflow::DropOldest | Overflow::DropNewest
-        );
+        let drops = matches!(self.overflow, Overflow::DropOldest | Overflow::DropNewest);
         if self.reliability.keeps_messages() && drops {
             let given = |name| given_from(CHANNEL_PARAMETERS, self, &prefix(self), name);
             return conflict(

@@ -202,7 +202,8 @@ impl Core {
             && let Some(connection) = connection
             && let Some(carrier) = self.connections.get(connection)
             && let Some(descriptor) = &carrier.socket
-            && let Err(error) = socket::apply(descriptor, &plan.options.changed_from(&before.options))
+            && let Err(error) =
+                socket::apply(descriptor, &plan.options.changed_from(&before.options))
         {
             tracing::warn!(%error, channel = %plan.name, "a socket option was refused");
         }

@@ -355,7 +355,12 @@ impl Core {
             let plan = &self.channels[channel.entry.index];
             let run = run_length(plan, lane, self.fabric.config.inline_bytes_max, payloads);
             if run > 1 {
-                return self.send_run_here(channel.entry.index, index, to.mailbox.id(), &payloads[..run]);
+                return self.send_run_here(
+                    channel.entry.index,
+                    index,
+                    to.mailbox.id(),
+                    &payloads[..run],
+                );
             }
         }
         self.send_here(

@@ -32,7 +32,7 @@ fn a_channel_is_added_while_another_is_under_load() {
             added += 1;
             let config = channel(&format!("added-{added}"), reliability)
                 .parallelism(parallelism)
-                .priority(added);
+                .priority(added % 7 + 1);
             b.add_channel(config.clone()).expect("a new channel");
             let channel = a.add_channel(config).expect("a new channel");
             for key in 0..100_u64 {
@@ -73,7 +73,10 @@ fn streams_requests_and_receipts_go_over_a_channel_that_was_added() {
     let reply = channel
         .request_blocking(&ask, b"question", GENEROUS)
         .expect("it is answered");
-    assert_eq!((reply.payload(), reply.channel()), (&b"answer"[..], "added"));
+    assert_eq!(
+        (reply.payload(), reply.channel()),
+        (&b"answer"[..], "added")
+    );
     let to = a.destination("b", "in").expect("names");
     let mut receipt = channel
         .send_blocking_with_receipt(&to, b"x")
@@ -124,7 +127,9 @@ fn a_node_sends_to_itself_on_a_channel_that_was_added() {
         .expect("a new channel");
     let to = node.destination("a", "in").expect("names");
     for key in 0..400 {
-        channel.send_blocking(&to.with_key(key), b"x").expect("room");
+        channel
+            .send_blocking(&to.with_key(key), b"x")
+            .expect("room");
     }
     let metrics = check_accounting(&[&node]);
     all_acknowledged(&metrics[0], "a", "added", 400);
@@ -196,11 +201,17 @@ fn what_cannot_be_added_is_refused_and_changes_nothing() {
         (ChannelConfig::new(""), "characters a-z"),
         (ChannelConfig::new("Data"), "characters a-z"),
         (ChannelConfig::new("x".repeat(256)), "1 to 255"),
-        (ChannelConfig::new("overlane.control"), "begin with overlane."),
+        (
+            ChannelConfig::new("overlane.control"),
+            "begin with overlane.",
+        ),
         (ChannelConfig::new("x").parallelism(65_u16), "parallelism"),
         (ChannelConfig::new("x").parallelism(0_u16), "parallelism"),
         (ChannelConfig::new("x").priority(0), "priority"),
-        (ChannelConfig::new("x").ring_bytes(100_000_usize), "ring_bytes"),
+        (
+            ChannelConfig::new("x").ring_bytes(100_000_usize),
+            "ring_bytes",
+        ),
         (
             ChannelConfig::new("x").low_watermark_percent(90_u8),
             "low watermark",
@@ -211,7 +222,10 @@ fn what_cannot_be_added_is_refused_and_changes_nothing() {
         ),
     ] {
         let error = refused(bad);
-        assert!(error.contains(text), "{error}, which says nothing of {text}");
+        assert!(
+            error.contains(text),
+            "{error}, which says nothing of {text}"
+        );
     }
     assert!(matches!(
         node.channel("x").expect_err("it was not added"),

@@ -36,7 +36,10 @@ fn a_change_that_rolls_over_the_nodes_cuts_no_channel() {
         }
     }
     let flows = |more: u64| {
-        let seen: Vec<_> = counts.iter().map(|count| count.load(Ordering::Relaxed)).collect();
+        let seen: Vec<_> = counts
+            .iter()
+            .map(|count| count.load(Ordering::Relaxed))
+            .collect();
         for (count, seen) in counts.iter().zip(seen) {
             wait_until(
                 "messages flow",
@@ -50,7 +53,10 @@ fn a_change_that_rolls_over_the_nodes_cuts_no_channel() {
     let changes: [Change; 4] = [
         |is| is.message_bytes_max(800_usize),
         |is| is.compression(Compression::Zstd).priority(2),
-        |is| is.message_bytes_max(100_000_usize).log_bytes_max(2_000_000_usize),
+        |is| {
+            is.message_bytes_max(100_000_usize)
+                .log_bytes_max(2_000_000_usize)
+        },
         |is| is.compression(Compression::None),
     ];
     for change in changes {
@@ -137,7 +143,10 @@ fn what_cannot_be_agreed_is_refused_at_both_with_both_values() {
             _ => None,
         });
         for part in text {
-            assert!(at_sender.contains(part), "{at_sender} says nothing of {part}");
+            assert!(
+                at_sender.contains(part),
+                "{at_sender} says nothing of {part}"
+            );
             assert!(at_peer.contains(part), "{at_peer} says nothing of {part}");
         }
         let metrics = check_accounting(&[&a, &b]);

@@ -11,8 +11,8 @@ use overlane::{Capacity, ChannelError, Envelope, Event, Node, SendError};
 
 use super::support::accounting::{all_acknowledged, check_accounting, counted};
 use super::support::{
-    GENEROUS, config, connect_both, connect_through_proxy, connected_pair, counting_handler, drained,
-    hold, start, use_lane, wait_for_event, wait_until,
+    GENEROUS, config, connect_both, connect_through_proxy, connected_pair, counting_handler,
+    drained, hold, start, use_lane, wait_for_event, wait_until,
 };
 use super::{Load, channel, pair, ups_and_downs};
 
@@ -63,7 +63,11 @@ fn every_parameter_that_can_be_retuned_is_while_traffic_flows() {
         |is| is.message_bytes_max(1_000_usize),
         |is| is.send_quantum_bytes(4_096_usize),
         |is| is.floor_bytes(4_096_usize),
-        |is| is.notsent_lowat_bytes(8_192_u32).dscp(8_u8).so_priority(3_u8),
+        |is| {
+            is.notsent_lowat_bytes(8_192_u32)
+                .dscp(8_u8)
+                .so_priority(3_u8)
+        },
     ];
     let mut acknowledged = 1;
     for change in changes {
@@ -119,7 +123,8 @@ fn a_lane_that_is_up_is_served_by_its_new_priority() {
     }
     let events = a.events();
     for node in [&a, &b] {
-        node.retune_channel("one", |is| is.priority(6)).expect("it can be");
+        node.retune_channel("one", |is| is.priority(6))
+            .expect("it can be");
     }
     order.lock().expect("no panic").clear();
     let held = hold(&a);
@@ -210,8 +215,12 @@ fn a_sender_that_waits_for_room_gets_it_from_a_raised_bound() {
                 accepted += 1;
                 None
             }
-            Err(_) => Some(thread::sleep(Duration::from_millis(50)))
-                .filter(|()| sending.try_send(&to, vec![0; 1]).map(|()| accepted += 1).is_err()),
+            Err(_) => Some(thread::sleep(Duration::from_millis(50))).filter(|()| {
+                sending
+                    .try_send(&to, vec![0; 1])
+                    .map(|()| accepted += 1)
+                    .is_err()
+            }),
         },
         Option::is_some,
     );
@@ -263,7 +272,11 @@ fn overflow_is_retuned_both_ways() {
         reported += dropped;
         let metrics = drained(&a);
         let out = counted(&metrics, "b", "data");
-        assert_eq!((out.accepted, out.reported), (accepted, reported), "{overflow:?}");
+        assert_eq!(
+            (out.accepted, out.reported),
+            (accepted, reported),
+            "{overflow:?}"
+        );
     }
     check_accounting(&[&a, &b]);
 }
@@ -271,14 +284,13 @@ fn overflow_is_retuned_both_ways() {
 /// The largest message: what is lowered counts at once, what is raised once the lane is made again.
 #[test]
 fn the_largest_message_is_retuned() {
-    let (a, b) = used_pair(
-        ChannelConfig::new("data")
-            .message_bytes_max(1000_usize),
-    );
+    let (a, b) = used_pair(ChannelConfig::new("data").message_bytes_max(1000_usize));
     let sending = a.channel("data").expect("there");
     let to = a.destination("b", "warm").expect("names");
     let too_large = |bytes, bytes_max| {
-        let unsent = sending.try_send(&to, vec![0; bytes]).expect_err("too large");
+        let unsent = sending
+            .try_send(&to, vec![0; bytes])
+            .expect_err("too large");
         assert_eq!(unsent.error, SendError::TooLarge { bytes, bytes_max });
     };
     too_large(1001, 1000);
@@ -293,13 +305,22 @@ fn the_largest_message_is_retuned() {
     sending.try_send(&to, vec![0; 1000]).expect("room");
     drained(&a);
     a.disconnect("b").expect("a name");
-    wait_until("it is gone", || b.metrics(), |metrics| {
-        metrics.lanes.iter().all(|lane| lane.peer != "a" || lane.lanes_up == 0)
-    });
+    wait_until(
+        "it is gone",
+        || b.metrics(),
+        |metrics| {
+            metrics
+                .lanes
+                .iter()
+                .all(|lane| lane.peer != "a" || lane.lanes_up == 0)
+        },
+    );
     connect_both(&a, &b);
     sending.try_send(&to, vec![0; 1000]).expect("room");
     drained(&a);
-    sending.try_send(&to, vec![0; 2000]).expect("both take it now");
+    sending
+        .try_send(&to, vec![0; 2000])
+        .expect("both take it now");
     too_large(2001, 2000);
     check_accounting(&[&a, &b]);
 }
@@ -355,16 +376,25 @@ fn compression_is_turned_off_at_once_and_on_with_the_next_connection() {
         .expect("it can be");
     send();
     assert_eq!(packed(&a), on, "it does not any more");
-    a.retune_channel("data", |is| is.compression(Compression::Zstd).compression_level(9_u8))
-        .expect("it can be");
+    a.retune_channel("data", |is| {
+        is.compression(Compression::Zstd).compression_level(9_u8)
+    })
+    .expect("it can be");
     send();
     assert_eq!(packed(&a), on, "the peer has not agreed to that");
     b.retune_channel("data", |is| is.compression(Compression::Zstd))
         .expect("it can be");
     a.disconnect("b").expect("a name");
-    wait_until("it is gone", || b.metrics(), |metrics| {
-        metrics.lanes.iter().all(|lane| lane.peer != "a" || lane.lanes_up == 0)
-    });
+    wait_until(
+        "it is gone",
+        || b.metrics(),
+        |metrics| {
+            metrics
+                .lanes
+                .iter()
+                .all(|lane| lane.peer != "a" || lane.lanes_up == 0)
+        },
+    );
     connect_both(&a, &b);
     send();
     assert!(packed(&a) > on, "both have agreed");
@@ -376,10 +406,22 @@ fn what_cannot_be_retuned_is_refused_with_both_values() {
     let (a, _, _) = pair();
     type Change = fn(ChannelConfig) -> ChannelConfig;
     let fixed: [(Change, &str); 6] = [
-        (|is| is.reliability(Reliability::Guaranteed), "reliability of channel `base` is reliable"),
-        (|is| is.ordering(overlane::config::Ordering::Unordered), "ordering of channel `base` is fifo"),
-        (|is| is.parallelism(2_u16), "parallelism of channel `base` is 1"),
-        (|is| is.ring_bytes(65_536_usize), "ring_bytes of channel `base` is 1MiB"),
+        (
+            |is| is.reliability(Reliability::Guaranteed),
+            "reliability of channel `base` is reliable",
+        ),
+        (
+            |is| is.ordering(overlane::config::Ordering::Unordered),
+            "ordering of channel `base` is fifo",
+        ),
+        (
+            |is| is.parallelism(2_u16),
+            "parallelism of channel `base` is 1",
+        ),
+        (
+            |is| is.ring_bytes(65_536_usize),
+            "ring_bytes of channel `base` is 1MiB",
+        ),
         (|is| is.priority(9), "priority"),
         (|is| is.queue_bytes_max(1_usize), "queue_bytes_max"),
     ];
@@ -392,8 +434,21 @@ fn what_cannot_be_retuned_is_refused_with_both_values() {
     renamed.name = "other".to_owned();
     let error = a.retune_channel("base", move |_| renamed.clone());
     let error = error.expect_err("a name stays");
-    assert!(matches!(&error, ChannelError::Fixed { parameter: "name", .. }), "{error}");
-    assert!(error.to_string().contains("remove the channel and add it again"));
+    assert!(
+        matches!(
+            &error,
+            ChannelError::Fixed {
+                parameter: "name",
+                ..
+            }
+        ),
+        "{error}"
+    );
+    assert!(
+        error
+            .to_string()
+            .contains("remove the channel and add it again")
+    );
     assert_eq!(a.channel_config("base").expect("there"), before);
 }
 
@@ -404,8 +459,14 @@ fn events_tell_what_was_retuned_and_two_that_retune_lose_nothing() {
     a.retune_channel("base", |is| is.priority(2).floor_bytes(4096_usize))
         .expect("it can be");
     wait_for_event(&events, "it is told", |event| match event {
-        Event::ChannelRetuned { channel, parameters } => {
-            assert_eq!((&**channel, &parameters[..]), ("base", &["priority", "floor_bytes"][..]));
+        Event::ChannelRetuned {
+            channel,
+            parameters,
+        } => {
+            assert_eq!(
+                (&**channel, &parameters[..]),
+                ("base", &["priority", "floor_bytes"][..])
+            );
             Some(())
         }
         _ => None,

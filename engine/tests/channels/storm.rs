@@ -7,8 +7,8 @@ use overlane::config::{ChannelConfig, Overflow, Reliability};
 use overlane::{ChannelError, SendError};
 
 use super::support::accounting::{all_acknowledged, check_accounting};
-use super::support::drained;
 use super::support::child::{in_child, resident_bytes};
+use super::support::drained;
 use super::{LONG, Load, channel, pair};
 
 #[test]
@@ -111,17 +111,14 @@ fn threads_add_remove_and_send_at_once() {
                                 .ring_bytes(65_536_usize);
                             match a.add_channel(config) {
                                 Ok(_)
-                                | Err(
-                                    ChannelError::Exists { .. } | ChannelError::Leaving { .. },
-                                ) => {}
+                                | Err(ChannelError::Exists { .. } | ChannelError::Leaving { .. }) =>
+                                    {}
                                 Err(error) => panic!("{error}"),
                             }
                         }
                         2 => match a.remove_channel(name, LONG) {
                             Ok(outcome) => assert!(outcome.is_drained(), "{outcome:?}"),
-                            Err(
-                                ChannelError::Unknown { .. } | ChannelError::Leaving { .. },
-                            ) => {}
+                            Err(ChannelError::Unknown { .. } | ChannelError::Leaving { .. }) => {}
                             Err(error) => panic!("{error}"),
                         },
                         3 => {
@@ -161,7 +158,8 @@ fn threads_add_remove_and_send_at_once() {
     let metrics = drained(&a);
     let out = metrics.lanes.iter().chain(&metrics.removed);
     let out: Vec<_> = out.filter(|out| names.contains(&&*out.channel)).collect();
-    let total = |of: fn(&overlane::ChannelMetrics) -> u64| out.iter().map(|out| of(out)).sum::<u64>();
+    let total =
+        |of: fn(&overlane::ChannelMetrics) -> u64| out.iter().map(|out| of(out)).sum::<u64>();
     let accepted = accepted.load(Ordering::Relaxed);
     assert_eq!(total(|out| out.accepted), accepted);
     assert_eq!(total(|out| out.acknowledged), accepted);
