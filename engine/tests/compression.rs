@@ -7,12 +7,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use overlane::config::{ChannelConfig, Compression, Overflow, Reliability};
-use overlane::wire::CloseReason;
-use overlane::{Channel, ChannelMetrics, Destination, Event, Inbox, Node};
+use overlane::{Channel, ChannelMetrics, Destination, Inbox, Node};
 use support::accounting::{all_acknowledged, check_accounting, counted};
 use support::{
-    GENEROUS, best_effort, config, connect_both, connected_pair, pair_through_proxy, payload,
-    reliable, start, wait_for_event,
+    GENEROUS, best_effort, config, connect_both, connected_pair, counting_handler,
+    pair_through_proxy, payload, reliable, start,
 };
 
 const CODECS: [Compression; 2] = [Compression::Lz4, Compression::Zstd];

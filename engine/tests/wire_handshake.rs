@@ -400,7 +400,10 @@ fn a_hello_is_judged_by_what_must_agree() {
             ],
         ),
         (
-            |hello| hello.terms.compression = name("zstd"),
+            |hello| {
+                hello.versions = VersionRange::only(1);
+                hello.terms.compression = name("zstd");
+            },
             CloseReason::ChannelMismatch,
             [
                 "data",

@@ -342,6 +342,30 @@ mod tests {
         assert_eq!(free_place(&full), Some(2));
     }
 
+    /// Channels that come and go at random: each has lanes of its own, and there is always room for as many as
+    /// there may be.
+    #[test]
+    fn lanes_are_never_given_to_two_channels_and_never_run_out() {
+        let seed = fastrand::u64(..);
+        println!("seed {seed}");
+        let mut random = fastrand::Rng::with_seed(seed);
+        let mut present: Vec<(u16, usize)> = Vec::new();
+        for _ in 0..3000 {
+            if present.len() == CHANNELS_MAX || random.u8(..3) == 0 && !present.is_empty() {
+                present.swap_remove(random.usize(..present.len()));
+                continue;
+            }
+            let lanes = *[1, 1, 2, 3, 16, 64].get(random.usize(..6)).expect("six");
+            let first = free_lanes(&plans(&present), usize::from(lanes));
+            let first = first.expect("there is room");
+            let overlaps = |&(count, at): &(u16, usize)| {
+                first < at + usize::from(count) && at < first + usize::from(lanes)
+            };
+            assert!(!present.iter().any(overlaps), "{present:?} and {first}");
+            present.push((lanes, first));
+        }
+    }
+
     #[test]
     fn what_is_promised_of_messages_cannot_be_retuned() {
         let is = ChannelConfig::new("data");

@@ -278,6 +278,10 @@ impl Core {
         let at = self.moment();
         let state = &mut self.lanes[lane as usize];
         let hello = &newcomer.hello;
+        if *self.channels[state.channel].name != *hello.channel.as_str() {
+            // On its way here the channel was removed, and another one got its lanes.
+            return self.turn_away(newcomer, CloseReason::ChannelUnknown);
+        }
         let presence = peer.presence();
         let remote = RemoteNode {
             name: hello.node.as_str(),

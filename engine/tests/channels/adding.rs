@@ -286,6 +286,30 @@ fn a_node_that_stops_says_so_and_a_shard_cannot_wait_for_itself() {
     assert!(awaited);
 }
 
+/// With the control shard on shard 0, which it shares.
+#[test]
+fn channels_change_where_the_control_shard_shares_a_thread() {
+    let node = start(
+        config("a")
+            .control(overlane::config::ControlPlacement::Shared)
+            .channel(ChannelConfig::new("base")),
+    );
+    let (handler, count) = counting_handler();
+    node.handle("in", handler).expect("a mailbox");
+    let to = node.destination("a", "in").expect("names");
+    for _ in 0..20 {
+        let channel = node.add_channel(ChannelConfig::new("x")).expect("new");
+        channel.try_send(&to, b"x").expect("room");
+        node.retune_channel("x", |is| is.priority(2))
+            .expect("there");
+        let outcome = node.remove_channel("x", GENEROUS).expect("there");
+        assert!(outcome.is_drained());
+    }
+    assert_eq!(count.load(Ordering::Relaxed), 20);
+    assert!(node.metrics().identity_holds());
+    assert!(node.stop(GENEROUS).drained);
+}
+
 #[test]
 fn a_peer_that_comes_later_finds_the_channels_that_were_added() {
     let a = start(config("a").channel(ChannelConfig::new("base")));

@@ -349,6 +349,28 @@ fn the_deadline_to_stop_ends_what_is_up_and_says_whether_all_was_settled() {
 }
 
 #[test]
+fn a_lane_whose_channel_was_removed_parts_from_its_peer_for_that_reason() {
+    let mut lane = Lane::up(1);
+    lane.state.begin_leave();
+    assert!(lane.state.takes_messages(), "what was accepted is sent");
+    assert_eq!(lane.state.drain(false), [Action::Flush]);
+    assert_eq!(lane.state.say_bye(false), None, "not before it is settled");
+    assert_eq!(lane.state.say_bye(true), Some(CloseReason::ChannelRemoved));
+    let at = lane.at();
+    lane.state.ended(CloseReason::ChannelRemoved, at);
+    let refused = Err(CloseReason::ChannelRemoved);
+    assert_eq!(lane.state.peer_dials("a", remote(7), at), refused);
+    assert_eq!(lane.state.summoned(at), refused);
+
+    let mut late = Lane::up(1);
+    late.state.begin_leave();
+    late.state.drain(false);
+    let at = late.at();
+    let end = settle(1, CloseReason::DrainTimeout);
+    assert_eq!(late.state.drain_deadline(false, at), [end]);
+}
+
+#[test]
 fn the_lane_to_the_node_itself_is_up_at_once_and_ends_when_it_is_empty() {
     let settled = Action::Settle {
         connection: None,

@@ -447,8 +447,26 @@ const APPLICATIONS: &[Limit] = &[
             CHANNELS_MAX as u64,
             Unit::Count("channels"),
         ),
-        Otherwise("the configuration is refused"),
+        Otherwise("the configuration is refused; at run time `TooMany`"),
         "config/mistakes.rs::more_channels_than_a_node_has_are_refused",
+    ),
+    limit(
+        "channels, with those that were removed and of which messages are unread",
+        Derived("twice as many"),
+        Otherwise("none is added before some are read: `StillInUse`"),
+        "channels/removing.rs::places_that_unread_messages_hold_are_bounded",
+    ),
+    limit(
+        "lanes to each peer, with those of a channel that is to be added",
+        Node("connections_max"),
+        Otherwise("it is not added: `TooManyLanes`"),
+        "channels/adding.rs::lanes_to_a_peer_are_bounded_by_its_connections",
+    ),
+    limit(
+        "removed channels whose counters are told apart",
+        Derived("the last 64 on each shard"),
+        Otherwise("the counters of those before them are summed up"),
+        "channels/storm.rs::counters_of_many_removed_channels_are_summed_up",
     ),
     limit(
         "configuration file",

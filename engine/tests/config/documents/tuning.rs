@@ -1,6 +1,8 @@
 //! `docs/tuning.md`: every parameter with its unit, default, the origin of that, and its cost.
 
-use overlane::config::{CHANNEL_PARAMETERS, NODE_PARAMETERS, Parameter, Profile, flag, variable};
+use overlane::config::{
+    CHANNEL_PARAMETERS, NODE_PARAMETERS, Parameter, Profile, flag, retunable, variable,
+};
 
 use super::{assert_document, default_of, head, row};
 use crate::support::{FileText, load, sources};
@@ -83,6 +85,11 @@ And as flags, of every program that takes them:
     --channel data:parallelism=4,notsent_lowat_bytes=256KiB
 ";
 
+const RETUNING: &str = "\
+\n## Changing a channel while it is used\n\n\
+`Node::add_channel`, `retune_channel` and `remove_channel` change the channels of one node while it runs.\n\
+Parameters of a node are read when it starts. Those of a channel, by when a change counts on lanes that are up:\n\n";
+
 fn document() -> String {
     let example: String = FILE_EXAMPLE
         .lines()
@@ -109,8 +116,9 @@ fn document() -> String {
         ),
         format!(
             "\n## Parameters of a channel\n\nIn a file under `[channel.NAME]`; in `--channel \
-             NAME:KEY=VALUE,...` and `OVERLANE_CHANNEL` as keys.\n\n{}",
-            table(CHANNEL_PARAMETERS, |name| format!("`{name}`"))
+             NAME:KEY=VALUE,...` and `OVERLANE_CHANNEL` as keys.\n\n{}{RETUNING}{}",
+            table(CHANNEL_PARAMETERS, |name| format!("`{name}`")),
+            retuning()
         ),
     ]
     .concat()
@@ -135,6 +143,19 @@ fn profiles() -> String {
             let cells = values.map(|value| value.unwrap_or_else(|| default_of(parameter)));
             text += &row(&[&format!("`{name}`"), &cells[0], &cells[1], &cells[2]]);
         }
+    }
+    text
+}
+
+/// Which parameters of a channel can be changed while it is used.
+fn retuning() -> String {
+    let mut text = head(&["Parameter", "A change counts"]);
+    for parameter in CHANNEL_PARAMETERS {
+        let takes = retunable(parameter.name).map_or(
+            "never: remove the channel and add it again",
+            overlane::config::Takes::text,
+        );
+        text += &row(&[&format!("`{}`", parameter.name), takes]);
     }
     text
 }

@@ -22,6 +22,7 @@ enum Happening {
     Ends,
     HearsBye,
     Flushes,
+    ChannelLeaves,
     Drains,
     DrainsLate,
 }
@@ -46,6 +47,7 @@ fn happening() -> impl Strategy<Value = Happening> {
         Just(Happening::Ends),
         Just(Happening::HearsBye),
         Just(Happening::Flushes),
+        Just(Happening::ChannelLeaves),
         Just(Happening::Drains),
         Just(Happening::DrainsLate),
     ]
@@ -210,6 +212,10 @@ fn happen(lane: &mut Lane, owner: &mut Owner, happening: &Happening) {
                 Some(reason) if lane.state.is_up() => lane.state.ended(reason, at),
                 _ => return,
             }
+        }
+        Happening::ChannelLeaves => {
+            lane.state.begin_leave();
+            return;
         }
         Happening::Drains => lane.state.drain(true),
         Happening::DrainsLate => lane.state.drain_deadline(true, at),
