@@ -290,7 +290,6 @@ impl ChannelPlan {
             phase,
             config: self.config.clone(),
             terms: self.terms.clone(),
-            options: self.options.clone(),
             ..*self
         }
     }

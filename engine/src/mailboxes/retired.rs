@@ -10,11 +10,14 @@ use crate::ring::Producer;
 /// A name that was let go, and which time that was.
 type Retirement = (MailboxId, u64);
 
+/// A ring, and how far it was filled.
+type Filled = (Producer, usize);
+
 #[derive(Default)]
 pub(super) struct Retired {
     fresh: Vec<Retirement>,
     /// Those that wait, and how far each ring was filled since they were retired.
-    settling: Option<(Vec<Retirement>, Vec<(Producer, usize)>)>,
+    settling: Option<(Vec<Retirement>, Vec<Filled>)>,
 }
 
 impl Retired {
@@ -41,7 +44,7 @@ impl Retired {
     }
 
     fn settle(&mut self) -> Vec<Retirement> {
-        let is_settled = |(_, filled): &mut (_, Vec<(Producer, usize)>)| {
+        let is_settled = |(_, filled): &mut (_, Vec<Filled>)| {
             let mut filled = filled.iter();
             filled.all(|(ring, filled)| ring.emptied_to() >= *filled)
         };

@@ -269,7 +269,7 @@ fn lanes_to_a_peer_are_bounded_by_its_connections() {
 }
 
 #[test]
-fn a_node_that_stops_says_so_and_a_shard_cannot_wait_for_itself() {
+fn a_shard_cannot_wait_for_itself_and_awaits_instead() {
     let node = start(config("a").channel(ChannelConfig::new("base")));
     let (to, outcome) = std::sync::mpsc::channel();
     let other: Node = start(config("b").channel(ChannelConfig::new("base")));
@@ -277,13 +277,21 @@ fn a_node_that_stops_says_so_and_a_shard_cannot_wait_for_itself() {
         .spawn_on_shard(0, move |_| async move {
             let blocking = node.add_channel(ChannelConfig::new("x")).err();
             let awaited = node.add_channel_async(ChannelConfig::new("x")).await;
-            to.send((blocking, awaited.is_ok())).expect("it waits");
+            let retuned = node
+                .retune_channel_async("x", |is| is.priority(2))
+                .await
+                .map(|()| node.channel_config("x").expect("there").priority.0);
+            let removed = node.remove_channel_async("x", GENEROUS).await;
+            to.send((blocking, awaited.is_ok(), retuned, removed))
+                .expect("it waits");
             drop(node);
         })
         .expect("there is that shard");
-    let (blocking, awaited) = outcome.recv_timeout(GENEROUS).expect("it comes");
+    let (blocking, added, retuned, removed) = outcome.recv_timeout(GENEROUS).expect("it comes");
     assert_eq!(blocking, Some(ChannelError::WouldDeadlock));
-    assert!(awaited);
+    assert!(added);
+    assert_eq!(retuned, Ok(2));
+    assert!(removed.is_ok_and(|outcome| outcome.is_drained()));
 }
 
 /// With the control shard on shard 0, which it shares.

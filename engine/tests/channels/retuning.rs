@@ -207,22 +207,18 @@ fn a_sender_that_waits_for_room_gets_it_from_a_raised_bound() {
     proxy.stall(true);
     let sending = a.channel("data").expect("there");
     let to = a.destination("b", "in").expect("names");
-    let mut accepted = 0;
+    let (mut accepted, mut refused) = (0, 0);
     wait_until(
         "the kernel's buffers are full",
-        || match sending.try_send(&to, vec![0; 200_000]) {
-            Ok(()) => {
-                accepted += 1;
-                None
+        || {
+            if sending.try_send(&to, vec![0; 200_000]).is_ok() {
+                (accepted, refused) = (accepted + 1, 0);
+            } else {
+                refused += 1;
             }
-            Err(_) => Some(thread::sleep(Duration::from_millis(50))).filter(|()| {
-                sending
-                    .try_send(&to, vec![0; 1])
-                    .map(|()| accepted += 1)
-                    .is_err()
-            }),
+            refused
         },
-        Option::is_some,
+        |refused| *refused == 10_000,
     );
     thread::scope(|scope| {
         let waiting = scope.spawn(|| sending.send_blocking(&to, b"waits"));
@@ -332,6 +328,8 @@ fn late_messages_are_refused_once_the_receiver_is_retuned_so() {
     let sending = a.channel("data").expect("there");
     let to = a.destination("b", "box").expect("names");
     let late = |inbox: &mut overlane::Inbox| {
+        // What was read before is let go of.
+        assert!(inbox.try_recv().is_none());
         // The first fills the inbox; the second is late when it is read.
         sending.try_send(&to, vec![1; 100]).expect("room");
         let message = Envelope::new(vec![2; 100]).deadline(Duration::from_millis(200));
@@ -353,8 +351,14 @@ fn late_messages_are_refused_once_the_receiver_is_retuned_so() {
     b.retune_channel("data", |is| is.on_late(OnLate::Refuse))
         .expect("it can be");
     late(&mut inbox);
-    let metrics = drained(&a);
-    assert_eq!(counted(&metrics, "b", "data").refused_late, 1);
+    wait_until(
+        "the second is refused",
+        || {
+            assert!(inbox.try_recv().is_none());
+            counted(&a.metrics(), "b", "data").refused_late
+        },
+        |late| *late == 1,
+    );
     check_accounting(&[&a, &b]);
 }
 
