@@ -352,11 +352,15 @@ fn a_removal_that_is_under_way_is_told_and_events_tell_each_change() {
         let again = a.add_channel(ChannelConfig::new("data"));
         assert_eq!(again.err(), Some(leaving()));
         assert_eq!(a.remove_channel("data", LONG), Err(leaving()));
-        let mut came = 0;
-        while came < 100 {
-            stuck.recv_timeout(GENEROUS).expect("they come");
-            came += 1;
-        }
+        // More were accepted before the removal began.
+        wait_until(
+            "all that was accepted is read, and the channel gone",
+            || {
+                drop(stuck.try_recv());
+                removing.is_finished()
+            },
+            |gone| *gone,
+        );
         let outcome = removing.join().expect("no panic").expect("it is there");
         assert!(outcome.is_drained(), "{outcome:?}");
     });
@@ -408,10 +412,10 @@ fn places_that_unread_messages_hold_are_bounded() {
             Err(error) => break error,
         }
         added += 1;
+        assert!(added < 2 * overlane::config::CHANNELS_MAX, "{added}");
         node.remove_channel(&name, LONG).expect("there");
     };
     assert_eq!(error, ChannelError::StillInUse, "after {added}");
-    assert!(added < 2 * overlane::config::CHANNELS_MAX, "{added}");
     for _ in 0..added {
         inbox.recv_timeout(GENEROUS).expect("it came");
     }
