@@ -24,6 +24,7 @@ use crate::mailboxes::{Home, Mailbox};
 use crate::message::Destination;
 use crate::payload::{IntoPayload, Payload};
 use crate::peer::{LaneAddress, Peer};
+use crate::rates::RateCaps;
 use crate::ring::gate::GateState;
 use crate::ring::{PushError, Tag};
 use crate::threads;
@@ -77,6 +78,19 @@ impl Channel {
     #[must_use]
     pub fn message_bytes_max(&self) -> usize {
         self.plan().config.message_bytes_max
+    }
+
+    /// What caps it on this node now: as configured, or as [`set_rate_caps`](Self::set_rate_caps) has changed it.
+    #[must_use]
+    pub fn rate_caps(&self) -> RateCaps {
+        self.plan().rates.caps()
+    }
+
+    /// Caps what this node sends on the channel from now on, in place of the caps there are. What waits by the old ones goes
+    /// by the new. The new caps begin without a burst, so that changing them often does not get around them.
+    pub fn set_rate_caps(&self, caps: RateCaps) {
+        self.plan().rates.set_caps(caps);
+        self.fabric.tell_caps_changed();
     }
 
     pub(crate) fn plan(&self) -> &ChannelPlan {

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use crate::config::{self, ChannelConfig, Config, Overflow, Priority, Reliability};
 use crate::io::socket::SocketOptions;
+use crate::rates::{ChannelRates, RateCaps};
 use crate::wire::codec::Codec;
 use crate::wire::{self, ChannelTerms, Name};
 
@@ -51,6 +52,8 @@ pub(crate) struct ChannelPlan {
     /// How its batches are compressed, if they are.
     pub(crate) codec: Option<Codec>,
     pub(crate) options: SocketOptions,
+    /// What caps it, if anything does.
+    pub(crate) rates: Arc<ChannelRates>,
     /// What both ends of a lane settle in its handshake.
     pub(crate) terms: ChannelTerms,
 }
@@ -129,6 +132,17 @@ fn plan(
             mailboxes_max: u32::try_from(config.mailboxes_per_lane_max).unwrap_or(u32::MAX),
         },
         codec: Codec::from_name(channel.compression.word()),
+        rates: Arc::new(ChannelRates::new(caps(channel))),
         config: channel.clone(),
     })
+}
+
+/// The caps that a configuration states.
+fn caps(channel: &ChannelConfig) -> RateCaps {
+    RateCaps {
+        bytes_max: channel.rate_bytes_max,
+        messages_max: channel.rate_messages_max,
+        peer_bytes_max: channel.peer_rate_bytes_max,
+        peer_messages_max: channel.peer_rate_messages_max,
+    }
 }

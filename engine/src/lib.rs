@@ -12,6 +12,7 @@
 //! | send from a thread or a task | [`Channel`], [`Destination`], [`Payload`] |
 //! | say more than the payload: type, metadata | [`Envelope`], [`Attributes`] |
 //! | pause before a queue is full | [`Channel::capacity`], [`Channel::on_capacity`] |
+//! | cap what a channel sends per second | [`Channel::set_rate_caps`], [`RateCaps`] |
 //! | learn what became of one message | [`Channel::send_with_receipt`], [`Receipt`], [`Reported`] |
 //! | send and receive values in place of payloads | [`typed`] |
 //! | ask and answer | [`Channel::request`], [`ReplyHandle`], [`RequestError`] |
@@ -97,6 +98,7 @@ mod node;
 mod payload;
 mod peer;
 pub mod prelude;
+mod rates;
 mod receipt;
 mod receipt_book;
 mod receiving;
@@ -130,6 +132,7 @@ pub use metrics::{ChannelMetrics, Metrics, ShardMetrics, StreamMetrics};
 pub use node::{Node, NodeBuilder, PeerInfo, StopReport, UnfinishedCause, UnfinishedShard};
 pub use payload::{IntoPayload, Payload};
 pub use peer::Peer;
+pub use rates::RateCaps;
 pub use receipt::Receipt;
 pub use receipt_book::RECEIPTS_MAX;
 pub use request_book::REQUESTS_MAX;

@@ -113,6 +113,8 @@ pub struct ChannelMetrics {
     pub batches: u64,
     /// Turns in which a lane had something to send and higher priorities left nothing for it.
     pub turns_starved: u64,
+    /// How often what waited on a lane had to wait for a cap; see [`RateCaps`](crate::RateCaps).
+    pub rate_waits: u64,
     /// How often a queue reached its high watermark, after having been at the low one.
     pub overloads: u64,
     /// Ends of lanes and failed dials, by reason.
@@ -199,6 +201,7 @@ impl ChannelMetrics {
             queue_high_water: counts.depth_high_water,
             batches: counts.batches,
             turns_starved: counts.turns_starved,
+            rate_waits: counts.rate_waits,
             overloads: counts.overloads,
             closes: counts.closes,
         }

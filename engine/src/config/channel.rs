@@ -128,6 +128,26 @@ parameters! {
         Unit::Bytes, Allowed::Number(0, 16 << 20);
         origin "the design: priority is strict unless asked otherwise";
         cost "higher delays the priorities before it by so much in each turn";
+    /// Bytes per second that this node sends on the channel, to all peers together; 0 is no cap.
+    rate_bytes_max: u64 = 0;
+        Unit::Bytes, Allowed::Number(0, 1 << 40);
+        origin "a cap has to be asked for";
+        cost "lower keeps more of the network for others, and messages wait in this node; a tenth of a second's worth may go at once";
+    /// Messages per second that this node sends on the channel, to all peers together; 0 is no cap.
+    rate_messages_max: u64 = 0;
+        Unit::Count("messages"), Allowed::Number(0, 1 << 40);
+        origin "a cap has to be asked for";
+        cost "as rate_bytes_max";
+    /// Bytes per second that this node sends on the channel to each peer; 0 is no cap.
+    peer_rate_bytes_max: u64 = 0;
+        Unit::Bytes, Allowed::Number(0, 1 << 40);
+        origin "a cap has to be asked for";
+        cost "as rate_bytes_max";
+    /// Messages per second that this node sends on the channel to each peer; 0 is no cap.
+    peer_rate_messages_max: u64 = 0;
+        Unit::Count("messages"), Allowed::Number(0, 1 << 40);
+        origin "a cap has to be asked for";
+        cost "as rate_bytes_max";
     /// SO_PRIORITY of the lanes' sockets; auto leaves it to the kernel.
     so_priority: Option<u8> as u8 = None;
         Unit::None, Allowed::Number(0, 6);

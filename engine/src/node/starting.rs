@@ -186,6 +186,7 @@ impl Node {
             receipts: ReceiptBook::default(),
             clock: Clock::new(Instant::now()),
             streams,
+            rate_changes: AtomicU64::new(0),
             payloads: PayloadPool::new(),
             shards: links,
             stopping: AtomicBool::new(false),

@@ -37,7 +37,7 @@ const ORDER: &[&[&str]] = &[
     &["envelope"],
     &["message", "events"],
     &["payload"],
-    &["mailboxes"],
+    &["mailboxes", "rates"],
     &["peer", "error", "delivery", "awaited", "io::preflight"],
     &["config"],
     &["attributes"],
