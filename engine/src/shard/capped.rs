@@ -8,20 +8,10 @@ use std::sync::atomic::Ordering;
 
 use super::Core;
 use super::lane::Lane;
+use super::lane::pace::Allowance;
 use super::outbox::ChunkPool;
 use super::timers::Deadline;
 use crate::delivery::rate::Amount;
-
-/// What a lane may hand over now.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Allowance {
-    /// As much as its quantum allows.
-    Quantum,
-    /// So much of its messages, and no more chunks than one.
-    Piece(Amount),
-    /// Frames of its own alone: it waits for tokens, or for acknowledgements.
-    NoMessages,
-}
 
 impl Core {
     /// What the lane may hand over now; from then on that is reserved.

@@ -18,7 +18,6 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::Core;
-use super::capped::Allowance;
 use super::lane_state::{LaneState, Stage};
 use super::outbox::{ChunkPool, Dropped, OutgoingMessage, Shape};
 use super::quiet::Quiet;
@@ -36,7 +35,7 @@ use crate::wire::mailbox_ids::Assigned;
 use crate::wire::{CloseReason, FrameKind};
 use link::Link;
 use log::{Log, Unsendable};
-use pace::Pace;
+use pace::{Allowance, Pace};
 use streams::LaneStreams;
 
 /// Why a message was not sent, for whoever is told of it.

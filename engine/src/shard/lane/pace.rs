@@ -9,6 +9,17 @@ use std::time::Instant;
 use crate::delivery::rate::{Amount, Grant};
 use crate::rates::{ChannelRates, SharedMeter};
 
+/// What a lane may hand over now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::shard) enum Allowance {
+    /// As much as its quantum allows.
+    Quantum,
+    /// So much of its messages, and no more chunks than one.
+    Piece(Amount),
+    /// Frames of its own alone: it waits for tokens, or for acknowledgements.
+    NoMessages,
+}
+
 /// See the module's text.
 #[derive(Debug, Default)]
 pub(crate) struct Pace {
