@@ -97,7 +97,8 @@ impl Channel {
         &self.fabric.channels[self.index]
     }
 
-    /// Accepts a message, or says at once why not. Never blocks.
+    /// Accepts a message, or says at once why not. Never blocks. Its hints, and rules that override this channel, may lead
+    /// it to another one: see [`Attributes::priority`](crate::Attributes::priority) and [`Rule`](crate::config::Rule).
     ///
     /// An accepted message on a reliable channel ends acknowledged or reported; on a best-effort
     /// channel, sent or dropped (and a message that finds no room or no peer counts as accepted and
@@ -106,11 +107,25 @@ impl Channel {
     /// # Errors
     /// [`SendError::Full`] if the lane's queue is at its bound (policies `reject` and `block`),
     /// [`SendError::Unreachable`] if the peer is not connected, [`SendError::TooLarge`] above
-    /// `message_bytes_max`, [`SendError::Attributes`] and [`SendError::OldPeer`] for an
+    /// `message_bytes_max`, [`SendError::Attributes`], [`SendError::OldPeer`] and [`SendError::NoSuchHint`] for an
     /// [`Envelope`](crate::Envelope),
     /// [`SendError::OtherNode`] if the destination is of another node, [`SendError::Closed`] once the
     /// node stops.
     pub fn try_send<'a, P: IntoPayload<'a>>(
+        &self,
+        to: &Destination,
+        payload: P,
+    ) -> Result<(), P::Error> {
+        if self.may_steer(&payload) {
+            let (channel, message) = self.steer(to, payload)?;
+            return channel.try_send_as_named(to, message).map_err(P::unsent);
+        }
+        self.try_send_as_named(to, payload)
+    }
+
+    /// On this very channel, whatever rules say.
+    #[inline]
+    pub(crate) fn try_send_as_named<'a, P: IntoPayload<'a>>(
         &self,
         to: &Destination,
         payload: P,
@@ -311,7 +326,8 @@ impl Channel {
         while done < payloads.len() {
             let rest = &payloads[done..];
             let run = run_length(plan, lane, self.fabric.config.inline_bytes_max, rest);
-            let sent = if run > 1 && plan.takes_runs() {
+            let steered = self.fabric.rules.may_override(self.index);
+            let sent = if run > 1 && plan.takes_runs() && !steered {
                 self.send_run(to, &rest[..run])
             } else {
                 self.try_send(to, rest[0]).map(|()| 1)
@@ -373,12 +389,20 @@ impl Channel {
         if mailbox.home() != self.home {
             return Err(SendError::OtherNode);
         }
+        if self.may_steer(&payload) {
+            let routes = self.fabric.routes.all().into_iter();
+            let peers = routes.map(|route| route.peer);
+            let connected = peers.filter(|peer| !peer.is_self() && self.is_open(peer));
+            let destinations: Vec<_> = connected
+                .map(|peer| Destination::new(peer, mailbox.clone()))
+                .collect();
+            return self.send_to_each(&destinations, payload);
+        }
         let (payload, head) = self.encode_once(payload)?;
         let way = Way::extended(self.plan().first_lane, head);
         let mut outcome = Broadcast::default();
         for route in self.fabric.routes.all() {
-            let lane = route.peer.lane(way.offset);
-            if route.peer.is_self() || lane.gate.state() == GateState::Down {
+            if route.peer.is_self() || !self.is_open(&route.peer) {
                 continue;
             }
             let to = Destination::new(route.peer, mailbox.clone());
@@ -399,24 +423,39 @@ impl Channel {
         destinations: impl IntoIterator<Item = &'d Destination>,
         payload: impl IntoPayload<'a>,
     ) -> Result<Broadcast, SendError> {
-        let mut outcome = Broadcast::default();
-        if self.plan().monotonic {
-            // Each with the key of its destination.
-            let attributes = payload.attributes().unwrap_or_default();
-            let payload = payload.into_payload();
-            check_size_within(self.message_bytes_max(), payload.len())?;
-            for to in destinations {
-                let message = Envelope::with(payload.clone(), attributes);
-                outcome.note(to.peer(), self.try_send(to, message));
-            }
-            return Ok(outcome);
+        // On a monotonic channel each goes with the key of its destination.
+        if self.plan().monotonic || self.may_steer(&payload) {
+            return self.send_to_each(destinations, payload);
         }
+        let mut outcome = Broadcast::default();
         let (payload, head) = self.encode_once(payload)?;
         for to in destinations {
             let way = Way::extended(self.lane_offset(to), head);
             outcome.note(to.peer(), self.try_send_on(to, way, payload.clone()));
         }
         Ok(outcome)
+    }
+
+    /// Sends to each of them as if it were the only one.
+    fn send_to_each<'a, 'd>(
+        &self,
+        destinations: impl IntoIterator<Item = &'d Destination>,
+        payload: impl IntoPayload<'a>,
+    ) -> Result<Broadcast, SendError> {
+        let mut outcome = Broadcast::default();
+        let attributes = payload.attributes().unwrap_or_default();
+        let payload = payload.into_payload();
+        check_size_within(self.message_bytes_max(), payload.len())?;
+        for to in destinations {
+            let message = Envelope::with(payload.clone(), attributes);
+            outcome.note(to.peer(), self.try_send(to, message));
+        }
+        Ok(outcome)
+    }
+
+    /// Whether the peer is connected, as far as its first lane of the channel tells.
+    fn is_open(&self, peer: &Peer) -> bool {
+        peer.lane(self.plan().first_lane).gate.state() != GateState::Down
     }
 
     /// A message for several destinations, and how much of it is an extension: a large payload is made
@@ -451,6 +490,20 @@ impl Channel {
     /// As [`try_send`](Self::try_send); never [`SendError::Full`] under `block`. [`SendError::Expired`] if
     /// the deadline of the message passed meanwhile.
     pub async fn send<'a, P: IntoPayload<'a>>(
+        &self,
+        to: &Destination,
+        payload: P,
+    ) -> Result<(), P::Error> {
+        if self.may_steer(&payload) {
+            let (channel, message) = self.steer(to, payload)?;
+            let sent = channel.send_as_named(to, message).await;
+            return sent.map_err(P::unsent);
+        }
+        self.send_as_named(to, payload).await
+    }
+
+    /// On this very channel, whatever rules say.
+    pub(crate) async fn send_as_named<'a, P: IntoPayload<'a>>(
         &self,
         to: &Destination,
         payload: P,
@@ -506,6 +559,20 @@ impl Channel {
     /// As [`send`](Self::send); on a channel whose policy is `block`, [`SendError::WouldDeadlock`] on a
     /// thread of the engine, in a handler or a task, whether there is room or not.
     pub fn send_blocking<'a, P: IntoPayload<'a>>(
+        &self,
+        to: &Destination,
+        payload: P,
+    ) -> Result<(), P::Error> {
+        if self.may_steer(&payload) {
+            let (channel, message) = self.steer(to, payload)?;
+            let sent = channel.send_blocking_as_named(to, message);
+            return sent.map_err(P::unsent);
+        }
+        self.send_blocking_as_named(to, payload)
+    }
+
+    /// On this very channel, whatever rules say.
+    pub(crate) fn send_blocking_as_named<'a, P: IntoPayload<'a>>(
         &self,
         to: &Destination,
         payload: P,

@@ -80,6 +80,14 @@ impl ChannelPlan {
     }
 }
 
+/// The number of the configured channel of that name.
+pub(crate) fn channel_number(plans: &[ChannelPlan], name: &str) -> Option<usize> {
+    let mut plans = plans.iter().filter(|plan| !plan.is_control());
+    plans
+        .find(|plan| *plan.name == *name)
+        .map(|plan| plan.index)
+}
+
 /// The channels of a configuration, laid out, and behind them the engine's own.
 pub(crate) fn plan_channels(config: &Config) -> Result<Vec<ChannelPlan>, wire::NameError> {
     let mut plans = Vec::new();

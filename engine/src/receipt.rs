@@ -111,6 +111,20 @@ impl Channel {
         to: &Destination,
         payload: P,
     ) -> Result<Receipt, P::Error> {
+        if self.may_steer(&payload) {
+            let (channel, message) = self.steer(to, payload)?;
+            let sent = channel.try_send_with_receipt_as_named(to, message);
+            return sent.map_err(P::unsent);
+        }
+        self.try_send_with_receipt_as_named(to, payload)
+    }
+
+    /// On this very channel, whatever rules say.
+    pub(crate) fn try_send_with_receipt_as_named<'a, P: IntoPayload<'a>>(
+        &self,
+        to: &Destination,
+        payload: P,
+    ) -> Result<Receipt, P::Error> {
         self.send_at_once(to, payload, |message| {
             Ok(self.try_send_on(to, message.way, message.payload)?)
         })
@@ -122,6 +136,20 @@ impl Channel {
     /// # Errors
     /// As [`try_send_with_receipt`](Self::try_send_with_receipt); never [`SendError::Full`] under `block`.
     pub async fn send_with_receipt<'a, P: IntoPayload<'a>>(
+        &self,
+        to: &Destination,
+        payload: P,
+    ) -> Result<Receipt, P::Error> {
+        if self.may_steer(&payload) {
+            let (channel, message) = self.steer(to, payload)?;
+            let sent = channel.send_with_receipt_as_named(to, message).await;
+            return sent.map_err(P::unsent);
+        }
+        self.send_with_receipt_as_named(to, payload).await
+    }
+
+    /// On this very channel, whatever rules say.
+    pub(crate) async fn send_with_receipt_as_named<'a, P: IntoPayload<'a>>(
         &self,
         to: &Destination,
         payload: P,
@@ -149,6 +177,20 @@ impl Channel {
     /// # Errors
     /// As [`send_with_receipt`](Self::send_with_receipt) and [`send_blocking`](Self::send_blocking).
     pub fn send_blocking_with_receipt<'a, P: IntoPayload<'a>>(
+        &self,
+        to: &Destination,
+        payload: P,
+    ) -> Result<Receipt, P::Error> {
+        if self.may_steer(&payload) {
+            let (channel, message) = self.steer(to, payload)?;
+            let sent = channel.send_blocking_with_receipt_as_named(to, message);
+            return sent.map_err(P::unsent);
+        }
+        self.send_blocking_with_receipt_as_named(to, payload)
+    }
+
+    /// On this very channel, whatever rules say.
+    pub(crate) fn send_blocking_with_receipt_as_named<'a, P: IntoPayload<'a>>(
         &self,
         to: &Destination,
         payload: P,

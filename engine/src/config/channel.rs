@@ -62,6 +62,11 @@ parameters! {
         Unit::None, Allowed::Words(ON_LATE_WORDS);
         origin "the receiver knows best what it is worth";
         cost "refuse looks at the deadline of each message that has one; deliver leaves that to the receiver";
+    /// Channels that hints of a message may move it to, in order, with + between; see Attributes::priority.
+    hints: Vec<String> = Vec::new();
+        Unit::None, Allowed::Described("names of channels with + between, such as urgent+bulk");
+        origin "a sender names the channel that it means";
+        cost "messages that are moved keep no order with those that are not";
     /// Order in which messages reach the receiver.
     ordering: Ordering = Ordering::Fifo;
         Unit::None, Allowed::Words(ORDERING_WORDS);

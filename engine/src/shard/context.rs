@@ -41,15 +41,7 @@ impl ShardContext<'_> {
         to: &Destination,
         payload: P,
     ) -> Result<(), P::Error> {
-        if let Some(attributes) = channel.attributes(to, &payload) {
-            return self
-                .core
-                .send_extended_here(channel, to, attributes, payload);
-        }
-        let way = Way::plain(channel.lane_offset(to));
-        self.core
-            .send_here(channel, to, way, payload.into_payload())
-            .map_err(P::unsent)
+        self.core.try_send_here(channel, to, payload)
     }
 
     /// Answers a request, or says at once why not; see [`Channel::try_reply`].
@@ -102,13 +94,8 @@ impl ShardHandle {
         to: &Destination,
         payload: P,
     ) -> Result<(), P::Error> {
-        if let Some(attributes) = channel.attributes(to, &payload) {
-            let core = &mut self.shard.borrow_mut().core;
-            return core.send_extended_here(channel, to, attributes, payload);
-        }
-        let way = Way::plain(channel.lane_offset(to));
-        self.try_send_on(channel, to, way, payload.into_payload())
-            .map_err(P::unsent)
+        let core = &mut self.shard.borrow_mut().core;
+        core.try_send_here(channel, to, payload)
     }
 
     #[inline]
@@ -151,6 +138,20 @@ impl ShardHandle {
     /// # Errors
     /// As [`Channel::send`].
     pub async fn send<'p, P: IntoPayload<'p>>(
+        &self,
+        channel: &Channel,
+        to: &Destination,
+        payload: P,
+    ) -> Result<(), P::Error> {
+        if channel.may_steer(&payload) {
+            let (channel, message) = channel.steer(to, payload)?;
+            let sent = self.send_as_named(&channel, to, message).await;
+            return sent.map_err(P::unsent);
+        }
+        self.send_as_named(channel, to, payload).await
+    }
+
+    async fn send_as_named<'p, P: IntoPayload<'p>>(
         &self,
         channel: &Channel,
         to: &Destination,
@@ -271,6 +272,37 @@ impl Core {
         key
     }
 
+    /// Sends from this very shard, on the channel that the message is led to.
+    #[inline]
+    fn try_send_here<'p, P: IntoPayload<'p>>(
+        &mut self,
+        channel: &Channel,
+        to: &Destination,
+        payload: P,
+    ) -> Result<(), P::Error> {
+        if channel.may_steer(&payload) {
+            let (channel, message) = channel.steer(to, payload)?;
+            let sent = self.try_send_as_named_here(&channel, to, message);
+            return sent.map_err(P::unsent);
+        }
+        self.try_send_as_named_here(channel, to, payload)
+    }
+
+    #[inline]
+    fn try_send_as_named_here<'p, P: IntoPayload<'p>>(
+        &mut self,
+        channel: &Channel,
+        to: &Destination,
+        payload: P,
+    ) -> Result<(), P::Error> {
+        if let Some(attributes) = channel.attributes(to, &payload) {
+            return self.send_extended_here(channel, to, attributes, payload);
+        }
+        let way = Way::plain(channel.lane_offset(to));
+        self.send_here(channel, to, way, payload.into_payload())
+            .map_err(P::unsent)
+    }
+
     /// Steps 1 to 4 in one, for a sender on this very shard.
     #[inline]
     pub(crate) fn send_here<'p>(
@@ -332,6 +364,9 @@ impl Core {
         to: &Destination,
         payloads: &[&[u8]],
     ) -> Result<usize, SendError> {
+        if channel.may_steer(&payloads[0]) {
+            return self.try_send_here(channel, to, payloads[0]).map(|()| 1);
+        }
         let offset = channel.lane_offset(to);
         let plan = &self.fabric.channels[channel.index];
         // Without a key, messages of an unordered channel take each lane in turn.
