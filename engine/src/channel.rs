@@ -198,7 +198,49 @@ impl Channel {
         Ok((Some(now + Duration::from_millis(ms.into())), Some(moment)))
     }
 
-    /// The same for one that may wait for its room.
+    /// A message that may wait for its room, on the channel that it is led to.
+    pub(crate) fn prepare<'a, P: IntoPayload<'a>>(
+        &self,
+        to: &Destination,
+        payload: P,
+    ) -> Result<Prepared<'a>, P::Error> {
+        if !self.may_steer(&payload) {
+            return self.prepare_as_named(to, payload);
+        }
+        let (channel, message) = self.steer(to, payload)?;
+        let prepared = channel.prepare_as_named(to, message).map_err(P::unsent)?;
+        Ok(Prepared {
+            steered: Some(channel),
+            ..prepared
+        })
+    }
+
+    /// The same on this very channel, whatever rules say.
+    pub(crate) fn prepare_as_named<'a, P: IntoPayload<'a>>(
+        &self,
+        to: &Destination,
+        payload: P,
+    ) -> Result<Prepared<'a>, P::Error> {
+        let attributes = self.attributes(to, &payload);
+        let payload = payload.into_payload();
+        let Some(attributes) = attributes else {
+            return Ok(Prepared {
+                steered: None,
+                waiting: Waiting::plain(self.lane_offset(to), payload),
+                original: None,
+            });
+        };
+        match self.extend_to_wait(to, None, &attributes, &payload) {
+            Ok(waiting) => Ok(Prepared {
+                steered: None,
+                waiting,
+                original: Some(payload),
+            }),
+            Err(error) => Err(P::unsent(Unsent { error, payload })),
+        }
+    }
+
+    /// Puts a message together that may wait for its room.
     pub(crate) fn extend_to_wait(
         &self,
         to: &Destination,
@@ -494,44 +536,27 @@ impl Channel {
         to: &Destination,
         payload: P,
     ) -> Result<(), P::Error> {
-        if self.may_steer(&payload) {
-            let (channel, message) = self.steer(to, payload)?;
-            let sent = channel.send_as_named(to, message).await;
-            return sent.map_err(P::unsent);
-        }
-        self.send_as_named(to, payload).await
+        let Prepared {
+            steered,
+            waiting,
+            original,
+        } = self.prepare(to, payload)?;
+        let channel = steered.as_ref().unwrap_or(self);
+        let sent = channel.send_waiting(to, waiting).await;
+        sent.map_err(|unsent| P::unsent(given_back(original, unsent)))
     }
 
-    /// On this very channel, whatever rules say.
-    pub(crate) async fn send_as_named<'a, P: IntoPayload<'a>>(
+    pub(crate) async fn send_waiting<'p>(
         &self,
         to: &Destination,
-        payload: P,
-    ) -> Result<(), P::Error> {
-        let Some(attributes) = self.attributes(to, &payload) else {
-            return self
-                .send_on(
-                    to,
-                    Way::plain(self.lane_offset(to)),
-                    None,
-                    payload.into_payload(),
-                )
-                .await
-                .map_err(P::unsent);
-        };
-        let payload = payload.into_payload();
-        let sent = match self.extend_to_wait(to, None, &attributes, &payload) {
-            Ok(Waiting {
-                payload,
-                way,
-                deadline,
-            }) => {
-                let sent = self.send_on(to, way, deadline, payload).await;
-                sent.map_err(SendError::from)
-            }
-            Err(error) => Err(error),
-        };
-        sent.map_err(|error| P::unsent(Unsent { error, payload }))
+        waiting: Waiting<'p>,
+    ) -> Result<(), Unsent<Payload<'p>>> {
+        let Waiting {
+            payload,
+            way,
+            deadline,
+        } = waiting;
+        self.send_on(to, way, deadline, payload).await
     }
 
     pub(crate) async fn send_on<'p>(
@@ -563,33 +588,14 @@ impl Channel {
         to: &Destination,
         payload: P,
     ) -> Result<(), P::Error> {
-        if self.may_steer(&payload) {
-            let (channel, message) = self.steer(to, payload)?;
-            let sent = channel.send_blocking_as_named(to, message);
-            return sent.map_err(P::unsent);
-        }
-        self.send_blocking_as_named(to, payload)
-    }
-
-    /// On this very channel, whatever rules say.
-    pub(crate) fn send_blocking_as_named<'a, P: IntoPayload<'a>>(
-        &self,
-        to: &Destination,
-        payload: P,
-    ) -> Result<(), P::Error> {
-        let Some(attributes) = self.attributes(to, &payload) else {
-            return self
-                .send_blocking_on(
-                    to,
-                    Waiting::plain(self.lane_offset(to), payload.into_payload()),
-                )
-                .map_err(P::unsent);
-        };
-        let payload = payload.into_payload();
-        let sent = self
-            .extend_to_wait(to, None, &attributes, &payload)
-            .and_then(|waiting| Ok(self.send_blocking_on(to, waiting)?));
-        sent.map_err(|error| P::unsent(Unsent { error, payload }))
+        let Prepared {
+            steered,
+            waiting,
+            original,
+        } = self.prepare(to, payload)?;
+        let channel = steered.as_ref().unwrap_or(self);
+        let sent = channel.send_blocking_on(to, waiting);
+        sent.map_err(|unsent| P::unsent(given_back(original, unsent)))
     }
 
     pub(crate) fn send_blocking_on<'p>(
@@ -662,6 +668,26 @@ impl Channel {
             }
             Hindrance::Error(_) => lane.gate.listen(),
         }
+    }
+}
+
+/// A message that is about to be sent and may wait for its room.
+pub(crate) struct Prepared<'p> {
+    /// The channel that it goes on in place of the one that was named.
+    pub(crate) steered: Option<Channel>,
+    pub(crate) waiting: Waiting<'p>,
+    /// The payload as it was given, if the message is put together from it and other things.
+    pub(crate) original: Option<Payload<'p>>,
+}
+
+/// What goes back to the caller if the message is not accepted.
+pub(crate) fn given_back<'p>(
+    original: Option<Payload<'p>>,
+    unsent: Unsent<Payload<'p>>,
+) -> Unsent<Payload<'p>> {
+    match original {
+        Some(payload) => Unsent { payload, ..unsent },
+        None => unsent,
     }
 }
 

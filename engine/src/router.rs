@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use crate::channel::Channel;
+use crate::channel::{Channel, Waiting, given_back};
 use crate::envelope::Envelope;
 use crate::error::{SendError, Unsent};
 use crate::fabric::Fabric;
@@ -64,8 +64,9 @@ impl Router {
         payload: P,
     ) -> Result<(), P::Error> {
         let (channel, message) = self.route(to, payload)?;
-        let sent = channel.send_as_named(to, message).await;
-        sent.map_err(P::unsent)
+        let prepared = channel.prepare_as_named(to, message).map_err(P::unsent)?;
+        let sent = channel.send_waiting(to, prepared.waiting).await;
+        sent.map_err(|unsent| P::unsent(given_back(prepared.original, unsent)))
     }
 
     /// [`Channel::send_blocking`] on the channel that the rules choose.
@@ -78,8 +79,9 @@ impl Router {
         payload: P,
     ) -> Result<(), P::Error> {
         let (channel, message) = self.route(to, payload)?;
-        let sent = channel.send_blocking_as_named(to, message);
-        sent.map_err(P::unsent)
+        let prepared = channel.prepare_as_named(to, message).map_err(P::unsent)?;
+        let sent = channel.send_blocking_on(to, prepared.waiting);
+        sent.map_err(|unsent| P::unsent(given_back(prepared.original, unsent)))
     }
 
     /// [`Channel::try_send_with_receipt`] on the channel that the rules choose.
@@ -92,8 +94,13 @@ impl Router {
         payload: P,
     ) -> Result<Receipt, P::Error> {
         let (channel, message) = self.route(to, payload)?;
-        let sent = channel.try_send_with_receipt_as_named(to, message);
-        sent.map_err(P::unsent)
+        let prepared = channel.prepare_with_receipt_as_named(to, message);
+        let (receipt, prepared) = prepared.map_err(P::unsent)?;
+        let Waiting { way, payload, .. } = prepared.waiting;
+        match channel.try_send_on(to, way, payload) {
+            Ok(()) => Ok(receipt),
+            Err(unsent) => Err(P::unsent(given_back(prepared.original, unsent))),
+        }
     }
 
     /// [`Channel::send_with_receipt`] on the channel that the rules choose.
@@ -106,8 +113,12 @@ impl Router {
         payload: P,
     ) -> Result<Receipt, P::Error> {
         let (channel, message) = self.route(to, payload)?;
-        let sent = channel.send_with_receipt_as_named(to, message).await;
-        sent.map_err(P::unsent)
+        let prepared = channel.prepare_with_receipt_as_named(to, message);
+        let (receipt, prepared) = prepared.map_err(P::unsent)?;
+        match channel.send_waiting(to, prepared.waiting).await {
+            Ok(()) => Ok(receipt),
+            Err(unsent) => Err(P::unsent(given_back(prepared.original, unsent))),
+        }
     }
 
     /// [`Channel::send_blocking_with_receipt`] on the channel that the rules choose.
@@ -120,8 +131,12 @@ impl Router {
         payload: P,
     ) -> Result<Receipt, P::Error> {
         let (channel, message) = self.route(to, payload)?;
-        let sent = channel.send_blocking_with_receipt_as_named(to, message);
-        sent.map_err(P::unsent)
+        let prepared = channel.prepare_with_receipt_as_named(to, message);
+        let (receipt, prepared) = prepared.map_err(P::unsent)?;
+        match channel.send_blocking_on(to, prepared.waiting) {
+            Ok(()) => Ok(receipt),
+            Err(unsent) => Err(P::unsent(given_back(prepared.original, unsent))),
+        }
     }
 
     /// The message, and the channel that the first matching rule names, or, by the message's hints, a sibling of that.

@@ -54,12 +54,15 @@ enum For {
     Channel(usize),
 }
 
+/// A key, and the value that a message has to carry with it.
+type Pair = (Box<str>, Box<[u8]>);
+
 /// One rule.
 #[derive(Debug)]
 struct CompiledRule {
     named: For,
     message_type: Fit,
-    metadata: Box<[(Box<str>, Box<[u8]>)]>,
+    metadata: Box<[Pair]>,
     payload_bytes_min: usize,
     payload_bytes_max: usize,
     peer: Fit,
@@ -78,7 +81,7 @@ impl CompiledRule {
 
     fn admits(&self, said: &Said<'_>) -> bool {
         let pairs = said.attributes.said_pairs();
-        let carries = |(key, value): &(Box<str>, Box<[u8]>)| pairs.contains(&(&**key, &**value));
+        let carries = |(key, value): &Pair| pairs.contains(&(&**key, &**value));
         (self.payload_bytes_min..=self.payload_bytes_max).contains(&said.payload_bytes)
             && self.message_type.admits(said.attributes.said_type())
             && self.peer.admits(Some(said.peer))

@@ -14,7 +14,7 @@ use super::timers::Deadline;
 use super::{Core, Shard};
 use crate::admission::{Admission, Way, admit, check_size, refused, reserve_run, run_length};
 use crate::attributes::Attributes;
-use crate::channel::{Channel, Waiting, unless_expired};
+use crate::channel::{Channel, Waiting, given_back, unless_expired};
 use crate::deadline::deadline_in;
 use crate::error::{SendError, Unsent};
 use crate::fabric::Fabric;
@@ -143,44 +143,10 @@ impl ShardHandle {
         to: &Destination,
         payload: P,
     ) -> Result<(), P::Error> {
-        if channel.may_steer(&payload) {
-            let (channel, message) = channel.steer(to, payload)?;
-            let sent = self.send_as_named(&channel, to, message).await;
-            return sent.map_err(P::unsent);
-        }
-        self.send_as_named(channel, to, payload).await
-    }
-
-    async fn send_as_named<'p, P: IntoPayload<'p>>(
-        &self,
-        channel: &Channel,
-        to: &Destination,
-        payload: P,
-    ) -> Result<(), P::Error> {
-        let Some(attributes) = channel.attributes(to, &payload) else {
-            let way = Way::plain(channel.lane_offset(to));
-            return self
-                .send_on(
-                    channel,
-                    to,
-                    Waiting {
-                        payload: payload.into_payload(),
-                        way,
-                        deadline: None,
-                    },
-                )
-                .await
-                .map_err(P::unsent);
-        };
-        let payload = payload.into_payload();
-        let sent = match channel.extend_to_wait(to, None, &attributes, &payload) {
-            Ok(waiting) => {
-                let sent = self.send_on(channel, to, waiting).await;
-                sent.map_err(SendError::from)
-            }
-            Err(error) => Err(error),
-        };
-        sent.map_err(|error| P::unsent(Unsent { error, payload }))
+        let prepared = channel.prepare(to, payload)?;
+        let channel = prepared.steered.as_ref().unwrap_or(channel);
+        let sent = self.send_on(channel, to, prepared.waiting).await;
+        sent.map_err(|unsent| P::unsent(given_back(prepared.original, unsent)))
     }
 
     async fn send_on<'p>(

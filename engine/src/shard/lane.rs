@@ -41,10 +41,10 @@ use streams::LaneStreams;
 /// Why a message was not sent, for whoever is told of it.
 pub(crate) const ENDED_BEFORE: &str = "the lane ended before it was sent";
 pub(crate) const REPLACED: &str = "a newer message with its key was accepted before it was sent";
+pub(crate) const OVERFLOWED: &str = "the queue of the lane was full: see overflow";
+
 /// A quantum that one chunk uses up.
 const ONE_CHUNK: usize = 1;
-
-pub(crate) const OVERFLOWED: &str = "the queue of the lane was full: see overflow";
 
 /// See the module's text.
 #[derive(Debug)]
@@ -228,8 +228,11 @@ impl Lane {
     ) -> usize {
         let messages_max = match allowance {
             Allowance::Quantum => u64::MAX,
-            Allowance::Piece(piece) => self.log.latest.amount_within(piece).messages,
-            Allowance::NoMessages => 0,
+            // What is in the outbox goes first, and can be replaced no more.
+            Allowance::Piece(piece) if self.log.outbox.messages() == 0 => {
+                self.log.latest.amount_within(piece).messages
+            }
+            Allowance::Piece(_) | Allowance::NoMessages => 0,
         };
         let mut unsendable = 0;
         while self.log.outbox.messages() < messages_max

@@ -19,7 +19,7 @@ impl Outbox {
         }
         self.chunks
             .front()
-            .map_or(Amount::default(), |front| Amount {
+            .map_or_else(Amount::default, |front| Amount {
                 bytes: front.wire_bytes as u64,
                 messages: front.messages,
             })
