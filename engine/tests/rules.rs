@@ -249,10 +249,12 @@ fn rules_are_changed_while_messages_flow_and_each_goes_by_the_old_or_the_new() {
             }
         });
         let senders: [_; 2] = std::array::from_fn(|stream| {
+            let over = &over;
             scope.spawn(move || {
                 for number in 0..EACH {
                     let before = changes.load(Ordering::Relaxed);
-                    while number % 100 == 0 && changes.load(Ordering::Relaxed) == before {
+                    let is_unchanged = || changes.load(Ordering::Relaxed) == before;
+                    while number % 100 == 0 && is_unchanged() && !over.load(Ordering::Relaxed) {
                         thread::yield_now();
                     }
                     let message = payload::numbered(stream as u64, number, 40);

@@ -59,3 +59,64 @@ impl Chunk {
         bytes as u64 <= piece.bytes && messages <= piece.messages
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::deadline::Moment;
+    use crate::mailboxes::MailboxId;
+    use crate::payload::Payload;
+    use crate::shard::outbox::{Batch, OutgoingMessage};
+
+    proptest! {
+        /// Messages of all sizes, by copy and by reference, and names among them, taken out piece by piece.
+        #[test]
+        fn pieces_hold_all_messages_in_order_and_no_more_than_they_may(
+            messages in prop::collection::vec((0..3000_usize, any::<bool>(), any::<bool>()), 1..200),
+            bytes in 1..20_000_u64,
+            most in 1..50_u64,
+        ) {
+            let mut pool = ChunkPool::default();
+            let mut outbox = Outbox::default();
+            let mut put = Vec::new();
+            for (number, (length, is_shared, is_announced)) in messages.into_iter().enumerate() {
+                if is_announced {
+                    outbox.push_announcement(&mut pool, 1, "name");
+                }
+                let payload = vec![u8::try_from(number % 251).expect("small"); length];
+                let payload = if is_shared && length > 0 {
+                    Payload::Shared(Bytes::from(payload))
+                } else {
+                    Payload::Borrowed(payload.leak())
+                };
+                put.push(payload.as_slice().to_vec());
+                let message = OutgoingMessage {
+                    mailbox: MailboxId::from_words(0, 0),
+                    is_extended: false,
+                    payload,
+                };
+                outbox.push_message(&mut pool, 1, message);
+            }
+            let piece = Amount { bytes, messages: most };
+            let mut taken = Vec::new();
+            while outbox.messages() > 0 {
+                let before = outbox.messages();
+                let cut = outbox.cut_front(&mut pool, piece);
+                prop_assert!(cut.messages <= 1 || cut.min(piece) == cut, "{cut:?}");
+                let mut batch = Batch::default();
+                let load = outbox.fill(&mut batch, 1, Moment(0));
+                prop_assert_eq!((load.wire_bytes, load.messages), (cut.bytes, cut.messages));
+                prop_assert_eq!(outbox.messages(), before - load.messages);
+                for chunk in batch.chunks() {
+                    chunk.each_message(|_, payload| taken.push(payload.as_slice().to_vec()));
+                }
+                batch.finish(&mut pool);
+            }
+            prop_assert_eq!(outbox.payload_bytes(), 0);
+            prop_assert!(taken == put, "other messages, or in another order");
+        }
+    }
+}
