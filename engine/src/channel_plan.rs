@@ -18,6 +18,7 @@ use event_listener::Event;
 use crate::config::{self, ChannelConfig, Config, Overflow, Priority, Reliability};
 use crate::io::socket::SocketOptions;
 use crate::peer::LaneRange;
+use crate::rates::{ChannelRates, RateCaps};
 use crate::ring::gate::GateLimits;
 use crate::ring::{Consumer, Producer, byte_ring};
 use crate::wire::codec::Codec;
@@ -61,6 +62,8 @@ pub(crate) struct ChannelEntry {
     overflow: AtomicU8,
     message_bytes_max: AtomicUsize,
     removed: AtomicBool,
+    /// What caps it, if anything does.
+    pub(crate) rates: ChannelRates,
     /// Of its removal.
     pub(crate) leave: Leave,
 }
@@ -231,6 +234,7 @@ impl ChannelPlan {
             overflow: AtomicU8::new(channel.overflow.number()),
             message_bytes_max: AtomicUsize::new(channel.message_bytes_max),
             removed: AtomicBool::new(false),
+            rates: ChannelRates::new(caps(channel)),
             leave: Leave {
                 shards: AtomicUsize::new(shards),
                 ..Leave::default()
@@ -321,4 +325,14 @@ pub(crate) fn plan_channels(
         first_lane += usize::from(channel.parallelism);
     }
     Ok(plans)
+}
+
+/// The caps that a configuration states.
+pub(crate) fn caps(channel: &ChannelConfig) -> RateCaps {
+    RateCaps {
+        bytes_max: channel.rate_bytes_max,
+        messages_max: channel.rate_messages_max,
+        peer_bytes_max: channel.peer_rate_bytes_max,
+        peer_messages_max: channel.peer_rate_messages_max,
+    }
 }

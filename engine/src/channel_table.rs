@@ -2,14 +2,14 @@
 //!
 //! The control shard alone writes it (`control::channels`), as applications wish (`wish`). Shards compare
 //! the epoch once a turn and take the plans that are new; senders hold on to the entry of their channel and
-//! never look here. Plans are immutable: what is taken stays as it was.
+//! look here for messages with hints alone. Plans are immutable: what is taken stays as it was.
 
 mod wish;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
-use crate::channel_plan::{ChannelPhase, ChannelPlan};
+use crate::channel_plan::{ChannelEntry, ChannelPhase, ChannelPlan};
 pub(crate) use wish::{ChannelWish, Done, Outcome, Pending, Unsettled, WishList, Wished};
 
 /// Places in the table: twice as many as there may be channels, because those that were removed keep theirs
@@ -58,6 +58,28 @@ impl ChannelTable {
         present
             .find(|plan| *plan.name == *name && plan.phase != ChannelPhase::Gone)
             .cloned()
+    }
+
+    /// The plan of that channel, unless its place is another's by now.
+    pub(crate) fn plan_of(&self, entry: &Arc<ChannelEntry>) -> Option<Arc<ChannelPlan>> {
+        self.at(entry.index)
+            .filter(|plan| Arc::ptr_eq(&plan.entry, entry))
+    }
+
+    /// Of the channels of those names, in that order, the first that is open and fits.
+    pub(crate) fn first_open(
+        &self,
+        names: &[String],
+        fits: impl Fn(&ChannelPlan) -> bool,
+    ) -> Option<Arc<ChannelPlan>> {
+        let plans = self.read();
+        let present = plans.iter().flatten();
+        let open = present.filter(|plan| plan.phase == ChannelPhase::Open);
+        let mut named = names.iter().filter_map(|name| {
+            let mut open = open.clone();
+            open.find(|plan| *plan.name == **name)
+        });
+        named.find(|plan| fits(plan)).cloned()
     }
 
     /// What is at a place.

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crate::awaited::Awaited;
+use crate::channel_plan::ChannelEntry;
 use crate::channel_table::ChannelTable;
 use crate::config::Config;
 use crate::control::routes::Routes;
@@ -17,10 +18,12 @@ use crate::deadline::Clock;
 use crate::error::Reported;
 use crate::io::backend::Backend;
 use crate::mailboxes::{Mailbox, Mailboxes};
+use crate::rates::RateCaps;
 use crate::receipt_book::ReceiptBook;
 use crate::request_book::RequestBook;
 use crate::ring::inbox::{Inboxes, ShardSet};
 use crate::ring::{Doorbell, PayloadPool};
+use crate::rules::RuleBook;
 use crate::stream_book::{Owed, StreamBook};
 
 /// How a thread reaches a shard.
@@ -52,6 +55,10 @@ pub(crate) struct Fabric {
     /// By which messages carry their deadlines within this node.
     pub(crate) clock: Clock,
     pub(crate) streams: StreamBook,
+    /// Which messages go on which channel.
+    pub(crate) rules: RuleBook,
+    /// How often the caps of channels were changed.
+    pub(crate) rate_changes: AtomicU64,
     /// Memory of large payloads, sent and received.
     pub(crate) payloads: Arc<PayloadPool>,
     pub(crate) shards: Vec<ShardLink>,
@@ -77,6 +84,13 @@ impl Fabric {
             shard.inbox_room.store(true, Ordering::Release);
             shard.doorbell.ring();
         }
+    }
+
+    /// Caps a channel: lanes that wait by the old caps are to look at the new.
+    pub(crate) fn set_rate_caps(&self, channel: &ChannelEntry, caps: RateCaps) {
+        channel.rates.set_caps(caps);
+        self.rate_changes.fetch_add(1, Ordering::Release);
+        self.ring_all();
     }
 
     /// A shard is to do that for a stream.

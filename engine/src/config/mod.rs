@@ -1,25 +1,29 @@
 //! One definition of each parameter: file, environment, flag, builder and documentation follow.
 //!
-//! `node.rs` and `channel.rs` hold the definitions; everything else here is driven by their tables.
+//! `node.rs`, `channel.rs` and `rule.rs` hold the definitions; everything else here is driven by their tables.
 
 mod address;
 mod allowed;
 mod channel;
+mod channel_name;
 mod choices;
 mod definition;
 mod environment;
 mod error;
 mod file;
 mod flags;
+mod key_values;
 mod layers;
 mod load;
 mod nearest;
 mod node;
 mod parameter;
+mod pattern;
 mod placement;
 mod printable;
 mod profile;
 mod retune;
+mod rule;
 mod service_links;
 mod setting;
 mod validate;
@@ -27,6 +31,7 @@ mod validate;
 pub use address::check_peer_address;
 pub use allowed::{Allowed, Unit, number, quantity};
 pub use channel::{CHANNEL_PARAMETERS, ChannelConfig};
+pub use channel_name::RESERVED_PREFIX;
 pub use choices::{
     Compression, ControlPlacement, IoChoice, OnLate, OnRestart, Ordering, Overflow, Priority,
     Reliability,
@@ -42,9 +47,12 @@ pub use flags::{Flags, augment, flag};
 pub use load::{FILE_DEFAULT, Sources};
 pub use node::{Config, ConfigBuilder, NODE_PARAMETERS};
 pub use parameter::Parameter;
+pub use pattern::{Metadata, Named, Pattern};
 pub use printable::Printable;
 pub use profile::Profile;
 pub(crate) use retune::differences;
 pub use retune::{Takes, retunable};
+pub use rule::{RULE_PARAMETERS, RULES_MAX, Rule};
 pub use setting::is_name;
-pub use validate::{CHANNELS_MAX, RESERVED_PREFIX};
+pub use validate::CHANNELS_MAX;
+pub(crate) use validate::check_rules;

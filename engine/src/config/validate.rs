@@ -4,17 +4,15 @@
 //! the machine can carry it (cores, descriptors, ports) is asked by `preflight`.
 
 use super::channel::{CHANNEL_PARAMETERS, ChannelConfig};
+use super::channel_name::check_channel_name;
 use super::choices::Overflow;
 use super::error::{ConfigError, Given, Place};
 use super::node::{Config, NODE_PARAMETERS};
 use super::parameter::Parameter;
-use super::setting::is_name;
+use super::rule::{RULES_MAX, Rule};
 
 /// Most channels of a node, the engine's own not counted.
 pub const CHANNELS_MAX: usize = 64;
-
-/// What names of the engine's own channels begin with.
-pub const RESERVED_PREFIX: &str = "overlane.";
 
 impl Config {
     /// Checks each value, and what the values must agree on.
@@ -27,6 +25,11 @@ impl Config {
             channel.validate()?;
         }
         self.channel_names()?;
+        let known: Vec<_> = self.channels.iter().map(|channel| &*channel.name).collect();
+        for channel in &self.channels {
+            channel.check_hints(&known)?;
+        }
+        check_rules(&self.rules, &known)?;
         self.core_list()?;
         self.quanta()?;
         self.reconnecting()?;
@@ -169,6 +172,17 @@ impl ChannelConfig {
         self.watermarks()
     }
 
+    /// What its hints may move a message to are channels.
+    ///
+    /// # Errors
+    /// As [`validate`](Self::validate).
+    pub(crate) fn check_hints(&self, known: &[&str]) -> Result<(), ConfigError> {
+        for name in &self.hints {
+            channel_there(format!("{}hints", prefix(self)), name, known)?;
+        }
+        Ok(())
+    }
+
     /// A channel that keeps its messages throws none away.
     fn keeping(&self) -> Result<(), ConfigError> {
         let drops = matches!(self.overflow, Overflow::DropOldest | Overflow::DropNewest);
@@ -197,6 +211,50 @@ impl ChannelConfig {
     }
 }
 
+/// Checks routing rules for a node that has the channels `known`.
+///
+/// # Errors
+/// As [`Config::validate`].
+pub(crate) fn check_rules(rules: &[Rule], known: &[&str]) -> Result<(), ConfigError> {
+    if rules.len() > RULES_MAX {
+        let right = format!("a node has at most {RULES_MAX} rules");
+        return conflict([derived("rules", &rules.len().to_string())], &right);
+    }
+    for (index, rule) in rules.iter().enumerate() {
+        let path = rule_path(index);
+        rule.check(&path)?;
+        for (key, name) in rule.channels() {
+            channel_there(format!("{path}.{key}"), name, known)?;
+        }
+    }
+    Ok(())
+}
+
+/// A name that `key` gives is one of a channel.
+fn channel_there(key: String, name: &str, known: &[&str]) -> Result<(), ConfigError> {
+    if known.contains(&name) {
+        return Ok(());
+    }
+    let given = Given {
+        key,
+        value: name.to_string(),
+        place: Some(Place::Code),
+    };
+    let right = match known {
+        [] => "there is no channel of that name, nor any other".to_string(),
+        known => format!(
+            "there is no channel of that name: take one of {}",
+            known.join(", ")
+        ),
+    };
+    conflict([given], &right)
+}
+
+/// What a rule is called in errors and places, counted from 1.
+pub(super) fn rule_path(index: usize) -> String {
+    format!("rule.{}", index + 1)
+}
+
 /// What stands before a channel's keys.
 fn prefix(channel: &ChannelConfig) -> String {
     format!("channel.{}.", channel.name)
@@ -218,19 +276,6 @@ fn values<S: Clone + Default>(
                 value,
                 right,
             })?;
-    }
-    Ok(())
-}
-
-/// Checks a channel's name; `right` says what is wrong with it.
-pub(super) fn check_channel_name(name: &str) -> Result<(), String> {
-    if !is_name(name) {
-        return Err("1 to 255 of the characters a-z 0-9 _ . -".to_string());
-    }
-    if name.starts_with(RESERVED_PREFIX) {
-        return Err(format!(
-            "a name that does not begin with {RESERVED_PREFIX}, which the engine's own channels do"
-        ));
     }
     Ok(())
 }

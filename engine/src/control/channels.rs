@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::Control;
-use crate::channel_plan::{ChannelEntry, ChannelPhase, ChannelPlan};
+use crate::channel_plan::{ChannelEntry, ChannelPhase, ChannelPlan, caps};
 use crate::channel_table::{
     CHANNEL_PLACES_MAX, ChannelWish, Done, Pending, Plans, Unsettled, Wished,
 };
@@ -72,6 +72,7 @@ impl Control {
         let node = &self.fabric.config;
         let (_, plans) = self.fabric.channels.snapshot();
         check_new(&plans, config, node.connections_max)?;
+        self.check_hints(config)?;
         let index = free_place(&plans).ok_or(ChannelError::StillInUse)?;
         let lanes = usize::from(config.parallelism);
         let first_lane = free_lanes(&plans, lanes).ok_or(ChannelError::StillInUse)?;
@@ -83,6 +84,7 @@ impl Control {
             .wishes
             .add_channel(plan.lanes(), plan.gate_limits());
         let entry = Arc::clone(&plan.entry);
+        self.fabric.rules.bind(&entry);
         let epoch = self.fabric.channels.write(index, Some(Arc::new(plan)));
         self.when_adopted(epoch, pending, Done::Added(entry));
         Ok(())
@@ -105,10 +107,16 @@ impl Control {
             pending.give(Ok(Done::Unchanged));
             return Ok(());
         }
+        if parameters.contains(&"hints") {
+            self.check_hints(&to)?;
+        }
         let plan = from
             .retuned(&self.fabric.config, &to)
             .map_err(|error| misnamed(&to.name, &error))?;
         plan.retune(&to);
+        if caps(&from.config) != caps(&to) {
+            self.fabric.set_rate_caps(&plan, caps(&to));
+        }
         self.fabric
             .wishes
             .retune_channel(plan.lanes(), plan.gate_limits());
@@ -142,6 +150,14 @@ impl Control {
         self.changing.leaving.push((entry, pending.clone()));
         self.fabric.ring_all();
         Ok(())
+    }
+
+    /// Hints lead to channels that there are, and to the channel itself.
+    fn check_hints(&self, channel: &ChannelConfig) -> Result<(), ChannelError> {
+        let open = self.fabric.channels.open();
+        let known = open.iter().map(|plan| &*plan.name);
+        let known: Vec<_> = known.chain([&*channel.name]).collect();
+        Ok(channel.check_hints(&known)?)
     }
 
     /// The channel of that name, if it is there to be changed.

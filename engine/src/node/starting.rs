@@ -30,6 +30,8 @@ use crate::receipt_book::ReceiptBook;
 use crate::request_book::RequestBook;
 use crate::ring::inbox::Inboxes;
 use crate::ring::{Doorbell, PayloadPool};
+use crate::router::Router;
+use crate::rules::{RuleBook, RuleTable};
 use crate::shard::command::{Command, CommandSender};
 use crate::shard::context::ShardContext;
 use crate::shard::deliver::Handler;
@@ -169,6 +171,10 @@ impl Node {
             wishes.add_channel(plan.lanes(), plan.gate_limits());
             rings.extend_from_slice(&plan.rings);
         }
+        let channels = ChannelTable::new(plans, shards);
+        let rules = RuleTable::compile(&config.rules, |name| {
+            Some(Arc::clone(&channels.find(name)?.entry))
+        });
         let mailboxes = Mailboxes::new(rings);
         let limits = StreamLimits {
             streams_max: config.streams_max,
@@ -180,7 +186,7 @@ impl Node {
         let fabric = Arc::new(Fabric {
             incarnation: config.incarnation.unwrap_or_else(milliseconds_since_1970),
             address,
-            channels: ChannelTable::new(plans, shards),
+            channels,
             wishes,
             routes: Routes::new(shards),
             replies: mailboxes.get(REPLIES)?,
@@ -189,6 +195,8 @@ impl Node {
             receipts: ReceiptBook::default(),
             clock: Clock::new(Instant::now()),
             streams,
+            rate_changes: AtomicU64::new(0),
+            rules: RuleBook::new(rules),
             payloads: PayloadPool::new(),
             shards: links,
             stopping: AtomicBool::new(false),
@@ -216,6 +224,7 @@ impl Node {
             fabric: Arc::clone(&fabric),
             commands: commands.clone().into(),
             control_link: Arc::clone(&control_link),
+            router: Router::new(&fabric),
             threads: Vec::new(),
             control: None,
             prepared: Mutex::default(),

@@ -7,6 +7,7 @@
 
 mod accept;
 mod arrival;
+mod capped;
 mod channels;
 pub(crate) mod command;
 mod connection;
@@ -132,6 +133,8 @@ pub(crate) struct Core {
     /// On shard 0: when requests are looked at next.
     requests_due: Option<Instant>,
     channels: ShardChannels,
+    /// As `Fabric::rate_changes` was when caps were looked at last.
+    rate_changes_seen: u64,
     routing: Routing,
     lanes: Vec<Lane>,
     queues: Vec<ChannelQueue>,

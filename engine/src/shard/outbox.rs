@@ -6,6 +6,7 @@
 
 mod batch;
 mod chunk;
+mod piece;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;

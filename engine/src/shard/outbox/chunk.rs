@@ -143,7 +143,7 @@ impl Chunk {
     }
 
     /// Appends a frame of another chunk.
-    fn copy(&mut self, frame: &Frame<'_>) {
+    pub(super) fn copy(&mut self, frame: &Frame<'_>) {
         self.bytes.extend_from_slice(frame.bytes);
         if let Some(piece) = frame.piece {
             self.shared.push_back(SharedPiece {
