@@ -8,7 +8,7 @@
 
 use std::sync::Arc;
 
-use crate::config::{self, ChannelConfig, Config, Overflow, Priority, Reliability};
+use crate::config::{ChannelConfig, Config, Ordering, Overflow, Priority, Reliability};
 use crate::io::socket::SocketOptions;
 use crate::wire::codec::Codec;
 use crate::wire::{self, ChannelTerms, Name};
@@ -48,6 +48,8 @@ pub(crate) struct ChannelPlan {
     pub(crate) first_lane: usize,
     pub(crate) parallelism: u64,
     pub(crate) send_quantum_bytes: usize,
+    /// Larger messages go out in fragments, if any do.
+    pub(crate) fragments_above_bytes: Option<usize>,
     /// How its batches are compressed, if they are.
     pub(crate) codec: Option<Codec>,
     pub(crate) options: SocketOptions,
@@ -77,6 +79,12 @@ impl ChannelPlan {
     }
 }
 
+/// A newer message could not replace one that is in fragments, nor would it wait for it.
+fn fragments_above_bytes(channel: &ChannelConfig) -> Option<usize> {
+    let has_fragments = matches!(channel.ordering, Ordering::Fifo | Ordering::Unordered);
+    (has_fragments && channel.fragment_bytes > 0).then_some(channel.fragment_bytes)
+}
+
 /// The channels of a configuration, laid out, and behind them the engine's own.
 pub(crate) fn plan_channels(config: &Config) -> Result<Vec<ChannelPlan>, wire::NameError> {
     let mut plans = Vec::new();
@@ -103,8 +111,8 @@ fn plan(
         priority: usize::from(channel.priority.0),
         reliability: channel.reliability,
         reliable: channel.reliability != Reliability::BestEffort,
-        unordered: channel.ordering == config::Ordering::Unordered,
-        monotonic: channel.ordering == config::Ordering::Monotonic,
+        unordered: channel.ordering == Ordering::Unordered,
+        monotonic: channel.ordering == Ordering::Monotonic,
         overflow: channel.overflow,
         first_lane,
         parallelism: u64::from(channel.parallelism),
@@ -113,6 +121,7 @@ fn plan(
             .send_quantum_bytes
             .unwrap_or(config.send_quantum_bytes)
             .min(channel.queue_bytes_max / 2),
+        fragments_above_bytes: fragments_above_bytes(channel),
         options: SocketOptions {
             priority: channel.so_priority,
             dscp: channel.dscp,
@@ -127,6 +136,7 @@ fn plan(
             parallelism: channel.parallelism,
             body_bytes_max: u32::try_from(channel.message_bytes_max).unwrap_or(u32::MAX),
             mailboxes_max: u32::try_from(config.mailboxes_per_lane_max).unwrap_or(u32::MAX),
+            fragments: true,
         },
         codec: Codec::from_name(channel.compression.word()),
         config: channel.clone(),

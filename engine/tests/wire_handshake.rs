@@ -33,6 +33,7 @@ fn hello() -> Hello {
             parallelism: 4,
             body_bytes_max: 1 << 20,
             mailboxes_max: 4096,
+            fragments: true,
         },
         unknown: Parameters::default(),
     }

@@ -12,7 +12,7 @@ use super::connection::Phase;
 use super::inbound::Inbound;
 use super::lane::Lane;
 use super::lane_state::{Action, Carrier};
-use super::outbox::{ChunkPool, Load};
+use super::outbox::{ChunkPool, Fragments, Load};
 use super::timers::Deadline;
 use crate::config::OnLate;
 use crate::control::link::Notice;
@@ -111,6 +111,15 @@ impl Core {
         let config = &self.fabric.config;
         state.log.start_link();
         let agreed = &state.link.agreed;
+        let above_bytes = plan.fragments_above_bytes;
+        let above_bytes = above_bytes.filter(|_| agreed.terms.fragments);
+        state
+            .log
+            .outbox
+            .set_fragments(above_bytes.map(|above_bytes| Fragments {
+                above_bytes,
+                keeps_order: !plan.unordered,
+            }));
         let address = state.peer.lane(state.offset);
         address.settle_payload_bytes_max(agreed.terms.body_bytes_max);
         let knows_streams = agreed.frame_limits().extensions;

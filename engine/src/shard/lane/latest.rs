@@ -12,6 +12,7 @@ use bytes::Bytes;
 use crate::awaited::{Awaited, awaited, key};
 use crate::deadline::{Moment, earlier};
 use crate::mailboxes::{ByMailbox, Mailbox, MailboxId, Mailboxes};
+use crate::order_tag::OrderTag;
 use crate::payload::Payload;
 use crate::shard::outbox::{Dropped, Load, OutgoingMessage};
 use crate::wire::extension::deadline_of;
@@ -50,10 +51,7 @@ impl Waiting {
         Self {
             mailbox: message.mailbox,
             is_extended: message.is_extended,
-            payload: match message.payload {
-                Payload::Borrowed(bytes) => Bytes::copy_from_slice(bytes),
-                Payload::Shared(bytes) => bytes,
-            },
+            payload: message.payload.into_bytes(),
         }
     }
 
@@ -61,6 +59,8 @@ impl Waiting {
     pub(crate) fn into_message(self) -> OutgoingMessage<'static> {
         OutgoingMessage {
             mailbox: self.mailbox,
+            // A monotonic channel has no fragments.
+            order: OrderTag::WITHOUT_KEY,
             is_extended: self.is_extended,
             payload: Payload::Shared(self.payload),
         }
@@ -264,6 +264,7 @@ mod tests {
                 }
                 let message = OutgoingMessage {
                     mailbox: MailboxId::from_words(to, 0),
+                    order: OrderTag::WITHOUT_KEY,
                     is_extended,
                     payload: Payload::Shared(payload),
                 };

@@ -93,7 +93,13 @@ impl Log {
         Self {
             kept: keeps.then(|| Box::new(Kept::new(id))),
             on_restart: plan.config.on_restart,
-            outbox: Outbox::default(),
+            // There are no ids on the lane to this node itself, and those of one connection mean nothing on
+            // the next.
+            outbox: if keeps || id == 0 {
+                Outbox::noting_mailboxes()
+            } else {
+                Outbox::default()
+            },
             held: Held::default(),
             latest: Latest::default(),
             receipts: Receipts::default(),
@@ -153,7 +159,6 @@ impl Log {
     /// Settles the messages that wait and are worth nothing any more. Returns what is charged no longer, and
     /// the receipts among them.
     pub(crate) fn expire(&mut self, now: Moment, pool: &mut ChunkPool) -> Gone {
-        let waiting = self.outbox.messages();
         let Expired {
             mut load,
             places,
@@ -162,8 +167,7 @@ impl Log {
         let mut unknown = 0;
         let mut gone = Gone::default();
         if let Some(kept) = &mut self.kept {
-            let were_sent = kept.close_expired(waiting, &places);
-            kept.forget_expired(waiting, &places);
+            let were_sent = kept.close_expired(&places);
             unknown = were_sent;
             // Those that were sent are ahead of the others.
             let first_unsent = places.get(usize::try_from(were_sent).unwrap_or(usize::MAX));
@@ -238,8 +242,9 @@ impl Log {
             let room = usize::try_from(room).unwrap_or(usize::MAX);
             self.outbox.fill(batch, quantum.min(room), moment)
         };
-        self.ledger
-            .handed_over(load.messages, load.payload_bytes, now);
+        self.ledger.fragments_handed_over(load.ahead_bytes);
+        let bytes = load.payload_bytes - load.earlier_bytes;
+        self.ledger.handed_over(load.messages, bytes, now);
         self.note_receipts(batch, load.messages);
         if let Some(kept) = &mut self.kept {
             batch.chunks().iter().for_each(|chunk| kept.keep(chunk));
@@ -277,10 +282,14 @@ impl Log {
 
     /// `messages` more are acknowledged: returns what need not be kept for it any more.
     pub(crate) fn let_go(&mut self, messages: u64, pool: &mut ChunkPool) -> Load {
-        match &mut self.kept {
-            Some(kept) => kept.acknowledge(messages, pool),
-            None => Load::default(),
+        let Some(kept) = &mut self.kept else {
+            return Load::default();
+        };
+        let left = kept.acknowledge(messages, pool);
+        if self.outbox.messages() == 0 {
+            kept.give_names_back();
         }
+        left
     }
 
     /// Whether messages are kept until they are acknowledged.
@@ -289,11 +298,11 @@ impl Log {
         self.kept.is_some()
     }
 
-    /// `messages` for that mailbox go into the outbox.
+    /// Messages for that mailbox go into the outbox.
     #[inline]
-    pub(crate) fn note_mailbox(&mut self, names: &Mailboxes, mailbox: MailboxId, messages: u64) {
+    pub(crate) fn hold_name(&mut self, names: &Mailboxes, mailbox: MailboxId) {
         if let Some(kept) = &mut self.kept {
-            kept.note(names, mailbox, messages);
+            kept.hold_name(names, mailbox);
         }
     }
 

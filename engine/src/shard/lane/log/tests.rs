@@ -8,6 +8,7 @@ use super::*;
 use crate::channel_plan::plan_channels;
 use crate::config::{ChannelConfig, Config};
 use crate::mailboxes::MailboxId;
+use crate::order_tag::OrderTag;
 use crate::payload::Payload;
 use crate::shard::outbox::OutgoingMessage;
 use crate::wire::extension::ExtensionWriter;
@@ -47,6 +48,7 @@ impl Sender {
         for _ in 0..messages {
             let message = OutgoingMessage {
                 mailbox: MailboxId::from_words(0, 0),
+                order: OrderTag::WITHOUT_KEY,
                 is_extended: false,
                 payload: Payload::Borrowed(&PAYLOAD),
             };
@@ -65,6 +67,7 @@ impl Sender {
         self.log.ledger.accept(1);
         let message = OutgoingMessage {
             mailbox: MailboxId::from_words(0, 0),
+            order: OrderTag::WITHOUT_KEY,
             is_extended: true,
             payload: Payload::Borrowed(&message),
         };
