@@ -9,7 +9,7 @@ use overlane::wire::compression::Decompressor;
 use overlane::wire::control::{Decline, Rest, bye_reason};
 use overlane::wire::extension::{EXTENSION_BYTES_MAX, EXTENSION_ENTRIES_MAX};
 use overlane::wire::fragment::Fragment;
-use overlane::wire::frame::{EXTENDED_HEADER_BYTES, EXTENSION_BLOCK_BYTES_MAX};
+use overlane::wire::frame::{EXTENDED_HEADER_BYTES, EXTENSION_BLOCK_BYTES_MAX, message_header};
 use overlane::wire::hello::SESSION_PLAIN;
 use overlane::wire::layout::{HANDSHAKE_BODY_BYTES_MAX, PREFIX_BYTES};
 use overlane::wire::mailbox::{Announced, AnnouncedMailboxes};
@@ -121,7 +121,7 @@ fn check_fragment(fragment: &Fragment, limits: &FrameLimits) -> OwnedFrame {
         0
     };
     assert!(message_bytes <= limits.body_bytes_max as usize + block_bytes_max);
-    let header = first.message_header(fragment.word);
+    let header = message_header(first, fragment.word);
     match next_frame(&header, limits) {
         Ok(Next::Incomplete { .. }) => {}
         Err(DecodeError::Extension(_)) => assert!(first.is_extended),

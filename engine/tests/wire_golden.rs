@@ -9,7 +9,8 @@ use overlane::wire::compression::Decompressor;
 use overlane::wire::control::{
     Decline, Rest, append_bye, append_mailbox, append_message, append_ping, append_pong, bye_reason,
 };
-use overlane::wire::fragment::first_fragment;
+use overlane::wire::fragment::FirstFragment;
+use overlane::wire::frame::message_header;
 use overlane::wire::hello::SESSION_PLAIN;
 use overlane::wire::stream::{CancelReason, Side, Word, data_mailbox};
 use overlane::wire::{
@@ -338,7 +339,11 @@ fn the_documented_fragments_are_a_message() {
         panic!("a good fragment");
     };
     let first = fragment.first.expect("it begins a message");
-    assert_eq!(begun[8..consumed], first_fragment(5, false));
+    let of_five = FirstFragment {
+        message_bytes: 5,
+        is_extended: false,
+    };
+    assert_eq!(begun[8..consumed], of_five.encode());
     let rest = golden("fragment");
     let Ok(Next::Fragment(fragment, header)) = next_frame(&rest, &limits) else {
         panic!("a good fragment");
@@ -348,7 +353,7 @@ fn the_documented_fragments_are_a_message() {
         (3, None, 2)
     );
     let message = [
-        &first.message_header(3)[..],
+        &message_header(first, 3)[..],
         &begun[consumed..],
         &rest[header..],
     ]

@@ -11,7 +11,7 @@ use super::Core;
 use super::connection::Phase;
 use super::inbound::Inbound;
 use super::lane::Lane;
-use super::lane_state::{Action, Carrier};
+use super::lane_state::{Action, Carrier, Stage};
 use super::outbox::{ChunkPool, Fragments, Load};
 use super::timers::Deadline;
 use crate::config::OnLate;
@@ -112,7 +112,9 @@ impl Core {
         state.log.start_link();
         let agreed = &state.link.agreed;
         let above_bytes = plan.fragments_above_bytes;
-        let above_bytes = above_bytes.filter(|_| agreed.terms.fragments);
+        // Nothing is sent to this node itself: a message is handed over whole.
+        let is_sent = state.state.stage() != Stage::Loop;
+        let above_bytes = above_bytes.filter(|_| is_sent && agreed.terms.fragments);
         state
             .log
             .outbox

@@ -19,6 +19,7 @@ use crate::io::operation::OperationKind;
 use crate::io::receive_buffers::Filled;
 use crate::payload::Payload;
 use crate::wire::fragment::Fragment;
+use crate::wire::frame::message_header;
 use crate::wire::{CloseReason, FrameKind, FrameLimits, HEADER_BYTES, Next, next_frame};
 
 /// Where reading stopped.
@@ -266,7 +267,7 @@ impl Reader {
         let landing = self.landing.get_or_insert_with(|| Box::new(Landing::new()));
         let mut begun = Ok(());
         if let Some(first) = fragment.first {
-            let header = first.message_header(fragment.word);
+            let header = message_header(first, fragment.word);
             let message_bytes = HEADER_BYTES + first.message_bytes as usize;
             let block = core.fabric.payloads.block(message_bytes);
             begun = landing.begin_message(block, &header);

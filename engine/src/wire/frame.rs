@@ -14,7 +14,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 use super::close::CloseReason;
 use super::codec::{Codec, check_expansion};
 use super::extension::{EXTENSION_BYTES_MAX, Extension, ExtensionError};
-use super::fragment::{FIRST_FRAGMENT_BYTES, Fragment, fragment};
+use super::fragment::{FIRST_FRAGMENT_BYTES, FirstFragment, Fragment};
 
 /// Bytes of a frame's header.
 pub const HEADER_BYTES: usize = 8;
@@ -391,15 +391,7 @@ fn next_other_frame<'a>(
         return Err(DecodeError::UnknownKind { kind: code });
     }
     if is_fragment {
-        let begun = fragment(kind, word, body_bytes, rest, limits)?;
-        let with_length = HEADER_BYTES + FIRST_FRAGMENT_BYTES;
-        return Ok(match begun {
-            Some(fragment) if fragment.first.is_some() => Next::Fragment(fragment, with_length),
-            Some(fragment) => Next::Fragment(fragment, HEADER_BYTES),
-            None => Next::Incomplete {
-                needed_bytes: with_length,
-            },
-        });
+        return next_fragment(kind, word, body_bytes, rest, limits);
     }
     if extended {
         return next_extended_frame(first, kind, word, rest, limits);
@@ -420,6 +412,91 @@ fn next_other_frame<'a>(
         body,
     };
     Ok(Next::Frame(frame, needed_bytes))
+}
+
+/// A fragment, by its header alone; of the first, with the length of its message.
+fn next_fragment<'a>(
+    kind: FrameKind,
+    word: u32,
+    body_bytes: u32,
+    body: &[u8],
+    limits: &FrameLimits,
+) -> Result<Next<'a>, DecodeError> {
+    if !limits.fragments {
+        return Err(DecodeError::UnknownKind { kind: kind.code() });
+    }
+    let body_length = |expected| DecodeError::BodyLength {
+        kind,
+        body_bytes,
+        expected,
+    };
+    let bytes = body_bytes as usize;
+    if kind == FrameKind::Fragment {
+        if bytes == 0 {
+            return Err(body_length("at least one byte of its message"));
+        }
+        let first = None;
+        return Ok(Next::Fragment(
+            Fragment { word, first, bytes },
+            HEADER_BYTES,
+        ));
+    }
+    let Some(bytes) = bytes.checked_sub(FIRST_FRAGMENT_BYTES) else {
+        return Err(body_length("at least the length of its message"));
+    };
+    let with_length = HEADER_BYTES + FIRST_FRAGMENT_BYTES;
+    let Some(stated) = body.first_chunk() else {
+        return Ok(Next::Incomplete {
+            needed_bytes: with_length,
+        });
+    };
+    let first = FirstFragment::decode(*stated);
+    check_first_fragment(kind, first, limits)?;
+    if first.message_bytes == 0 || bytes > first.message_bytes as usize {
+        return Err(body_length("no more than the message that it begins"));
+    }
+    let first = Some(first);
+    Ok(Next::Fragment(Fragment { word, first, bytes }, with_length))
+}
+
+fn check_first_fragment(
+    kind: FrameKind,
+    first: FirstFragment,
+    limits: &FrameLimits,
+) -> Result<(), DecodeError> {
+    let FirstFragment {
+        message_bytes,
+        is_extended,
+    } = first;
+    if is_extended && !limits.extensions {
+        return Err(DecodeError::UnknownKind { kind: kind.code() });
+    }
+    let block_bytes_max = if is_extended {
+        EXTENSION_BLOCK_BYTES_MAX
+    } else {
+        0
+    };
+    let limit = limits.body_bytes_max as usize + block_bytes_max;
+    let limit_bytes = u32::try_from(limit).unwrap_or(u32::MAX);
+    if message_bytes <= limit_bytes.min(BODY_BYTES_MASK) {
+        return Ok(());
+    }
+    Err(DecodeError::TooLarge {
+        kind: kind.code(),
+        body_bytes: message_bytes,
+        limit_bytes,
+    })
+}
+
+/// The header of a frame with the whole message that begins with that fragment, for the mailbox with the id
+/// `word`.
+#[must_use]
+pub fn message_header(first: FirstFragment, word: u32) -> [u8; HEADER_BYTES] {
+    let mut out = header(FrameKind::Message.code(), first.message_bytes, word);
+    if first.is_extended {
+        mark_extended(&mut out);
+    }
+    out
 }
 
 /// A frame of an optional kind that this version does not know.

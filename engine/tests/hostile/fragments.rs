@@ -1,7 +1,7 @@
 //! Fragments that no node sends: each costs its sender the connection; a message that was begun and is not
 //! completed costs nobody else anything.
 
-use overlane::wire::fragment::first_fragment;
+use overlane::wire::fragment::FirstFragment;
 use overlane::wire::{CloseReason, FrameKind};
 
 use crate::honest::Honest;
@@ -9,7 +9,11 @@ use crate::stranger::{Stranger, good_frame, hello, letter};
 
 /// The first fragment of a message of so many bytes, with the first `bytes` of it.
 fn first(message_bytes: usize, is_extended: bool, bytes: usize) -> Vec<u8> {
-    let mut body = first_fragment(message_bytes, is_extended).to_vec();
+    let first = FirstFragment {
+        message_bytes: u32::try_from(message_bytes).expect("31 bits"),
+        is_extended,
+    };
+    let mut body = first.encode().to_vec();
     body.resize(body.len() + bytes, 7);
     good_frame(FrameKind::FirstFragment, 0, &body)
 }

@@ -19,7 +19,7 @@ use crate::order_tag::OrderTag;
 use crate::payload::Payload;
 use crate::wire::HEADER_BYTES;
 use crate::wire::extension::{deadline_of, extension_block_bytes, set_deadline};
-use crate::wire::fragment::{FIRST_FRAGMENT_BYTES, first_fragment};
+use crate::wire::fragment::{FIRST_FRAGMENT_BYTES, FirstFragment};
 
 /// A fragment is at least so large, unless it is the last: its header is then 0.2 % of it.
 const FRAGMENT_BYTES_MIN: usize = 4 << 10;
@@ -354,7 +354,12 @@ impl Large {
         }
         let out = from..from + rest.min(bytes);
         let first = (self.sent == 0).then(|| {
-            let mut encoded = first_fragment(all, message.is_extended).to_vec();
+            let first = FirstFragment {
+                // Checked against the limit of the channel, which is below 2^24.
+                message_bytes: u32::try_from(all).unwrap_or(0),
+                is_extended: message.is_extended,
+            };
+            let mut encoded = first.encode().to_vec();
             encoded.extend_from_slice(&message.payload[..head]);
             let block = &mut encoded[FIRST_FRAGMENT_BYTES..];
             if head > 0

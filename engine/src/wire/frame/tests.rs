@@ -1,4 +1,6 @@
 //! What the frame decoder takes, what it waits for, and what it refuses.
+mod fragments;
+
 use super::*;
 
 const SMALL: FrameLimits = FrameLimits {

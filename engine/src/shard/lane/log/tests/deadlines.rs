@@ -10,6 +10,7 @@ use crate::mailboxes::Mailboxes;
 use crate::ring::PayloadPool;
 use crate::shard::outbox::Fragments;
 use crate::wire::extension::{deadline_of, extension_block_bytes};
+use crate::wire::frame::message_header;
 use crate::wire::{FrameKind, FrameLimits, Next, next_frame};
 
 const LOG: u64 = 1;
@@ -100,7 +101,7 @@ impl Wire {
                     bytes = rest;
                     if let Some(first) = fragment.first {
                         assert!(self.assembly.is_none(), "one at a time");
-                        let header = first.message_header(fragment.word).to_vec();
+                        let header = message_header(first, fragment.word).to_vec();
                         self.assembly = Some((header, first.message_bytes as usize));
                     }
                     let (message, left) = self.assembly.as_mut().expect("it has begun");
