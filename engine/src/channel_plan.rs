@@ -7,8 +7,10 @@
 //! that a peer is there, and ask it for other lanes.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::config::{ChannelConfig, Config, Ordering, Overflow, Priority, Reliability};
+use crate::delivery::WindowLimits;
 use crate::io::socket::SocketOptions;
 use crate::wire::codec::Codec;
 use crate::wire::{self, ChannelTerms, Name};
@@ -52,6 +54,8 @@ pub(crate) struct ChannelPlan {
     pub(crate) fragments_above_bytes: Option<usize>,
     /// How its batches are compressed, if they are.
     pub(crate) codec: Option<Codec>,
+    /// Of what may be under way on a lane.
+    pub(crate) window_limits: WindowLimits,
     pub(crate) options: SocketOptions,
     /// What both ends of a lane settle in its handshake.
     pub(crate) terms: ChannelTerms,
@@ -83,6 +87,18 @@ impl ChannelPlan {
 fn fragments_above_bytes(channel: &ChannelConfig) -> Option<usize> {
     let has_fragments = matches!(channel.ordering, Ordering::Fifo | Ordering::Unordered);
     (has_fragments && channel.fragment_bytes > 0).then_some(channel.fragment_bytes)
+}
+
+/// An acknowledgement may be put off by the peer, which is not to look like a queue.
+fn window_limits(config: &Config, channel: &ChannelConfig) -> WindowLimits {
+    let budget_us = match channel.window_budget_us {
+        0 => 0,
+        budget_us => budget_us.max(2 * config.ack_delay_us),
+    };
+    WindowLimits {
+        bytes_max: channel.unacknowledged_bytes_max as u64,
+        budget: Duration::from_micros(budget_us),
+    }
 }
 
 /// The channels of a configuration, laid out, and behind them the engine's own.
@@ -122,6 +138,7 @@ fn plan(
             .unwrap_or(config.send_quantum_bytes)
             .min(channel.queue_bytes_max / 2),
         fragments_above_bytes: fragments_above_bytes(channel),
+        window_limits: window_limits(config, channel),
         options: SocketOptions {
             priority: channel.so_priority,
             dscp: channel.dscp,

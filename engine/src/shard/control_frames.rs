@@ -81,8 +81,7 @@ fn take_fragment_ack(
 ) -> Result<(), CloseReason> {
     let log = &mut core.lanes[lane as usize].log;
     let news = log
-        .ledger
-        .acknowledge_fragments(bytes)
+        .acknowledge_fragments(bytes, core.now)
         .map_err(|error| error.close_reason())?;
     if log.may_go_on() {
         core.mark_ready(lane);

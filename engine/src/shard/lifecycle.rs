@@ -109,7 +109,6 @@ impl Core {
         let state = &mut self.lanes[lane as usize];
         let plan = &self.fabric.channels[state.channel];
         let config = &self.fabric.config;
-        state.log.start_link();
         let agreed = &state.link.agreed;
         let above_bytes = plan.fragments_above_bytes;
         // Nothing is sent to this node itself: a message is handed over whole.
@@ -117,8 +116,7 @@ impl Core {
         let above_bytes = above_bytes.filter(|_| is_sent && agreed.terms.fragments);
         state
             .log
-            .outbox
-            .set_fragments(above_bytes.map(|above_bytes| Fragments {
+            .start_link(above_bytes.map(|above_bytes| Fragments {
                 above_bytes,
                 keeps_order: !plan.unordered,
             }));

@@ -21,7 +21,7 @@ use crate::payload::Payload;
 use crate::wire::extension::extension_block_bytes;
 use crate::wire::{FrameKind, HEADER_BYTES};
 use batch::BATCH_CHUNKS_MAX;
-use chunk::{Fate, header};
+use chunk::{CHUNK_WIRE_BYTES, Fate, header};
 use overtaken::Overtaken;
 
 pub(crate) use batch::{Batch, Load, Shape};
@@ -40,16 +40,8 @@ pub(crate) struct Fragments {
     pub(crate) keeps_order: bool,
 }
 
-impl Fragments {
-    /// What streams send is in chunks already, whose room is given back in the order of the lane.
-    #[inline]
-    fn has(self, message: &OutgoingMessage<'_>) -> bool {
-        message.payload.len() > self.above_bytes && message.order != OrderTag::STREAMS
-    }
-}
-
 /// See the module's text.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Outbox {
     /// Frames of the lane's own (announcements, acknowledgements, the farewell). They go first.
     control: Vec<u8>,
@@ -61,6 +53,10 @@ pub(crate) struct Outbox {
     overtaken: Overtaken,
     /// If any do on this connection.
     fragments: Option<Fragments>,
+    /// A chunk is closed when it has so many bytes: less than it takes where little may be under way.
+    chunk_bytes_max: usize,
+    /// Above so many bytes a message is large: as `fragments` say, or less where little may be under way.
+    large_above_bytes: usize,
     /// While anything is in `overtaken`, all messages go there.
     is_in_line: bool,
     /// The mailbox of each message is noted beside it: ids are not announced, or not all that is needed.
@@ -69,6 +65,28 @@ pub(crate) struct Outbox {
     payload_bytes: u64,
     /// Not later than the deadline of any message in it.
     first_due: Option<Moment>,
+}
+
+/// What goes out at a time is never less.
+const DEPTH_BYTES_MIN: usize = 4 << 10;
+
+impl Default for Outbox {
+    fn default() -> Self {
+        Self {
+            control: Vec::new(),
+            lifted: BTreeMap::new(),
+            chunks: VecDeque::new(),
+            overtaken: Overtaken::default(),
+            fragments: None,
+            chunk_bytes_max: CHUNK_WIRE_BYTES,
+            large_above_bytes: usize::MAX,
+            is_in_line: false,
+            notes_mailboxes: false,
+            messages: 0,
+            payload_bytes: 0,
+            first_due: None,
+        }
+    }
 }
 
 impl Outbox {
@@ -83,6 +101,18 @@ impl Outbox {
     /// From here on, such messages go out in fragments.
     pub(crate) fn set_fragments(&mut self, fragments: Option<Fragments>) {
         self.fragments = fragments;
+        self.large_above_bytes = fragments.map_or(usize::MAX, |fragments| fragments.above_bytes);
+    }
+
+    /// So many bytes may be under way now: what goes out at a time is a part of that.
+    pub(crate) fn set_depth(&mut self, bytes: u64) {
+        let part = usize::try_from(bytes / 4).unwrap_or(usize::MAX);
+        let part = part.max(DEPTH_BYTES_MIN);
+        self.chunk_bytes_max = part.min(CHUNK_WIRE_BYTES);
+        self.large_above_bytes = match self.fragments {
+            Some(fragments) => fragments.above_bytes.min(part),
+            None => usize::MAX,
+        };
     }
 
     /// Between these calls, and until what came between them is out, no message overtakes another: their tags
@@ -134,9 +164,8 @@ impl Outbox {
         self.messages += 1;
         self.payload_bytes += length as u64;
         let noted = self.notes_mailboxes.then_some(message.mailbox);
-        let is_large = self
-            .fragments
-            .is_some_and(|fragments| fragments.has(&message));
+        // What streams send is in chunks already, whose room is given back in the order of the lane.
+        let is_large = length > self.large_above_bytes && message.order != OrderTag::STREAMS;
         let due = if is_large {
             self.overtaken.push_large(id, message, noted)
         } else if !self.overtaken.is_empty() && self.stays_behind(&message) {
@@ -241,7 +270,7 @@ impl Outbox {
     #[inline]
     fn chunk_for(&mut self, pool: &mut ChunkPool, bytes: usize) -> &mut Chunk {
         let newest = self.chunks.back();
-        if !newest.is_some_and(|chunk| chunk.has_room_for(bytes)) {
+        if !newest.is_some_and(|chunk| chunk.has_room_for(bytes, self.chunk_bytes_max)) {
             self.chunks.push_back(pool.chunk());
         }
         let newest = self.chunks.len() - 1;
@@ -365,6 +394,7 @@ impl Outbox {
         };
         self.fill_with_chunks(batch, chunks_max, now, &mut load);
         if !self.overtaken.is_empty() {
+            let bytes_max = (bytes_max, self.chunk_bytes_max);
             self.overtaken.fill(batch, bytes_max, now, &mut load);
             self.is_in_line &= !self.overtaken.is_empty();
         }

@@ -2,7 +2,7 @@
 //!
 //! The messages that wait for a connection or for their turn, the ledger of what became of every
 //! message, and the counters. Bounded twice: what waits, by the gate that senders reserve at
-//! (`queue_bytes_max`), and what is under way, here (`unacknowledged_bytes_max`). Owned by the lane; it
+//! (`queue_bytes_max`), and what is under way, here, by a window. Owned by the lane; it
 //! knows neither connections nor gates.
 //!
 //! What is accepted while there is no connection is held (`held`) until there is one, or none can be made.
@@ -21,10 +21,10 @@ use crate::channel_plan::ChannelPlan;
 use crate::config::OnRestart;
 use crate::deadline::{Moment, earlier};
 use crate::delivery::{
-    AckError, Acknowledged, BadProgress, Met, Outgoing, Payoff, Receipts, Report,
+    AckError, Acknowledged, BadProgress, Met, Outgoing, Payoff, Receipts, Report, Window,
 };
 use crate::mailboxes::{MailboxId, Mailboxes};
-use crate::shard::outbox::{Batch, ChunkPool, Dropped, Expired, Load, Outbox};
+use crate::shard::outbox::{Batch, ChunkPool, Dropped, Expired, Fragments, Load, Outbox};
 use crate::shard::tally::LaneTally;
 use crate::wire::{Ack, Progress};
 
@@ -69,7 +69,8 @@ pub(crate) struct Log {
     /// Of a channel that keeps its messages.
     kept: Option<Box<Kept>>,
     on_restart: OnRestart,
-    unacknowledged_bytes_max: u64,
+    /// What may be under way.
+    window: Window,
     /// Messages wait until acknowledgements make room.
     held_back: bool,
     /// By cause: settled because the connection cannot carry them, and not reported yet.
@@ -90,6 +91,10 @@ impl Log {
     /// the channel does: that of the lane to this node itself, which nothing interrupts.
     pub(crate) fn new(plan: &ChannelPlan, id: u64) -> Self {
         let keeps = plan.reliability.keeps_messages() && id != 0;
+        let mut window_limits = plan.window_limits;
+        if id == 0 || !plan.reliability.is_acknowledged() {
+            window_limits.budget = Duration::ZERO;
+        }
         Self {
             kept: keeps.then(|| Box::new(Kept::new(id))),
             on_restart: plan.config.on_restart,
@@ -104,7 +109,7 @@ impl Log {
             latest: Latest::default(),
             receipts: Receipts::default(),
             ledger: Outgoing::new(plan.reliability),
-            unacknowledged_bytes_max: plan.config.unacknowledged_bytes_max as u64,
+            window: Window::new(window_limits),
             held_back: false,
             unsendable_unreported: [0; Unsendable::ALL.len()],
             expired_unreported: Report::default(),
@@ -234,9 +239,12 @@ impl Log {
         moment: Moment,
     ) -> Load {
         let unacknowledged = self.ledger.unacknowledged_bytes();
-        let room = self.unacknowledged_bytes_max.saturating_sub(unacknowledged);
+        let room = self.window.bytes().saturating_sub(unacknowledged);
         let load = if room == 0 && unacknowledged > 0 {
             self.held_back = self.outbox.messages() > 0;
+            if self.held_back {
+                self.window.holds_back();
+            }
             self.outbox.fill_control(batch)
         } else {
             let room = usize::try_from(room).unwrap_or(usize::MAX);
@@ -245,6 +253,9 @@ impl Log {
         self.ledger.fragments_handed_over(load.ahead_bytes);
         let bytes = load.payload_bytes - load.earlier_bytes;
         self.ledger.handed_over(load.messages, bytes, now);
+        if self.ledger.reliability().is_acknowledged() {
+            self.window.handed_over(bytes + load.ahead_bytes, now);
+        }
         self.note_receipts(batch, load.messages);
         if let Some(kept) = &mut self.kept {
             batch.chunks().iter().for_each(|chunk| kept.keep(chunk));
@@ -274,10 +285,31 @@ impl Log {
         latency: impl FnMut(Duration, u64),
     ) -> Result<Acknowledged, AckError> {
         let news = self.ledger.acknowledge(ack, now, latency)?;
+        self.follow_window(now);
         if let Some(kept) = &mut self.kept {
             kept.resume.acknowledged(news.messages, news.refused);
         }
         Ok(news)
+    }
+
+    /// The same for what has come of a message in fragments; how many bytes of that are news.
+    pub(crate) fn acknowledge_fragments(
+        &mut self,
+        bytes: u32,
+        now: Instant,
+    ) -> Result<u64, AckError> {
+        let news = self.ledger.acknowledge_fragments(bytes)?;
+        self.follow_window(now);
+        Ok(news)
+    }
+
+    fn follow_window(&mut self, now: Instant) {
+        let before = self.window.bytes();
+        self.window
+            .acknowledged(self.ledger.unacknowledged_bytes(), now);
+        if self.window.bytes() != before {
+            self.outbox.set_depth(self.window.bytes());
+        }
     }
 
     /// `messages` more are acknowledged: returns what need not be kept for it any more.
@@ -369,20 +401,26 @@ impl Log {
     /// ask again.
     pub(crate) fn has_window(&mut self) -> bool {
         let unacknowledged = self.ledger.unacknowledged_bytes();
-        let is_open = unacknowledged == 0 || unacknowledged < self.unacknowledged_bytes_max;
-        self.held_back |= !is_open;
+        let is_open = unacknowledged == 0 || unacknowledged < self.window.bytes();
+        if !is_open {
+            self.held_back = true;
+            self.window.holds_back();
+        }
         is_open
     }
 
     /// Whether messages waited for acknowledgements and need wait no longer; asked once after each.
     pub(crate) fn may_go_on(&mut self) -> bool {
-        let room = self.ledger.unacknowledged_bytes() < self.unacknowledged_bytes_max;
+        let room = self.ledger.unacknowledged_bytes() < self.window.bytes();
         room && std::mem::take(&mut self.held_back)
     }
 
-    /// A new connection: the peer counts from 0.
-    pub(crate) fn start_link(&mut self) {
+    /// A new connection: the peer counts from 0, and takes such fragments.
+    pub(crate) fn start_link(&mut self, fragments: Option<Fragments>) {
         self.ledger.start_link();
+        self.window.start_link();
+        self.outbox.set_fragments(fragments);
+        self.outbox.set_depth(self.window.bytes());
     }
 
     /// The connection has ended, on which the peer's messages were `processed`, some of them `refused`:

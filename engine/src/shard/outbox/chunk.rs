@@ -25,7 +25,7 @@ use crate::wire::{FrameKind, HEADER_BYTES, put_header};
 pub(crate) const CHUNK_BYTES: usize = 64 * 1024;
 
 /// Wire bytes at which a chunk of shared payloads is closed, so that a quantum can be kept to.
-const CHUNK_WIRE_BYTES: usize = 64 * 1024;
+pub(super) const CHUNK_WIRE_BYTES: usize = 64 * 1024;
 
 /// Shared payloads in one chunk: the kernel takes at most 1,024 pieces in one operation, of which each makes
 /// two, and a batch has several chunks (`BATCH_CHUNKS_MAX`).
@@ -348,11 +348,11 @@ impl Chunk {
         pool.reuse(std::mem::replace(self, rest));
     }
 
-    /// Whether a frame of so many encoded bytes goes into it too.
+    /// Whether a frame of so many encoded bytes goes into it too, if it is closed at `wire_bytes_max`.
     #[inline]
-    pub(super) fn has_room_for(&self, bytes: usize) -> bool {
+    pub(super) fn has_room_for(&self, bytes: usize, wire_bytes_max: usize) -> bool {
         self.bytes.len() + bytes <= CHUNK_BYTES
-            && self.wire_bytes < CHUNK_WIRE_BYTES
+            && self.wire_bytes < wire_bytes_max
             && self.shared.len() < SHARED_PIECES_MAX
     }
 

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
 use super::batch::{BATCH_CHUNKS_MAX, Batch, Load};
-use super::chunk::{Chunk, ChunkPool, Fragmented};
+use super::chunk::{CHUNK_WIRE_BYTES, Chunk, ChunkPool, Fragmented};
 use super::expired::Expired;
 use super::message::{Dropped, OutgoingMessage};
 use crate::awaited::{Awaited, awaited};
@@ -119,7 +119,7 @@ impl Overtaken {
 
     fn small_for(&mut self, bytes: usize) -> &mut Small {
         let has_room = match self.waiting.back() {
-            Some(Waiting::Small(small)) => small.chunk.has_room_for(bytes),
+            Some(Waiting::Small(small)) => small.chunk.has_room_for(bytes, CHUNK_WIRE_BYTES),
             _ => false,
         };
         if !has_room {
@@ -131,12 +131,12 @@ impl Overtaken {
         }
     }
 
-    /// Moves what is next into `batch`, up to `bytes_max` in all, and adds it to `load`; if the batch was empty,
-    /// something in any case.
+    /// Moves what is next into `batch`, up to `bytes_max` in all and `piece_bytes_max` in one piece, and adds it to
+    /// `load`; if the batch was empty, something in any case.
     pub(super) fn fill(
         &mut self,
         batch: &mut Batch,
-        bytes_max: usize,
+        (bytes_max, piece_bytes_max): (usize, usize),
         now: Moment,
         load: &mut Load,
     ) {
@@ -144,6 +144,7 @@ impl Overtaken {
             let wire_bytes = usize::try_from(load.wire_bytes).unwrap_or(usize::MAX);
             let room = Room {
                 bytes: bytes_max.saturating_sub(wire_bytes),
+                piece_bytes_max,
                 is_first: batch.chunks.is_empty(),
             };
             let Some(mut chunk) = self.next_chunk(room, now, load) else {
@@ -299,6 +300,8 @@ impl Overtaken {
 #[derive(Clone, Copy)]
 struct Room {
     bytes: usize,
+    /// And what of one message may go in one piece.
+    piece_bytes_max: usize,
     /// Nothing is in the batch yet.
     is_first: bool,
 }
@@ -333,7 +336,8 @@ impl Large {
         let message = &self.message;
         let all = message.payload.len();
         let mut chunk = Chunk::default();
-        if self.sent == 0 && HEADER_BYTES + all <= room.bytes {
+        let room_bytes = room.bytes.min(room.piece_bytes_max);
+        if self.sent == 0 && HEADER_BYTES + all <= room_bytes {
             let payload = Payload::Shared(message.payload.clone());
             chunk.push_message(message.id, message.is_extended, payload, message.noted);
             return Some(chunk);
@@ -344,7 +348,7 @@ impl Large {
         };
         let from = self.sent + head;
         let frame_bytes = HEADER_BYTES + FIRST_FRAGMENT_BYTES + head;
-        let mut bytes = room.bytes.saturating_sub(frame_bytes);
+        let mut bytes = room_bytes.saturating_sub(frame_bytes);
         if room.is_first {
             bytes = bytes.max(FRAGMENT_BYTES_MIN);
         }

@@ -147,6 +147,7 @@ impl Schedule {
         let mut random = fastrand::Rng::with_seed(seed);
         let keeps = random.bool();
         let config = ChannelConfig::new("data").unacknowledged_bytes_max(1_usize << 20);
+        let config = config.window_budget_us(if random.bool() { 2000 } else { 0 });
         let config = config.reliability(if keeps {
             Reliability::Guaranteed
         } else {
@@ -439,7 +440,6 @@ impl Schedule {
             });
         }
         self.has_met = true;
-        self.log.start_link();
         self.processed_on_link = 0;
         self.is_up = true;
         self.wire = Wire::default();
@@ -447,9 +447,8 @@ impl Schedule {
             above_bytes: 3000,
             keeps_order: self.keeps_order,
         };
-        let outbox = &mut self.log.outbox;
-        outbox.set_fragments(self.random.bool().then_some(fragments));
-        outbox.begin_line();
+        self.log.start_link(self.random.bool().then_some(fragments));
+        self.log.outbox.begin_line();
         let mut held = std::mem::take(&mut self.log.held);
         let mut count = 0;
         while let Some(front) = held.front() {
