@@ -67,8 +67,8 @@ pub(crate) struct Outbox {
     first_due: Option<Moment>,
 }
 
-/// What goes out at a time is never less.
-const DEPTH_BYTES_MIN: usize = 4 << 10;
+/// What goes out at a time may always be so much: 1.3 ms at 100 Mbit/s.
+const DEPTH_BYTES_MIN: usize = 16 << 10;
 
 impl Default for Outbox {
     fn default() -> Self {
