@@ -62,6 +62,7 @@ impl Phases {
             producer_core: None,
         };
         let beats = RoundTripOrder {
+            key: None,
             peer: RECEIVER.to_owned(),
             channel: HEARTBEATS.to_owned(),
             payload_bytes: plan.heartbeat_bytes,

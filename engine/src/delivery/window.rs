@@ -1,15 +1,16 @@
 //! How much of a lane may be under way: deep enough for the link and what stands behind it, and no deeper.
 //!
-//! Owned by the lane's log, which says what is handed over and what of it is acknowledged. Additive increase,
-//! multiplicative decrease, once in a round trip: while acknowledgements take hardly longer than the fastest
-//! did, and the window is what holds the lane back, it grows; when they take longer by more than a budget,
-//! bytes wait somewhere on the way, and it shrinks, but never below what the acknowledged rate needs. Until the
-//! first time it shrinks it doubles. So bulk leaves room on a link that it shares with other lanes of the
-//! same node, whose heartbeats would wait behind it; a receiver that pauses is treated as a slow link is.
-//! No I/O and no clock: the time is an argument.
+//! Owned by the lane's log, which says what is handed over and what of it is acknowledged. Once in a round trip
+//! it grows, if it is what holds the lane back and acknowledgements take hardly longer than they do with little
+//! under way. If they take longer by more than a budget, that is either the lane's own queue, before a slow
+//! link or a slow reader, or other work of two busy machines; the times do not tell which. The rate does: a queue
+//! can be shorter and the rate the same. So the window is made smaller on trial, and stays so only if as
+//! much is acknowledged in a second as before. So bulk leaves room on a link that it shares with other lanes of the
+//! same node, whose heartbeats would wait behind it, and is never slower for it. No I/O and no clock: the time is
+//! an argument.
 //!
-//! The scheme is that of TCP Vegas (Brakmo and Peterson, 1995), the estimates are those of BBR (Cardwell and others,
-//! 2016): the fastest round trip of some seconds, the highest rate of some rounds.
+//! By the round trip it goes as TCP Vegas does (Brakmo and Peterson, 1995), and it drains now and then to see
+//! the link as it is, as BBR does (Cardwell and others, 2016).
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -34,12 +35,20 @@ pub const WINDOW_BYTES_START: u64 = 16 << 10;
 /// Hand-overs that are timed apart; with more under way the newest takes the next one in.
 const MARKS_MAX: usize = 64;
 
-/// Rounds after which a rate that was not seen again is forgotten, at the latest after twice as many.
-const RATE_ROUNDS: u32 = 10;
+/// After so long it is found anew how fast acknowledgements can be: routes change. Rates are forgotten after as long, at
+/// the latest after twice as long.
+const LOOK_EVERY: Duration = Duration::from_secs(10);
 
-/// After so long the fastest round trip is found anew, with little under way for two rounds: routes change, and
-/// a queue that always stands looks like a longer link.
-const PROBE_EVERY: Duration = Duration::from_secs(10);
+/// Rounds with next to nothing under way that are timed then, after one in which what was under way before drains.
+const TIMED_ROUNDS: u32 = 2;
+
+/// A rate is that of so many rounds at least, and of so long: acknowledgements that are put off by a millisecond make less
+/// than a tenth of difference.
+const RATE_ROUNDS: u32 = 4;
+const RATE_FOR: Duration = Duration::from_millis(25);
+
+/// A trial that made the lane slower is not repeated for so long; doubled each time, up to `LOOK_EVERY`.
+const TRUST_FIRST: Duration = Duration::from_millis(100);
 
 /// Bytes that were handed over together.
 #[derive(Clone, Copy, Debug)]
@@ -47,25 +56,6 @@ struct Mark {
     /// How many had been handed over with them.
     end: u64,
     at: Instant,
-    /// What was acknowledged before, and since when.
-    acknowledged: u64,
-    acknowledged_at: Instant,
-}
-
-/// The highest rate of this period of rounds and the last, in bytes in a second.
-#[derive(Clone, Copy, Debug, Default)]
-struct Rate {
-    now: u64,
-    before: u64,
-}
-
-/// The fastest round trip is being found anew.
-#[derive(Clone, Copy, Debug)]
-struct Probe {
-    /// The window to go back to.
-    bytes: u64,
-    /// The round has begun in which all was handed over with little under way.
-    has_drained: bool,
 }
 
 /// What is seen between the start of a round and the acknowledgement of all that was under way then.
@@ -77,25 +67,76 @@ struct Round {
     was_limit: bool,
 }
 
+/// Rounds in a row in all of which something waited for the window.
+#[derive(Clone, Copy, Debug)]
+struct Stretch {
+    since: Instant,
+    acknowledged: u64,
+    rounds: u32,
+}
+
+/// The highest rate lately, in bytes in a second.
+#[derive(Clone, Copy, Debug, Default)]
+struct Best {
+    now: u64,
+    before: u64,
+    since: Option<Instant>,
+}
+
+impl Best {
+    fn get(&self) -> u64 {
+        self.now.max(self.before)
+    }
+
+    fn put(&mut self, rate: u64, now: Instant) {
+        let since = self.since.get_or_insert(now);
+        if now.saturating_duration_since(*since) >= LOOK_EVERY {
+            *since = now;
+            self.before = std::mem::take(&mut self.now);
+        }
+        self.now = self.now.max(rate);
+    }
+}
+
+/// What the window is at.
+#[derive(Clone, Copy, Debug)]
+enum Phase {
+    Steady,
+    /// Next to nothing is under way, to see how fast acknowledgements can be. Afterwards it is `bytes` again.
+    Looking {
+        bytes: u64,
+        rounds: u32,
+        sum: Duration,
+    },
+    /// It is smaller on trial; it was `bytes`.
+    Trying {
+        bytes: u64,
+        has_drained: bool,
+    },
+}
+
 /// See the module's text.
 #[derive(Clone, Debug)]
 pub struct Window {
     limits: WindowLimits,
     bytes: u64,
-    /// It has not shrunk yet on this connection.
+    /// It has not shrunk yet on this connection: it doubles.
     is_starting: bool,
     /// Over the connection.
     handed_over: u64,
     acknowledged: u64,
-    acknowledged_at: Option<Instant>,
     marks: VecDeque<Mark>,
     round: Round,
-    rounds: u32,
-    rate: Rate,
-    /// Since it was found last.
-    fastest: Option<Duration>,
-    fastest_since: Option<Instant>,
-    probe: Option<Probe>,
+    /// How long an acknowledgement takes with little under way, and lately.
+    unloaded: Option<Duration>,
+    lately: Duration,
+    looked_at: Option<Instant>,
+    phase: Phase,
+    stretch: Option<Stretch>,
+    best: Best,
+    /// Until then a queue is taken to be none of the lane's own, and for how long after the next trial.
+    trusted_until: Option<Instant>,
+    trust: Duration,
 }
 
 impl Window {
@@ -113,14 +154,16 @@ impl Window {
             is_starting: true,
             handed_over: 0,
             acknowledged: 0,
-            acknowledged_at: None,
             marks: VecDeque::new(),
             round: Round::default(),
-            rounds: 0,
-            rate: Rate::default(),
-            fastest: None,
-            fastest_since: None,
-            probe: None,
+            unloaded: None,
+            lately: Duration::ZERO,
+            looked_at: None,
+            phase: Phase::Steady,
+            stretch: None,
+            best: Best::default(),
+            trusted_until: None,
+            trust: TRUST_FIRST,
         }
     }
 
@@ -152,23 +195,12 @@ impl Window {
         if bytes == 0 || self.is_fixed() {
             return;
         }
-        let was_idle = self.handed_over == self.acknowledged;
         self.handed_over += bytes;
-        let acknowledged_at = match self.acknowledged_at {
-            Some(at) if !was_idle => at,
-            _ => now,
-        };
+        let end = self.handed_over;
         let is_full = self.marks.len() == MARKS_MAX;
         match self.marks.back_mut() {
-            Some(newest) if is_full || newest.at == now => {
-                newest.end = self.handed_over;
-            }
-            _ => self.marks.push_back(Mark {
-                end: self.handed_over,
-                at: now,
-                acknowledged: self.acknowledged,
-                acknowledged_at,
-            }),
+            Some(newest) if is_full || newest.at == now => newest.end = end,
+            _ => self.marks.push_back(Mark { end, at: now }),
         }
     }
 
@@ -179,109 +211,148 @@ impl Window {
             return;
         }
         self.acknowledged = acknowledged;
-        self.acknowledged_at = Some(now);
-        let mut newest = None;
         while let Some(mark) = self.marks.pop_front_if(|mark| mark.end <= acknowledged) {
-            newest = Some(mark);
-        }
-        if let Some(mark) = newest {
-            self.note(&mark, now);
+            let took = now.saturating_duration_since(mark.at);
+            let fastest = self.round.fastest.get_or_insert(took);
+            *fastest = took.min(*fastest);
         }
         if acknowledged >= self.round.end {
             self.end_round(now);
         }
     }
 
-    fn note(&mut self, mark: &Mark, now: Instant) {
-        let took = now.saturating_duration_since(mark.at);
-        self.fastest_since.get_or_insert(now);
-        for fastest in [&mut self.fastest, &mut self.round.fastest] {
-            *fastest = Some(fastest.map_or(took, |fastest| fastest.min(took)));
-        }
-        let interval = now.saturating_duration_since(mark.acknowledged_at);
-        let rate = per_second(self.acknowledged - mark.acknowledged, interval);
-        // What a lane does that has nothing to send says nothing of the link, unless it is more.
-        if self.probe.is_none() && (self.round.was_limit || rate > self.rate()) {
-            self.rate.now = self.rate.now.max(rate);
-        }
-    }
-
-    fn rate(&self) -> u64 {
-        self.rate.now.max(self.rate.before)
-    }
-
     fn end_round(&mut self, now: Instant) {
         let round = std::mem::take(&mut self.round);
         self.round.end = self.handed_over;
-        if let Some(took) = round.fastest {
-            if self.probe.is_some() {
-                self.go_on_probing(took, now);
-            } else {
-                self.adapt(&round, took);
-                self.probe_if_due(now);
-            }
-        }
-    }
-
-    fn probe_if_due(&mut self, now: Instant) {
-        let since = self.fastest_since.unwrap_or(now);
-        if now.saturating_duration_since(since) >= PROBE_EVERY {
-            self.probe = Some(Probe {
-                bytes: self.bytes,
-                has_drained: false,
-            });
-            self.bytes = WINDOW_BYTES_MIN;
-        }
-    }
-
-    fn go_on_probing(&mut self, took: Duration, now: Instant) {
-        let Some(probe) = &mut self.probe else {
+        let Some(took) = round.fastest else {
             return;
         };
-        if !probe.has_drained {
-            probe.has_drained = true;
-            return;
-        }
-        self.bytes = probe.bytes;
-        self.probe = None;
-        self.fastest = Some(took);
-        self.fastest_since = Some(now);
-    }
-
-    /// A round has ended, in which the fastest acknowledgement took so long.
-    fn adapt(&mut self, round: &Round, took: Duration) {
-        let fastest = self.fastest.unwrap_or(took);
-        let waited = took.saturating_sub(fastest);
-        if waited > self.limits.budget {
-            self.is_starting = false;
-            let least = fastest + self.limits.budget / 2;
-            let needed = in_time(self.rate(), least);
-            self.bytes = (self.bytes * 7 / 10).max(needed).min(self.bytes);
-        } else if round.was_limit {
-            let more = if self.is_starting {
-                self.bytes
-            } else {
-                (self.bytes / 16).max(WINDOW_BYTES_MIN / 4)
-            };
-            self.bytes += more;
-        }
-        self.bytes = self.bytes.max(WINDOW_BYTES_MIN).min(self.limits.bytes_max);
-        if round.was_limit {
-            self.rounds += 1;
-            if self.rounds.is_multiple_of(RATE_ROUNDS) {
-                self.rate.before = std::mem::take(&mut self.rate.now);
+        match self.phase {
+            Phase::Steady => self.go_on(&round, took, now),
+            Phase::Looking { bytes, rounds, sum } => {
+                let sum = if rounds > 0 { sum + took } else { sum };
+                let rounds = rounds + 1;
+                self.phase = Phase::Looking { bytes, rounds, sum };
+                if rounds > TIMED_ROUNDS {
+                    self.end_look(bytes, sum / TIMED_ROUNDS, now);
+                }
+            }
+            Phase::Trying { bytes, .. } if !round.was_limit => {
+                // The lane has little to send, which says nothing.
+                self.set(bytes);
+                self.phase = Phase::Steady;
+            }
+            Phase::Trying { bytes, has_drained } => {
+                if !has_drained {
+                    let has_drained = true;
+                    self.phase = Phase::Trying { bytes, has_drained };
+                } else if let Some(rate) = self.rate_of(&round, now) {
+                    self.end_trial(bytes, rate, now);
+                }
             }
         }
     }
-}
 
-fn per_second(bytes: u64, interval: Duration) -> u64 {
-    let interval_ns = interval.as_nanos().max(1);
-    u64::try_from(u128::from(bytes) * 1_000_000_000 / interval_ns).unwrap_or(u64::MAX)
-}
+    /// The rate of the rounds in a row that end here, once there are enough.
+    fn rate_of(&mut self, round: &Round, now: Instant) -> Option<u64> {
+        if !round.was_limit {
+            self.stretch = None;
+            return None;
+        }
+        let acknowledged = self.acknowledged;
+        let stretch = self.stretch.get_or_insert(Stretch {
+            since: now,
+            acknowledged,
+            rounds: 0,
+        });
+        let time = now.saturating_duration_since(stretch.since);
+        if stretch.rounds < RATE_ROUNDS || time < RATE_FOR {
+            stretch.rounds += 1;
+            return None;
+        }
+        let bytes = u128::from(acknowledged - stretch.acknowledged);
+        self.stretch = None;
+        u64::try_from(bytes * 1_000_000_000 / time.as_nanos()).ok()
+    }
 
-fn in_time(rate: u64, time: Duration) -> u64 {
-    u64::try_from(u128::from(rate) * time.as_nanos() / 1_000_000_000).unwrap_or(u64::MAX)
+    fn go_on(&mut self, round: &Round, took: Duration, now: Instant) {
+        if let Some(rate) = self.rate_of(round, now) {
+            self.best.put(rate, now);
+        }
+        let unloaded = self.unloaded.map_or(took, |unloaded| unloaded.min(took));
+        if self.unloaded.replace(unloaded).is_none() {
+            self.lately = took;
+        }
+        self.lately = (self.lately + took) / 2;
+        let is_slow = self.lately > unloaded + self.limits.budget * 5 / 4;
+        let is_trusted = self.trusted_until.is_some_and(|until| now < until);
+        let looked_at = *self.looked_at.get_or_insert(now);
+        if now.saturating_duration_since(looked_at) >= LOOK_EVERY {
+            self.look();
+        } else if is_slow && !is_trusted {
+            if self.best.get() > 0 && round.was_limit {
+                self.shrink_on_trial(unloaded + self.limits.budget);
+            }
+        } else if round.was_limit {
+            self.grow();
+        }
+    }
+
+    fn grow(&mut self) {
+        let more = if self.is_starting {
+            self.bytes
+        } else {
+            (self.bytes / 16).max(WINDOW_BYTES_MIN / 4)
+        };
+        self.set(self.bytes + more);
+    }
+
+    /// To what acknowledgements would take `wanted` for, if all of the time is a queue of the lane's own.
+    fn shrink_on_trial(&mut self, wanted: Duration) {
+        self.phase = Phase::Trying {
+            bytes: self.bytes,
+            has_drained: false,
+        };
+        self.stretch = None;
+        let share_ns = u128::from(self.bytes) * wanted.as_nanos() / self.lately.as_nanos().max(1);
+        self.set(u64::try_from(share_ns).unwrap_or(u64::MAX).min(self.bytes));
+    }
+
+    fn end_trial(&mut self, bytes: u64, rate: u64, now: Instant) {
+        self.phase = Phase::Steady;
+        // A tenth is what rates differ by for no reason.
+        if rate >= self.best.get() / 10 * 9 {
+            self.is_starting = false;
+            self.lately = self.unloaded.unwrap_or_default() + self.limits.budget;
+            self.trust = (self.trust / 2).max(TRUST_FIRST);
+        } else {
+            self.set(bytes);
+            self.trusted_until = Some(now + self.trust);
+            self.trust = (2 * self.trust).min(LOOK_EVERY);
+        }
+    }
+
+    fn look(&mut self) {
+        self.phase = Phase::Looking {
+            bytes: self.bytes,
+            rounds: 0,
+            sum: Duration::ZERO,
+        };
+        self.stretch = None;
+        self.bytes = WINDOW_BYTES_MIN.min(self.limits.bytes_max);
+    }
+
+    fn end_look(&mut self, bytes: u64, unloaded: Duration, now: Instant) {
+        self.phase = Phase::Steady;
+        self.looked_at = Some(now);
+        self.unloaded = Some(unloaded);
+        self.lately = unloaded;
+        self.set(bytes);
+    }
+
+    fn set(&mut self, bytes: u64) {
+        self.bytes = bytes.max(WINDOW_BYTES_MIN).min(self.limits.bytes_max);
+    }
 }
 
 #[cfg(test)]
