@@ -228,6 +228,7 @@ fn a_node_that_sends_whole_messages_takes_fragments() {
 #[test]
 fn best_effort_messages_in_fragments_are_sent_or_dropped() {
     let channel = best_effort("data")
+        .fragment_bytes(50_000_usize)
         .queue_bytes_max(300_000_usize)
         .overflow(Overflow::DropOldest);
     let (a, b, proxy) = pair_through_proxy(&channel);

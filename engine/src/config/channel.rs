@@ -127,10 +127,11 @@ parameters! {
         origin "the 1 MiB payload of NATS";
         cost "higher lets each lane of a peer use so much memory for one message";
     /// Larger messages of a fifo or unordered channel go out in fragments, between which messages with other keys
-    /// go, on an unordered channel any; 0 sends all whole.
-    fragment_bytes: usize = 64 << 10;
+    /// go, on an unordered channel any; on a slow link those above a quarter of what may be under way do, from 16 KiB
+    /// up. 0 sends all whole.
+    fragment_bytes: usize = 1 << 20;
         Unit::Bytes, Allowed::Number(0, PAYLOAD_BYTES_MAX as u64);
-        origin "what is sent in one turn delays nobody longer";
+        origin "half a millisecond on a fast link; a slow one has its own measure";
         cost "higher lets a large message hold back small ones with other keys on its lane; \
               lower takes more headers and sends";
     /// Bytes that one lane of this channel sends per turn; auto is the node's.

@@ -216,17 +216,17 @@ impl Window {
             let fastest = self.round.fastest.get_or_insert(took);
             *fastest = took.min(*fastest);
         }
-        if acknowledged >= self.round.end {
-            self.end_round(now);
+        // With two acknowledgements for one batch, the first may time nothing.
+        if acknowledged >= self.round.end
+            && let Some(took) = self.round.fastest
+        {
+            self.end_round(took, now);
         }
     }
 
-    fn end_round(&mut self, now: Instant) {
+    fn end_round(&mut self, took: Duration, now: Instant) {
         let round = std::mem::take(&mut self.round);
         self.round.end = self.handed_over;
-        let Some(took) = round.fastest else {
-            return;
-        };
         match self.phase {
             Phase::Steady => self.go_on(&round, took, now),
             Phase::Looking { bytes, rounds, sum } => {

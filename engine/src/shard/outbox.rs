@@ -55,7 +55,8 @@ pub(crate) struct Outbox {
     fragments: Option<Fragments>,
     /// A chunk is closed when it has so many bytes: less than it takes where little may be under way.
     chunk_bytes_max: usize,
-    /// Above so many bytes a message is large: as `fragments` say, or less where little may be under way.
+    /// Above so many bytes a message is large, and a fragment has no more: as `fragments` say, or less where little
+    /// may be under way.
     large_above_bytes: usize,
     /// While anything is in `overtaken`, all messages go there.
     is_in_line: bool,
@@ -394,7 +395,7 @@ impl Outbox {
         };
         self.fill_with_chunks(batch, chunks_max, now, &mut load);
         if !self.overtaken.is_empty() {
-            let bytes_max = (bytes_max, self.chunk_bytes_max);
+            let bytes_max = (bytes_max, self.large_above_bytes);
             self.overtaken.fill(batch, bytes_max, now, &mut load);
             self.is_in_line &= !self.overtaken.is_empty();
         }

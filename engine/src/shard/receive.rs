@@ -136,7 +136,9 @@ fn read_landed(
     let stop = read_bytes(core, receivers, reader, &mut Payload::Borrowed(&stage))?;
     if is_overrun {
         reader.landing.take_if(|landing| landing.is_idle());
-        if let Some(landing) = &mut reader.landing {
+        if let Some(landing) = reader.landing.as_mut()
+            && !landing.is_filling()
+        {
             landing.step_aside();
         }
     }

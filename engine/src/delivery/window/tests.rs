@@ -82,6 +82,9 @@ impl Link {
                 came += bytes;
             }
             self.carried += came;
+            // One of fragments, then one of messages.
+            self.window
+                .acknowledged(self.open_bytes() + came / 2, self.now);
             self.window.acknowledged(self.open_bytes(), self.now);
             *due = self.now + self.ack_delay;
         }

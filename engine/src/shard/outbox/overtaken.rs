@@ -336,8 +336,12 @@ impl Large {
         let message = &self.message;
         let all = message.payload.len();
         let mut chunk = Chunk::default();
-        let room_bytes = room.bytes.min(room.piece_bytes_max);
-        if self.sent == 0 && HEADER_BYTES + all <= room_bytes {
+        // As a chunk does, the first piece goes whatever the quantum is.
+        let room_bytes = match room.is_first {
+            true => room.piece_bytes_max,
+            false => room.bytes.min(room.piece_bytes_max),
+        };
+        if self.sent == 0 && all <= room_bytes {
             let payload = Payload::Shared(message.payload.clone());
             chunk.push_message(message.id, message.is_extended, payload, message.noted);
             return Some(chunk);
