@@ -5,7 +5,7 @@
 //! under way. If they take longer by more than a budget, that is either the lane's own queue, before a slow
 //! link or a slow reader, or other work of two busy machines; the times do not tell which. The rate does: a queue
 //! can be shorter and the rate the same. So the window is made smaller on trial, and stays so only if as
-//! much is acknowledged in a second as before. So bulk leaves room on a link that it shares with other lanes of the
+//! much is acknowledged in a second as before; if not, it is made larger on trial, and stays so only if more is. So bulk leaves room on a link that it shares with other lanes of the
 //! same node, whose heartbeats would wait behind it, and is never slower for it. No I/O and no clock: the time is
 //! an argument.
 //!
@@ -35,8 +35,7 @@ pub const WINDOW_BYTES_START: u64 = 16 << 10;
 /// Hand-overs that are timed apart; with more under way the newest takes the next one in.
 const MARKS_MAX: usize = 64;
 
-/// After so long it is found anew how fast acknowledgements can be: routes change. Rates are forgotten after as long, at
-/// the latest after twice as long.
+/// After so long it is found anew how fast acknowledgements can be: routes change.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
 
 /// Rounds with next to nothing under way that are timed then, after one in which what was under way before drains.
@@ -47,8 +46,9 @@ const TIMED_ROUNDS: u32 = 2;
 const RATE_ROUNDS: u32 = 4;
 const RATE_FOR: Duration = Duration::from_millis(25);
 
-/// A trial that made the lane slower is not repeated for so long; doubled each time, up to `LOOK_EVERY`.
+/// A smaller window that made the lane slower is not tried again for so long; doubled each time, up to `TRUST_MAX`.
 const TRUST_FIRST: Duration = Duration::from_millis(100);
+const TRUST_MAX: Duration = Duration::from_secs(2);
 
 /// Bytes that were handed over together.
 #[derive(Clone, Copy, Debug)]
@@ -75,29 +75,6 @@ struct Stretch {
     rounds: u32,
 }
 
-/// The highest rate lately, in bytes in a second.
-#[derive(Clone, Copy, Debug, Default)]
-struct Best {
-    now: u64,
-    before: u64,
-    since: Option<Instant>,
-}
-
-impl Best {
-    fn get(&self) -> u64 {
-        self.now.max(self.before)
-    }
-
-    fn put(&mut self, rate: u64, now: Instant) {
-        let since = self.since.get_or_insert(now);
-        if now.saturating_duration_since(*since) >= LOOK_EVERY {
-            *since = now;
-            self.before = std::mem::take(&mut self.now);
-        }
-        self.now = self.now.max(rate);
-    }
-}
-
 /// What the window is at.
 #[derive(Clone, Copy, Debug)]
 enum Phase {
@@ -108,7 +85,7 @@ enum Phase {
         rounds: u32,
         sum: Duration,
     },
-    /// It is smaller on trial; it was `bytes`.
+    /// It is another one on trial, smaller or larger; it was `bytes`.
     Trying {
         bytes: u64,
         has_drained: bool,
@@ -133,10 +110,13 @@ pub struct Window {
     looked_at: Option<Instant>,
     phase: Phase,
     stretch: Option<Stretch>,
-    best: Best,
+    /// The highest rate lately, in bytes in a second: with each one that is lower, a thirtieth is forgotten.
+    best: u64,
     /// Until then a queue is taken to be none of the lane's own, and for how long after the next trial.
     trusted_until: Option<Instant>,
     trust: Duration,
+    /// And a larger window may be faster.
+    may_climb: bool,
 }
 
 impl Window {
@@ -161,9 +141,10 @@ impl Window {
             looked_at: None,
             phase: Phase::Steady,
             stretch: None,
-            best: Best::default(),
+            best: 0,
             trusted_until: None,
             trust: TRUST_FIRST,
+            may_climb: false,
         }
     }
 
@@ -277,7 +258,7 @@ impl Window {
 
     fn go_on(&mut self, round: &Round, took: Duration, now: Instant) {
         if let Some(rate) = self.rate_of(round, now) {
-            self.best.put(rate, now);
+            self.note_rate(rate);
         }
         let unloaded = self.unloaded.map_or(took, |unloaded| unloaded.min(took));
         if self.unloaded.replace(unloaded).is_none() {
@@ -289,13 +270,20 @@ impl Window {
         let looked_at = *self.looked_at.get_or_insert(now);
         if now.saturating_duration_since(looked_at) >= LOOK_EVERY {
             self.look();
-        } else if is_slow && !is_trusted {
-            if self.best.get() > 0 && round.was_limit {
-                self.shrink_on_trial(unloaded + self.limits.budget);
-            }
-        } else if round.was_limit {
+        } else if !round.was_limit || (is_slow && self.best == 0) {
+            // What it is at is enough, or nothing is known to hold a trial against.
+        } else if !is_slow {
             self.grow();
+        } else if !is_trusted {
+            let wanted = unloaded + self.limits.budget;
+            self.try_bytes(part(self.bytes, wanted, self.lately));
+        } else if self.may_climb {
+            self.try_bytes(self.bytes / 4 * 5);
         }
+    }
+
+    fn note_rate(&mut self, rate: u64) {
+        self.best = rate.max(self.best - self.best / 30);
     }
 
     fn grow(&mut self) {
@@ -307,29 +295,34 @@ impl Window {
         self.set(self.bytes + more);
     }
 
-    /// To what acknowledgements would take `wanted` for, if all of the time is a queue of the lane's own.
-    fn shrink_on_trial(&mut self, wanted: Duration) {
+    fn try_bytes(&mut self, bytes: u64) {
         self.phase = Phase::Trying {
             bytes: self.bytes,
             has_drained: false,
         };
         self.stretch = None;
-        let share_ns = u128::from(self.bytes) * wanted.as_nanos() / self.lately.as_nanos().max(1);
-        self.set(u64::try_from(share_ns).unwrap_or(u64::MAX).min(self.bytes));
+        self.set(bytes);
     }
 
-    fn end_trial(&mut self, bytes: u64, rate: u64, now: Instant) {
+    /// The window was `before`, and has had that rate since. A tenth is what rates differ by for no reason.
+    fn end_trial(&mut self, before: u64, rate: u64, now: Instant) {
         self.phase = Phase::Steady;
-        // A tenth is what rates differ by for no reason.
-        if rate >= self.best.get() / 10 * 9 {
+        let (is_larger, tenth) = (self.bytes > before, self.best / 10);
+        if is_larger && rate < self.best + tenth {
+            self.set(before);
+            self.may_climb = false;
+        } else if !is_larger && rate < self.best - tenth {
+            self.set(before);
+            self.may_climb = true;
+            self.trusted_until = Some(now + self.trust);
+            self.trust = (2 * self.trust).min(TRUST_MAX);
+        } else if !is_larger {
             self.is_starting = false;
+            // As it is to be from here on.
             self.lately = self.unloaded.unwrap_or_default() + self.limits.budget;
             self.trust = (self.trust / 2).max(TRUST_FIRST);
-        } else {
-            self.set(bytes);
-            self.trusted_until = Some(now + self.trust);
-            self.trust = (2 * self.trust).min(LOOK_EVERY);
         }
+        self.note_rate(rate);
     }
 
     fn look(&mut self) {
@@ -353,6 +346,12 @@ impl Window {
     fn set(&mut self, bytes: u64) {
         self.bytes = bytes.max(WINDOW_BYTES_MIN).min(self.limits.bytes_max);
     }
+}
+
+/// `bytes`, in the proportion of two times; never more than they are.
+fn part(bytes: u64, time: Duration, of: Duration) -> u64 {
+    let part = u128::from(bytes) * time.as_nanos() / of.as_nanos().max(1);
+    u64::try_from(part).unwrap_or(u64::MAX).min(bytes)
 }
 
 #[cfg(test)]
