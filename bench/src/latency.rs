@@ -87,7 +87,6 @@ fn measure(hosts: &Hosts, common: &Config, flags: &LatencyFlags) -> Outcome<Meas
     let mut nodes = NodePair::on_cores(hosts, common, cores)?;
     let busy = flags.idle == Idle::Spin;
     let order = RoundTripOrder {
-        key: None,
         peer: RECEIVER.to_owned(),
         channel: CHANNEL.to_owned(),
         payload_bytes: flags.payload,

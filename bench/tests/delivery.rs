@@ -123,7 +123,6 @@ fn a_link_has_its_figures_in_namespaces_or_through_the_proxy() {
             "base_rtt_us",
             "heartbeat_p99_us",
             "shared_lane_p99_us",
-            "keyed_lane_p99_us",
         ];
         has_figures(&objects[0], &keys);
         let used = objects[0]["link_utilisation"].as_f64();

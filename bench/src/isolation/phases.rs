@@ -62,7 +62,6 @@ impl Phases {
             producer_core: None,
         };
         let beats = RoundTripOrder {
-            key: None,
             peer: RECEIVER.to_owned(),
             channel: HEARTBEATS.to_owned(),
             payload_bytes: plan.heartbeat_bytes,

@@ -15,7 +15,6 @@ pub(super) struct Round {
     pub(super) alone: Latencies,
     pub(super) beside: Latencies,
     pub(super) shared: Latencies,
-    pub(super) keyed: Latencies,
     pub(super) bulk: Window,
 }
 
@@ -30,8 +29,6 @@ pub(super) struct Figures {
     heartbeat_p99_us: f64,
     /// The same in one lane with bulk.
     shared_lane_p99_us: f64,
-    /// And with a key of their own, so that they pass what of bulk is still to be sent.
-    keyed_lane_p99_us: f64,
 }
 
 impl Figures {
@@ -52,7 +49,6 @@ impl Figures {
             base_rtt_us: median(&|round| round.alone.percentile_us(50.0))?,
             heartbeat_p99_us: median(&|round| round.beside.percentile_us(99.0))?,
             shared_lane_p99_us: median(&|round| round.shared.percentile_us(99.0))?,
-            keyed_lane_p99_us: median(&|round| round.keyed.percentile_us(99.0))?,
         })
     }
 
@@ -68,7 +64,6 @@ impl Figures {
             row("alone, p50", self.base_rtt_us),
             row("beside bulk, p99", self.heartbeat_p99_us),
             row("in one lane with bulk, p99", self.shared_lane_p99_us),
-            row("there with a key, p99", self.keyed_lane_p99_us),
         ];
         show!("{what}");
         show!(
@@ -90,12 +85,11 @@ mod tests {
             base_rtt_us: 1.0,
             heartbeat_p99_us: 2.0,
             shared_lane_p99_us: 3.5,
-            keyed_lane_p99_us: 3.0,
         };
         let line = serde_json::to_string(&figures).unwrap();
         assert_eq!(
             line,
-            r#"{"link_utilisation":0.9,"base_rtt_us":1.0,"heartbeat_p99_us":2.0,"shared_lane_p99_us":3.5,"keyed_lane_p99_us":3.0}"#
+            r#"{"link_utilisation":0.9,"base_rtt_us":1.0,"heartbeat_p99_us":2.0,"shared_lane_p99_us":3.5}"#
         );
     }
 }

@@ -1,7 +1,7 @@
 //! `overlane-bench link`: a slow link that bulk fills, and heartbeats beside it.
 //!
 //! Windows take turns: heartbeats alone, beside bulk on another channel, beside bulk in the same lane, as a
-//! single connection would do, and there with a key of their own. Heartbeats go there and back between application threads; bulk goes their way.
+//! single connection would do. Heartbeats go there and back between application threads; bulk goes their way.
 //!
 //! - wire.rs: two network namespaces and the wire between them
 //! - figures.rs: the medians of all rounds
@@ -32,8 +32,6 @@ use crate::shown;
 const HEARTBEATS: &str = "coordination";
 /// The channel of bulk, and of the heartbeats that share its lane.
 const BULK: &str = "data";
-/// That of heartbeats which pass bulk in its lane; bulk has none.
-const KEY: u64 = 1;
 /// Bytes of a heartbeat.
 const HEARTBEAT_BYTES: usize = 50;
 /// Time that is not measured, at the begin of a window: a congestion window opens, a queue fills.
@@ -48,7 +46,7 @@ pub(crate) struct LinkFlags {
     /// The most that the link's queue holds, in time at its rate
     #[arg(long, default_value_t = 50, value_name = "MILLISECONDS")]
     queue_ms: u32,
-    /// Rounds of four windows
+    /// Rounds of three windows
     #[arg(long, default_value_t = 5, value_name = "COUNT")]
     rounds: u32,
     /// Length of each window
@@ -80,7 +78,7 @@ pub(crate) fn run(flags: &LinkFlags) -> Outcome<()> {
     let common = configuration(flags)?;
     let mut link = Link::make(flags, &common)?;
     let mut rounds = Vec::new();
-    let progress = Progress::of_steps("link", 4 * u64::from(flags.rounds));
+    let progress = Progress::of_steps("link", 3 * u64::from(flags.rounds));
     for _ in 0..flags.rounds {
         rounds.push(link.round(flags, &progress)?);
     }
@@ -178,33 +176,24 @@ impl Link {
 
     fn round(&mut self, flags: &LinkFlags, progress: &Progress) -> Outcome<Round> {
         progress.say("heartbeats alone");
-        let beats = beats(flags, HEARTBEATS, None);
+        let beats = beats(flags, HEARTBEATS, flags.seconds);
         let alone = self.nodes.sender.round_trips(beats)?;
         progress.step();
         progress.say("beside bulk");
-        let (beside, bulk) = self.beside_bulk(flags, HEARTBEATS, None)?;
+        let (beside, bulk) = self.beside_bulk(flags, HEARTBEATS)?;
         progress.step();
         progress.say("in one lane with bulk");
-        let (shared, _) = self.beside_bulk(flags, BULK, None)?;
-        progress.step();
-        progress.say("in one lane with bulk, with a key");
-        let (keyed, _) = self.beside_bulk(flags, BULK, Some(KEY))?;
+        let (shared, _) = self.beside_bulk(flags, BULK)?;
         progress.step();
         Ok(Round {
             alone: alone.begun,
             beside: beside.begun,
             shared: shared.begun,
-            keyed: keyed.begun,
             bulk,
         })
     }
 
-    fn beside_bulk(
-        &mut self,
-        flags: &LinkFlags,
-        channel: &str,
-        key: Option<u64>,
-    ) -> Outcome<(Timed, Window)> {
+    fn beside_bulk(&mut self, flags: &LinkFlags, channel: &str) -> Outcome<(Timed, Window)> {
         let NodePair { sender, receiver } = &mut self.nodes;
         let order = SendOrder {
             peers: vec![RECEIVER.to_owned()],
@@ -217,7 +206,7 @@ impl Link {
         sender.order(&Command::StartSending(order))?;
         std::thread::sleep(WARM_UP);
         let before = (sender.sample()?, receiver.sample()?);
-        let timed = sender.round_trips(beats(flags, channel, key))?;
+        let timed = sender.round_trips(beats(flags, channel, flags.seconds))?;
         let after = (sender.sample()?, receiver.sample()?);
         sender.order(&Command::StopSending)?;
         let window = Window::between((before.0, after.0), (before.1, after.1));
@@ -230,17 +219,16 @@ fn node(common: &Config, name: &str, address: IpAddr) -> Outcome<NodeProcess> {
     NodeProcess::listening_at(address, name, settings)
 }
 
-fn beats(flags: &LinkFlags, channel: &str, key: Option<u64>) -> RoundTripOrder {
+fn beats(flags: &LinkFlags, channel: &str, seconds: u32) -> RoundTripOrder {
     RoundTripOrder {
         peer: RECEIVER.to_owned(),
         channel: channel.to_owned(),
-        key,
         payload_bytes: HEARTBEAT_BYTES,
         pace: Pace::Open {
             hz: flags.heartbeat_hz,
         },
         producer: Producer::App,
         warm_up: Duration::from_millis(100),
-        measure: Duration::from_secs(flags.seconds.into()),
+        measure: Duration::from_secs(seconds.into()),
     }
 }

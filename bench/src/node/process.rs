@@ -244,10 +244,6 @@ impl Host {
         };
         let to = hosted.node.destination(&order.peer, mailbox);
         let to = to.map_err(|error| BenchError::Engine(error.to_string()))?;
-        let to = match order.key {
-            Some(key) => to.with_key(key),
-            None => to,
-        };
         let times = (order.warm_up, order.measure);
         let payload_bytes = order.payload_bytes;
         let timed = match (order.producer, &mut hosted.threads, order.pace) {

@@ -32,8 +32,6 @@ pub(crate) struct RoundTripOrder {
     pub(crate) peer: String,
     /// The channel, both ways.
     pub(crate) channel: String,
-    /// The key of all of them, on the way there.
-    pub(crate) key: Option<u64>,
     /// Bytes of each message.
     pub(crate) payload_bytes: usize,
     /// When the next one is sent.
