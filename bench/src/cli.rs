@@ -12,6 +12,7 @@ use crate::flags::{
 use crate::guarantee_cost::GuaranteeCostFlags;
 use crate::link::LinkFlags;
 use crate::matrix::MatrixFlags;
+use crate::rules::RulesFlags;
 use crate::slow_consumer::SlowConsumerFlags;
 use crate::soak::SoakFlags;
 use crate::stream::StreamFlags;
@@ -48,6 +49,8 @@ pub(crate) enum Command {
     Soak(SoakFlags),
     /// Throughput of a guaranteed channel beside a reliable one
     GuaranteeCost(GuaranteeCostFlags),
+    /// What routing rules cost the thread that sends, for each message
+    Rules(RulesFlags),
     /// One consumer that stops reading among many peers: memory, and what the others feel
     SlowConsumer(SlowConsumerFlags),
     /// One long stream beside a TCP connection, hashed at both ends

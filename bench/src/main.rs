@@ -7,6 +7,7 @@
 //! - main_job/: three nodes, a file, heartbeats, gossip, checks, and report/ for its pictures
 //! - throughput.rs, latency.rs, isolation.rs, fan.rs, raw_limit.rs: one measurement each
 //! - guarantee_cost.rs: what `guaranteed` costs beside `reliable`
+//! - rules.rs: what routing rules cost for each message
 //! - slow_consumer/: one consumer that stops among many peers
 //! - stream/: one long stream beside a TCP connection
 //! - link/: bulk and heartbeats on a slow link
@@ -57,6 +58,7 @@ mod raw_limit;
 mod record;
 mod remote;
 mod report;
+mod rules;
 mod sample;
 mod shown;
 mod slow_consumer;
@@ -122,6 +124,7 @@ fn run(cli: Cli) -> Outcome<()> {
         Some(Command::Link(flags)) => link::run(&flags),
         Some(Command::Matrix(flags)) => matrix::run(&flags),
         Some(Command::Soak(flags)) => soak::run(&flags),
+        Some(Command::Rules(flags)) => rules::run(&flags),
         Some(Command::Serve(flags)) => remote::server::run(&flags),
     }
 }

@@ -29,6 +29,7 @@ fn bad_input_ends_with_exit_code_two_and_names_the_flag() {
         (&["latency", "--sender-core", "777"], "--sender-core 777"),
         (&["isolation", "--heartbeat-hz", "0"], "--heartbeat-hz 0"),
         (&["fan", "--peers", "1"], "--peers 1"),
+        (&["rules", "--rules", "65"], "--rules 65"),
         (&["raw", "--seconds=-1"], "--seconds -1"),
         (&["--file", "/no/such/file"], "--file /no/such/file"),
         (&["--file-mib", "0"], "--file-mib 0"),

@@ -49,6 +49,31 @@ fn the_cost_of_a_guarantee_is_a_ratio() {
 }
 
 #[test]
+fn rules_cost_so_much_for_each_message() {
+    let run = [
+        "rules",
+        "--rounds",
+        "2",
+        "--messages",
+        "2000",
+        "--rules",
+        "3",
+    ];
+    let objects = objects(&run);
+    assert_eq!(objects.len(), 1);
+    let keys = [
+        "plain_ns",
+        "others_ruled_ns",
+        "none_matches_ns",
+        "last_matches_ns",
+        "routed_ns",
+        "envelope_ns",
+        "envelope_last_matches_ns",
+    ];
+    has_figures(&objects[0], &keys);
+}
+
+#[test]
 fn a_consumer_that_stops_gets_everything_when_it_reads_again() {
     let rates = ["--rate", "400", "--payload", "10000", "--others-rate", "20"];
     let run = ["slow-consumer", "--peers", "3", "--seconds", "3"];

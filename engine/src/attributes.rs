@@ -1,4 +1,5 @@
-//! What a message says besides its payload: its type, a few keys with values, how long it is worth anything.
+//! What a message says besides its payload: its type, a few keys with values, how long it is worth anything, and
+//! hints which channel it is to go on.
 //!
 //! Filled in by applications (mostly through an `Envelope`), written in front of the payload by
 //! `extended`, read by the receiver. Borrowed and bounded: it allocates nothing, and what is beyond the
@@ -6,13 +7,11 @@
 
 use std::time::Duration;
 
+use crate::config::{Priority, Reliability};
 use crate::deadline::Moment;
+pub use crate::wire::extension::METADATA_PAIRS_MAX;
 use crate::wire::extension::{Correlation, EXTENSION_BYTES_MAX};
 use crate::wire::{ExtensionError, ExtensionWriter, NameError};
-
-/// The most key=value pairs of one message: the wire bounds what type, keys and values take together
-/// ([`EXTENSION_BYTES_MAX`](crate::wire::extension::EXTENSION_BYTES_MAX)).
-pub const METADATA_PAIRS_MAX: usize = 8;
 
 /// What a message says besides its payload. Cheap to make, and to use for many messages; see
 /// [`Envelope`](crate::Envelope).
@@ -27,6 +26,20 @@ pub struct Attributes<'a> {
     receipt: Option<u64>,
     /// On a monotonic channel: which messages a newer one stands for.
     key: Option<u64>,
+    hints: Hints,
+}
+
+/// What a message is to have that its channel does not.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Hints {
+    pub(crate) priority: Option<Priority>,
+    pub(crate) reliability: Option<Reliability>,
+}
+
+impl Hints {
+    pub(crate) const fn is_empty(self) -> bool {
+        self.priority.is_none() && self.reliability.is_none()
+    }
 }
 
 /// Why a message cannot say what it was to say.
@@ -93,6 +106,48 @@ impl<'a> Attributes<'a> {
         self
     }
 
+    /// Hints that the message is to go at that priority. If its channel has another one, it goes on the first of the channels
+    /// named in its channel's `hints` that has it, and is like its channel in what is not hinted: priority, reliability. Where
+    /// none is, sending says so ([`SendError::NoSuchHint`](crate::SendError::NoSuchHint)). It keeps no order with messages of
+    /// the channel that was named; the receiver sees on which channel it came.
+    ///
+    /// Hints are for messages that are sent on their own or to a list; requests, replies and streams stay on the channel
+    /// they are given to.
+    #[must_use]
+    pub fn priority(mut self, priority: impl Into<Priority>) -> Self {
+        self.hints.priority = Some(priority.into());
+        self
+    }
+
+    /// Hints that the message is to be delivered like that; see [`priority`](Self::priority).
+    #[must_use]
+    pub const fn reliability(mut self, reliability: Reliability) -> Self {
+        self.hints.reliability = Some(reliability);
+        self
+    }
+
+    pub(crate) const fn hints(&self) -> Hints {
+        self.hints
+    }
+
+    /// The same for the channel that the hints have led to.
+    pub(crate) fn without_hints(self) -> Self {
+        Self {
+            hints: Hints::default(),
+            ..self
+        }
+    }
+
+    /// What it says that the payload is.
+    pub(crate) const fn said_type(&self) -> Option<&'a str> {
+        self.message_type
+    }
+
+    /// The keys and values that have found room.
+    pub(crate) fn said_pairs(&self) -> &[(&'a str, &'a [u8])] {
+        &self.metadata[..self.pairs.min(METADATA_PAIRS_MAX)]
+    }
+
     /// With a receipt of that number.
     pub(crate) const fn receipt(mut self, number: u64) -> Self {
         self.receipt = Some(number);
@@ -110,7 +165,7 @@ impl<'a> Attributes<'a> {
         self
     }
 
-    /// Whether there is nothing to say.
+    /// Whether there is nothing to say to the receiver.
     pub(crate) const fn is_empty(&self) -> bool {
         self.message_type.is_none()
             && self.pairs == 0

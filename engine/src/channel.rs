@@ -25,6 +25,7 @@ use crate::message::Destination;
 use crate::order_tag::OrderTag;
 use crate::payload::{IntoPayload, Payload};
 use crate::peer::{LaneAddress, Peer};
+use crate::rates::RateCaps;
 use crate::ring::gate::GateState;
 use crate::ring::{PushError, Tag};
 use crate::threads;
@@ -80,11 +81,25 @@ impl Channel {
         self.plan().config.message_bytes_max
     }
 
+    /// What caps it on this node now: as configured, or as [`set_rate_caps`](Self::set_rate_caps) has changed it.
+    #[must_use]
+    pub fn rate_caps(&self) -> RateCaps {
+        self.plan().rates.caps()
+    }
+
+    /// Caps what this node sends on the channel from now on, in place of the caps there are. What waits by the old ones goes
+    /// by the new. The new caps begin without a burst, so that changing them often does not get around them.
+    pub fn set_rate_caps(&self, caps: RateCaps) {
+        self.plan().rates.set_caps(caps);
+        self.fabric.tell_caps_changed();
+    }
+
     pub(crate) fn plan(&self) -> &ChannelPlan {
         &self.fabric.channels[self.index]
     }
 
-    /// Accepts a message, or says at once why not. Never blocks.
+    /// Accepts a message, or says at once why not. Never blocks. Its hints, and rules that override this channel, may lead
+    /// it to another one: see [`Attributes::priority`](crate::Attributes::priority) and [`Rule`](crate::config::Rule).
     ///
     /// An accepted message on a reliable channel ends acknowledged or reported; on a best-effort
     /// channel, sent or dropped (and a message that finds no room or no peer counts as accepted and
@@ -93,11 +108,25 @@ impl Channel {
     /// # Errors
     /// [`SendError::Full`] if the lane's queue is at its bound (policies `reject` and `block`),
     /// [`SendError::Unreachable`] if the peer is not connected, [`SendError::TooLarge`] above
-    /// `message_bytes_max`, [`SendError::Attributes`] and [`SendError::OldPeer`] for an
+    /// `message_bytes_max`, [`SendError::Attributes`], [`SendError::OldPeer`] and [`SendError::NoSuchHint`] for an
     /// [`Envelope`](crate::Envelope),
     /// [`SendError::OtherNode`] if the destination is of another node, [`SendError::Closed`] once the
     /// node stops.
     pub fn try_send<'a, P: IntoPayload<'a>>(
+        &self,
+        to: &Destination,
+        payload: P,
+    ) -> Result<(), P::Error> {
+        if self.may_steer(&payload) {
+            let (channel, message) = self.steer(to, payload)?;
+            return channel.try_send_as_named(to, message).map_err(P::unsent);
+        }
+        self.try_send_as_named(to, payload)
+    }
+
+    /// On this very channel, whatever rules say.
+    #[inline]
+    pub(crate) fn try_send_as_named<'a, P: IntoPayload<'a>>(
         &self,
         to: &Destination,
         payload: P,
@@ -170,7 +199,49 @@ impl Channel {
         Ok((Some(now + Duration::from_millis(ms.into())), Some(moment)))
     }
 
-    /// The same for one that may wait for its room.
+    /// A message that may wait for its room, on the channel that it is led to.
+    pub(crate) fn prepare<'a, P: IntoPayload<'a>>(
+        &self,
+        to: &Destination,
+        payload: P,
+    ) -> Result<Prepared<'a>, P::Error> {
+        if !self.may_steer(&payload) {
+            return self.prepare_as_named(to, payload);
+        }
+        let (channel, message) = self.steer(to, payload)?;
+        let prepared = channel.prepare_as_named(to, message).map_err(P::unsent)?;
+        Ok(Prepared {
+            steered: Some(channel),
+            ..prepared
+        })
+    }
+
+    /// The same on this very channel, whatever rules say.
+    pub(crate) fn prepare_as_named<'a, P: IntoPayload<'a>>(
+        &self,
+        to: &Destination,
+        payload: P,
+    ) -> Result<Prepared<'a>, P::Error> {
+        let attributes = self.attributes(to, &payload);
+        let payload = payload.into_payload();
+        let Some(attributes) = attributes else {
+            return Ok(Prepared {
+                steered: None,
+                waiting: Waiting::plain(self.lane_offset(to), payload),
+                original: None,
+            });
+        };
+        match self.extend_to_wait(to, None, &attributes, &payload) {
+            Ok(waiting) => Ok(Prepared {
+                steered: None,
+                waiting,
+                original: Some(payload),
+            }),
+            Err(error) => Err(P::unsent(Unsent { error, payload })),
+        }
+    }
+
+    /// Puts a message together that may wait for its room.
     pub(crate) fn extend_to_wait(
         &self,
         to: &Destination,
@@ -298,7 +369,8 @@ impl Channel {
         while done < payloads.len() {
             let rest = &payloads[done..];
             let run = run_length(plan, lane, self.fabric.config.inline_bytes_max, rest);
-            let sent = if run > 1 && plan.takes_runs() {
+            let steered = self.fabric.rules.may_override(self.index);
+            let sent = if run > 1 && plan.takes_runs() && !steered {
                 self.send_run(to, &rest[..run])
             } else {
                 self.try_send(to, rest[0]).map(|()| 1)
@@ -360,12 +432,20 @@ impl Channel {
         if mailbox.home() != self.home {
             return Err(SendError::OtherNode);
         }
+        if self.may_steer(&payload) {
+            let routes = self.fabric.routes.all().into_iter();
+            let peers = routes.map(|route| route.peer);
+            let connected = peers.filter(|peer| !peer.is_self() && self.is_open(peer));
+            let destinations: Vec<_> = connected
+                .map(|peer| Destination::new(peer, mailbox.clone()))
+                .collect();
+            return self.send_to_each(&destinations, payload);
+        }
         let (payload, head) = self.encode_once(payload)?;
         let way = Way::extended(self.plan().first_lane, head);
         let mut outcome = Broadcast::default();
         for route in self.fabric.routes.all() {
-            let lane = route.peer.lane(way.offset);
-            if route.peer.is_self() || lane.gate.state() == GateState::Down {
+            if route.peer.is_self() || !self.is_open(&route.peer) {
                 continue;
             }
             let to = Destination::new(route.peer, mailbox.clone());
@@ -386,24 +466,39 @@ impl Channel {
         destinations: impl IntoIterator<Item = &'d Destination>,
         payload: impl IntoPayload<'a>,
     ) -> Result<Broadcast, SendError> {
-        let mut outcome = Broadcast::default();
-        if self.plan().monotonic {
-            // Each with the key of its destination.
-            let attributes = payload.attributes().unwrap_or_default();
-            let payload = payload.into_payload();
-            check_size_within(self.message_bytes_max(), payload.len())?;
-            for to in destinations {
-                let message = Envelope::with(payload.clone(), attributes);
-                outcome.note(to.peer(), self.try_send(to, message));
-            }
-            return Ok(outcome);
+        // On a monotonic channel each goes with the key of its destination.
+        if self.plan().monotonic || self.may_steer(&payload) {
+            return self.send_to_each(destinations, payload);
         }
+        let mut outcome = Broadcast::default();
         let (payload, head) = self.encode_once(payload)?;
         for to in destinations {
             let way = Way::extended(self.lane_offset(to), head);
             outcome.note(to.peer(), self.try_send_on(to, way, payload.clone()));
         }
         Ok(outcome)
+    }
+
+    /// Sends to each of them as if it were the only one.
+    fn send_to_each<'a, 'd>(
+        &self,
+        destinations: impl IntoIterator<Item = &'d Destination>,
+        payload: impl IntoPayload<'a>,
+    ) -> Result<Broadcast, SendError> {
+        let mut outcome = Broadcast::default();
+        let attributes = payload.attributes().unwrap_or_default();
+        let payload = payload.into_payload();
+        check_size_within(self.message_bytes_max(), payload.len())?;
+        for to in destinations {
+            let message = Envelope::with(payload.clone(), attributes);
+            outcome.note(to.peer(), self.try_send(to, message));
+        }
+        Ok(outcome)
+    }
+
+    /// Whether the peer is connected, as far as its first lane of the channel tells.
+    fn is_open(&self, peer: &Peer) -> bool {
+        peer.lane(self.plan().first_lane).gate.state() != GateState::Down
     }
 
     /// A message for several destinations, and how much of it is an extension: a large payload is made
@@ -442,30 +537,27 @@ impl Channel {
         to: &Destination,
         payload: P,
     ) -> Result<(), P::Error> {
-        let Some(attributes) = self.attributes(to, &payload) else {
-            return self
-                .send_on(
-                    to,
-                    Way::plain(self.lane_offset(to)),
-                    None,
-                    payload.into_payload(),
-                )
-                .await
-                .map_err(P::unsent);
-        };
-        let payload = payload.into_payload();
-        let sent = match self.extend_to_wait(to, None, &attributes, &payload) {
-            Ok(Waiting {
-                payload,
-                way,
-                deadline,
-            }) => {
-                let sent = self.send_on(to, way, deadline, payload).await;
-                sent.map_err(SendError::from)
-            }
-            Err(error) => Err(error),
-        };
-        sent.map_err(|error| P::unsent(Unsent { error, payload }))
+        let Prepared {
+            steered,
+            waiting,
+            original,
+        } = self.prepare(to, payload)?;
+        let channel = steered.as_ref().unwrap_or(self);
+        let sent = channel.send_waiting(to, waiting).await;
+        sent.map_err(|unsent| P::unsent(given_back(original, unsent)))
+    }
+
+    pub(crate) async fn send_waiting<'p>(
+        &self,
+        to: &Destination,
+        waiting: Waiting<'p>,
+    ) -> Result<(), Unsent<Payload<'p>>> {
+        let Waiting {
+            payload,
+            way,
+            deadline,
+        } = waiting;
+        self.send_on(to, way, deadline, payload).await
     }
 
     pub(crate) async fn send_on<'p>(
@@ -497,19 +589,14 @@ impl Channel {
         to: &Destination,
         payload: P,
     ) -> Result<(), P::Error> {
-        let Some(attributes) = self.attributes(to, &payload) else {
-            return self
-                .send_blocking_on(
-                    to,
-                    Waiting::plain(self.lane_offset(to), payload.into_payload()),
-                )
-                .map_err(P::unsent);
-        };
-        let payload = payload.into_payload();
-        let sent = self
-            .extend_to_wait(to, None, &attributes, &payload)
-            .and_then(|waiting| Ok(self.send_blocking_on(to, waiting)?));
-        sent.map_err(|error| P::unsent(Unsent { error, payload }))
+        let Prepared {
+            steered,
+            waiting,
+            original,
+        } = self.prepare(to, payload)?;
+        let channel = steered.as_ref().unwrap_or(self);
+        let sent = channel.send_blocking_on(to, waiting);
+        sent.map_err(|unsent| P::unsent(given_back(original, unsent)))
     }
 
     pub(crate) fn send_blocking_on<'p>(
@@ -582,6 +669,26 @@ impl Channel {
             }
             Hindrance::Error(_) => lane.gate.listen(),
         }
+    }
+}
+
+/// A message that is about to be sent and may wait for its room.
+pub(crate) struct Prepared<'p> {
+    /// The channel that it goes on in place of the one that was named.
+    pub(crate) steered: Option<Channel>,
+    pub(crate) waiting: Waiting<'p>,
+    /// The payload as it was given, if the message is put together from it and other things.
+    pub(crate) original: Option<Payload<'p>>,
+}
+
+/// What goes back to the caller if the message is not accepted.
+pub(crate) fn given_back<'p>(
+    original: Option<Payload<'p>>,
+    unsent: Unsent<Payload<'p>>,
+) -> Unsent<Payload<'p>> {
+    match original {
+        Some(payload) => Unsent { payload, ..unsent },
+        None => unsent,
     }
 }
 

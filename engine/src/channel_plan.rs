@@ -12,6 +12,7 @@ use std::time::Duration;
 use crate::config::{ChannelConfig, Config, Ordering, Overflow, Priority, Reliability};
 use crate::delivery::WindowLimits;
 use crate::io::socket::SocketOptions;
+use crate::rates::{ChannelRates, RateCaps};
 use crate::wire::codec::Codec;
 use crate::wire::{self, ChannelTerms, Name};
 
@@ -57,6 +58,8 @@ pub(crate) struct ChannelPlan {
     /// Of what may be under way on a lane.
     pub(crate) window_limits: WindowLimits,
     pub(crate) options: SocketOptions,
+    /// What caps it, if anything does.
+    pub(crate) rates: Arc<ChannelRates>,
     /// What both ends of a lane settle in its handshake.
     pub(crate) terms: ChannelTerms,
 }
@@ -99,6 +102,14 @@ fn window_limits(config: &Config, channel: &ChannelConfig) -> WindowLimits {
         bytes_max: channel.unacknowledged_bytes_max as u64,
         budget: Duration::from_micros(budget_us),
     }
+}
+
+/// The number of the configured channel of that name.
+pub(crate) fn channel_number(plans: &[ChannelPlan], name: &str) -> Option<usize> {
+    let mut plans = plans.iter().filter(|plan| !plan.is_control());
+    plans
+        .find(|plan| *plan.name == *name)
+        .map(|plan| plan.index)
 }
 
 /// The channels of a configuration, laid out, and behind them the engine's own.
@@ -156,6 +167,17 @@ fn plan(
             fragments: true,
         },
         codec: Codec::from_name(channel.compression.word()),
+        rates: Arc::new(ChannelRates::new(caps(channel))),
         config: channel.clone(),
     })
+}
+
+/// The caps that a configuration states.
+fn caps(channel: &ChannelConfig) -> RateCaps {
+    RateCaps {
+        bytes_max: channel.rate_bytes_max,
+        messages_max: channel.rate_messages_max,
+        peer_bytes_max: channel.peer_rate_bytes_max,
+        peer_messages_max: channel.peer_rate_messages_max,
+    }
 }

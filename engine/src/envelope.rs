@@ -6,10 +6,11 @@
 use std::time::Duration;
 
 use crate::attributes::Attributes;
+use crate::config::{Priority, Reliability};
 use crate::error::Unsent;
 use crate::payload::{IntoPayload, Payload};
 
-/// A payload with a type, metadata, and a deadline, taken by everything that sends: [`Channel`](crate::Channel),
+/// A payload with a type, metadata, a deadline and hints, taken by everything that sends: [`Channel`](crate::Channel),
 /// [`ShardContext`](crate::ShardContext), [`ShardHandle`](crate::ShardHandle), requests and replies.
 ///
 /// A message with more than a payload costs more than one without: it is put together in one piece, so a
@@ -58,6 +59,20 @@ impl<P> Envelope<'_, P> {
         self.attributes = self.attributes.deadline(deadline);
         self
     }
+
+    /// Hints that it is to go at that priority; see [`Attributes::priority`].
+    #[must_use]
+    pub fn priority(mut self, priority: impl Into<Priority>) -> Self {
+        self.attributes = self.attributes.priority(priority);
+        self
+    }
+
+    /// Hints that it is to be delivered like that; see [`Attributes::priority`].
+    #[must_use]
+    pub fn reliability(mut self, reliability: Reliability) -> Self {
+        self.attributes = self.attributes.reliability(reliability);
+        self
+    }
 }
 
 impl<'a, P: IntoPayload<'a>> IntoPayload<'a> for Envelope<'a, P> {
@@ -72,6 +87,12 @@ impl<'a, P: IntoPayload<'a>> IntoPayload<'a> for Envelope<'a, P> {
     }
 
     fn attributes(&self) -> Option<Attributes<'a>> {
-        (!self.attributes.is_empty()).then_some(self.attributes)
+        let says_something = !self.attributes.is_empty() || self.has_hints();
+        says_something.then_some(self.attributes)
+    }
+
+    #[inline]
+    fn has_hints(&self) -> bool {
+        !self.attributes.hints().is_empty()
     }
 }

@@ -105,6 +105,23 @@ pub enum SendError {
     /// What the message says besides its payload is not allowed.
     #[error(transparent)]
     Attributes(#[from] AttributesError),
+    /// No channel was named, and no routing rule matches the message.
+    #[error(
+        "no channel was named, and no rule matches the message: send it on a channel, or add a rule without conditions behind the others"
+    )]
+    NoRule,
+    /// The message has hints that its channel does not allow.
+    #[error(
+        "no channel of priority {priority} and reliability {reliability} is among the hints of channel {channel}: add one to its `hints`, or send without the hint"
+    )]
+    NoSuchHint {
+        /// The channel that was named, or that a rule chose.
+        channel: String,
+        /// What was hinted, or else what the channel has.
+        priority: u8,
+        /// The same.
+        reliability: &'static str,
+    },
     /// A receipt was asked for on a best-effort channel.
     #[error(
         "a best-effort channel acknowledges nothing, so there are no receipts on it: choose another reliability, or send without one"

@@ -23,6 +23,7 @@ use crate::receipt_book::ReceiptBook;
 use crate::request_book::RequestBook;
 use crate::ring::inbox::{Inboxes, ShardSet};
 use crate::ring::{Doorbell, PayloadPool, Producer};
+use crate::rules::RuleBook;
 use crate::stream_book::{Owed, StreamBook};
 
 /// How a thread reaches a shard.
@@ -58,6 +59,10 @@ pub(crate) struct Fabric {
     /// By which messages carry their deadlines within this node.
     pub(crate) clock: Clock,
     pub(crate) streams: StreamBook,
+    /// Which messages go on which channel.
+    pub(crate) rules: RuleBook,
+    /// How often the caps of channels were changed.
+    pub(crate) rate_changes: AtomicU64,
     /// Memory of large payloads, sent and received.
     pub(crate) payloads: Arc<PayloadPool>,
     pub(crate) shards: Vec<ShardLink>,
@@ -83,6 +88,12 @@ impl Fabric {
             shard.inbox_room.store(true, Ordering::Release);
             shard.doorbell.ring();
         }
+    }
+
+    /// The caps of a channel have changed: lanes that wait by the old ones are to look at the new.
+    pub(crate) fn tell_caps_changed(&self) {
+        self.rate_changes.fetch_add(1, Ordering::Release);
+        self.ring_all();
     }
 
     /// A shard is to do that for a stream.

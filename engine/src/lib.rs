@@ -12,7 +12,9 @@
 //! | send from a thread or a task | [`Channel`], [`Destination`], [`Payload`] |
 //! | say more than the payload: type, metadata | [`Envelope`], [`Attributes`] |
 //! | pause before a queue is full | [`Channel::capacity`], [`Channel::on_capacity`] |
+//! | cap what a channel sends per second | [`Channel::set_rate_caps`], [`RateCaps`] |
 //! | learn what became of one message | [`Channel::send_with_receipt`], [`Receipt`], [`Reported`] |
+//! | leave the choice of the channel to rules, or to hints | [`Router`], [`Node::set_rules`], [`config::Rule`], [`Attributes::priority`] |
 //! | send and receive values in place of payloads | [`typed`] |
 //! | ask and answer | [`Channel::request`], [`ReplyHandle`], [`RequestError`] |
 //! | receive in a thread or a task, also as a stream | [`Inbox`], [`Received`], [`OwnedMessage`] |
@@ -98,13 +100,17 @@ mod order_tag;
 mod payload;
 mod peer;
 pub mod prelude;
+mod rates;
 mod receipt;
 mod receipt_book;
 mod receiving;
 mod request;
 mod request_book;
 mod ring;
+mod router;
+mod rules;
 mod shard;
+mod steering;
 mod stream;
 mod stream_book;
 mod threads;
@@ -127,12 +133,14 @@ pub use io::backend::Backend;
 pub use io::preflight;
 pub use mailboxes::Mailbox;
 pub use message::{Destination, Message, OwnedMessage, ReplyHandle};
-pub use metrics::{ChannelMetrics, Metrics, ShardMetrics, StreamMetrics};
+pub use metrics::{ChannelMetrics, Metrics, RuleMetrics, ShardMetrics, StreamMetrics};
 pub use node::{Node, NodeBuilder, PeerInfo, StopReport, UnfinishedCause, UnfinishedShard};
 pub use payload::{IntoPayload, Payload};
 pub use peer::Peer;
+pub use rates::RateCaps;
 pub use receipt::Receipt;
 pub use receipt_book::RECEIPTS_MAX;
 pub use request_book::REQUESTS_MAX;
+pub use router::Router;
 pub use shard::context::{ShardContext, ShardHandle};
 pub use stream::{ReadProgress, StreamReader, StreamWriter, Streams, WriteProgress};

@@ -39,6 +39,19 @@ pub struct Metrics {
     pub late_replies: u64,
     /// What became of streams.
     pub streams: StreamMetrics,
+    /// The routing rules there are, in order.
+    pub rules: Vec<RuleMetrics>,
+}
+
+/// A routing rule.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RuleMetrics {
+    /// As it is written in `--rule`.
+    pub rule: String,
+    /// The channel that it chooses.
+    pub channel: String,
+    /// Messages that it decided for since the rules were set, whether they were accepted or not.
+    pub matched: u64,
 }
 
 /// The streams of a node, over all peers.
@@ -113,6 +126,8 @@ pub struct ChannelMetrics {
     pub batches: u64,
     /// Turns in which a lane had something to send and higher priorities left nothing for it.
     pub turns_starved: u64,
+    /// How often what waited on a lane had to wait for a cap; see [`RateCaps`](crate::RateCaps).
+    pub rate_waits: u64,
     /// How often a queue reached its high watermark, after having been at the low one.
     pub overloads: u64,
     /// Ends of lanes and failed dials, by reason.
@@ -199,6 +214,7 @@ impl ChannelMetrics {
             queue_high_water: counts.depth_high_water,
             batches: counts.batches,
             turns_starved: counts.turns_starved,
+            rate_waits: counts.rate_waits,
             overloads: counts.overloads,
             closes: counts.closes,
         }
@@ -247,6 +263,7 @@ impl Metrics {
             open_receipts: fabric.receipts.len(),
             late_replies: fabric.requests.late(),
             streams: stream_metrics(fabric),
+            rules: rule_metrics(fabric),
             ..Self::default()
         };
         for report in reports {
@@ -304,6 +321,16 @@ impl Metrics {
     pub fn is_drained(&self) -> bool {
         self.lanes.iter().all(ChannelMetrics::is_drained)
     }
+}
+
+fn rule_metrics(fabric: &Fabric) -> Vec<RuleMetrics> {
+    let table = fabric.rules.table();
+    let rules = table.counts().map(|(rule, matched)| RuleMetrics {
+        rule: rule.to_string(),
+        channel: rule.channel.clone(),
+        matched,
+    });
+    rules.collect()
 }
 
 fn stream_metrics(fabric: &Fabric) -> StreamMetrics {

@@ -19,7 +19,8 @@ pub use starting::NodeBuilder;
 pub use stopping::{StopReport, UnfinishedCause, UnfinishedShard};
 
 use crate::channel::Channel;
-use crate::config::{Config, check_peer_address};
+use crate::channel_plan::channel_number;
+use crate::config::{Config, ConfigError, Rule, check_peer_address};
 use crate::control::link::ControlLink;
 use crate::deadline::deadline_in;
 use crate::error::{NameError, NotConnected, SendError, StartError, WaitError};
@@ -31,7 +32,10 @@ use crate::io::preflight::Raised;
 use crate::mailboxes::Mailbox;
 use crate::message::Destination;
 use crate::metrics::Metrics;
+use crate::payload::IntoPayload;
 use crate::peer::Peer;
+use crate::router::Router;
+use crate::rules::RuleTable;
 use crate::shard::command::{Command, CommandSender, TaskMaker};
 use crate::shard::context::ShardHandle;
 use crate::stream::Streams;
@@ -49,6 +53,7 @@ pub struct Node {
     /// To each shard, in order.
     commands: Arc<[CommandSender]>,
     control_link: Arc<ControlLink>,
+    router: Router,
     threads: Vec<EngineThread>,
     control: Option<EngineThread>,
     /// Inboxes that the builder asked for and nobody has taken yet.
@@ -226,6 +231,60 @@ impl Node {
                 })
             }
         }
+    }
+
+    /// To send without naming a channel: the rules of the node choose it.
+    #[must_use]
+    pub fn router(&self) -> Router {
+        self.router.clone()
+    }
+
+    /// [`Router::try_send`]: on the channel that the rules choose.
+    ///
+    /// # Errors
+    /// As [`Router::try_send`].
+    pub fn try_send<'a, P: IntoPayload<'a>>(
+        &self,
+        to: &Destination,
+        payload: P,
+    ) -> Result<(), P::Error> {
+        self.router.try_send(to, payload)
+    }
+
+    /// [`Router::send`]: on the channel that the rules choose.
+    ///
+    /// # Errors
+    /// As [`Router::send`].
+    pub async fn send<'a, P: IntoPayload<'a>>(
+        &self,
+        to: &Destination,
+        payload: P,
+    ) -> Result<(), P::Error> {
+        self.router.send(to, payload).await
+    }
+
+    /// [`Router::send_blocking`]: on the channel that the rules choose.
+    ///
+    /// # Errors
+    /// As [`Router::send_blocking`].
+    pub fn send_blocking<'a, P: IntoPayload<'a>>(
+        &self,
+        to: &Destination,
+        payload: P,
+    ) -> Result<(), P::Error> {
+        self.router.send_blocking(to, payload)
+    }
+
+    /// Routes messages by these rules from now on, in place of those there are. Each message that is sent meanwhile goes by
+    /// the old ones or by the new. They are counted from 0 in [`Metrics::rules`].
+    ///
+    /// # Errors
+    /// The first mistake in them, and what would be right; then the rules stay as they were.
+    pub fn set_rules(&self, rules: &[Rule]) -> Result<(), ConfigError> {
+        self.fabric.config.check_rules(rules)?;
+        let table = RuleTable::compile(rules, |name| channel_number(&self.fabric.channels, name));
+        self.fabric.rules.put(table);
+        Ok(())
     }
 
     /// A mailbox on a node (this one's own name is fine), to send to. Look it up once, use it often. The

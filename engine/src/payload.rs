@@ -119,6 +119,12 @@ pub trait IntoPayload<'a>: Sized {
     fn attributes(&self) -> Option<Attributes<'a>> {
         None
     }
+
+    /// Whether among that are hints, by which it may go on another channel; mostly not.
+    #[inline]
+    fn has_hints(&self) -> bool {
+        false
+    }
 }
 
 impl<'a> IntoPayload<'a> for Payload<'a> {

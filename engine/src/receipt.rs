@@ -11,7 +11,7 @@ use std::time::Duration;
 use event_listener::{EventListener, Listener};
 
 use crate::attributes::Attributes;
-use crate::channel::{Channel, Waiting};
+use crate::channel::{Channel, Prepared, Waiting, given_back};
 use crate::config::Reliability;
 use crate::deadline::deadline_in;
 use crate::error::{Reported, SendError, Unsent};
@@ -111,9 +111,13 @@ impl Channel {
         to: &Destination,
         payload: P,
     ) -> Result<Receipt, P::Error> {
-        self.send_at_once(to, payload, |message| {
-            Ok(self.try_send_on(to, message.way, message.payload)?)
-        })
+        let (receipt, prepared) = self.prepare_with_receipt(to, payload)?;
+        let channel = prepared.steered.as_ref().unwrap_or(self);
+        let Waiting { way, payload, .. } = prepared.waiting;
+        match channel.try_send_on(to, way, payload) {
+            Ok(()) => Ok(receipt),
+            Err(unsent) => Err(P::unsent(given_back(prepared.original, unsent))),
+        }
     }
 
     /// [`send`](Self::send) with a [`Receipt`] for the message, as
@@ -126,21 +130,12 @@ impl Channel {
         to: &Destination,
         payload: P,
     ) -> Result<Receipt, P::Error> {
-        let attributes = self.attributes(to, &payload).unwrap_or_default();
-        let payload = payload.into_payload();
-        let sent = match self.with_receipt(to, attributes, &payload) {
-            Ok((receipt, message)) => {
-                let Waiting {
-                    payload,
-                    way,
-                    deadline,
-                } = message;
-                let sent = self.send_on(to, way, deadline, payload).await;
-                sent.map(|()| receipt).map_err(SendError::from)
-            }
-            Err(error) => Err(error),
-        };
-        sent.map_err(|error| P::unsent(Unsent { error, payload }))
+        let (receipt, prepared) = self.prepare_with_receipt(to, payload)?;
+        let channel = prepared.steered.as_ref().unwrap_or(self);
+        match channel.send_waiting(to, prepared.waiting).await {
+            Ok(()) => Ok(receipt),
+            Err(unsent) => Err(P::unsent(given_back(prepared.original, unsent))),
+        }
     }
 
     /// [`send_blocking`](Self::send_blocking) with a [`Receipt`] for the message, as
@@ -153,24 +148,55 @@ impl Channel {
         to: &Destination,
         payload: P,
     ) -> Result<Receipt, P::Error> {
-        self.send_at_once(to, payload, |message| {
-            Ok(self.send_blocking_on(to, message)?)
-        })
+        let (receipt, prepared) = self.prepare_with_receipt(to, payload)?;
+        let channel = prepared.steered.as_ref().unwrap_or(self);
+        match channel.send_blocking_on(to, prepared.waiting) {
+            Ok(()) => Ok(receipt),
+            Err(unsent) => Err(P::unsent(given_back(prepared.original, unsent))),
+        }
     }
 
-    /// Sends by `send`, which gives no way to another task meanwhile.
-    fn send_at_once<'a, P: IntoPayload<'a>>(
+    /// Opens a receipt, and puts the message together, on the channel that it is led to.
+    fn prepare_with_receipt<'a, P: IntoPayload<'a>>(
         &self,
         to: &Destination,
         payload: P,
-        send: impl FnOnce(Waiting<'static>) -> Result<(), SendError>,
-    ) -> Result<Receipt, P::Error> {
+    ) -> Result<(Receipt, Prepared<'a>), P::Error> {
+        if !self.may_steer(&payload) {
+            return self.prepare_with_receipt_as_named(to, payload);
+        }
+        let (channel, message) = self.steer(to, payload)?;
+        let prepared = channel.prepare_with_receipt_as_named(to, message);
+        let (receipt, prepared) = prepared.map_err(P::unsent)?;
+        let steered = Some(channel);
+        Ok((
+            receipt,
+            Prepared {
+                steered,
+                ..prepared
+            },
+        ))
+    }
+
+    /// The same on this very channel, whatever rules say.
+    pub(crate) fn prepare_with_receipt_as_named<'a, P: IntoPayload<'a>>(
+        &self,
+        to: &Destination,
+        payload: P,
+    ) -> Result<(Receipt, Prepared<'a>), P::Error> {
         let attributes = self.attributes(to, &payload).unwrap_or_default();
         let payload = payload.into_payload();
-        let sent = self
-            .with_receipt(to, attributes, &payload)
-            .and_then(|(receipt, message)| send(message).map(|()| receipt));
-        sent.map_err(|error| P::unsent(Unsent { error, payload }))
+        match self.with_receipt(to, attributes, &payload) {
+            Ok((receipt, waiting)) => Ok((
+                receipt,
+                Prepared {
+                    steered: None,
+                    waiting,
+                    original: Some(payload),
+                },
+            )),
+            Err(error) => Err(P::unsent(Unsent { error, payload })),
+        }
     }
 
     /// Opens a receipt, and puts the message together that carries its number.

@@ -13,8 +13,8 @@ use overlane_proxy::Proxy;
 use support::accounting::{all_acknowledged, check_accounting, counted};
 use support::payload::{self, Streams};
 use support::{
-    GENEROUS, config, connect_through_proxy, pair_through_proxy, reliable, start, wait_for_event,
-    wait_until,
+    Ends, GENEROUS, config, connect_through_proxy, pair_through_proxy, reliable, start,
+    wait_for_event, wait_until,
 };
 
 fn guaranteed(name: &str) -> ChannelConfig {
@@ -42,15 +42,6 @@ fn receive_all(inbox: &mut overlane::Inbox, streams: &mut Streams, messages: u64
             Ok(message) => drop(streams.take(message.payload())),
             Err(error) => panic!("{} of {messages} came: {error}", streams.received()),
         }
-    }
-}
-
-/// Sets a flag when it goes.
-struct Ends<'a>(&'a AtomicBool);
-
-impl Drop for Ends<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
     }
 }
 

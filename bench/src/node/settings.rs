@@ -8,7 +8,8 @@ use std::hash::{BuildHasher, Hasher};
 use std::net::{IpAddr, SocketAddr};
 
 use overlane::config::{
-    CHANNEL_PARAMETERS, ChannelConfig, Config, Flags, NODE_PARAMETERS, Parameter, Sources,
+    CHANNEL_PARAMETERS, ChannelConfig, Config, Flags, NODE_PARAMETERS, Parameter, Place, Rule,
+    Sources,
 };
 use serde::{Deserialize, Serialize};
 
@@ -27,6 +28,8 @@ type Values = Vec<(String, String)>;
 pub(crate) struct Settings {
     node: Values,
     channels: Vec<(String, Values)>,
+    /// Routing rules, in the form of `--rule`.
+    rules: Vec<String>,
 }
 
 /// What a test asks of its nodes before the user's flags change it.
@@ -111,6 +114,7 @@ impl Settings {
         Self {
             node: values(NODE_PARAMETERS, config),
             channels: config.channels.iter().map(channel).collect(),
+            rules: config.rules.iter().map(Rule::to_string).collect(),
         }
     }
 
@@ -129,6 +133,10 @@ impl Settings {
             let mut channel = ChannelConfig::new(name);
             set(CHANNEL_PARAMETERS, &mut channel, values)?;
             config.channels.push(channel);
+        }
+        for rule in &self.rules {
+            let rule = Rule::read(rule, &Place::Code).map_err(refused)?;
+            config.rules.push(rule);
         }
         config.validate().map_err(refused)?;
         Ok(config)
@@ -157,7 +165,11 @@ impl Settings {
         });
         let node: Vec<String> = node.collect();
         let channels: Vec<String> = channels.collect();
-        [node.join(", "), channels.join("; ")].join("; ")
+        let rules = self.rules.iter().map(|rule| format!("rule {rule}"));
+        let rules: Vec<String> = rules.collect();
+        let all = [node.join(", "), channels.join("; "), rules.join("; ")];
+        let given = all.into_iter().filter(|part| !part.is_empty());
+        given.collect::<Vec<_>>().join("; ")
     }
 }
 
@@ -195,7 +207,11 @@ mod tests {
 
     #[test]
     fn a_configuration_survives_the_way_to_a_child() {
-        let common = load(DEFAULTS, &Flags::default()).unwrap();
+        let given = Flags {
+            rules: vec!["coordination:message_type=vote.*".to_owned()],
+            ..Flags::default()
+        };
+        let common = load(DEFAULTS, &given).unwrap();
         let settings = on_core(&common, "a", 0);
         let config = settings.config().unwrap();
         assert_eq!(
@@ -203,9 +219,12 @@ mod tests {
             ("a", 9, 1)
         );
         assert_eq!(config.channels, common.channels);
+        assert_eq!((config.rules.len(), &config.rules), (1, &common.rules));
         let differences = settings.differences();
         assert!(differences.contains("spin_us=9"), "{differences}");
         assert!(differences.contains("overflow=block"), "{differences}");
+        let rule = "rule coordination:message_type=vote.*";
+        assert!(differences.contains(rule), "{differences}");
     }
 
     #[test]

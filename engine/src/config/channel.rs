@@ -62,6 +62,11 @@ parameters! {
         Unit::None, Allowed::Words(ON_LATE_WORDS);
         origin "the receiver knows best what it is worth";
         cost "refuse looks at the deadline of each message that has one; deliver leaves that to the receiver";
+    /// Channels that hints of a message may move it to, in order, with + between; see Attributes::priority.
+    hints: Vec<String> = Vec::new();
+        Unit::None, Allowed::Described("names of channels with + between, such as urgent+bulk");
+        origin "a sender names the channel that it means";
+        cost "messages that are moved keep no order with those that are not";
     /// Order in which messages reach the receiver.
     ordering: Ordering = Ordering::Fifo;
         Unit::None, Allowed::Words(ORDERING_WORDS);
@@ -144,6 +149,26 @@ parameters! {
         Unit::Bytes, Allowed::Number(0, 16 << 20);
         origin "the design: priority is strict unless asked otherwise";
         cost "higher delays the priorities before it by so much in each turn";
+    /// Bytes per second that this node sends on the channel, to all peers together; 0 is no cap.
+    rate_bytes_max: u64 = 0;
+        Unit::Bytes, Allowed::Number(0, 1 << 40);
+        origin "a cap has to be asked for";
+        cost "lower keeps more of the network for others, and messages wait in this node; a tenth of a second's worth may go at once";
+    /// Messages per second that this node sends on the channel, to all peers together; 0 is no cap.
+    rate_messages_max: u64 = 0;
+        Unit::Count("messages"), Allowed::Number(0, 1 << 40);
+        origin "a cap has to be asked for";
+        cost "as rate_bytes_max";
+    /// Bytes per second that this node sends on the channel to each peer; 0 is no cap.
+    peer_rate_bytes_max: u64 = 0;
+        Unit::Bytes, Allowed::Number(0, 1 << 40);
+        origin "a cap has to be asked for";
+        cost "as rate_bytes_max";
+    /// Messages per second that this node sends on the channel to each peer; 0 is no cap.
+    peer_rate_messages_max: u64 = 0;
+        Unit::Count("messages"), Allowed::Number(0, 1 << 40);
+        origin "a cap has to be asked for";
+        cost "as rate_bytes_max";
     /// SO_PRIORITY of the lanes' sockets; auto leaves it to the kernel.
     so_priority: Option<u8> as u8 = None;
         Unit::None, Allowed::Number(0, 6);

@@ -4,10 +4,11 @@
 
 use std::fmt;
 
-use super::channel::{CHANNEL_PARAMETERS, ChannelConfig};
+use super::channel::CHANNEL_PARAMETERS;
+use super::channel_name::check_channel_name;
 use super::error::{ConfigError, Place};
+use super::key_values::{read_settings, refused};
 use super::layers::{Layers, unknown_channel_key};
-use super::validate::check_channel_name;
 
 /// A channel to add, or parameters to change of a channel that is there already.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,43 +28,14 @@ impl ChannelDefinition {
             Some((name, settings)) => (name.trim(), Some(settings)),
             None => (text.trim(), None),
         };
-        let refused = |key: String, value: &str, right: String| ConfigError::Refused {
-            place: place.clone(),
-            key,
-            value: value.trim().to_string(),
-            right,
-        };
-        check_channel_name(name)
-            .map_err(|right| refused("channel name".to_string(), name, right))?;
-        let mut definition = Self {
+        check_channel_name(name).map_err(|right| refused(place, "channel name", name, right))?;
+        let path = format!("channel.{name}");
+        let unknown = |key: &str| unknown_channel_key(place.clone(), name, key);
+        let settings = read_settings(CHANNEL_PARAMETERS, settings, &path, place, unknown)?;
+        Ok(Self {
             name: name.to_string(),
-            settings: Vec::new(),
-        };
-        for setting in settings
-            .into_iter()
-            .flat_map(|settings| settings.split(','))
-        {
-            let Some((key, value)) = setting.split_once('=') else {
-                let right = "key=value, with commas between".to_string();
-                return Err(refused(format!("channel.{name}"), setting, right));
-            };
-            let (key, value) = (key.trim(), value.trim());
-            let Some(parameter) = CHANNEL_PARAMETERS.iter().find(|known| known.name == key) else {
-                return Err(unknown_channel_key(place.clone(), name, key));
-            };
-            let path = format!("channel.{name}.{key}");
-            if definition.settings.iter().any(|(given, _)| *given == key) {
-                return Err(refused(path, value, "each key once".to_string()));
-            }
-            let mut channel = ChannelConfig::default();
-            parameter
-                .set(&mut channel, value)
-                .map_err(|right| refused(path, value, right))?;
-            definition
-                .settings
-                .push((parameter.name, parameter.get(&channel)));
-        }
-        Ok(definition)
+            settings,
+        })
     }
 
     /// Name of the channel.

@@ -22,6 +22,9 @@ pub(super) const PROFILE: &str = "OVERLANE_PROFILE";
 /// The variable with channel definitions, semicolons between.
 const CHANNEL: &str = "OVERLANE_CHANNEL";
 
+/// The variable with routing rules, semicolons between.
+const RULE: &str = "OVERLANE_RULE";
+
 /// Belongs to the project's tests: lets them rewrite generated documents.
 const BLESS: &str = "OVERLANE_BLESS";
 
@@ -38,6 +41,8 @@ enum Use {
     Elsewhere,
     /// Channel definitions.
     Channels,
+    /// Routing rules.
+    Rules,
     /// The parameter of a node.
     Parameter(&'static str),
     /// One of the engine's, and empty.
@@ -55,6 +60,7 @@ fn use_of(name: &str, value: &str) -> Use {
         BLESS => return Use::Elsewhere,
         FILE | PROFILE => Use::Elsewhere,
         CHANNEL => Use::Channels,
+        RULE => Use::Rules,
         _ => match { parameter }.find(|known| variable(known) == name) {
             Some(parameter) => Use::Parameter(parameter),
             None if is_service_link(stem, value) => return Use::ServiceLink,
@@ -81,6 +87,7 @@ pub(super) fn apply(
         match use_of(name, value) {
             Use::Elsewhere | Use::Empty | Use::ServiceLink => {}
             Use::Channels => channels(layers, value, &place)?,
+            Use::Rules => layers.rules(entries(value), &place)?,
             Use::Parameter(parameter) => layers.node(parameter, value, place)?,
             Use::Unknown => return Err(unknown(place, name)),
         }
@@ -113,16 +120,21 @@ fn ours(variables: &[(String, String)]) -> impl Iterator<Item = &(String, String
 }
 
 fn channels(layers: &mut Layers, value: &str, place: &Place) -> Result<(), ConfigError> {
-    for text in value.split(';').filter(|text| !text.trim().is_empty()) {
+    for text in entries(value) {
         layers.define(&ChannelDefinition::read(text, place)?, place)?;
     }
     Ok(())
 }
 
+/// The parts that semicolons separate.
+fn entries(value: &str) -> impl Iterator<Item = &str> {
+    value.split(';').filter(|text| !text.trim().is_empty())
+}
+
 fn unknown(place: Place, name: &str) -> ConfigError {
     let known = NODE_PARAMETERS.iter().map(|parameter| parameter.name);
     let stem = name[PREFIX.len()..].to_ascii_lowercase();
-    let near = nearest(&stem, known.chain(["config", "profile", "channel"]));
+    let near = nearest(&stem, known.chain(["config", "profile", "channel", "rule"]));
     let right = match (stem.as_str(), near) {
         ("port" | "host" | "address", _) => {
             format!("give address and port together, as {PREFIX}LISTEN=127.0.0.1:7400")

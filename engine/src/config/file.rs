@@ -16,6 +16,7 @@ use super::layers::{Layers, PEERS};
 use super::node::NODE_PARAMETERS;
 use super::printable::Printable;
 use super::profile::Profile;
+use super::rule::Rule;
 
 /// Largest configuration file; one of a thousand channels would be under 100 KiB.
 pub const FILE_BYTES_MAX: u64 = 1 << 20;
@@ -154,7 +155,7 @@ impl Reader {
         Ok(())
     }
 
-    /// The tables of one part: node parameters, peers and channels. `prefix` names the part.
+    /// The tables of one part: node parameters, peers, channels and rules. `prefix` names the part.
     fn node(
         &self,
         layers: &mut Layers,
@@ -172,6 +173,10 @@ impl Reader {
                         at.path
                     );
                     self.channels(layers, &at, self.table(value, &at, &right)?)?;
+                }
+                ("rule", _) => {
+                    let rules = self.rules(value, &at)?;
+                    layers.replace_rules(rules);
                 }
                 (PEERS, DeValue::Table(peers)) => {
                     for (peer, address) in in_order(peers) {
@@ -216,6 +221,38 @@ impl Reader {
             }
         }
         Ok(())
+    }
+
+    /// The rules of one part, each with its place.
+    fn rules(&self, value: &Value<'_>, at: &At) -> Result<Vec<(Rule, Place)>, ConfigError> {
+        let right = format!("a table for each rule, [[{}]] in double brackets", at.path);
+        let DeValue::Array(tables) = value.get_ref() else {
+            return Err(self.refused(at, &written(value.get_ref()), &right));
+        };
+        let mut rules = Vec::new();
+        for (index, table) in tables.iter().enumerate() {
+            let of_rule = At {
+                path: format!("{}.{}", at.path, index + 1),
+                line: self.lines.line(table.span().start),
+            };
+            let table = self.table(table, &of_rule, &right)?;
+            rules.push((self.rule(table, &of_rule)?, self.place(&of_rule)));
+        }
+        Ok(rules)
+    }
+
+    fn rule(&self, table: &DeTable<'_>, of_rule: &At) -> Result<Rule, ConfigError> {
+        let mut rule = Rule::default();
+        for (key, value) in in_order(table) {
+            let at = self.at(&format!("{}.", of_rule.path), key);
+            let text = self.text(value, &at)?;
+            rule.set(key.get_ref(), &text, &of_rule.path, &self.place(&at))?;
+        }
+        if rule.channel.is_empty() {
+            let right = "a channel: say which one with channel = \"NAME\"";
+            return Err(self.refused(of_rule, "a rule without a channel", right));
+        }
+        Ok(rule)
     }
 
     /// The text form of a value that is not a table; a list becomes its entries with commas.

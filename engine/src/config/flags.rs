@@ -40,6 +40,8 @@ pub struct Flags {
     pub profile: Option<String>,
     /// `--channel`, each time it was given.
     pub channels: Vec<String>,
+    /// `--rule`, each time it was given.
+    pub rules: Vec<String>,
     /// `--peer`, each time it was given.
     pub peers: Vec<String>,
     /// Node parameters by name, with their text.
@@ -87,6 +89,10 @@ pub fn augment(command: Command) -> Command {
             "Adds a channel or changes its parameters; can be given several times \
              [env: OVERLANE_CHANNEL]",
         ))
+        .arg(several("rule").value_name("CHANNEL:KEY=VALUE,...").help(
+            "Adds a routing rule: which messages go on that channel; can be given several times, in order \
+             [env: OVERLANE_RULE]",
+        ))
         .arg(several("peer").value_name("NAME=ADDRESS").help(
             "Adds a node to keep lanes to; can be given several times [env: OVERLANE_PEERS]",
         ));
@@ -128,6 +134,7 @@ impl Flags {
             config: one("config"),
             profile: one("profile"),
             channels: all("channel"),
+            rules: all("rule"),
             peers: all("peer"),
             node: named()
                 .filter_map(|(parameter, _)| Some((parameter.name, one(parameter.name)?)))
@@ -149,6 +156,10 @@ impl Flags {
         for value in &self.channels {
             layers.define(&ChannelDefinition::read(value, &place)?, &place)?;
         }
+        let place = Place::Flag {
+            flag: "--rule".to_string(),
+        };
+        layers.rules(self.rules.iter().map(String::as_str), &place)?;
         Ok(())
     }
 }

@@ -1,18 +1,20 @@
 //! Lays one source over another and remembers where each value came from.
 //!
 //! Called by the readers of file, environment and flags, in order of precedence. Values are
-//! replaced; peers and channels are merged by name. Reads no source itself.
+//! replaced, and so are the rules as a whole; peers and channels are merged by name. Reads no source itself.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use super::channel::{CHANNEL_PARAMETERS, ChannelConfig};
+use super::channel_name::check_channel_name;
 use super::error::{ConfigError, Given, Place};
 use super::nearest::did_you_mean;
 use super::node::{Config, NODE_PARAMETERS};
 use super::profile::Profile;
+use super::rule::Rule;
 use super::setting::is_name;
-use super::validate::check_channel_name;
+use super::validate::rule_path;
 
 /// The parameter whose values are merged by name.
 pub(super) const PEERS: &str = "peers";
@@ -114,6 +116,32 @@ impl Layers {
         Ok(())
     }
 
+    /// Rules from text, in place of those of earlier sources, if there are any.
+    pub(super) fn rules<'t>(
+        &mut self,
+        texts: impl Iterator<Item = &'t str>,
+        place: &Place,
+    ) -> Result<(), ConfigError> {
+        let rules = texts.map(|text| Ok((Rule::read(text, place)?, place.clone())));
+        let rules: Vec<_> = rules.collect::<Result<_, _>>()?;
+        if !rules.is_empty() {
+            self.replace_rules(rules);
+        }
+        Ok(())
+    }
+
+    /// Takes rules in place of those of earlier sources, each with where it is given.
+    pub(super) fn replace_rules(&mut self, rules: Vec<(Rule, Place)>) {
+        self.config.rules.clear();
+        for (index, (rule, place)) in rules.into_iter().enumerate() {
+            for key in ["channel", "named"] {
+                self.places
+                    .insert(format!("{}.{key}", rule_path(index)), place.clone());
+            }
+            self.config.rules.push(rule);
+        }
+    }
+
     /// Checks the whole and hands it over.
     pub(super) fn finish(mut self) -> Result<Config, ConfigError> {
         // One list of peers can then serve all nodes of a cluster.
@@ -165,7 +193,7 @@ pub(super) fn unknown_node_key(place: Place, key: &str) -> ConfigError {
         let known = NODE_PARAMETERS.iter().map(|known| known.name);
         did_you_mean(
             key,
-            known.chain(["channel", "profile"]),
+            known.chain(["channel", "rule", "profile"]),
             "docs/tuning.md lists them all",
         )
     };

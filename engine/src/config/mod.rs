@@ -1,24 +1,28 @@
 //! One definition of each parameter: file, environment, flag, builder and documentation follow.
 //!
-//! `node.rs` and `channel.rs` hold the definitions; everything else here is driven by their tables.
+//! `node.rs`, `channel.rs` and `rule.rs` hold the definitions; everything else here is driven by their tables.
 
 mod address;
 mod allowed;
 mod channel;
+mod channel_name;
 mod choices;
 mod definition;
 mod environment;
 mod error;
 mod file;
 mod flags;
+mod key_values;
 mod layers;
 mod load;
 mod nearest;
 mod node;
 mod parameter;
+mod pattern;
 mod placement;
 mod printable;
 mod profile;
+mod rule;
 mod service_links;
 mod setting;
 mod validate;
@@ -26,6 +30,7 @@ mod validate;
 pub use address::check_peer_address;
 pub use allowed::{Allowed, Unit, number, quantity};
 pub use channel::{CHANNEL_PARAMETERS, ChannelConfig};
+pub use channel_name::RESERVED_PREFIX;
 pub use choices::{
     Compression, ControlPlacement, IoChoice, OnLate, OnRestart, Ordering, Overflow, Priority,
     Reliability,
@@ -41,7 +46,9 @@ pub use flags::{Flags, augment, flag};
 pub use load::{FILE_DEFAULT, Sources};
 pub use node::{Config, ConfigBuilder, NODE_PARAMETERS};
 pub use parameter::Parameter;
+pub use pattern::{Metadata, Named, Pattern};
 pub use printable::Printable;
 pub use profile::Profile;
+pub use rule::{RULE_PARAMETERS, RULES_MAX, Rule};
 pub use setting::is_name;
-pub use validate::{CHANNELS_MAX, RESERVED_PREFIX};
+pub use validate::CHANNELS_MAX;

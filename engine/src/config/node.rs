@@ -13,6 +13,7 @@ use super::allowed::{Allowed, Unit};
 use super::channel::ChannelConfig;
 use super::choices::{CONTROL_WORDS, ControlPlacement, IO_WORDS, IoChoice};
 use super::parameter::{Parameter, parameters};
+use super::rule::Rule;
 use super::setting::Setting;
 pub use builder::ConfigBuilder;
 
@@ -231,5 +232,7 @@ parameters! {
     beside {
         /// The channels, in no particular order. Empty is a node without channels.
         channels: Vec<ChannelConfig>;
+        /// The routing rules, in order: the first that matches decides.
+        rules: Vec<Rule>;
     }
 }

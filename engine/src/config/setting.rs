@@ -105,6 +105,26 @@ impl Setting for String {
     }
 }
 
+/// Names of channels. The plus separates them where commas separate keys.
+impl Setting for Vec<String> {
+    fn read(text: &str, unit: Unit, allowed: &Allowed) -> Result<Self, String> {
+        let text = text.replace('+', ",");
+        let names: Self = entries(&text).map(str::to_string).collect();
+        let mut distinct = names.clone();
+        distinct.sort_unstable();
+        distinct.dedup();
+        if names.iter().all(|name| is_name(name)) && distinct.len() == names.len() {
+            Ok(names)
+        } else {
+            Err(format!("{}, each once", allowed.sentence(unit)))
+        }
+    }
+
+    fn print(&self, _: Unit) -> String {
+        self.join("+")
+    }
+}
+
 impl Setting for Vec<usize> {
     fn read(text: &str, unit: Unit, allowed: &Allowed) -> Result<Self, String> {
         entries(text)

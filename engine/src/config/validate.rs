@@ -4,17 +4,15 @@
 //! the machine can carry it (cores, descriptors, ports) is asked by `preflight`.
 
 use super::channel::{CHANNEL_PARAMETERS, ChannelConfig};
+use super::channel_name::check_channel_name;
 use super::choices::Overflow;
 use super::error::{ConfigError, Given, Place};
 use super::node::{Config, NODE_PARAMETERS};
 use super::parameter::Parameter;
-use super::setting::is_name;
+use super::rule::{RULES_MAX, Rule};
 
 /// Most channels of a node, the engine's own not counted.
 pub const CHANNELS_MAX: usize = 64;
-
-/// What names of the engine's own channels begin with.
-pub const RESERVED_PREFIX: &str = "overlane.";
 
 impl Config {
     /// Checks each value, and what the values must agree on.
@@ -30,6 +28,8 @@ impl Config {
             Self::watermarks(channel)?;
         }
         self.channel_names()?;
+        self.hints()?;
+        self.check_rules(&self.rules)?;
         self.core_list()?;
         self.quanta()?;
         self.reconnecting()?;
@@ -45,6 +45,57 @@ impl Config {
             .iter()
             .map(|channel| usize::from(channel.parallelism))
             .sum::<usize>()
+    }
+
+    /// Checks routing rules for a node with these channels.
+    ///
+    /// # Errors
+    /// As [`validate`](Self::validate).
+    pub(crate) fn check_rules(&self, rules: &[Rule]) -> Result<(), ConfigError> {
+        if rules.len() > RULES_MAX {
+            let right = format!("a node has at most {RULES_MAX} rules");
+            return conflict([derived("rules", &rules.len().to_string())], &right);
+        }
+        for (index, rule) in rules.iter().enumerate() {
+            let path = rule_path(index);
+            rule.check(&path)?;
+            for (key, name) in rule.channels() {
+                self.channel_there(format!("{path}.{key}"), name)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What a channel's hints may move a message to are other channels.
+    fn hints(&self) -> Result<(), ConfigError> {
+        for channel in &self.channels {
+            for name in &channel.hints {
+                self.channel_there(format!("{}hints", prefix(channel)), name)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A name that `key` gives is one of a channel.
+    fn channel_there(&self, key: String, name: &str) -> Result<(), ConfigError> {
+        let mut known = self.channels.iter().map(|channel| channel.name.as_str());
+        if known.any(|known| known == name) {
+            return Ok(());
+        }
+        let given = Given {
+            key,
+            value: name.to_string(),
+            place: Some(Place::Code),
+        };
+        let known: Vec<_> = self.channels.iter().map(|channel| &*channel.name).collect();
+        let right = match &known[..] {
+            [] => "there is no channel of that name, nor any other".to_string(),
+            known => format!(
+                "there is no channel of that name: take one of {}",
+                known.join(", ")
+            ),
+        };
+        conflict([given], &right)
     }
 
     fn channel_names(&self) -> Result<(), ConfigError> {
@@ -189,6 +240,11 @@ impl Config {
     }
 }
 
+/// What a rule is called in errors and places, counted from 1.
+pub(super) fn rule_path(index: usize) -> String {
+    format!("rule.{}", index + 1)
+}
+
 /// What stands before a channel's keys.
 fn prefix(channel: &ChannelConfig) -> String {
     format!("channel.{}.", channel.name)
@@ -210,19 +266,6 @@ fn values<S: Clone + Default>(
                 value,
                 right,
             })?;
-    }
-    Ok(())
-}
-
-/// Checks a channel's name; `right` says what is wrong with it.
-pub(super) fn check_channel_name(name: &str) -> Result<(), String> {
-    if !is_name(name) {
-        return Err("1 to 255 of the characters a-z 0-9 _ . -".to_string());
-    }
-    if name.starts_with(RESERVED_PREFIX) {
-        return Err(format!(
-            "a name that does not begin with {RESERVED_PREFIX}, which the engine's own channels do"
-        ));
     }
     Ok(())
 }

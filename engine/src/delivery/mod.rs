@@ -4,13 +4,14 @@
 //! each lane that is dialled; one [`Liveness`] for each connection that carries a lane. They count
 //! and decide, nothing more: no socket, no clock (`now` is an argument), no message bytes. One [`Resume`] for each lane of a channel that keeps messages
 //! until they are acknowledged (`at_least_once`, `guaranteed`); the messages lie in the lane's log. The two ends of each open
-//! stream: [`stream`]. One [`Window`] for each lane that is acknowledged.
+//! stream: [`stream`]. One [`Window`] for each lane that is acknowledged. What caps let go when: [`rate`].
 pub mod backoff;
 pub mod incoming;
 pub mod latency;
 pub mod liveness;
 pub mod outgoing;
 mod payoff;
+pub mod rate;
 mod receipts;
 mod requests;
 pub mod resume;

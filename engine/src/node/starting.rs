@@ -13,7 +13,7 @@ use event_listener::Event;
 
 use super::Node;
 use super::receiving::{boxed, shared};
-use crate::channel_plan::plan_channels;
+use crate::channel_plan::{channel_number, plan_channels};
 use crate::config::{Config, ControlPlacement};
 use crate::control::link::ControlLink;
 use crate::control::routes::Routes;
@@ -30,6 +30,8 @@ use crate::receipt_book::ReceiptBook;
 use crate::request_book::RequestBook;
 use crate::ring::inbox::Inboxes;
 use crate::ring::{Consumer, Doorbell, PayloadPool, byte_ring};
+use crate::router::Router;
+use crate::rules::{RuleBook, RuleTable};
 use crate::shard::command::{Command, CommandSender};
 use crate::shard::context::ShardContext;
 use crate::shard::deliver::Handler;
@@ -158,6 +160,7 @@ impl Node {
         let doorbell = on_shard_0.then(|| Arc::clone(&links[0].doorbell));
         let (control_link, notices) = ControlLink::new(config.events_queue_max, doorbell);
         let channels = plan_channels(&config).map_err(|error| machine(error.to_string()))?;
+        let rules = RuleTable::compile(&config.rules, |name| channel_number(&channels, name));
         let laid_out = channels.iter().map(|plan| plan.config.clone()).collect();
         let shard_count = u16::try_from(shards).unwrap_or(u16::MAX);
         let rings = links.iter().flat_map(|link| link.rings.clone()).collect();
@@ -186,6 +189,8 @@ impl Node {
             receipts: ReceiptBook::default(),
             clock: Clock::new(Instant::now()),
             streams,
+            rate_changes: AtomicU64::new(0),
+            rules: RuleBook::new(rules),
             payloads: PayloadPool::new(),
             shards: links,
             stopping: AtomicBool::new(false),
@@ -213,6 +218,7 @@ impl Node {
             fabric: Arc::clone(&fabric),
             commands: commands.clone().into(),
             control_link: Arc::clone(&control_link),
+            router: Router::new(&fabric),
             threads: Vec::new(),
             control: None,
             prepared: Mutex::default(),

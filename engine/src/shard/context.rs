@@ -14,7 +14,7 @@ use super::timers::Deadline;
 use super::{Core, Shard};
 use crate::admission::{Admission, Way, admit, check_size, refused, reserve_run, run_length};
 use crate::attributes::Attributes;
-use crate::channel::{Channel, Waiting, unless_expired};
+use crate::channel::{Channel, Waiting, given_back, unless_expired};
 use crate::deadline::deadline_in;
 use crate::error::{SendError, Unsent};
 use crate::fabric::Fabric;
@@ -42,15 +42,7 @@ impl ShardContext<'_> {
         to: &Destination,
         payload: P,
     ) -> Result<(), P::Error> {
-        if let Some(attributes) = channel.attributes(to, &payload) {
-            return self
-                .core
-                .send_extended_here(channel, to, attributes, payload);
-        }
-        let way = Way::plain(channel.lane_offset(to));
-        self.core
-            .send_here(channel, to, way, payload.into_payload())
-            .map_err(P::unsent)
+        self.core.try_send_here(channel, to, payload)
     }
 
     /// Answers a request, or says at once why not; see [`Channel::try_reply`].
@@ -103,13 +95,8 @@ impl ShardHandle {
         to: &Destination,
         payload: P,
     ) -> Result<(), P::Error> {
-        if let Some(attributes) = channel.attributes(to, &payload) {
-            let core = &mut self.shard.borrow_mut().core;
-            return core.send_extended_here(channel, to, attributes, payload);
-        }
-        let way = Way::plain(channel.lane_offset(to));
-        self.try_send_on(channel, to, way, payload.into_payload())
-            .map_err(P::unsent)
+        let core = &mut self.shard.borrow_mut().core;
+        core.try_send_here(channel, to, payload)
     }
 
     #[inline]
@@ -157,30 +144,10 @@ impl ShardHandle {
         to: &Destination,
         payload: P,
     ) -> Result<(), P::Error> {
-        let Some(attributes) = channel.attributes(to, &payload) else {
-            let way = Way::plain(channel.lane_offset(to));
-            return self
-                .send_on(
-                    channel,
-                    to,
-                    Waiting {
-                        payload: payload.into_payload(),
-                        way,
-                        deadline: None,
-                    },
-                )
-                .await
-                .map_err(P::unsent);
-        };
-        let payload = payload.into_payload();
-        let sent = match channel.extend_to_wait(to, None, &attributes, &payload) {
-            Ok(waiting) => {
-                let sent = self.send_on(channel, to, waiting).await;
-                sent.map_err(SendError::from)
-            }
-            Err(error) => Err(error),
-        };
-        sent.map_err(|error| P::unsent(Unsent { error, payload }))
+        let prepared = channel.prepare(to, payload)?;
+        let channel = prepared.steered.as_ref().unwrap_or(channel);
+        let sent = self.send_on(channel, to, prepared.waiting).await;
+        sent.map_err(|unsent| P::unsent(given_back(prepared.original, unsent)))
     }
 
     async fn send_on<'p>(
@@ -272,6 +239,37 @@ impl Core {
         key
     }
 
+    /// Sends from this very shard, on the channel that the message is led to.
+    #[inline]
+    fn try_send_here<'p, P: IntoPayload<'p>>(
+        &mut self,
+        channel: &Channel,
+        to: &Destination,
+        payload: P,
+    ) -> Result<(), P::Error> {
+        if channel.may_steer(&payload) {
+            let (channel, message) = channel.steer(to, payload)?;
+            let sent = self.try_send_as_named_here(&channel, to, message);
+            return sent.map_err(P::unsent);
+        }
+        self.try_send_as_named_here(channel, to, payload)
+    }
+
+    #[inline]
+    fn try_send_as_named_here<'p, P: IntoPayload<'p>>(
+        &mut self,
+        channel: &Channel,
+        to: &Destination,
+        payload: P,
+    ) -> Result<(), P::Error> {
+        if let Some(attributes) = channel.attributes(to, &payload) {
+            return self.send_extended_here(channel, to, attributes, payload);
+        }
+        let way = Way::plain(channel.lane_offset(to));
+        self.send_here(channel, to, way, payload.into_payload())
+            .map_err(P::unsent)
+    }
+
     /// Steps 1 to 4 in one, for a sender on this very shard.
     #[inline]
     pub(crate) fn send_here<'p>(
@@ -334,6 +332,9 @@ impl Core {
         to: &Destination,
         payloads: &[&[u8]],
     ) -> Result<usize, SendError> {
+        if channel.may_steer(&payloads[0]) {
+            return self.try_send_here(channel, to, payloads[0]).map(|()| 1);
+        }
         let offset = channel.lane_offset(to);
         let plan = &self.fabric.channels[channel.index];
         // Without a key, messages of an unordered channel take each lane in turn.

@@ -10,6 +10,7 @@ mod kept;
 mod latest;
 pub(crate) mod link;
 pub(crate) mod log;
+pub(super) mod pace;
 pub(super) mod streams;
 
 use std::io;
@@ -35,12 +36,16 @@ use crate::wire::mailbox_ids::Assigned;
 use crate::wire::{CloseReason, FrameKind};
 use link::Link;
 use log::{Log, Unsendable};
+use pace::{Allowance, Pace};
 use streams::LaneStreams;
 
 /// Why a message was not sent, for whoever is told of it.
 pub(crate) const ENDED_BEFORE: &str = "the lane ended before it was sent";
 pub(crate) const REPLACED: &str = "a newer message with its key was accepted before it was sent";
 pub(crate) const OVERFLOWED: &str = "the queue of the lane was full: see overflow";
+
+/// A quantum that one chunk uses up.
+const ONE_CHUNK: usize = 1;
 
 /// See the module's text.
 #[derive(Debug)]
@@ -66,6 +71,8 @@ pub(crate) struct Lane {
     pub(super) expiry_seen: Instant,
     /// What streams have to send on it.
     pub(super) streams: LaneStreams,
+    /// How it keeps to the caps of its channel.
+    pub(super) pace: Pace,
     /// In the queue of lanes with something to send.
     pub(crate) is_ready: bool,
     /// In the list of lanes that owe an acknowledgement.
@@ -211,11 +218,26 @@ impl Lane {
         }
     }
 
-    /// The connection can take `bytes` more: what waits in line goes into the outbox. Returns how many messages
-    /// the lane cannot send, which the caller has to report.
-    fn take_from_line(&mut self, fabric: &Fabric, pool: &mut ChunkPool, bytes: usize) -> usize {
+    /// The connection can take so much more, up to `quantum` bytes: what waits in line goes into the outbox. Returns
+    /// how many messages the lane cannot send, which the caller has to report.
+    fn take_from_line(
+        &mut self,
+        fabric: &Fabric,
+        pool: &mut ChunkPool,
+        quantum: usize,
+        allowance: Allowance,
+    ) -> usize {
+        let messages_max = match allowance {
+            Allowance::Quantum => u64::MAX,
+            // What is in the outbox goes first, and can be replaced no more.
+            Allowance::Piece(piece) if self.log.outbox.messages() == 0 => {
+                self.log.latest.amount_within(piece).messages
+            }
+            Allowance::Piece(_) | Allowance::NoMessages => 0,
+        };
         let mut unsendable = 0;
-        while self.log.outbox.payload_bytes() < bytes as u64
+        while self.log.outbox.messages() < messages_max
+            && self.log.outbox.payload_bytes() < quantum as u64
             && self.log.has_window()
             && let Some(next) = self.log.latest.take()
         {
@@ -451,7 +473,10 @@ impl Core {
         if socket.sending {
             return Ok(0);
         }
-        self.feed_streams(index);
+        if self.takes_from_streams(index) {
+            self.feed_streams(index);
+        }
+        let allowance = self.allowance(index);
         let Some(socket) = self.connections.get(connection) else {
             return Ok(0);
         };
@@ -462,7 +487,7 @@ impl Core {
         let quantum = self.fabric.channels[lane.channel].send_quantum_bytes;
         if !lane.log.latest.is_empty() && lane.takes_messages() {
             let pool = &mut self.sending.pool;
-            let unsendable = lane.take_from_line(&self.fabric, pool, quantum);
+            let unsendable = lane.take_from_line(&self.fabric, pool, quantum, allowance);
             let strays = &mut self.sending.strays;
             strays.extend(std::iter::repeat_n(index, unsendable));
         }
@@ -475,9 +500,18 @@ impl Core {
             return Ok(0);
         }
         let moment = self.fabric.clock.ms(self.now);
-        let load = lane
-            .log
-            .hand_over(&mut socket.batch, quantum, self.now, moment);
+        let batch = &mut socket.batch;
+        let load = match allowance {
+            Allowance::Quantum => lane.log.hand_over(batch, quantum, self.now, moment),
+            Allowance::Piece(piece) => {
+                let outbox = &mut lane.log.outbox;
+                let next = outbox.cut_front(&mut self.sending.pool, piece);
+                let rates = &self.fabric.channels[lane.channel].rates;
+                lane.pace.settle(rates, next);
+                lane.log.hand_over(batch, ONE_CHUNK, self.now, moment)
+            }
+            Allowance::NoMessages => lane.log.outbox.fill_control(batch),
+        };
         if load.wire_bytes == 0 {
             // What waits may not go before something is acknowledged.
             return Ok(0);

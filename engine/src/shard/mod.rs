@@ -7,6 +7,7 @@
 
 mod accept;
 mod arrival;
+mod capped;
 pub(crate) mod command;
 mod connection;
 pub(crate) mod context;
@@ -129,6 +130,8 @@ pub(crate) struct Core {
     accepting: bool,
     /// On shard 0: when requests are looked at next.
     requests_due: Option<Instant>,
+    /// As `Fabric::rate_changes` was when caps were looked at last.
+    rate_changes_seen: u64,
     routing: Routing,
     lanes: Vec<Lane>,
     queues: Vec<ChannelQueue>,

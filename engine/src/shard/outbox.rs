@@ -9,6 +9,7 @@ mod chunk;
 mod expired;
 mod message;
 mod overtaken;
+mod piece;
 mod runs;
 
 use std::collections::{BTreeMap, VecDeque};

@@ -12,6 +12,7 @@ use super::Core;
 use super::lane::Lane;
 use super::lane::link::Link;
 use super::lane::log::Log;
+use super::lane::pace::Pace;
 use super::lane::streams::LaneStreams;
 use super::lane_state::LaneState;
 use super::quiet::Quiet;
@@ -238,6 +239,7 @@ impl Core {
         if let Some(at) = self.lanes[index as usize].expiry.take() {
             self.timers.take_back(at, Deadline::Expiry { lane: index });
         }
+        self.end_wait_for_tokens(index);
         let untold = self.lanes[index as usize].take_overflow();
         if untold > 0 {
             self.report_undelivered(index, untold, "their lane's queue was full: see overflow");
@@ -279,6 +281,7 @@ impl Core {
             link: Link::new(Agreed::among_equals(plan.terms.clone())),
             quiet: Quiet::new(self.now),
             streams: LaneStreams::default(),
+            pace: Pace::default(),
             is_ready: false,
             owes_ack: false,
         }

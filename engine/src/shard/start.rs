@@ -190,6 +190,7 @@ impl Shard {
             listener: Some(listener),
             accepting: false,
             requests_due: None,
+            rate_changes_seen: 0,
             packing: Packing::default(),
             routing: Routing::new(fabric.channels.len()),
             lanes: Vec::new(),

@@ -26,6 +26,8 @@ pub(crate) struct LaneTally {
     pub(crate) batches: u64,
     pub(crate) depth_high_water: u64,
     pub(crate) turns_starved: u64,
+    /// Waits for tokens of a cap.
+    pub(crate) rate_waits: u64,
     /// Received on a best-effort channel for an inbox that was full, or for no mailbox.
     pub(crate) receive_dropped: u64,
     pub(crate) closes: Vec<(CloseReason, u64)>,

@@ -22,6 +22,8 @@ pub(crate) enum Deadline {
     Requests,
     /// Look for messages on that lane that are worth nothing any more.
     Expiry { lane: u32 },
+    /// Tokens are back for that lane, whose channel is capped.
+    Tokens { lane: u32 },
     /// Look over the lanes for senders that are too slow.
     Sweep,
 }

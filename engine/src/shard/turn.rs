@@ -71,6 +71,7 @@ impl Shard {
         core.tally.turns += 1;
         core.follow_routes();
         core.follow_requests();
+        core.follow_caps();
         let mut worked = obey(core, receivers);
         worked |= core.follow_streams();
         worked |= core.hear_answers()?;
@@ -242,6 +243,7 @@ impl Core {
             || self.fabric.routes.epoch() != self.routing.epoch()
             || self.timers.next().is_some_and(|at| at <= self.now)
             || self.has_new_request_deadline()
+            || self.has_new_caps()
             || self.owes_streams()
     }
 
@@ -340,6 +342,7 @@ impl Core {
                     self.handshake_deadline(connection, generation)?;
                 }
                 Deadline::Expiry { lane } => self.meet_expiry(lane),
+                Deadline::Tokens { lane } => self.meet_tokens(lane),
                 Deadline::Accept => self.arm_accept()?,
                 Deadline::Requests => self.fabric.requests.expire(self.now),
                 Deadline::Sleeper { key } => {

@@ -14,6 +14,9 @@ pub const EXTENSION_BYTES_MAX: usize = 2048;
 /// The most entries of one extension.
 pub const EXTENSION_ENTRIES_MAX: usize = 32;
 
+/// The most key=value pairs of one message; [`EXTENSION_BYTES_MAX`] bounds what type, keys and values take together.
+pub const METADATA_PAIRS_MAX: usize = 8;
+
 /// Bytes in front of an entry's value: its type, and the length of the value.
 pub const ENTRY_HEADER_BYTES: usize = 3;
 

@@ -6,5 +6,6 @@ mod documents;
 mod files;
 mod mistakes;
 mod parameters;
+mod rules;
 mod sources;
 mod support;

@@ -2,7 +2,7 @@
 
 use overlane::config::{
     Allowed, CHANNEL_PARAMETERS, ChannelConfig, Config, ConfigError, NODE_PARAMETERS, Parameter,
-    Unit,
+    RULE_PARAMETERS, Unit,
 };
 
 fn defaults_round_trip<S: Default + Clone + PartialEq + std::fmt::Debug>(table: &[Parameter<S>]) {
@@ -23,6 +23,7 @@ fn defaults_round_trip<S: Default + Clone + PartialEq + std::fmt::Debug>(table: 
 fn the_default_of_every_parameter_reads_back_as_itself() {
     defaults_round_trip(NODE_PARAMETERS);
     defaults_round_trip(CHANNEL_PARAMETERS);
+    defaults_round_trip(RULE_PARAMETERS);
 }
 
 #[test]

@@ -21,7 +21,7 @@ fn node_with(name: &str, text: &str) -> Config {
     config
 }
 
-/// A node with the channel `data`, one parameter of which is changed.
+/// A node with the channels `data`, one parameter of which is changed, and `urgent`.
 fn channel_with(name: &str, text: &str) -> Config {
     let mut channel = ChannelConfig::new("data");
     let parameter = CHANNEL_PARAMETERS
@@ -32,7 +32,7 @@ fn channel_with(name: &str, text: &str) -> Config {
         Some(Ok(()))
     );
     Config {
-        channels: vec![channel],
+        channels: vec![channel, ChannelConfig::new("urgent")],
         ..Config::default()
     }
 }
@@ -69,21 +69,23 @@ fn each_channel_parameter_comes_from_file_environment_and_flag() {
         let name = parameter.name;
         let text = sample(parameter);
         let expected = channel_with(name, &text);
-        let file = FileText::new(format!("[channel.data]\n{name} = \"{text}\"\n"));
+        let file = format!("[channel.data]\n{name} = \"{text}\"\n[channel.urgent]\n");
+        let file = FileText::new(file);
         assert_eq!(
             load(&sources(Some(&file), &[], &[])),
             expected,
             "file {name} = {text}"
         );
         let definition = format!("data:{name}={text}");
-        let variables = [("OVERLANE_CHANNEL".to_string(), definition.clone())];
+        let both = format!("{definition};urgent");
+        let variables = [("OVERLANE_CHANNEL".to_string(), both)];
         assert_eq!(
             load(&environment(&variables)),
             expected,
             "variable {definition}"
         );
         assert_eq!(
-            load(&flags(&["--channel", &definition])),
+            load(&flags(&["--channel", &definition, "--channel", "urgent"])),
             expected,
             "flag {definition}"
         );
@@ -262,7 +264,7 @@ fn an_empty_variable_counts_as_unset() {
         .iter()
         .map(|parameter| (variable(parameter.name), " ".to_string()))
         .collect();
-    for name in ["CHANNEL", "PROFILE", "CONFIG"] {
+    for name in ["CHANNEL", "RULE", "PROFILE", "CONFIG"] {
         variables.push((format!("OVERLANE_{name}"), String::new()));
     }
     let sources = sources(Some(&file), &variables, &[]);
@@ -332,7 +334,7 @@ fn near_lines() -> impl Strategy<Value = Vec<String>> {
     let value = "[0-9]{1,20}|\"[a-z0-9_.:=,KMiB]{0,12}\"|true|\\[[0-9, ]{0,5}\\]|1e9|\\{a=1\\}";
     let setting =
         (prop::sample::select(keys), value).prop_map(|(key, value)| format!("{key} = {value}"));
-    let table = "\\[(peers|profile|channel)?(\\.[a-z]{1,4}){0,3}\\]";
+    let table = "\\[(peers|profile|channel|\\[rule\\])?(\\.[a-z]{1,4}){0,3}\\]";
     prop::collection::vec(prop_oneof![setting, table, ".{0,10}"], 0..8)
 }
 

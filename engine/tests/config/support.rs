@@ -80,14 +80,24 @@ pub(crate) fn sample<S: Default + PartialEq>(parameter: &Parameter<S>) -> String
         ("cores", _) => vec!["1,0".to_string()],
         ("peers", _) => vec!["b=127.0.0.1:7001,c=[::1]:7002".to_string()],
         ("priority", _) => vec!["high".to_string()],
+        ("hints" | "named", _) => vec!["urgent".to_string()],
+        ("message_type", _) => vec!["order.*".to_string()],
+        ("metadata", _) => vec!["tenant=7&region=eu".to_string()],
+        ("peer", _) => vec!["db-*".to_string()],
         (_, Allowed::Words(words)) => words.iter().map(|word| (*word).to_string()).collect(),
         (_, Allowed::Number(least, most) | Allowed::PowerOfTwo(least, most)) => {
             let default: u64 =
                 overlane::config::number(&parameter.default_text(), parameter.unit).unwrap_or(0);
             // Near the default, so that what parameters must agree on still holds.
-            [default + 1, default * 2, least, most]
-                .map(|number| number.to_string())
-                .to_vec()
+            [
+                default + 1,
+                default * 2,
+                default.saturating_sub(1),
+                least,
+                most,
+            ]
+            .map(|number| number.to_string())
+            .to_vec()
         }
         (name, Allowed::Described(_)) => panic!("no value is known for {name}"),
     };

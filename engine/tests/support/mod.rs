@@ -11,7 +11,7 @@ pub mod payload;
 pub mod process;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Sender, bounded};
@@ -186,6 +186,15 @@ pub fn counting_handler() -> (
         counted.fetch_add(1, Ordering::Relaxed);
     };
     (handler, count)
+}
+
+/// Sets a flag when it goes: what runs beside a test ends with it, however that ends.
+pub struct Ends<'a>(pub &'a AtomicBool);
+
+impl Drop for Ends<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 /// Runs `work` on a thread of its own and fails with `what` if it does not end.

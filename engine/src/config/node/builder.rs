@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 
 use super::super::channel::ChannelConfig;
 use super::super::error::ConfigError;
+use super::super::rule::Rule;
 use super::Config;
 
 /// Builds a [`Config`]; [`build`](Self::build) checks it.
@@ -50,6 +51,13 @@ impl ConfigBuilder {
     #[must_use]
     pub fn channel(mut self, channel: ChannelConfig) -> Self {
         self.config.channels.push(channel);
+        self
+    }
+
+    /// Adds a routing rule, behind those there are.
+    #[must_use]
+    pub fn rule(mut self, rule: Rule) -> Self {
+        self.config.rules.push(rule);
         self
     }
 

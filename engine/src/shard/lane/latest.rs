@@ -11,10 +11,12 @@ use bytes::Bytes;
 
 use crate::awaited::{Awaited, awaited, key};
 use crate::deadline::{Moment, earlier};
+use crate::delivery::rate::Amount;
 use crate::mailboxes::{ByMailbox, Mailbox, MailboxId, Mailboxes};
 use crate::order_tag::OrderTag;
 use crate::payload::Payload;
 use crate::shard::outbox::{Dropped, Load, OutgoingMessage};
+use crate::wire::HEADER_BYTES;
 use crate::wire::extension::deadline_of;
 
 /// A message that waits.
@@ -119,6 +121,27 @@ impl Latest {
             self.line.push_back(Place::Keyed(key));
         }
         replaced.map(|older| older.dropped())
+    }
+
+    /// What is next of `piece` at most, or a single message.
+    pub(crate) fn amount_within(&self, piece: Amount) -> Amount {
+        let mut within = Amount::default();
+        for place in &self.line {
+            let waiting = match place {
+                Place::Keyed(key) => self.keyed.get(key),
+                Place::Plain(waiting) => Some(waiting),
+            };
+            let bytes = waiting.map_or(0, |waiting| waiting.payload.len()) + HEADER_BYTES;
+            let next = Amount {
+                bytes: within.bytes + bytes as u64,
+                messages: within.messages + 1,
+            };
+            if !within.is_empty() && next.min(piece) != next {
+                break;
+            }
+            within = next;
+        }
+        within
     }
 
     /// Takes the message that is next.

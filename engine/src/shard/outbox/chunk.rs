@@ -295,7 +295,7 @@ impl Chunk {
     }
 
     /// Appends a frame of another chunk, which is not of a fragment.
-    fn copy(&mut self, frame: &Frame<'_>, mailbox: Option<MailboxId>) {
+    pub(super) fn copy(&mut self, frame: &Frame<'_>, mailbox: Option<MailboxId>) {
         self.bytes.extend_from_slice(frame.bytes);
         if let Some(piece) = frame.piece {
             self.shared.push_back(SharedPiece {
@@ -346,6 +346,38 @@ impl Chunk {
         }
         drop(mailboxes);
         pool.reuse(std::mem::replace(self, rest));
+    }
+
+    /// Takes the frames out at the front, as long as `takes` says so of what was taken before and the next one; `None` if that is
+    /// all.
+    pub(super) fn split_front(
+        &mut self,
+        pool: &mut ChunkPool,
+        takes: impl Fn(&Self, &Frame<'_>) -> bool,
+    ) -> Option<Self> {
+        let mut front = pool.chunk();
+        let mut encoded = 0;
+        let mut mailboxes = self.mailboxes.iter();
+        for frame in self.frames() {
+            if !takes(&front, &frame) {
+                break;
+            }
+            let mailbox = frame.is_message().then(|| mailboxes.next()).flatten();
+            front.copy(&frame, mailbox);
+            encoded += frame.bytes.len();
+        }
+        drop(mailboxes);
+        if front.messages == self.messages {
+            pool.reuse(front);
+            return None;
+        }
+        self.head += encoded;
+        self.shared.drain(..front.shared.len());
+        self.wire_bytes -= front.wire_bytes;
+        self.messages -= front.messages;
+        self.payload_bytes -= front.payload_bytes;
+        (0..front.messages).for_each(|_| self.mailboxes.pop());
+        Some(front)
     }
 
     /// Whether a frame of so many encoded bytes goes into it too, if it is closed at `wire_bytes_max`.

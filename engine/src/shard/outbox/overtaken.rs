@@ -14,6 +14,7 @@ use super::expired::Expired;
 use super::message::{Dropped, OutgoingMessage};
 use crate::awaited::{Awaited, awaited};
 use crate::deadline::{Moment, earlier};
+use crate::delivery::rate::Amount;
 use crate::mailboxes::MailboxId;
 use crate::order_tag::OrderTag;
 use crate::payload::Payload;
@@ -30,6 +31,8 @@ pub(super) struct Overtaken {
     waiting: VecDeque<Waiting>,
     /// How many messages with each tag are here.
     tags: BTreeMap<OrderTag, u64>,
+    /// What caps allow of the next fragment.
+    capped_bytes: Option<usize>,
 }
 
 #[derive(Debug)]
@@ -144,7 +147,10 @@ impl Overtaken {
             let wire_bytes = usize::try_from(load.wire_bytes).unwrap_or(usize::MAX);
             let room = Room {
                 bytes: bytes_max.saturating_sub(wire_bytes),
-                piece_bytes_max,
+                piece_bytes_max: self
+                    .capped_bytes
+                    .take()
+                    .map_or(piece_bytes_max, |capped| capped.min(piece_bytes_max)),
                 is_first: batch.chunks.is_empty(),
             };
             let Some(mut chunk) = self.next_chunk(room, now, load) else {
@@ -176,6 +182,37 @@ impl Overtaken {
         };
         self.remove(0);
         Some(chunk)
+    }
+
+    /// From now on what goes out next holds `piece` at most, or a single message or the least of a fragment. Returns
+    /// what it holds.
+    pub(super) fn cut_front(&mut self, pool: &mut ChunkPool, piece: Amount) -> Amount {
+        let (amount, cut) = match self.waiting.front_mut() {
+            None => return Amount::default(),
+            Some(Waiting::Large(large)) => {
+                let most = usize::try_from(piece.bytes).unwrap_or(usize::MAX);
+                let most = most.max(FRAGMENT_BYTES_MIN);
+                self.capped_bytes = Some(most);
+                let rest = large.message.payload.len() - large.sent;
+                let amount = Amount {
+                    bytes: rest.min(most) as u64,
+                    messages: 1,
+                };
+                (amount, None)
+            }
+            Some(Waiting::Small(small)) => {
+                let cut = small.chunk.cut(pool, piece);
+                let front = cut.as_ref().unwrap_or(&small.chunk);
+                (front.amount(), cut)
+            }
+        };
+        if let Some(chunk) = cut {
+            // The tags leave with the rest.
+            let tags = Vec::new();
+            self.waiting
+                .push_front(Waiting::Small(Small { chunk, tags }));
+        }
+        amount
     }
 
     /// What stands at `place` is out, or ended.

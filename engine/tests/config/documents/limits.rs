@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 use overlane::config::{
-    CHANNEL_PARAMETERS, CHANNELS_MAX, FILE_BYTES_MAX, NODE_PARAMETERS, Unit, number, quantity,
+    CHANNEL_PARAMETERS, CHANNELS_MAX, FILE_BYTES_MAX, NODE_PARAMETERS, RULES_MAX, Unit, number,
+    quantity,
 };
 use overlane::delivery::incoming::RUNS_MAX;
 use overlane::wire::{CloseReason, extension, frame, hello, layout, name, parameters};
@@ -421,6 +422,12 @@ const APPLICATIONS: &[Limit] = &[
             "refused with `Attributes`, as are type, keys and values above `EXTENSION_BYTES_MAX`",
         ),
         "options.rs::what_is_beyond_the_bounds_is_refused_before_it_is_accepted",
+    ),
+    limit(
+        "routing rules of a node",
+        Constant("config::RULES_MAX", RULES_MAX as u64, Unit::Count("rules")),
+        Otherwise("refused, from a configuration and at run time"),
+        "config/rules.rs::what_a_rule_says_has_to_agree",
     ),
     limit(
         "open receipts of a node",

@@ -1,6 +1,9 @@
 //! `docs/tuning.md`: every parameter with its unit, default, the origin of that, and its cost.
 
-use overlane::config::{CHANNEL_PARAMETERS, NODE_PARAMETERS, Parameter, Profile, flag, variable};
+use overlane::config::{
+    CHANNEL_PARAMETERS, NODE_PARAMETERS, Parameter, Profile, RULE_PARAMETERS, RULES_MAX, flag,
+    variable,
+};
 
 use super::{assert_document, default_of, head, row};
 use crate::support::{FileText, load, sources};
@@ -8,8 +11,8 @@ use crate::support::{FileText, load, sources};
 const INTRODUCTION: &str = "\
 # Tuning
 
-Every parameter of a node and of its channels. This file follows from the definitions in
-`engine/src/config/node.rs` and `channel.rs`; a test fails when it differs from them, and
+Every parameter of a node, its channels and its routing rules. This file follows from the definitions in
+`engine/src/config/node.rs`, `channel.rs` and `rule.rs`; a test fails when it differs from them, and
 `OVERLANE_BLESS=1 cargo test -p overlane --test config documents` writes it anew.
 
 ## Where values come from
@@ -24,7 +27,7 @@ Later ones win:
 4. environment variables `OVERLANE_*`
 5. flags
 
-Single values are replaced; channels and peers are merged by name. A peer with the node's own name
+Single values are replaced, and so are the rules, as a whole; channels and peers are merged by name. A peer with the node's own name
 is left out, so that all nodes of a cluster can share one list. A key, variable or flag that is not
 in this file is refused, and so is a value outside its range, with the place (of a file also the
 line), the value and what would be right. `overlane doctor` takes the same sources and says whether
@@ -59,6 +62,13 @@ notsent_lowat_bytes = "256KiB"
 priority = "low"
 reliability = "best_effort"
 
+[[rule]]
+channel = "coordination"
+message_type = "vote.*"
+
+[[rule]]
+channel = "data"
+
 [profile.dev]
 shards = 1
 
@@ -67,13 +77,14 @@ parallelism = 1
 "#;
 
 const VARIABLES: &str = "\
-The same as environment variables, with semicolons between channels:
+The same as environment variables, with semicolons between channels, and between rules:
 
     OVERLANE_NODE_NAME=a
     OVERLANE_LISTEN=127.0.0.1:7400
     OVERLANE_SPIN_US=20
     OVERLANE_PEERS=b=127.0.0.1:7401,c=127.0.0.1:7402
     OVERLANE_CHANNEL=coordination:priority=high;data:parallelism=4,notsent_lowat_bytes=256KiB
+    OVERLANE_RULE=coordination:message_type=vote.*;data
 
 And as flags, of every program that takes them:
 
@@ -81,6 +92,7 @@ And as flags, of every program that takes them:
     --peer b=127.0.0.1:7401 --peer c=127.0.0.1:7402
     --channel coordination:priority=high
     --channel data:parallelism=4,notsent_lowat_bytes=256KiB
+    --rule coordination:message_type=vote.* --rule data
 ";
 
 fn document() -> String {
@@ -111,6 +123,13 @@ fn document() -> String {
             "\n## Parameters of a channel\n\nIn a file under `[channel.NAME]`; in `--channel \
              NAME:KEY=VALUE,...` and `OVERLANE_CHANNEL` as keys.\n\n{}",
             table(CHANNEL_PARAMETERS, |name| format!("`{name}`"))
+        ),
+        format!(
+            "\n## Parameters of a routing rule\n\nIn a file under `[[rule]]`, one for each, with \
+             `channel = \"NAME\"`; in `--rule CHANNEL:KEY=VALUE,...` and `OVERLANE_RULE` as keys. The first \
+             rule whose conditions all hold chooses the channel, at most {RULES_MAX} \
+             ([decision 0032](decisions/0032-routing-rules-and-hints.md)).\n\n{}",
+            table(RULE_PARAMETERS, |name| format!("`{name}`"))
         ),
     ]
     .concat()
@@ -199,7 +218,11 @@ fn the_examples_of_tuning_load_and_agree() {
     let by_variables = load(&sources(None, &variables, &[]));
     assert_eq!(by_variables, load(&sources(None, &[], &flags)));
     assert_eq!(
-        (by_variables.channels.len(), by_variables.peers.len()),
-        (2, 2)
+        (
+            by_variables.channels.len(),
+            by_variables.peers.len(),
+            by_variables.rules.len()
+        ),
+        (2, 2, 2)
     );
 }
