@@ -18,6 +18,7 @@ use rand::{RngExt, SeedableRng};
 
 use super::NodeId;
 use super::carrier::{Carrier, MakeCarrier, Task};
+use super::graph::Graph;
 use super::membership::{Over, with_membership};
 use super::network::{Death, NetworkConfig};
 use super::subject::{Inspect, Subject};
@@ -238,14 +239,11 @@ impl<'p, X: Causal> Run<'p, X> {
     fn settle(&mut self) -> Duration {
         let begun = self.world.now();
         loop {
-            // Who has lost everybody is given a way in again, as by its discovery.
-            let alone = |node: &NodeId| {
-                self.world
-                    .state(*node)
-                    .is_some_and(|x| x.neighbors().is_empty())
-            };
-            let alone: Vec<NodeId> = self.world.running().filter(alone).collect();
-            for node in alone {
+            // Who is cut off from most is given a way in again, as by discovery.
+            let mut parts = Graph::of(&self.world).parts();
+            parts.sort_by_key(Vec::len);
+            parts.pop();
+            for node in parts.into_iter().flatten() {
                 self.join(node);
             }
             self.world.run_for(SETTLE_STEP);
