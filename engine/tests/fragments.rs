@@ -232,7 +232,7 @@ fn best_effort_messages_in_fragments_are_sent_or_dropped() {
         .queue_bytes_max(300_000_usize)
         .overflow(Overflow::DropOldest);
     let (a, b, proxy) = pair_through_proxy(&channel);
-    let mut inbox = b.inbox_of("in", 8 << 20).expect("free");
+    let mut inbox = b.inbox_of("in", 64 << 20).expect("free");
     let (data, to) = ends(&a);
     for number in 0..400_u64 {
         proxy.stall(number % 40 < 20);
