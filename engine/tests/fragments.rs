@@ -131,6 +131,7 @@ fn without_fragments_none_pass() {
     assert_eq!(came, [0, 1, 2, 3]);
 }
 
+/// Keys of the messages that are sent.
 const KEYS: u64 = 5;
 
 /// Sends `each` messages on each key, of sizes up to 300,000 bytes.
@@ -153,7 +154,7 @@ fn send_all(node: &Node, each: u64, seed: u64) {
 
 /// Takes all of them: each once, whole, and in order for its key.
 fn receive_all(inbox: &mut Inbox, each: u64) {
-    let mut next = [0; KEYS as usize];
+    let mut next = vec![0; usize::try_from(KEYS).expect("few")];
     for count in 0..each * KEYS {
         let received = inbox.recv_timeout(GENEROUS);
         let received = received.unwrap_or_else(|error| panic!("after {count}: {error}"));
