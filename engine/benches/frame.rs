@@ -73,6 +73,7 @@ fn read_all(buffer: &[u8]) -> usize {
                 frames += 1;
             }
             Ok(Next::Skip { consumed_bytes }) => rest = &rest[consumed_bytes..],
+            Ok(Next::Fragment(..)) => unreachable!("the limits have no fragments"),
             Ok(Next::Incomplete { .. }) => return frames,
             Err(error) => panic!("the bench wrote a bad frame: {error}"),
         }

@@ -8,7 +8,8 @@ use overlane::wire::codec::{Codec, check_expansion};
 use overlane::wire::compression::Decompressor;
 use overlane::wire::control::{Decline, Rest, bye_reason};
 use overlane::wire::extension::{EXTENSION_BYTES_MAX, EXTENSION_ENTRIES_MAX};
-use overlane::wire::frame::{EXTENDED_HEADER_BYTES, EXTENSION_BLOCK_BYTES_MAX};
+use overlane::wire::fragment::Fragment;
+use overlane::wire::frame::{EXTENDED_HEADER_BYTES, EXTENSION_BLOCK_BYTES_MAX, message_header};
 use overlane::wire::hello::SESSION_PLAIN;
 use overlane::wire::layout::{HANDSHAKE_BODY_BYTES_MAX, PREFIX_BYTES};
 use overlane::wire::mailbox::{Announced, AnnouncedMailboxes};
@@ -33,6 +34,7 @@ pub(crate) fn frames(data: &[u8]) {
             0x60 => Some(Codec::Zstd),
             _ => None,
         },
+        fragments: choice & 0x10 != 0,
     };
     let (whole, consumed_bytes, whole_end) = read_frames(bytes, &limits);
     let (in_pieces, end) = read_frames_in_pieces(bytes, &limits, usize::from(choice) + 1);
@@ -72,6 +74,11 @@ fn read_frames(
                 frames.push((frame.kind, frame.word, entries, frame.body.to_vec()));
                 consumed_total += consumed_bytes;
             }
+            Ok(Next::Fragment(fragment, consumed_bytes)) => {
+                assert!((HEADER_BYTES..=rest.len()).contains(&consumed_bytes));
+                consumed_total += consumed_bytes;
+                frames.push(check_fragment(&fragment, limits));
+            }
             Ok(Next::Skip { consumed_bytes }) => {
                 assert!((HEADER_BYTES..=rest.len()).contains(&consumed_bytes));
                 consumed_total += consumed_bytes;
@@ -90,6 +97,42 @@ fn read_frames(
             }
         }
     }
+}
+
+/// As a frame: what it says of its message, without its bytes, which are read as frames.
+fn check_fragment(fragment: &Fragment, limits: &FrameLimits) -> OwnedFrame {
+    assert!(limits.fragments);
+    let Some(first) = fragment.first else {
+        let length = u64::try_from(fragment.bytes)
+            .expect("24 bits")
+            .to_le_bytes();
+        return (
+            FrameKind::Fragment,
+            fragment.word,
+            Vec::new(),
+            length.to_vec(),
+        );
+    };
+    let message_bytes = first.message_bytes as usize;
+    assert!(fragment.bytes <= message_bytes);
+    let block_bytes_max = if first.is_extended {
+        EXTENSION_BLOCK_BYTES_MAX
+    } else {
+        0
+    };
+    assert!(message_bytes <= limits.body_bytes_max as usize + block_bytes_max);
+    let header = message_header(first, fragment.word);
+    match next_frame(&header, limits) {
+        Ok(Next::Incomplete { .. }) => {}
+        Err(DecodeError::Extension(_)) => assert!(first.is_extended),
+        other => panic!("a message was announced that none can be: {other:?}"),
+    }
+    (
+        FrameKind::FirstFragment,
+        fragment.word,
+        Vec::new(),
+        header.to_vec(),
+    )
 }
 
 /// The same as a receiver does it whose socket gives `piece_bytes` at a time.
@@ -230,7 +273,8 @@ fn check_contents(
             let lane = Decline::from_frame(frame).lane;
             assert_eq!(u32::from(lane), frame.word & 0xFFFF);
         }
-        FrameKind::Ping | FrameKind::Pong | FrameKind::Summon => {}
+        FrameKind::FirstFragment | FrameKind::Fragment => assert!(limits.fragments),
+        FrameKind::Ping | FrameKind::Pong | FrameKind::Summon | FrameKind::FragmentAck => {}
     }
 }
 
@@ -359,6 +403,7 @@ fn sample_hello(expected_node: Option<Name>) -> Hello {
             parallelism: 1,
             body_bytes_max: 1024,
             mailboxes_max: 16,
+            fragments: true,
         },
         unknown: Parameters::default(),
     }

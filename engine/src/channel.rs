@@ -22,6 +22,7 @@ use crate::extended::{Extended, extended, with_extended};
 use crate::fabric::Fabric;
 use crate::mailboxes::{Home, Mailbox};
 use crate::message::Destination;
+use crate::order_tag::OrderTag;
 use crate::payload::{IntoPayload, Payload};
 use crate::peer::{LaneAddress, Peer};
 use crate::rates::RateCaps;
@@ -718,18 +719,23 @@ pub(crate) fn unless_expired(
     Ok(payload)
 }
 
-/// In a record's tag: its payload begins with an extension. The other bits are the high ones of a
-/// mailbox's number, which does not grow that far.
+/// In a record's tag: its payload begins with an extension. The other bits are an [`OrderTag`]'s and the high
+/// ones of a mailbox's number.
 pub(crate) const EXTENDED: u32 = 1 << 31;
 
 /// What the ring carries beside the payload.
 #[inline]
 fn tag_for(to: &Destination, way: Way) -> Tag {
     let (mailbox, high) = to.mailbox.id().to_words();
+    let extra = OrderTag::of(to.key).beside(high);
     Tag {
         lane: to.peer.lane_number(way.offset).word(),
         mailbox,
-        extra: if way.head > 0 { high | EXTENDED } else { high },
+        extra: if way.head > 0 {
+            extra | EXTENDED
+        } else {
+            extra
+        },
     }
 }
 

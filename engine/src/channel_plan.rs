@@ -11,11 +11,12 @@
 use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use event_listener::Event;
 
 use crate::config::{self, ChannelConfig, Config, Overflow, Priority, Reliability};
+use crate::delivery::WindowLimits;
 use crate::io::socket::SocketOptions;
 use crate::peer::LaneRange;
 use crate::rates::{ChannelRates, RateCaps};
@@ -188,6 +189,10 @@ pub(crate) struct ChannelPlan {
     pub(crate) priority: usize,
     pub(crate) overflow: Overflow,
     pub(crate) send_quantum_bytes: usize,
+    /// Larger messages go out in fragments, if any do.
+    pub(crate) fragments_above_bytes: Option<usize>,
+    /// Of what may be under way on a lane.
+    pub(crate) window_limits: WindowLimits,
     /// How its batches are compressed, if they are.
     pub(crate) codec: Option<Codec>,
     pub(crate) options: SocketOptions,
@@ -272,7 +277,10 @@ impl ChannelPlan {
                 parallelism: channel.parallelism,
                 body_bytes_max: u32::try_from(channel.message_bytes_max).unwrap_or(u32::MAX),
                 mailboxes_max: u32::try_from(node.mailboxes_per_lane_max).unwrap_or(u32::MAX),
+                fragments: true,
             },
+            fragments_above_bytes: fragments_above_bytes(channel),
+            window_limits: window_limits(node, channel),
             codec: Codec::from_name(channel.compression.word()),
             config: channel.clone(),
         })
@@ -307,6 +315,27 @@ impl ChannelPlan {
             high_percent: channel.high_watermark_percent.into(),
             low_percent: channel.low_watermark_percent.into(),
         }
+    }
+}
+
+/// A newer message could not replace one that is in fragments, nor would it wait for it.
+fn fragments_above_bytes(channel: &ChannelConfig) -> Option<usize> {
+    let has_fragments = matches!(
+        channel.ordering,
+        config::Ordering::Fifo | config::Ordering::Unordered
+    );
+    (has_fragments && channel.fragment_bytes > 0).then_some(channel.fragment_bytes)
+}
+
+/// An acknowledgement may be put off by the peer, which is not to look like a queue.
+fn window_limits(config: &Config, channel: &ChannelConfig) -> WindowLimits {
+    let budget_us = match channel.window_budget_us {
+        0 => 0,
+        budget_us => budget_us.max(2 * config.ack_delay_us),
+    };
+    WindowLimits {
+        bytes_max: channel.unacknowledged_bytes_max as u64,
+        budget: Duration::from_micros(budget_us),
     }
 }
 

@@ -97,6 +97,7 @@ mod mailboxes;
 mod message;
 pub mod metrics;
 mod node;
+mod order_tag;
 mod payload;
 mod peer;
 pub mod prelude;

@@ -51,7 +51,7 @@ impl Payload<'_> {
     }
 
     /// What was handed over, unchanged.
-    fn into_handed_over(self) -> Bytes {
+    pub(crate) fn into_bytes(self) -> Bytes {
         match self {
             Self::Borrowed(bytes) => Bytes::copy_from_slice(bytes),
             Self::Shared(bytes) => bytes,
@@ -147,7 +147,7 @@ impl<'a> IntoPayload<'a> for Bytes {
     }
 
     fn unsent(unsent: Unsent<Payload<'a>>) -> Self::Error {
-        unsent.map(Payload::into_handed_over)
+        unsent.map(Payload::into_bytes)
     }
 }
 
@@ -160,7 +160,7 @@ impl<'a> IntoPayload<'a> for Vec<u8> {
 
     fn unsent(unsent: Unsent<Payload<'a>>) -> Self::Error {
         // Nobody else holds it, so this copies nothing.
-        unsent.map(|payload| payload.into_handed_over().into())
+        unsent.map(|payload| payload.into_bytes().into())
     }
 }
 

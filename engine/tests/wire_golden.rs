@@ -9,6 +9,8 @@ use overlane::wire::compression::Decompressor;
 use overlane::wire::control::{
     Decline, Rest, append_bye, append_mailbox, append_message, append_ping, append_pong, bye_reason,
 };
+use overlane::wire::fragment::FirstFragment;
+use overlane::wire::frame::message_header;
 use overlane::wire::hello::SESSION_PLAIN;
 use overlane::wire::stream::{CancelReason, Side, Word, data_mailbox};
 use overlane::wire::{
@@ -130,6 +132,7 @@ fn hello() -> Hello {
             parallelism: 4,
             body_bytes_max: 1 << 20,
             mailboxes_max: 4096,
+            fragments: false,
         },
         unknown: Parameters::default(),
     }
@@ -274,7 +277,7 @@ fn the_encoders_write_the_documented_bytes() {
         assert_eq!(hex(&golden), hex(&bytes), "{name}");
     }
     // What this version reads and does not write, and what has a test of its own.
-    let others = ["unknown", "extension", "compressed"];
+    let others = ["unknown", "extension", "compressed", "fragment"];
     documented.retain(|name, _| others.iter().all(|other| !name.contains(other)));
     assert!(
         documented.is_empty(),
@@ -326,6 +329,42 @@ fn the_decoders_read_the_documented_frames() {
 }
 
 #[test]
+fn the_documented_fragments_are_a_message() {
+    let limits = FrameLimits {
+        fragments: true,
+        ..FrameLimits::default()
+    };
+    let begun = golden("first fragment");
+    let Ok(Next::Fragment(fragment, consumed)) = next_frame(&begun, &limits) else {
+        panic!("a good fragment");
+    };
+    let first = fragment.first.expect("it begins a message");
+    let of_five = FirstFragment {
+        message_bytes: 5,
+        is_extended: false,
+    };
+    assert_eq!(begun[8..consumed], of_five.encode());
+    let rest = golden("fragment");
+    let Ok(Next::Fragment(fragment, header)) = next_frame(&rest, &limits) else {
+        panic!("a good fragment");
+    };
+    assert_eq!(
+        (fragment.word, fragment.first, fragment.bytes),
+        (3, None, 2)
+    );
+    let message = [
+        &message_header(first, 3)[..],
+        &begun[consumed..],
+        &rest[header..],
+    ]
+    .concat();
+    assert_eq!(message, golden("message"));
+    let ack = golden("fragment ack");
+    let ack = only_frame(&ack);
+    assert_eq!((ack.kind, ack.word), (FrameKind::FragmentAck, 3));
+}
+
+#[test]
 fn the_documented_compressed_frame_stands_for_a_message() {
     let bytes = golden("compressed");
     let limits = FrameLimits {
@@ -368,6 +407,7 @@ fn the_decoders_read_the_documented_extensions() {
     let version_1 = FrameLimits {
         extensions: false,
         codec: None,
+        fragments: false,
         ..FrameLimits::default()
     };
     let error = next_frame(&bytes, &version_1).expect_err("version 1 has no extensions");

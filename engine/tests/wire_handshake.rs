@@ -33,6 +33,7 @@ fn hello() -> Hello {
             parallelism: 4,
             body_bytes_max: 1 << 20,
             mailboxes_max: 4096,
+            fragments: true,
         },
         unknown: Parameters::default(),
     }
@@ -122,7 +123,8 @@ fn bytes_after_the_handshake_are_left_to_the_caller() {
 
 /// Adds parameters as long as they fit beside the longest terms.
 fn fill(unknown: &mut Parameters) {
-    let terms_bytes = 3 * longest().len() + 5 + 10 + 10 + 71;
+    // Three words, three numbers, that there are fragments, and the names of all seven.
+    let terms_bytes = 3 * longest().len() + 5 + 10 + 10 + 1 + 71 + 9;
     let mut left = PARAMETER_BYTES_MAX - terms_bytes;
     for number in 0.. {
         let parameter = Parameter {

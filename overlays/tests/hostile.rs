@@ -7,7 +7,7 @@ use std::path::Path;
 use bytes::Bytes;
 use overlane_overlays::anti_entropy::{self, Digest, Entry, Range};
 use overlane_overlays::atomic_broadcast::{self, Says, View};
-use overlane_overlays::causal_broadcast::{self, Again, Round};
+use overlane_overlays::causal_broadcast::{self, Again, Counts, Round};
 use overlane_overlays::causal_unicast::{self, Ack, Data, Need};
 use overlane_overlays::direct::{self, Head};
 use overlane_overlays::epoch::{Epoch, OverlayKind, Proposal};
@@ -183,27 +183,36 @@ fn causal_broadcast() -> impl Strategy<Value = causal_broadcast::Message<u32>> {
     let no_such =
         (life(), number(), number()).prop_map(|(life, first, last)| Gap { life, first, last });
     let payload = || Bytes::from_static(&[0, 1, 2]).into();
-    let again = (life(), number(), counts(), any::<bool>());
+    let again = (life(), number(), number(), counts(), any::<bool>());
     let heard = prop::collection::vec(any::<u8>(), 0..3);
     prop_oneof![
         prop::option::of(life()).prop_map(|after| Message::AskCounts { after }),
-        (counts(), any::<bool>()).prop_map(|(counts, more)| Message::Counts { counts, more }),
+        (counts(), any::<bool>(), number(), number()).prop_map(
+            |(counts, more, clock, open_from)| Message::Counts(Counts {
+                counts,
+                more,
+                clock,
+                open_from,
+            })
+        ),
         prop::collection::vec(gap, 0..4).prop_map(|gaps| Message::Ask { gaps }),
         no_such.prop_map(Message::NoSuch),
         again.prop_map(
-            move |(life, number, needs, is_message)| Message::Again(Again {
+            move |(life, number, stamp, needs, is_message)| Message::Again(Again {
                 life,
                 number,
+                stamp,
                 needs,
                 is_message,
                 hops: 3,
                 payload: payload(),
             })
         ),
-        (any::<u64>(), number(), heard, counts(), counts()).prop_map(
-            |(view, number, heard, counts, stable)| Message::Round(Round {
+        (any::<u64>(), number(), number(), heard, counts(), counts()).prop_map(
+            |(view, number, clock, heard, counts, stable)| Message::Round(Round {
                 view,
                 number,
+                clock,
                 heard,
                 own: counts.clone(),
                 counts,

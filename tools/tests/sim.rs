@@ -75,7 +75,9 @@ fn every_workload_runs_on_a_small_cluster() {
         "--workload anti-entropy --loss 5%",
         "--workload table --overlay hyparview --loss 5% --latency-max-ms 20",
         "--workload broadcast --fail 50% --dead-hosts silent --dial-timeout-ms 1000",
-        "--workload faults --seeds 4",
+        "--workload faults --seeds 4 --dial-round-trips 3",
+        "--dial-round-trips 2 --dial-failures 5% --one-way-loss 5% --broken-pairs 2%",
+        "--payload-bytes 10000 --interval-ms 10 --lane-bytes-per-s 200000 --lane-queue-bytes 50000",
     ] {
         let words = arguments.split(' ').chain(["--nodes", "40", "--json"]);
         let output = sim(&words.collect::<Vec<_>>());

@@ -107,12 +107,20 @@ parameters! {
         Unit::Count("percent"), Allowed::Number(0, 99);
         origin "the flow control of seed 004";
         cost "higher wakes senders more often; lower may leave the lane without work";
-    /// Most payload bytes of one lane that are sent and not acknowledged yet; one batch always passes.
+    /// Most payload bytes of one lane that are sent and not acknowledged yet; one batch always passes. A slow link
+    /// gets less at a time: see window_budget_us.
     unacknowledged_bytes_max: usize = 4 << 20;
         Unit::Bytes, Allowed::Number(4096, 1 << 30);
         origin "guess: 25 Gbit/s over 1 ms there and back";
         cost "higher is more that a lane can leave unknown when it ends; \
               lower waits for acknowledgements on fast or distant links";
+    /// How much longer than the fastest one the acknowledgement of a lane may take before less is under way, and at
+    /// least twice the node's ack_delay_us; 0: as much as unacknowledged_bytes_max at any time.
+    window_budget_us: u64 = 2_000;
+        Unit::Microseconds, Allowed::Number(0, 10_000_000);
+        origin "below the delay that a heartbeat notices; above what is put off to save acknowledgements";
+        cost "higher lets bulk fill the queues of a slow link before heartbeats; \
+              lower may leave a link idle between two acknowledgements";
     /// Size of the ring from application threads, one for each shard.
     ring_bytes: usize = 1 << 20;
         Unit::Bytes, Allowed::PowerOfTwo(64 << 10, 512 << 20);
@@ -123,6 +131,14 @@ parameters! {
         Unit::Bytes, Allowed::Number(1, PAYLOAD_BYTES_MAX as u64);
         origin "the 1 MiB payload of NATS";
         cost "higher lets each lane of a peer use so much memory for one message";
+    /// Larger messages of a fifo or unordered channel go out in fragments, between which messages with other keys
+    /// go, on an unordered channel any; on a slow link those above a quarter of what may be under way do, from 16 KiB
+    /// up. 0 sends all whole.
+    fragment_bytes: usize = 1 << 20;
+        Unit::Bytes, Allowed::Number(0, PAYLOAD_BYTES_MAX as u64);
+        origin "half a millisecond on a fast link; a slow one has its own measure";
+        cost "higher lets a large message hold back small ones with other keys on its lane; \
+              lower takes more headers and sends";
     /// Bytes that one lane of this channel sends per turn; auto is the node's.
     send_quantum_bytes: Option<usize> as usize = None;
         Unit::Bytes, Allowed::Number(4096, 16 << 20);

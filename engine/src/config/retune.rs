@@ -43,6 +43,8 @@ const RETUNABLE: &[(&str, Takes)] = &[
     ("high_watermark_percent", Takes::AtOnce),
     ("low_watermark_percent", Takes::AtOnce),
     ("unacknowledged_bytes_max", Takes::AtOnce),
+    ("window_budget_us", Takes::AtOnce),
+    ("fragment_bytes", Takes::NextConnection),
     ("message_bytes_max", Takes::LowerAtOnce),
     ("send_quantum_bytes", Takes::AtOnce),
     ("floor_bytes", Takes::AtOnce),

@@ -53,6 +53,10 @@ pub struct Incoming {
     owed: Owed,
     /// Acknowledgements that come before the one of `owed`.
     runs: VecDeque<Ack>,
+    /// Bytes that came of messages that were not complete with them, modulo 2^32, and whether the peer is to be
+    /// told of some.
+    fragment_bytes: u32,
+    owes_fragments: bool,
 }
 
 /// What was processed and is not acknowledged.
@@ -80,7 +84,30 @@ impl Incoming {
             late: 0,
             owed: Owed::default(),
             runs: VecDeque::new(),
+            fragment_bytes: 0,
+            owes_fragments: false,
         }
+    }
+
+    /// `bytes` came of a message that is not complete with them.
+    pub fn fragment(&mut self, bytes: u32, now: Instant) {
+        if self.reliability.is_acknowledged() {
+            self.fragment_bytes = self.fragment_bytes.wrapping_add(bytes);
+            self.owes_fragments = true;
+            self.owed.bytes += u64::from(bytes);
+            self.owed.since.get_or_insert(now);
+        }
+    }
+
+    /// What the peer is to be told of fragments, the same as for [`take_ack`](Self::take_ack), after that.
+    pub fn take_fragment_ack(&mut self) -> Option<u32> {
+        if !std::mem::take(&mut self.owes_fragments) {
+            return None;
+        }
+        if self.owed.messages == 0 {
+            self.owed = Owed::default();
+        }
+        Some(self.fragment_bytes)
     }
 
     /// `messages` with `bytes` of payload were given to handlers or inboxes.
@@ -169,7 +196,9 @@ impl Incoming {
         if let Some(run) = self.runs.pop_front() {
             return Some(run);
         }
-        self.owed.since?;
+        if self.owed.messages == 0 {
+            return None;
+        }
         let last = self.end_of_run();
         self.owed = Owed::default();
         Some(last)

@@ -4,7 +4,7 @@
 //! each lane that is dialled; one [`Liveness`] for each connection that carries a lane. They count
 //! and decide, nothing more: no socket, no clock (`now` is an argument), no message bytes. One [`Resume`] for each lane of a channel that keeps messages
 //! until they are acknowledged (`at_least_once`, `guaranteed`); the messages lie in the lane's log. The two ends of each open
-//! stream: [`stream`]. What caps let go when: [`rate`].
+//! stream: [`stream`]. One [`Window`] for each lane that is acknowledged. What caps let go when: [`rate`].
 pub mod backoff;
 pub mod incoming;
 pub mod latency;
@@ -16,6 +16,7 @@ mod receipts;
 mod requests;
 pub mod resume;
 pub mod stream;
+pub mod window;
 
 pub use backoff::{Backoff, BackoffLimits};
 pub use incoming::{AckPolicy, Incoming};
@@ -25,3 +26,4 @@ pub(crate) use payoff::Payoff;
 pub(crate) use receipts::Receipts;
 pub(crate) use requests::Requests;
 pub use resume::{BadProgress, Met, Resume};
+pub use window::{Window, WindowLimits};

@@ -67,6 +67,16 @@ pub enum AckError {
         /// Messages that it newly covers.
         messages: u32,
     },
+    /// It covers more bytes of fragments than were handed over.
+    #[error(
+        "the peer acknowledged {bytes} bytes of fragments (modulo 2^32) where {under_way} are under way"
+    )]
+    FragmentsOutOfRange {
+        /// The count in the acknowledgement.
+        bytes: u32,
+        /// Bytes of fragments that were handed over and not acknowledged.
+        under_way: u64,
+    },
     /// The channel is best effort: nothing is acknowledged on it.
     #[error("the peer acknowledged messages of a best-effort channel")]
     NotExpected,
@@ -104,6 +114,10 @@ pub struct Outgoing {
     expired_unknown: u64,
     /// Hand-overs that were taken back, because their connection ended.
     taken_back: u64,
+    /// Bytes of messages that are handed over in part, over the current connection, and how many of them the
+    /// peer has acknowledged.
+    fragments_out: u64,
+    fragments_covered: u64,
     marks: HandOverMarks,
 }
 
@@ -126,6 +140,8 @@ impl Outgoing {
             expired: 0,
             expired_unknown: 0,
             taken_back: 0,
+            fragments_out: 0,
+            fragments_covered: 0,
             marks: HandOverMarks::default(),
         }
     }
@@ -138,6 +154,8 @@ impl Outgoing {
             "the last connection left messages under way"
         );
         self.covered_before = self.covered;
+        self.fragments_out = 0;
+        self.fragments_covered = 0;
     }
 
     /// `messages` were accepted from the application and wait to be handed over.
@@ -157,6 +175,30 @@ impl Outgoing {
         if self.reliability.is_acknowledged() && messages > 0 {
             self.marks.push(messages, bytes, now);
         }
+    }
+
+    /// `bytes` of a message that waits were given to the kernel; the rest of it is still to come.
+    #[inline]
+    pub fn fragments_handed_over(&mut self, bytes: u64) {
+        if self.reliability.is_acknowledged() {
+            self.fragments_out += bytes;
+        }
+    }
+
+    /// The peer has so many bytes, counted over the connection and modulo 2^32, of messages that were handed
+    /// over in part. Returns how many of them are news.
+    ///
+    /// # Errors
+    /// [`AckError::FragmentsOutOfRange`] if it cannot have them.
+    pub fn acknowledge_fragments(&mut self, bytes: u32) -> Result<u64, AckError> {
+        let acknowledged = count_modulo(self.fragments_covered);
+        let news = u64::from(bytes.wrapping_sub(acknowledged));
+        let under_way = self.fragments_out - self.fragments_covered;
+        if news > under_way {
+            return Err(AckError::FragmentsOutOfRange { bytes, under_way });
+        }
+        self.fragments_covered += news;
+        Ok(news)
     }
 
     /// `messages` of those waiting were thrown away by the channel's overflow policy. On a
@@ -371,11 +413,11 @@ impl Outgoing {
             .saturating_sub(self.covered + self.unknown + self.taken_back)
     }
 
-    /// Bytes of payload handed over and still to be acknowledged, exact to a batch; 0 on a best-effort
-    /// channel.
+    /// Bytes of payload handed over and still to be acknowledged, fragments included, exact to a batch; 0 on a
+    /// best-effort channel.
     #[must_use]
     pub const fn unacknowledged_bytes(&self) -> u64 {
-        self.marks.bytes()
+        self.marks.bytes() + self.fragments_out - self.fragments_covered
     }
 
     /// How long the oldest message under way has waited for its acknowledgement.

@@ -125,6 +125,11 @@ impl Connection {
         }
     }
 
+    /// Whether it is to receive into its landing.
+    pub(super) fn lands(&self) -> bool {
+        self.landing.as_ref().is_some_and(|landing| landing.lands())
+    }
+
     fn is_quiet(&self) -> bool {
         !self.sending && self.receiving.is_none() && self.others == 0
     }

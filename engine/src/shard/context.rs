@@ -20,6 +20,7 @@ use crate::error::{SendError, Unsent};
 use crate::fabric::Fabric;
 use crate::mailboxes::MailboxId;
 use crate::message::{Destination, ReplyHandle};
+use crate::order_tag::OrderTag;
 use crate::payload::{IntoPayload, Payload};
 
 /// What a handler can do besides reading its message.
@@ -307,6 +308,7 @@ impl Core {
         let lane = &mut self.lanes[index as usize];
         let message = OutgoingMessage {
             mailbox: to.mailbox.id(),
+            order: OrderTag::of(to.key),
             is_extended: way.head > 0,
             payload,
         };
@@ -356,12 +358,8 @@ impl Core {
             let plan = &self.channels[channel.entry.index];
             let run = run_length(plan, lane, self.fabric.config.inline_bytes_max, payloads);
             if run > 1 {
-                return self.send_run_here(
-                    channel.entry.index,
-                    index,
-                    to.mailbox.id(),
-                    &payloads[..run],
-                );
+                let to = (to.mailbox.id(), OrderTag::of(to.key));
+                return self.send_run_here(channel.entry.index, index, to, &payloads[..run]);
             }
         }
         self.send_here(
@@ -379,7 +377,7 @@ impl Core {
         &mut self,
         channel: usize,
         index: u32,
-        mailbox: MailboxId,
+        to: (MailboxId, OrderTag),
         payloads: &[&[u8]],
     ) -> Result<usize, SendError> {
         let plan = &self.channels[channel];
@@ -389,7 +387,7 @@ impl Core {
             Err(refusal) => return refused(plan, &lane.address().gate, refusal).map(|_| 1),
         };
         let pool = &mut self.sending.pool;
-        if lane.take_run(&self.fabric, pool, mailbox, &payloads[..count]) {
+        if lane.take_run(&self.fabric, pool, to, &payloads[..count]) {
             self.sending.mark_ready(index, lane);
         } else {
             let strays = &mut self.sending.strays;

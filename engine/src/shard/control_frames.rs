@@ -29,6 +29,7 @@ pub(super) fn take_control(
 ) -> Result<(), CloseReason> {
     match frame.kind {
         FrameKind::Ack => return take_ack(core, lane, inbound, Ack::from_frame(frame)),
+        FrameKind::FragmentAck => return take_fragment_ack(core, lane, inbound, frame.word),
         FrameKind::Mailbox => return announce(core, inbound, frame),
         FrameKind::Bye => {
             inbound.said_bye = true;
@@ -42,9 +43,13 @@ pub(super) fn take_control(
         FrameKind::Rest => core.hear_rest(lane, inbound, Rest::from_frame(frame)),
         FrameKind::Summon => core.hear_summon(lane, frame),
         FrameKind::Decline => core.hear_decline(lane, frame),
-        // Messages and compressed frames never come here; of a Pong it matters that it came, as of anything
-        // else.
-        FrameKind::Message | FrameKind::Compressed | FrameKind::Pong => {}
+        // Messages, fragments and compressed frames never come here; of a Pong it matters that it came, as of
+        // anything else.
+        FrameKind::Message
+        | FrameKind::FirstFragment
+        | FrameKind::Fragment
+        | FrameKind::Compressed
+        | FrameKind::Pong => {}
     }
     count_control(core, inbound)
 }
@@ -65,6 +70,27 @@ fn announce(core: &Core, inbound: &mut Inbound, frame: &Frame<'_>) -> Result<(),
         return count_control(core, inbound);
     }
     Ok(())
+}
+
+/// The peer has more of a message that is under way in fragments.
+fn take_fragment_ack(
+    core: &mut Core,
+    lane: u32,
+    inbound: &mut Inbound,
+    bytes: u32,
+) -> Result<(), CloseReason> {
+    let log = &mut core.lanes[lane as usize].log;
+    let news = log
+        .acknowledge_fragments(bytes, core.now)
+        .map_err(|error| error.close_reason())?;
+    if log.may_go_on() {
+        core.mark_ready(lane);
+    }
+    if news == 0 {
+        count_control(core, inbound)
+    } else {
+        Ok(())
+    }
 }
 
 /// Acknowledgements that say something new are as frequent as batches; those that do not count as

@@ -13,6 +13,7 @@ use super::outbox::OutgoingMessage;
 use super::route::NOT_OURS;
 use crate::channel::EXTENDED;
 use crate::mailboxes::MailboxId;
+use crate::order_tag::OrderTag;
 use crate::payload::Payload;
 use crate::peer::LaneNumber;
 use crate::ring::{Consumer, DrainPayload, RECORD_HEADER_BYTES};
@@ -90,8 +91,10 @@ impl Core {
             // As the ring counts them, so that a ring that used up its quantum leaves nothing over
             // for the next.
             bytes += payload.len() + RECORD_HEADER_BYTES;
+            let (order, high) = OrderTag::split(tag.extra);
             let message = OutgoingMessage {
-                mailbox: MailboxId::from_words(tag.mailbox, tag.extra & !EXTENDED),
+                mailbox: MailboxId::from_words(tag.mailbox, high),
+                order,
                 is_extended: tag.extra & EXTENDED != 0,
                 payload,
             };

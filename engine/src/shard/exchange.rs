@@ -15,6 +15,7 @@ use super::outbox::OutgoingMessage;
 use crate::error::RequestError;
 use crate::fabric::Fabric;
 use crate::message::{OwnedMessage, deadline_after};
+use crate::order_tag::OrderTag;
 use crate::payload::Payload;
 use crate::peer::Peer;
 use crate::request::{asked, refusal};
@@ -93,6 +94,7 @@ impl Core {
         }
         let message = OutgoingMessage {
             mailbox: self.fabric.replies.id(),
+            order: OrderTag::WITHOUT_KEY,
             is_extended: true,
             payload: Payload::Borrowed(reply.as_slice()),
         };

@@ -226,6 +226,9 @@ impl Inbound {
             let (body, bytes) = ack.body();
             outbox.push_control(FrameKind::Ack, ack.processed, &body[..bytes]);
         }
+        if let Some(bytes) = self.ledger.take_fragment_ack() {
+            outbox.push_control(FrameKind::FragmentAck, bytes, &[]);
+        }
         if let Some(word) = self.owed_pong.take() {
             outbox.push_control(FrameKind::Pong, word, &[]);
         }

@@ -273,7 +273,7 @@ impl Core {
                 let Some(connection) = self.connections.get(index) else {
                     continue;
                 };
-                let lands = connection.landing.is_some();
+                let lands = connection.lands();
                 if !connection.input.is_empty() || (buffers == 0 && !lands) {
                     self.intake.starving[class].push_back(index);
                     continue;
@@ -293,9 +293,10 @@ impl Core {
         let Some(connection) = self.connections.get(index) else {
             return Ok(false);
         };
-        let kind = match connection.landing {
-            Some(_) => OperationKind::Land,
-            None => OperationKind::Receive,
+        let kind = if connection.lands() {
+            OperationKind::Land
+        } else {
+            OperationKind::Receive
         };
         let operation = self.connections.operation(kind, index);
         let Some(connection) = self.connections.get(index) else {
@@ -323,7 +324,7 @@ impl Core {
         }
         self.intake.sharing[class] += 1;
         let raw = socket::raw(descriptor);
-        if let Some(landing) = &mut connection.landing {
+        if let (OperationKind::Land, Some(landing)) = (kind, &mut connection.landing) {
             let share = self.intake.quantum_bytes / hungry.max(1);
             let header = landing.ask(share.max(LAND_BYTES_MIN));
             self.io.queue(raw, SocketCall::Land { header }, operation)?;

@@ -29,6 +29,7 @@ use crate::fabric::Fabric;
 use crate::io::operation::{OperationKind, SocketCall};
 use crate::io::socket::{self, Standing};
 use crate::mailboxes::MailboxId;
+use crate::order_tag::OrderTag;
 use crate::payload::Payload;
 use crate::peer::{LaneAddress, Peer};
 use crate::wire::mailbox_ids::Assigned;
@@ -150,7 +151,7 @@ impl Lane {
         } else if message.payload_bytes() > self.address().payload_bytes_max() {
             Unsendable::TooLarge
         } else if let Some(id) = self.id_of(fabric, pool, message.mailbox) {
-            self.log.note_mailbox(&fabric.mailboxes, message.mailbox, 1);
+            self.log.hold_name(&fabric.mailboxes, message.mailbox);
             self.log.outbox.push_message(pool, id, message);
             return true;
         } else {
@@ -250,18 +251,21 @@ impl Lane {
     pub(crate) fn put_held_on_link(&mut self, fabric: &Fabric, pool: &mut ChunkPool) -> usize {
         let mut held = std::mem::take(&mut self.log.held);
         let mut unsendable = 0;
+        self.log.outbox.begin_line();
         while let Some(front) = held.front() {
             let Some(mailbox) = front.mailbox else {
                 break;
             };
             let message = OutgoingMessage {
                 mailbox,
+                order: OrderTag::WITHOUT_KEY,
                 is_extended: front.is_extended,
                 payload: front.payload,
             };
             unsendable += usize::from(!self.put_on_link(fabric, pool, message));
             held.drop_front(pool);
         }
+        self.log.outbox.end_line();
         unsendable
     }
 
@@ -272,7 +276,7 @@ impl Lane {
         &mut self,
         fabric: &Fabric,
         pool: &mut ChunkPool,
-        mailbox: MailboxId,
+        (mailbox, order): (MailboxId, OrderTag),
         payloads: &[&[u8]],
     ) -> bool {
         let Some(id) = self.id_of(fabric, pool, mailbox) else {
@@ -284,11 +288,11 @@ impl Lane {
             return false;
         };
         self.log.ledger.accept(payloads.len() as u64);
-        self.log
-            .note_mailbox(&fabric.mailboxes, mailbox, payloads.len() as u64);
+        self.log.hold_name(&fabric.mailboxes, mailbox);
         for payload in payloads {
             let message = OutgoingMessage {
                 mailbox,
+                order,
                 is_extended: false,
                 payload: Payload::Borrowed(payload),
             };
@@ -299,11 +303,10 @@ impl Lane {
     }
 
     /// What stands for a mailbox on the current connection; `None` if it carries no more of them. The
-    /// lane to this node itself announces nothing: the outbox notes what each message is for.
+    /// lane to this node itself announces nothing: its outbox notes what each message is for.
     #[inline]
     fn id_of(&mut self, fabric: &Fabric, pool: &mut ChunkPool, mailbox: MailboxId) -> Option<u32> {
         if self.state.stage() == Stage::Loop {
-            self.log.outbox.note_mailbox(mailbox);
             return Some(0);
         }
         match self.link.mailbox_ids.use_id(mailbox.number()) {

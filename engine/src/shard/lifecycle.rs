@@ -11,8 +11,8 @@ use super::Core;
 use super::connection::Phase;
 use super::inbound::Inbound;
 use super::lane::Lane;
-use super::lane_state::{Action, Carrier};
-use super::outbox::{ChunkPool, Load};
+use super::lane_state::{Action, Carrier, Stage};
+use super::outbox::{ChunkPool, Fragments, Load};
 use super::timers::Deadline;
 use crate::config::OnLate;
 use crate::control::link::Notice;
@@ -109,8 +109,17 @@ impl Core {
         let state = &mut self.lanes[lane as usize];
         let plan = &self.channels[state.channel];
         let config = &self.fabric.config;
-        state.log.start_link();
         let agreed = &state.link.agreed;
+        let above_bytes = plan.fragments_above_bytes;
+        // Nothing is sent to this node itself: a message is handed over whole.
+        let is_sent = state.state.stage() != Stage::Loop;
+        let above_bytes = above_bytes.filter(|_| is_sent && agreed.terms.fragments);
+        state
+            .log
+            .start_link(above_bytes.map(|above_bytes| Fragments {
+                above_bytes,
+                keeps_order: !plan.unordered,
+            }));
         let address = state.peer.lane(state.offset);
         address.settle_payload_bytes_max(agreed.terms.body_bytes_max);
         let knows_streams = agreed.frame_limits().extensions;

@@ -28,7 +28,8 @@ impl Shard {
         }
         let Self { core, receivers } = self;
         // Taken out, so that a handler may send to its own node.
-        let mut outbox = std::mem::take(&mut core.lanes[lane as usize].log.outbox);
+        let taken = &mut core.lanes[lane as usize].log.outbox;
+        let mut outbox = std::mem::replace(taken, Outbox::noting_mailboxes());
         let mut moved = 0;
         while moved < MESSAGES_PER_TURN {
             let Some(delivery) = deliver_front(core, receivers, lane, &outbox) else {

@@ -6,68 +6,43 @@
 
 mod batch;
 mod chunk;
+mod expired;
+mod message;
+mod overtaken;
 mod piece;
+mod runs;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
-use crate::awaited::{Awaited, awaited};
+use crate::awaited::Awaited;
 use crate::deadline::{Moment, earlier};
-use crate::mailboxes::MailboxId;
+use crate::order_tag::OrderTag;
 use crate::payload::Payload;
-use crate::wire::control::append_mailbox;
-use crate::wire::extension::{deadline_of, extension_block_bytes};
-use crate::wire::frame::mark_extended;
+use crate::wire::extension::extension_block_bytes;
 use crate::wire::{FrameKind, HEADER_BYTES};
 use batch::BATCH_CHUNKS_MAX;
-use chunk::{Fate, Frame, SharedPiece, header, read_header};
+use chunk::{CHUNK_WIRE_BYTES, Fate, header};
+use overtaken::Overtaken;
 
 pub(crate) use batch::{Batch, Load, Shape};
 #[cfg(test)]
 pub(crate) use chunk::CHUNK_BYTES;
 pub(crate) use chunk::{Chunk, ChunkPool};
+pub(crate) use expired::Expired;
+pub(crate) use message::{Dropped, OutgoingMessage, Taken};
 
-/// A message on its way into a lane.
-#[derive(Debug)]
-pub(crate) struct OutgoingMessage<'a> {
-    pub(crate) mailbox: MailboxId,
-    /// The payload begins with an extension.
-    pub(crate) is_extended: bool,
-    /// What is borrowed is copied into a chunk, what is shared is sent by reference.
-    pub(crate) payload: Payload<'a>,
-}
-
-impl OutgoingMessage<'_> {
-    /// Who waits to hear of it, if anybody does.
-    pub(crate) fn awaited(&self) -> Option<Awaited> {
-        let is_extended = self.is_extended;
-        is_extended.then(|| awaited(self.payload.as_slice()))?
-    }
-
-    /// Bytes of the application's own.
-    #[inline]
-    pub(crate) fn payload_bytes(&self) -> usize {
-        let bytes = self.payload.len();
-        if self.is_extended {
-            bytes - extension_block_bytes(self.payload.as_slice())
-        } else {
-            bytes
-        }
-    }
-}
-
-/// One frame taken out at the front again: dropped, or looped back to this node itself.
-#[derive(Debug)]
-pub(crate) struct Taken<'a> {
-    /// The payload begins with an extension.
-    pub(crate) is_extended: bool,
-    /// If it was noted.
-    pub(crate) mailbox: Option<MailboxId>,
-    pub(crate) payload: Payload<'a>,
+/// Which messages go out in fragments on a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Fragments {
+    /// Those of more bytes, extension included.
+    pub(crate) above_bytes: usize,
+    /// Whether messages with the same tag keep their order.
+    pub(crate) keeps_order: bool,
 }
 
 /// See the module's text.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Outbox {
     /// Frames of the lane's own (announcements, acknowledgements, the farewell). They go first.
     control: Vec<u8>,
@@ -75,25 +50,83 @@ pub(crate) struct Outbox {
     /// after `control`, and ahead of everything that is still here.
     lifted: BTreeMap<u32, Box<[u8]>>,
     chunks: VecDeque<Chunk>,
-    /// On the lane to this node itself, where no ids are announced: the mailboxes of all messages, in
-    /// their order.
-    mailboxes: VecDeque<MailboxId>,
+    /// Large messages, and what has to stay behind them; all of it may be overtaken by `chunks`.
+    overtaken: Overtaken,
+    /// If any do on this connection.
+    fragments: Option<Fragments>,
+    /// A chunk is closed when it has so many bytes: less than it takes where little may be under way.
+    chunk_bytes_max: usize,
+    /// Above so many bytes a message is large, and a fragment has no more: as `fragments` say, or less where little
+    /// may be under way.
+    large_above_bytes: usize,
+    /// While anything is in `overtaken`, all messages go there.
+    is_in_line: bool,
+    /// The mailbox of each message is noted beside it: ids are not announced, or not all that is needed.
+    notes_mailboxes: bool,
     messages: u64,
     payload_bytes: u64,
     /// Not later than the deadline of any message in it.
     first_due: Option<Moment>,
 }
 
-/// A message that was removed at the front.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Dropped {
-    /// What it was charged for at the gate.
-    pub(crate) bytes: u64,
-    /// Who waits to hear of it, if anybody does.
-    pub(crate) awaited: Option<Awaited>,
+/// What goes out at a time may always be so much: 1.3 ms at 100 Mbit/s.
+const DEPTH_BYTES_MIN: usize = 16 << 10;
+
+impl Default for Outbox {
+    fn default() -> Self {
+        Self {
+            control: Vec::new(),
+            lifted: BTreeMap::new(),
+            chunks: VecDeque::new(),
+            overtaken: Overtaken::default(),
+            fragments: None,
+            chunk_bytes_max: CHUNK_WIRE_BYTES,
+            large_above_bytes: usize::MAX,
+            is_in_line: false,
+            notes_mailboxes: false,
+            messages: 0,
+            payload_bytes: 0,
+            first_due: None,
+        }
+    }
 }
 
 impl Outbox {
+    /// One that notes the mailbox of each message.
+    pub(crate) fn noting_mailboxes() -> Self {
+        Self {
+            notes_mailboxes: true,
+            ..Self::default()
+        }
+    }
+
+    /// From here on, such messages go out in fragments.
+    pub(crate) fn set_fragments(&mut self, fragments: Option<Fragments>) {
+        self.fragments = fragments;
+        self.large_above_bytes = fragments.map_or(usize::MAX, |fragments| fragments.above_bytes);
+    }
+
+    /// So many bytes may be under way now: what goes out at a time is a part of that.
+    pub(crate) fn set_depth(&mut self, bytes: u64) {
+        let part = usize::try_from(bytes / 4).unwrap_or(usize::MAX);
+        let part = part.max(DEPTH_BYTES_MIN);
+        self.chunk_bytes_max = part.min(CHUNK_WIRE_BYTES);
+        self.large_above_bytes = match self.fragments {
+            Some(fragments) => fragments.above_bytes.min(part),
+            None => usize::MAX,
+        };
+    }
+
+    /// Between these calls, and until what came between them is out, no message overtakes another: their tags
+    /// are not known.
+    pub(crate) fn begin_line(&mut self) {
+        self.is_in_line = true;
+    }
+
+    pub(crate) fn end_line(&mut self) {
+        self.is_in_line = !self.overtaken.is_empty();
+    }
+
     /// Whether there is nothing to send at all.
     pub(crate) fn is_empty(&self) -> bool {
         self.messages == 0 && self.control.is_empty()
@@ -121,11 +154,6 @@ impl Outbox {
         self.control.extend_from_slice(body);
     }
 
-    /// The message that is appended next is for that mailbox of this node itself.
-    pub(crate) fn note_mailbox(&mut self, mailbox: MailboxId) {
-        self.mailboxes.push_back(mailbox);
-    }
-
     /// Appends a message. Its size has been checked against the channel's limit at the API.
     #[inline]
     pub(crate) fn push_message(
@@ -134,55 +162,35 @@ impl Outbox {
         id: u32,
         message: OutgoingMessage<'_>,
     ) {
-        let OutgoingMessage {
-            payload,
-            is_extended,
-            ..
-        } = message;
-        let length = payload.len();
-        let head = if is_extended {
-            extension_block_bytes(payload.as_slice())
-        } else {
-            0
-        };
-        let inline = if let Payload::Borrowed(bytes) = &payload {
-            bytes.len()
-        } else {
-            head
-        };
-        let Some(chunk) = self.chunk_for(pool, HEADER_BYTES + inline) else {
-            return;
-        };
-        let frame_length = u32::try_from(length).unwrap_or(u32::MAX);
-        let mut header = header(FrameKind::Message, frame_length, id);
-        let mut due = None;
-        if is_extended {
-            mark_extended(&mut header);
-            chunk.has_extended = true;
-            due = deadline_of(payload.as_slice()).map(Moment);
-            chunk.first_due = earlier(chunk.first_due, due);
-        }
-        chunk.bytes.extend_from_slice(&header);
-        match payload {
-            Payload::Borrowed(bytes) => chunk.bytes.extend_from_slice(bytes),
-            Payload::Shared(payload) => {
-                // Encoded, so that the deadline in it can be counted down.
-                chunk.bytes.extend_from_slice(&payload[..head]);
-                chunk.shared.push_back(SharedPiece {
-                    at: chunk.bytes.len(),
-                    payload,
-                    head,
-                });
-            }
-        }
-        chunk.wire_bytes += HEADER_BYTES + length;
-        chunk.messages += 1;
-        chunk.payload_bytes += length as u64;
+        let length = message.payload.len();
         self.messages += 1;
         self.payload_bytes += length as u64;
+        let noted = self.notes_mailboxes.then_some(message.mailbox);
+        // What streams send is in chunks already, whose room is given back in the order of the lane.
+        let is_large = length > self.large_above_bytes && message.order != OrderTag::STREAMS;
+        let due = if is_large {
+            self.overtaken.push_large(id, message, noted)
+        } else if !self.overtaken.is_empty() && self.stays_behind(&message) {
+            self.overtaken.push_small(id, message, noted)
+        } else {
+            let encoded = match &message.payload {
+                Payload::Borrowed(bytes) => bytes.len(),
+                Payload::Shared(payload) if message.is_extended => extension_block_bytes(payload),
+                Payload::Shared(_) => 0,
+            };
+            let chunk = self.chunk_for(pool, HEADER_BYTES + encoded);
+            chunk.push_message(id, message.is_extended, message.payload, noted)
+        };
         if due.is_some() {
             self.first_due = earlier(self.first_due, due);
         }
+    }
+
+    /// Whether it may not overtake what is there.
+    #[cold]
+    fn stays_behind(&self, message: &OutgoingMessage<'_>) -> bool {
+        let keeps_order = self.fragments.is_none_or(|fragments| fragments.keeps_order);
+        self.is_in_line || keeps_order && self.overtaken.has(message.order)
     }
 
     /// Not later than the deadline of any message in it; `None` if none has one.
@@ -199,32 +207,15 @@ impl Outbox {
         let mut place = 0;
         self.first_due = None;
         for chunk in &mut self.chunks {
-            if chunk.first_due.is_some_and(|due| due.has_come(now)) {
-                chunk.rewrite(pool, |frame| {
-                    let fate = if !frame.due().is_some_and(|due| due.has_come(now)) {
-                        Fate::Stays
-                    } else if place < kept {
-                        Fate::Emptied
-                    } else {
-                        Fate::Goes
-                    };
-                    if !matches!(fate, Fate::Stays) {
-                        expired.note(frame, place);
-                    }
-                    place += u64::from(frame.is_message());
-                    fate
-                });
-            } else {
-                place += chunk.messages;
-            }
+            expired.take_out(chunk, pool, now, kept, &mut place);
             self.first_due = earlier(self.first_due, chunk.first_due);
         }
+        self.overtaken.expire(pool, now, place, &mut expired);
+        self.first_due = earlier(self.first_due, self.overtaken.first_due());
         let emptied = expired.places.iter().filter(|place| **place < kept);
         let removed = expired.load.messages - emptied.count() as u64;
         self.messages -= removed;
         self.payload_bytes -= expired.load.payload_bytes;
-        let gone = expired.places.iter().filter(|place| **place >= kept);
-        self.forget_mailboxes(gone);
         // What holds no message has no frame but announcements, which go with what comes next.
         while let Some(place) = self.chunks.iter().position(|chunk| chunk.wire_bytes == 0)
             && let Some(empty) = self.chunks.remove(place)
@@ -234,7 +225,8 @@ impl Outbox {
         expired
     }
 
-    /// Removes messages of `places`, counted from the front, in ascending order.
+    /// Removes messages of `places`, counted from the front, in ascending order, none of which goes out in
+    /// fragments.
     pub(crate) fn remove(&mut self, pool: &mut ChunkPool, places: &[u64]) {
         let mut gone = places.iter().peekable();
         let mut place = 0;
@@ -260,39 +252,31 @@ impl Outbox {
                 Fate::Goes
             });
         }
-        self.forget_mailboxes(places);
-    }
-
-    /// The messages at those places are gone, which ascend.
-    fn forget_mailboxes<'p>(&mut self, places: impl IntoIterator<Item = &'p u64>) {
-        let mut gone = places.into_iter().peekable();
-        let mut place = 0..;
-        self.mailboxes.retain(|_| {
-            let place = place.next();
-            gone.next_if(|gone| Some(**gone) == place).is_none()
-        });
     }
 
     /// Appends the announcement of an id that stood for another mailbox: it keeps its place among the
     /// messages.
     #[cold]
     pub(crate) fn push_announcement(&mut self, pool: &mut ChunkPool, id: u32, name: &str) {
-        let Some(chunk) = self.chunk_for(pool, HEADER_BYTES + name.len()) else {
-            return;
-        };
-        let before = chunk.bytes.len();
-        append_mailbox(&mut chunk.bytes, id, name);
-        chunk.wire_bytes += chunk.bytes.len() - before;
+        if self.overtaken.is_empty() {
+            let chunk = self.chunk_for(pool, HEADER_BYTES + name.len());
+            chunk.push_announcement(id, name);
+        } else {
+            // Messages for the other mailbox may be among those, and what is for this one has to follow it.
+            self.is_in_line = true;
+            self.overtaken.push_announcement(id, name);
+        }
     }
 
     /// The chunk that the next frame goes into, of which it takes so many encoded bytes.
     #[inline]
-    fn chunk_for(&mut self, pool: &mut ChunkPool, bytes: usize) -> Option<&mut Chunk> {
+    fn chunk_for(&mut self, pool: &mut ChunkPool, bytes: usize) -> &mut Chunk {
         let newest = self.chunks.back();
-        if !newest.is_some_and(|chunk| chunk.has_room_for(bytes)) {
+        if !newest.is_some_and(|chunk| chunk.has_room_for(bytes, self.chunk_bytes_max)) {
             self.chunks.push_back(pool.chunk());
         }
-        self.chunks.back_mut()
+        let newest = self.chunks.len() - 1;
+        &mut self.chunks[newest]
     }
 
     /// Takes the announcements at the front out of the way of what is dropped: messages behind it may
@@ -300,15 +284,8 @@ impl Outbox {
     /// Afterwards a message is at the front, if there is any.
     fn lift_announcements(&mut self, pool: &mut ChunkPool) {
         while let Some(chunk) = self.chunks.front_mut() {
-            while let Some(head) = read_header(&chunk.bytes[chunk.head..])
-                && head.kind == Some(FrameKind::Mailbox)
-            {
-                let end = chunk.head + HEADER_BYTES + head.body_bytes;
-                let frame = Box::from(&chunk.bytes[chunk.head..end]);
-                chunk.wire_bytes -= end - chunk.head;
-                chunk.head = end;
-                self.lifted.insert(head.word, frame);
-            }
+            let lifted = &mut self.lifted;
+            chunk.lift_announcements(|id, frame| drop(lifted.insert(id, frame)));
             if chunk.messages > 0 {
                 return;
             }
@@ -318,42 +295,27 @@ impl Outbox {
         }
     }
 
-    /// The message at the front.
+    /// The message at the front, where none goes out in fragments.
     pub(crate) fn front(&self) -> Option<Taken<'_>> {
         let chunk = self.chunks.iter().find(|chunk| chunk.messages > 0)?;
-        let frame = chunk.frames().find(Frame::is_message)?;
-        Some(Taken {
-            is_extended: frame.head.is_extended,
-            mailbox: self.mailboxes.front().copied(),
-            payload: frame.payload(),
-        })
+        chunk.front()
     }
 
     /// Removes the message at the front.
     pub(crate) fn drop_front(&mut self, pool: &mut ChunkPool) -> Option<Dropped> {
         self.lift_announcements(pool);
-        let chunk = self.chunks.front_mut()?;
-        let frame = chunk.frames().next()?;
-        let body_bytes = frame.head.body_bytes;
-        let is_extended = frame.head.is_extended;
-        let awaited = is_extended.then(|| awaited(frame.payload().as_slice()));
-        let (awaited, encoded, is_shared) =
-            (awaited.flatten(), frame.bytes.len(), frame.piece.is_some());
-        chunk.head += encoded;
-        if is_shared {
-            chunk.shared.pop_front();
-        }
-        chunk.wire_bytes -= HEADER_BYTES + body_bytes;
-        chunk.messages -= 1;
-        chunk.payload_bytes -= body_bytes as u64;
-        self.mailboxes.pop_front();
+        let dropped = match self.chunks.front_mut() {
+            Some(chunk) => chunk.drop_front()?,
+            None => {
+                let lifted = &mut self.lifted;
+                let lift = |id, frame| drop(lifted.insert(id, frame));
+                self.overtaken.drop_front(lift)?
+            }
+        };
         self.messages -= 1;
-        self.payload_bytes -= body_bytes as u64;
+        self.payload_bytes -= dropped.bytes;
         self.lift_announcements(pool);
-        Some(Dropped {
-            bytes: body_bytes as u64,
-            awaited,
-        })
+        Some(dropped)
     }
 
     /// Calls `each` for the messages here of which somebody waits to hear, with how many are ahead.
@@ -363,6 +325,7 @@ impl Outbox {
             chunk.each_awaited(|place, awaited| each(ahead + place, awaited));
             ahead += chunk.messages;
         }
+        self.overtaken.each_awaited(ahead, each);
     }
 
     /// Empties the outbox; says how many messages it held.
@@ -370,12 +333,15 @@ impl Outbox {
         let load = Load {
             messages: self.messages,
             payload_bytes: self.payload_bytes,
-            wire_bytes: 0,
+            ..Load::default()
         };
         for chunk in self.chunks.drain(..) {
             pool.reuse(chunk);
         }
-        *self = Self::default();
+        *self = Self {
+            notes_mailboxes: self.notes_mailboxes,
+            ..Self::default()
+        };
         load
     }
 
@@ -384,15 +350,18 @@ impl Outbox {
         self.messages = 0;
         self.payload_bytes = 0;
         self.first_due = None;
+        self.is_in_line = false;
         self.lifted.clear();
-        std::mem::take(&mut self.chunks).into_iter().map(Rc::new)
+        let overtaken = std::mem::take(&mut self.overtaken).into_chunks();
+        let chunks = std::mem::take(&mut self.chunks).into_iter();
+        chunks.chain(overtaken).map(Rc::new)
     }
 
-    /// Puts what `other` holds behind what is here.
+    /// Puts what `other` holds behind what is here; neither has messages that go out in fragments.
     pub(crate) fn append(&mut self, mut other: Self) {
+        debug_assert!(self.overtaken.is_empty() && other.overtaken.is_empty());
         self.control.append(&mut other.control);
         self.chunks.append(&mut other.chunks);
-        self.mailboxes.append(&mut other.mailboxes);
         self.messages += other.messages;
         self.payload_bytes += other.payload_bytes;
         self.first_due = earlier(self.first_due, other.first_due);
@@ -408,22 +377,52 @@ impl Outbox {
         batch.load
     }
 
-    /// Moves whole chunks into `batch`, at least one if there is any, until `bytes_max` is reached; their
-    /// deadlines are what is left of them from now on.
+    /// Moves whole chunks into `batch`, at least one if there is any, until `bytes_max` is reached, and then
+    /// what of large messages has room; their deadlines are what is left of them from now on. While both wait, each has half of
+    /// the room.
     pub(crate) fn fill(&mut self, batch: &mut Batch, bytes_max: usize, now: Moment) -> Load {
         batch.control.append(&mut self.control);
         for frame in std::mem::take(&mut self.lifted).into_values() {
             batch.control.extend_from_slice(&frame);
         }
-        let mut wire_bytes = batch.control.len();
-        let mut load = Load::default();
+        let mut load = Load {
+            wire_bytes: batch.control.len() as u64,
+            ..Load::default()
+        };
+        let chunks_max = if self.overtaken.is_empty() {
+            (BATCH_CHUNKS_MAX, bytes_max)
+        } else {
+            (BATCH_CHUNKS_MAX / 2, bytes_max / 2)
+        };
+        self.fill_with_chunks(batch, chunks_max, now, &mut load);
+        if !self.overtaken.is_empty() {
+            let bytes_max = (bytes_max, self.large_above_bytes);
+            self.overtaken.fill(batch, bytes_max, now, &mut load);
+            self.is_in_line &= !self.overtaken.is_empty();
+        }
+        self.messages -= load.messages;
+        self.payload_bytes -= load.payload_bytes;
+        if self.chunks.is_empty() {
+            self.first_due = self.overtaken.first_due();
+        }
+        batch.load = load;
+        load
+    }
+
+    fn fill_with_chunks(
+        &mut self,
+        batch: &mut Batch,
+        (chunks_max, bytes_max): (usize, usize),
+        now: Moment,
+        load: &mut Load,
+    ) {
         while let Some(chunk) = self.chunks.front() {
-            let full =
-                batch.chunks.len() >= BATCH_CHUNKS_MAX || wire_bytes + chunk.wire_bytes > bytes_max;
+            let wire_bytes = load.wire_bytes + chunk.wire_bytes as u64;
+            let full = batch.chunks.len() >= chunks_max || wire_bytes > bytes_max as u64;
             if !batch.chunks.is_empty() && full {
-                break;
+                return;
             }
-            wire_bytes += chunk.wire_bytes;
+            load.wire_bytes = wire_bytes;
             load.messages += chunk.messages;
             load.payload_bytes += chunk.payload_bytes;
             if let Some(mut chunk) = self.chunks.pop_front() {
@@ -433,36 +432,6 @@ impl Outbox {
                 batch.chunks.push(Rc::new(chunk));
             }
         }
-        self.messages -= load.messages;
-        self.payload_bytes -= load.payload_bytes;
-        if self.chunks.is_empty() {
-            self.first_due = None;
-        }
-        load.wire_bytes = wire_bytes as u64;
-        batch.load = load;
-        load
-    }
-}
-
-/// What was removed because its deadline had come.
-#[derive(Debug, Default)]
-pub(crate) struct Expired {
-    pub(crate) load: Load,
-    /// Where they stood, counted from the front, in ascending order.
-    pub(crate) places: Vec<u64>,
-    /// The receipts among them, each with the place of its message.
-    pub(crate) receipts: Vec<(u64, u64)>,
-}
-
-impl Expired {
-    /// That message, which stood at `place`.
-    fn note(&mut self, frame: &Frame<'_>, place: u64) {
-        self.load.messages += 1;
-        self.load.payload_bytes += frame.head.body_bytes as u64;
-        self.places.push(place);
-        if let Some(Awaited::Receipt(number)) = awaited(frame.payload().as_slice()) {
-            self.receipts.push((place, number));
-        }
     }
 }
 
@@ -471,6 +440,7 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
+    use crate::mailboxes::MailboxId;
 
     #[test]
     fn a_chunk_that_absorbs_another_holds_the_messages_of_both_in_order() {
@@ -482,6 +452,7 @@ mod tests {
                 all.push(payload.as_slice().to_vec());
                 let message = OutgoingMessage {
                     mailbox: MailboxId::from_words(0, 0),
+                    order: OrderTag::WITHOUT_KEY,
                     is_extended: false,
                     payload: payload.clone(),
                 };
@@ -499,7 +470,7 @@ mod tests {
         assert!(!older.absorb(&mut huge), "there is no room");
         assert_eq!((older.messages(), newer.messages()), (6, 0));
         let mut found = Vec::new();
-        older.each_message(|_, payload| found.push(payload.as_slice().to_vec()));
+        older.each_message(|message| found.push(message.payload.as_slice().to_vec()));
         assert_eq!(found, all);
         let bytes: usize = found.iter().map(Vec::len).sum();
         assert_eq!(older.payload_bytes(), bytes as u64);

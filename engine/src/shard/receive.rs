@@ -6,16 +6,20 @@
 
 use std::time::Instant;
 
+use bytes::Bytes;
+
 use super::Core;
 use super::arrival::{Flow, Located, take_frame};
 use super::connection::Inflow;
 use super::control_frames::count_control;
 use super::deliver::{InBuffer, Receivers, Source};
 use super::inbound::Inbound;
-use super::landing::{LANDING_BYTES_MIN, Landing};
+use super::landing::{LANDING_BYTES_MIN, Landing, StrayFragment};
 use crate::io::operation::OperationKind;
 use crate::io::receive_buffers::Filled;
 use crate::payload::Payload;
+use crate::wire::fragment::Fragment;
+use crate::wire::frame::message_header;
 use crate::wire::{CloseReason, FrameKind, FrameLimits, HEADER_BYTES, Next, next_frame};
 
 /// Where reading stopped.
@@ -130,13 +134,13 @@ fn read_landed(
         return Ok(Stop::Blocked);
     }
     let stop = read_bytes(core, receivers, reader, &mut Payload::Borrowed(&stage))?;
-    if is_overrun
-        && reader
-            .landing
-            .as_ref()
-            .is_some_and(|landing| landing.is_idle())
-    {
-        reader.landing = None;
+    if is_overrun {
+        reader.landing.take_if(|landing| landing.is_idle());
+        if let Some(landing) = reader.landing.as_mut()
+            && !landing.is_filling()
+        {
+            landing.step_aside();
+        }
     }
     Ok(stop)
 }
@@ -147,13 +151,33 @@ fn deliver_landed(
     receivers: &mut Receivers,
     reader: &mut Reader,
 ) -> Result<Stop, CloseReason> {
-    let landed = reader
-        .landing
-        .as_mut()
-        .and_then(|landing| landing.take_frame());
-    let Some(frame) = landed else {
-        return Ok(Stop::Incomplete);
-    };
+    reader.end_fragment(core.now);
+    let landing = reader.landing.as_mut();
+    match landing.and_then(|landing| landing.take_frame()) {
+        Some(frame) => deliver_frame(core, receivers, reader, frame),
+        None => Ok(Stop::Incomplete),
+    }
+}
+
+/// Hands over the frame that was put back, if one was.
+fn deliver_waiting(
+    core: &mut Core,
+    receivers: &mut Receivers,
+    reader: &mut Reader,
+) -> Result<Stop, CloseReason> {
+    let landing = reader.landing.as_mut();
+    match landing.and_then(|landing| landing.take_waiting()) {
+        Some(frame) => deliver_frame(core, receivers, reader, frame),
+        None => Ok(Stop::Incomplete),
+    }
+}
+
+fn deliver_frame(
+    core: &mut Core,
+    receivers: &mut Receivers,
+    reader: &mut Reader,
+    frame: Bytes,
+) -> Result<Stop, CloseReason> {
     let mut at = 0;
     let mut frame = Payload::Shared(frame);
     let stop = read_frames(core, receivers, reader, &mut frame, &mut at)?;
@@ -240,6 +264,36 @@ impl Reader {
         }
     }
 
+    /// A fragment of a message begins.
+    fn begin_fragment(&mut self, core: &Core, fragment: &Fragment) -> Result<(), CloseReason> {
+        let landing = self.landing.get_or_insert_with(|| Box::new(Landing::new()));
+        let mut begun = Ok(());
+        if let Some(first) = fragment.first {
+            let header = message_header(first, fragment.word);
+            let message_bytes = HEADER_BYTES + first.message_bytes as usize;
+            let block = core.fabric.payloads.block(message_bytes);
+            begun = landing.begin_message(block, &header);
+        }
+        begun
+            .and_then(|()| landing.begin_fragment(fragment.bytes))
+            .map_err(|StrayFragment| CloseReason::FrameMalformed)
+    }
+
+    /// The peer is told of fragments as they come, so that it need not wait for those of a message to go on.
+    fn end_fragment(&mut self, now: Instant) {
+        let landing = self.landing.as_mut();
+        if let Some(bytes) = landing.and_then(|landing| landing.end_fragment()) {
+            let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+            self.inbound.ledger.fragment(bytes, now);
+        }
+    }
+
+    /// Takes what belongs to the incomplete frame or fragment from the front of `bytes`; says how much.
+    fn fill_landing(&mut self, bytes: &[u8]) -> usize {
+        let landing = self.landing.as_mut();
+        landing.map_or(0, |landing| landing.fill_from(bytes))
+    }
+
     /// The frame at the start of `bytes` is incomplete: from `LANDING_BYTES_MIN` up it lands, which takes
     /// all of `bytes`. False if it is too small for that.
     fn land(&mut self, core: &Core, frame_bytes: usize, bytes: &[u8]) -> bool {
@@ -298,8 +352,13 @@ fn read_source(
             .extend_from_slice(&source.bytes()[*at..]);
         return Ok(Stop::Blocked);
     }
-    // What an earlier slice has left of a compressed frame comes first.
-    match read_unpacked(core, receivers, reader)? {
+    // A message in fragments that waited for room, then what an earlier slice has left of a compressed frame,
+    // which the last of those may have been in.
+    let mut stop = deliver_waiting(core, receivers, reader)?;
+    if matches!(stop, Stop::Incomplete) {
+        stop = read_unpacked(core, receivers, reader)?;
+    }
+    match stop {
         Stop::Incomplete => {}
         Stop::Paused => return Ok(Stop::Paused),
         Stop::Blocked => {
@@ -308,9 +367,7 @@ fn read_source(
             return Ok(Stop::Blocked);
         }
     }
-    if let Some(landing) = &mut reader.landing {
-        *at += landing.fill_from(&source.bytes()[*at..]);
-    }
+    *at += reader.fill_landing(&source.bytes()[*at..]);
     let mut stop = deliver_landed(core, receivers, reader)?;
     if matches!(stop, Stop::Incomplete) && !reader.inbound.carry.is_empty() {
         *at += complete_carry(core, receivers, reader, &source.bytes()[*at..])?;
@@ -353,10 +410,25 @@ fn read_frames(
 ) -> Result<Stop, CloseReason> {
     let mut until_look = MESSAGES_PER_LOOK;
     let limits = reader.limits();
+    // The header of a fragment was in the carry.
+    *at += reader.fill_landing(&source.bytes()[*at..]);
+    match deliver_landed(core, receivers, reader)? {
+        Stop::Incomplete => {}
+        stop => return Ok(stop),
+    }
     loop {
         let next = next_frame(&source.bytes()[*at..], &limits);
         let (located, consumed) = match next.map_err(|error| error.close_reason())? {
             Next::Frame(frame, consumed) => (Located::new(&frame, *at, consumed), consumed),
+            Next::Fragment(fragment, consumed) => {
+                *at += consumed;
+                reader.begin_fragment(core, &fragment)?;
+                *at += reader.fill_landing(&source.bytes()[*at..]);
+                match deliver_landed(core, receivers, reader)? {
+                    Stop::Incomplete => continue,
+                    stop => return Ok(stop),
+                }
+            }
             Next::Skip { consumed_bytes } => {
                 count_control(core, &mut reader.inbound)?;
                 *at += consumed_bytes;
@@ -451,7 +523,9 @@ fn complete_carry(
         if needed_bytes >= LANDING_BYTES_MIN {
             let begun = std::mem::take(carry);
             reader.land(core, needed_bytes, &begun);
-            return Ok(at + fill_landing(core, receivers, reader, &bytes[at..])?);
+            at += reader.fill_landing(&bytes[at..]);
+            deliver_landed(core, receivers, reader)?;
+            return Ok(at);
         }
         if at == bytes.len() {
             return Ok(at);
@@ -478,21 +552,6 @@ fn complete_carry(
     reader.inbound.carry = whole;
     reader.inbound.partial_since = None;
     Ok(at)
-}
-
-/// Adds to the landing, and hands its frame over if that completes it.
-fn fill_landing(
-    core: &mut Core,
-    receivers: &mut Receivers,
-    reader: &mut Reader,
-    bytes: &[u8],
-) -> Result<usize, CloseReason> {
-    let Some(landing) = &mut reader.landing else {
-        return Ok(0);
-    };
-    let taken = landing.fill_from(bytes);
-    deliver_landed(core, receivers, reader)?;
-    Ok(taken)
 }
 
 /// Tries again what an inbox had no room for.

@@ -13,6 +13,7 @@ use super::outbox::OutgoingMessage;
 use crate::delivery::stream::{Stated, Violation};
 use crate::error::{SendError, StreamError};
 use crate::mailboxes::MailboxId;
+use crate::order_tag::OrderTag;
 use crate::payload::Payload;
 use crate::peer::Peer;
 use crate::stream_book::{Admitted, GATHERED_BELOW_BYTES, Outgoing, Owed, Taken};
@@ -183,6 +184,7 @@ impl Core {
         let state = &mut self.lanes[index as usize];
         let message = OutgoingMessage {
             mailbox,
+            order: OrderTag::STREAMS,
             is_extended: false,
             payload,
         };

@@ -14,6 +14,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 use super::close::CloseReason;
 use super::codec::{Codec, check_expansion};
 use super::extension::{EXTENSION_BYTES_MAX, Extension, ExtensionError};
+use super::fragment::{FIRST_FRAGMENT_BYTES, FirstFragment, Fragment};
 
 /// Bytes of a frame's header.
 pub const HEADER_BYTES: usize = 8;
@@ -66,6 +67,11 @@ pub enum FrameKind {
     /// Some whole frames, compressed: the word is how many bytes they take, the body is what the lane's codec
     /// makes of them. Only on a lane that has one ([`super::compression`]).
     Compressed = 7,
+    /// A large message begins: the word is the mailbox id on this lane, the body its length and the first of
+    /// its bytes ([`super::fragment`]). Only on a lane that has fragments.
+    FirstFragment = 8,
+    /// It goes on: the word is as in its first fragment, the body is what follows.
+    Fragment = 9,
     /// The lane is idle: the sender proposes to close it, or agrees ([`super::control::Rest`]).
     Rest = 0x81,
     /// On the control lane: the sender needs another lane and cannot dial it. The word is the lane's
@@ -74,6 +80,9 @@ pub enum FrameKind {
     /// On the control lane: the lane that the other side needs cannot be made
     /// ([`super::control::Decline`]).
     Decline = 0x83,
+    /// Fragments of messages that are not complete yet have come: the word is the cumulative count of their
+    /// bytes modulo 2^32.
+    FragmentAck = 0x84,
 }
 
 impl FrameKind {
@@ -88,9 +97,12 @@ impl FrameKind {
             5 => Some(Self::Ping),
             6 => Some(Self::Pong),
             7 => Some(Self::Compressed),
+            8 => Some(Self::FirstFragment),
+            9 => Some(Self::Fragment),
             0x81 => Some(Self::Rest),
             0x82 => Some(Self::Summon),
             0x83 => Some(Self::Decline),
+            0x84 => Some(Self::FragmentAck),
             _ => None,
         }
     }
@@ -112,9 +124,12 @@ impl fmt::Display for FrameKind {
             Self::Ping => "ping",
             Self::Pong => "pong",
             Self::Compressed => "compressed",
+            Self::FirstFragment => "first fragment",
+            Self::Fragment => "fragment",
             Self::Rest => "rest",
             Self::Summon => "summon",
             Self::Decline => "decline",
+            Self::FragmentAck => "fragment ack",
         })
     }
 }
@@ -129,6 +144,8 @@ pub struct FrameLimits {
     pub extensions: bool,
     /// How batches are compressed on the lane, if they are.
     pub codec: Option<Codec>,
+    /// Whether large messages come in fragments.
+    pub fragments: bool,
 }
 
 impl Default for FrameLimits {
@@ -137,6 +154,7 @@ impl Default for FrameLimits {
             body_bytes_max: 1 << 20,
             extensions: true,
             codec: None,
+            fragments: false,
         }
     }
 }
@@ -159,6 +177,9 @@ pub struct Frame<'a> {
 pub enum Next<'a> {
     /// A whole frame, and how many bytes of the buffer it takes, header included.
     Frame(Frame<'a>, usize),
+    /// The header of a fragment, and how many bytes of the buffer it takes: the fragment's bytes follow, as far
+    /// as they have come.
+    Fragment(Fragment, usize),
     /// A whole frame of an optional kind that this version does not know: pass over it.
     Skip {
         /// Bytes of the buffer that the frame takes, header included.
@@ -364,9 +385,13 @@ fn next_other_frame<'a>(
     let Some(kind) = FrameKind::from_code(plain_code) else {
         return Err(DecodeError::UnknownKind { kind: code });
     };
-    if extended && kind == FrameKind::Compressed {
+    let is_fragment = matches!(kind, FrameKind::FirstFragment | FrameKind::Fragment);
+    if extended && (kind == FrameKind::Compressed || is_fragment) {
         // What is in it may have extensions of its own.
         return Err(DecodeError::UnknownKind { kind: code });
+    }
+    if is_fragment {
+        return next_fragment(kind, word, body_bytes, rest, limits);
     }
     if extended {
         return next_extended_frame(first, kind, word, rest, limits);
@@ -387,6 +412,91 @@ fn next_other_frame<'a>(
         body,
     };
     Ok(Next::Frame(frame, needed_bytes))
+}
+
+/// A fragment, by its header alone; of the first, with the length of its message.
+fn next_fragment<'a>(
+    kind: FrameKind,
+    word: u32,
+    body_bytes: u32,
+    body: &[u8],
+    limits: &FrameLimits,
+) -> Result<Next<'a>, DecodeError> {
+    if !limits.fragments {
+        return Err(DecodeError::UnknownKind { kind: kind.code() });
+    }
+    let body_length = |expected| DecodeError::BodyLength {
+        kind,
+        body_bytes,
+        expected,
+    };
+    let bytes = body_bytes as usize;
+    if kind == FrameKind::Fragment {
+        if bytes == 0 {
+            return Err(body_length("at least one byte of its message"));
+        }
+        let first = None;
+        return Ok(Next::Fragment(
+            Fragment { word, first, bytes },
+            HEADER_BYTES,
+        ));
+    }
+    let Some(bytes) = bytes.checked_sub(FIRST_FRAGMENT_BYTES) else {
+        return Err(body_length("at least the length of its message"));
+    };
+    let with_length = HEADER_BYTES + FIRST_FRAGMENT_BYTES;
+    let Some(stated) = body.first_chunk() else {
+        return Ok(Next::Incomplete {
+            needed_bytes: with_length,
+        });
+    };
+    let first = FirstFragment::decode(*stated);
+    check_first_fragment(kind, first, limits)?;
+    if first.message_bytes == 0 || bytes > first.message_bytes as usize {
+        return Err(body_length("no more than the message that it begins"));
+    }
+    let first = Some(first);
+    Ok(Next::Fragment(Fragment { word, first, bytes }, with_length))
+}
+
+fn check_first_fragment(
+    kind: FrameKind,
+    first: FirstFragment,
+    limits: &FrameLimits,
+) -> Result<(), DecodeError> {
+    let FirstFragment {
+        message_bytes,
+        is_extended,
+    } = first;
+    if is_extended && !limits.extensions {
+        return Err(DecodeError::UnknownKind { kind: kind.code() });
+    }
+    let block_bytes_max = if is_extended {
+        EXTENSION_BLOCK_BYTES_MAX
+    } else {
+        0
+    };
+    let limit = limits.body_bytes_max as usize + block_bytes_max;
+    let limit_bytes = u32::try_from(limit).unwrap_or(u32::MAX);
+    if message_bytes <= limit_bytes.min(BODY_BYTES_MASK) {
+        return Ok(());
+    }
+    Err(DecodeError::TooLarge {
+        kind: kind.code(),
+        body_bytes: message_bytes,
+        limit_bytes,
+    })
+}
+
+/// The header of a frame with the whole message that begins with that fragment, for the mailbox with the id
+/// `word`.
+#[must_use]
+pub fn message_header(first: FirstFragment, word: u32) -> [u8; HEADER_BYTES] {
+    let mut out = header(FrameKind::Message.code(), first.message_bytes, word);
+    if first.is_extended {
+        mark_extended(&mut out);
+    }
+    out
 }
 
 /// A frame of an optional kind that this version does not know.
@@ -497,14 +607,18 @@ fn check_body_length(
 fn check_control_length(kind: FrameKind, body_bytes: u32) -> Result<(), DecodeError> {
     let (fits, expected) = match kind {
         FrameKind::Message => (true, "any length within the limit"),
-        FrameKind::Compressed => (false, "no extension"),
+        FrameKind::Compressed | FrameKind::FirstFragment | FrameKind::Fragment => {
+            (false, "no extension")
+        }
         FrameKind::Mailbox | FrameKind::Summon | FrameKind::Decline => {
             ((1..=NAME_BYTES_MAX).contains(&body_bytes), "1 to 255 bytes")
         }
         FrameKind::Ack => (matches!(body_bytes, 0 | 4 | 8), "0, 4 or 8 bytes"),
-        FrameKind::Bye | FrameKind::Ping | FrameKind::Pong | FrameKind::Rest => {
-            (body_bytes == 0, "0 bytes")
-        }
+        FrameKind::Bye
+        | FrameKind::Ping
+        | FrameKind::Pong
+        | FrameKind::Rest
+        | FrameKind::FragmentAck => (body_bytes == 0, "0 bytes"),
     };
     if fits {
         Ok(())

@@ -193,7 +193,10 @@ impl Dialer {
         }
         let Some(extensible) = &welcome.extensible else {
             // Version 1 states none: the acceptor's are the dialer's, or it would have refused.
-            let terms = self.hello.terms.clone();
+            let terms = ChannelTerms {
+                fragments: false,
+                ..self.hello.terms.clone()
+            };
             return Ok(Agreed { version, terms });
         };
         if extensible.session != self.hello.session {

@@ -140,6 +140,7 @@ impl Agreed {
             body_bytes_max: self.terms.body_bytes_max,
             extensions: self.version >= VERSION_EXTENSIBLE,
             codec: Codec::from_name(&self.terms.compression),
+            fragments: self.terms.fragments,
         }
     }
 

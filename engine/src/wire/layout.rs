@@ -244,6 +244,7 @@ fn from_v1(version: u16, body: BodyV1) -> HandshakeMessage {
                 body_bytes_max: hello.body_bytes_max,
                 // Not stated: the acceptor's own bound is the smaller.
                 mailboxes_max: u32::MAX,
+                fragments: false,
             },
             unknown: Parameters::default(),
         })),

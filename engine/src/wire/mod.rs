@@ -2,7 +2,7 @@
 //!
 //! A lane opens with one [`handshake`] (a [`hello`], answered), which settles the [`version`] and the
 //! [`terms`]; it is kept or refused by [`lane_choice`], then carries [`frame`]s, some with an
-//! [`extension`], until it ends with a [`close`] reason. Called by the
+//! [`extension`] and some in [`fragment`]s, until it ends with a [`close`] reason. Called by the
 //! shards, and by tools that speak to nodes raw. Nothing here may read a socket or a clock,
 //! buffer more than its stated bound, or panic on what a peer sent. `docs/wire.md` has each
 //! layout with its bytes.
@@ -36,6 +36,7 @@
 //!         parallelism: 1,
 //!         body_bytes_max: 1 << 20,
 //!         mailboxes_max: 4096,
+//!         fragments: true,
 //!     },
 //!     unknown: Parameters::default(),
 //! };
@@ -61,6 +62,7 @@ pub mod codec;
 pub mod compression;
 pub mod control;
 pub mod extension;
+pub mod fragment;
 pub mod frame;
 pub mod handshake;
 pub mod hello;

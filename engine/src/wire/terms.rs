@@ -23,6 +23,8 @@ pub struct ChannelTerms {
     pub body_bytes_max: u32,
     /// The most mailbox ids that this node takes in on one lane; a lane has the smaller of both.
     pub mailboxes_max: u32,
+    /// Whether this node takes messages in fragments; a lane has them if both do.
+    pub fragments: bool,
 }
 
 impl ChannelTerms {
@@ -33,6 +35,7 @@ impl ChannelTerms {
     const PARALLELISM: &'static str = "parallelism";
     const BODY_BYTES_MAX: &'static str = "body_bytes_max";
     const MAILBOXES_MAX: &'static str = "mailboxes_max";
+    const FRAGMENTS: &'static str = "fragments";
 
     /// What both ends go by.
     ///
@@ -54,6 +57,7 @@ impl ChannelTerms {
             compression,
             body_bytes_max: self.body_bytes_max.min(dialer.body_bytes_max),
             mailboxes_max: self.mailboxes_max.min(dialer.mailboxes_max),
+            fragments: self.fragments && dialer.fragments,
             ..self.clone()
         })
     }
@@ -73,7 +77,8 @@ impl ChannelTerms {
         Ok(agreed)
     }
 
-    /// Adds the terms to a map, each as mandatory.
+    /// Adds the terms to a map, each as mandatory, but for the word that there are fragments: a node that does
+    /// not know it sends and takes none.
     ///
     /// # Errors
     /// [`ParameterError`] if the map has one of them already, or no room for them.
@@ -94,6 +99,13 @@ impl ChannelTerms {
                 value,
             })?;
         }
+        if self.fragments {
+            parameters.insert(Parameter {
+                name: Name::new(Self::FRAGMENTS).expect("the names of terms are names"),
+                mandatory: false,
+                value: number(1),
+            })?;
+        }
         Ok(())
     }
 
@@ -109,6 +121,9 @@ impl ChannelTerms {
             parallelism: take_number(parameters, Self::PARALLELISM)?,
             body_bytes_max: take_number(parameters, Self::BODY_BYTES_MAX)?,
             mailboxes_max: take_number(parameters, Self::MAILBOXES_MAX)?,
+            fragments: parameters
+                .take(Self::FRAGMENTS)
+                .is_some_and(|fragments| *fragments.value == *"1"),
         })
     }
 }
@@ -179,6 +194,7 @@ mod tests {
             parallelism: 2,
             body_bytes_max: 1 << 20,
             mailboxes_max: 4096,
+            fragments: false,
         }
     }
 
@@ -266,6 +282,22 @@ mod tests {
             name: "reliability",
         };
         assert_eq!(ChannelTerms::take_from(&mut parameters), Err(missing));
+    }
+
+    #[test]
+    fn a_lane_has_fragments_if_both_ends_take_them() {
+        let with = ChannelTerms {
+            fragments: true,
+            ..terms()
+        };
+        let mut parameters = Parameters::default();
+        with.write_to(&mut parameters).expect("there is room");
+        let optional: Vec<_> = parameters.iter().filter(|each| !each.mandatory).collect();
+        assert_eq!(optional.len(), 1, "a node that lacks it passes over it");
+        assert_eq!(ChannelTerms::take_from(&mut parameters), Ok(with.clone()));
+        assert_eq!(with.agree(&with), Ok(with.clone()));
+        assert_eq!(with.agree(&terms()), Ok(terms()));
+        assert_eq!(terms().agree(&with), Ok(terms()));
     }
 
     #[test]

@@ -44,7 +44,15 @@ const ORDER: &[&[&str]] = &[
     &["attributes"],
     &["config"],
     &["wire"],
-    &["ring", "io", "deadline", "threads", "waiter", "codec"],
+    &[
+        "ring",
+        "io",
+        "deadline",
+        "threads",
+        "waiter",
+        "codec",
+        "order_tag",
+    ],
 ];
 
 /// Where the kernel's and the executor's interfaces may be known.

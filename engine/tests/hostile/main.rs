@@ -14,6 +14,7 @@ mod connections;
 mod dials;
 mod extensions;
 mod floods;
+mod fragments;
 mod frames;
 mod handshakes;
 mod honest;

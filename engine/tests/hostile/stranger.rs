@@ -44,6 +44,7 @@ pub(crate) fn hello(node: &str) -> Hello {
             parallelism: 1,
             body_bytes_max: 1 << 20,
             mailboxes_max: 4096,
+            fragments: true,
         },
         unknown: Parameters::default(),
     }

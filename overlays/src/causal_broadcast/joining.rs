@@ -1,13 +1,13 @@
 //! Where a node that starts begins: at the counts of a neighbor that is there already.
 //!
 //! What those count was sent before this node's time; what comes after them it delivers. Until it has
-//! heard them it holds back what arrives. The counts come in pages, not all of one moment: what was
-//! delivered there in between is missing here, and is asked for as anything that is missing.
+//! heard them it holds back what arrives. Counts that need several pages are not all of one moment: what was
+//! under way in between is passed over here, as it may be needed by what a later page counts.
 
 use rand::seq::IndexedRandom;
 use rand::{Rng, RngExt};
 
-use super::message::{COUNTS_MAX, Message};
+use super::message::{COUNTS_MAX, Counts, Message};
 use super::{CausalBroadcast, Out, Timer};
 use crate::event::{Output, Peer};
 use crate::hold_back::{Count, Life};
@@ -93,31 +93,37 @@ impl<P: Peer> CausalBroadcast<P> {
         counts.sort_unstable();
         let more = counts.len() >= COUNTS_MAX;
         counts.truncate(COUNTS_MAX);
+        let open_from = if more || after.is_some() {
+            // What was delivered between two pages may need what the first does not count.
+            self.clock.saturating_add(1)
+        } else {
+            self.hold.open_from()
+        };
         out.push(Output::Send {
             to,
-            message: Message::Counts { counts, more },
+            message: Message::Counts(Counts {
+                counts,
+                more,
+                clock: self.clock,
+                open_from,
+            }),
         });
     }
 
-    pub(super) fn counts_told(
-        &mut self,
-        now: Time,
-        from: P,
-        counts: Vec<Count<P>>,
-        more: bool,
-        out: &mut Out<P>,
-    ) {
+    pub(super) fn counts_told(&mut self, now: Time, from: P, page: Counts<P>, out: &mut Out<P>) {
         if self.joining.is_none() || !self.neighbors.contains(&from) {
             return;
         }
-        let last = counts.last().map(|count| count.life);
-        for count in counts {
+        let last = page.counts.last().map(|count| count.life);
+        self.hear_clock(page.clock);
+        for count in page.counts {
             if count.life != self.me {
                 self.hold.begin_at(now, count);
             }
         }
+        self.hold.begin_above(page.open_from);
         match last {
-            Some(after) if more => out.push(Output::Send {
+            Some(after) if page.more => out.push(Output::Send {
                 to: from,
                 message: Message::AskCounts { after: Some(after) },
             }),

@@ -11,6 +11,8 @@ use crate::payload::Payload;
 /// One broadcast.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Broadcast<P> {
+    /// Greater than those of all that it depends on.
+    pub(super) stamp: u64,
     /// What it depends on besides the one before it.
     pub(super) needs: Vec<Count<P>>,
     /// It is one of the layer above, not only needs.

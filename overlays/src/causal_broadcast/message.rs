@@ -28,13 +28,15 @@ const KIND_NEEDS: u8 = 1;
 pub(super) struct Words<P> {
     pub(super) incarnation: u64,
     pub(super) number: u64,
+    /// Lamport's clock of the sender: greater than the stamps of all that the broadcast depends on.
+    pub(super) stamp: u64,
     /// What the sender had delivered since its broadcast before, without what that needs itself.
     pub(super) needs: Vec<Count<P>>,
 }
 
 impl<P: Peer> Words<P> {
     /// Bytes of the words without needs, at most.
-    const FIXED_BYTES_MAX: usize = 10 + 10 + 2;
+    const FIXED_BYTES_MAX: usize = 10 + 10 + 10 + 2;
 
     /// Splits needs into lists each of which fits one head. One list at least.
     pub(super) fn split(needs: &[Count<P>]) -> Vec<Vec<Count<P>>> {
@@ -69,7 +71,7 @@ impl<P: Peer> Words<P> {
         let all = payload.words();
         let (words, rest) = postcard::take_from_bytes::<Self>(all).ok()?;
         let count = all.len() - rest.len();
-        let fits = count <= WORDS_BYTES_MAX && words.number > 0;
+        let fits = count <= WORDS_BYTES_MAX && words.number > 0 && words.stamp > 0;
         fits.then(|| (words, is_message, payload.without_words(count)))
     }
 }
@@ -81,6 +83,8 @@ pub struct Again<P> {
     pub life: Life<P>,
     /// Which of that life's broadcasts.
     pub number: u64,
+    /// Greater than those of all that it depends on.
+    pub stamp: u64,
     /// What it depends on besides the one before it.
     pub needs: Vec<Count<P>>,
     /// It is one of the layer above, not only needs.
@@ -91,6 +95,20 @@ pub struct Again<P> {
     pub payload: Payload,
 }
 
+/// Where a node is, for one that is to begin there.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counts<P> {
+    /// What it has delivered, in the order of lives.
+    pub counts: Vec<Count<P>>,
+    /// There are more lives behind the last of these.
+    pub more: bool,
+    /// Lamport's clock of the node: no less than the stamps of all that it has.
+    pub clock: u64,
+    /// What is not among the counts and has a lesser stamp may be needed by what is, and is not to be
+    /// delivered any more.
+    pub open_from: u64,
+}
+
 /// One round of finding out what every live member has.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Round<P> {
@@ -98,6 +116,8 @@ pub struct Round<P> {
     pub view: u64,
     /// Which round.
     pub number: u64,
+    /// Lamport's clock of the node that says this: no less than the stamps of all that it has.
+    pub clock: u64,
     /// Which members have taken part, one bit each, in the order of their identities.
     pub heard: Vec<u8>,
     /// What all of those have.
@@ -117,12 +137,7 @@ pub enum Message<P> {
         after: Option<Life<P>>,
     },
     /// What I have delivered.
-    Counts {
-        /// In the order of lives.
-        counts: Vec<Count<P>>,
-        /// There are more lives behind the last of these.
-        more: bool,
-    },
+    Counts(Counts<P>),
     /// I miss these.
     Ask {
         /// What is missing.
@@ -141,8 +156,9 @@ impl<P: Peer> message::Message for Message<P> {
         let count = P::BYTES_MAX + COUNT_BYTES_MAX;
         // Words with as many needs as fit, each of them longer by what a full number takes.
         let needs = WORDS_BYTES_MAX / 3 * count;
-        let again = 1 + count + 2 + needs + 1 + 3 + Payload::HEAD_ENCODED_MAX + PAYLOAD_BYTES_MAX;
-        let round = 1 + 20 + 2 + HEARD_BYTES_MAX + 3 * (2 + COUNTS_MAX * count);
+        let again =
+            1 + count + 10 + 2 + needs + 1 + 3 + Payload::HEAD_ENCODED_MAX + PAYLOAD_BYTES_MAX;
+        let round = 1 + 30 + 2 + HEARD_BYTES_MAX + 3 * (2 + COUNTS_MAX * count);
         if again > round { again } else { round }
     };
 
@@ -165,12 +181,15 @@ impl<P: Peer> message::Message for Message<P> {
     fn validate(&self) -> Result<(), DecodeError> {
         match self {
             Self::AskCounts { .. } | Self::NoSuch(_) => Ok(()),
-            Self::Counts { counts, .. } => at_most(counts, COUNTS_MAX, "counts"),
+            Self::Counts(page) => at_most(&page.counts, COUNTS_MAX, "counts"),
             Self::Ask { gaps } => at_most(gaps, GAPS_MAX, "gaps"),
             Self::Again(again) => {
                 at_most(&again.needs, WORDS_BYTES_MAX / 3, "needs")?;
                 if again.number == 0 {
                     return Err(DecodeError::Invalid { field: "number" });
+                }
+                if again.stamp == 0 {
+                    return Err(DecodeError::Invalid { field: "stamp" });
                 }
                 again.payload.validate()
             }

@@ -11,6 +11,9 @@
 //!   message that is missing is asked for (`repair`); when [`Config::wait_max`] is over it is given
 //!   up: [`Event::Missed`] names it, what waited is delivered, and should it come after all it is dropped.
 //!   So a message that nobody alive has blocks nobody for longer.
+//! - What a message needed that was given up is unknown, so each carries a stamp as well (Lamport's clock), by
+//!   which what may have been needed goes ahead, or is passed over where it comes later
+//!   (`hold_back::closing`).
 //! - What was delivered is kept for those that miss it until every live member has it (`stability`).
 //!   With no membership below, until there is no more room. The list of what a message needs is not
 //!   shortened by that: it is short, and a node that has just joined is not in every node's view.
@@ -49,7 +52,9 @@ use repair::Behind;
 use stability::Stability;
 
 pub use config::Config;
-pub use message::{Again, COUNTS_MAX, GAPS_MAX, HEARD_BYTES_MAX, Message, Round, WORDS_BYTES_MAX};
+pub use message::{
+    Again, COUNTS_MAX, Counts, GAPS_MAX, HEARD_BYTES_MAX, Message, Round, WORDS_BYTES_MAX,
+};
 
 /// Timers of causal broadcast.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -93,6 +98,8 @@ pub struct CausalBroadcast<P> {
     kept: Kept<P>,
     /// Messages of this node so far.
     number: u64,
+    /// Lamport's: no less than the stamp of anything that was sent, or came.
+    clock: u64,
     /// What was delivered since the last of them, without what that needs.
     needs: BTreeMap<Life<P>, u64>,
     stability: Stability<P>,
@@ -122,6 +129,7 @@ impl<P: Peer> CausalBroadcast<P> {
             hold,
             kept: Kept::new(config.kept_messages_max, config.kept_bytes_max),
             number: 0,
+            clock: 0,
             needs: BTreeMap::new(),
             stability: Stability::new(me),
             joining: Some(Joining::new()),
@@ -144,6 +152,12 @@ impl<P: Peer> CausalBroadcast<P> {
     #[must_use]
     pub const fn has_joined(&self) -> bool {
         self.joining.is_none()
+    }
+
+    /// Broadcasts of this node so far, those that bring nothing but needs included: the number of its last.
+    #[must_use]
+    pub const fn sent(&self) -> u64 {
+        self.number
     }
 
     /// Messages held back now.
@@ -219,6 +233,7 @@ impl<P: Peer> CausalBroadcast<P> {
             incarnation: words.incarnation,
         };
         let broadcast = Broadcast {
+            stamp: words.stamp,
             needs: words.needs,
             is_message,
             hops: delivery.hops,
@@ -233,17 +248,23 @@ impl<P: Peer> CausalBroadcast<P> {
             self.counters.late += 1;
             return;
         }
+        self.hear_clock(broadcast.stamp);
         let needs: Vec<Count<P>> = broadcast
             .needs
             .iter()
             .filter(|need| need.life != self.me)
             .copied()
             .collect();
-        let bytes = broadcast.payload.len();
-        match self.hold.offer(now, key, &needs, bytes, broadcast) {
+        let (stamp, bytes) = (broadcast.stamp, broadcast.payload.len());
+        match self.hold.offer(now, key, stamp, &needs, bytes, broadcast) {
             Offer::Taken => {}
-            Offer::Again | Offer::Late => self.counters.late += 1,
+            Offer::Again | Offer::Late | Offer::Closed => self.counters.late += 1,
         }
+    }
+
+    /// Another node's clock, or a stamp made by it.
+    fn hear_clock(&mut self, theirs: u64) {
+        self.clock = self.clock.max(theirs);
     }
 
     /// Tells what became of messages since the last input.

@@ -32,6 +32,8 @@ const AHEAD_MAX: u64 = 1 << 16;
 pub(super) struct Behind<P> {
     count: u64,
     since: Time,
+    /// The clock of who said so: no less than the stamps of these.
+    clock: u64,
     /// Who said so.
     by: P,
 }
@@ -40,7 +42,7 @@ impl<P: Peer> CausalBroadcast<P> {
     pub(super) fn received(&mut self, now: Time, from: P, message: Message<P>, out: &mut Out<P>) {
         match message {
             Message::AskCounts { after } => self.answer_counts(from, after, out),
-            Message::Counts { counts, more } => self.counts_told(now, from, counts, more, out),
+            Message::Counts(page) => self.counts_told(now, from, page, out),
             Message::Ask { gaps } => self.answer(from, &gaps, out),
             Message::Again(again) => self.again(now, again),
             Message::NoSuch(gap) => self.no_such(now, from, gap),
@@ -128,6 +130,7 @@ impl<P: Peer> CausalBroadcast<P> {
             let again = Again {
                 life: key.0,
                 number: key.1,
+                stamp: kept.stamp,
                 needs: kept.needs.clone(),
                 is_message: kept.is_message,
                 hops: kept.hops,
@@ -142,6 +145,7 @@ impl<P: Peer> CausalBroadcast<P> {
 
     fn again(&mut self, now: Time, again: Again<P>) {
         let broadcast = Broadcast {
+            stamp: again.stamp,
             needs: again.needs,
             is_message: again.is_message,
             hops: again.hops.saturating_add(1),
@@ -159,19 +163,21 @@ impl<P: Peer> CausalBroadcast<P> {
             return;
         };
         let have = self.have();
-        if let Some(round) = self.stability.period(&have) {
+        let clock = self.clock;
+        if let Some(round) = self.stability.period(&have, clock) {
             let message = Message::Round(round);
             out.push(Output::Send { to, message });
         }
     }
 
     fn round(&mut self, now: Time, from: P, round: Round<P>, out: &mut Out<P>) {
+        self.hear_clock(round.clock);
         if self.joining.is_some() {
             return;
         }
-        self.note_behind(now, from, &round.own);
+        self.note_behind(now, from, &round);
         let have = self.have();
-        let (answer, news) = self.stability.received(round, &have);
+        let (answer, news) = self.stability.received(round, &have, self.clock);
         for stable in news {
             self.kept.prune(stable);
         }
@@ -184,8 +190,8 @@ impl<P: Peer> CausalBroadcast<P> {
     }
 
     /// Notes of which lives others have more.
-    fn note_behind(&mut self, now: Time, from: P, counts: &[Count<P>]) {
-        for Count { life, count } in counts {
+    fn note_behind(&mut self, now: Time, from: P, round: &Round<P>) {
+        for Count { life, count } in &round.own {
             let have = self.have_of(life);
             if *life == self.me || *count <= have || *count - have > AHEAD_MAX {
                 continue;
@@ -196,6 +202,7 @@ impl<P: Peer> CausalBroadcast<P> {
                 let behind = Behind {
                     count: *count,
                     since: now,
+                    clock: round.clock,
                     by: from,
                 };
                 self.behind.insert(*life, behind);
@@ -217,6 +224,7 @@ impl<P: Peer> CausalBroadcast<P> {
             }
             if waited >= wait_max {
                 let count = behind.count;
+                hold.close_below(behind.clock.saturating_add(1));
                 hold.will_not_come(now, Count { life: *life, count });
                 return false;
             }

@@ -41,9 +41,11 @@ impl<P: Peer> CausalBroadcast<P> {
 
     fn send(&mut self, needs: Vec<Count<P>>, is_message: bool, payload: Payload, out: &mut Out<P>) {
         self.number += 1;
+        self.clock = self.clock.saturating_add(1);
         let words = Words {
             incarnation: self.me.incarnation,
             number: self.number,
+            stamp: self.clock,
             needs,
         };
         let before = payload.words().len();
@@ -51,6 +53,7 @@ impl<P: Peer> CausalBroadcast<P> {
         self.counters.sent += 1;
         self.counters.words_bytes += (marked.words().len() - before) as u64;
         let broadcast = Broadcast {
+            stamp: words.stamp,
             needs: words.needs,
             is_message,
             hops: 0,
@@ -77,6 +80,7 @@ impl<P: Peer> CausalBroadcast<P> {
             }
         } else {
             let instead = Broadcast {
+                stamp: words.stamp,
                 needs: words.needs,
                 is_message: false,
                 hops: 0,

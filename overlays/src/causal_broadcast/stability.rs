@@ -56,9 +56,11 @@ impl<P: Peer> Stability<P> {
         self.live.contains(peer)
     }
 
-    /// A member lives.
+    /// A member lives. What was stable without it is so no more: two halves that find each other again have
+    /// each delivered, and let go of, what the other never heard of.
     pub(super) fn member_up(&mut self, peer: P) {
         if self.live.insert(peer) {
+            self.stable.clear();
             self.view_changed(self.view.wrapping_add(hash_of(&peer)));
         }
     }
@@ -90,7 +92,7 @@ impl<P: Peer> Stability<P> {
     }
 
     /// A period is over: what to send to a neighbor, if there is anything to find out.
-    pub(super) fn period(&mut self, have: &[Count<P>]) -> Option<Round<P>> {
+    pub(super) fn period(&mut self, have: &[Count<P>], clock: u64) -> Option<Round<P>> {
         if self.live.len() < 2 || self.live.len() > HEARD_BYTES_MAX * 8 {
             return None;
         }
@@ -100,7 +102,7 @@ impl<P: Peer> Stability<P> {
             }
             self.begin(self.number.saturating_add(1), have);
         }
-        Some(self.told(have))
+        Some(self.told(have, clock))
     }
 
     /// A neighbor told of a round: what to answer, if this node knows more, and what is stable now.
@@ -108,13 +110,14 @@ impl<P: Peer> Stability<P> {
         &mut self,
         theirs: Round<P>,
         have: &[Count<P>],
+        clock: u64,
     ) -> (Option<Round<P>>, Vec<Count<P>>) {
         if theirs.view != self.view || theirs.heard.len() > self.heard_bytes() {
             return (None, Vec::new());
         }
         let mut news = self.settle(&theirs.stable);
         if theirs.number < self.number {
-            return (Some(self.told(have)), news);
+            return (Some(self.told(have, clock)), news);
         }
         if theirs.number > self.number {
             self.begin(theirs.number, have);
@@ -133,10 +136,10 @@ impl<P: Peer> Stability<P> {
                 .collect();
             news.extend(self.settle(&self.last.clone()));
         }
-        (knows_more.then(|| self.told(have)), news)
+        (knows_more.then(|| self.told(have, clock)), news)
     }
 
-    fn told(&self, have: &[Count<P>]) -> Round<P> {
+    fn told(&self, have: &[Count<P>], clock: u64) -> Round<P> {
         let counts = self.counts.iter().map(|(life, count)| Count {
             life: *life,
             count: *count,
@@ -144,6 +147,7 @@ impl<P: Peer> Stability<P> {
         Round {
             view: self.view,
             number: self.number,
+            clock,
             heard: self.heard.clone(),
             counts: counts.collect(),
             own: self.unstable(have).take(COUNTS_MAX).copied().collect(),

@@ -359,6 +359,7 @@ fn a_lie_about_a_sender_that_lives_makes_nobody_deaf_to_it() {
     let lie = Words {
         incarnation: 1,
         number: 1,
+        stamp: 1,
         needs: vec![Count {
             life: life(1),
             count: 500,
@@ -530,6 +531,7 @@ fn what_a_node_is_behind_with_and_nobody_sends_is_given_up() {
     let lists = |count| Round {
         view: hash_of(&1_u32).wrapping_add(hash_of(&2_u32)),
         number: 1,
+        clock: 0,
         heard: vec![2],
         counts: Vec::new(),
         own: vec![Count {
@@ -563,13 +565,16 @@ fn messages_of_the_full_size_fit() {
         count: u64::MAX,
     };
     let lists = [
-        Message::Counts {
+        Message::Counts(Counts {
             counts: vec![count; COUNTS_MAX],
             more: true,
-        },
+            clock: u64::MAX,
+            open_from: u64::MAX,
+        }),
         Message::Round(Round {
             view: u64::MAX,
             number: u64::MAX,
+            clock: u64::MAX,
             heard: vec![255; HEARD_BYTES_MAX],
             counts: vec![count; COUNTS_MAX],
             own: vec![count; COUNTS_MAX],
@@ -578,6 +583,7 @@ fn messages_of_the_full_size_fit() {
         Message::Again(Again {
             life: count.life,
             number: u64::MAX,
+            stamp: u64::MAX,
             needs: vec![count; WORDS_BYTES_MAX / 3],
             is_message: true,
             hops: u16::MAX,

@@ -52,9 +52,9 @@ impl<P: Peer> CausalUnicast<P> {
             payload: data.payload,
         };
         let key = (life, data.number);
-        match self.hold.offer(now, key, &here, bytes, item) {
+        match self.hold.offer(now, key, 0, &here, bytes, item) {
             Offer::Taken => {}
-            Offer::Again | Offer::Late => self.counters.late += 1,
+            Offer::Again | Offer::Late | Offer::Closed => self.counters.late += 1,
         }
     }
 

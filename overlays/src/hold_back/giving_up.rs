@@ -70,7 +70,7 @@ impl<P: Copy + Ord, M> HoldBack<P, M> {
         held.map(|(key, _)| key.1).next()
     }
 
-    fn miss(&mut self, life: Life<P>, last: u64) {
+    pub(super) fn miss(&mut self, life: Life<P>, last: u64) {
         let first = self.next(&life);
         self.steps.push(Step::Missed(Gap { life, first, last }));
         self.hear(life);
@@ -78,7 +78,7 @@ impl<P: Copy + Ord, M> HoldBack<P, M> {
     }
 
     /// Delivers a held message, and passes over what it would wait for.
-    fn give_up(&mut self, key: Key<P>) {
+    pub(super) fn give_up(&mut self, key: Key<P>) {
         self.go_on();
         while self.held.contains_key(&key) {
             self.give_up_one(key);
@@ -86,18 +86,22 @@ impl<P: Copy + Ord, M> HoldBack<P, M> {
         }
     }
 
-    /// Passes over one gap that the message waits for: its own, or one of a held message that it needs.
+    /// Passes over one gap that the message waits for, its own or one of a held message that it needs; or,
+    /// before that, closes what the gap may have needed.
     fn give_up_one(&mut self, key: Key<P>) {
         let (mut at, mut seen) = (key, BTreeSet::new());
         loop {
             seen.insert(at);
-            let Some(need) = self.unmet(&at) else { return };
+            let (stamp, Some(need)) = (self.stamp(&at), self.unmet(&at)) else {
+                return;
+            };
             let have = self.have(&need.life);
             let last = match self.next_held(need) {
                 Some(next) if next == self.next(&need.life) => {
                     let next = (need.life, next);
-                    if seen.contains(&next) {
-                        // Each says that it needs the other: one of them lies.
+                    let is_later = self.stamp(&next) >= stamp.max(1);
+                    if seen.contains(&next) || is_later {
+                        // Each says that it needs the other, or is the later one: one of them lies.
                         return self.waive(at, need);
                     }
                     at = next;
@@ -109,8 +113,15 @@ impl<P: Copy + Ord, M> HoldBack<P, M> {
                 }
                 None => need.count,
             };
+            if stamp > self.open_from {
+                return self.close_below(stamp);
+            }
             return self.miss(need.life, last);
         }
+    }
+
+    fn stamp(&self, key: &Key<P>) -> u64 {
+        self.held.get(key).map_or(0, |held| held.stamp)
     }
 
     fn waive(&mut self, key: Key<P>, need: Count<P>) {

@@ -10,6 +10,7 @@
 //! most once and in order, and tells of every number that it passes over. What it holds is bounded, all
 //! together and for each sender; where there is no room, what was held longest is waited for no more.
 
+mod closing;
 mod counts;
 mod giving_up;
 #[cfg(test)]
@@ -58,6 +59,8 @@ pub(crate) enum Offer {
     Again,
     /// Its number was delivered or passed over before.
     Late,
+    /// Its stamp is closed: it was passed over now.
+    Closed,
 }
 
 /// What the hold-back queue has decided; steps are carried out in the order in which they are given.
@@ -88,6 +91,8 @@ struct Known {
 struct Held<P, M> {
     item: M,
     bytes: usize,
+    /// Greater than those of all that it needs, however far back. None where its layer has no stamps: 0.
+    stamp: u64,
     /// What has to be delivered before, the message before it of the same life included.
     needs: Vec<Count<P>>,
     /// The need under which it is filed.
@@ -119,6 +124,8 @@ pub(crate) struct HoldBack<P, M> {
     ready: VecDeque<Key<P>>,
     steps: Vec<Step<P, M>>,
     is_paused: bool,
+    /// What has a lesser stamp than this is not delivered any more.
+    open_from: u64,
     /// The time of the latest input.
     now: Time,
     /// Most messages ever held at once.
@@ -145,6 +152,7 @@ impl<P: Copy + Ord, M> HoldBack<P, M> {
             ready: VecDeque::new(),
             steps: Vec::new(),
             is_paused: false,
+            open_from: 0,
             now: Time::ZERO,
             most_held: 0,
             waived: 0,
@@ -228,11 +236,12 @@ impl<P: Copy + Ord, M> HoldBack<P, M> {
         std::mem::take(&mut self.steps)
     }
 
-    /// Takes a message; it is delivered at once if its turn has come.
+    /// Takes a message; it is delivered at once if its turn has come, and passed over if its stamp is closed.
     pub(crate) fn offer(
         &mut self,
         now: Time,
         key: Key<P>,
+        stamp: u64,
         needs: &[Count<P>],
         bytes: usize,
         item: M,
@@ -246,6 +255,11 @@ impl<P: Copy + Ord, M> HoldBack<P, M> {
         if self.held.contains_key(&key) {
             return Offer::Again;
         }
+        if stamp < self.open_from {
+            self.miss(life, number);
+            self.drain();
+            return Offer::Closed;
+        }
         let before = Count {
             life,
             count: number - 1,
@@ -255,6 +269,7 @@ impl<P: Copy + Ord, M> HoldBack<P, M> {
         let held = Held {
             item,
             bytes,
+            stamp,
             needs: [&[before], needs].concat(),
             waits_for: None,
             arrival: self.arrived,

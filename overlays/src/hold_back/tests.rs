@@ -49,9 +49,13 @@ impl Bench {
     }
 
     fn offer(&mut self, peer: u32, number: u64, needs: &[Count<u32>]) -> Offer {
+        self.offer_stamped(peer, number, 0, needs)
+    }
+
+    fn offer_stamped(&mut self, peer: u32, number: u64, stamp: u64, needs: &[Count<u32>]) -> Offer {
         self.now = self.now + Duration::from_millis(1);
         let key = (life(peer), number);
-        let offer = self.hold.offer(self.now, key, needs, 10, 0);
+        let offer = self.hold.offer(self.now, key, stamp, needs, 10, 0);
         self.hold.check().unwrap();
         offer
     }
@@ -218,36 +222,98 @@ fn lives_that_are_silent_are_forgotten_and_never_more_are_known_than_allowed() {
     assert_eq!(known, [3]);
 }
 
+#[test]
+fn what_a_gap_may_have_needed_goes_ahead_or_is_passed_over() {
+    let mut bench = Bench::new();
+    // 1: sent first, and needed by the lost message of 2, after which 3 sent.
+    bench.offer_stamped(3, 1, 7, &[count(2, 1)]);
+    bench.offer_stamped(4, 2, 3, &[]);
+    bench.offer_stamped(5, 2, 9, &[]);
+    bench.hold.give_up_older(bench.now, bench.now);
+    let steps = bench.hold.take_steps();
+    assert_eq!(steps[0], gap(4, 1, 1), "what is held with a lesser stamp");
+    assert_eq!(steps[2], gap(2, 1, 1));
+    assert_eq!(bench.hold.open_from(), 9, "5 was held as long");
+    assert_eq!(bench.offer_stamped(1, 1, 4, &[]), Offer::Closed);
+    assert_eq!(bench.offer_stamped(1, 3, 8, &[]), Offer::Closed);
+    assert_eq!(bench.hold.take_steps(), [gap(1, 1, 1), gap(1, 2, 3)]);
+    assert_eq!(bench.offer_stamped(1, 4, 9, &[]), Offer::Taken);
+    assert_eq!(bench.delivered(), [(1, 4)]);
+}
+
+#[test]
+fn a_lie_is_not_waited_for_and_closes_nothing() {
+    let mut bench = Bench::new();
+    bench.offer_stamped(1, 1, 5, &[count(2, 1)]);
+    bench.offer_stamped(2, 1, 6, &[count(3, 1)]);
+    bench.offer_stamped(3, 1, u64::MAX, &[count(1, 1)]);
+    bench.hold.give_up_older(bench.now, bench.now);
+    assert_eq!(bench.delivered(), [(1, 1), (3, 1), (2, 1)]);
+    assert_eq!((bench.hold.waived(), bench.hold.open_from()), (1, 0));
+}
+
+#[test]
+fn who_begins_where_another_is_passes_over_what_that_one_has() {
+    let mut bench = Bench::new();
+    bench.hold.pause();
+    for (peer, number, stamp) in [(1, 3, 4), (1, 4, 8), (2, 9, 3), (3, 1, 5)] {
+        bench.offer_stamped(peer, number, stamp, &[]);
+    }
+    bench.hold.begin_at(bench.now, count(1, 3));
+    bench.hold.begin_above(5);
+    assert_eq!(bench.hold.take_steps(), [gap(2, 1, 9)]);
+    bench.hold.go_on();
+    assert_eq!(bench.delivered(), [(3, 1), (1, 4)]);
+}
+
 /// A message as a history made it.
 #[derive(Clone, Debug)]
 struct Sent {
     key: Key<u32>,
+    stamp: u64,
+    /// Its immediate predecessors.
     needs: Needs,
+    /// All that it follows, itself included: a count for each sender.
+    clock: Vec<u64>,
 }
 
 /// A history of `senders` that send in turn, each having delivered some of what was sent before.
-fn history(choices: &[(usize, u64)], senders: usize) -> Vec<Sent> {
+fn history(choices: &[(usize, [u64; 2])], senders: usize) -> Vec<Sent> {
     let mut clocks = vec![vec![0_u64; senders]; senders];
-    let mut sent: Vec<(Sent, Vec<u64>)> = Vec::new();
+    let mut stamps = vec![0; senders];
+    let mut all: Vec<Sent> = Vec::new();
     for (sender, hears) in choices {
         let sender = sender % senders;
-        // Hears of an earlier message, with all that it needs.
-        if let Some((_, clock)) = sent.get(usize::try_from(*hears).unwrap_or(0) % sent.len().max(1))
-        {
-            for (mine, theirs) in clocks[sender].iter_mut().zip(clock) {
+        let me = life(u32::try_from(sender).unwrap_or(0));
+        let mut needs: Vec<Count<u32>> = Vec::new();
+        for hears in hears {
+            // Hears of an earlier message, with all that it needs.
+            let Some(heard) = all.get(usize::try_from(*hears).unwrap_or(0) % all.len().max(1))
+            else {
+                continue;
+            };
+            let (life, count) = heard.key;
+            stamps[sender] = heard.stamp.max(stamps[sender]);
+            if clocks[sender][life.peer as usize] < count {
+                needs.push(Count { life, count });
+            }
+            for (mine, theirs) in clocks[sender].iter_mut().zip(&heard.clock) {
                 *mine = (*mine).max(*theirs);
             }
         }
         clocks[sender][sender] += 1;
+        stamps[sender] += 1;
         let clock = clocks[sender].clone();
-        let name = |index: usize| u32::try_from(index).unwrap_or(0);
-        let needs = (0..senders).filter(|other| *other != sender && clock[*other] > 0);
-        let needs = needs.map(|other| count(name(other), clock[other]));
-        let key = (life(name(sender)), clock[sender]);
-        let needs = needs.collect();
-        sent.push((Sent { key, needs }, clock));
+        let key = (me, clock[sender]);
+        let stamp = stamps[sender];
+        all.push(Sent {
+            key,
+            stamp,
+            needs,
+            clock,
+        });
     }
-    sent.into_iter().map(|(sent, _)| sent).collect()
+    all
 }
 
 /// Delivers what can be delivered by looking at everything again.
@@ -268,11 +334,18 @@ fn model(arrived: &[Sent]) -> BTreeSet<Key<u32>> {
     }
 }
 
+/// What was told of a history, in order.
+#[derive(Default)]
+struct Told {
+    done: Vec<Key<u32>>,
+    missed: BTreeSet<Key<u32>>,
+}
+
 proptest! {
     #[test]
     fn it_delivers_what_the_model_does_in_causal_order_and_loses_nothing(
-        choices in prop::collection::vec((0_usize..4, any::<u64>()), 1..30),
-        order in prop::collection::vec(any::<prop::sample::Index>(), 1..40),
+        choices in prop::collection::vec((0_usize..4, any::<[u64; 2]>()), 1..30),
+        order in prop::collection::vec((any::<prop::sample::Index>(), 0_u8..8), 1..40),
         small in any::<bool>(),
     ) {
         let all = history(&choices, 4);
@@ -282,56 +355,62 @@ proptest! {
             Limits::default()
         };
         let mut bench = Bench::with(limits);
-        let (mut arrived, mut done) = (Vec::new(), BTreeSet::new());
-        let mut missed: BTreeSet<Key<u32>> = BTreeSet::new();
-        for index in order {
+        let (mut arrived, mut told) = (Vec::new(), Told::default());
+        for (index, gives_up) in order {
             let sent = index.get(&all).clone();
-            bench.offer(sent.key.0.peer, sent.key.1, &sent.needs);
+            bench.offer_stamped(sent.key.0.peer, sent.key.1, sent.stamp, &sent.needs);
             arrived.push(sent);
-            take_in(&mut bench, &all, &mut done, &mut missed)?;
-            if missed.is_empty() {
-                prop_assert_eq!(&done, &model(&arrived));
+            take_in(&mut bench, &all, &mut told)?;
+            if told.missed.is_empty() {
+                let done: BTreeSet<Key<u32>> = told.done.iter().copied().collect();
+                prop_assert_eq!(done, model(&arrived));
+            }
+            if gives_up == 0 {
+                bench.hold.give_up_older(bench.now, bench.now);
+                take_in(&mut bench, &all, &mut told)?;
             }
         }
         bench.hold.give_up_older(bench.now, bench.now);
-        take_in(&mut bench, &all, &mut done, &mut missed)?;
+        take_in(&mut bench, &all, &mut told)?;
         prop_assert_eq!(bench.hold.held(), 0);
+        prop_assert_eq!(bench.hold.waived(), 0);
         for sent in &arrived {
-            prop_assert!(done.contains(&sent.key) || missed.contains(&sent.key));
+            prop_assert!(told.done.contains(&sent.key) || told.missed.contains(&sent.key));
         }
     }
 }
 
-/// Checks what was told: once each, nothing before what it needs.
-fn take_in(
-    bench: &mut Bench,
-    all: &[Sent],
-    done: &mut BTreeSet<Key<u32>>,
-    missed: &mut BTreeSet<Key<u32>>,
-) -> Result<(), TestCaseError> {
+/// Checks what was told: once each, nothing before what it needs, nothing after what needs it, however far
+/// back.
+fn take_in(bench: &mut Bench, all: &[Sent], told: &mut Told) -> Result<(), TestCaseError> {
     for step in bench.hold.take_steps() {
         match step {
             Step::Missed(gap) => {
                 for number in gap.first..=gap.last {
-                    prop_assert!(missed.insert((gap.life, number)));
-                    prop_assert!(!done.contains(&(gap.life, number)));
+                    prop_assert!(told.missed.insert((gap.life, number)));
+                    prop_assert!(!told.done.contains(&(gap.life, number)));
                 }
             }
             Step::Deliver { key, .. } => {
-                let sent = all.iter().find(|sent| sent.key == key);
-                let needs = sent.map(|sent| sent.needs.clone()).unwrap_or_default();
+                let of = |key: &Key<u32>| all.iter().find(|sent| sent.key == *key).unwrap();
+                let sent = of(&key);
                 let before = Count {
                     life: key.0,
                     count: key.1 - 1,
                 };
-                for need in [before].into_iter().chain(needs) {
+                for need in [before].iter().chain(&sent.needs) {
                     for number in 1..=need.count {
                         let needed = (need.life, number);
-                        prop_assert!(done.contains(&needed) || missed.contains(&needed));
+                        prop_assert!(told.done.contains(&needed) || told.missed.contains(&needed));
                     }
                 }
-                prop_assert!(!missed.contains(&key));
-                prop_assert!(done.insert(key), "{:?} twice", key);
+                for earlier in &told.done {
+                    let follows = of(earlier).clock[key.0.peer as usize] >= key.1;
+                    prop_assert!(!follows, "{key:?} after {earlier:?}, which follows it");
+                }
+                prop_assert!(!told.missed.contains(&key));
+                prop_assert!(!told.done.contains(&key), "{key:?} twice");
+                told.done.push(key);
             }
         }
     }

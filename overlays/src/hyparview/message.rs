@@ -2,8 +2,6 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::part::Part;
-use super::xbot::XbotMessage;
 use crate::event::Peer;
 use crate::message::{self, DecodeError};
 
@@ -12,6 +10,15 @@ pub const SHUFFLE_PEERS_MAX: usize = 64;
 
 /// Most hops that any walk may be asked to make.
 pub const WALK_HOPS_MAX: u8 = 32;
+
+/// The name of a part, as one of its nodes knows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Part<P> {
+    /// Its least node.
+    pub root: P,
+    /// How far the root has counted.
+    pub count: u64,
+}
 
 /// What nodes of a HyParView overlay say to each other.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -76,6 +83,65 @@ pub enum Message<P> {
     },
     /// Exchange of neighbors for nearer ones.
     Xbot(XbotMessage<P>),
+}
+
+/// Messages of an exchange of neighbors for nearer ones, four nodes at a time. See `xbot`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum XbotMessage<P> {
+    /// Asks for a `Pong` at once.
+    Ping {
+        /// Drawn by the sender for this ping.
+        nonce: u64,
+    },
+    /// Answer to a `Ping`.
+    Pong {
+        /// Copied from the `Ping`.
+        nonce: u64,
+    },
+    /// Initiator to candidate: take me, I would give up `old`.
+    Optimize {
+        /// The neighbor to be given up.
+        old: P,
+    },
+    /// Candidate to the neighbor that it would give up: take `old` instead of me.
+    Replace {
+        /// Who takes your place at mine.
+        initiator: P,
+        /// Who would take mine at yours.
+        old: P,
+    },
+    /// From there to `old`: take me instead of the initiator.
+    Switch {
+        /// Whom you would give up.
+        initiator: P,
+        /// Whom I would give up.
+        candidate: P,
+    },
+    /// Answer of `old`.
+    SwitchReply {
+        /// Copied from the `Switch`.
+        initiator: P,
+        /// Copied from the `Switch`.
+        candidate: P,
+        /// Done.
+        accepted: bool,
+    },
+    /// Answer of the node that the candidate would give up.
+    ReplaceReply {
+        /// Copied from the `Replace`.
+        initiator: P,
+        /// Copied from the `Replace`.
+        old: P,
+        /// Done.
+        accepted: bool,
+    },
+    /// Answer of the candidate.
+    OptimizeReply {
+        /// Copied from the `Optimize`.
+        old: P,
+        /// Done.
+        accepted: bool,
+    },
 }
 
 impl<P: Peer> message::Message for Message<P> {

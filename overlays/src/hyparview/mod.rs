@@ -31,9 +31,7 @@ use rand::Rng;
 use serde::Serialize;
 
 pub use config::{Config, XbotConfig};
-pub use message::{Message, SHUFFLE_PEERS_MAX, WALK_HOPS_MAX};
-pub use part::Part;
-pub use xbot::XbotMessage;
+pub use message::{Message, Part, SHUFFLE_PEERS_MAX, WALK_HOPS_MAX, XbotMessage};
 
 use crate::event::{Command, Event, Input, InputOf, Output, OutputOf, Overlay, Peer, Protocol};
 use crate::time::Time;

@@ -14,9 +14,8 @@ use std::time::Duration;
 
 use rand::seq::IndexedRandom;
 use rand::{Rng, RngExt};
-use serde::{Deserialize, Serialize};
 
-use super::message::Message;
+use super::message::{Message, Part};
 use super::{HyParView, Outputs};
 use crate::event::{Output, Peer};
 use crate::time::Time;
@@ -35,15 +34,6 @@ const GIVEN_UP_MAX: usize = 8;
 pub(super) const HAILS_AFTER_CHANGE: u32 = 3;
 /// Periods between hails of a node that is at rest. 6: a guess; one per minute.
 const HAIL_PERIODS: u32 = 6;
-
-/// The name of a part, as one of its nodes knows it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Part<P> {
-    /// Its least node.
-    pub root: P,
-    /// How far the root has counted.
-    pub count: u64,
-}
 
 /// The part that this node is in.
 #[derive(Debug)]

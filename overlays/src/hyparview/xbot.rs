@@ -13,71 +13,11 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use rand::{Rng, RngExt};
-use serde::{Deserialize, Serialize};
 
-use super::message::Message;
+use super::message::{Message, XbotMessage};
 use super::{HyParView, Outputs, Timer, turn_away};
 use crate::event::{Output, Peer};
 use crate::time::Time;
-
-/// Messages of an exchange.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum XbotMessage<P> {
-    /// Asks for a `Pong` at once.
-    Ping {
-        /// Drawn by the sender for this ping.
-        nonce: u64,
-    },
-    /// Answer to a `Ping`.
-    Pong {
-        /// Copied from the `Ping`.
-        nonce: u64,
-    },
-    /// Initiator to candidate: take me, I would give up `old`.
-    Optimize {
-        /// The neighbor to be given up.
-        old: P,
-    },
-    /// Candidate to the neighbor that it would give up: take `old` instead of me.
-    Replace {
-        /// Who takes your place at mine.
-        initiator: P,
-        /// Who would take mine at yours.
-        old: P,
-    },
-    /// From there to `old`: take me instead of the initiator.
-    Switch {
-        /// Whom you would give up.
-        initiator: P,
-        /// Whom I would give up.
-        candidate: P,
-    },
-    /// Answer of `old`.
-    SwitchReply {
-        /// Copied from the `Switch`.
-        initiator: P,
-        /// Copied from the `Switch`.
-        candidate: P,
-        /// Done.
-        accepted: bool,
-    },
-    /// Answer of the node that the candidate would give up.
-    ReplaceReply {
-        /// Copied from the `Replace`.
-        initiator: P,
-        /// Copied from the `Replace`.
-        old: P,
-        /// Done.
-        accepted: bool,
-    },
-    /// Answer of the candidate.
-    OptimizeReply {
-        /// Copied from the `Optimize`.
-        old: P,
-        /// Done.
-        accepted: bool,
-    },
-}
 
 /// An exchange that this node takes part in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

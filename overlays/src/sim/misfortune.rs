@@ -7,10 +7,11 @@ use std::mem;
 use std::time::Duration;
 
 use super::NodeId;
+use super::happening::What;
 use super::network::{Death, NetworkConfig, micros};
 use super::node::{Conditions, Lane, Pause};
 use super::subject::{Observer, Subject};
-use super::world::{What, World};
+use super::world::World;
 use crate::event::{Input, WhyDown};
 
 impl<X: Subject, O: Observer<X>> World<X, O> {
@@ -23,7 +24,9 @@ impl<X: Subject, O: Observer<X>> World<X, O> {
         gone.death = death;
         gone.conditions = None;
         gone.stash.clear();
-        for Lane { peer, lane } in mem::take(&mut gone.lanes) {
+        let lanes = mem::take(&mut gone.lanes);
+        self.lanes.forget(node);
+        for Lane { peer, lane } in lanes {
             let (after, why) = if death == Death::Silent {
                 (timeout, WhyDown::TimedOut)
             } else {
@@ -85,6 +88,18 @@ impl<X: Subject, O: Observer<X>> World<X, O> {
         let conditions = self.conditions(node);
         conditions.clock_rate = rate;
         conditions.clock_ahead = ahead;
+    }
+
+    /// Breaks the lane between two nodes, as a middlebox that forgets a connection does: both ends hear of it
+    /// within a latency, and may make another.
+    pub fn break_lane(&mut self, one: NodeId, other: NodeId) {
+        let why = WhyDown::Lost;
+        for (node, peer) in [(one, other), (other, one)] {
+            if let Some(lane) = self.nodes[node as usize].lane(peer) {
+                let after = self.network.latency(node, peer);
+                self.happens_in(after, node, What::LaneDown { peer, lane, why });
+            }
+        }
     }
 
     /// Stops messages from nodes in `from` to nodes in `to`, both indexed by node.

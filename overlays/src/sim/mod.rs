@@ -1,8 +1,9 @@
 //! A simulator: thousands of nodes in one thread, from one seed, twice with the same trace.
 //!
-//! - `world`: nodes, lanes and what happens next; drives protocols as the contract promises
+//! - `world`: nodes, lanes and what happens next (`happening`); drives protocols as the contract promises
 //! - `misfortune`: crashes, pauses, slowness, skewed clocks, cuts
 //! - `network`: latency, loss, duplication, reorder, cuts
+//! - `lanes`, `dialing`: what a dial, bandwidth and queues cost, where that is asked for
 //! - `subject`: what the simulator wants to see of a protocol, and who watches
 //! - `workload`: joining, failing, broadcasting, with `deliveries` watching
 //! - `plan`: the experiment of the papers, with its `report`
@@ -27,9 +28,12 @@ pub mod causal;
 mod checks;
 pub mod client_server;
 mod deliveries;
+mod dialing;
 pub mod faults;
 mod graph;
+mod happening;
 mod inspect;
+mod lanes;
 pub mod membership;
 mod misfortune;
 mod network;
@@ -47,6 +51,7 @@ mod world;
 
 pub use deliveries::{Deliveries, Round};
 pub use graph::{Graph, Shape};
+pub use lanes::LaneConfig;
 pub use network::{Death, Latency, NetworkConfig};
 pub use plan::{Outcome, Plan, Spreading};
 pub use report::Report;

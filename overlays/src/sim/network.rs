@@ -9,6 +9,7 @@ use rand::rngs::Xoshiro256PlusPlus;
 use rand::{RngExt, SeedableRng};
 
 use super::NodeId;
+use super::lanes::LaneConfig;
 
 /// How long messages take from node to node.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -43,6 +44,10 @@ pub struct NetworkConfig {
     pub latency: Latency,
     /// Share of messages lost, 0 to 1.
     pub loss: f64,
+    /// Share of messages lost besides in one direction of each pair of nodes, drawn once per pair, 0 to 1.
+    pub one_way_loss: f64,
+    /// Share of pairs of nodes that cannot make a lane to each other, though others reach both, 0 to 1.
+    pub broken_pairs: f64,
     /// Share of messages that arrive twice, 0 to 1.
     pub duplication: f64,
     /// The most that a second copy comes later than a second message would: what a lane that was
@@ -56,6 +61,8 @@ pub struct NetworkConfig {
     pub lane_timeout: Duration,
     /// After how long a dial without an answer is given up. 3 s: two of the kernel's repetitions.
     pub dial_timeout: Duration,
+    /// What lanes cost.
+    pub lanes: LaneConfig,
     /// What becomes of the nodes that the workloads crash, where they do not say it themselves.
     pub death: Death,
 }
@@ -82,12 +89,15 @@ impl Default for NetworkConfig {
                 max: Duration::from_millis(50),
             },
             loss: 0.0,
+            one_way_loss: 0.0,
+            broken_pairs: 0.0,
             duplication: 0.0,
             duplication_delay: Duration::ZERO,
             reorder: 0.0,
             reorder_delay: Duration::from_millis(200),
             lane_timeout: Duration::from_secs(3),
             dial_timeout: Duration::from_secs(3),
+            lanes: LaneConfig::default(),
             death: Death::Refuses,
         }
     }
@@ -135,6 +145,9 @@ impl Network {
 
     /// Whether messages get from one node to another.
     pub(super) fn reaches(&self, from: NodeId, to: NodeId) -> bool {
+        if self.is_broken(from, to) {
+            return false;
+        }
         let is_in = |set: &[bool], node: NodeId| set.get(node as usize).copied().unwrap_or(false);
         !self
             .cuts
@@ -144,7 +157,8 @@ impl Network {
 
     /// Microseconds after which the copies of one message arrive: none if it is lost.
     pub(super) fn arrivals(&mut self, from: NodeId, to: NodeId) -> [Option<u64>; 2] {
-        if !self.cuts.is_empty() && !self.reaches(from, to) || self.happens(self.config.loss) {
+        let may_be_cut = !self.cuts.is_empty() || self.config.broken_pairs > 0.0;
+        if may_be_cut && !self.reaches(from, to) || self.happens(self.loss(from, to)) {
             return [None, None];
         }
         let mut first = self.latency(from, to);
@@ -166,9 +180,8 @@ impl Network {
     pub(super) fn latency(&mut self, from: NodeId, to: NodeId) -> u64 {
         match self.config.latency {
             Latency::PerLink { min, max } => {
-                let pair = u64::from(from.min(to)) << 32 | u64::from(from.max(to));
                 let (min, max) = (micros(min), micros(max));
-                min + mix(self.salt ^ pair) % (max - min + 1)
+                min + mix(self.salt ^ pair_of(from, to)) % (max - min + 1)
             }
             Latency::PerMessage { min, max } => self.random.random_range(micros(min)..=micros(max)),
             Latency::HeavyTail { min, mean } => {
@@ -179,9 +192,45 @@ impl Network {
         }
     }
 
-    fn happens(&mut self, share: f64) -> bool {
+    /// Whether two nodes cannot make a lane to each other.
+    fn is_broken(&self, one: NodeId, other: NodeId) -> bool {
+        let share = self.config.broken_pairs;
+        share > 0.0 && share_of(mix(self.salt ^ pair_of(one, other)) ^ BROKEN_SALT) < share
+    }
+
+    /// The share of messages lost from one node to another.
+    fn loss(&self, from: NodeId, to: NodeId) -> f64 {
+        let (loss, besides) = (self.config.loss, self.config.one_way_loss);
+        if besides == 0.0 {
+            return loss;
+        }
+        let lossy_upwards = mix(self.salt ^ pair_of(from, to) ^ ONE_WAY_SALT).is_multiple_of(2);
+        if lossy_upwards == (from < to) {
+            1.0 - (1.0 - loss) * (1.0 - besides)
+        } else {
+            loss
+        }
+    }
+
+    /// Draws whether something happens that has this share.
+    pub(super) fn happens(&mut self, share: f64) -> bool {
         share > 0.0 && self.random.random_bool(share)
     }
+}
+
+/// Tell what is drawn for a pair of nodes from its latency.
+const BROKEN_SALT: u64 = 0x6272_6f6b_656e_0000;
+const ONE_WAY_SALT: u64 = 0x6f6e_6577_6179_0000;
+
+/// A number for two nodes, the same both ways.
+fn pair_of(one: NodeId, other: NodeId) -> u64 {
+    u64::from(one.min(other)) << 32 | u64::from(one.max(other))
+}
+
+/// A hash as a number from 0 to 1.
+#[expect(clippy::cast_precision_loss, reason = "a share need not be exact")]
+const fn share_of(hash: u64) -> f64 {
+    mix(hash) as f64 / u64::MAX as f64
 }
 
 /// Whole microseconds of a span.

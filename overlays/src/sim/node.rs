@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use super::NodeId;
+use super::happening::Happening;
 use super::network::{Death, micros};
 use super::subject::Subject;
-use super::world::Happening;
 use crate::time::Time;
 
 /// A node of a world.

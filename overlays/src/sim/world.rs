@@ -11,6 +11,8 @@ use rand::SeedableRng;
 use rand::rngs::Xoshiro256PlusPlus;
 
 use super::NodeId;
+use super::happening::{Happening, What};
+use super::lanes::Lanes;
 use super::network::{Death, Network, NetworkConfig, micros, mix};
 use super::node::{Lane, Node, Pause};
 use super::queue::Queue;
@@ -29,12 +31,13 @@ pub struct World<X: Subject, O: Observer<X>> {
     pub(super) queue: Queue<Happening<X::Message, X::Timer>>,
     pub(super) nodes: Vec<Node<X>>,
     pub(super) network: Network,
+    pub(super) lanes: Lanes,
     pub(super) make: Make<X>,
     random: Xoshiro256PlusPlus,
     trace: Trace,
     lanes_made: u64,
     out: Vec<OutputOf<X, NodeId>>,
-    totals: Totals,
+    pub(super) totals: Totals,
     /// Sees everything that happens.
     pub observer: O,
 }
@@ -48,56 +51,8 @@ pub struct Totals {
     pub messages: u64,
     /// Their bytes on the wire, without frame headers.
     pub bytes: u64,
-}
-
-/// Something that will happen to a node.
-#[derive(Debug)]
-pub(super) struct Happening<M, T> {
-    node: NodeId,
-    /// Start of the node that this is for; older ones are gone with their timers and lanes.
-    starts: u32,
-    what: What<M, T>,
-}
-
-#[derive(Debug)]
-pub(super) enum What<M, T> {
-    Message {
-        from: NodeId,
-        message: M,
-    },
-    Timer(T),
-    /// A dial arrives.
-    Dial {
-        from: NodeId,
-        from_starts: u32,
-        lane: u64,
-    },
-    LaneUp {
-        peer: NodeId,
-        lane: u64,
-    },
-    /// A lane that was asked for was there already.
-    StillUp {
-        peer: NodeId,
-    },
-    /// The other end closed or crashed.
-    LaneDown {
-        peer: NodeId,
-        lane: u64,
-        why: WhyDown,
-    },
-    /// Nothing has come over the lane for the lane timeout, if the peer is still out of reach.
-    Silence {
-        peer: NodeId,
-        lane: u64,
-        /// How often cuts had been healed when it began.
-        heals: u32,
-    },
-    /// A dial, or a message without a lane, got nowhere.
-    NoLane {
-        peer: NodeId,
-        why: WhyDown,
-    },
+    /// Of the messages: those that found no room in the queue of their lane.
+    pub refused: u64,
 }
 
 impl<X: Subject, O: Observer<X>> fmt::Debug for World<X, O> {
@@ -119,6 +74,7 @@ impl<X: Subject, O: Observer<X>> World<X, O> {
             queue: Queue::new(),
             nodes: Vec::new(),
             network: Network::new(seed, network),
+            lanes: Lanes::default(),
             make,
             random: Xoshiro256PlusPlus::seed_from_u64(seed ^ 0x6e6f_6465_7300_0000),
             trace: Trace::default(),
@@ -236,7 +192,7 @@ impl<X: Subject, O: Observer<X>> World<X, O> {
         let host = &mut self.nodes[happening.node as usize];
         if let Some(pause) = host.pause() {
             match happening.what {
-                What::Dial { from, .. } => self.dial_times_out(from, happening.node),
+                What::Dial { from, .. } => self.dial_got_nowhere(from, happening.node),
                 What::Message { .. } if pause == Pause::Suspended => {}
                 _ => host.stash.push(happening),
             }
@@ -273,6 +229,8 @@ impl<X: Subject, O: Observer<X>> World<X, O> {
                     self.lane_down(node, peer, lane, WhyDown::TimedOut);
                 }
             }
+            What::Fills { peer } => self.lane_fills(node, peer),
+            What::Empties { peer } => self.lane_empties(node, peer),
             What::NoLane { peer, why } => {
                 if self.nodes[node as usize].lane(peer).is_none() {
                     self.feed(node, down(peer, why));
@@ -299,7 +257,7 @@ impl<X: Subject, O: Observer<X>> World<X, O> {
             return;
         }
         if !self.can_talk(node, from) {
-            self.dial_times_out(from, node);
+            self.dial_got_nowhere(from, node);
             return;
         }
         if self.state(node).is_none() {
@@ -328,7 +286,7 @@ impl<X: Subject, O: Observer<X>> World<X, O> {
     /// A dial arrived where a node has ended.
     fn nobody_there(&mut self, from: NodeId, node: NodeId) {
         let (round_trips, why) = match self.nodes[node as usize].death {
-            Death::Silent => return self.dial_times_out(from, node),
+            Death::Silent => return self.dial_got_nowhere(from, node),
             Death::Refuses => (1, WhyDown::Refused),
             Death::Resets => (2, WhyDown::Lost),
         };
@@ -336,12 +294,10 @@ impl<X: Subject, O: Observer<X>> World<X, O> {
         self.happens_in(after, from, What::NoLane { peer: node, why });
     }
 
-    /// A dial got to where nothing answers: its time began one latency ago.
-    fn dial_times_out(&mut self, from: NodeId, node: NodeId) {
-        let timeout = micros(self.network.config.dial_timeout);
-        let after = timeout.saturating_sub(self.network.latency(from, node));
-        let why = WhyDown::TimedOut;
-        self.happens_in(after, from, What::NoLane { peer: node, why });
+    /// A dial got to where nothing answers.
+    fn dial_got_nowhere(&mut self, from: NodeId, node: NodeId) {
+        let ago = self.network.latency(from, node);
+        self.dial_times_out(from, node, ago);
     }
 
     fn lane_up(&mut self, node: NodeId, peer: NodeId, lane: u64) {
@@ -365,6 +321,7 @@ impl<X: Subject, O: Observer<X>> World<X, O> {
         let host = &mut self.nodes[node as usize];
         if host.lane(peer) == Some(lane) {
             host.remove_lane(peer);
+            self.lanes.ended(node, peer);
             self.feed(node, down(peer, why));
         }
     }
@@ -400,6 +357,7 @@ impl<X: Subject, O: Observer<X>> World<X, O> {
             Output::Connect(peer) => self.connect(node, peer),
             Output::Disconnect(peer) => {
                 if let Some(lane) = self.nodes[node as usize].remove_lane(peer) {
+                    self.lanes.ended(node, peer);
                     let after = self.network.latency(node, peer);
                     let why = WhyDown::AskedFor;
                     let what = What::LaneDown {
@@ -428,8 +386,10 @@ impl<X: Subject, O: Observer<X>> World<X, O> {
 
     fn send(&mut self, from: NodeId, to: NodeId, message: X::Message) {
         let digest = digest(&message);
+        let tail = message.tail().len() as u64;
+        let bytes = u64::from(digest.bytes) + tail;
         self.totals.messages += 1;
-        self.totals.bytes += u64::from(digest.bytes) + message.tail().len() as u64;
+        self.totals.bytes += bytes;
         self.trace
             .add(self.now, u64::from(from) << 32 | u64::from(to), digest.hash);
         if !self.network.reaches(from, to) && self.nodes[from as usize].lane(to).is_none() {
@@ -437,16 +397,19 @@ impl<X: Subject, O: Observer<X>> World<X, O> {
             let why = WhyDown::TimedOut;
             self.happens_in(timeout, from, What::NoLane { peer: to, why });
         }
+        let Some(wait) = self.wait_for_lane(from, to, bytes, tail > 0) else {
+            return;
+        };
         let [first, again] = self.network.arrivals(from, to);
         if let Some(after) = again {
             let what = What::Message {
                 from,
                 message: message.clone(),
             };
-            self.happens_in(after, to, what);
+            self.happens_in(wait + after, to, what);
         }
         if let Some(after) = first {
-            self.happens_in(after, to, What::Message { from, message });
+            self.happens_in(wait + after, to, What::Message { from, message });
         }
     }
 
@@ -460,9 +423,13 @@ impl<X: Subject, O: Observer<X>> World<X, O> {
             self.happens_in(0, from, What::StillUp { peer: to });
             return;
         }
+        if self.dial_fails() {
+            return self.dial_times_out(from, to, 0);
+        }
         self.lanes_made += 1;
         let from_starts = self.nodes[from as usize].starts;
-        let after = self.network.latency(from, to);
+        let hops = 2 * self.network.config.lanes.round_trips() - 1;
+        let after = hops * self.network.latency(from, to);
         let what = What::Dial {
             from,
             from_starts,

@@ -103,7 +103,7 @@ fn plan(arguments: &Arguments) -> Result<Plan, SimError> {
         plumtree,
         nodes: arguments.nodes(),
         seed: arguments.seed,
-        network: arguments.network()?,
+        network: arguments.network.config()?,
         join_spacing: span(arguments.join_spacing()),
         cycles: arguments.cycles,
         fail: arguments.fail.share,

@@ -73,7 +73,7 @@ fn run_layer(arguments: &Arguments, layer: Layer, seeds: u64) -> Result<usize, S
     let nodes = arguments.nodes.unwrap_or(NODES);
     let plan = Plan {
         overlay: arguments.overlay(),
-        network: arguments.network()?,
+        network: arguments.network.config()?,
         join_spacing: span(arguments.join_spacing()),
         messages: arguments.broadcasts,
         at_once: arguments.at_once as usize,
@@ -104,7 +104,7 @@ fn run_layer(arguments: &Arguments, layer: Layer, seeds: u64) -> Result<usize, S
         complain(format_args!("{failure}"));
     }
     let total = Total {
-        loss_percent: 100.0 * arguments.loss(),
+        loss_percent: 100.0 * arguments.network.loss(),
         failed_percent: 100.0 * arguments.fail.share,
         failed: failures.len(),
         elapsed_s: begun.elapsed().as_secs_f64(),

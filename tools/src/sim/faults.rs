@@ -41,7 +41,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), SimError> {
     let begun = Instant::now();
     let plan = Plan {
         nodes: arguments.nodes.map(|nodes| nodes.max(NODES_MIN)),
-        network: arguments.network()?,
+        network: arguments.network.config()?,
         join_spacing: arguments.join_spacing_ms.map(span),
         ..Plan::default()
     };

@@ -75,7 +75,7 @@ fn experiment(arguments: &Arguments) -> Result<Experiment, SimError> {
         overlay: arguments.overlay(),
         nodes: arguments.nodes(),
         seed: arguments.seed,
-        network: arguments.network()?,
+        network: arguments.network.config()?,
         join_spacing: span(arguments.join_spacing()),
     })
 }
@@ -167,7 +167,7 @@ struct PubSubFigures {
 }
 
 pub(super) fn pub_sub(arguments: &Arguments) -> Result<(), SimError> {
-    let network = arguments.network()?;
+    let network = arguments.network.config()?;
     measure(
         arguments,
         || publish(arguments, network),
@@ -240,7 +240,7 @@ struct RelayFigures {
 }
 
 pub(super) fn relay(arguments: &Arguments) -> Result<(), SimError> {
-    let network = arguments.network()?;
+    let network = arguments.network.config()?;
     measure(
         arguments,
         || relayed(arguments, network),

@@ -7,6 +7,7 @@ mod broadcast;
 mod causal;
 mod faults;
 mod layers;
+mod network;
 mod output;
 mod plot;
 mod seeds;
@@ -20,9 +21,9 @@ use std::time::Duration;
 use clap::ValueEnum;
 use overlane_overlays::epoch::OverlayKind;
 use overlane_overlays::sim::carrier::Carrier;
-use overlane_overlays::sim::{Death, Latency, NetworkConfig};
 
 use crate::ending::{Ending, NotWritten, complain};
+use network::NetworkArguments;
 use span::{Milliseconds, Percent, parse_milliseconds, parse_percent};
 
 /// Simulates a cluster and prints what it measured.
@@ -75,24 +76,8 @@ pub(crate) struct Arguments {
     /// Cycles of 10 s to settle after the last join
     #[arg(long, default_value_t = 5)]
     cycles: usize,
-    /// Least time that a message takes [default: 10]
-    #[arg(long, value_name = "MS", value_parser = parse_milliseconds)]
-    latency_min_ms: Option<Milliseconds>,
-    /// Most time that a message takes; drawn once per pair of nodes [default: 50]
-    #[arg(long, value_name = "MS", value_parser = parse_milliseconds)]
-    latency_max_ms: Option<Milliseconds>,
-    /// Draw the latency anew for each message, so that messages overtake each other
-    #[arg(long)]
-    latency_per_message: bool,
-    /// Share of messages lost, from the start to the end, such as 5% [default: 0%]
-    #[arg(long, value_parser = parse_percent)]
-    loss: Option<Percent>,
-    /// What dials to crashed nodes meet
-    #[arg(long, value_enum, default_value_t = DeadHosts::Refuse)]
-    dead_hosts: DeadHosts,
-    /// After how long a dial without an answer is given up
-    #[arg(long, default_value = "3000", value_name = "MS", value_parser = parse_milliseconds)]
-    dial_timeout_ms: Milliseconds,
+    #[command(flatten)]
+    network: NetworkArguments,
     /// How much later than the others one node does everything, for `membership`
     #[arg(long, default_value = "0", value_name = "MS", value_parser = parse_milliseconds)]
     slow_ms: Milliseconds,
@@ -146,16 +131,6 @@ enum Workload {
     Causal,
     /// Everything goes wrong, then is repaired: --seeds runs, each twice, on all overlays in turn
     Faults,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum DeadHosts {
-    /// A refusal within a round trip: the process is gone, its host is not
-    Refuse,
-    /// Nothing until the dial is given up, and lanes fall silent: the host is gone
-    Silent,
-    /// A reset after two round trips, as behind a proxy
-    Reset,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -218,45 +193,9 @@ impl Arguments {
         self.nodes.unwrap_or(1_000)
     }
 
-    fn loss(&self) -> f64 {
-        self.loss.map_or(0.0, |loss| loss.share)
-    }
-
     fn join_spacing(&self) -> Milliseconds {
         let default = Milliseconds { micros: 10_000 };
         self.join_spacing_ms.unwrap_or(default)
-    }
-
-    /// What lies between the nodes: the same in every workload, from the start to the end.
-    fn network(&self) -> Result<NetworkConfig, SimError> {
-        let bound = |given: Option<Milliseconds>, default| {
-            given.map_or_else(|| Duration::from_millis(default), span)
-        };
-        let (min, max) = (
-            bound(self.latency_min_ms, 10),
-            bound(self.latency_max_ms, 50),
-        );
-        if min > max {
-            return Err(SimError::Arguments(
-                "--latency-min-ms must not be above --latency-max-ms",
-            ));
-        }
-        let latency = if self.latency_per_message {
-            Latency::PerMessage { min, max }
-        } else {
-            Latency::PerLink { min, max }
-        };
-        Ok(NetworkConfig {
-            latency,
-            loss: self.loss(),
-            dial_timeout: span(self.dial_timeout_ms),
-            death: match self.dead_hosts {
-                DeadHosts::Refuse => Death::Refuses,
-                DeadHosts::Silent => Death::Silent,
-                DeadHosts::Reset => Death::Resets,
-            },
-            ..NetworkConfig::default()
-        })
     }
 }
 

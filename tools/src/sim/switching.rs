@@ -18,7 +18,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), SimError> {
     let experiment = Experiment {
         nodes: arguments.nodes(),
         seed: arguments.seed,
-        network: arguments.network()?,
+        network: arguments.network.config()?,
         join_spacing: span(arguments.join_spacing()),
         from: arguments.from,
         to: arguments.to,

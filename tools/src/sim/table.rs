@@ -5,13 +5,12 @@
 
 use std::time::Instant;
 
+use overlane_overlays::sim::Latency;
 use overlane_overlays::sim::carrier::Carrier;
 use overlane_overlays::sim::table::{Cell, Figures};
-use overlane_overlays::sim::{Latency, NetworkConfig};
 use serde::Serialize;
 
 use super::output::{Bar, print_rows};
-use super::span::{Milliseconds, Percent};
 use super::{Arguments, SimError, span};
 
 /// Losses, in percent.
@@ -84,31 +83,18 @@ fn cells(arguments: &Arguments) -> Result<Vec<Cell>, SimError> {
         .nodes
         .map_or_else(|| SIZES.to_vec(), |one| vec![one]);
     let losses = arguments
+        .network
         .loss
         .map_or_else(|| LOSSES.to_vec(), |one| vec![100.0 * one.share]);
-    let given = arguments.latency_min_ms.is_some() || arguments.latency_max_ms.is_some();
+    let given = &arguments.network;
+    let is_given = given.latency_min_ms.is_some() || given.latency_max_ms.is_some();
     let mut networks = Vec::new();
     for loss in losses {
         for (min, max) in LATENCIES {
-            let (latency_min_ms, latency_max_ms) = if given {
-                (arguments.latency_min_ms, arguments.latency_max_ms)
-            } else {
-                let milliseconds = |number| Milliseconds {
-                    micros: 1_000 * number,
-                };
-                (Some(milliseconds(min)), Some(milliseconds(max)))
-            };
-            let network: NetworkConfig = Arguments {
-                loss: Some(Percent {
-                    share: loss / 100.0,
-                }),
-                latency_min_ms,
-                latency_max_ms,
-                ..arguments.clone()
-            }
-            .network()?;
+            let latency = (!is_given).then_some((min, max));
+            let network = given.with(loss / 100.0, latency).config()?;
             networks.push(network);
-            if given {
+            if is_given {
                 break;
             }
         }

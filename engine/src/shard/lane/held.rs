@@ -10,11 +10,20 @@ use crate::mailboxes::{ByMailbox, Mailbox, MailboxId};
 use crate::shard::outbox::{ChunkPool, Dropped, Expired, Load, Outbox, OutgoingMessage, Taken};
 
 /// See the module's text.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Held {
     messages: Outbox,
     /// Names in use: given back when nothing waits any more.
     mailboxes: ByMailbox<Mailbox>,
+}
+
+impl Default for Held {
+    fn default() -> Self {
+        Self {
+            messages: Outbox::noting_mailboxes(),
+            mailboxes: ByMailbox::default(),
+        }
+    }
 }
 
 impl Held {
@@ -38,7 +47,6 @@ impl Held {
 
     /// Puts a message behind those that are there.
     pub(crate) fn push(&mut self, pool: &mut ChunkPool, message: OutgoingMessage<'_>) {
-        self.messages.note_mailbox(message.mailbox);
         self.messages.push_message(pool, 0, message);
     }
 

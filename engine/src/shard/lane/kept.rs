@@ -1,9 +1,9 @@
 //! Messages of a lane that are sent and not acknowledged, on a channel that keeps them until they are.
 //!
 //! Part of the lane's log. What lies here are the very chunks that were given to the kernel, shared with
-//! the batch that is being sent: nothing is copied until a connection ends. Which mailbox each message is
-//! for is noted beside, because ids in frames belong to one connection. Bounded by the lane's gate, at
-//! which the room of a message stays reserved until it leaves here.
+//! the batch that is being sent: nothing is copied until a connection ends. Chunks note which mailbox each
+//! message is for, because ids in frames belong to one connection; the names are held here. Bounded by the
+//! lane's gate, at which the room of a message stays reserved until it leaves here.
 
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -11,6 +11,7 @@ use std::rc::Rc;
 use super::held::Held;
 use crate::delivery::Resume;
 use crate::mailboxes::{ByMailbox, Mailbox, MailboxId, Mailboxes};
+use crate::order_tag::OrderTag;
 use crate::shard::outbox::{Chunk, ChunkPool, Load, Outbox, OutgoingMessage};
 
 /// So many chunks may be kept as they were sent, however little is in them: of a lane whose
@@ -31,17 +32,10 @@ pub(crate) struct Kept {
     sent: VecDeque<Rc<Chunk>>,
     /// Messages of the first chunk that are acknowledged: a chunk leaves as a whole.
     covered: u64,
-    /// What the messages of `sent` that are not acknowledged, and those of the outbox behind them, are for.
-    mailboxes: VecDeque<Run>,
     /// Names in use: given back when nothing is kept any more.
     names: ByMailbox<Mailbox>,
-}
-
-/// Messages in a row for one mailbox.
-#[derive(Clone, Copy, Debug)]
-struct Run {
-    mailbox: MailboxId,
-    messages: u64,
+    /// The one that was used last.
+    last: Option<MailboxId>,
 }
 
 impl Kept {
@@ -53,32 +47,42 @@ impl Kept {
             given_up: Vec::new(),
             sent: VecDeque::new(),
             covered: 0,
-            mailboxes: VecDeque::new(),
             names: ByMailbox::default(),
+            last: None,
         }
     }
 
-    /// `messages` for that mailbox go into the outbox.
+    /// A message for that mailbox goes into the outbox.
     #[inline]
-    pub(super) fn note(&mut self, names: &Mailboxes, mailbox: MailboxId, messages: u64) {
-        match self.mailboxes.back_mut() {
-            Some(run) if run.mailbox == mailbox => run.messages += messages,
-            _ => self.note_other(names, Run { mailbox, messages }),
+    pub(super) fn hold_name(&mut self, names: &Mailboxes, mailbox: MailboxId) {
+        if self.last != Some(mailbox) {
+            self.hold_other(names, mailbox);
         }
     }
 
     #[cold]
-    fn note_other(&mut self, names: &Mailboxes, run: Run) {
-        if !self.names.contains_key(&run.mailbox)
-            && let Some(mailbox) = names.hold_on(run.mailbox)
+    fn hold_other(&mut self, names: &Mailboxes, mailbox: MailboxId) {
+        if !self.names.contains_key(&mailbox)
+            && let Some(name) = names.hold_on(mailbox)
         {
-            self.names.insert(run.mailbox, mailbox);
+            self.names.insert(mailbox, name);
         }
-        self.mailboxes.push_back(run);
+        self.last = Some(mailbox);
     }
 
-    /// A chunk is given to the kernel.
+    /// Nothing is kept, and nothing waits.
+    pub(super) fn give_names_back(&mut self) {
+        if self.sent.is_empty() {
+            self.names = ByMailbox::default();
+            self.last = None;
+        }
+    }
+
+    /// A chunk is given to the kernel. Of a message in fragments the last is enough: it has the whole payload.
     pub(super) fn keep(&mut self, chunk: &Rc<Chunk>) {
+        if chunk.messages() == 0 {
+            return;
+        }
         self.sent.push_back(Rc::clone(chunk));
         if self.sent.len() > CHUNKS_APART_MAX {
             self.merge();
@@ -106,7 +110,6 @@ impl Kept {
     /// The peer has acknowledged the next `messages`. Returns what the chunks that leave were charged for.
     pub(super) fn acknowledge(&mut self, messages: u64, pool: &mut ChunkPool) -> Load {
         self.open = self.open.saturating_sub(messages);
-        self.forget_mailboxes(messages);
         self.covered += messages;
         let mut left = Load::default();
         while let Some(front) = self.sent.front()
@@ -118,9 +121,6 @@ impl Kept {
             if let Some(chunk) = self.sent.pop_front() {
                 pool.recycle(chunk);
             }
-        }
-        if self.mailboxes.is_empty() {
-            self.names = ByMailbox::default();
         }
         left
     }
@@ -140,31 +140,28 @@ impl Kept {
         for name in std::mem::take(&mut self.names).into_values() {
             waiting.know(name);
         }
-        let mut mailboxes = std::mem::take(&mut self.mailboxes).into_iter();
-        let mut run = mailboxes.next();
+        self.last = None;
         let mut skip = std::mem::take(&mut self.covered);
         let mut left = Load::default();
         let sent = std::mem::take(&mut self.sent);
         for chunk in sent.into_iter().chain(outbox.take_chunks()) {
-            chunk.each_message(|is_extended, payload| {
+            chunk.each_message(|message| {
                 if skip > 0 {
                     skip -= 1;
                     left.messages += 1;
-                    left.payload_bytes += payload.len() as u64;
+                    left.payload_bytes += message.payload.len() as u64;
                     return;
                 }
-                while run.is_some_and(|run| run.messages == 0) {
-                    run = mailboxes.next();
-                }
-                let Some(run) = &mut run else {
+                let Some(mailbox) = message.mailbox else {
                     debug_assert!(false, "each message has its mailbox noted");
                     return;
                 };
-                run.messages -= 1;
                 let message = OutgoingMessage {
-                    mailbox: run.mailbox,
-                    is_extended,
-                    payload,
+                    mailbox,
+                    // What is held keeps its order.
+                    order: OrderTag::WITHOUT_KEY,
+                    is_extended: message.is_extended,
+                    payload: message.payload,
                 };
                 waiting.push(pool, message);
             });
@@ -175,41 +172,14 @@ impl Kept {
         left
     }
 
-    /// Messages of `places` in the outbox, which held `messages` of them, have left it.
-    pub(super) fn forget_expired(&mut self, messages: u64, places: &[u64]) {
-        let noted: u64 = self.mailboxes.iter().map(|run| run.messages).sum();
-        let before = noted.saturating_sub(messages);
-        let mut gone = places.iter().map(|place| before + place).peekable();
-        let mut end = 0;
-        for run in &mut self.mailboxes {
-            end += run.messages;
-            while gone.next_if(|place| *place < end).is_some() {
-                run.messages -= 1;
-            }
-        }
-        self.mailboxes.retain(|run| run.messages > 0);
-    }
-
-    /// How many of those messages had been sent on an earlier connection; they are open no longer.
-    pub(super) fn close_expired(&mut self, messages: u64, places: &[u64]) -> u64 {
-        let noted: u64 = self.mailboxes.iter().map(|run| run.messages).sum();
-        let before = noted.saturating_sub(messages);
+    /// How many of the messages at `places` in the outbox had been sent on an earlier connection; they are open
+    /// no longer.
+    pub(super) fn close_expired(&mut self, places: &[u64]) -> u64 {
+        let sent: u64 = self.sent.iter().map(|chunk| chunk.messages()).sum();
+        let before = sent - self.covered;
         let is_open = |place: &&u64| before + **place < self.open;
         let open = places.iter().filter(is_open).count() as u64;
         self.open -= open;
         open
-    }
-
-    fn forget_mailboxes(&mut self, mut messages: u64) {
-        while messages > 0
-            && let Some(front) = self.mailboxes.front_mut()
-        {
-            let gone = messages.min(front.messages);
-            front.messages -= gone;
-            messages -= gone;
-            if front.messages == 0 {
-                self.mailboxes.pop_front();
-            }
-        }
     }
 }

@@ -13,6 +13,7 @@ use crate::awaited::{Awaited, awaited, key};
 use crate::deadline::{Moment, earlier};
 use crate::delivery::rate::Amount;
 use crate::mailboxes::{ByMailbox, Mailbox, MailboxId, Mailboxes};
+use crate::order_tag::OrderTag;
 use crate::payload::Payload;
 use crate::shard::outbox::{Dropped, Load, OutgoingMessage};
 use crate::wire::HEADER_BYTES;
@@ -52,10 +53,7 @@ impl Waiting {
         Self {
             mailbox: message.mailbox,
             is_extended: message.is_extended,
-            payload: match message.payload {
-                Payload::Borrowed(bytes) => Bytes::copy_from_slice(bytes),
-                Payload::Shared(bytes) => bytes,
-            },
+            payload: message.payload.into_bytes(),
         }
     }
 
@@ -63,6 +61,8 @@ impl Waiting {
     pub(crate) fn into_message(self) -> OutgoingMessage<'static> {
         OutgoingMessage {
             mailbox: self.mailbox,
+            // A monotonic channel has no fragments.
+            order: OrderTag::WITHOUT_KEY,
             is_extended: self.is_extended,
             payload: Payload::Shared(self.payload),
         }
@@ -287,6 +287,7 @@ mod tests {
                 }
                 let message = OutgoingMessage {
                     mailbox: MailboxId::from_words(to, 0),
+                    order: OrderTag::WITHOUT_KEY,
                     is_extended,
                     payload: Payload::Shared(payload),
                 };

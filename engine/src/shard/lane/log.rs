@@ -2,7 +2,7 @@
 //!
 //! The messages that wait for a connection or for their turn, the ledger of what became of every
 //! message, and the counters. Bounded twice: what waits, by the gate that senders reserve at
-//! (`queue_bytes_max`), and what is under way, here (`unacknowledged_bytes_max`). Owned by the lane; it
+//! (`queue_bytes_max`), and what is under way, here, by a window. Owned by the lane; it
 //! knows neither connections nor gates.
 //!
 //! What is accepted while there is no connection is held (`held`) until there is one, or none can be made.
@@ -21,10 +21,11 @@ use crate::channel_plan::ChannelPlan;
 use crate::config::OnRestart;
 use crate::deadline::{Moment, earlier};
 use crate::delivery::{
-    AckError, Acknowledged, BadProgress, Met, Outgoing, Payoff, Receipts, Report,
+    AckError, Acknowledged, BadProgress, Met, Outgoing, Payoff, Receipts, Report, Window,
+    WindowLimits,
 };
 use crate::mailboxes::{MailboxId, Mailboxes};
-use crate::shard::outbox::{Batch, ChunkPool, Dropped, Expired, Load, Outbox};
+use crate::shard::outbox::{Batch, ChunkPool, Dropped, Expired, Fragments, Load, Outbox};
 use crate::shard::tally::LaneTally;
 use crate::wire::{Ack, Progress};
 
@@ -69,7 +70,10 @@ pub(crate) struct Log {
     /// Of a channel that keeps its messages.
     kept: Option<Box<Kept>>,
     on_restart: OnRestart,
-    unacknowledged_bytes_max: u64,
+    /// What may be under way.
+    window: Window,
+    /// There are acknowledgements of another node, by which the window can go.
+    adapts: bool,
     /// Messages wait until acknowledgements make room.
     held_back: bool,
     /// By cause: settled because the connection cannot carry them, and not reported yet.
@@ -90,15 +94,23 @@ impl Log {
     /// the channel does: that of the lane to this node itself, which nothing interrupts.
     pub(crate) fn new(plan: &ChannelPlan, id: u64) -> Self {
         let keeps = plan.reliability.keeps_messages() && id != 0;
+        let adapts = id != 0 && plan.reliability.is_acknowledged();
         Self {
             kept: keeps.then(|| Box::new(Kept::new(id))),
             on_restart: plan.config.on_restart,
-            outbox: Outbox::default(),
+            // There are no ids on the lane to this node itself, and those of one connection mean nothing on
+            // the next.
+            outbox: if keeps || id == 0 {
+                Outbox::noting_mailboxes()
+            } else {
+                Outbox::default()
+            },
             held: Held::default(),
             latest: Latest::default(),
             receipts: Receipts::default(),
             ledger: Outgoing::new(plan.reliability),
-            unacknowledged_bytes_max: plan.config.unacknowledged_bytes_max as u64,
+            window: Window::new(window_limits(plan, adapts)),
+            adapts,
             held_back: false,
             unsendable_unreported: [0; Unsendable::ALL.len()],
             expired_unreported: Report::default(),
@@ -112,7 +124,8 @@ impl Log {
     /// The channel's parameters are others from now on.
     pub(crate) fn retune(&mut self, plan: &ChannelPlan) {
         self.on_restart = plan.config.on_restart;
-        self.unacknowledged_bytes_max = plan.config.unacknowledged_bytes_max as u64;
+        self.window.retune(window_limits(plan, self.adapts));
+        self.outbox.set_depth(self.window.bytes());
         self.payoff = Payoff::default();
     }
 
@@ -160,7 +173,6 @@ impl Log {
     /// Settles the messages that wait and are worth nothing any more. Returns what is charged no longer, and
     /// the receipts among them.
     pub(crate) fn expire(&mut self, now: Moment, pool: &mut ChunkPool) -> Gone {
-        let waiting = self.outbox.messages();
         let Expired {
             mut load,
             places,
@@ -169,8 +181,7 @@ impl Log {
         let mut unknown = 0;
         let mut gone = Gone::default();
         if let Some(kept) = &mut self.kept {
-            let were_sent = kept.close_expired(waiting, &places);
-            kept.forget_expired(waiting, &places);
+            let were_sent = kept.close_expired(&places);
             unknown = were_sent;
             // Those that were sent are ahead of the others.
             let first_unsent = places.get(usize::try_from(were_sent).unwrap_or(usize::MAX));
@@ -237,16 +248,23 @@ impl Log {
         moment: Moment,
     ) -> Load {
         let unacknowledged = self.ledger.unacknowledged_bytes();
-        let room = self.unacknowledged_bytes_max.saturating_sub(unacknowledged);
+        let room = self.window.bytes().saturating_sub(unacknowledged);
         let load = if room == 0 && unacknowledged > 0 {
             self.held_back = self.outbox.messages() > 0;
+            if self.held_back {
+                self.window.holds_back();
+            }
             self.outbox.fill_control(batch)
         } else {
             let room = usize::try_from(room).unwrap_or(usize::MAX);
             self.outbox.fill(batch, quantum.min(room), moment)
         };
-        self.ledger
-            .handed_over(load.messages, load.payload_bytes, now);
+        self.ledger.fragments_handed_over(load.ahead_bytes);
+        let bytes = load.payload_bytes - load.earlier_bytes;
+        self.ledger.handed_over(load.messages, bytes, now);
+        if self.ledger.reliability().is_acknowledged() {
+            self.window.handed_over(bytes + load.ahead_bytes, now);
+        }
         self.note_receipts(batch, load.messages);
         if let Some(kept) = &mut self.kept {
             batch.chunks().iter().for_each(|chunk| kept.keep(chunk));
@@ -276,18 +294,43 @@ impl Log {
         latency: impl FnMut(Duration, u64),
     ) -> Result<Acknowledged, AckError> {
         let news = self.ledger.acknowledge(ack, now, latency)?;
+        self.follow_window(now);
         if let Some(kept) = &mut self.kept {
             kept.resume.acknowledged(news.messages, news.refused);
         }
         Ok(news)
     }
 
+    /// The same for what has come of a message in fragments; how many bytes of that are news.
+    pub(crate) fn acknowledge_fragments(
+        &mut self,
+        bytes: u32,
+        now: Instant,
+    ) -> Result<u64, AckError> {
+        let news = self.ledger.acknowledge_fragments(bytes)?;
+        self.follow_window(now);
+        Ok(news)
+    }
+
+    fn follow_window(&mut self, now: Instant) {
+        let before = self.window.bytes();
+        self.window
+            .acknowledged(self.ledger.unacknowledged_bytes(), now);
+        if self.window.bytes() != before {
+            self.outbox.set_depth(self.window.bytes());
+        }
+    }
+
     /// `messages` more are acknowledged: returns what need not be kept for it any more.
     pub(crate) fn let_go(&mut self, messages: u64, pool: &mut ChunkPool) -> Load {
-        match &mut self.kept {
-            Some(kept) => kept.acknowledge(messages, pool),
-            None => Load::default(),
+        let Some(kept) = &mut self.kept else {
+            return Load::default();
+        };
+        let left = kept.acknowledge(messages, pool);
+        if self.outbox.messages() == 0 {
+            kept.give_names_back();
         }
+        left
     }
 
     /// Whether messages are kept until they are acknowledged.
@@ -296,11 +339,11 @@ impl Log {
         self.kept.is_some()
     }
 
-    /// `messages` for that mailbox go into the outbox.
+    /// Messages for that mailbox go into the outbox.
     #[inline]
-    pub(crate) fn note_mailbox(&mut self, names: &Mailboxes, mailbox: MailboxId, messages: u64) {
+    pub(crate) fn hold_name(&mut self, names: &Mailboxes, mailbox: MailboxId) {
         if let Some(kept) = &mut self.kept {
-            kept.note(names, mailbox, messages);
+            kept.hold_name(names, mailbox);
         }
     }
 
@@ -367,20 +410,26 @@ impl Log {
     /// ask again.
     pub(crate) fn has_window(&mut self) -> bool {
         let unacknowledged = self.ledger.unacknowledged_bytes();
-        let is_open = unacknowledged == 0 || unacknowledged < self.unacknowledged_bytes_max;
-        self.held_back |= !is_open;
+        let is_open = unacknowledged == 0 || unacknowledged < self.window.bytes();
+        if !is_open {
+            self.held_back = true;
+            self.window.holds_back();
+        }
         is_open
     }
 
     /// Whether messages waited for acknowledgements and need wait no longer; asked once after each.
     pub(crate) fn may_go_on(&mut self) -> bool {
-        let room = self.ledger.unacknowledged_bytes() < self.unacknowledged_bytes_max;
+        let room = self.ledger.unacknowledged_bytes() < self.window.bytes();
         room && std::mem::take(&mut self.held_back)
     }
 
-    /// A new connection: the peer counts from 0.
-    pub(crate) fn start_link(&mut self) {
+    /// A new connection: the peer counts from 0, and takes such fragments.
+    pub(crate) fn start_link(&mut self, fragments: Option<Fragments>) {
         self.ledger.start_link();
+        self.window.start_link();
+        self.outbox.set_fragments(fragments);
+        self.outbox.set_depth(self.window.bytes());
     }
 
     /// The connection has ended, on which the peer's messages were `processed`, some of them `refused`:
@@ -453,6 +502,15 @@ impl Log {
     pub(crate) fn waiting(&self) -> u64 {
         self.outbox.messages() + self.held_messages() + self.latest.messages()
     }
+}
+
+/// Those of a lane's window.
+fn window_limits(plan: &ChannelPlan, adapts: bool) -> WindowLimits {
+    let mut limits = plan.window_limits;
+    if !adapts {
+        limits.budget = Duration::ZERO;
+    }
+    limits
 }
 
 /// What was ended by its deadline.

@@ -14,8 +14,13 @@ pub(super) const BATCH_CHUNKS_MAX: usize = 7;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Load {
     pub(crate) messages: u64,
+    /// What the messages were charged for at the gate.
     pub(crate) payload_bytes: u64,
     pub(crate) wire_bytes: u64,
+    /// Of a message of which the last fragment is still to come.
+    pub(crate) ahead_bytes: u64,
+    /// What of `payload_bytes` was in fragments of earlier batches.
+    pub(crate) earlier_bytes: u64,
 }
 
 impl Load {
@@ -23,6 +28,8 @@ impl Load {
         self.messages += other.messages;
         self.payload_bytes += other.payload_bytes;
         self.wire_bytes += other.wire_bytes;
+        self.ahead_bytes += other.ahead_bytes;
+        self.earlier_bytes += other.earlier_bytes;
     }
 }
 

@@ -9,11 +9,15 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 
+use super::message::{Dropped, Taken};
+use super::runs::Runs;
 use crate::awaited::{Awaited, awaited};
 use crate::deadline::{Moment, earlier};
+use crate::mailboxes::MailboxId;
 use crate::payload::Payload;
-use crate::wire::extension::{deadline_of, set_deadline};
-use crate::wire::frame::EXTENDED_KIND_BIT;
+use crate::wire::control::append_mailbox;
+use crate::wire::extension::{deadline_of, extension_block_bytes, set_deadline};
+use crate::wire::frame::{EXTENDED_KIND_BIT, mark_extended};
 use crate::wire::{FrameKind, HEADER_BYTES, put_header};
 
 /// Encoded bytes in one chunk. A batch of this size costs one system call for about 900 messages of
@@ -21,7 +25,7 @@ use crate::wire::{FrameKind, HEADER_BYTES, put_header};
 pub(crate) const CHUNK_BYTES: usize = 64 * 1024;
 
 /// Wire bytes at which a chunk of shared payloads is closed, so that a quantum can be kept to.
-const CHUNK_WIRE_BYTES: usize = 64 * 1024;
+pub(super) const CHUNK_WIRE_BYTES: usize = 64 * 1024;
 
 /// Shared payloads in one chunk: the kernel takes at most 1,024 pieces in one operation, of which each makes
 /// two, and a batch has several chunks (`BATCH_CHUNKS_MAX`).
@@ -30,21 +34,29 @@ const SHARED_PIECES_MAX: usize = 64;
 /// Empty chunks kept by a shard for reuse: 4 MiB.
 const POOL_CHUNKS_MAX: usize = 64;
 
-/// A payload that goes out by reference, after the `at`th encoded byte of its chunk.
+/// A payload, or a piece of it, that goes out by reference, after the `at`th encoded byte of its chunk.
 #[derive(Clone, Debug)]
 pub(super) struct SharedPiece {
-    pub(super) at: usize,
-    /// With the extension, if there is one; that is encoded too, and goes out from there.
-    pub(super) payload: Bytes,
-    /// Bytes of the extension, its length included.
-    pub(super) head: usize,
+    at: usize,
+    /// The whole of it, with the extension if there is one.
+    payload: Bytes,
+    is_extended: bool,
+    /// What of it goes out from here: an extension is encoded, and the rest may go in several fragments.
+    out: Range<usize>,
+    /// Encoded bytes of the frame's body, ahead of it.
+    encoded: usize,
 }
 
 impl SharedPiece {
     /// Whether it is of the frame with that header, whose body begins at `body_at`. An empty body is never
     /// shared: it is inline by any limit.
     fn belongs_to(&self, head: &Head, body_at: usize) -> bool {
-        head.body_bytes > 0 && self.at == body_at + self.head
+        head.body_bytes > 0 && self.at == body_at + self.encoded
+    }
+
+    /// Whether the message goes out to its end.
+    fn is_last(&self) -> bool {
+        self.out.end == self.payload.len()
     }
 }
 
@@ -55,7 +67,10 @@ pub(crate) struct Chunk {
     /// Where the first frame begins that was not dropped or looped back.
     pub(super) head: usize,
     pub(super) shared: VecDeque<SharedPiece>,
+    /// What its messages are for, if that is noted.
+    mailboxes: Runs,
     pub(super) wire_bytes: usize,
+    /// Of a message that goes out in fragments, the last is here.
     pub(super) messages: u64,
     /// What the messages were charged for at the gate.
     pub(super) payload_bytes: u64,
@@ -78,12 +93,100 @@ impl Chunk {
         self.payload_bytes
     }
 
+    /// Appends a message, with `mailbox` noted if that is given. Returns when it is worth nothing any more.
+    #[inline]
+    pub(super) fn push_message(
+        &mut self,
+        id: u32,
+        is_extended: bool,
+        payload: Payload<'_>,
+        mailbox: Option<MailboxId>,
+    ) -> Option<Moment> {
+        let length = payload.len();
+        let frame_length = u32::try_from(length).unwrap_or(u32::MAX);
+        let mut header = header(FrameKind::Message, frame_length, id);
+        let mut due = None;
+        let mut head = 0;
+        if is_extended {
+            mark_extended(&mut header);
+            head = extension_block_bytes(payload.as_slice());
+            self.has_extended = true;
+            due = deadline_of(payload.as_slice()).map(Moment);
+            self.first_due = earlier(self.first_due, due);
+        }
+        self.bytes.extend_from_slice(&header);
+        match payload {
+            Payload::Borrowed(bytes) => self.bytes.extend_from_slice(bytes),
+            Payload::Shared(payload) => {
+                // Encoded, so that the deadline in it can be counted down.
+                self.bytes.extend_from_slice(&payload[..head]);
+                self.shared.push_back(SharedPiece {
+                    at: self.bytes.len(),
+                    out: head..length,
+                    encoded: head,
+                    payload,
+                    is_extended,
+                });
+            }
+        }
+        self.wire_bytes += HEADER_BYTES + length;
+        self.messages += 1;
+        self.payload_bytes += length as u64;
+        if let Some(mailbox) = mailbox {
+            self.mailboxes.push(mailbox);
+        }
+        due
+    }
+
+    /// Appends the announcement of a mailbox id.
+    pub(super) fn push_announcement(&mut self, id: u32, name: &str) {
+        let before = self.bytes.len();
+        append_mailbox(&mut self.bytes, id, name);
+        self.wire_bytes += self.bytes.len() - before;
+    }
+
+    /// Appends a fragment of a message: `out` of its payload. Of the first fragment, `first` is what stands
+    /// ahead of that: how much there is in all, and the extension. The last one counts as the message.
+    pub(super) fn push_fragment(
+        &mut self,
+        message: &Fragmented,
+        first: Option<&[u8]>,
+        out: Range<usize>,
+    ) {
+        let (kind, encoded) = match first {
+            Some(encoded) => (FrameKind::FirstFragment, encoded),
+            None => (FrameKind::Fragment, [].as_slice()),
+        };
+        let body_bytes = encoded.len() + out.len();
+        let length = u32::try_from(body_bytes).unwrap_or(u32::MAX);
+        self.bytes
+            .extend_from_slice(&header(kind, length, message.id));
+        self.bytes.extend_from_slice(encoded);
+        let piece = SharedPiece {
+            at: self.bytes.len(),
+            payload: message.payload.clone(),
+            is_extended: message.is_extended,
+            out,
+            encoded: encoded.len(),
+        };
+        self.wire_bytes += HEADER_BYTES + body_bytes;
+        if piece.is_last() {
+            self.messages += 1;
+            self.payload_bytes += message.payload.len() as u64;
+            self.has_extended |= message.is_extended;
+            if let Some(mailbox) = message.noted {
+                self.mailboxes.push(mailbox);
+            }
+        }
+        self.shared.push_back(piece);
+    }
+
     /// Calls `each` with its bytes as they go out, piece by piece.
     pub(super) fn each_piece(&self, mut each: impl FnMut(&[u8])) {
         let mut from = self.head;
         for piece in &self.shared {
             each(&self.bytes[from..piece.at]);
-            each(&piece.payload[piece.head..]);
+            each(&piece.payload[piece.out.clone()]);
             from = piece.at;
         }
         each(&self.bytes[from..]);
@@ -95,31 +198,80 @@ impl Chunk {
             return;
         }
         let mut ahead = 0;
-        self.each_message(|is_extended, payload| {
-            if is_extended && let Some(awaited) = awaited(payload.as_slice()) {
+        self.each_message(|message| {
+            if message.is_extended
+                && let Some(awaited) = awaited(message.payload.as_slice())
+            {
                 each(ahead, awaited);
             }
             ahead += 1;
         });
     }
 
-    /// Calls `take` with each message, in order: whether its payload begins with an extension, and the
-    /// payload, with its deadline by this node's clock.
-    pub(crate) fn each_message(&self, mut take: impl FnMut(bool, Payload<'_>)) {
+    /// Calls `take` with each message, in order, with its deadline by this node's clock.
+    pub(crate) fn each_message(&self, mut take: impl FnMut(Taken<'_>)) {
+        let mut mailboxes = self.mailboxes.iter();
         for frame in self.frames().filter(Frame::is_message) {
-            let is_extended = frame.head.is_extended;
-            match (self.counted_from, frame.payload()) {
-                (Some(from), Payload::Borrowed(bytes))
-                    if is_extended && deadline_of(bytes).is_some() =>
-                {
-                    let mut bytes = bytes.to_vec();
-                    let left_ms = deadline_of(&bytes).unwrap_or(0);
-                    set_deadline(&mut bytes, from.plus(left_ms).0);
-                    take(true, Payload::Borrowed(&bytes));
-                }
-                (_, payload) => take(is_extended, payload),
+            let (is_extended, mailbox) = (frame.is_extended(), mailboxes.next());
+            let mut taken = Taken {
+                is_extended,
+                mailbox,
+                payload: frame.payload(),
+            };
+            if let (Some(from), Payload::Borrowed(bytes)) = (self.counted_from, &taken.payload)
+                && is_extended
+                && let Some(left_ms) = deadline_of(bytes)
+            {
+                let mut bytes = bytes.to_vec();
+                set_deadline(&mut bytes, from.plus(left_ms).0);
+                taken.payload = Payload::Borrowed(&bytes);
+                take(taken);
+            } else {
+                take(taken);
             }
         }
+    }
+
+    /// The first message, if there is one.
+    pub(super) fn front(&self) -> Option<Taken<'_>> {
+        let frame = self.frames().find(Frame::is_message)?;
+        Some(Taken {
+            is_extended: frame.is_extended(),
+            mailbox: self.mailboxes.iter().next(),
+            payload: frame.payload(),
+        })
+    }
+
+    /// Takes the announcements at the front out of the way of what is dropped: calls `lift` with the id of
+    /// each, and its frame.
+    pub(super) fn lift_announcements(&mut self, mut lift: impl FnMut(u32, Box<[u8]>)) {
+        while let Some(head) = read_header(&self.bytes[self.head..])
+            && head.kind == Some(FrameKind::Mailbox)
+        {
+            let end = self.head + HEADER_BYTES + head.body_bytes;
+            lift(head.word, Box::from(&self.bytes[self.head..end]));
+            self.wire_bytes -= end - self.head;
+            self.head = end;
+        }
+    }
+
+    /// Removes the message at the front, where no announcement is.
+    pub(super) fn drop_front(&mut self) -> Option<Dropped> {
+        let frame = self.frames().next()?;
+        let (encoded, body_bytes) = (frame.bytes.len(), frame.head.body_bytes);
+        let (is_shared, awaited) = (frame.piece.is_some(), frame.awaited());
+        self.head += encoded;
+        if is_shared {
+            self.shared.pop_front();
+        }
+        self.wire_bytes -= HEADER_BYTES + body_bytes;
+        self.messages -= 1;
+        self.payload_bytes -= body_bytes as u64;
+        self.mailboxes.pop();
+        Some(Dropped {
+            bytes: body_bytes as u64,
+            awaited,
+        })
     }
 
     /// The frames that were not dropped, in order.
@@ -130,7 +282,7 @@ impl Chunk {
             let head = read_header(self.bytes.get(at..)?)?;
             let body_at = at + HEADER_BYTES;
             let piece = shared.next_if(|piece| piece.belongs_to(&head, body_at));
-            let encoded = piece.map_or(head.body_bytes, |piece| piece.head);
+            let encoded = piece.map_or(head.body_bytes, |piece| piece.encoded);
             let bytes = self.bytes.get(at..body_at + encoded)?;
             at = body_at + encoded;
             Some(Frame {
@@ -142,8 +294,8 @@ impl Chunk {
         })
     }
 
-    /// Appends a frame of another chunk.
-    pub(super) fn copy(&mut self, frame: &Frame<'_>) {
+    /// Appends a frame of another chunk, which is not of a fragment.
+    pub(super) fn copy(&mut self, frame: &Frame<'_>, mailbox: Option<MailboxId>) {
         self.bytes.extend_from_slice(frame.bytes);
         if let Some(piece) = frame.piece {
             self.shared.push_back(SharedPiece {
@@ -155,17 +307,12 @@ impl Chunk {
         if frame.is_message() {
             self.messages += 1;
             self.payload_bytes += frame.head.body_bytes as u64;
+            if let Some(mailbox) = mailbox {
+                self.mailboxes.push(mailbox);
+            }
         }
         self.first_due = earlier(self.first_due, frame.due());
         self.has_extended |= frame.head.is_extended;
-    }
-
-    /// Appends a message without anything in it.
-    fn push_empty(&mut self) {
-        self.bytes
-            .extend_from_slice(&header(FrameKind::Message, 0, 0));
-        self.wire_bytes += HEADER_BYTES;
-        self.messages += 1;
     }
 
     /// It is handed over now: from here on each deadline says what is left of it.
@@ -188,21 +335,56 @@ impl Chunk {
         mut fate: impl FnMut(&Frame<'_>) -> Fate,
     ) {
         let mut rest = pool.chunk();
+        let mut mailboxes = self.mailboxes.iter();
         for frame in self.frames() {
+            let mailbox = frame.is_message().then(|| mailboxes.next()).flatten();
             match fate(&frame) {
-                Fate::Stays => rest.copy(&frame),
-                Fate::Emptied => rest.push_empty(),
+                Fate::Stays => rest.copy(&frame, mailbox),
+                Fate::Emptied => drop(rest.push_message(0, false, Payload::Borrowed(&[]), mailbox)),
                 Fate::Goes => {}
             }
         }
+        drop(mailboxes);
         pool.reuse(std::mem::replace(self, rest));
     }
 
-    /// Whether a frame of so many encoded bytes goes into it too.
+    /// Takes the frames out at the front, as long as `takes` says so of what was taken before and the next one; `None` if that is
+    /// all.
+    pub(super) fn split_front(
+        &mut self,
+        pool: &mut ChunkPool,
+        takes: impl Fn(&Self, &Frame<'_>) -> bool,
+    ) -> Option<Self> {
+        let mut front = pool.chunk();
+        let mut encoded = 0;
+        let mut mailboxes = self.mailboxes.iter();
+        for frame in self.frames() {
+            if !takes(&front, &frame) {
+                break;
+            }
+            let mailbox = frame.is_message().then(|| mailboxes.next()).flatten();
+            front.copy(&frame, mailbox);
+            encoded += frame.bytes.len();
+        }
+        drop(mailboxes);
+        if front.messages == self.messages {
+            pool.reuse(front);
+            return None;
+        }
+        self.head += encoded;
+        self.shared.drain(..front.shared.len());
+        self.wire_bytes -= front.wire_bytes;
+        self.messages -= front.messages;
+        self.payload_bytes -= front.payload_bytes;
+        (0..front.messages).for_each(|_| self.mailboxes.pop());
+        Some(front)
+    }
+
+    /// Whether a frame of so many encoded bytes goes into it too, if it is closed at `wire_bytes_max`.
     #[inline]
-    pub(super) fn has_room_for(&self, bytes: usize) -> bool {
+    pub(super) fn has_room_for(&self, bytes: usize, wire_bytes_max: usize) -> bool {
         self.bytes.len() + bytes <= CHUNK_BYTES
-            && self.wire_bytes < CHUNK_WIRE_BYTES
+            && self.wire_bytes < wire_bytes_max
             && self.shared.len() < SHARED_PIECES_MAX
     }
 
@@ -227,6 +409,7 @@ impl Chunk {
         self.messages += next.messages;
         self.payload_bytes += next.payload_bytes;
         self.has_extended |= next.has_extended;
+        self.mailboxes.append(&mut next.mailboxes);
         *next = Self::default();
         true
     }
@@ -244,9 +427,23 @@ pub(super) struct Frame<'c> {
 }
 
 impl<'c> Frame<'c> {
+    /// Of the fragments of a message, the last counts as it.
     pub(super) fn is_message(&self) -> bool {
-        // The rest are messages, whose kind has a bit more if they are extended.
-        self.head.kind != Some(FrameKind::Mailbox)
+        // Besides announcements there are messages, whose kind has a bit more if they are extended.
+        let is_announcement = self.head.kind == Some(FrameKind::Mailbox);
+        !is_announcement && self.piece.is_none_or(SharedPiece::is_last)
+    }
+
+    /// Whether the payload of the message begins with an extension.
+    fn is_extended(&self) -> bool {
+        let by_header = self.head.is_extended;
+        self.piece.map_or(by_header, |piece| piece.is_extended)
+    }
+
+    /// Who waits to hear of the message, if anybody does.
+    pub(super) fn awaited(&self) -> Option<Awaited> {
+        let is_extended = self.is_extended();
+        is_extended.then(|| awaited(self.payload().as_slice()))?
     }
 
     /// What of its body is encoded.
@@ -254,7 +451,7 @@ impl<'c> Frame<'c> {
         self.body_at..self.body_at + self.bytes.len() - HEADER_BYTES
     }
 
-    /// With its extension.
+    /// That of the whole message, with its extension.
     pub(super) fn payload(&self) -> Payload<'c> {
         match self.piece {
             Some(piece) => Payload::Shared(piece.payload.clone()),
@@ -267,6 +464,18 @@ impl<'c> Frame<'c> {
         let is_extended = self.head.is_extended;
         is_extended.then(|| deadline_of(&self.bytes[HEADER_BYTES..]).map(Moment))?
     }
+}
+
+/// A message that goes out in fragments.
+#[derive(Debug)]
+pub(super) struct Fragmented {
+    /// Of its mailbox, on this connection.
+    pub(super) id: u32,
+    /// The mailbox itself, if that is to be noted.
+    pub(super) noted: Option<MailboxId>,
+    pub(super) is_extended: bool,
+    /// With its extension.
+    pub(super) payload: Bytes,
 }
 
 /// What becomes of a frame when its chunk is written anew.

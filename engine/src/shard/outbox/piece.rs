@@ -9,48 +9,37 @@ use crate::delivery::rate::Amount;
 use crate::wire::HEADER_BYTES;
 
 impl Outbox {
-    /// From now on the chunk at the front holds `piece` at most, or a single message. Returns what it holds.
+    /// From now on what goes out next holds `piece` at most, or a single message or fragment. Returns what it holds.
     pub(crate) fn cut_front(&mut self, pool: &mut ChunkPool, piece: Amount) -> Amount {
         let Some(front) = self.chunks.front_mut() else {
-            return Amount::default();
+            return self.overtaken.cut_front(pool, piece);
         };
         if let Some(cut) = front.cut(pool, piece) {
             self.chunks.push_front(cut);
         }
         self.chunks
             .front()
-            .map_or_else(Amount::default, |front| Amount {
-                bytes: front.wire_bytes as u64,
-                messages: front.messages,
-            })
+            .map_or_else(Amount::default, Chunk::amount)
     }
 }
 
 impl Chunk {
+    /// What it takes of caps.
+    pub(super) fn amount(&self) -> Amount {
+        Amount {
+            bytes: self.wire_bytes as u64,
+            messages: self.messages,
+        }
+    }
+
     /// Takes the frames out at the front that are within `piece`, and one message at least; `None` if that is all.
-    fn cut(&mut self, pool: &mut ChunkPool, piece: Amount) -> Option<Self> {
+    pub(super) fn cut(&mut self, pool: &mut ChunkPool, piece: Amount) -> Option<Self> {
         if self.wire_bytes as u64 <= piece.bytes && self.messages <= piece.messages {
             return None;
         }
-        let mut cut = pool.chunk();
-        let mut encoded = 0;
-        for frame in self.frames() {
-            if cut.messages > 0 && !cut.has_room_within(piece, &frame) {
-                break;
-            }
-            cut.copy(&frame);
-            encoded += frame.bytes.len();
-        }
-        if cut.messages == self.messages {
-            pool.reuse(cut);
-            return None;
-        }
-        self.head += encoded;
-        self.shared.drain(..cut.shared.len());
-        self.wire_bytes -= cut.wire_bytes;
-        self.messages -= cut.messages;
-        self.payload_bytes -= cut.payload_bytes;
-        Some(cut)
+        self.split_front(pool, |front, frame| {
+            front.messages == 0 || front.has_room_within(piece, frame)
+        })
     }
 
     fn has_room_within(&self, piece: Amount, frame: &Frame<'_>) -> bool {
@@ -68,6 +57,7 @@ mod tests {
     use super::*;
     use crate::deadline::Moment;
     use crate::mailboxes::MailboxId;
+    use crate::order_tag::OrderTag;
     use crate::payload::Payload;
     use crate::shard::outbox::{Batch, OutgoingMessage};
 
@@ -95,6 +85,7 @@ mod tests {
                 put.push(payload.as_slice().to_vec());
                 let message = OutgoingMessage {
                     mailbox: MailboxId::from_words(0, 0),
+                    order: OrderTag::WITHOUT_KEY,
                     is_extended: false,
                     payload,
                 };
@@ -111,7 +102,7 @@ mod tests {
                 prop_assert_eq!((load.wire_bytes, load.messages), (cut.bytes, cut.messages));
                 prop_assert_eq!(outbox.messages(), before - load.messages);
                 for chunk in batch.chunks() {
-                    chunk.each_message(|_, payload| taken.push(payload.as_slice().to_vec()));
+                    chunk.each_message(|message| taken.push(message.payload.as_slice().to_vec()));
                 }
                 batch.finish(&mut pool);
             }

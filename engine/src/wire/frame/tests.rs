@@ -1,10 +1,13 @@
 //! What the frame decoder takes, what it waits for, and what it refuses.
+mod fragments;
+
 use super::*;
 
 const SMALL: FrameLimits = FrameLimits {
     body_bytes_max: 100,
     extensions: true,
     codec: None,
+    fragments: false,
 };
 
 fn header(kind: u8, body_bytes: u32, word: u32) -> Vec<u8> {
@@ -71,6 +74,7 @@ fn a_message_over_the_limit_is_refused_by_its_header_alone() {
         body_bytes_max: u32::MAX,
         extensions: true,
         codec: None,
+        fragments: false,
     };
     let needed_bytes = HEADER_BYTES + BODY_BYTES_MAX;
     let largest = header(1, BODY_BYTES_MASK, 0);
@@ -111,6 +115,7 @@ fn unknown_kinds_are_skipped_if_optional_and_refused_if_mandatory() {
     let version_1 = FrameLimits {
         extensions: false,
         codec: None,
+        fragments: false,
         ..SMALL
     };
     for kind in 0..=u8::MAX {
@@ -120,7 +125,10 @@ fn unknown_kinds_are_skipped_if_optional_and_refused_if_mandatory() {
             Ok(Next::Skip { consumed_bytes: 11 }) => assert!(kind >= OPTIONAL_KIND_BIT),
             Err(DecodeError::UnknownKind { kind: refused }) => {
                 assert_eq!(refused, kind);
-                assert!(kind < OPTIONAL_KIND_BIT && FrameKind::from_code(kind).is_none());
+                let known = FrameKind::from_code(kind);
+                let is_fragment =
+                    matches!(known, Some(FrameKind::FirstFragment | FrameKind::Fragment));
+                assert!(kind < OPTIONAL_KIND_BIT && (known.is_none() || is_fragment));
             }
             _ => assert!(FrameKind::from_code(kind).is_some(), "kind {kind:#x}"),
         }
@@ -209,6 +217,7 @@ fn a_lane_of_version_1_knows_no_extensions() {
     let version_1 = FrameLimits {
         extensions: false,
         codec: None,
+        fragments: false,
         ..SMALL
     };
     let bytes = extended(FrameKind::Message, &DEADLINE, b"hello");

@@ -176,6 +176,12 @@ const PEERS: &[Limit] = &[
         "the unit tests of engine/src/wire/frame.rs",
     ),
     limit(
+        "messages of a lane that are put together from fragments at a time",
+        Derived("1, of at most `message_bytes_max`"),
+        Closed(CloseReason::FrameMalformed),
+        "hostile/fragments.rs::fragments_against_the_rules_end_the_lane",
+    ),
+    limit(
         "bytes that a compressed frame stands for",
         Derived(
             "1 MiB, or one message of `message_bytes_max` with header and extension; and 256 KiB plus 512 times its own length",
@@ -346,7 +352,7 @@ const PEERS: &[Limit] = &[
     limit(
         "memory charged to one peer",
         Derived(
-            "per lane `queue_bytes_max` to send and one `message_bytes_max` being received, what one compressed frame stands for where an inbox is full, and per open stream its window",
+            "per lane `queue_bytes_max` to send and one `message_bytes_max` being received and one in fragments, what one compressed frame stands for where an inbox is full, and per open stream its window",
         ),
         Otherwise("by its parts"),
         "hostile/floods.rs::a_peer_holds_no_more_than_its_budget",

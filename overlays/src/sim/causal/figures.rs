@@ -45,6 +45,10 @@ pub(super) trait Causal: Subject {
 
     /// Whether the node delivers already.
     fn is_ready(&self) -> bool;
+
+    /// How the layer counts the message that it sent last; none where receivers are not told by count
+    /// what they miss.
+    fn last_sent(&self) -> Option<u64>;
 }
 
 impl<C: Subject> Causal for Stack<Over<C>, CausalBroadcast<NodeId>> {
@@ -68,6 +72,10 @@ impl<C: Subject> Causal for Stack<Over<C>, CausalBroadcast<NodeId>> {
     fn is_ready(&self) -> bool {
         self.upper.has_joined()
     }
+
+    fn last_sent(&self) -> Option<u64> {
+        Some(self.upper.sent())
+    }
 }
 
 impl<C: Subject> Causal for Stack<Over<C>, CausalUnicast<NodeId>> {
@@ -90,6 +98,10 @@ impl<C: Subject> Causal for Stack<Over<C>, CausalUnicast<NodeId>> {
 
     fn is_ready(&self) -> bool {
         true
+    }
+
+    fn last_sent(&self) -> Option<u64> {
+        None
     }
 }
 
@@ -118,6 +130,8 @@ pub struct Figures {
     pub gone: u64,
     /// Lost without a word.
     pub unheard: u64,
+    /// From the last message until all of the expected were delivered or told, in steps of 5 s.
+    pub settled_s: f64,
     /// Messages that any node passed over or gave back, those of the dead included.
     pub given_up: u64,
     /// Most messages that one node held back at once.

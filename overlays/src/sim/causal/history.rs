@@ -28,7 +28,7 @@ struct Sent {
     /// To whom; to all if to nobody.
     to: Option<NodeId>,
     at: Time,
-    /// As the layer counts it, once somebody has delivered it.
+    /// As the layer counts it among its sender's.
     counted: Option<u64>,
     /// It was given back to its sender.
     is_refused: bool,
@@ -120,6 +120,13 @@ impl History {
         let mut payload = vec![0; bytes.max(8)];
         payload[..8].copy_from_slice(&number.to_le_bytes());
         payload.into()
+    }
+
+    /// How the layer counts the message that was sent last.
+    pub(super) fn is_counted(&mut self, counted: Option<u64>) {
+        if let Some(last) = self.sent.last_mut() {
+            last.counted = counted;
+        }
     }
 
     /// Another node than this one to which a node has sent lately.
@@ -217,7 +224,7 @@ impl History {
         let Some(sent) = self.sent.get_mut(index) else {
             return self.broken(at, node, "delivered what nobody sent");
         };
-        sent.counted = sent.counted.or(counted);
+        let is_miscounted = sent.counted != counted;
         let told = self.told.entry(life).or_default();
         let again = !told.delivered.insert(number);
         let own_count = sent.clock.get(&sent.sender).copied().unwrap_or(0);
@@ -248,8 +255,9 @@ impl History {
             let what = format!("delivered {number} after {later}, which depends on it");
             self.broken(at, node, &what);
         }
-        if again || is_own || is_for_other || is_forged {
-            let what = format!("delivered {number} from {from}: again, its own, or another's");
+        if again || is_own || is_for_other || is_forged || is_miscounted {
+            let what =
+                format!("delivered {number} from {from}: again, its own, another's, or miscounted");
             self.broken(at, node, &what);
         }
     }

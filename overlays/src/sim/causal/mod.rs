@@ -18,6 +18,7 @@ use rand::{RngExt, SeedableRng};
 
 use super::NodeId;
 use super::carrier::{Carrier, MakeCarrier, Task};
+use super::graph::Graph;
 use super::membership::{Over, with_membership};
 use super::network::{Death, NetworkConfig};
 use super::subject::{Inspect, Subject};
@@ -43,6 +44,12 @@ impl Inspect for CausalUnicast<NodeId> {
         self.check()
     }
 }
+
+/// How often it is looked whether all is settled.
+const SETTLE_STEP: Duration = Duration::from_secs(5);
+/// How long that may take. An overlay that fell apart is whole again after a minute or two, each node then
+/// waits for what it is behind with, and who hears of that from it waits in turn.
+const SETTLE_MAX: Duration = Duration::from_secs(300);
 
 /// Which layer is looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,7 +105,7 @@ pub struct Plan {
     pub payload_bytes: usize,
     /// Share of the nodes that crash while messages are sent, 0 to 1. Every second of them starts again.
     pub fail: f64,
-    /// Time after the last message.
+    /// Least time after the last message. It goes on until all is told, at most for five minutes.
     pub drain: Duration,
 }
 
@@ -214,8 +221,8 @@ impl<'p, X: Causal> Run<'p, X> {
             }
             self.world.run_for(self.plan.interval);
         }
-        self.world.run_for(self.plan.drain);
-        self.figures()
+        let settled = self.settle();
+        self.figures(settled)
     }
 
     fn notice_ready(&mut self) {
@@ -226,6 +233,32 @@ impl<'p, X: Causal> Run<'p, X> {
                 self.world.observer.is_ready(now, node);
             }
         }
+    }
+
+    /// Lets time pass until all that was sent is delivered, or somebody was told why not: how long.
+    fn settle(&mut self) -> Duration {
+        let begun = self.world.now();
+        loop {
+            // Who is cut off from most is given a way in again, as by discovery.
+            let mut parts = Graph::of(&self.world).parts();
+            parts.sort_by_key(Vec::len);
+            parts.pop();
+            for node in parts.into_iter().flatten() {
+                self.join(node);
+            }
+            self.world.run_for(SETTLE_STEP);
+            let waited = self.world.now().since(begun);
+            if waited >= self.plan.drain && (self.is_settled() || waited >= SETTLE_MAX) {
+                return waited;
+            }
+        }
+    }
+
+    fn is_settled(&self) -> bool {
+        let running: BTreeSet<NodeId> = self.world.running().collect();
+        let held = |node: &NodeId| self.world.state(*node).map_or(0, |x| x.vitals().held);
+        self.world.observer.account(&running).unheard == 0
+            && running.iter().map(held).sum::<usize>() == 0
     }
 
     /// A node enters through a random one that runs.
@@ -265,6 +298,8 @@ impl<'p, X: Causal> Run<'p, X> {
             Some(to) => Command::Relay { to, payload },
         };
         self.world.command(node, command);
+        let counted = self.world.state(node).and_then(X::last_sent);
+        self.world.observer.is_counted(counted);
     }
 
     /// A random node crashes, as its host does or its process; every second time one that crashed before
@@ -295,7 +330,7 @@ impl<'p, X: Causal> Run<'p, X> {
         }
     }
 
-    fn figures(self) -> Figures {
+    fn figures(self, settled: Duration) -> Figures {
         let plan = self.plan;
         let running: BTreeSet<NodeId> = self.world.running().collect();
         let mut vitals = self.before;
@@ -325,6 +360,7 @@ impl<'p, X: Causal> Run<'p, X> {
             refused: account.refused,
             gone: account.gone,
             unheard: account.unheard,
+            settled_s: settled.as_secs_f64(),
             given_up: vitals.missed,
             held_max: vitals.held_max,
             held_at_end: vitals.held,

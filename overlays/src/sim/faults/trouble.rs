@@ -216,7 +216,7 @@ impl<X: Subject> FaultRun<X> {
             }
         };
         let network = NetworkConfig {
-            loss: share(0.3),
+            loss: share(0.3).max(self.plan.network.loss),
             duplication: share(0.2),
             duplication_delay: SECOND_COPY_MAX.mul_f64(share(1.0)),
             reorder: share(0.3),

@@ -8,6 +8,7 @@ use super::*;
 use crate::channel_plan::plan_channels;
 use crate::config::{ChannelConfig, Config};
 use crate::mailboxes::MailboxId;
+use crate::order_tag::OrderTag;
 use crate::payload::Payload;
 use crate::shard::outbox::OutgoingMessage;
 use crate::wire::extension::ExtensionWriter;
@@ -20,8 +21,13 @@ fn log(config: ChannelConfig) -> Log {
     Log::new(plans[0].as_ref().expect("it is the first"), 1)
 }
 
+/// A channel whose window stays as it is.
+fn fixed() -> ChannelConfig {
+    ChannelConfig::new("data").window_budget_us(0_u64)
+}
+
 fn reliable() -> Log {
-    log(ChannelConfig::new("data").unacknowledged_bytes_max(4096))
+    log(fixed().unacknowledged_bytes_max(4096))
 }
 
 /// A log, what it sends into, and the time.
@@ -47,6 +53,7 @@ impl Sender {
         for _ in 0..messages {
             let message = OutgoingMessage {
                 mailbox: MailboxId::from_words(0, 0),
+                order: OrderTag::WITHOUT_KEY,
                 is_extended: false,
                 payload: Payload::Borrowed(&PAYLOAD),
             };
@@ -65,6 +72,7 @@ impl Sender {
         self.log.ledger.accept(1);
         let message = OutgoingMessage {
             mailbox: MailboxId::from_words(0, 0),
+            order: OrderTag::WITHOUT_KEY,
             is_extended: true,
             payload: Payload::Borrowed(&message),
         };
@@ -151,7 +159,7 @@ fn a_log_settles_what_a_connection_leaves_and_goes_on_with_the_next() {
         }
     );
     assert!(sender.log.is_drained());
-    sender.log.start_link();
+    sender.log.start_link(None);
     sender.accept(2);
     assert_eq!(sender.send(), 2, "nothing is under way any more");
     sender.acknowledge(2);
@@ -163,7 +171,7 @@ fn a_log_settles_what_a_connection_leaves_and_goes_on_with_the_next() {
 
 #[test]
 fn receipts_are_noted_over_all_chunks_of_a_batch() {
-    let mut sender = Sender::new(log(ChannelConfig::new("data")));
+    let mut sender = Sender::new(log(fixed()));
     // A chunk takes some 60 of them.
     for number in 0..100 {
         sender.accept_with_receipt(number);
@@ -181,7 +189,7 @@ fn receipts_are_noted_over_all_chunks_of_a_batch() {
 
 #[test]
 fn what_is_kept_of_many_small_batches_takes_the_room_of_its_bytes() {
-    let config = ChannelConfig::new("data").reliability(crate::config::Reliability::Guaranteed);
+    let config = fixed().reliability(crate::config::Reliability::Guaranteed);
     let mut sender = Sender::new(log(config));
     for sent in 1..=900_u32 {
         sender.accept(1);

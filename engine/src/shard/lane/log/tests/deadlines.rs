@@ -1,5 +1,6 @@
-//! A log whose messages have deadlines, held against a list of what each message has come to, over random
-//! sends, acknowledgements, cuts, times away and new connections.
+//! A log whose messages have deadlines and tags, and of which large ones go out in fragments, held against a
+//! list of what each message has come to, over random sends, acknowledgements, cuts, times away and new
+//! connections.
 
 use super::*;
 use crate::attributes::Attributes;
@@ -7,7 +8,10 @@ use crate::config::Reliability;
 use crate::extended::extended;
 use crate::mailboxes::Mailboxes;
 use crate::ring::PayloadPool;
-use crate::wire::extension::deadline_of;
+use crate::shard::outbox::Fragments;
+use crate::wire::extension::{deadline_of, extension_block_bytes};
+use crate::wire::frame::message_header;
+use crate::wire::{FrameKind, FrameLimits, Next, next_frame};
 
 const LOG: u64 = 1;
 const PEER: u64 = 5;
@@ -19,6 +23,11 @@ struct Open {
     id: u32,
     mailbox: MailboxId,
     due: Option<u32>,
+    order: OrderTag,
+    /// It was held while there was no connection: its tag is not known any more.
+    was_held: bool,
+    /// Some of it is out, in fragments.
+    is_begun: bool,
     /// On an earlier connection.
     was_sent: bool,
     /// Its deadline came while there was no connection, and the peer may have it.
@@ -53,6 +62,84 @@ struct Schedule {
     has_met: bool,
     processed_on_link: u64,
     ended: Ended,
+    keeps_order: bool,
+    wire: Wire,
+}
+
+/// What has come out on the connection.
+#[derive(Default)]
+struct Wire {
+    /// The message that is put together, and how many bytes of it are still to come.
+    assembly: Option<(Vec<u8>, usize)>,
+    /// Of fragments that did not complete their message, modulo 2^32.
+    fragment_bytes: u32,
+    fragments: u64,
+    messages: u64,
+}
+
+const LIMITS: FrameLimits = FrameLimits {
+    body_bytes_max: 1 << 20,
+    extensions: true,
+    codec: None,
+    fragments: true,
+};
+
+impl Wire {
+    /// Takes the bytes of a batch. Returns the messages that are complete, by id.
+    fn take(&mut self, mut bytes: &[u8]) -> Vec<u32> {
+        let mut complete = Vec::new();
+        loop {
+            match next_frame(bytes, &LIMITS).expect("well formed") {
+                Next::Frame(frame, consumed) => {
+                    if frame.kind == FrameKind::Message {
+                        complete.push(id_of(frame.body));
+                    }
+                    bytes = &bytes[consumed..];
+                }
+                Next::Fragment(fragment, consumed) => {
+                    let (now, rest) = bytes[consumed..].split_at(fragment.bytes);
+                    bytes = rest;
+                    if let Some(first) = fragment.first {
+                        assert!(self.assembly.is_none(), "one at a time");
+                        let header = message_header(first, fragment.word).to_vec();
+                        self.assembly = Some((header, first.message_bytes as usize));
+                    }
+                    let (message, left) = self.assembly.as_mut().expect("it has begun");
+                    message.extend_from_slice(now);
+                    *left -= now.len();
+                    self.fragments += 1;
+                    if *left == 0 {
+                        let (message, _) = self.assembly.take().expect("it is there");
+                        complete.extend(Self::default().take(&message));
+                    } else {
+                        let bytes = u32::try_from(now.len()).expect("short");
+                        self.fragment_bytes = self.fragment_bytes.wrapping_add(bytes);
+                    }
+                }
+                Next::Skip { .. } => unreachable!("nothing optional is sent"),
+                Next::Incomplete { .. } => {
+                    assert!(bytes.is_empty(), "batches end with a frame");
+                    self.messages += complete.len() as u64;
+                    return complete;
+                }
+            }
+        }
+    }
+
+    /// The message that is in fragments.
+    fn begun(&self) -> Option<u32> {
+        let (message, left) = self.assembly.as_ref()?;
+        // As if it were complete: only its first bytes matter.
+        let whole = [&message[..], &vec![0; *left]].concat();
+        match next_frame(&whole, &LIMITS) {
+            Ok(Next::Frame(frame, _)) => Some(id_of(frame.body)),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+fn id_of(body: &[u8]) -> u32 {
+    body.first_chunk().map_or(0, |id| u32::from_le_bytes(*id))
 }
 
 impl Schedule {
@@ -60,6 +147,7 @@ impl Schedule {
         let mut random = fastrand::Rng::with_seed(seed);
         let keeps = random.bool();
         let config = ChannelConfig::new("data").unacknowledged_bytes_max(1_usize << 20);
+        let config = config.window_budget_us(if random.bool() { 2000 } else { 0 });
         let config = config.reliability(if keeps {
             Reliability::Guaranteed
         } else {
@@ -73,6 +161,8 @@ impl Schedule {
             .map(|held| held.id());
         let mut schedule = Self {
             ms: random.u32(..),
+            keeps_order: random.bool(),
+            wire: Wire::default(),
             random,
             log: log(config),
             keeps,
@@ -125,7 +215,7 @@ impl Schedule {
         );
         self.next += 1;
         let mut bytes = id.to_le_bytes().to_vec();
-        bytes.resize(self.random.usize(4..9000), 7);
+        bytes.resize(self.random.usize(4..30_000), 7);
         let (mut payload, mut is_extended) = (Payload::Borrowed(&bytes[..]), false);
         if due.is_some() || self.random.bool() {
             let attributes = Attributes::new().message_type("t");
@@ -140,13 +230,15 @@ impl Schedule {
         }
         self.log.ledger.accept(1);
         let mailbox = self.mailboxes[self.random.usize(..3)];
+        let order = OrderTag::of(self.random.bool().then(|| self.random.u64(0..3)));
         let message = OutgoingMessage {
             mailbox,
+            order,
             is_extended,
             payload,
         };
         if self.is_up {
-            self.log.note_mailbox(&self.names, mailbox, 1);
+            self.log.hold_name(&self.names, mailbox);
             self.log.outbox.push_message(&mut self.pool, 0, message);
         } else {
             self.log.held.push(&mut self.pool, message);
@@ -155,6 +247,9 @@ impl Schedule {
             id,
             mailbox,
             due,
+            order,
+            was_held: !self.is_up,
+            is_begun: false,
             was_sent: false,
             given_up: false,
         });
@@ -174,7 +269,8 @@ impl Schedule {
         self.open.retain_mut(|message| {
             place += 1;
             let has_come = message.due.is_some_and(|due| Moment(due).has_come(now));
-            if place <= under_way || message.given_up || !has_come {
+            let stays = message.given_up || message.is_begun;
+            if place <= under_way || stays || !has_come {
                 return true;
             }
             if message.was_sent {
@@ -189,7 +285,7 @@ impl Schedule {
         assert_eq!((told.undelivered, told.unknown), ended);
         let first = self.open[under_way..]
             .iter()
-            .filter(|message| !message.given_up);
+            .filter(|message| !message.given_up && !message.is_begun);
         let first = first
             .filter_map(|message| message.due.map(Moment))
             .reduce(Moment::min);
@@ -216,29 +312,65 @@ impl Schedule {
         );
         let mut sent = Vec::new();
         for chunk in self.batch.chunks() {
-            chunk.each_message(|is_extended, payload| {
-                let bytes = payload.as_slice();
-                let head = if is_extended {
-                    crate::wire::extension::extension_block_bytes(bytes)
+            chunk.each_message(|message| {
+                let bytes = message.payload.as_slice();
+                let head = if message.is_extended {
+                    extension_block_bytes(bytes)
                 } else {
                     0
                 };
-                let id = bytes[head..]
-                    .first_chunk()
-                    .map_or(0, |id| u32::from_le_bytes(*id));
-                sent.push((id, deadline_of(&bytes[..head])));
+                let mailbox = message.mailbox;
+                sent.push((id_of(&bytes[head..]), deadline_of(&bytes[..head]), mailbox));
             });
         }
+        let mut frames = Vec::new();
+        self.batch.gather(&mut frames);
         self.batch.finish(&mut self.pool);
         assert_eq!(load.messages, sent.len() as u64);
-        let expected = self.open[self.under_way..].iter().take(sent.len());
-        let expected: Vec<_> = expected.map(|message| (message.id, message.due)).collect();
-        assert_eq!(sent, expected);
-        self.under_way += sent.len();
+        let ids: Vec<_> = sent.iter().map(|(id, ..)| *id).collect();
+        assert_eq!(self.wire.take(&frames), ids);
+        sent.into_iter().for_each(|sent| self.note_sent(sent));
+        if let Some(begun) = self.wire.begun() {
+            let mut waiting = self.open[self.under_way..].iter_mut();
+            let begun = waiting.find(|message| message.id == begun);
+            begun.expect("it waits").is_begun = true;
+        }
+    }
+
+    /// A message is out: none that it had to stay behind is still here.
+    fn note_sent(&mut self, (id, due, mailbox): (u32, Option<u32>, Option<MailboxId>)) {
+        let waiting = &self.open[self.under_way..];
+        let place = waiting.iter().position(|message| message.id == id);
+        let place = self.under_way + place.expect("it waited");
+        assert_eq!(self.open[place].due, due);
+        assert_eq!(self.keeps.then_some(self.open[place].mailbox), mailbox);
+        self.overtake(place, self.under_way);
+        self.under_way += 1;
+    }
+
+    /// The message at `place` was found at an earlier one.
+    fn overtake(&mut self, place: usize, earlier: usize) {
+        let message = self.open.remove(place);
+        for before in &self.open[earlier..place] {
+            let in_order = self.keeps_order && before.order == message.order;
+            let were_held = before.was_held && message.was_held;
+            assert!(!in_order && !were_held, "{message:?} before {before:?}");
+        }
+        self.open.insert(earlier, message);
     }
 
     fn acknowledge(&mut self) {
-        if !self.is_up || self.under_way == 0 {
+        if !self.is_up {
+            return;
+        }
+        let covered = self.log.ledger.unacknowledged_bytes();
+        let news = self
+            .log
+            .ledger
+            .acknowledge_fragments(self.wire.fragment_bytes)
+            .expect("honest");
+        assert_eq!(self.log.ledger.unacknowledged_bytes(), covered - news);
+        if self.under_way == 0 {
             return;
         }
         let count = self.random.usize(1..=self.under_way);
@@ -264,6 +396,9 @@ impl Schedule {
     fn cut(&mut self) {
         let (_, report) = self.log.end_link(0, 0, &mut self.pool);
         self.is_up = false;
+        for message in &mut self.open {
+            message.is_begun = false;
+        }
         if self.keeps {
             // Of what is under way the peer may have processed a part.
             self.processed += self.random.u64(0..=self.under_way as u64);
@@ -305,22 +440,44 @@ impl Schedule {
             });
         }
         self.has_met = true;
-        self.log.start_link();
         self.processed_on_link = 0;
         self.is_up = true;
+        self.wire = Wire::default();
+        let fragments = Fragments {
+            above_bytes: 3000,
+            keeps_order: self.keeps_order,
+        };
+        self.log.start_link(self.random.bool().then_some(fragments));
+        self.log.outbox.begin_line();
         let mut held = std::mem::take(&mut self.log.held);
-        let mut expected = self.open.iter();
+        let mut count = 0;
         while let Some(front) = held.front() {
             let (mailbox, is_extended) = (front.mailbox.expect("noted"), front.is_extended);
+            let bytes = front.payload.as_slice();
+            let head = if is_extended {
+                extension_block_bytes(bytes)
+            } else {
+                0
+            };
+            let (id, mut waiting) = (id_of(&bytes[head..]), self.open[count..].iter());
+            let place = waiting.position(|message| message.id == id);
+            self.overtake(count + place.expect("it waited"), count);
+            assert_eq!(self.open[count].mailbox, mailbox);
+            count += 1;
             let message = OutgoingMessage {
                 mailbox,
+                order: OrderTag::WITHOUT_KEY,
                 is_extended,
                 payload: front.payload,
             };
-            assert_eq!(expected.next().map(|open| open.mailbox), Some(mailbox));
-            self.log.note_mailbox(&self.names, mailbox, 1);
+            self.log.hold_name(&self.names, mailbox);
             self.log.outbox.push_message(&mut self.pool, 0, message);
             held.drop_front(&mut self.pool);
+        }
+        self.log.outbox.end_line();
+        assert_eq!(count, self.open.len());
+        for message in &mut self.open {
+            message.was_held = true;
         }
     }
 }
