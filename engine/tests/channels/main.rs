@@ -7,6 +7,7 @@ mod adding;
 mod differing;
 mod removing;
 mod retuning;
+mod steered;
 mod storm;
 
 use std::sync::Arc;
