@@ -1,7 +1,7 @@
 //! Rules, hints and caps on channels that come and go.
 
 use std::sync::atomic::Ordering;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use overlane::config::{ChannelConfig, Place, Priority, Reliability, Rule};
 use overlane::{Attributes, Envelope, Inbox, Node, RateCaps, SendError};
@@ -178,5 +178,23 @@ fn hints_follow_the_channels_that_there_are() {
     assert!(base.try_send(&to, slow).is_err_and(|error| refused(&error)));
     a.retune_channel("base", |config| config.floor_bytes(5_usize))
         .expect("hints that stay are not looked at");
+    check_accounting(&[&a, &b]);
+}
+
+#[test]
+fn a_channel_that_is_removed_reports_what_its_cap_has_kept() {
+    let (a, b, count) = pair();
+    let capped = channel("extra", Reliability::Reliable).rate_messages_max(10_u64);
+    add([&a, &b], &capped);
+    let extra = a.channel("extra").expect("it was added");
+    let to = a.destination("b", "in").expect("names");
+    for _ in 0..2_000 {
+        extra.try_send(&to, "x").expect("there is room");
+    }
+    let deadline = Duration::from_millis(300);
+    let removed = a.remove_channel("extra", deadline).expect("it is there");
+    let came = count.load(Ordering::Relaxed);
+    assert!(came < 2_000, "all {came} have come in spite of the cap");
+    assert!(removed.reported >= 2_000 - came, "{removed:?}, {came} came");
     check_accounting(&[&a, &b]);
 }
