@@ -29,12 +29,13 @@ fn note_order(node: &Node, burn: Duration) -> Arc<Mutex<Vec<u8>>> {
     order
 }
 
-/// A channel that takes all that a test queues.
+/// A channel that takes all that a test queues, and has all of it under way from the start.
 fn deep(name: &str, priority: u8) -> ChannelConfig {
     reliable(name)
         .priority(priority)
         .ring_bytes(8_usize << 20)
         .queue_bytes_max(16_usize << 20)
+        .window_budget_us(0_u64)
 }
 
 /// Sends on channels of `a` while its shard is held; returns the order in which all of it came.
