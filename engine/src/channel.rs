@@ -536,14 +536,42 @@ impl Channel {
         to: &Destination,
         payload: P,
     ) -> Result<(), P::Error> {
-        let Prepared {
-            steered,
-            waiting,
-            original,
-        } = self.prepare(to, payload)?;
-        let channel = steered.as_ref().unwrap_or(self);
-        let sent = channel.send_waiting(to, waiting).await;
-        sent.map_err(|unsent| P::unsent(given_back(original, unsent)))
+        let prepared = self.prepare(to, payload)?;
+        self.send_prepared(to, prepared).await.map_err(P::unsent)
+    }
+
+    /// Sends what was prepared on this channel, or on the one that it was led to from here. Never blocks.
+    pub(crate) fn try_send_prepared<'p>(
+        &self,
+        to: &Destination,
+        prepared: Prepared<'p>,
+    ) -> Result<(), Unsent<Payload<'p>>> {
+        let channel = prepared.steered.as_ref().unwrap_or(self);
+        let Waiting { payload, way, .. } = prepared.waiting;
+        let sent = channel.try_send_on(to, way, payload);
+        sent.map_err(|unsent| given_back(prepared.original, unsent))
+    }
+
+    /// The same, waiting for room if that is the channel's policy.
+    pub(crate) async fn send_prepared<'p>(
+        &self,
+        to: &Destination,
+        prepared: Prepared<'p>,
+    ) -> Result<(), Unsent<Payload<'p>>> {
+        let channel = prepared.steered.as_ref().unwrap_or(self);
+        let sent = channel.send_waiting(to, prepared.waiting).await;
+        sent.map_err(|unsent| given_back(prepared.original, unsent))
+    }
+
+    /// The same for a thread that may block.
+    pub(crate) fn send_blocking_prepared<'p>(
+        &self,
+        to: &Destination,
+        prepared: Prepared<'p>,
+    ) -> Result<(), Unsent<Payload<'p>>> {
+        let channel = prepared.steered.as_ref().unwrap_or(self);
+        let sent = channel.send_blocking_on(to, prepared.waiting);
+        sent.map_err(|unsent| given_back(prepared.original, unsent))
     }
 
     pub(crate) async fn send_waiting<'p>(
@@ -588,14 +616,8 @@ impl Channel {
         to: &Destination,
         payload: P,
     ) -> Result<(), P::Error> {
-        let Prepared {
-            steered,
-            waiting,
-            original,
-        } = self.prepare(to, payload)?;
-        let channel = steered.as_ref().unwrap_or(self);
-        let sent = channel.send_blocking_on(to, waiting);
-        sent.map_err(|unsent| P::unsent(given_back(original, unsent)))
+        let prepared = self.prepare(to, payload)?;
+        self.send_blocking_prepared(to, prepared).map_err(P::unsent)
     }
 
     pub(crate) fn send_blocking_on<'p>(

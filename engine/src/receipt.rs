@@ -11,7 +11,7 @@ use std::time::Duration;
 use event_listener::{EventListener, Listener};
 
 use crate::attributes::Attributes;
-use crate::channel::{Channel, Prepared, Waiting, given_back};
+use crate::channel::{Channel, Prepared, Waiting};
 use crate::config::Reliability;
 use crate::deadline::deadline_in;
 use crate::error::{Reported, SendError, Unsent};
@@ -112,12 +112,8 @@ impl Channel {
         payload: P,
     ) -> Result<Receipt, P::Error> {
         let (receipt, prepared) = self.prepare_with_receipt(to, payload)?;
-        let channel = prepared.steered.as_ref().unwrap_or(self);
-        let Waiting { way, payload, .. } = prepared.waiting;
-        match channel.try_send_on(to, way, payload) {
-            Ok(()) => Ok(receipt),
-            Err(unsent) => Err(P::unsent(given_back(prepared.original, unsent))),
-        }
+        let sent = self.try_send_prepared(to, prepared);
+        sent.map(|()| receipt).map_err(P::unsent)
     }
 
     /// [`send`](Self::send) with a [`Receipt`] for the message, as
@@ -131,11 +127,8 @@ impl Channel {
         payload: P,
     ) -> Result<Receipt, P::Error> {
         let (receipt, prepared) = self.prepare_with_receipt(to, payload)?;
-        let channel = prepared.steered.as_ref().unwrap_or(self);
-        match channel.send_waiting(to, prepared.waiting).await {
-            Ok(()) => Ok(receipt),
-            Err(unsent) => Err(P::unsent(given_back(prepared.original, unsent))),
-        }
+        let sent = self.send_prepared(to, prepared).await;
+        sent.map(|()| receipt).map_err(P::unsent)
     }
 
     /// [`send_blocking`](Self::send_blocking) with a [`Receipt`] for the message, as
@@ -149,11 +142,8 @@ impl Channel {
         payload: P,
     ) -> Result<Receipt, P::Error> {
         let (receipt, prepared) = self.prepare_with_receipt(to, payload)?;
-        let channel = prepared.steered.as_ref().unwrap_or(self);
-        match channel.send_blocking_on(to, prepared.waiting) {
-            Ok(()) => Ok(receipt),
-            Err(unsent) => Err(P::unsent(given_back(prepared.original, unsent))),
-        }
+        let sent = self.send_blocking_prepared(to, prepared);
+        sent.map(|()| receipt).map_err(P::unsent)
     }
 
     /// Opens a receipt, and puts the message together, on the channel that it is led to.

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use crate::channel::{Channel, Waiting, given_back};
+use crate::channel::Channel;
 use crate::envelope::Envelope;
 use crate::error::{SendError, Unsent};
 use crate::fabric::Fabric;
@@ -59,8 +59,7 @@ impl Router {
     ) -> Result<(), P::Error> {
         let (channel, message) = self.route(to, payload)?;
         let prepared = channel.prepare_as_named(to, message).map_err(P::unsent)?;
-        let sent = channel.send_waiting(to, prepared.waiting).await;
-        sent.map_err(|unsent| P::unsent(given_back(prepared.original, unsent)))
+        channel.send_prepared(to, prepared).await.map_err(P::unsent)
     }
 
     /// [`Channel::send_blocking`] on the channel that the rules choose.
@@ -74,8 +73,9 @@ impl Router {
     ) -> Result<(), P::Error> {
         let (channel, message) = self.route(to, payload)?;
         let prepared = channel.prepare_as_named(to, message).map_err(P::unsent)?;
-        let sent = channel.send_blocking_on(to, prepared.waiting);
-        sent.map_err(|unsent| P::unsent(given_back(prepared.original, unsent)))
+        channel
+            .send_blocking_prepared(to, prepared)
+            .map_err(P::unsent)
     }
 
     /// [`Channel::try_send_with_receipt`] on the channel that the rules choose.
@@ -90,11 +90,8 @@ impl Router {
         let (channel, message) = self.route(to, payload)?;
         let prepared = channel.prepare_with_receipt_as_named(to, message);
         let (receipt, prepared) = prepared.map_err(P::unsent)?;
-        let Waiting { way, payload, .. } = prepared.waiting;
-        match channel.try_send_on(to, way, payload) {
-            Ok(()) => Ok(receipt),
-            Err(unsent) => Err(P::unsent(given_back(prepared.original, unsent))),
-        }
+        let sent = channel.try_send_prepared(to, prepared);
+        sent.map(|()| receipt).map_err(P::unsent)
     }
 
     /// [`Channel::send_with_receipt`] on the channel that the rules choose.
@@ -109,10 +106,8 @@ impl Router {
         let (channel, message) = self.route(to, payload)?;
         let prepared = channel.prepare_with_receipt_as_named(to, message);
         let (receipt, prepared) = prepared.map_err(P::unsent)?;
-        match channel.send_waiting(to, prepared.waiting).await {
-            Ok(()) => Ok(receipt),
-            Err(unsent) => Err(P::unsent(given_back(prepared.original, unsent))),
-        }
+        let sent = channel.send_prepared(to, prepared).await;
+        sent.map(|()| receipt).map_err(P::unsent)
     }
 
     /// [`Channel::send_blocking_with_receipt`] on the channel that the rules choose.
@@ -127,10 +122,8 @@ impl Router {
         let (channel, message) = self.route(to, payload)?;
         let prepared = channel.prepare_with_receipt_as_named(to, message);
         let (receipt, prepared) = prepared.map_err(P::unsent)?;
-        match channel.send_blocking_on(to, prepared.waiting) {
-            Ok(()) => Ok(receipt),
-            Err(unsent) => Err(P::unsent(given_back(prepared.original, unsent))),
-        }
+        let sent = channel.send_blocking_prepared(to, prepared);
+        sent.map(|()| receipt).map_err(P::unsent)
     }
 
     /// The message, and the channel that the first matching rule names, or, by the message's hints, a sibling of that.
