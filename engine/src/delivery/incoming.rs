@@ -99,7 +99,8 @@ impl Incoming {
         }
     }
 
-    /// What the peer is to be told of fragments, the same as for [`take_ack`](Self::take_ack), after that.
+    /// The cumulative count of fragment bytes to acknowledge, modulo 2^32, if one is owed. Call it after
+    /// [`take_ack`](Self::take_ack); the caller has to send it.
     pub fn take_fragment_ack(&mut self) -> Option<u32> {
         if !std::mem::take(&mut self.owes_fragments) {
             return None;

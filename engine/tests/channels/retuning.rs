@@ -25,6 +25,22 @@ fn used_pair(data: ChannelConfig) -> (Node, Node) {
     (a, b)
 }
 
+/// Ends all lanes of `a` to `b`, and makes new ones.
+fn reconnect(a: &Node, b: &Node) {
+    a.disconnect("b").expect("a name");
+    wait_until(
+        "it is gone",
+        || b.metrics(),
+        |metrics| {
+            metrics
+                .lanes
+                .iter()
+                .all(|lane| lane.peer != "a" || lane.lanes_up == 0)
+        },
+    );
+    connect_both(a, b);
+}
+
 #[test]
 fn every_parameter_that_can_be_retuned_is_while_traffic_flows() {
     let (a, b, count) = pair();
@@ -300,18 +316,7 @@ fn the_largest_message_is_retuned() {
     too_large(1001, 1000);
     sending.try_send(&to, vec![0; 1000]).expect("room");
     drained(&a);
-    a.disconnect("b").expect("a name");
-    wait_until(
-        "it is gone",
-        || b.metrics(),
-        |metrics| {
-            metrics
-                .lanes
-                .iter()
-                .all(|lane| lane.peer != "a" || lane.lanes_up == 0)
-        },
-    );
-    connect_both(&a, &b);
+    reconnect(&a, &b);
     sending.try_send(&to, vec![0; 1000]).expect("room");
     drained(&a);
     sending
@@ -388,18 +393,7 @@ fn compression_is_turned_off_at_once_and_on_with_the_next_connection() {
     assert_eq!(packed(&a), on, "the peer has not agreed to that");
     b.retune_channel("data", |is| is.compression(Compression::Zstd))
         .expect("it can be");
-    a.disconnect("b").expect("a name");
-    wait_until(
-        "it is gone",
-        || b.metrics(),
-        |metrics| {
-            metrics
-                .lanes
-                .iter()
-                .all(|lane| lane.peer != "a" || lane.lanes_up == 0)
-        },
-    );
-    connect_both(&a, &b);
+    reconnect(&a, &b);
     send();
     assert!(packed(&a) > on, "both have agreed");
     check_accounting(&[&a, &b]);
