@@ -32,6 +32,11 @@ fn pair(data: ChannelConfig) -> (Node, Node, Channel, Destination) {
     (a, b, data, to)
 }
 
+/// A channel on which all that a test sends is under way at once, so that none of it ends before it is sent.
+fn all_under_way() -> ChannelConfig {
+    reliable("data").window_budget_us(0_u64)
+}
+
 fn expired(node: &Node, channel: &str) -> u64 {
     let metrics = node.metrics();
     metrics.channel("b", channel).map_or(0, |out| out.expired)
@@ -273,8 +278,7 @@ fn a_deadline_ends_what_is_kept_for_a_peer_that_is_away() {
 
 #[test]
 fn a_receiver_refuses_what_is_late_and_both_sides_count_it() {
-    let small = |channel: ChannelConfig| channel.on_late(OnLate::Refuse);
-    let (a, b, data, to) = pair(small(reliable("data")));
+    let (a, b, data, to) = pair(all_under_way().on_late(OnLate::Refuse));
     let events = a.events();
     let mut inbox = b.inbox_of("in", 4096).expect("a mailbox");
     // In one batch: some fill the inbox, the rest wait on the peer's lane, not in its socket.
@@ -320,7 +324,7 @@ fn a_receiver_refuses_what_is_late_and_both_sides_count_it() {
 
 #[test]
 fn without_being_told_to_a_node_delivers_what_is_late() {
-    let (a, b, data, to) = pair(reliable("data"));
+    let (a, b, data, to) = pair(all_under_way());
     let mut inbox = b.inbox_of("in", 4096).expect("a mailbox");
     for number in 0..200_u8 {
         let letter = Envelope::new(vec![number; 100]).deadline(4 * SHORT);
