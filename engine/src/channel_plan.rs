@@ -28,16 +28,24 @@ use crate::wire::{self, ChannelTerms, Name};
 /// The name of the engine's own channel. Configurations cannot have it.
 pub(crate) const CONTROL: &str = "overlane.control";
 
+/// The mailbox of the engine's own channel, in which control shards hear from one another. It has no other.
+pub(crate) const CONTROL_WORDS: &str = "overlane.cluster";
+
 /// The engine's own channel: served before all others.
 fn control_channel() -> ChannelConfig {
     ChannelConfig::new(CONTROL)
         .priority(Priority::ENGINE)
         .message_bytes_max(CONTROL_BYTES_MAX)
-        .queue_bytes_max(CONTROL_BYTES_MAX)
+        .queue_bytes_max(CONTROL_QUEUE_BYTES_MAX)
+        .ring_bytes(CONTROL_RING_BYTES)
 }
 
-/// What a message on the engine's own channel may take, and what may wait on it.
-const CONTROL_BYTES_MAX: usize = 64 << 10;
+/// What a message on the engine's own channel may take: the longest lists of members.
+const CONTROL_BYTES_MAX: usize = 128 << 10;
+/// What may wait on it for one peer: two of those.
+const CONTROL_QUEUE_BYTES_MAX: usize = 2 * CONTROL_BYTES_MAX;
+/// One control shard fills it, a little at a time.
+const CONTROL_RING_BYTES: usize = 64 << 10;
 
 /// What is fixed as long as there is the channel, and what senders see of the rest.
 #[derive(Debug)]
@@ -55,7 +63,7 @@ pub(crate) struct ChannelEntry {
     /// The first of its lanes among a peer's lanes, and how many there are.
     pub(crate) first_lane: usize,
     pub(crate) parallelism: u64,
-    /// Its ring on each shard, and who waits for room in it. The engine's own channel has none.
+    /// Its ring on each shard, and who waits for room in it. The engine's own channel has one in a cluster alone.
     pub(crate) rings: Box<[Producer]>,
     pub(crate) rooms: Box<[Event]>,
     /// The other ends of those, until the shards have taken them.
@@ -217,7 +225,8 @@ impl ChannelPlan {
         first_lane: usize,
         shards: usize,
     ) -> Result<Self, wire::NameError> {
-        let with_rings = if channel.name == CONTROL { 0 } else { shards };
+        let is_unused = channel.name == CONTROL && node.overlay.kind().is_none();
+        let with_rings = if is_unused { 0 } else { shards };
         let rings = (0..with_rings).map(|_| byte_ring(channel.ring_bytes));
         let (rings, consumers): (Vec<_>, Vec<_>) = rings.unzip();
         let entry = ChannelEntry {

@@ -82,6 +82,12 @@ impl ChannelTable {
         named.find(|plan| fits(plan)).cloned()
     }
 
+    /// The engine's own channel.
+    pub(crate) fn control(&self) -> Option<Arc<ChannelPlan>> {
+        let plans = self.read();
+        plans.iter().flatten().find(|plan| plan.is_control()).cloned()
+    }
+
     /// What is at a place.
     pub(crate) fn at(&self, index: usize) -> Option<Arc<ChannelPlan>> {
         self.read().get(index)?.clone()

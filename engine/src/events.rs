@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, RecvTimeoutError, TryRecvError};
 use event_listener::EventListener;
 use futures_core::Stream;
+use overlane_overlays::epoch::{OverlayKind, Step as OverlayStep};
 
 use crate::error::RecvError;
 use crate::peer::Peer;
@@ -123,6 +124,83 @@ pub enum Event {
         /// Messages that were dropped since then, on a best-effort channel.
         dropped: u64,
     },
+    /// A node became a member of the cluster, was started again, or proved to be alive. Messages to it are
+    /// accepted from now on.
+    MemberUp {
+        /// Its name.
+        member: Arc<str>,
+        /// The number of this start of the node.
+        incarnation: u64,
+    },
+    /// A member changed its addresses or its metadata.
+    MemberChanged {
+        /// Its name.
+        member: Arc<str>,
+    },
+    /// A member does not answer some of the others, and is down unless it says otherwise in time.
+    MemberSuspect {
+        /// Its name.
+        member: Arc<str>,
+    },
+    /// A member is down.
+    MemberDown {
+        /// Its name.
+        member: Arc<str>,
+    },
+    /// A member has said goodbye.
+    MemberLeft {
+        /// Its name.
+        member: Arc<str>,
+    },
+    /// The overlay connects this node to another one from now on.
+    NeighborUp {
+        /// Its name.
+        node: Arc<str>,
+    },
+    /// It does not any more.
+    NeighborDown {
+        /// Its name.
+        node: Arc<str>,
+    },
+    /// The member that all who reach one another agree on has changed.
+    Coordinator {
+        /// Its name.
+        member: Arc<str>,
+    },
+    /// A good part of the members was lost at once: the network has split, as far as this node can tell.
+    Partitioned {
+        /// Members that this node reaches, itself among them.
+        here: Arc<[Arc<str>]>,
+        /// Members that were lost.
+        there: Arc<[Arc<str>]>,
+    },
+    /// Most of those that were lost in a partition are back.
+    Healed {
+        /// Those that are not.
+        missing: Arc<[Arc<str>]>,
+    },
+    /// A change of the overlay has come a step further on this node.
+    Overlay {
+        /// The number of the overlay that is changed to, or retired. Two changes at once have the same, and one
+        /// of them gives way.
+        epoch: u64,
+        /// Which overlay.
+        kind: OverlayKind,
+        /// The step.
+        step: OverlayStep,
+    },
+    /// A node is configured for a cluster that began with another overlay: the two do not understand each
+    /// other.
+    OtherOverlay {
+        /// Its name.
+        node: Arc<str>,
+        /// The overlay of its configuration.
+        theirs: OverlayKind,
+        /// The overlay of this node's.
+        ours: OverlayKind,
+    },
+    /// This node has said goodbye to the cluster.
+    Left,
     /// This subscriber did not read in time: so many events, older than the next one, were lost to
     /// it (see `events_queue_max`).
     Missed {

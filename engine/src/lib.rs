@@ -81,6 +81,7 @@ mod capacity;
 mod channel;
 mod channel_plan;
 mod channel_table;
+mod cluster;
 mod codec;
 pub mod config;
 mod control;
@@ -91,6 +92,7 @@ pub mod error;
 pub mod events;
 mod extended;
 mod fabric;
+mod fnv;
 mod inbox;
 mod io;
 mod mailboxes;
@@ -122,6 +124,10 @@ pub mod wire;
 pub use attributes::{Attributes, AttributesError, METADATA_PAIRS_MAX};
 pub use capacity::Capacity;
 pub use channel::{Broadcast, Channel};
+pub use cluster::{
+    BroadcastCounts, BroadcastError, Cluster, ClusterError, JoinError, LeaveError, Member,
+    MemberStatus, ORIGIN_KEY, OverlayKind, OverlayStep, OverlayView, SwitchError, WhyBack,
+};
 pub use config::{ChannelConfig, Config};
 pub use envelope::Envelope;
 pub use error::{

@@ -21,6 +21,7 @@ pub use starting::NodeBuilder;
 pub use stopping::{StopReport, UnfinishedCause, UnfinishedShard};
 
 use crate::channel::Channel;
+use crate::cluster::Cluster;
 use crate::config::{Config, ConfigError, Rule, check_peer_address, check_rules};
 use crate::control::link::ControlLink;
 use crate::deadline::deadline_in;
@@ -57,6 +58,8 @@ pub struct Node {
     router: Router,
     threads: Vec<EngineThread>,
     control: Option<EngineThread>,
+    /// The cluster, if the configuration names an overlay.
+    cluster: Option<Cluster>,
     /// Inboxes that the builder asked for and nobody has taken yet.
     prepared: Mutex<BTreeMap<String, Inbox>>,
     /// The limit of open files is raised for as long as this is held; dropped after the threads.
@@ -126,6 +129,13 @@ impl Node {
     #[must_use]
     pub fn shards(&self) -> usize {
         self.fabric.shards.len()
+    }
+
+    /// The cluster that the node is in, or can join. `None` if the configuration names no
+    /// [`overlay`](Config::overlay).
+    #[must_use]
+    pub const fn cluster(&self) -> Option<&Cluster> {
+        self.cluster.as_ref()
     }
 
     /// How its shards do their I/O: what the parameter `io` came to on this machine.

@@ -1,8 +1,10 @@
 //! The parameters whose value is a choice: priority, reliability, ordering, compression, overflow, io,
-//! control.
+//! control, overlay.
 //!
 //! Each choice is its text form, both ways. What the design names but this version does not do is
 //! refused here with a sentence that says what is available.
+
+use overlane_overlays::epoch::OverlayKind;
 
 use super::allowed::{Allowed, Unit};
 use super::setting::Setting;
@@ -251,4 +253,36 @@ choice! {
         Shared = "shared",
     }
     later: &[];
+}
+
+choice! {
+    /// The overlay that a cluster begins with: who is connected to whom. All nodes of a cluster are given the
+    /// same; it can be switched while the cluster runs.
+    pub enum OverlayChoice (OVERLAY_WORDS) {
+        /// The node is in no cluster: it has the peers that it is told to connect to.
+        None = "none",
+        /// Everybody is connected to everybody: fewest hops, most connections; up to some dozens of nodes.
+        FullMesh = "full_mesh",
+        /// A few random neighbors each, repaired as nodes come and go; for hundreds and thousands of nodes.
+        HyParView = "hyparview",
+        /// Servers connected to each other, and clients to two of them. Needs `servers`.
+        ClientServer = "client_server",
+        /// As hyparview, and another one for each topic.
+        PubSub = "pub_sub",
+    }
+    later: &[];
+}
+
+impl OverlayChoice {
+    /// The overlay, if there is one.
+    #[must_use]
+    pub const fn kind(self) -> Option<OverlayKind> {
+        match self {
+            Self::None => None,
+            Self::FullMesh => Some(OverlayKind::FullMesh),
+            Self::HyParView => Some(OverlayKind::HyParView),
+            Self::ClientServer => Some(OverlayKind::ClientServer),
+            Self::PubSub => Some(OverlayKind::PubSub),
+        }
+    }
 }

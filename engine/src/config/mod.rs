@@ -24,6 +24,7 @@ mod printable;
 mod profile;
 mod retune;
 mod rule;
+mod seed;
 mod service_links;
 mod setting;
 mod validate;
@@ -33,8 +34,8 @@ pub use allowed::{Allowed, Unit, number, quantity};
 pub use channel::{CHANNEL_PARAMETERS, ChannelConfig};
 pub use channel_name::RESERVED_PREFIX;
 pub use choices::{
-    Compression, ControlPlacement, IoChoice, OnLate, OnRestart, Ordering, Overflow, Priority,
-    Reliability,
+    Compression, ControlPlacement, IoChoice, OnLate, OnRestart, Ordering, Overflow, OverlayChoice,
+    Priority, Reliability,
 };
 pub use definition::ChannelDefinition;
 #[doc(hidden)]
@@ -53,6 +54,7 @@ pub use profile::Profile;
 pub(crate) use retune::differences;
 pub use retune::{Takes, retunable};
 pub use rule::{RULE_PARAMETERS, RULES_MAX, Rule};
+pub use seed::{Seed, SeedError};
 pub use setting::is_name;
 pub use validate::CHANNELS_MAX;
 pub(crate) use validate::check_rules;

@@ -11,9 +11,12 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use super::allowed::{Allowed, Unit};
 use super::channel::ChannelConfig;
-use super::choices::{CONTROL_WORDS, ControlPlacement, IO_WORDS, IoChoice};
+use super::choices::{
+    CONTROL_WORDS, ControlPlacement, IO_WORDS, IoChoice, OVERLAY_WORDS, OverlayChoice,
+};
 use super::parameter::{Parameter, parameters};
 use super::rule::Rule;
+use super::seed::Seed;
 use super::setting::Setting;
 pub use builder::ConfigBuilder;
 
@@ -133,6 +136,26 @@ parameters! {
             "names and addresses such as b=127.0.0.1:7401,c=127.0.0.1:7402");
         origin "no peer is known beforehand";
         cost "a lane, which is a socket, to each of them, and those that channels use";
+    /// Overlay that the cluster begins with, the same on all its nodes; none: this node is in no cluster, and has the peers that it is told of.
+    overlay: OverlayChoice = OverlayChoice::None;
+        Unit::None, Allowed::Words(OVERLAY_WORDS);
+        origin "a node alone needs none";
+        cost "a node in a cluster sends some small messages each second; full_mesh connects to every member";
+    /// Places where a node that joins finds members: `host:port`, with commas between. Those that cannot be found are tried again.
+    seeds: Vec<Seed> = Vec::new();
+        Unit::None, Allowed::Described("hosts or addresses with ports, such as node-1.example:7400,10.0.0.2:7400");
+        origin "a cluster begins with a node that has none, or is its own seed";
+        cost "one is enough to join, and while it is away newcomers cannot; after a partition that lasted long, they are how the parts find each other";
+    /// Addresses at which other nodes find this one, best first; empty is the address it listens on.
+    advertise: Vec<SocketAddr> = Vec::new();
+        Unit::None, Allowed::Described("addresses with ports, such as 10.0.0.1:7400");
+        origin "without a translation of addresses, others find a node where it listens";
+        cost "an address that others cannot reach costs each of them a dial in vain";
+    /// With `overlay = "client_server"`: names of the nodes that are servers from the start.
+    servers: Vec<String> = Vec::new();
+        Unit::None, Allowed::Described("names of nodes, with commas between");
+        origin "nobody can guess which nodes are fit to be servers";
+        cost "all clients' broadcasts and relayed messages pass through them";
     /// Most peers that dial this node at a time, and most that it is told to connect to or refuse.
     peers_max: usize = 1024;
         Unit::Count("peers"), Allowed::Number(1, 65_536);

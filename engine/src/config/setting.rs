@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 
 use super::address::{check_listen, check_peer_address};
 use super::allowed::{Allowed, Unit, number, quantity};
+use super::seed::{Seed, SeedError};
 use crate::wire::name::NAME_BYTES_MAX;
 
 /// What stands for `None` in text: the engine or the kernel decides.
@@ -137,6 +138,39 @@ impl Setting for Vec<usize> {
             .map(usize::to_string)
             .collect::<Vec<_>>()
             .join(",")
+    }
+}
+
+impl Setting for Vec<Seed> {
+    fn read(text: &str, unit: Unit, allowed: &Allowed) -> Result<Self, String> {
+        let seeds = entries(text).map(|entry| {
+            let seed = entry.parse();
+            seed.map_err(|wrong: SeedError| format!("{}; {wrong}", allowed.sentence(unit)))
+        });
+        seeds.collect()
+    }
+
+    fn print(&self, _: Unit) -> String {
+        let places: Vec<_> = self.iter().map(Seed::place).collect();
+        places.join(",")
+    }
+}
+
+/// Addresses at which others find this node.
+impl Setting for Vec<SocketAddr> {
+    fn read(text: &str, unit: Unit, allowed: &Allowed) -> Result<Self, String> {
+        let addresses = entries(text).map(|entry| {
+            let address = entry.parse().map_err(|_| allowed.sentence(unit))?;
+            check_peer_address(address)
+                .map_err(|wrong| format!("{}; {wrong}", allowed.sentence(unit)))?;
+            Ok(address)
+        });
+        addresses.collect()
+    }
+
+    fn print(&self, _: Unit) -> String {
+        let addresses: Vec<_> = self.iter().map(SocketAddr::to_string).collect();
+        addresses.join(",")
     }
 }
 

@@ -3,13 +3,19 @@
 //! Called by the builder, by loading and by every start. Looks at the configuration only: whether
 //! the machine can carry it (cores, descriptors, ports) is asked by `preflight`.
 
+use overlane_overlays::client_server::SERVERS_MAX;
+use overlane_overlays::membership::ADDRESSES_MAX;
+
 use super::channel::{CHANNEL_PARAMETERS, ChannelConfig};
 use super::channel_name::check_channel_name;
-use super::choices::Overflow;
+use super::choices::{Overflow, OverlayChoice};
 use super::error::{ConfigError, Given, Place};
 use super::node::{Config, NODE_PARAMETERS};
 use super::parameter::Parameter;
 use super::rule::{RULES_MAX, Rule};
+
+/// Most seeds of a node: a guess, more than anybody needs, as one that answers is enough.
+const SEEDS_MAX: usize = 64;
 
 /// Most channels of a node, the engine's own not counted.
 pub const CHANNELS_MAX: usize = 64;
@@ -34,7 +40,7 @@ impl Config {
         self.quanta()?;
         self.reconnecting()?;
         self.connections()?;
-        Ok(())
+        self.joining()
     }
 
     /// Lanes to each peer: one per channel and degree of parallelism, and the engine's own.
@@ -149,6 +155,42 @@ impl Config {
                 ],
                 "allow a connection for each configured peer, and the lanes of all channels to one of them, \
                  or give channels less parallelism",
+            );
+        }
+        Ok(())
+    }
+
+    /// What a node needs to be in a cluster.
+    fn joining(&self) -> Result<(), ConfigError> {
+        let is_alone = self.overlay == OverlayChoice::None;
+        let without_overlay = "choose an overlay, such as hyparview; without one the node joins nobody";
+        if is_alone && !self.seeds.is_empty() {
+            return conflict([self.given("overlay"), self.given("seeds")], without_overlay);
+        }
+        if self.seeds.len() > SEEDS_MAX {
+            let right = format!("name at most {SEEDS_MAX} seeds: one that answers is enough");
+            return conflict([derived("seeds", &self.seeds.len().to_string())], &right);
+        }
+        if self.advertise.len() > ADDRESSES_MAX {
+            let right = format!("a node has at most {ADDRESSES_MAX} addresses");
+            return conflict([self.given("advertise")], &right);
+        }
+        let has_servers = !self.servers.is_empty();
+        if has_servers != (self.overlay == OverlayChoice::ClientServer) {
+            return conflict(
+                [self.given("overlay"), self.given("servers")],
+                "name servers with overlay = client_server, and with no other",
+            );
+        }
+        if self.servers.len() > SERVERS_MAX {
+            let right = format!("name at most {SERVERS_MAX} servers");
+            return conflict([derived("servers", &self.servers.len().to_string())], &right);
+        }
+        let is_anywhere = self.listen.ip().to_canonical().is_unspecified();
+        if !is_alone && is_anywhere && self.advertise.is_empty() {
+            return conflict(
+                [self.given("listen"), self.given("advertise")],
+                "say in advertise at which address others find this node: it listens on all of them",
             );
         }
         Ok(())

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded, unbounded};
 
+use super::resident::Resident;
 use crate::events::{Event, Events};
 use crate::peer::Peer;
 use crate::ring::Doorbell;
@@ -99,6 +100,8 @@ pub(crate) struct ControlLink {
     /// Of shard 0, when the control shard lives there.
     doorbell: Option<Arc<Doorbell>>,
     subscribers: Mutex<Vec<Subscriber>>,
+    /// Until the control shard has taken it.
+    resident: Mutex<Option<Box<dyn Resident>>>,
     events_max: usize,
     /// Shards that may still send notices.
     shards: Mutex<BTreeSet<usize>>,
@@ -155,6 +158,7 @@ impl ControlLink {
             stirred: Mutex::default(),
             doorbell,
             subscribers: Mutex::default(),
+            resident: Mutex::default(),
             events_max,
             shards: Mutex::default(),
         };
@@ -207,6 +211,16 @@ impl ControlLink {
     /// The control shard begins to look: what comes from here on is another look's.
     pub(super) fn begin_look(&self) {
         self.looking.store(false, Ordering::Release);
+    }
+
+    /// The control shard runs that from now on.
+    pub(crate) fn hand_over(&self, resident: Box<dyn Resident>) {
+        *lock(&self.resident) = Some(resident);
+        self.look();
+    }
+
+    pub(super) fn take_resident(&self) -> Option<Box<dyn Resident>> {
+        lock(&self.resident).take()
     }
 
     pub(super) fn take_stirred(&self) -> Vec<Arc<Peer>> {

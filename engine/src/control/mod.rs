@@ -9,14 +9,17 @@ mod channels;
 pub(crate) mod link;
 mod places;
 mod presence;
+pub(crate) mod resident;
 pub(crate) mod routes;
 pub(crate) mod wishes;
 
 use std::sync::Arc;
+use std::time::Instant;
 
-use crossbeam_channel::Receiver;
+use crossbeam_channel::{Receiver, RecvTimeoutError};
 
 use crate::error::StartError;
+use crate::events::Event;
 use crate::fabric::Fabric;
 use crate::peer::Peer;
 use crate::ring::inbox::Unread;
@@ -25,6 +28,7 @@ use channels::Changing;
 use link::{ControlLink, Notice, Verdict};
 use places::Places;
 use presence::Believed;
+use resident::Resident;
 use routes::Route;
 use wishes::Wish;
 
@@ -38,6 +42,7 @@ pub(crate) struct Control {
     places: Places,
     leaving: Vec<Leaving>,
     changing: Changing,
+    resident: Option<Box<dyn Resident>>,
 }
 
 /// A place whose peer is gone: free when nobody remembers that peer.
@@ -80,6 +85,7 @@ impl Control {
             places: Places::new(peers_max),
             leaving: Vec::new(),
             changing: Changing::default(),
+            resident: None,
         };
         control.place(itself, Wish::none());
         control
@@ -89,25 +95,38 @@ impl Control {
         &self.link
     }
 
-    /// Whether a step would find nothing.
+    /// Whether a step would find nothing, but what is due by [`next`](Self::next).
     pub(crate) fn is_idle(&self) -> bool {
         self.notices.is_empty()
     }
 
+    /// When a step has something to do at the latest.
+    pub(crate) fn next(&self) -> Option<Instant> {
+        self.resident.as_ref()?.next()
+    }
+
     /// Does what there is to do, without waiting.
-    pub(crate) fn step(&mut self) {
+    pub(crate) fn step(&mut self, now: Instant) {
         while let Ok(notice) = self.notices.try_recv() {
             self.follow(notice);
+        }
+        if self.next().is_some_and(|at| at <= now) {
+            self.run_resident();
         }
     }
 
     /// Follows what happens until the last shard has ended.
     pub(crate) fn run(mut self) {
-        while let Ok(notice) = self.notices.recv() {
-            if matches!(notice, Notice::End) {
-                break;
+        loop {
+            let notice = match self.next() {
+                None => self.notices.recv().map_err(RecvTimeoutError::from),
+                Some(at) => self.notices.recv_deadline(at),
+            };
+            match notice {
+                Ok(Notice::End) | Err(RecvTimeoutError::Disconnected) => break,
+                Ok(notice) => self.follow(notice),
+                Err(RecvTimeoutError::Timeout) => self.run_resident(),
             }
-            self.follow(notice);
         }
         self.look();
         self.link.end_events();
@@ -118,24 +137,53 @@ impl Control {
         match notice {
             Notice::Look => self.look(),
             Notice::End => {}
-            Notice::Event(event) => self.link.publish(&event),
+            Notice::Event(event) => self.tell(&event),
             Notice::LaneUp {
                 event,
                 session,
                 incarnation,
             } => {
-                if let crate::events::Event::LaneUp { peer, .. } = &event {
-                    let mut tell = |event| self.link.publish(&event);
+                if let Event::LaneUp { peer, .. } = &event {
+                    let mut told = Vec::new();
+                    let mut tell = |event| told.push(event);
                     self.believed.lane_up(peer, session, incarnation, &mut tell);
+                    self.tell_all(told);
                 }
-                self.link.publish(&event);
+                self.tell(&event);
             }
+        }
+    }
+
+    fn tell_all(&mut self, events: Vec<Event>) {
+        for event in events {
+            self.tell(&event);
+        }
+    }
+
+    /// To whoever follows what happens.
+    fn tell(&mut self, event: &Event) {
+        if let Some(resident) = &mut self.resident {
+            resident.follow(event);
+        }
+        self.link.publish(event);
+    }
+
+    fn run_resident(&mut self) {
+        let link = &self.link;
+        if let Some(resident) = &mut self.resident
+            && resident.step(&mut |event| link.publish(&event))
+        {
+            link.look();
         }
     }
 
     fn look(&mut self) {
         while self.look_once() {}
         self.free_places();
+        if let Some(resident) = self.link.take_resident() {
+            self.resident = Some(resident);
+        }
+        self.run_resident();
     }
 
     /// Looks at all that there is besides notices. True if there is more by now.
@@ -283,9 +331,10 @@ impl Control {
     fn look_at(&mut self, peer: &Arc<Peer>) {
         peer.calm();
         let presence = peer.presence();
-        let link = &self.link;
-        let mut tell = |event| link.publish(&event);
+        let mut told = Vec::new();
+        let mut tell = |event| told.push(event);
         self.believed.look(peer, &presence, &mut tell);
+        self.tell_all(told);
         if let Some(place) = peer.place()
             && let Some(route) = self.fabric.routes.find(peer.name())
         {

@@ -9,6 +9,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use crate::error::NameError;
+use crate::fnv::fnv1a;
 use crate::peer::{LaneCells, LaneRange, Peer};
 use crate::ring::gate::GateLimits;
 use crate::wire::CloseReason;
@@ -288,13 +289,6 @@ fn close_gates(peer: &Peer) {
     for (_, lane) in peer.lanes() {
         lane.gate.close();
     }
-}
-
-/// FNV-1a, 64 bits: spreads names over shards; it need not resist anybody.
-fn fnv1a(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
-    })
 }
 
 /// The form of node names: that of every name on the wire.

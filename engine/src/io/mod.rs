@@ -5,6 +5,7 @@
 
 pub(crate) mod backend;
 mod buffer_ring;
+pub(crate) mod clock;
 pub(crate) mod completion;
 mod data_ring;
 pub(crate) mod operation;

@@ -12,8 +12,9 @@ use crossbeam_channel::Receiver;
 
 use super::Node;
 use super::receiving::{boxed, shared};
-use crate::channel_plan::plan_channels;
+use crate::channel_plan::{CONTROL_WORDS, plan_channels};
 use crate::channel_table::ChannelTable;
+use crate::cluster::{self, PAYLOADS};
 use crate::config::{Config, ControlPlacement};
 use crate::control::link::ControlLink;
 use crate::control::routes::Routes;
@@ -109,7 +110,7 @@ impl NodeBuilder {
     /// # Errors
     /// As [`Node::start`]; besides, a mailbox name that cannot be one, or that is given twice.
     pub fn start(self) -> Result<Node, StartError> {
-        let node = Node::start_alone(self.config)?;
+        let mut node = Node::start_alone(self.config)?;
         for (mailbox, receiving) in self.mailboxes {
             match receiving {
                 Receiving::Handler(make) => {
@@ -123,6 +124,7 @@ impl NodeBuilder {
             }
         }
         node.open()?;
+        node.start_cluster()?;
         Ok(node)
     }
 }
@@ -227,6 +229,7 @@ impl Node {
             router: Router::new(&fabric),
             threads: Vec::new(),
             control: None,
+            cluster: None,
             prepared: Mutex::default(),
             open_files: machine.open_files,
         };
@@ -259,6 +262,18 @@ impl Node {
         Ok(node)
     }
 
+    /// The control shard runs the protocols of the cluster from now on, if there is to be one.
+    fn start_cluster(&mut self) -> Result<(), StartError> {
+        if self.fabric.config.overlay.kind().is_none() {
+            return Ok(());
+        }
+        let words = self.begin_inbox(CONTROL_WORDS, WORDS_BYTES)?.wait()?;
+        let payloads = self.begin_inbox(PAYLOADS, PAYLOADS_BYTES)?.wait()?;
+        let cluster = cluster::start(&self.fabric, &self.control_link, words, payloads)?;
+        self.cluster = Some(cluster);
+        Ok(())
+    }
+
     /// The peers of the configuration are wanted from now on.
     fn open(&self) -> Result<(), NameError> {
         for (name, address) in &self.fabric.config.peers {
@@ -268,6 +283,11 @@ impl Node {
         Ok(())
     }
 }
+
+/// What may wait for the control shard of what its like on other nodes say, and of payloads that they pass on.
+/// Beyond, the lanes that bring it are not read. Guesses: some of the longest messages.
+const WORDS_BYTES: usize = 256 << 10;
+const PAYLOADS_BYTES: usize = 512 << 10;
 
 /// A shard's own end of its commands, and their sender.
 struct ShardEnds {

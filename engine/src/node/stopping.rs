@@ -21,6 +21,9 @@ use crate::shard::report::ShardReport;
 use crate::threads;
 use crate::wire::CloseReason;
 
+/// How long a goodbye to the cluster may take. 2 s: a guess; it is a broadcast to neighbors.
+const GOODBYE_MAX: Duration = Duration::from_secs(2);
+
 /// How a node stopped.
 #[derive(Clone, Debug)]
 pub struct StopReport {
@@ -107,6 +110,7 @@ impl Node {
     }
 
     fn shut_down(&mut self, deadline: Duration) -> StopReport {
+        self.say_goodbye(deadline);
         let (asked, deadline) = (Instant::now(), deadline_in(deadline));
         let reports = self.begin_stop(deadline);
         let unfinished = if threads::is_own() {
@@ -123,6 +127,18 @@ impl Node {
             drained: !unsettled && metrics.is_drained() && unfinished.is_empty(),
             metrics,
             unfinished,
+        }
+    }
+
+    /// Members learn that this node leaves rather than find out that it is gone. A node that is to stop at once does
+    /// not.
+    fn say_goodbye(&self, deadline: Duration) {
+        if let Some(cluster) = &self.cluster
+            && cluster.live() > 1
+            && !deadline.is_zero()
+            && let Err(error) = cluster.leave(deadline.min(GOODBYE_MAX))
+        {
+            tracing::info!(%error, "the node stops without a goodbye to its cluster");
         }
     }
 

@@ -22,8 +22,9 @@ use crate::events::Event;
 use crate::io::operation::{Operation, OperationKind};
 use crate::io::socket;
 use crate::peer::Peer;
-use crate::wire::hello::LocalNode;
+use crate::wire::hello::{LocalNode, WHO};
 use crate::wire::lane_choice::RemoteNode;
+use crate::wire::progress::Progress;
 use crate::wire::{AcceptProgress, Acceptor, Agreed, CloseReason, HandshakeMessage, Refuse};
 
 /// There is one accept on each shard, and it belongs to no connection.
@@ -215,6 +216,10 @@ impl Core {
     /// Somebody has said Hello: to the shard that owns the lane, which may be this one.
     pub(super) fn place_newcomer(&mut self, newcomer: Newcomer) -> io::Result<()> {
         let hello = &newcomer.hello;
+        if hello.channel.as_str() == WHO {
+            self.tell_who(newcomer);
+            return Ok(());
+        }
         self.follow_channels();
         let channel = self.channels.find(hello.channel.as_str());
         let local = LocalNode {
@@ -244,6 +249,25 @@ impl Core {
             agreed,
         });
         Ok(())
+    }
+
+    /// Somebody who knows this node's address wants to know its name.
+    fn tell_who(&mut self, newcomer: Newcomer) {
+        let hello = &newcomer.hello;
+        let local = LocalNode {
+            cluster: &self.fabric.config.cluster,
+            name: &self.fabric.config.node_name,
+        };
+        match hello.judge(local, Some(&hello.terms)) {
+            Ok(agreed) => {
+                let (node, incarnation) = (self.names.node.clone(), self.fabric.incarnation);
+                let welcome = hello.welcome(node, incarnation, Progress::default(), &agreed);
+                let answer = HandshakeMessage::Welcome(welcome).encode();
+                // If it does not go out, whoever asked sees the connection end.
+                drop(socket::send_now(&newcomer.socket, &answer));
+            }
+            Err(refuse) => self.refuse_newcomer(newcomer, refuse),
+        }
     }
 
     pub(super) fn refuse_newcomer(&mut self, newcomer: Newcomer, refuse: Refuse) {

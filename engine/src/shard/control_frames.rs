@@ -6,6 +6,7 @@
 
 use super::Core;
 use super::inbound::{Inbound, KnownMailbox};
+use crate::channel_plan::CONTROL_WORDS;
 use crate::wire::control::{Rest, bye_reason};
 use crate::wire::mailbox::Announced;
 use crate::wire::stream::stream_place;
@@ -30,7 +31,7 @@ pub(super) fn take_control(
     match frame.kind {
         FrameKind::Ack => return take_ack(core, lane, inbound, Ack::from_frame(frame)),
         FrameKind::FragmentAck => return take_fragment_ack(core, lane, inbound, frame.word),
-        FrameKind::Mailbox => return announce(core, inbound, frame),
+        FrameKind::Mailbox => return announce(core, lane, inbound, frame),
         FrameKind::Bye => {
             inbound.said_bye = true;
             inbound.is_quiet = true;
@@ -55,7 +56,19 @@ pub(super) fn take_control(
 }
 
 /// The number of new names has a bound of its own; other names for them come each with a message.
-fn announce(core: &Core, inbound: &mut Inbound, frame: &Frame<'_>) -> Result<(), CloseReason> {
+///
+/// # Errors
+/// Besides what a bad name comes to: on the control lane, by which a peer is served before all channels, there is one
+/// mailbox.
+fn announce(
+    core: &Core,
+    lane: u32,
+    inbound: &mut Inbound,
+    frame: &Frame<'_>,
+) -> Result<(), CloseReason> {
+    if frame.body != CONTROL_WORDS.as_bytes() && core.lanes[lane as usize].is_control() {
+        return Err(CloseReason::BadMailbox);
+    }
     let names = &core.fabric.mailboxes;
     let looked_at = names.version();
     let resolve = |name: &str| KnownMailbox {

@@ -81,8 +81,7 @@ pub(crate) struct Inbound {
     pub(crate) ticket: Option<Ticket>,
     /// The peer has said Bye: no message may follow.
     pub(crate) said_bye: bool,
-    /// No message is expected: the peer has said Bye, or both have agreed that the lane is idle, or it is
-    /// the control lane.
+    /// No message is expected: the peer has said Bye, or both have agreed that the lane is idle.
     pub(crate) is_quiet: bool,
     /// Mailbox ids announced with another name since the last message.
     pub(crate) renamed_in_a_row: u32,

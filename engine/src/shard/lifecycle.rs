@@ -156,10 +156,6 @@ impl Core {
         let state = &mut self.lanes[lane as usize];
         if state.is_control() {
             state.peer.note_keeps_lanes(false);
-            if let Some(inbound) = &mut state.link.inbound {
-                // Nodes have nothing to deliver on it.
-                inbound.is_quiet = true;
-            }
         }
         // Last: whoever waits for the lane sends at once.
         state.peer.lane_came(state.offset);

@@ -132,6 +132,8 @@ pub(crate) struct Core {
     accepting: bool,
     /// On shard 0: when requests are looked at next.
     requests_due: Option<Instant>,
+    /// When the control shard is stepped next at the latest, if it lives here.
+    control_due: Option<Instant>,
     channels: ShardChannels,
     /// As `Fabric::rate_changes` was when caps were looked at last.
     rate_changes_seen: u64,

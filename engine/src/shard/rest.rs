@@ -104,8 +104,7 @@ impl Core {
     /// accepted meanwhile.
     ///
     /// # Errors
-    /// The reason to end the lane, if the peer had said Bye, or it is the control lane, by which a peer would
-    /// be served before all channels.
+    /// The reason to end the lane, if the peer had said Bye.
     #[cold]
     pub(super) fn message_after_quiet(
         &mut self,
@@ -114,9 +113,6 @@ impl Core {
     ) -> Result<(), CloseReason> {
         if inbound.said_bye {
             return Err(CloseReason::AfterBye);
-        }
-        if self.lanes[lane as usize].is_control() {
-            return Err(CloseReason::BadMailbox);
         }
         inbound.is_quiet = false;
         self.lanes[lane as usize].state.wake();

@@ -187,6 +187,7 @@ impl Shard {
             listener: Some(listener),
             accepting: false,
             requests_due: None,
+            control_due: None,
             rate_changes_seen: 0,
             packing: Packing::default(),
             channels: ShardChannels::default(),

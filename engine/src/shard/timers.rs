@@ -28,6 +28,8 @@ pub(crate) enum Deadline {
     Tokens { lane: u32 },
     /// Look over the lanes for senders that are too slow.
     Sweep,
+    /// The control shard, which lives here, has something to do.
+    Control,
 }
 
 /// Deadlines in order.

@@ -97,9 +97,7 @@ impl Shard {
             core.io.enter()?;
         }
         worked |= core.wake_turn_waiters();
-        if let Some(control) = &mut core.control {
-            control.step();
-        }
+        core.step_control();
         core.tally.idle_turns += u64::from(!worked);
         Ok(worked)
     }
@@ -227,6 +225,20 @@ fn retry(core: &mut Core, receivers: &mut Receivers, lane: u32) {
 }
 
 impl Core {
+    /// The control shard, where it lives here.
+    fn step_control(&mut self) {
+        let Some(control) = &mut self.control else {
+            return;
+        };
+        control.step(self.now);
+        if let Some(at) = control.next()
+            && self.control_due.is_none_or(|due| at < due)
+        {
+            self.control_due = Some(at);
+            self.timers.set(at, Deadline::Control);
+        }
+    }
+
     /// Whether a turn would find anything. No system call.
     #[inline]
     pub(crate) fn has_work(&mut self) -> bool {
@@ -348,6 +360,8 @@ impl Core {
                 Deadline::Tokens { lane } => self.meet_tokens(lane),
                 Deadline::Accept => self.arm_accept()?,
                 Deadline::Requests => self.fabric.requests.expire(self.now),
+                // At the end of each turn.
+                Deadline::Control => self.control_due = None,
                 Deadline::Sleeper { key } => {
                     if let Some(waker) = self.tasks.sleepers.remove(&key) {
                         waker.wake();

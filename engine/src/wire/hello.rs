@@ -18,6 +18,10 @@ pub const REFUSE_TEXT_BYTES_MAX: usize = 512;
 /// The one kind of session that this version knows: bytes go over the connection as they are.
 pub const SESSION_PLAIN: &str = "plain";
 
+/// A Hello for this channel asks for the name of the node that it reaches, and for no lane: the answer is a
+/// Welcome, and the acceptor closes. No channel can have the name.
+pub const WHO: &str = "overlane.who";
+
 /// A handshake message. The variant is the first byte of the body: 0, 1, 2.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum HandshakeMessage {

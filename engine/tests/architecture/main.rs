@@ -16,6 +16,7 @@ const ORDER: &[&[&str]] = &[
     &["prelude"],
     &["typed"],
     &["node"],
+    &["cluster"],
     &["metrics", "inbox"],
     &["receiving"],
     &["shard"],
@@ -51,6 +52,7 @@ const ORDER: &[&[&str]] = &[
         "threads",
         "waiter",
         "codec",
+        "fnv",
         "order_tag",
     ],
 ];

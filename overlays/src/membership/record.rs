@@ -12,7 +12,7 @@ use crate::event::{METADATA_BYTES_MAX, Peer};
 use crate::message::{DecodeError, at_most};
 
 /// Most bytes of a member's name.
-pub const NAME_BYTES_MAX: usize = 64;
+pub const NAME_BYTES_MAX: usize = 255;
 /// Most addresses of a member: a few interfaces, in both address families.
 pub const ADDRESSES_MAX: usize = 8;
 

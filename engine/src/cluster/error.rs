@@ -1,0 +1,145 @@
+//! What can go wrong between an application and its cluster, each with what to do.
+
+use std::time::Duration;
+
+use overlane_overlays::Refusal;
+use overlane_overlays::epoch::{OverlayKind, WhyBack};
+
+use crate::error::NameError;
+
+/// Why the cluster did not take an order.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ClusterError {
+    /// The control shard is far behind.
+    #[error("too many orders to the cluster wait already; try again in a moment")]
+    Busy,
+    /// The node has stopped.
+    #[error("the node has stopped")]
+    Closed,
+    /// Metadata of a member is bounded, as every member keeps it.
+    #[error("{bytes} bytes of metadata; a member has at most 512, put the rest where others can ask for it")]
+    MetadataTooLarge {
+        /// How many it was to be.
+        bytes: usize,
+    },
+}
+
+/// Why a node is not a member yet.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum JoinError {
+    /// No seed has let this node in yet; it goes on trying.
+    #[error("not a member after {waited:?}; {}", told(failures))]
+    TimedOut {
+        /// How long it was waited for.
+        waited: Duration,
+        /// Places where nobody was found, and why.
+        failures: Vec<(String, String)>,
+    },
+    /// The node has stopped.
+    #[error("the node has stopped")]
+    Closed,
+    /// Waited for on a thread of the engine.
+    #[error("a thread of the engine cannot wait for the cluster; use begin_join and follow events")]
+    WouldDeadlock,
+    /// The order was not taken.
+    #[error(transparent)]
+    Order(#[from] ClusterError),
+}
+
+fn told(failures: &[(String, String)]) -> String {
+    if failures.is_empty() {
+        return "no seed was found wanting: it takes longer, or no seeds were named".to_owned();
+    }
+    let told: Vec<_> = failures
+        .iter()
+        .map(|(place, why)| format!("{place}: {why}"))
+        .collect();
+    format!("correct the seeds, or start them: {}", told.join("; "))
+}
+
+/// Why a goodbye was not said to everybody.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum LeaveError {
+    /// It takes longer.
+    #[error("the goodbye was not said within {waited:?}; others will find out that this node is gone")]
+    TimedOut {
+        /// How long it was waited for.
+        waited: Duration,
+    },
+    /// The node has stopped.
+    #[error("the node has stopped")]
+    Closed,
+    /// Waited for on a thread of the engine.
+    #[error("a thread of the engine cannot wait for the cluster; leave on a thread of the application")]
+    WouldDeadlock,
+    /// The order was not taken.
+    #[error(transparent)]
+    Order(#[from] ClusterError),
+}
+
+/// Why a broadcast was not taken.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum BroadcastError {
+    /// This node has no such channel.
+    #[error("this node has no channel {0}")]
+    NoChannel(String),
+    /// The mailbox is none.
+    #[error(transparent)]
+    Mailbox(#[from] NameError),
+    /// It is too large to be passed on from node to node.
+    #[error("a broadcast of {bytes} bytes; at most {bytes_max} are allowed, send a stream or several")]
+    TooLarge {
+        /// Bytes of its payload.
+        bytes: usize,
+        /// Bytes allowed with names as long as these.
+        bytes_max: usize,
+    },
+    /// As much as may waits to be broadcast, or the node has stopped.
+    #[error(transparent)]
+    Order(#[from] ClusterError),
+}
+
+/// Why the overlay was not switched.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SwitchError {
+    /// Nothing to do.
+    #[error("{0} is the overlay already")]
+    AlreadyCurrent(OverlayKind),
+    /// Another reason not to begin.
+    #[error("{0}")]
+    Refused(Refusal),
+    /// Another switch was begun at the same time, and goes on.
+    #[error("another switch of the overlay was ordered at the same time, and goes on instead")]
+    Overtaken,
+    /// Not all members could be reached over the new overlay.
+    #[error("the new overlay was given up, the old one goes on: {}", why_back(*.0))]
+    RolledBack(WhyBack),
+    /// It takes longer, and goes on.
+    #[error("the switch had not ended after {waited:?}; it goes on, or is given up, by itself")]
+    TimedOut {
+        /// How long it was waited for.
+        waited: Duration,
+    },
+    /// The node has stopped.
+    #[error("the node has stopped")]
+    Closed,
+    /// Waited for on a thread of the engine.
+    #[error("a thread of the engine cannot wait for the cluster; switch on a thread of the application")]
+    WouldDeadlock,
+    /// The order was not taken.
+    #[error(transparent)]
+    Order(#[from] ClusterError),
+}
+
+const fn why_back(why: WhyBack) -> &'static str {
+    match why {
+        WhyBack::Deadline => "not every member was reached over it in time",
+        WhyBack::Overtaken => "another switch took its place",
+        WhyBack::ProposerGone => "the node that ordered it is gone",
+    }
+}

@@ -1,0 +1,384 @@
+//! The cluster as an application sees it: who is a member, which overlay carries, and what it can order.
+//!
+//! Reads views that the control shard publishes, and leaves orders for it. Waits only where its documentation
+//! says so.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use crossbeam_channel::{RecvTimeoutError, bounded};
+use event_listener::Listener;
+use overlane_overlays::Refusal;
+use overlane_overlays::epoch::{OverlayKind, WhyBack};
+use overlane_overlays::membership::{METADATA_BYTES_MAX, Status};
+use overlane_overlays::payload::PAYLOAD_BYTES_MAX;
+
+use super::error::{BroadcastError, ClusterError, JoinError, LeaveError, SwitchError};
+use super::orders::{ClusterState, NotTaken, Order, SwitchOutcome};
+use super::payload::Addressed;
+use super::view::View;
+use crate::config::Seed;
+use crate::control::link::ControlLink;
+use crate::deadline::deadline_in;
+use crate::fabric::Fabric;
+use crate::threads;
+
+/// The cluster that a node is in, or can join: see [`Node::cluster`](crate::Node::cluster). Cheap to clone,
+/// usable from any thread.
+#[derive(Clone, Debug)]
+pub struct Cluster {
+    fabric: Arc<Fabric>,
+    link: Arc<ControlLink>,
+    state: Arc<ClusterState>,
+}
+
+/// A node of the cluster, as this node knows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Member {
+    /// Its name.
+    pub name: String,
+    /// Whether it is there.
+    pub status: MemberStatus,
+    /// The number of this start of the node: grows each time it starts.
+    pub incarnation: u64,
+    /// Where it is found, best first.
+    pub addresses: Vec<SocketAddr>,
+    /// What its application says of it: see [`Cluster::set_metadata`].
+    pub metadata: Vec<u8>,
+    /// It is this node itself.
+    pub is_self: bool,
+    /// The overlay connects this node to it.
+    pub is_neighbor: bool,
+}
+
+/// What is believed of a member.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum MemberStatus {
+    /// It answers, or nobody says otherwise.
+    Alive,
+    /// It does not answer somebody, and is down unless it says otherwise in time.
+    Suspect,
+    /// It did not say otherwise in time.
+    Down,
+    /// It said goodbye.
+    Left,
+}
+
+impl MemberStatus {
+    /// The word for it in listings and JSON.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Alive => "alive",
+            Self::Suspect => "suspect",
+            Self::Down => "down",
+            Self::Left => "left",
+        }
+    }
+
+    /// Part of the cluster: alive or suspect.
+    #[must_use]
+    pub const fn is_live(self) -> bool {
+        matches!(self, Self::Alive | Self::Suspect)
+    }
+}
+
+impl From<Status> for MemberStatus {
+    fn from(status: Status) -> Self {
+        match status {
+            Status::Alive => Self::Alive,
+            Status::Suspect => Self::Suspect,
+            Status::Down => Self::Down,
+            Status::Left => Self::Left,
+        }
+    }
+}
+
+/// The overlay as this node sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OverlayView {
+    /// Grows with each switch; 0 is the one that the cluster began with.
+    pub epoch: u64,
+    /// Which overlay carries.
+    pub kind: OverlayKind,
+    /// Of a client-server overlay, its servers.
+    pub servers: Vec<String>,
+    /// The overlay that is being changed to, if one is.
+    pub next: Option<OverlayKind>,
+    /// To whom the overlay connects this node.
+    pub neighbors: Vec<String>,
+}
+
+/// Counts of a node's part in broadcasts, since it started.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct BroadcastCounts {
+    /// Begun here.
+    pub started: u64,
+    /// Of other nodes, given to their mailboxes here.
+    pub delivered: u64,
+    /// Of other nodes, which came and found no channel of their name here, or no room on it.
+    pub missed: u64,
+    /// Messages of the cluster's protocols, payloads passed on among them, that found no room on a lane. They are
+    /// repaired by the protocols.
+    pub unsent: u64,
+    /// Messages of control shards of other nodes that are against the rules.
+    pub malformed: u64,
+}
+
+impl Cluster {
+    pub(super) const fn new(
+        fabric: Arc<Fabric>,
+        link: Arc<ControlLink>,
+        state: Arc<ClusterState>,
+    ) -> Self {
+        Self {
+            fabric,
+            link,
+            state,
+        }
+    }
+
+    /// Enters the cluster through one of these places, besides those of the configuration, and waits until this node
+    /// is a member among others. All of them are asked at once, and again until one lets this node in, also after
+    /// the time is over.
+    ///
+    /// # Errors
+    /// [`JoinError::TimedOut`] names the places where nobody was found, and why; [`JoinError::Closed`] once the
+    /// node has stopped; [`JoinError::WouldDeadlock`] on a thread of the engine.
+    pub fn join(&self, seeds: &[Seed], timeout: Duration) -> Result<(), JoinError> {
+        self.begin_join(seeds).map_err(JoinError::from)?;
+        self.wait_joined(timeout)
+    }
+
+    /// [`join`](Self::join) without waiting.
+    ///
+    /// # Errors
+    /// [`ClusterError::Busy`] if a thousand orders wait, [`ClusterError::Closed`] once the node has stopped.
+    pub fn begin_join(&self, seeds: &[Seed]) -> Result<(), ClusterError> {
+        let places = seeds.iter().map(|seed| seed.place().to_owned());
+        self.order(Order::Join(places.collect()))
+    }
+
+    /// Waits until this node is a member among others; at once if it is, or if it is the only seed there is.
+    ///
+    /// # Errors
+    /// As [`join`](Self::join).
+    pub fn wait_joined(&self, timeout: Duration) -> Result<(), JoinError> {
+        self.wait_for(timeout, |view| view.is_joined)
+            .map_err(|failure| match failure {
+                WaitFailure::TimedOut => JoinError::TimedOut {
+                    waited: timeout,
+                    failures: self.state.view.load().seed_failures.clone(),
+                },
+                WaitFailure::Closed => JoinError::Closed,
+                WaitFailure::WouldDeadlock => JoinError::WouldDeadlock,
+            })
+    }
+
+    /// Says goodbye to everybody and waits until that has been said. The node goes on without a cluster; it cannot
+    /// join again until it is started again. [`Node::stop`](crate::Node::stop) says goodbye by itself.
+    ///
+    /// # Errors
+    /// [`LeaveError`]: others will find out that this node is gone.
+    pub fn leave(&self, timeout: Duration) -> Result<(), LeaveError> {
+        self.order(Order::Leave).map_err(LeaveError::from)?;
+        self.wait_for(timeout, |view| view.has_left)
+            .map_err(|failure| match failure {
+                WaitFailure::TimedOut => LeaveError::TimedOut { waited: timeout },
+                WaitFailure::Closed => LeaveError::Closed,
+                WaitFailure::WouldDeadlock => LeaveError::WouldDeadlock,
+            })
+    }
+
+    /// All members that this node knows, itself among them, those that are gone too until they are forgotten
+    /// (10 minutes), by name.
+    #[must_use]
+    pub fn members(&self) -> Vec<Member> {
+        let view = self.state.view.load();
+        let mut members: Vec<_> = view
+            .members
+            .iter()
+            .map(|entry| Member {
+                name: entry.details.name.clone(),
+                status: entry.status.into(),
+                incarnation: entry.version.incarnation,
+                addresses: entry.details.addresses.clone(),
+                metadata: entry.details.metadata.clone(),
+                is_self: entry.peer == view.me,
+                is_neighbor: view.neighbors.contains_key(&entry.peer),
+            })
+            .collect();
+        members.sort_unstable_by(|one, other| one.name.cmp(&other.name));
+        members
+    }
+
+    /// How many members are live, this node among them.
+    #[must_use]
+    pub fn live(&self) -> usize {
+        self.state.view.load().members.live()
+    }
+
+    /// Whether this node is a member among others, or the only one that there is to be.
+    #[must_use]
+    pub fn is_joined(&self) -> bool {
+        self.state.view.load().is_joined
+    }
+
+    /// The overlay that carries now.
+    #[must_use]
+    pub fn overlay(&self) -> OverlayView {
+        let view = self.state.view.load();
+        let servers = view.overlay.servers.iter();
+        let neighbors = view.neighbors.values();
+        OverlayView {
+            epoch: view.overlay.epoch.number,
+            kind: view.overlay.kind,
+            servers: servers.map(|id| view.name(*id).to_string()).collect(),
+            next: view.next_overlay.as_ref().map(|next| next.kind),
+            neighbors: neighbors.map(ToString::to_string).collect(),
+        }
+    }
+
+    /// The member that all who reach one another agree on, in each part of a cluster that has split another one. A hint
+    /// for who does a thing that does no harm when two do it.
+    #[must_use]
+    pub fn coordinator(&self) -> Option<String> {
+        let view = self.state.view.load();
+        view.coordinator.map(|id| view.name(id).to_string())
+    }
+
+    /// Gives all nodes another overlay while traffic flows, and waits until it is in force here, or was given up.
+    /// `servers` are names of members, for a client-server overlay; none: chosen among those that have been members for
+    /// longest.
+    ///
+    /// # Errors
+    /// [`SwitchError`] says why not; then the overlay is as before.
+    pub fn switch_overlay(
+        &self,
+        kind: OverlayKind,
+        servers: &[String],
+        timeout: Duration,
+    ) -> Result<OverlayView, SwitchError> {
+        if threads::is_own() {
+            return Err(SwitchError::WouldDeadlock);
+        }
+        let (answer, answered) = bounded(1);
+        let order = Order::Switch {
+            kind,
+            servers: servers.to_vec(),
+            answer,
+        };
+        self.order(order).map_err(SwitchError::from)?;
+        match answered.recv_deadline(deadline_in(timeout)) {
+            Ok(SwitchOutcome::Committed) => Ok(self.overlay()),
+            Ok(SwitchOutcome::Refused(Refusal::AlreadyCurrent)) => {
+                Err(SwitchError::AlreadyCurrent(kind))
+            }
+            Ok(SwitchOutcome::Refused(why)) => Err(SwitchError::Refused(why)),
+            Ok(SwitchOutcome::RolledBack(WhyBack::Overtaken)) => Err(SwitchError::Overtaken),
+            Ok(SwitchOutcome::RolledBack(why)) => Err(SwitchError::RolledBack(why)),
+            Err(RecvTimeoutError::Timeout) => Err(SwitchError::TimedOut { waited: timeout }),
+            Err(RecvTimeoutError::Disconnected) => Err(SwitchError::Closed),
+        }
+    }
+
+    /// Sends a message to that mailbox on every other member, on that channel, passed on from node to node along the
+    /// overlay. It comes to a member once; a receiver finds the name of this node under the key
+    /// [`ORIGIN_KEY`](super::ORIGIN_KEY) of its metadata. Does not wait: what comes of it, the broadcast
+    /// layer sees to, and [`broadcast_counts`](Self::broadcast_counts) counts.
+    ///
+    /// # Errors
+    /// [`BroadcastError`].
+    pub fn broadcast(
+        &self,
+        channel: &str,
+        mailbox: &str,
+        payload: impl AsRef<[u8]>,
+    ) -> Result<(), BroadcastError> {
+        let payload = payload.as_ref();
+        if self.fabric.channels.find(channel).is_none() {
+            return Err(BroadcastError::NoChannel(channel.to_owned()));
+        }
+        self.fabric.mailboxes.get(mailbox)?;
+        let body = Addressed::write(channel, mailbox, payload);
+        let bytes_max = PAYLOAD_BYTES_MAX - (body.len() - payload.len());
+        if payload.len() > bytes_max {
+            let bytes = payload.len();
+            return Err(BroadcastError::TooLarge { bytes, bytes_max });
+        }
+        self.order(Order::Broadcast(body))
+            .map_err(BroadcastError::from)
+    }
+
+    /// Counts of this node's part in broadcasts.
+    #[must_use]
+    pub fn broadcast_counts(&self) -> BroadcastCounts {
+        let counters = &self.state.counters;
+        let load = |count: &std::sync::atomic::AtomicUsize| {
+            u64::try_from(count.load(Ordering::Relaxed)).unwrap_or(u64::MAX)
+        };
+        BroadcastCounts {
+            started: load(&counters.started),
+            delivered: load(&counters.delivered),
+            missed: load(&counters.missed),
+            unsent: load(&counters.unsent),
+            malformed: load(&counters.malformed),
+        }
+    }
+
+    /// Lets every member know that of this node: at most 512 bytes, the application's own.
+    ///
+    /// # Errors
+    /// [`ClusterError`].
+    pub fn set_metadata(&self, metadata: impl Into<Bytes>) -> Result<(), ClusterError> {
+        let metadata = metadata.into();
+        if metadata.len() > METADATA_BYTES_MAX {
+            return Err(ClusterError::MetadataTooLarge {
+                bytes: metadata.len(),
+            });
+        }
+        self.order(Order::SetMetadata(metadata))
+    }
+
+    fn order(&self, order: Order) -> Result<(), ClusterError> {
+        self.state.order(order).map_err(|refused| match refused {
+            NotTaken::Full => ClusterError::Busy,
+            NotTaken::Ended => ClusterError::Closed,
+        })?;
+        self.link.look();
+        Ok(())
+    }
+
+    fn wait_for(
+        &self,
+        timeout: Duration,
+        holds: impl Fn(&View) -> bool,
+    ) -> Result<(), WaitFailure> {
+        if threads::is_own() {
+            return Err(WaitFailure::WouldDeadlock);
+        }
+        let deadline = deadline_in(timeout);
+        loop {
+            let changed = self.state.changed.listen();
+            if holds(&self.state.view.load()) {
+                return Ok(());
+            }
+            if self.fabric.has_ended() {
+                return Err(WaitFailure::Closed);
+            }
+            if changed.wait_deadline(deadline).is_none() && Instant::now() >= deadline {
+                return Err(WaitFailure::TimedOut);
+            }
+        }
+    }
+}
+
+/// Why a wait ended in vain.
+enum WaitFailure {
+    TimedOut,
+    Closed,
+    WouldDeadlock,
+}

@@ -1,0 +1,113 @@
+//! The protocols of a node of the cluster, put together: what stands on what.
+//!
+//! An overlay that can be switched, a broadcast over it, membership, the conductor of switches, and over
+//! membership partition detection and the local coordinator. Every node of a cluster has the same, or they
+//! do not understand one another. All of it is state machines of `overlane_overlays`; [`super::driver`] runs it.
+
+use overlane_overlays::coordinator::Coordinator;
+use overlane_overlays::epoch::{OverlayKind, Proposal};
+use overlane_overlays::membership::{self, Details, Membership, Table};
+use overlane_overlays::message::DecodeError;
+use overlane_overlays::partitions::{self, Partitions};
+use overlane_overlays::plumtree::{self, Plumtree};
+use overlane_overlays::switching::{Conductor, ConductorConfig, Switch, SwitchConfig};
+use overlane_overlays::event::InputOf;
+use overlane_overlays::{Event, Message, Overlay, Peer, Protocol, Stack};
+
+use super::identity::NodeId;
+
+/// An overlay and what is broadcast over it.
+type Carrier = Stack<Switch<NodeId>, Plumtree<NodeId>>;
+/// With a member list, and the rules by which the overlay is switched.
+type Switchable = Stack<Stack<Carrier, Membership<NodeId>>, Conductor<NodeId>>;
+
+/// All protocols of one node.
+pub(super) type Machine = Stack<Stack<Switchable, Partitions<NodeId>>, Coordinator<NodeId>>;
+/// What they say to their like on other nodes.
+pub(super) type MachineMessage = <Machine as Protocol<NodeId>>::Message;
+/// Names their timers.
+pub(super) type MachineTimer = <Machine as Protocol<NodeId>>::Timer;
+/// What happens to them.
+pub(super) type MachineInput = InputOf<Machine, NodeId>;
+/// What they tell.
+pub(super) type MachineEvent = Event<NodeId>;
+
+/// Settings of all protocols of a node.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct MachineConfig {
+    /// Of the overlays and how one takes the place of another.
+    pub(crate) switch: SwitchConfig,
+    /// Of the broadcast.
+    pub(crate) plumtree: plumtree::Config,
+    /// Of membership and its failure detector.
+    pub(crate) membership: membership::Config,
+    /// Of the decision to switch.
+    pub(crate) conductor: ConductorConfig,
+    /// Of partition detection.
+    pub(crate) partitions: partitions::Config,
+}
+
+/// The protocols of a node that knows only itself, and begins with that overlay.
+///
+/// # Errors
+/// [`DecodeError::Invalid`] names the part of `details` that is out of bounds.
+pub(super) fn machine(
+    me: NodeId,
+    incarnation: u64,
+    details: Details,
+    kind: OverlayKind,
+    servers: Vec<NodeId>,
+    config: MachineConfig,
+) -> Result<Machine, DecodeError> {
+    let switch = Switch::new(me, kind, servers.clone(), config.switch);
+    let carrier = Stack::new(switch, Plumtree::new(me, config.plumtree));
+    let membership = Membership::new(me, incarnation, details, config.membership)?;
+    let conductor = Conductor::new(me, kind, servers, config.conductor);
+    let switchable = Stack::new(Stack::new(carrier, membership), conductor);
+    let partitions = Partitions::new(me, config.partitions);
+    Ok(Stack::new(
+        Stack::new(switchable, partitions),
+        Coordinator::new(me),
+    ))
+}
+
+/// What can be read off the protocols.
+pub(super) trait Readings {
+    /// Every member, as this node knows them; a clone is a cheap snapshot.
+    fn members(&self) -> &Table<NodeId>;
+    /// The overlay in force.
+    fn overlay(&self) -> &Proposal<NodeId>;
+    /// The overlay that is being changed to.
+    fn next_overlay(&self) -> Option<&Proposal<NodeId>>;
+    /// To whom the overlays connect this node.
+    fn neighbors(&self) -> Vec<NodeId>;
+    /// The member that all who reach one another agree on.
+    fn coordinator(&self) -> Option<NodeId>;
+}
+
+impl Readings for Machine {
+    fn members(&self) -> &Table<NodeId> {
+        self.lower.lower.lower.upper.table()
+    }
+
+    fn overlay(&self) -> &Proposal<NodeId> {
+        self.lower.lower.upper.current()
+    }
+
+    fn next_overlay(&self) -> Option<&Proposal<NodeId>> {
+        self.lower.lower.upper.next()
+    }
+
+    fn neighbors(&self) -> Vec<NodeId> {
+        self.lower.lower.lower.lower.neighbors()
+    }
+
+    fn coordinator(&self) -> Option<NodeId> {
+        self.upper.coordinator()
+    }
+}
+
+/// The most bytes of a message between protocols, tail included.
+pub(super) const MACHINE_BYTES_MAX: usize = MachineMessage::BYTES_MAX;
+
+const _: () = assert!(NodeId::BYTES_MAX == 10);

@@ -1,0 +1,114 @@
+//! The cluster: who is a member, over which overlay they talk, and broadcasts to all of them.
+//!
+//! [`Cluster`] is what an application has of it. The protocols are state machines of `overlane_overlays`; here is what
+//! runs them over real lanes. In the order of a message's way: [`handle`] takes an order, `orders` carries it, `resident`
+//! (on the control shard) gives it to the `driver`, which runs the `machine` and says what is to be done; `resident`
+//! sends `words` to control shards of other nodes, on the engine's own channel, or a `payload` on its channel.
+//!
+//! Beside the driver: `identity` (nodes as numbers), `book` (where they are), `strangers` (of whom that is not known yet),
+//! `seeds` and `asking` (how a newcomer finds members), `timers`, `clock`, `view`.
+
+mod asking;
+mod book;
+mod clock;
+mod driver;
+mod error;
+mod handle;
+mod identity;
+mod machine;
+mod orders;
+mod payload;
+mod resident;
+mod seeds;
+mod strangers;
+#[cfg(test)]
+mod tests;
+mod timers;
+mod view;
+mod words;
+
+use std::sync::Arc;
+
+use crate::channel::Channel;
+use crate::control::link::ControlLink;
+use crate::error::StartError;
+use crate::fabric::Fabric;
+use crate::inbox::Inbox;
+use crate::wire::Name;
+use crate::wire::hello::SESSION_PLAIN;
+use asking::Asker;
+use clock::Clock;
+use driver::{Driver, Identity};
+use machine::MachineConfig;
+use orders::ClusterState;
+use resident::{ClusterResident, Parts};
+
+pub use error::{BroadcastError, ClusterError, JoinError, LeaveError, SwitchError};
+pub use handle::{BroadcastCounts, Cluster, Member, MemberStatus, OverlayView};
+pub use overlane_overlays::epoch::{OverlayKind, Step as OverlayStep, WhyBack};
+pub use resident::ORIGIN_KEY;
+
+/// The mailbox in which control shards hear of payloads that are broadcast, on the payloads' channels.
+pub(crate) const PAYLOADS: &str = "overlane.broadcast";
+
+/// Has the control shard run the cluster's protocols from now on, if the configuration names an overlay. `words` and
+/// `payloads` are the inboxes of its two mailboxes.
+pub(crate) fn start(
+    fabric: &Arc<Fabric>,
+    link: &Arc<ControlLink>,
+    words: Inbox,
+    payloads: Inbox,
+) -> Result<Cluster, StartError> {
+    let config = &fabric.config;
+    let broken = |what: String| StartError::Machine {
+        what,
+        remedy: "correct the configuration".to_owned(),
+    };
+    let kind = config.overlay.kind();
+    let control = fabric.channels.control();
+    let (Some(first), Some(plan)) = (kind, control) else {
+        return Err(broken("the configuration names no overlay".to_owned()));
+    };
+    let addresses = if config.advertise.is_empty() {
+        vec![fabric.address]
+    } else {
+        config.advertise.clone()
+    };
+    let identity = Identity {
+        name: config.node_name.as_str().into(),
+        incarnation: fabric.incarnation,
+        addresses,
+        first,
+        servers: config.servers.clone(),
+    };
+    let driver = Driver::new(identity, MachineConfig::default(), fastrand::u64(..))
+        .map_err(|error| broken(error.to_string()))?;
+    let name = |text: &str| Name::new(text).map_err(|error| broken(error.to_string()));
+    let asker = Asker {
+        cluster: name(&config.cluster)?,
+        node: name(&config.node_name)?,
+        session: name(SESSION_PLAIN)?,
+        incarnation: fabric.incarnation,
+        terms: plan.terms.clone(),
+    };
+    let (state, orders) = ClusterState::new(driver.view());
+    let cluster = Cluster::new(Arc::clone(fabric), Arc::clone(link), Arc::clone(&state));
+    if !config.seeds.is_empty() {
+        // The queue is empty, so there is room.
+        let _ = cluster.begin_join(&config.seeds);
+    }
+    link.hand_over(Box::new(ClusterResident::new(Parts {
+        fabric: Arc::clone(fabric),
+        link: Arc::clone(link),
+        clock: Clock::new(),
+        driver,
+        state,
+        orders,
+        asker,
+        control: Channel::new(Arc::clone(fabric), Arc::clone(&plan.entry)),
+        words,
+        payloads,
+    })));
+    Ok(cluster)
+}
+

@@ -1,0 +1,128 @@
+//! Orders of applications to the cluster's driver, and how they are answered.
+//!
+//! Given from any thread; the control shard takes them in order. Broadcasts that wait are bounded in bytes, all
+//! else in number.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
+use overlane_overlays::Refusal;
+use overlane_overlays::epoch::{OverlayKind, WhyBack};
+
+use super::view::View;
+
+/// Orders that wait at a time.
+const ORDERS_MAX: usize = 1_024;
+/// Bytes of broadcasts that wait to be given to the overlay: 16 of the largest.
+const BROADCAST_BYTES_MAX: usize = 4 << 20;
+
+/// What an application wants of the cluster.
+#[derive(Debug)]
+pub(super) enum Order {
+    /// Enter it at one of these places.
+    Join(Vec<String>),
+    /// Say goodbye.
+    Leave,
+    /// Broadcast this, channel and mailbox included.
+    Broadcast(Bytes),
+    /// Switch the overlay.
+    Switch {
+        kind: OverlayKind,
+        servers: Vec<String>,
+        answer: Sender<SwitchOutcome>,
+    },
+    /// Let every member know that of this node.
+    SetMetadata(Bytes),
+}
+
+/// What became of an order to switch the overlay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum SwitchOutcome {
+    Refused(Refusal),
+    Committed,
+    RolledBack(WhyBack),
+}
+
+/// What applications and the driver share.
+#[derive(Debug)]
+pub(crate) struct ClusterState {
+    pub(super) view: ArcSwap<View>,
+    /// Notified when there is another view.
+    pub(super) changed: event_listener::Event,
+    orders: Sender<Order>,
+    broadcast_bytes: AtomicUsize,
+    pub(super) counters: Counters,
+}
+
+/// Broadcasts, counted.
+#[derive(Debug, Default)]
+pub(super) struct Counters {
+    pub(super) started: AtomicUsize,
+    pub(super) delivered: AtomicUsize,
+    /// Came, and found no room, or no channel, on this node.
+    pub(super) missed: AtomicUsize,
+    /// Messages of protocols that found no room on a lane; the protocols repair that.
+    pub(super) unsent: AtomicUsize,
+    /// What peers sent that is against the rules.
+    pub(super) malformed: AtomicUsize,
+}
+
+/// Why an order was not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum NotTaken {
+    /// As many as may be wait.
+    Full,
+    /// The node has stopped.
+    Ended,
+}
+
+impl ClusterState {
+    /// With that first view. The orders come out of the receiver.
+    pub(super) fn new(view: View) -> (Arc<Self>, Receiver<Order>) {
+        let (orders, taken) = bounded(ORDERS_MAX);
+        let state = Self {
+            view: ArcSwap::from_pointee(view),
+            changed: event_listener::Event::new(),
+            orders,
+            broadcast_bytes: AtomicUsize::new(0),
+            counters: Counters::default(),
+        };
+        (Arc::new(state), taken)
+    }
+
+    /// Leaves an order for the driver.
+    pub(super) fn order(&self, order: Order) -> Result<(), NotTaken> {
+        let bytes = order.broadcast_bytes();
+        let before = self.broadcast_bytes.fetch_add(bytes, Ordering::Relaxed);
+        let taken = if bytes > 0 && before > 0 && before + bytes > BROADCAST_BYTES_MAX {
+            Err(NotTaken::Full)
+        } else {
+            self.orders.try_send(order).map_err(|error| match error {
+                TrySendError::Full(_) => NotTaken::Full,
+                TrySendError::Disconnected(_) => NotTaken::Ended,
+            })
+        };
+        if taken.is_err() {
+            self.broadcast_bytes.fetch_sub(bytes, Ordering::Relaxed);
+        }
+        taken
+    }
+
+    /// The driver has taken an order.
+    pub(super) fn taken(&self, order: &Order) {
+        let bytes = order.broadcast_bytes();
+        self.broadcast_bytes.fetch_sub(bytes, Ordering::Relaxed);
+    }
+}
+
+impl Order {
+    fn broadcast_bytes(&self) -> usize {
+        match self {
+            Self::Broadcast(body) => body.len(),
+            _ => 0,
+        }
+    }
+}

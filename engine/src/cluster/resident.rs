@@ -1,0 +1,453 @@
+//! The cluster on the control shard: the driver, and what connects it to the node.
+//!
+//! It reads what control shards of peers say from two inboxes (the engine's own channel first), gives it to the driver
+//! with the time, with what happens to lanes and with orders of applications, and does what the driver says: sends on lanes,
+//! writes wishes, tells events. It copies no payload but where several pieces have to become one, never waits, and
+//! does a bounded amount of work in each step.
+
+use std::collections::BTreeMap;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll, Wake, Waker};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use crossbeam_channel::{Receiver, Sender};
+use futures_core::Stream;
+use overlane_overlays::epoch::Step;
+use overlane_overlays::{Command, WhyDown};
+
+use super::asking::{Asker, Asking};
+use super::driver::{Deed, Driver, Happening};
+use super::identity::NodeId;
+use super::orders::{ClusterState, Order, SwitchOutcome};
+use super::payload::Addressed;
+use crate::capacity::Capacity;
+use crate::channel::Channel;
+use crate::channel_plan::CONTROL;
+use crate::control::link::ControlLink;
+use crate::control::resident::Resident;
+use crate::envelope::Envelope;
+use crate::error::SendError;
+use crate::events::Event;
+use crate::fabric::Fabric;
+use crate::inbox::Inbox;
+use super::clock::Clock;
+use crate::mailboxes::Mailbox;
+use crate::message::{Destination, OwnedMessage};
+use crate::wire::CloseReason;
+
+/// Messages taken from the inboxes in one step: then wishes, lanes and events have their turn.
+const MESSAGES_PER_STEP: usize = 64;
+/// How often it is looked whether a lane that was full has room again.
+const ROOM_EVERY: Duration = Duration::from_millis(20);
+
+/// The key under which a broadcast names the node that sent it.
+pub const ORIGIN_KEY: &str = "overlane.from";
+
+/// See the module's text.
+#[derive(Debug)]
+pub(crate) struct ClusterResident {
+    fabric: Arc<Fabric>,
+    link: Arc<ControlLink>,
+    clock: Clock,
+    driver: Driver,
+    state: Arc<ClusterState>,
+    orders: Receiver<Order>,
+    asking: Asking,
+    /// The engine's own channel.
+    control: Channel,
+    /// Where peers' control shards hear of protocols, and of payloads.
+    mailboxes: Mailboxes,
+    /// What they say here.
+    words: Inbox,
+    payloads: Inbox,
+    waker: Waker,
+    /// Lanes that were full, and since when it was not looked.
+    congested: BTreeMap<(Arc<str>, String), Destination>,
+    look_for_room: Option<Instant>,
+    /// Orders to switch the overlay, by the epoch that they led to.
+    switching: Vec<(u64, Sender<SwitchOutcome>)>,
+    /// What happened on shards since the last step.
+    happened: Vec<Happening>,
+}
+
+/// The mailboxes of control shards.
+#[derive(Debug)]
+struct Mailboxes {
+    words: Mailbox,
+    payloads: Mailbox,
+}
+
+/// What a [`ClusterResident`] is made of.
+#[derive(Debug)]
+pub(super) struct Parts {
+    pub(super) fabric: Arc<Fabric>,
+    pub(super) link: Arc<ControlLink>,
+    pub(super) clock: Clock,
+    pub(super) driver: Driver,
+    pub(super) state: Arc<ClusterState>,
+    pub(super) orders: Receiver<Order>,
+    pub(super) asker: Asker,
+    pub(super) control: Channel,
+    pub(super) words: Inbox,
+    pub(super) payloads: Inbox,
+}
+
+/// Has the control shard look.
+#[derive(Debug)]
+struct Look(Arc<ControlLink>);
+
+impl Wake for Look {
+    fn wake(self: Arc<Self>) {
+        self.0.look();
+    }
+}
+
+impl ClusterResident {
+    pub(super) fn new(parts: Parts) -> Self {
+        let Parts {
+            fabric,
+            link,
+            clock,
+            driver,
+            state,
+            orders,
+            asker,
+            control,
+            words,
+            payloads,
+        } = parts;
+        Self {
+            waker: Waker::from(Arc::new(Look(Arc::clone(&link)))),
+            asking: Asking::new(asker, Arc::clone(&link)),
+            mailboxes: Mailboxes {
+                words: words.mailbox().clone(),
+                payloads: payloads.mailbox().clone(),
+            },
+            fabric,
+            link,
+            clock,
+            driver,
+            state,
+            orders,
+            control,
+            words,
+            payloads,
+            congested: BTreeMap::new(),
+            look_for_room: None,
+            switching: Vec::new(),
+            happened: Vec::new(),
+        }
+    }
+
+    /// Gives the driver what happened, and does what it says.
+    fn give(&mut self, happening: Happening, tell: &mut dyn FnMut(Event)) {
+        let mut deeds = Vec::new();
+        self.driver
+            .handle(self.clock.now(), happening, &mut deeds);
+        self.carry_out(deeds, tell);
+    }
+
+    /// Takes what peers said. True if there may be more.
+    fn read(&mut self, tell: &mut dyn FnMut(Event)) -> bool {
+        for _ in 0..MESSAGES_PER_STEP {
+            let Some(message) = self.next_message() else {
+                return false;
+            };
+            let happening = Happening::Received {
+                from: Arc::clone(message.from.shared_name()),
+                bytes: message.payload,
+            };
+            self.give(happening, tell);
+        }
+        true
+    }
+
+    fn next_message(&mut self) -> Option<OwnedMessage> {
+        let mut context = Context::from_waker(&self.waker);
+        for inbox in [&mut self.words, &mut self.payloads] {
+            if let Poll::Ready(Some(message)) = Pin::new(inbox).poll_next(&mut context) {
+                return Some(message);
+            }
+        }
+        None
+    }
+
+    fn follow_orders(&mut self, tell: &mut dyn FnMut(Event)) {
+        while let Ok(order) = self.orders.try_recv() {
+            self.state.taken(&order);
+            let command = match order {
+                Order::Join(places) => {
+                    self.give(Happening::Join(places), tell);
+                    continue;
+                }
+                Order::Switch {
+                    kind,
+                    servers,
+                    answer,
+                } => {
+                    let servers = servers.iter().map(|name| NodeId::of(name)).collect();
+                    self.switch(Command::SwitchOverlay { kind, servers }, answer, tell);
+                    continue;
+                }
+                Order::Leave => Command::Leave,
+                Order::Broadcast(body) => {
+                    self.state.counters.started.fetch_add(1, Ordering::Relaxed);
+                    Command::Broadcast(body.into())
+                }
+                Order::SetMetadata(metadata) => Command::SetMetadata(metadata),
+            };
+            self.give(Happening::Order(command), tell);
+        }
+    }
+
+    fn switch(
+        &mut self,
+        command: Command<NodeId>,
+        answer: Sender<SwitchOutcome>,
+        tell: &mut dyn FnMut(Event),
+    ) {
+        let mut deeds = Vec::new();
+        let order = Happening::Order(command);
+        self.driver.handle(self.clock.now(), order, &mut deeds);
+        let refusal = deeds.iter().find_map(|deed| match deed {
+            Deed::Refuse { command, why } => {
+                matches!(**command, Command::SwitchOverlay { .. }).then_some(*why)
+            }
+            _ => None,
+        });
+        match (refusal, self.driver.view().next_overlay) {
+            (Some(why), _) => drop(answer.send(SwitchOutcome::Refused(why))),
+            (None, Some(next)) => self.switching.push((next.epoch.number, answer)),
+            // A node alone has switched at once.
+            (None, None) => drop(answer.send(SwitchOutcome::Committed)),
+        }
+        self.carry_out(deeds, tell);
+    }
+
+    /// Looks whether lanes that were full have room.
+    fn find_room(&mut self, now: Instant, tell: &mut dyn FnMut(Event)) {
+        if self.look_for_room.is_none_or(|at| at > now) {
+            return;
+        }
+        self.look_for_room = None;
+        let mut drained = Vec::new();
+        let fabric = &self.fabric;
+        self.congested.retain(|(peer, channel), to| {
+            let is_full = channel_of(fabric, channel)
+                .is_some_and(|channel| channel.capacity(to) == Ok(Capacity::Overloaded));
+            if !is_full {
+                drained.push(Arc::clone(peer));
+            }
+            is_full
+        });
+        drained.retain(|peer| !self.congested.keys().any(|(full, _)| full == peer));
+        for peer in drained {
+            self.give(Happening::Drained(peer), tell);
+        }
+        if !self.congested.is_empty() {
+            self.look_for_room = Some(now + ROOM_EVERY);
+        }
+    }
+}
+
+/// What the driver says is to be done.
+impl ClusterResident {
+    fn carry_out(&mut self, deeds: Vec<Deed>, tell: &mut dyn FnMut(Event)) {
+        for deed in deeds {
+            match deed {
+                Deed::Send { to, word, channel } => self.send(&to, word, channel, tell),
+                Deed::Keep { peer, addresses } => {
+                    if let Some(address) = addresses.first() {
+                        self.wish(|wishes| wishes.keep(&peer, *address).map(drop));
+                    }
+                }
+                Deed::Reach { peer, addresses } => {
+                    self.wish(|wishes| wishes.reach(&peer, &addresses).map(drop));
+                }
+                Deed::Release(peer) => self.wish(|wishes| wishes.release(&peer)),
+                Deed::Ask(places) => self.asking.ask(places),
+                Deed::Tell(event) => {
+                    self.answer_switch(&event);
+                    tell(event);
+                }
+                Deed::Deliver { from, message } => self.deliver(&from, message),
+                Deed::Refuse { command, why } => {
+                    tracing::warn!(?command, %why, "an order to the cluster was refused");
+                }
+                Deed::Accuse { peer, why } => {
+                    self.state.counters.malformed.fetch_add(1, Ordering::Relaxed);
+                    tracing::warn!(%peer, %why, "a peer's control shard broke the rules");
+                }
+            }
+        }
+    }
+
+    fn wish(
+        &self,
+        order: impl FnOnce(&crate::control::wishes::WishBook) -> Result<(), crate::error::NameError>,
+    ) {
+        if let Err(error) = order(&self.fabric.wishes) {
+            tracing::warn!(%error, "the cluster knows more nodes than this node can have as peers");
+        }
+        self.link.look();
+    }
+
+    fn send(
+        &mut self,
+        to: &Arc<str>,
+        word: Bytes,
+        channel: Option<String>,
+        tell: &mut dyn FnMut(Event),
+    ) {
+        let Ok(peer) = self.fabric.wishes.peer(to) else {
+            return;
+        };
+        let Some(name) = channel else {
+            let destination = Destination::new(peer, self.mailboxes.words.clone());
+            if self.control.try_send_as_named(&destination, word).is_err() {
+                self.state.counters.unsent.fetch_add(1, Ordering::Relaxed);
+            }
+            return;
+        };
+        let destination = Destination::new(peer, self.mailboxes.payloads.clone());
+        let sent = match channel_of(&self.fabric, &name) {
+            Some(channel) => channel
+                .try_send_as_named(&destination, word)
+                .map_err(|unsent| unsent.error),
+            None => Err(SendError::ChannelRemoved),
+        };
+        let Err(error) = sent else {
+            return;
+        };
+        self.state.counters.unsent.fetch_add(1, Ordering::Relaxed);
+        if error == SendError::Full {
+            self.congested.insert((Arc::clone(to), name), destination);
+            let look = Instant::now() + ROOM_EVERY;
+            self.look_for_room.get_or_insert(look);
+            self.give(Happening::Congested(Arc::clone(to)), tell);
+        }
+    }
+
+    /// Gives a broadcast to its mailbox here: by the node's lane to itself, which has its bounds.
+    fn deliver(&self, from: &str, message: Addressed) {
+        let Addressed {
+            channel,
+            mailbox,
+            payload,
+        } = message;
+        let delivered = (|| {
+            let channel = channel_of(&self.fabric, &channel)?;
+            let itself = self.fabric.wishes.peer(&self.fabric.config.node_name).ok()?;
+            let mailbox = self.fabric.mailboxes.get(&mailbox).ok()?;
+            let payload = Envelope::new(payload).metadata(ORIGIN_KEY, from);
+            let to = Destination::new(itself, mailbox);
+            channel.try_send_as_named(&to, payload).ok()
+        })();
+        let counters = &self.state.counters;
+        let count = match delivered {
+            Some(()) => &counters.delivered,
+            None => &counters.missed,
+        };
+        count.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Whoever ordered a switch learns how it ended.
+    fn answer_switch(&mut self, event: &Event) {
+        let Event::Overlay { epoch, step, .. } = event else {
+            return;
+        };
+        let outcome = match step {
+            Step::Committed => SwitchOutcome::Committed,
+            Step::RolledBack(why) => SwitchOutcome::RolledBack(*why),
+            _ => return,
+        };
+        self.switching.retain(|(ordered, answer)| {
+            let is_answered = ordered == epoch;
+            if is_answered {
+                // Whoever does not wait for it any more does not hear it.
+                let _ = answer.send(outcome);
+            }
+            !is_answered
+        });
+    }
+}
+
+fn channel_of(fabric: &Arc<Fabric>, name: &str) -> Option<Channel> {
+    let plan = fabric.channels.find(name)?;
+    Some(Channel::new(Arc::clone(fabric), Arc::clone(&plan.entry)))
+}
+
+impl Resident for ClusterResident {
+    fn follow(&mut self, event: &Event) {
+        let happening = match event {
+            Event::PeerUp { peer, .. } if !peer.is_self() => {
+                Happening::LaneUp(Arc::clone(peer.shared_name()))
+            }
+            Event::PeerDown { peer, reason } if !peer.is_self() => {
+                Happening::LaneDown(Arc::clone(peer.shared_name()), why_down(*reason))
+            }
+            Event::DialFailed {
+                peer,
+                channel,
+                reason,
+                ..
+            } if **channel == *CONTROL && !is_settled_elsewhere(*reason) => {
+                Happening::LaneDown(Arc::clone(peer.shared_name()), why_down(*reason))
+            }
+            _ => return,
+        };
+        self.happened.push(happening);
+    }
+
+    fn step(&mut self, tell: &mut dyn FnMut(Event)) -> bool {
+        for happening in std::mem::take(&mut self.happened) {
+            self.give(happening, tell);
+        }
+        self.follow_orders(tell);
+        while let Some(answer) = self.asking.take_answer() {
+            self.give(Happening::Seed(answer), tell);
+        }
+        let is_more = self.read(tell);
+        let mut deeds = Vec::new();
+        self.driver.run_due(self.clock.now(), &mut deeds);
+        self.carry_out(deeds, tell);
+        self.find_room(Instant::now(), tell);
+        self.state.view.store(Arc::new(self.driver.view()));
+        self.state.changed.notify(usize::MAX);
+        is_more
+    }
+
+    fn next(&self) -> Option<Instant> {
+        let due = self.driver.next().map(|at| self.clock.instant(at));
+        [due, self.look_for_room].into_iter().flatten().min()
+    }
+}
+
+/// Why there is no lane, as protocols see it.
+fn why_down(reason: CloseReason) -> WhyDown {
+    match reason {
+        CloseReason::ConnectRefused => WhyDown::Refused,
+        CloseReason::ConnectTimeout
+        | CloseReason::HandshakeTimeout
+        | CloseReason::IdleTimeout
+        | CloseReason::Unreachable => WhyDown::TimedOut,
+        CloseReason::TooManyPeers | CloseReason::TooManyHandshakes => WhyDown::Busy,
+        CloseReason::PeerStopped
+        | CloseReason::PeerDisconnected
+        | CloseReason::Disconnected
+        | CloseReason::Idle => WhyDown::AskedFor,
+        _ => WhyDown::Lost,
+    }
+}
+
+/// Whether a dial failed because another connection of the same lane is there, or is being made.
+const fn is_settled_elsewhere(reason: CloseReason) -> bool {
+    matches!(
+        reason,
+        CloseReason::SimultaneousDial | CloseReason::AlreadyUp | CloseReason::Replaced
+    )
+}
+

@@ -1,0 +1,40 @@
+//! What can be seen of the cluster from this node at one moment.
+//!
+//! Made by the driver after each step that changed anything, read by application threads without waiting for
+//! anybody. The member list is shared with the protocols, bucket by bucket, so a view costs little.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use overlane_overlays::epoch::Proposal;
+use overlane_overlays::membership::Table;
+
+use super::identity::NodeId;
+
+/// See the module's text.
+#[derive(Clone, Debug)]
+pub(crate) struct View {
+    pub(crate) me: NodeId,
+    pub(crate) members: Table<NodeId>,
+    pub(crate) overlay: Proposal<NodeId>,
+    pub(crate) next_overlay: Option<Proposal<NodeId>>,
+    /// To whom the overlays connect this node, and their names.
+    pub(crate) neighbors: BTreeMap<NodeId, Arc<str>>,
+    pub(crate) coordinator: Option<NodeId>,
+    /// There is company, or nobody to wait for.
+    pub(crate) is_joined: bool,
+    /// The node has said goodbye to everybody.
+    pub(crate) has_left: bool,
+    /// Seeds that were not found when they were tried last, and why.
+    pub(crate) seed_failures: Vec<(String, String)>,
+}
+
+impl View {
+    /// The name of a member; its identity in digits if it is not known.
+    pub(crate) fn name(&self, id: NodeId) -> Arc<str> {
+        match self.members.get(&id) {
+            Some(entry) => entry.details.name.as_str().into(),
+            None => format!("{id:?}").into(),
+        }
+    }
+}

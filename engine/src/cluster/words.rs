@@ -1,0 +1,213 @@
+//! What control shards say to one another: messages of protocols, and who is who.
+//!
+//! One byte says which, then postcard. A length is checked before anything is allocated for it. Read and
+//! written by `driver`; carried by the engine's own channel, or, where a message carries a payload of the
+//! application, by the payload's channel (`payload`).
+
+use std::net::SocketAddr;
+
+use bytes::{BufMut, Bytes, BytesMut};
+use overlane_overlays::epoch::OverlayKind;
+use overlane_overlays::membership::ADDRESSES_MAX;
+use overlane_overlays::message::at_most;
+use overlane_overlays::{DecodeError, Message, Peer, decode_shared, encode_shared};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use super::identity::NodeId;
+use super::machine::{MACHINE_BYTES_MAX, MachineMessage};
+use crate::wire::name::{NAME_BYTES_MAX, check_name};
+
+/// Most nodes in one message of who is who.
+pub(super) const NODES_MAX: usize = 64;
+
+/// Most bytes of any word: of a message of protocols, which are the longest.
+const WORD_BYTES_MAX: usize = 1 + MACHINE_BYTES_MAX;
+
+const MACHINE: u8 = 0;
+const NODES: u8 = 1;
+const WHO_IS: u8 = 2;
+const GREETING: u8 = 3;
+
+/// A node that somebody may want to dial.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Introduction {
+    pub(super) name: String,
+    /// Where it listens, best first; at most [`ADDRESSES_MAX`].
+    pub(super) addresses: Vec<SocketAddr>,
+}
+
+/// What a node says first on a lane.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Greeting {
+    /// The overlay that the cluster began with, as this node is configured: all nodes must agree on it.
+    pub(super) first: OverlayKind,
+    /// Who speaks.
+    pub(super) node: Introduction,
+}
+
+/// What came.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Word {
+    /// Of the protocols.
+    Machine(MachineMessage),
+    /// Who is at the other end of the lane.
+    Greeting(Greeting),
+    /// These nodes, which were asked for, are to be found there.
+    Nodes(Vec<Introduction>),
+    /// Where are these?
+    WhoIs(Vec<NodeId>),
+}
+
+impl Word {
+    /// The bytes of a message of the protocols: its header and its tail in one piece, once for all receivers.
+    pub(super) fn of_machine(message: &MachineMessage) -> Bytes {
+        let encoded = encode_shared(message);
+        let mut bytes = BytesMut::with_capacity(1 + encoded.header.len() + encoded.tail.len());
+        bytes.put_u8(MACHINE);
+        bytes.put_slice(&encoded.header);
+        bytes.put_slice(&encoded.tail);
+        bytes.freeze()
+    }
+
+    /// The bytes of a greeting.
+    pub(super) fn of_greeting(greeting: &Greeting) -> Bytes {
+        encode(GREETING, greeting)
+    }
+
+    /// The bytes of introductions. At most [`NODES_MAX`].
+    pub(super) fn of_nodes(nodes: &[Introduction]) -> Bytes {
+        encode(NODES, &nodes)
+    }
+
+    /// The bytes of a question. At most [`NODES_MAX`].
+    pub(super) fn who_is(ids: &[NodeId]) -> Bytes {
+        encode(WHO_IS, &ids)
+    }
+
+    /// Reads what a peer sent.
+    ///
+    /// # Errors
+    /// [`DecodeError`] says what is wrong with it.
+    pub(super) fn read(bytes: &Bytes) -> Result<Self, DecodeError> {
+        if bytes.len() > WORD_BYTES_MAX {
+            return Err(DecodeError::TooLong {
+                bytes: bytes.len(),
+                bytes_max: WORD_BYTES_MAX,
+            });
+        }
+        let (kind, body) = match bytes.first() {
+            Some(kind) => (*kind, bytes.slice(1..)),
+            None => return Err(DecodeError::Malformed),
+        };
+        match kind {
+            MACHINE => decode_shared(&body).map(Self::Machine),
+            NODES => read_nodes(&body).map(Self::Nodes),
+            GREETING => read_greeting(&body).map(Self::Greeting),
+            WHO_IS => read_list(&body, NodeId::BYTES_MAX).map(Self::WhoIs),
+            _ => Err(DecodeError::Invalid { field: "kind" }),
+        }
+    }
+}
+
+fn encode<T: Serialize>(kind: u8, body: &T) -> Bytes {
+    postcard::to_extend(body, vec![kind])
+        .expect("lists of names and numbers can be encoded")
+        .into()
+}
+
+/// Introductions: names and addresses as long as they may be.
+const INTRODUCTION_BYTES_MAX: usize = 2 + NAME_BYTES_MAX + 1 + ADDRESSES_MAX * 20;
+
+impl Introduction {
+    fn check(&self) -> Result<(), DecodeError> {
+        check_name(&self.name).map_err(|_| DecodeError::Invalid { field: "name" })?;
+        at_most(&self.addresses, ADDRESSES_MAX, "addresses")
+    }
+}
+
+fn read_nodes(body: &Bytes) -> Result<Vec<Introduction>, DecodeError> {
+    let nodes: Vec<Introduction> = read_list(body, INTRODUCTION_BYTES_MAX)?;
+    nodes.iter().try_for_each(Introduction::check)?;
+    Ok(nodes)
+}
+
+fn read_greeting(body: &Bytes) -> Result<Greeting, DecodeError> {
+    let greeting: Greeting = read_within(body, 1 + INTRODUCTION_BYTES_MAX)?;
+    greeting.node.check()?;
+    Ok(greeting)
+}
+
+/// A list of at most [`NODES_MAX`] entries of at most so many bytes each.
+fn read_list<T: DeserializeOwned>(
+    body: &Bytes,
+    entry_bytes_max: usize,
+) -> Result<Vec<T>, DecodeError> {
+    let list: Vec<T> = read_within(body, 2 + NODES_MAX * entry_bytes_max)?;
+    at_most(&list, NODES_MAX, "nodes")?;
+    Ok(list)
+}
+
+/// Something of at most so many bytes: what is longer is not looked at.
+fn read_within<T: DeserializeOwned>(body: &Bytes, bytes_max: usize) -> Result<T, DecodeError> {
+    if body.len() > bytes_max {
+        return Err(DecodeError::TooLong {
+            bytes: body.len(),
+            bytes_max,
+        });
+    }
+    match postcard::take_from_bytes(body) {
+        Ok((value, [])) => Ok(value),
+        _ => Err(DecodeError::Malformed),
+    }
+}
+
+const _: () = assert!(MachineMessage::BYTES_MAX < 1 << 20);
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn introduction(name: &str) -> Introduction {
+        Introduction {
+            name: name.to_owned(),
+            addresses: vec![SocketAddr::from(([127, 0, 0, 1], 7400))],
+        }
+    }
+
+    #[test]
+    fn words_are_read_as_they_were_written() {
+        let nodes = vec![introduction("a"), introduction("b.c")];
+        assert_eq!(Word::read(&Word::of_nodes(&nodes)), Ok(Word::Nodes(nodes)));
+        let greeting = Greeting {
+            first: OverlayKind::HyParView,
+            node: introduction("a"),
+        };
+        let read = Word::read(&Word::of_greeting(&greeting));
+        assert_eq!(read, Ok(Word::Greeting(greeting)));
+        let ids = vec![NodeId::of("a"), NodeId::of("b")];
+        assert_eq!(Word::read(&Word::who_is(&ids)), Ok(Word::WhoIs(ids)));
+    }
+
+    #[test]
+    fn bounds_are_checked() {
+        let many: Vec<_> = (0..=NODES_MAX).map(|n| NodeId::of(&n.to_string())).collect();
+        assert!(Word::read(&Word::who_is(&many)).is_err());
+        let bad = |name: &str| Word::read(&Word::of_nodes(&[introduction(name)]));
+        assert!(bad("").is_err() && bad("a\u{1b}").is_err() && bad(&"a".repeat(256)).is_err());
+        let mut far = introduction("a");
+        far.addresses = vec![far.addresses[0]; ADDRESSES_MAX + 1];
+        assert!(Word::read(&Word::of_nodes(&[far])).is_err());
+        assert!(Word::read(&Bytes::from(vec![MACHINE; WORD_BYTES_MAX + 1])).is_err());
+        assert!(Word::read(&Bytes::new()).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
+            let _ = Word::read(&bytes.into());
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! Joining and leaving, on every overlay.
+
+use std::time::Duration;
+
+use overlane::config::OverlayChoice;
+use overlane::{JoinError, MemberStatus};
+
+use crate::nodes::{Member, agree, broadcasts_reach_all, cluster, name};
+use crate::support::wait_until;
+
+const OVERLAYS: [OverlayChoice; 4] = [
+    OverlayChoice::FullMesh,
+    OverlayChoice::HyParView,
+    OverlayChoice::ClientServer,
+    OverlayChoice::PubSub,
+];
+
+#[test]
+fn a_cluster_forms_on_every_overlay_and_broadcasts_reach_all() {
+    for overlay in OVERLAYS {
+        let mut members = cluster(7, overlay);
+        broadcasts_reach_all(&mut members, 0);
+        let last = members.pop().expect("seven");
+        let gone = last.node.name().to_owned();
+        drop(last.node.stop(Duration::from_secs(5)));
+        agree(&members);
+        for member in &members {
+            assert_eq!(member.status(&gone), Some(MemberStatus::Left));
+        }
+        broadcasts_reach_all(&mut members, 1);
+    }
+}
+
+#[test]
+fn a_node_that_is_dropped_is_found_out_and_comes_back_as_another_incarnation() {
+    let mut members = cluster(5, OverlayChoice::HyParView);
+    let gone = members.pop().expect("five");
+    let before = gone.node.incarnation();
+    drop(gone);
+    agree(&members);
+    let seed = members[0].node.local_addr();
+    members.push(Member::start(&name(4), OverlayChoice::HyParView, &[seed]));
+    agree(&members);
+    wait_until(
+        "its new incarnation is known",
+        || {
+            let known = members[1].cluster().members();
+            let back = known.into_iter().find(|member| member.name == name(4));
+            back.map_or(0, |member| member.incarnation)
+        },
+        |incarnation| *incarnation > before,
+    );
+    broadcasts_reach_all(&mut members, 0);
+}
+
+#[test]
+fn who_finds_no_seed_is_told_why_and_goes_on_trying() {
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let place = nobody.local_addr().expect("an address");
+    drop(nobody);
+    let late = Member::start("late", OverlayChoice::FullMesh, &[place]);
+    let error = late
+        .cluster()
+        .wait_joined(Duration::from_secs(2))
+        .expect_err("nobody is there");
+    let JoinError::TimedOut { failures, .. } = &error else {
+        panic!("{error}");
+    };
+    assert_eq!(failures.len(), 1);
+    assert!(error.to_string().contains(&place.to_string()), "{error}");
+    let first = Member::start("first", OverlayChoice::FullMesh, &[]);
+    let seeds = [first.node.local_addr().into()];
+    late.cluster()
+        .join(&seeds, Duration::from_secs(30))
+        .expect("it is there now");
+    agree(&[first, late]);
+}

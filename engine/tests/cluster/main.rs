@@ -1,0 +1,8 @@
+//! A cluster forms by itself over real sockets: join, members, broadcasts, goodbyes, switches of the overlay.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod joining;
+mod nodes;
+mod switching;

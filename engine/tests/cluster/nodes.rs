@@ -1,0 +1,112 @@
+//! Nodes of a cluster, each with a mailbox that keeps what is broadcast to it.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use overlane::config::{ChannelConfig, OverlayChoice, Seed};
+use overlane::{Cluster, Inbox, MemberStatus, Node};
+
+use crate::support::{config, start, wait_until};
+
+pub const MAILBOX: &str = "news";
+pub const CHANNEL: &str = "data";
+
+/// A node and its mailbox.
+pub struct Member {
+    pub node: Node,
+    pub inbox: Inbox,
+}
+
+impl Member {
+    /// A node that asks at these addresses.
+    pub fn start(name: &str, overlay: OverlayChoice, seeds: &[SocketAddr]) -> Self {
+        let config = config(name)
+            .overlay(overlay)
+            .servers(servers(overlay))
+            .seeds(seeds.iter().copied().map(Seed::from).collect::<Vec<_>>())
+            .channel(ChannelConfig::new(CHANNEL));
+        let node = start(config);
+        let inbox = node.inbox(MAILBOX).expect("a mailbox");
+        Self { node, inbox }
+    }
+
+    pub fn cluster(&self) -> &Cluster {
+        self.node.cluster().expect("it has an overlay")
+    }
+
+    /// The names of those that it counts as live.
+    pub fn live(&self) -> Vec<String> {
+        let members = self.cluster().members().into_iter();
+        let live = members.filter(|member| member.status.is_live());
+        live.map(|member| member.name).collect()
+    }
+
+    pub fn status(&self, name: &str) -> Option<MemberStatus> {
+        let members = self.cluster().members();
+        let found = members.into_iter().find(|member| member.name == name);
+        found.map(|member| member.status)
+    }
+
+    /// Whether it gets that payload next, and from whom it came first.
+    pub fn gets(&mut self, payload: &[u8]) -> String {
+        let message = self
+            .inbox
+            .recv_timeout(Duration::from_secs(30))
+            .expect("the broadcast comes");
+        assert_eq!(message.payload(), payload);
+        let from = message.metadata(overlane::ORIGIN_KEY).expect("its sender");
+        String::from_utf8(from.to_vec()).expect("a name")
+    }
+}
+
+/// The first three nodes, where the overlay needs to be told.
+fn servers(overlay: OverlayChoice) -> Vec<String> {
+    let count = if overlay == OverlayChoice::ClientServer { 3 } else { 0 };
+    (0..count).map(name).collect()
+}
+
+pub fn name(number: usize) -> String {
+    format!("n{number:02}")
+}
+
+/// So many nodes, of which the others ask at the first, all members of each other.
+pub fn cluster(count: usize, overlay: OverlayChoice) -> Vec<Member> {
+    let mut members = vec![Member::start(&name(0), overlay, &[])];
+    let seed = members[0].node.local_addr();
+    for number in 1..count {
+        members.push(Member::start(&name(number), overlay, &[seed]));
+    }
+    agree(&members);
+    members
+}
+
+/// Waits until all of them count all of them, and nobody else, as live.
+pub fn agree(members: &[Member]) {
+    let mut names: Vec<_> = members.iter().map(|member| member.node.name().to_owned()).collect();
+    names.sort_unstable();
+    wait_until(
+        "all know who is a member",
+        || members.iter().map(Member::live).collect::<Vec<_>>(),
+        |views| views.iter().all(|view| *view == names),
+    );
+}
+
+/// Broadcasts from each of them, and waits until it came to all others, once.
+pub fn broadcasts_reach_all(members: &mut [Member], round: usize) {
+    for sender in 0..members.len() {
+        let payload = format!("{round} of {sender}");
+        let name = members[sender].node.name().to_owned();
+        let cluster = members[sender].cluster();
+        cluster
+            .broadcast(CHANNEL, MAILBOX, &payload)
+            .expect("there is room");
+        for (number, member) in members.iter_mut().enumerate() {
+            if number != sender {
+                assert_eq!(member.gets(payload.as_bytes()), name);
+            }
+        }
+    }
+    for member in members {
+        assert!(member.inbox.try_recv().is_none(), "a broadcast came twice");
+    }
+}
