@@ -123,6 +123,7 @@ pub use attributes::{Attributes, AttributesError, METADATA_PAIRS_MAX};
 pub use capacity::Capacity;
 pub use channel::{Broadcast, Channel};
 pub use config::{ChannelConfig, Config};
+pub use control::wishes::ADDRESSES_MAX;
 pub use envelope::Envelope;
 pub use error::{
     ChannelError, NameError, NotConnected, RecvError, Reported, RequestError, SendError,
