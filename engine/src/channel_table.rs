@@ -85,7 +85,11 @@ impl ChannelTable {
     /// The engine's own channel.
     pub(crate) fn control(&self) -> Option<Arc<ChannelPlan>> {
         let plans = self.read();
-        plans.iter().flatten().find(|plan| plan.is_control()).cloned()
+        plans
+            .iter()
+            .flatten()
+            .find(|plan| plan.is_control())
+            .cloned()
     }
 
     /// What is at a place.

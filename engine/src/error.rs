@@ -385,6 +385,19 @@ pub enum NameError {
         /// What is wrong with it.
         why: String,
     },
+    /// A peer with no address, or with too many.
+    #[error(
+        "{count} addresses were given for the peer `{}`: give one to {addresses_max}",
+        Printable(peer)
+    )]
+    Addresses {
+        /// The peer.
+        peer: String,
+        /// How many were given.
+        count: usize,
+        /// How many may be given.
+        addresses_max: usize,
+    },
     /// The bound on names of this kind is reached.
     #[error("there are {names_max} {kind} already: raise {parameter}, or use fewer")]
     TooMany {

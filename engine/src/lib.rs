@@ -129,6 +129,7 @@ pub use cluster::{
     MemberStatus, ORIGIN_KEY, OverlayKind, OverlayStep, OverlayView, SwitchError, WhyBack,
 };
 pub use config::{ChannelConfig, Config};
+pub use control::wishes::ADDRESSES_MAX;
 pub use envelope::Envelope;
 pub use error::{
     ChannelError, NameError, NotConnected, RecvError, Reported, RequestError, SendError,

@@ -22,8 +22,9 @@ pub use stopping::{StopReport, UnfinishedCause, UnfinishedShard};
 
 use crate::channel::Channel;
 use crate::cluster::Cluster;
-use crate::config::{Config, ConfigError, Rule, check_peer_address, check_rules};
+use crate::config::{Config, ConfigError, Rule, check_rules};
 use crate::control::link::ControlLink;
+use crate::control::wishes::Wish;
 use crate::deadline::deadline_in;
 use crate::error::{NameError, NotConnected, SendError, StartError, WaitError};
 use crate::events::Events;
@@ -72,8 +73,10 @@ pub struct Node {
 pub struct PeerInfo {
     /// The peer.
     pub peer: Arc<Peer>,
-    /// Where this node dials it; `None` if it leaves that to the peer.
+    /// Where this node dials it first; `None` if it leaves that to the peer.
     pub address: Option<SocketAddr>,
+    /// Whether the connection to it is kept ([`Node::connect`]), and not made by messages alone.
+    pub kept: bool,
     /// Lanes up now, the engine's own among them.
     pub lanes_up: u32,
     /// Lanes there are when all are up: one for each channel and degree of parallelism, and the engine's.
@@ -81,9 +84,10 @@ pub struct PeerInfo {
 }
 
 impl PeerInfo {
-    fn new(peer: Arc<Peer>, address: Option<SocketAddr>) -> Self {
+    fn new(peer: Arc<Peer>, wish: &Wish) -> Self {
         Self {
-            address,
+            address: wish.addresses.first().copied(),
+            kept: wish.keep,
             lanes_up: peer.lanes_up(),
             lanes: peer.lanes_count(),
             peer,
@@ -153,10 +157,45 @@ impl Node {
     /// [`NameError`] if the name cannot be one, the address cannot be a peer's, or something is wanted of
     /// `peers_max` peers already.
     pub fn connect(&self, peer: &str, address: SocketAddr) -> Result<Arc<Peer>, NameError> {
-        check_peer_address(address).map_err(|why| NameError::Address { address, why })?;
         let peer = self.fabric.wishes.keep(peer, address)?;
         self.control_link.look();
         Ok(peer)
+    }
+
+    /// The node of that name is there, at one of these addresses, one to eight: messages to it are accepted from
+    /// now on ([`wait_reachable`](Self::wait_reachable)), and connect it when there are some. The engine's own lane is dialled then, at each address in
+    /// turn until one answers, and those of channels after it; all of them close when idle (`lane_idle_ms`), and
+    /// the peer is down then for [`CloseReason::Idle`](crate::wire::CloseReason::Idle). What is sent meanwhile
+    /// waits within the bounds of its channel.
+    ///
+    /// If the peer answers nowhere, what waits for it is reported or dropped, as after a connection that was
+    /// lost, and sending says [`SendError::Unreachable`] until the back-off (`reconnect_base_ms`) has passed:
+    /// the next message dials again. To call this again, also with the same addresses, ends the back-off.
+    ///
+    /// A connection that [`connect`](Self::connect) keeps is kept no more, but stays as long as it is used.
+    /// With other addresses than before, lanes that are up stay too: they lead to the peer. `connect` after this
+    /// keeps the connection again, and messages are accepted as before while it is made.
+    ///
+    /// # Errors
+    /// [`NameError`] if the name cannot be one, there are no or too many addresses, one of them cannot be a
+    /// peer's, or something is wanted of `peers_max` peers already.
+    pub fn reach(&self, peer: &str, addresses: &[SocketAddr]) -> Result<Arc<Peer>, NameError> {
+        let peer = self.fabric.wishes.reach(peer, addresses)?;
+        self.control_link.look();
+        Ok(peer)
+    }
+
+    /// Takes back what [`connect`](Self::connect), [`reach`](Self::reach) or [`disconnect`](Self::disconnect)
+    /// asked of that peer, and leaves the lanes that there are: what was sent before still leaves on them, and
+    /// they close when idle, unless the peer keeps them. What waits for a lane that is not there is reported
+    /// if the peer, asked for it, does not make it. [`forget`](Self::forget) ends the lanes.
+    ///
+    /// # Errors
+    /// [`NameError`] if the name cannot be one.
+    pub fn release(&self, peer: &str) -> Result<(), NameError> {
+        self.fabric.wishes.release(peer)?;
+        self.control_link.look();
+        Ok(())
     }
 
     /// Ends the lanes to that peer and refuses its dials, until [`connect`](Self::connect) or
@@ -189,6 +228,42 @@ impl Node {
     /// [`WaitError::NotConnected`] if it takes longer than `timeout`, [`WaitError::Name`] if the name
     /// cannot be one, or the call is made on a thread of the engine.
     pub fn wait_connected(&self, peer: &str, timeout: Duration) -> Result<(), WaitError> {
+        self.wait_for(peer, timeout, Peer::is_connected)
+    }
+
+    /// As [`wait_connected`](Self::wait_connected), in a task of any runtime, whose timeout is the task's
+    /// own matter.
+    ///
+    /// # Errors
+    /// [`NameError`] if the name cannot be one.
+    pub async fn wait_connected_async(&self, peer: &str) -> Result<(), NameError> {
+        self.wait_for_async(peer, Peer::is_connected).await
+    }
+
+    /// Waits until messages to that peer are accepted on every channel, blocking the thread: a moment after
+    /// [`reach`](Self::reach), or when a back-off has passed.
+    ///
+    /// # Errors
+    /// As [`wait_connected`](Self::wait_connected).
+    pub fn wait_reachable(&self, peer: &str, timeout: Duration) -> Result<(), WaitError> {
+        self.wait_for(peer, timeout, Peer::is_reachable)
+    }
+
+    /// As [`wait_reachable`](Self::wait_reachable), in a task of any runtime, whose timeout is the task's own
+    /// matter.
+    ///
+    /// # Errors
+    /// [`NameError`] if the name cannot be one.
+    pub async fn wait_reachable_async(&self, peer: &str) -> Result<(), NameError> {
+        self.wait_for_async(peer, Peer::is_reachable).await
+    }
+
+    fn wait_for(
+        &self,
+        peer: &str,
+        timeout: Duration,
+        is_so: impl Fn(&Peer) -> bool,
+    ) -> Result<(), WaitError> {
         if threads::is_own() {
             return Err(NameError::WouldDeadlock.into());
         }
@@ -196,10 +271,10 @@ impl Node {
         let peer = self.fabric.wishes.peer(peer)?;
         loop {
             let changed = peer.listen();
-            if peer.is_connected() {
+            if is_so(&peer) {
                 return Ok(());
             }
-            if changed.wait_deadline(deadline).is_none() && !peer.is_connected() {
+            if changed.wait_deadline(deadline).is_none() && !is_so(&peer) {
                 return Err(WaitError::NotConnected(NotConnected {
                     peer: peer.name().to_owned(),
                     lanes_up: peer.lanes_up(),
@@ -209,16 +284,15 @@ impl Node {
         }
     }
 
-    /// As [`wait_connected`](Self::wait_connected), in a task of any runtime, whose timeout is the task's
-    /// own matter.
-    ///
-    /// # Errors
-    /// [`NameError`] if the name cannot be one.
-    pub async fn wait_connected_async(&self, peer: &str) -> Result<(), NameError> {
+    async fn wait_for_async(
+        &self,
+        peer: &str,
+        is_so: impl Fn(&Peer) -> bool,
+    ) -> Result<(), NameError> {
         let peer = self.fabric.wishes.peer(peer)?;
         loop {
             let changed = peer.listen();
-            if peer.is_connected() {
+            if is_so(&peer) {
                 return Ok(());
             }
             changed.await;
@@ -370,7 +444,7 @@ impl Node {
         let known = known.chain(self.fabric.wishes.wished());
         let by_name: BTreeMap<String, PeerInfo> = known
             .filter(|(peer, _)| !peer.is_self())
-            .map(|(peer, wish)| (peer.name().to_owned(), PeerInfo::new(peer, wish.address)))
+            .map(|(peer, wish)| (peer.name().to_owned(), PeerInfo::new(peer, &wish)))
             .collect();
         by_name.into_values().collect()
     }

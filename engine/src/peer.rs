@@ -5,6 +5,7 @@
 //! it; its place comes and goes. The owner of a lane is a pure function of name, channel and index, so
 //! both a sending thread and an acceptor know the shard without asking.
 
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -12,7 +13,7 @@ use event_listener::{Event, EventListener};
 
 mod lanes;
 
-use crate::ring::gate::{GateLimits, OpenFor};
+use crate::ring::gate::{Gate, GateLimits, OpenFor};
 use crate::wire::CloseReason;
 pub(crate) use lanes::{LANES_MAX, LaneAddress, LaneCells, LaneNumber, LaneRange};
 
@@ -33,6 +34,8 @@ pub struct Peer {
     lanes_up: AtomicU32,
     /// Its control lane is up.
     control_up: AtomicBool,
+    /// Messages to it are accepted although it may not be connected.
+    reachable: AtomicBool,
     /// It knows no control lanes, and keeps every lane up: an older node.
     keeps_lanes: AtomicBool,
     /// In which session it has said so last: the next may be of a process that was upgraded.
@@ -55,6 +58,8 @@ pub(crate) struct Presence {
     pub(crate) sessions: u64,
     /// Why the last lane ended.
     pub(crate) last_end: CloseReason,
+    /// Where a lane to it was dialled last and came up.
+    pub(crate) dialed_at: Option<SocketAddr>,
     /// It has no place: no lane can come up.
     withdrawn: bool,
 }
@@ -93,11 +98,13 @@ impl Peer {
                 incarnation: 0,
                 sessions: 0,
                 last_end: CloseReason::PeerClosed,
+                dialed_at: None,
                 withdrawn: true,
             }),
             incarnation: AtomicU64::new(0),
             lanes_up: AtomicU32::new(0),
             control_up: AtomicBool::new(false),
+            reachable: AtomicBool::new(false),
             keeps_lanes: AtomicBool::new(false),
             control_refused_in: AtomicU64::new(0),
             stirred: AtomicBool::new(false),
@@ -143,6 +150,13 @@ impl Peer {
         self.has_control() || usize::try_from(self.lanes_up()).is_ok_and(|up| up == without_control)
     }
 
+    /// Whether messages to it are accepted on every channel: it is connected, or it is connected by the first of
+    /// them ([`Node::reach`](crate::Node::reach)). While there is a back-off after it was not reached, it is not.
+    #[must_use]
+    pub fn is_reachable(&self) -> bool {
+        self.is_connected() || self.reachable.load(Ordering::Acquire)
+    }
+
     /// Its place in the routes, which is this node's number for it, while it has one.
     pub(crate) fn place(&self) -> Option<u32> {
         let place = self.place.load(Ordering::Acquire);
@@ -167,10 +181,16 @@ impl Peer {
     /// The control shard's: a channel was added, and has lanes there from now on. `closed` says that the node
     /// stops.
     pub(crate) fn assign_lanes(&self, range: LaneRange, limits: GateLimits, closed: bool) {
-        // Whether the control lane is up does not change meanwhile.
+        // Whether the control lane is up, or can be made, does not change meanwhile.
         let _presence = self.lock();
-        let open_for_peer = self.has_control();
-        self.lanes.assign(range, limits, open_for_peer);
+        let mut open_for = Vec::new();
+        if self.has_control() {
+            open_for.push(OpenFor::Peer);
+        }
+        if self.reachable.load(Ordering::Acquire) {
+            open_for.push(OpenFor::Reach);
+        }
+        self.lanes.assign(range, limits, &open_for);
         if closed {
             self.close_lanes(range);
         }
@@ -243,12 +263,12 @@ impl Peer {
         self.place.store(place, Ordering::Release);
     }
 
-    /// Takes its place away, unless it is in use: by a lane, or by messages that are still to be
-    /// settled. The control shard's.
+    /// Takes its place away, unless it is in use: by a lane, by messages that are still to be settled, or by
+    /// senders, of which one could be between its look at an open gate and its record. The control shard's.
     pub(crate) fn withdraw(&self) -> bool {
         let mut presence = self.lock();
-        let is_unused =
-            presence.lanes == 0 && self.lanes.all().all(|(_, lane)| lane.gate.is_unused());
+        let mut gates = self.lanes.all().map(|(_, lane)| &lane.gate);
+        let is_unused = presence.lanes == 0 && gates.all(Gate::is_shut_and_unused);
         if is_unused {
             presence.withdrawn = true;
             self.place.store(NOWHERE, Ordering::Release);
@@ -319,6 +339,34 @@ impl Peer {
             for (_, lane) in self.lanes.all() {
                 lane.gate.shut(OpenFor::Peer);
             }
+        }
+    }
+
+    /// The shard of its control lane: messages to it are accepted on every lane, connected or not, or are so
+    /// no more.
+    pub(crate) fn set_reachable(&self, reachable: bool) {
+        if self.reachable.load(Ordering::Acquire) == reachable {
+            return;
+        }
+        {
+            // Against a channel that is added meanwhile.
+            let _presence = self.lock();
+            for (_, lane) in self.lanes.all() {
+                if reachable {
+                    lane.gate.open(OpenFor::Reach);
+                } else {
+                    lane.gate.shut(OpenFor::Reach);
+                }
+            }
+            self.reachable.store(reachable, Ordering::Release);
+        }
+        self.changed.notify(usize::MAX);
+    }
+
+    /// A lane to it was dialled there, and comes up.
+    pub(crate) fn note_dialed_at(&self, address: Option<SocketAddr>) {
+        if address.is_some() {
+            self.lock().dialed_at = address;
         }
     }
 

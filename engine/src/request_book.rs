@@ -127,6 +127,11 @@ impl RequestBook {
         });
     }
 
+    /// Whether an answer of that peer is waited for.
+    pub(crate) fn has_open(&self, peer: &Arc<Peer>) -> bool {
+        self.lock().any(|asked| Arc::ptr_eq(&asked.peer, peer))
+    }
+
     /// The node has ended: nobody closes a request any more.
     pub(crate) fn node_ended(&self) {
         self.abandon(|_| true);

@@ -247,6 +247,11 @@ impl StreamBook {
         self.end(&StreamError::LaneEnded { why }, is_gone, |_| true);
     }
 
+    /// Whether a stream to or from that peer is open.
+    pub(crate) fn has_open(&self, peer: &Arc<Peer>) -> bool {
+        self.lock().counts.contains_key(&key(peer))
+    }
+
     /// A channel was removed, which had those lanes.
     pub(crate) fn channel_removed(&self, lanes: LaneRange) {
         let is_on = |_: &Arc<Peer>, at: usize| lanes.offsets().contains(&at);

@@ -140,7 +140,10 @@ mod tests {
         assert!(book.get(last).is_some());
         let forgotten = book.forget_all_but(|id| id != last);
         assert_eq!(forgotten.len(), 1);
-        assert_eq!((book.known.len(), book.hearsay), (HEARSAY_MAX, HEARSAY_MAX - 1));
+        assert_eq!(
+            (book.known.len(), book.hearsay),
+            (HEARSAY_MAX, HEARSAY_MAX - 1)
+        );
         assert_eq!(&*book.name(last), format!("{last:?}"));
     }
 }

@@ -15,7 +15,9 @@ pub(super) struct Clock {
 
 impl Clock {
     pub(super) fn new() -> Self {
-        Self { began: since_boot() }
+        Self {
+            began: since_boot(),
+        }
     }
 
     pub(super) fn now(self) -> Time {

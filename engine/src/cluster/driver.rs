@@ -4,7 +4,7 @@
 //! where they know identities. It has no socket, clock or thread: [`super::ClusterShard`] hands it what happens
 //! with the time, and does what it says. What it must never do: wait, and keep more than its bounds for a peer.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -100,10 +100,7 @@ pub(super) enum Deed {
     /// Tell whoever follows events.
     Tell(Event),
     /// A broadcast came: give it to its mailbox on this node.
-    Deliver {
-        from: Arc<str>,
-        message: Addressed,
-    },
+    Deliver { from: Arc<str>, message: Addressed },
     /// An order was not carried out.
     Refuse {
         command: Box<Command<NodeId>>,
@@ -139,10 +136,14 @@ pub(super) struct Driver {
     lanes: BTreeSet<NodeId>,
     /// Peers to which the overlay wants a lane.
     kept: BTreeSet<NodeId>,
+    /// Peers of which it was said where they are to be found: it is said again when they move.
+    reached: BTreeMap<NodeId, Arc<[SocketAddr]>>,
     /// What is still to be given to the protocols.
     inputs: VecDeque<(MachineInput, Option<NodeId>)>,
     /// Strangers to be asked for, of one informant.
     asking: Vec<NodeId>,
+    /// How often it was ordered to join.
+    joins: u64,
     has_left: bool,
 }
 
@@ -194,8 +195,10 @@ impl Driver {
             seeds: Seeds::new(me),
             lanes: BTreeSet::new(),
             kept: BTreeSet::new(),
+            reached: BTreeMap::new(),
             inputs: VecDeque::from([(Input::Start, None)]),
             asking: Vec::new(),
+            joins: 0,
             has_left: false,
         })
     }
@@ -237,7 +240,10 @@ impl Driver {
             Happening::Received { from, bytes } => self.received(&from, &bytes, now, out),
             Happening::Congested(name) => self.give(Input::Congested(NodeId::of(&name)), None),
             Happening::Drained(name) => self.give(Input::Drained(NodeId::of(&name)), None),
-            Happening::Join(places) => self.seeds.add(places, now),
+            Happening::Join(places) => {
+                self.joins += 1;
+                self.seeds.add(places, now);
+            }
             Happening::Seed(answer) => self.seed_answered(answer),
             Happening::Order(command) => {
                 if command == Command::Leave {
@@ -265,6 +271,7 @@ impl Driver {
             next_overlay: self.machine.next_overlay().cloned(),
             neighbors: neighbors.map(|id| (id, self.book.name(id))).collect(),
             coordinator: self.machine.coordinator(),
+            joins: self.joins,
             is_joined: self.is_joined(),
             has_left: self.has_left,
             seed_failures: self.seeds.failures(),
@@ -308,11 +315,17 @@ impl Driver {
     fn prune(&mut self, now: Time, out: &mut Vec<Deed>) {
         self.timers.set(now + PRUNE_EVERY, Timer::Prune);
         let (members, lanes, kept) = (self.machine.members(), &self.lanes, &self.kept);
-        let is_needed = |id: NodeId| {
-            members.get(&id).is_some() || lanes.contains(&id) || kept.contains(&id)
-        };
-        let forgotten = self.book.forget_all_but(is_needed);
-        out.extend(forgotten.into_iter().map(Deed::Release));
+        let is_needed =
+            |id: NodeId| members.get(&id).is_some() || lanes.contains(&id) || kept.contains(&id);
+        for name in self.book.forget_all_but(is_needed) {
+            self.release(name, out);
+        }
+    }
+
+    /// Nothing is wanted of a node any more.
+    fn release(&mut self, name: Arc<str>, out: &mut Vec<Deed>) {
+        self.reached.remove(&NodeId::of(&name));
+        out.push(Deed::Release(name));
     }
 
     fn seed_answered(&mut self, answer: SeedAnswer) {
@@ -383,7 +396,7 @@ impl Driver {
     }
 
     /// Tells a peer where others are, as far as it is known.
-    fn answer(&self, peer: NodeId, ids: &[NodeId], out: &mut Vec<Deed>) {
+    fn answer(&mut self, peer: NodeId, ids: &[NodeId], out: &mut Vec<Deed>) {
         let known = ids.iter().filter_map(|id| self.book.get(*id));
         let nodes: Vec<_> = known
             .filter(|known| !known.addresses.is_empty())
@@ -458,7 +471,8 @@ impl Driver {
         let word = Word::of_machine(message);
         let tail = message.tail();
         let channel = Addressed::channel_of(&tail);
-        for peer in to.iter().filter(|peer| **peer != self.me) {
+        let me = self.me;
+        for peer in to.iter().filter(|peer| **peer != me) {
             if self.is_known(*peer) {
                 self.send_word(*peer, word.clone(), channel, out);
             } else if self.strangers.send(*peer, word.clone(), now) {
@@ -473,23 +487,27 @@ impl Driver {
         known.is_some_and(|known| !known.addresses.is_empty() || self.lanes.contains(&peer))
     }
 
-    fn send_word(&self, peer: NodeId, word: Bytes, channel: Option<&str>, out: &mut Vec<Deed>) {
+    fn send_word(&mut self, peer: NodeId, word: Bytes, channel: Option<&str>, out: &mut Vec<Deed>) {
         let Some(known) = self.book.get(peer) else {
             return;
         };
+        let to = Arc::clone(&known.name);
         if !self.lanes.contains(&peer) {
             self.reach(peer, out);
         }
         out.push(Deed::Send {
-            to: Arc::clone(&known.name),
+            to,
             word,
             channel: channel.map(str::to_owned),
         });
     }
 
     /// A peer is to be found where the book says, and nothing more is wanted of it.
-    fn reach(&self, peer: NodeId, out: &mut Vec<Deed>) {
-        if let Some(known) = self.book.get(peer) {
+    fn reach(&mut self, peer: NodeId, out: &mut Vec<Deed>) {
+        if let Some(known) = self.book.get(peer)
+            && self.reached.get(&peer) != Some(&known.addresses)
+        {
+            self.reached.insert(peer, Arc::clone(&known.addresses));
             out.push(Deed::Reach {
                 peer: Arc::clone(&known.name),
                 addresses: Arc::clone(&known.addresses),
@@ -508,6 +526,7 @@ impl Driver {
             return;
         }
         self.kept.insert(peer);
+        self.reached.remove(&peer);
         if let Some(known) = self.book.get(peer)
             && !known.addresses.is_empty()
         {
@@ -542,8 +561,6 @@ impl Driver {
 /// What the protocols tell.
 impl Driver {
     fn told(&mut self, event: MachineEvent, out: &mut Vec<Deed>) {
-        let name = |id: NodeId| self.book.name(id);
-        let names = |ids: Vec<NodeId>| ids.into_iter().map(name).collect();
         let event = match event {
             MachineEvent::MemberUp(id) => {
                 let Some(incarnation) = self.learn_member(id, out) else {
@@ -560,24 +577,34 @@ impl Driver {
                     member: self.book.name(id),
                 }
             }
-            MachineEvent::MemberSuspect(id) => Event::MemberSuspect { member: name(id) },
+            MachineEvent::MemberSuspect(id) => Event::MemberSuspect {
+                member: self.book.name(id),
+            },
             MachineEvent::MemberDown(id) => {
-                out.push(Deed::Release(name(id)));
-                Event::MemberDown { member: name(id) }
+                let member = self.book.name(id);
+                self.release(Arc::clone(&member), out);
+                Event::MemberDown { member }
             }
             MachineEvent::MemberLeft(id) => {
-                out.push(Deed::Release(name(id)));
-                Event::MemberLeft { member: name(id) }
+                let member = self.book.name(id);
+                self.release(Arc::clone(&member), out);
+                Event::MemberLeft { member }
             }
-            MachineEvent::NeighborUp(id) => Event::NeighborUp { node: name(id) },
-            MachineEvent::NeighborDown(id) => Event::NeighborDown { node: name(id) },
-            MachineEvent::Coordinator(id) => Event::Coordinator { member: name(id) },
+            MachineEvent::NeighborUp(id) => Event::NeighborUp {
+                node: self.book.name(id),
+            },
+            MachineEvent::NeighborDown(id) => Event::NeighborDown {
+                node: self.book.name(id),
+            },
+            MachineEvent::Coordinator(id) => Event::Coordinator {
+                member: self.book.name(id),
+            },
             MachineEvent::Partitioned { here, there } => Event::Partitioned {
-                here: names(here),
-                there: names(there),
+                here: self.names(here),
+                there: self.names(there),
             },
             MachineEvent::Healed { missing } => Event::Healed {
-                missing: names(missing),
+                missing: self.names(missing),
             },
             MachineEvent::Switching { epoch, kind, step } => Event::Overlay {
                 epoch: epoch.number,
@@ -602,6 +629,10 @@ impl Driver {
             | MachineEvent::Missed { .. } => return,
         };
         out.push(Deed::Tell(event));
+    }
+
+    fn names(&self, ids: Vec<NodeId>) -> Arc<[Arc<str>]> {
+        ids.into_iter().map(|id| self.book.name(id)).collect()
     }
 
     /// Notes where a member is to be found. Its incarnation; none if it gave itself the name of another node.

@@ -18,7 +18,9 @@ pub enum ClusterError {
     #[error("the node has stopped")]
     Closed,
     /// Metadata of a member is bounded, as every member keeps it.
-    #[error("{bytes} bytes of metadata; a member has at most 512, put the rest where others can ask for it")]
+    #[error(
+        "{bytes} bytes of metadata; a member has at most 512, put the rest where others can ask for it"
+    )]
     MetadataTooLarge {
         /// How many it was to be.
         bytes: usize,
@@ -64,7 +66,9 @@ fn told(failures: &[(String, String)]) -> String {
 #[non_exhaustive]
 pub enum LeaveError {
     /// It takes longer.
-    #[error("the goodbye was not said within {waited:?}; others will find out that this node is gone")]
+    #[error(
+        "the goodbye was not said within {waited:?}; others will find out that this node is gone"
+    )]
     TimedOut {
         /// How long it was waited for.
         waited: Duration,
@@ -73,7 +77,9 @@ pub enum LeaveError {
     #[error("the node has stopped")]
     Closed,
     /// Waited for on a thread of the engine.
-    #[error("a thread of the engine cannot wait for the cluster; leave on a thread of the application")]
+    #[error(
+        "a thread of the engine cannot wait for the cluster; leave on a thread of the application"
+    )]
     WouldDeadlock,
     /// The order was not taken.
     #[error(transparent)]
@@ -91,7 +97,9 @@ pub enum BroadcastError {
     #[error(transparent)]
     Mailbox(#[from] NameError),
     /// It is too large to be passed on from node to node.
-    #[error("a broadcast of {bytes} bytes; at most {bytes_max} are allowed, send a stream or several")]
+    #[error(
+        "a broadcast of {bytes} bytes; at most {bytes_max} are allowed, send a stream or several"
+    )]
     TooLarge {
         /// Bytes of its payload.
         bytes: usize,
@@ -129,7 +137,9 @@ pub enum SwitchError {
     #[error("the node has stopped")]
     Closed,
     /// Waited for on a thread of the engine.
-    #[error("a thread of the engine cannot wait for the cluster; switch on a thread of the application")]
+    #[error(
+        "a thread of the engine cannot wait for the cluster; switch on a thread of the application"
+    )]
     WouldDeadlock,
     /// The order was not taken.
     #[error(transparent)]

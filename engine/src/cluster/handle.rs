@@ -167,7 +167,8 @@ impl Cluster {
     /// # Errors
     /// As [`join`](Self::join).
     pub fn wait_joined(&self, timeout: Duration) -> Result<(), JoinError> {
-        self.wait_for(timeout, |view| view.is_joined)
+        let joins = self.state.joins();
+        self.wait_for(timeout, |view| view.is_joined && view.joins >= joins)
             .map_err(|failure| match failure {
                 WaitFailure::TimedOut => JoinError::TimedOut {
                     waited: timeout,

@@ -6,12 +6,12 @@
 
 use overlane_overlays::coordinator::Coordinator;
 use overlane_overlays::epoch::{OverlayKind, Proposal};
+use overlane_overlays::event::InputOf;
 use overlane_overlays::membership::{self, Details, Membership, Table};
 use overlane_overlays::message::DecodeError;
 use overlane_overlays::partitions::{self, Partitions};
 use overlane_overlays::plumtree::{self, Plumtree};
 use overlane_overlays::switching::{Conductor, ConductorConfig, Switch, SwitchConfig};
-use overlane_overlays::event::InputOf;
 use overlane_overlays::{Event, Message, Overlay, Peer, Protocol, Stack};
 
 use super::identity::NodeId;

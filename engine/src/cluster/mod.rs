@@ -111,4 +111,3 @@ pub(crate) fn start(
     })));
     Ok(cluster)
 }
-

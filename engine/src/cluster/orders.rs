@@ -4,7 +4,7 @@
 //! else in number.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
@@ -54,6 +54,8 @@ pub(crate) struct ClusterState {
     pub(super) changed: event_listener::Event,
     orders: Sender<Order>,
     broadcast_bytes: AtomicUsize,
+    /// How often it was ordered to join.
+    joins: AtomicU64,
     pub(super) counters: Counters,
 }
 
@@ -88,13 +90,22 @@ impl ClusterState {
             changed: event_listener::Event::new(),
             orders,
             broadcast_bytes: AtomicUsize::new(0),
+            joins: AtomicU64::new(0),
             counters: Counters::default(),
         };
         (Arc::new(state), taken)
     }
 
+    /// How often it was ordered to join: a view that has followed fewer says nothing of the last.
+    pub(super) fn joins(&self) -> u64 {
+        self.joins.load(Ordering::Acquire)
+    }
+
     /// Leaves an order for the driver.
     pub(super) fn order(&self, order: Order) -> Result<(), NotTaken> {
+        if matches!(order, Order::Join(_)) {
+            self.joins.fetch_add(1, Ordering::AcqRel);
+        }
         let bytes = order.broadcast_bytes();
         let before = self.broadcast_bytes.fetch_add(bytes, Ordering::Relaxed);
         let taken = if bytes > 0 && before > 0 && before + bytes > BROADCAST_BYTES_MAX {

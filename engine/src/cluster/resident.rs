@@ -19,6 +19,7 @@ use overlane_overlays::epoch::Step;
 use overlane_overlays::{Command, WhyDown};
 
 use super::asking::{Asker, Asking};
+use super::clock::Clock;
 use super::driver::{Deed, Driver, Happening};
 use super::identity::NodeId;
 use super::orders::{ClusterState, Order, SwitchOutcome};
@@ -28,12 +29,12 @@ use crate::channel::Channel;
 use crate::channel_plan::CONTROL;
 use crate::control::link::ControlLink;
 use crate::control::resident::Resident;
+use crate::control::wishes::WishBook;
 use crate::envelope::Envelope;
-use crate::error::SendError;
+use crate::error::{NameError, SendError};
 use crate::events::Event;
 use crate::fabric::Fabric;
 use crate::inbox::Inbox;
-use super::clock::Clock;
 use crate::mailboxes::Mailbox;
 use crate::message::{Destination, OwnedMessage};
 use crate::wire::CloseReason;
@@ -69,6 +70,8 @@ pub(crate) struct ClusterResident {
     look_for_room: Option<Instant>,
     /// Orders to switch the overlay, by the epoch that they led to.
     switching: Vec<(u64, Sender<SwitchOutcome>)>,
+    /// How some of them ended: told once the view shows it.
+    switched: Vec<(Sender<SwitchOutcome>, SwitchOutcome)>,
     /// What happened on shards since the last step.
     happened: Vec<Happening>,
 }
@@ -138,6 +141,7 @@ impl ClusterResident {
             congested: BTreeMap::new(),
             look_for_room: None,
             switching: Vec::new(),
+            switched: Vec::new(),
             happened: Vec::new(),
         }
     }
@@ -145,8 +149,7 @@ impl ClusterResident {
     /// Gives the driver what happened, and does what it says.
     fn give(&mut self, happening: Happening, tell: &mut dyn FnMut(Event)) {
         let mut deeds = Vec::new();
-        self.driver
-            .handle(self.clock.now(), happening, &mut deeds);
+        self.driver.handle(self.clock.now(), happening, &mut deeds);
         self.carry_out(deeds, tell);
     }
 
@@ -219,10 +222,10 @@ impl ClusterResident {
             _ => None,
         });
         match (refusal, self.driver.view().next_overlay) {
-            (Some(why), _) => drop(answer.send(SwitchOutcome::Refused(why))),
+            (Some(why), _) => self.switched.push((answer, SwitchOutcome::Refused(why))),
             (None, Some(next)) => self.switching.push((next.epoch.number, answer)),
             // A node alone has switched at once.
-            (None, None) => drop(answer.send(SwitchOutcome::Committed)),
+            (None, None) => self.switched.push((answer, SwitchOutcome::Committed)),
         }
         self.carry_out(deeds, tell);
     }
@@ -260,9 +263,10 @@ impl ClusterResident {
             match deed {
                 Deed::Send { to, word, channel } => self.send(&to, word, channel, tell),
                 Deed::Keep { peer, addresses } => {
-                    if let Some(address) = addresses.first() {
-                        self.wish(|wishes| wishes.keep(&peer, *address).map(drop));
-                    }
+                    self.wish(|wishes| wishes.keep_at(&peer, &addresses).map(drop));
+                }
+                Deed::Reach { peer, addresses } if addresses.is_empty() => {
+                    self.wish(|wishes| wishes.release(&peer));
                 }
                 Deed::Reach { peer, addresses } => {
                     self.wish(|wishes| wishes.reach(&peer, &addresses).map(drop));
@@ -278,17 +282,17 @@ impl ClusterResident {
                     tracing::warn!(?command, %why, "an order to the cluster was refused");
                 }
                 Deed::Accuse { peer, why } => {
-                    self.state.counters.malformed.fetch_add(1, Ordering::Relaxed);
+                    self.state
+                        .counters
+                        .malformed
+                        .fetch_add(1, Ordering::Relaxed);
                     tracing::warn!(%peer, %why, "a peer's control shard broke the rules");
                 }
             }
         }
     }
 
-    fn wish(
-        &self,
-        order: impl FnOnce(&crate::control::wishes::WishBook) -> Result<(), crate::error::NameError>,
-    ) {
+    fn wish(&self, order: impl FnOnce(&WishBook) -> Result<(), NameError>) {
         if let Err(error) = order(&self.fabric.wishes) {
             tracing::warn!(%error, "the cluster knows more nodes than this node can have as peers");
         }
@@ -340,7 +344,11 @@ impl ClusterResident {
         } = message;
         let delivered = (|| {
             let channel = channel_of(&self.fabric, &channel)?;
-            let itself = self.fabric.wishes.peer(&self.fabric.config.node_name).ok()?;
+            let itself = self
+                .fabric
+                .wishes
+                .peer(&self.fabric.config.node_name)
+                .ok()?;
             let mailbox = self.fabric.mailboxes.get(&mailbox).ok()?;
             let payload = Envelope::new(payload).metadata(ORIGIN_KEY, from);
             let to = Destination::new(itself, mailbox);
@@ -364,14 +372,21 @@ impl ClusterResident {
             Step::RolledBack(why) => SwitchOutcome::RolledBack(*why),
             _ => return,
         };
-        self.switching.retain(|(ordered, answer)| {
-            let is_answered = ordered == epoch;
-            if is_answered {
-                // Whoever does not wait for it any more does not hear it.
-                let _ = answer.send(outcome);
-            }
-            !is_answered
-        });
+        let ended = self
+            .switching
+            .extract_if(.., |(ordered, _)| ordered == epoch);
+        self.switched
+            .extend(ended.map(|(_, answer)| (answer, outcome)));
+    }
+
+    /// Shows what is true now, and answers what waits for it.
+    fn publish(&mut self) {
+        self.state.view.store(Arc::new(self.driver.view()));
+        self.state.changed.notify(usize::MAX);
+        for (answer, outcome) in self.switched.drain(..) {
+            // Whoever does not wait for it any more does not hear it.
+            let _ = answer.send(outcome);
+        }
     }
 }
 
@@ -415,8 +430,7 @@ impl Resident for ClusterResident {
         self.driver.run_due(self.clock.now(), &mut deeds);
         self.carry_out(deeds, tell);
         self.find_room(Instant::now(), tell);
-        self.state.view.store(Arc::new(self.driver.view()));
-        self.state.changed.notify(usize::MAX);
+        self.publish();
         is_more
     }
 
@@ -450,4 +464,3 @@ const fn is_settled_elsewhere(reason: CloseReason) -> bool {
         CloseReason::SimultaneousDial | CloseReason::AlreadyUp | CloseReason::Replaced
     )
 }
-

@@ -82,7 +82,9 @@ impl Strangers {
 
     /// Those of whom nobody has said in time where they are.
     pub(super) fn take_given_up(&mut self, now: Time) -> Vec<NodeId> {
-        let late = self.waiting.extract_if(.., |_, stranger| stranger.until <= now);
+        let late = self
+            .waiting
+            .extract_if(.., |_, stranger| stranger.until <= now);
         late.map(|(id, _)| id).collect()
     }
 }

@@ -21,6 +21,8 @@ pub(crate) struct View {
     /// To whom the overlays connect this node, and their names.
     pub(crate) neighbors: BTreeMap<NodeId, Arc<str>>,
     pub(crate) coordinator: Option<NodeId>,
+    /// How many orders to join were followed.
+    pub(crate) joins: u64,
     /// There is company, or nobody to wait for.
     pub(crate) is_joined: bool,
     /// The node has said goodbye to everybody.

@@ -193,7 +193,9 @@ mod tests {
 
     #[test]
     fn bounds_are_checked() {
-        let many: Vec<_> = (0..=NODES_MAX).map(|n| NodeId::of(&n.to_string())).collect();
+        let many: Vec<_> = (0..=NODES_MAX)
+            .map(|n| NodeId::of(&n.to_string()))
+            .collect();
         assert!(Word::read(&Word::who_is(&many)).is_err());
         let bad = |name: &str| Word::read(&Word::of_nodes(&[introduction(name)]));
         assert!(bad("").is_err() && bad("a\u{1b}").is_err() && bad(&"a".repeat(256)).is_err());

@@ -84,10 +84,26 @@ mod tests {
 
     #[test]
     fn a_seed_is_an_address_or_a_host_with_a_port() {
-        for right in ["127.0.0.1:7400", "[::1]:7400", "node-1.example:7400", " a:1 "] {
+        for right in [
+            "127.0.0.1:7400",
+            "[::1]:7400",
+            "node-1.example:7400",
+            " a:1 ",
+        ] {
             assert_eq!(right.parse::<Seed>().unwrap().place(), right.trim());
         }
-        for bad in ["", "a", "a:", "a:0", "a:65536", ":1", "a b:1", "0.0.0.0:1", "127.0.0.1:0", "a\u{1b}:1"] {
+        for bad in [
+            "",
+            "a",
+            "a:",
+            "a:0",
+            "a:65536",
+            ":1",
+            "a b:1",
+            "0.0.0.0:1",
+            "127.0.0.1:0",
+            "a\u{1b}:1",
+        ] {
             let error = bad.parse::<Seed>().unwrap_err().to_string();
             assert!(error.contains("is no seed: "), "{error}");
         }

@@ -163,9 +163,13 @@ impl Config {
     /// What a node needs to be in a cluster.
     fn joining(&self) -> Result<(), ConfigError> {
         let is_alone = self.overlay == OverlayChoice::None;
-        let without_overlay = "choose an overlay, such as hyparview; without one the node joins nobody";
+        let without_overlay =
+            "choose an overlay, such as hyparview; without one the node joins nobody";
         if is_alone && !self.seeds.is_empty() {
-            return conflict([self.given("overlay"), self.given("seeds")], without_overlay);
+            return conflict(
+                [self.given("overlay"), self.given("seeds")],
+                without_overlay,
+            );
         }
         if self.seeds.len() > SEEDS_MAX {
             let right = format!("name at most {SEEDS_MAX} seeds: one that answers is enough");
@@ -184,7 +188,10 @@ impl Config {
         }
         if self.servers.len() > SERVERS_MAX {
             let right = format!("name at most {SERVERS_MAX} servers");
-            return conflict([derived("servers", &self.servers.len().to_string())], &right);
+            return conflict(
+                [derived("servers", &self.servers.len().to_string())],
+                &right,
+            );
         }
         let is_anywhere = self.listen.ip().to_canonical().is_unspecified();
         if !is_alone && is_anywhere && self.advertise.is_empty() {

@@ -230,15 +230,16 @@ impl Control {
             }
             return;
         };
+        let is_wanted = wish.is_something();
         let route = Route::new(&peer, wish);
         self.fabric.routes.write(place, Some(route));
         self.fabric.ring_all();
-        self.note_need(&peer, place, wish);
+        self.note_need(&peer, place, is_wanted);
     }
 
     /// Whether a peer is needed decides whether it can be made to leave.
-    fn note_need(&mut self, peer: &Peer, place: u32, wish: Wish) {
-        if wish.is_something() || peer.presence().lanes > 0 || peer.is_self() {
+    fn note_need(&mut self, peer: &Peer, place: u32, is_wanted: bool) {
+        if is_wanted || peer.presence().lanes > 0 || peer.is_self() {
             self.places.note_present(place);
         } else {
             self.places.note_gone(place);
@@ -274,10 +275,11 @@ impl Control {
             return false;
         };
         peer.settle(place);
+        let is_wanted = wish.is_something();
         let route = Route::new(&peer, wish);
         self.fabric.routes.write(place, Some(route));
         self.fabric.ring_all();
-        self.note_need(&peer, place, wish);
+        self.note_need(&peer, place, is_wanted);
         true
     }
 
@@ -338,12 +340,13 @@ impl Control {
         if let Some(place) = peer.place()
             && let Some(route) = self.fabric.routes.find(peer.name())
         {
+            let is_wanted = route.wish.is_something();
             if route.every_lane != peer.keeps_lanes() {
                 let route = Route::new(peer, route.wish);
                 self.fabric.routes.write(place, Some(route));
                 self.fabric.ring_all();
             }
-            self.note_need(peer, place, route.wish);
+            self.note_need(peer, place, is_wanted);
         }
     }
 }

@@ -4,6 +4,8 @@
 //! changed and writes the routes. A look-up of a name leaves nothing behind but the handle it returns.
 //! It opens no connection and gives out no place.
 
+mod wish;
+
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -12,66 +14,8 @@ use crate::error::NameError;
 use crate::fnv::fnv1a;
 use crate::peer::{LaneCells, LaneRange, Peer};
 use crate::ring::gate::GateLimits;
-use crate::wire::CloseReason;
-
-/// What is wanted of one peer. A shard sees only the last of several wishes, so each carries the numbers
-/// of the orders that must not be missed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Wish {
-    /// Keep lanes: dial it there. Without an address it is left to the peer to dial.
-    pub(crate) address: Option<SocketAddr>,
-    /// Banned: its dials are refused.
-    pub(crate) refused: bool,
-    /// The last order that the lanes there were must end, and why.
-    pub(crate) ending: u64,
-    pub(crate) reason: CloseReason,
-    /// The last order to dial at once, whatever a back-off says.
-    pub(crate) dial: u64,
-}
-
-impl Wish {
-    /// Nothing is wanted: the peer dials, or nobody does.
-    pub(crate) const fn none() -> Self {
-        Self {
-            address: None,
-            refused: false,
-            ending: 0,
-            reason: CloseReason::Disconnected,
-            dial: 0,
-        }
-    }
-
-    /// Whether the peer keeps its place for it.
-    pub(crate) fn is_something(&self) -> bool {
-        self.address.is_some() || self.refused
-    }
-
-    /// Keep lanes to the peer at that address. Lanes to another address end; what the peer itself has
-    /// dialled stays, as long as no address was known.
-    fn keep(&mut self, address: SocketAddr, order: u64) {
-        if self.address.is_some_and(|before| before != address) {
-            self.ending = order;
-            self.reason = CloseReason::Moved;
-        }
-        self.address = Some(address);
-        self.refused = false;
-        self.dial = order;
-    }
-
-    /// Neither dial nor accept the peer.
-    fn ban(&mut self, order: u64) {
-        self.end(order);
-        self.refused = true;
-    }
-
-    /// End the lanes that there are; the peer may make new ones.
-    fn end(&mut self, order: u64) {
-        self.ending = order;
-        self.reason = CloseReason::Disconnected;
-        self.address = None;
-        self.refused = false;
-    }
-}
+pub use wish::ADDRESSES_MAX;
+pub(crate) use wish::{Addresses, Wish};
 
 /// See the module's text.
 #[derive(Debug)]
@@ -121,9 +65,31 @@ impl WishBook {
         Ok(self.handle(&mut self.lock(), name))
     }
 
-    /// Dial that peer there from now on.
+    /// Keep a connection to that peer, which is dialled there, from now on.
     pub(crate) fn keep(&self, name: &str, address: SocketAddr) -> Result<Arc<Peer>, NameError> {
-        self.wish(name, |wish, order| wish.keep(address, order))
+        self.keep_at(name, &[address])
+    }
+
+    /// The same, at the first of those addresses that answers. Messages to it are accepted before it is
+    /// connected only if it is reached besides.
+    pub(crate) fn keep_at(
+        &self,
+        name: &str,
+        addresses: &[SocketAddr],
+    ) -> Result<Arc<Peer>, NameError> {
+        let addresses = Addresses::new(name, addresses)?;
+        self.wish(name, |wish, order| wish.keep(addresses, order))
+    }
+
+    /// That peer is there, at those addresses, of which the first is taken that answers: accept messages to
+    /// it, and connect when there is one. A connection that is kept until now stays as long as it is used.
+    pub(crate) fn reach(
+        &self,
+        name: &str,
+        addresses: &[SocketAddr],
+    ) -> Result<Arc<Peer>, NameError> {
+        let addresses = Addresses::new(name, addresses)?;
+        self.wish(name, |wish, order| wish.reach(addresses, order))
     }
 
     /// Neither dial nor accept that peer from now on.
@@ -133,6 +99,16 @@ impl WishBook {
 
     /// Want nothing of that peer any more; its lanes end.
     pub(crate) fn forget(&self, name: &str) -> Result<(), NameError> {
+        self.unwish(name, Wish::end)
+    }
+
+    /// Want nothing of that peer any more. The lanes that there are stay as long as they are used, or as the
+    /// peer wants them.
+    pub(crate) fn release(&self, name: &str) -> Result<(), NameError> {
+        self.unwish(name, |wish, _| wish.release())
+    }
+
+    fn unwish(&self, name: &str, change: impl FnOnce(&mut Wish, u64)) -> Result<(), NameError> {
         check_name(name)?;
         let book = &mut *self.lock();
         let peer = self.handle(book, name);
@@ -141,7 +117,7 @@ impl WishBook {
             .wishes
             .remove(name)
             .unwrap_or_else(|| (Arc::clone(&peer), Wish::none()));
-        wish.end(book.orders);
+        change(&mut wish, book.orders);
         let name = Arc::clone(peer.shared_name());
         book.changed.insert(name, (peer, wish));
         Ok(())
@@ -171,7 +147,7 @@ impl WishBook {
             .or_insert_with(|| (Arc::clone(&peer), Wish::none()));
         change(wish, book.orders);
         book.changed
-            .insert(Arc::clone(name), (Arc::clone(&peer), *wish));
+            .insert(Arc::clone(name), (Arc::clone(&peer), wish.clone()));
         Ok(peer)
     }
 
@@ -299,6 +275,7 @@ fn check_name(name: &str) -> Result<(), NameError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::CloseReason;
 
     fn book() -> WishBook {
         WishBook::new("a".to_owned(), 0, 1, 2)
@@ -324,23 +301,64 @@ mod tests {
     fn orders_that_came_and_went_are_seen_in_the_last_wish() {
         let book = book();
         book.keep("b", address(1)).expect("a name");
-        let [(_, first)] = book.take_changed()[..] else {
-            panic!("one wish")
-        };
-        assert_eq!((first.address, first.ending), (Some(address(1)), 0));
+        let first = changed(&book);
+        assert_eq!((&*first.addresses, first.ending), (&[address(1)][..], 0));
         book.ban("b").expect("a name");
         book.keep("b", address(1)).expect("a name");
-        let [(_, last)] = book.take_changed()[..] else {
-            panic!("one wish")
-        };
-        assert_eq!(last.address, first.address);
+        let last = changed(&book);
+        assert_eq!(last.addresses, first.addresses);
         assert!(last.ending > first.ending && last.dial > first.dial);
         book.keep("b", address(2)).expect("a name");
-        let [(_, moved)] = book.take_changed()[..] else {
-            panic!("one wish")
-        };
+        let moved = changed(&book);
         assert!(moved.ending > last.ending);
         assert_eq!(moved.reason, CloseReason::Moved);
+    }
+
+    /// The one wish that changed.
+    fn changed(book: &WishBook) -> Wish {
+        let mut changed = book.take_changed();
+        let (_, wish) = changed.pop().expect("one wish");
+        assert!(changed.is_empty());
+        wish
+    }
+
+    #[test]
+    fn what_is_wanted_changes_between_keeping_and_reaching_without_an_end() {
+        let book = book();
+        book.reach("b", &[address(1), address(2)]).expect("a name");
+        let reached = changed(&book);
+        assert!(reached.reach && !reached.keep);
+        book.keep("b", address(2)).expect("a name");
+        let kept = changed(&book);
+        assert!(
+            kept.keep && kept.reach,
+            "what was accepted before is accepted"
+        );
+        book.reach("b", &[address(3)]).expect("a name");
+        let moved = changed(&book);
+        assert!(moved.reach && !moved.keep);
+        assert_eq!(&*moved.addresses, [address(3)]);
+        assert!(reached.dial < kept.dial && kept.dial < moved.dial);
+        book.release("b").expect("a name");
+        let released = changed(&book);
+        assert!(!released.is_something());
+        for wish in [&kept, &moved, &released] {
+            assert_eq!(wish.ending, reached.ending);
+        }
+        assert!(book.wished().is_empty());
+    }
+
+    #[test]
+    fn addresses_are_bounded_and_named_once() {
+        let book = book();
+        let many: Vec<_> = (1..=9).map(address).collect();
+        let error = book.reach("b", &many).expect_err("too many");
+        assert!(error.to_string().contains("one to 8"), "{error}");
+        let error = book.reach("b", &[]).expect_err("none");
+        assert!(error.to_string().contains("0 addresses"), "{error}");
+        let twice = [address(1), address(2), address(1)];
+        book.reach("b", &twice).expect("a name");
+        assert_eq!(&*changed(&book).addresses, &twice[..2]);
     }
 
     #[test]

@@ -87,6 +87,11 @@ impl<K, W> Requests<K, W> {
             .collect()
     }
 
+    /// Whether one is open for which `is_meant`.
+    pub(crate) fn any(&self, is_meant: impl Fn(&K) -> bool) -> bool {
+        self.open.values().any(|request| is_meant(&request.to))
+    }
+
     /// How many are open.
     pub(crate) fn len(&self) -> usize {
         self.open.len()

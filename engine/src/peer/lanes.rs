@@ -9,7 +9,7 @@ use std::ops::Range;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU32, Ordering};
 
-use crate::ring::gate::{Gate, GateLimits};
+use crate::ring::gate::{Gate, GateLimits, OpenFor};
 
 /// Bits of a lane's number that are its offset among the lanes of its peer. The rest is the peer's place, of
 /// which there are three for each of `peers_max`, at most 65,537.
@@ -195,7 +195,7 @@ impl LaneCells {
         assigned.count()
     }
 
-    pub(super) fn assign(&self, range: LaneRange, limits: GateLimits, open_for_peer: bool) {
+    pub(super) fn assign(&self, range: LaneRange, limits: GateLimits, open_for: &[OpenFor]) {
         for (index, offset) in range.offsets().enumerate() {
             let lane = self.at(offset);
             lane.settle_payload_bytes_max(u32::MAX);
@@ -204,7 +204,7 @@ impl LaneCells {
             lane.index.store(index, Ordering::Relaxed);
             let channel = u16::try_from(range.channel).unwrap_or(NO_CHANNEL);
             lane.channel.store(channel, Ordering::Release);
-            lane.gate.renew(limits, open_for_peer);
+            lane.gate.renew(limits, open_for);
         }
     }
 

@@ -32,6 +32,8 @@ pub(crate) enum OpenFor {
     Peer = 2,
     /// The peer is away, and what is accepted waits for it, for a while: the shard that owns the lane.
     Absence = 8,
+    /// The peer can be reached: what is accepted connects it. The shard of its control lane says so.
+    Reach = 16,
 }
 
 /// The node is stopping, or the lane's channel was removed. Stays, until another channel's lane has the gate.
@@ -193,18 +195,14 @@ impl Gate {
         self.room.notify(usize::MAX);
     }
 
-    /// The gate is another lane's from now on, open for its peer or not. What the old one counted has been
+    /// The gate is another lane's from now on, open for those reasons. What the old one counted has been
     /// taken, and nothing is reserved, but for senders on the old lane's channel that are about to find that
     /// it is gone.
-    pub(crate) fn renew(&self, limits: GateLimits, open_for_peer: bool) {
+    pub(crate) fn renew(&self, limits: GateLimits, open_for: &[OpenFor]) {
         self.take_dropped();
         self.take_overloads();
         self.retune(limits);
-        let bits = if open_for_peer {
-            OpenFor::Peer as u8
-        } else {
-            0
-        };
+        let bits = open_for.iter().fold(0, |bits, why| bits | *why as u8);
         self.state.store(bits, Ordering::SeqCst);
     }
 
@@ -212,6 +210,11 @@ impl Gate {
     fn stir(&self) {
         self.room.notify(usize::MAX);
         self.eased.notify(usize::MAX);
+    }
+
+    /// Whether it is open for nothing else than that the peer can be reached.
+    pub(crate) fn is_only_reached(&self) -> bool {
+        self.state.load(Ordering::Acquire) == OpenFor::Reach as u8
     }
 
     /// Whether its lane is up.
@@ -295,7 +298,13 @@ impl Gate {
         })
     }
 
-    /// Whether nothing is reserved at a gate that is down: then nothing will be until it opens.
+    /// Whether it lets nothing through, and nothing is reserved: then nothing will be until it opens.
+    pub(crate) fn is_shut_and_unused(&self) -> bool {
+        let state = state_of(self.state.load(Ordering::SeqCst));
+        state != GateState::Open && self.is_unused()
+    }
+
+    /// Whether nothing is reserved.
     pub(crate) fn is_unused(&self) -> bool {
         self.queued.load(Ordering::SeqCst) == 0
     }

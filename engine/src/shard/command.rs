@@ -158,21 +158,39 @@ pub(crate) enum Command {
     },
     /// On the shard of the peer's control lane: ask the peer for that lane, or tell it that the lane cannot
     /// be made.
-    Summon { peer: Arc<Peer>, offset: usize },
+    Summon {
+        peer: Arc<Peer>,
+        offset: usize,
+    },
     Decline {
         peer: Arc<Peer>,
         offset: usize,
         reason: CloseReason,
     },
     /// On the lane's own shard: the peer asks for that lane, or says that it cannot make it.
-    Summoned { peer: Arc<Peer>, offset: usize },
+    Summoned {
+        peer: Arc<Peer>,
+        offset: usize,
+    },
     Declined {
         peer: Arc<Peer>,
         offset: usize,
         reason: CloseReason,
     },
+    /// On the shard of the peer's control lane: that lane is needed, so the peer is to be connected. On the
+    /// lane's own shard: it is connected.
+    Reach {
+        peer: Arc<Peer>,
+        offset: usize,
+    },
+    Reached {
+        peer: Arc<Peer>,
+        offset: usize,
+    },
     /// Another process says that it is this peer: is the one with the lanes still there?
-    Doubt { peer: Arc<Peer> },
+    Doubt {
+        peer: Arc<Peer>,
+    },
     /// Run a task here.
     Spawn(TaskMaker),
     /// Say how things stand.
@@ -195,6 +213,8 @@ impl std::fmt::Debug for Command {
             Self::Decline { .. } => "Decline",
             Self::Summoned { .. } => "Summoned",
             Self::Declined { .. } => "Declined",
+            Self::Reach { .. } => "Reach",
+            Self::Reached { .. } => "Reached",
             Self::Doubt { .. } => "Doubt",
             Self::Spawn(_) => "Spawn",
             Self::Report(_) => "Report",

@@ -110,15 +110,20 @@ impl Core {
             }
             return Ok(());
         }
+        self.end_bar(lane);
         if self.is_of_older_peer(lane) {
             let at = self.moment();
             let actions = self.lanes[lane as usize].state.postpone(at);
             self.carry_out(lane, actions);
             return Ok(());
         }
-        let address = match self.lanes[lane as usize].state.dial_due(self.now) {
+        let state = &mut self.lanes[lane as usize];
+        if let Some(address) = state.peer.presence().dialed_at {
+            state.state.prefer(address);
+        }
+        let address = match state.state.dial_due(self.now) {
             Due::Nothing => return Ok(()),
-            Due::AskAgain => {
+            Due::Ask => {
                 let actions = self.lanes[lane as usize].state.ask_again(self.now);
                 self.carry_out(lane, actions);
                 return Ok(());
@@ -310,6 +315,14 @@ impl Core {
         self.carry_out(lane, actions);
     }
 
+    /// The time to dial has come: messages are accepted again for a peer that could not be reached before.
+    fn end_bar(&mut self, lane: u32) {
+        self.lanes[lane as usize].state.end_bar();
+        if self.lanes[lane as usize].is_control() {
+            self.mind_reachable(lane);
+        }
+    }
+
     /// The peer takes the lane: it is up, if it leads to the process that all lanes to the peer lead to.
     fn welcomed(
         &mut self,
@@ -322,6 +335,9 @@ impl Core {
         let incarnation = welcome.incarnation;
         match self.lanes[lane as usize].peer.join(incarnation) {
             Ok(session) => {
+                let connection = self.connections.get(index);
+                let address = connection.and_then(|connection| connection.address);
+                self.lanes[lane as usize].peer.note_dialed_at(address);
                 if let Err(reason) = self.meet(lane, welcome.progress(), incarnation, true) {
                     let peer = Arc::clone(&self.lanes[lane as usize].peer);
                     peer.leave(reason);

@@ -5,10 +5,11 @@
 //! returns; time and randomness are arguments. It decides when to dial, which connection is kept and
 //! how a lane comes to its end. It knows neither sockets nor messages.
 //!
-//! A lane that is kept (the control lane; every lane to a node of an older version) is dialled as long as
-//! the peer is wanted. Any other is made when something waits for it: dialled, or, where no address is
-//! known or nobody answers there, asked of the peer. Idle, it comes to rest (`rest`): then what is accepted waits for the next
-//! connection.
+//! A lane that is kept (the control lane of a peer that is; every lane to a node of an older version) is dialled
+//! as long as that is wanted. Any other is made when something waits for it: dialled, or, where no address is
+//! known or nobody answers there, asked of the peer. To a peer that is only reached the control lane is made
+//! first, for the other one that waits. Idle, a lane comes to rest (`rest`): then what is accepted waits for the
+//! next connection.
 
 mod demand;
 mod farewell;
@@ -75,6 +76,8 @@ pub(super) enum Action {
     Flush,
     /// Ask the peer to dial the lane: this node cannot.
     Summon,
+    /// Have the peer connected, before the lane is dialled.
+    Reach,
     /// The lane has ended: settle and report what its connection had, and close that if it had one.
     Settle {
         connection: Option<u32>,
@@ -91,8 +94,8 @@ pub(super) enum Action {
 pub(super) enum Due {
     Nothing,
     Dial(SocketAddr),
-    /// The peer was asked for the lane, and may not have heard it.
-    AskAgain,
+    /// The peer is to be asked for the lane, or to be connected first, and may have been before.
+    Ask,
     /// The peer was asked for the lane and did not make it.
     GiveUp,
 }
@@ -115,6 +118,15 @@ pub(super) struct LaneState {
     dial_at: Option<Instant>,
     /// It is dialled whether anything waits for it or not.
     kept: bool,
+    /// It is the engine's own, by which the peer is connected and asked for others.
+    is_control: bool,
+    /// The peer is connected, so that the lane can be dialled: not known again once a dial failed.
+    may_dial: bool,
+    /// Which of the addresses is dialled next, and how many were in vain one after the other.
+    next_address: usize,
+    tried: usize,
+    /// A dial failed, and until the back-off has passed nothing is accepted for a peer that is only reached.
+    barred: bool,
     /// Something waits for it, since then.
     demanded: Option<Instant>,
     /// The peer asked for it; if it cannot be made, the peer gets a refusal.
@@ -150,6 +162,11 @@ impl LaneState {
             wish: Wish::none(),
             dial_at: None,
             kept: false,
+            is_control: false,
+            may_dial: false,
+            next_address: 0,
+            tried: 0,
+            barred: false,
             demanded: None,
             summoned: false,
             asked: false,
@@ -165,6 +182,11 @@ impl LaneState {
             draining: draining.then_some(CloseReason::LocalStop),
             over: false,
         }
+    }
+
+    /// It is the engine's own lane: nobody can be asked for it.
+    pub(super) fn be_control(&mut self) {
+        self.is_control = true;
     }
 
     /// What waits for the lane waits so long for a peer that is away.
@@ -270,6 +292,9 @@ impl LaneState {
         self.demanded = None;
         self.summoned = false;
         self.asked = false;
+        self.may_dial = false;
+        self.tried = 0;
+        self.barred = false;
         self.dial_failure = None;
         self.dial_not_before = None;
         self.farewell = Farewell::default();

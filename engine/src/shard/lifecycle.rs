@@ -160,10 +160,16 @@ impl Core {
         // Last: whoever waits for the lane sends at once.
         state.peer.lane_came(state.offset);
         state.peer.let_go_lane(state.offset);
+        let is_control = state.is_control();
         if !state.streams.is_empty() {
             self.mark_ready(lane);
         }
         self.watch_for_rest(lane);
+        if is_control {
+            self.reached(lane);
+        } else {
+            self.mind_control(lane);
+        }
         self.tell_waiting_changed();
     }
 
@@ -270,6 +276,9 @@ impl Core {
         if is_summoned {
             self.decline(lane, reason);
         }
+        if self.lanes[lane as usize].is_control() {
+            self.not_reached(lane, reason);
+        }
         self.tell_waiting_changed();
     }
 
@@ -302,6 +311,7 @@ impl Core {
                     state.peer.shut_lane(state.offset);
                 }
                 Action::Summon => self.summon(lane),
+                Action::Reach => self.reach(lane),
                 Action::Fail { reason } => self.fail(lane, reason),
                 Action::Flush => self.mark_ready(lane),
                 Action::Settle {

@@ -31,6 +31,7 @@ mod newcomers;
 mod outbox;
 mod packing;
 mod quiet;
+mod reach;
 mod reading;
 mod receive;
 pub(crate) mod report;
@@ -79,6 +80,7 @@ use intake::Intake;
 use lane::Lane;
 use newcomers::Newcomers;
 use packing::Packing;
+use reach::Reaching;
 use route::Routing;
 use sending::Sending;
 use stop::Drain;
@@ -143,6 +145,7 @@ pub(crate) struct Core {
     sending: Sending,
     packing: Packing,
     dialing: Dialing,
+    reaching: Reaching,
     tasks: TaskRequests,
     timers: Timers,
     sweeper: Sweeper,

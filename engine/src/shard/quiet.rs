@@ -35,6 +35,11 @@ impl Quiet {
         now.saturating_duration_since(self.since)
     }
 
+    /// The lane is needed just now, though no message goes on it.
+    pub(super) fn touch(&mut self, now: Instant) {
+        self.since = now;
+    }
+
     /// Notes a proposal; returns the number that its frame carries.
     pub(super) fn propose(&mut self, put: u64) -> u32 {
         self.proposed = Some(put);

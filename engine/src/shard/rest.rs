@@ -6,9 +6,13 @@
 //! goes on. So a Bye for idleness finds nothing under way in either direction, and neither side ever waits for an inbox
 //! of the other to say it. A message that comes meanwhile makes the lane anew when it has ended.
 //!
+//! The control lane is the last: it closes when nothing is between the two nodes any more, no lane, no request and no
+//! stream, and neither of them keeps it. Then the peer is down, for idleness.
+//!
 //! Called by the turn for its deadline, and for the frames that say it (`control_frames`). Nodes of older
 //! versions keep their lanes up, and are not asked: they have no control lane.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::Core;
@@ -16,6 +20,8 @@ use super::inbound::Inbound;
 use super::lane::Lane;
 use super::quiet::Quiet;
 use super::timers::Deadline;
+use crate::fabric::Fabric;
+use crate::peer::Peer;
 use crate::wire::control::Rest;
 use crate::wire::{CloseReason, FrameKind};
 
@@ -29,8 +35,8 @@ impl Core {
     pub(super) fn watch_for_rest(&mut self, lane: u32) {
         let state = &mut self.lanes[lane as usize];
         state.quiet = Quiet::new(self.now);
-        let is_by_demand = state.state.connection().is_some() && !state.is_control();
-        if let Some(idle) = self.lane_idle().filter(|_| is_by_demand) {
+        let has_peer = state.state.connection().is_some();
+        if let Some(idle) = self.lane_idle().filter(|_| has_peer) {
             self.look_again(lane, idle);
         }
     }
@@ -54,12 +60,14 @@ impl Core {
             return;
         };
         self.look_again(lane, idle);
-        let now = self.now;
-        let state = &mut self.lanes[lane as usize];
+        let Self {
+            now, fabric, lanes, ..
+        } = self;
+        let state = &mut lanes[lane as usize];
         let Some(inbound) = state.link.inbound.take() else {
             return;
         };
-        if is_idle(state, &inbound, idle, now) && state.peer.has_control() {
+        if is_idle(state, fabric, &inbound, idle, *now) && state.peer.has_control() {
             let put = state.log.put_on_links();
             let rest = Rest {
                 proposal: state.quiet.propose(put),
@@ -77,8 +85,10 @@ impl Core {
         let Some(idle) = self.lane_idle() else {
             return;
         };
-        let now = self.now;
-        let state = &mut self.lanes[lane as usize];
+        let Self {
+            now, fabric, lanes, ..
+        } = self;
+        let state = &mut lanes[lane as usize];
         if rest.agreed {
             let put = state.log.put_on_links();
             if state.quiet.is_agreed(rest.proposal, put) && state.state.is_resting_possible() {
@@ -87,7 +97,7 @@ impl Core {
             }
             return;
         }
-        if is_idle(state, inbound, idle, now) {
+        if is_idle(state, fabric, inbound, idle, *now) {
             state.state.agree_to_rest();
             inbound.is_quiet = true;
             let agreed = Rest {
@@ -122,11 +132,24 @@ impl Core {
 }
 
 /// Whether a lane may be closed: nothing has gone for so long, and nothing is under way.
-fn is_idle(lane: &mut Lane, inbound: &Inbound, idle: Duration, now: Instant) -> bool {
+fn is_idle(
+    lane: &mut Lane,
+    fabric: &Fabric,
+    inbound: &Inbound,
+    idle: Duration,
+    now: Instant,
+) -> bool {
     let received = inbound.ledger.delivered_total() + inbound.ledger.refused_total();
     let messages = lane.log.ledger.accepted() + received + lane.log.tally.receive_dropped;
     let has_been = lane.quiet.look(messages, now) >= idle;
     let is_settled = lane.log.is_drained() && lane.address().gate.is_unused();
     let is_read = inbound.blocked.is_none() && inbound.ledger.ack_deadline().is_none();
-    has_been && is_settled && is_read && lane.state.may_rest()
+    let may_rest = has_been && is_settled && is_read && lane.state.may_rest();
+    may_rest && (!lane.is_control() || is_alone(&lane.peer, fabric))
+}
+
+/// Whether the control lane is all that there is between this node and the peer.
+fn is_alone(peer: &Arc<Peer>, fabric: &Fabric) -> bool {
+    let lanes = peer.lanes_up() <= 1 && !peer.has_waiting();
+    lanes && !fabric.requests.has_open(peer) && !fabric.streams.has_open(peer)
 }

@@ -293,6 +293,7 @@ impl Core {
         self.sending.forget_lane(index);
         self.intake.forget_lane(index);
         self.dialing.forget_lane(index);
+        self.reaching.forget_lane(index);
         self.tell_expired(index);
         if let Some(at) = self.lanes[index as usize].expiry.take() {
             self.timers.take_back(at, Deadline::Expiry { lane: index });
@@ -322,6 +323,9 @@ impl Core {
             self.dialing.patience,
             self.drain.is_some(),
         );
+        if plan.is_control() {
+            state.be_control();
+        }
         if plan.reliability.keeps_messages() {
             state.persist(Duration::from_millis(plan.config.resume_timeout_ms));
         }
@@ -356,7 +360,7 @@ impl Core {
             // One that is made now follows the wish as it is.
             let index = match self.routing.lane_of(number) {
                 Some(index) => index,
-                None if kept && route.wish.address.is_some() => {
+                None if kept => {
                     self.make_lane(number);
                     continue;
                 }
@@ -364,8 +368,23 @@ impl Core {
             };
             let at = self.moment();
             let state = &mut self.lanes[index as usize].state;
-            let actions = state.follow(route.wish, kept, at);
+            let actions = state.follow(route.wish.clone(), kept, at);
             self.carry_out(index, actions);
+        }
+        self.adopt_reach(place, route);
+    }
+
+    /// On the shard of its control lane: whether messages to the peer are accepted before it is connected.
+    fn adopt_reach(&mut self, place: u32, route: &Route) {
+        let offset = route.peer.control_offset();
+        let owner = usize::from(route.peer.lane(offset).shard);
+        if owner != self.index || route.peer.is_self() {
+            return;
+        }
+        match self.routing.lane_of(LaneNumber::new(place, offset)) {
+            Some(control) => self.mind_reachable(control),
+            // Nobody has used it, so it has not failed.
+            None => route.peer.set_reachable(route.wish.reach),
         }
     }
 
@@ -389,5 +408,5 @@ impl Core {
 
 /// Whether a lane is dialled whether anything waits for it or not.
 fn is_kept(route: &Route, offset: usize) -> bool {
-    offset == route.peer.control_offset() || route.every_lane
+    route.wish.keep && (offset == route.peer.control_offset() || route.every_lane)
 }

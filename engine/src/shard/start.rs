@@ -19,6 +19,7 @@ use super::dial::Dialing;
 use super::intake::Intake;
 use super::newcomers::Newcomers;
 use super::packing::Packing;
+use super::reach::Reaching;
 use super::route::Routing;
 use super::sending::Sending;
 use super::sweep::Sweeper;
@@ -196,6 +197,7 @@ impl Shard {
             queues: Vec::new(),
             sending: Sending::new(config.turn_bytes_max),
             dialing: Dialing::new(config),
+            reaching: Reaching::default(),
             tasks: TaskRequests::default(),
             timers,
             sweeper,

@@ -157,6 +157,8 @@ fn obey(core: &mut Core, receivers: &mut Receivers) -> bool {
                 offset,
                 reason,
             } => core.declined(&peer, offset, reason),
+            Command::Reach { peer, offset } => core.connect_for(&peer, offset),
+            Command::Reached { peer, offset } => core.dial_reached(&peer, offset),
             Command::Doubt { peer } => core.doubt_lanes(&peer),
             Command::Spawn(make) => core.tasks.newborn.push(make),
             Command::Report(to) => drop(to.send(core.report())),

@@ -8,18 +8,18 @@ use overlane::{Cluster, Inbox, MemberStatus, Node};
 
 use crate::support::{config, start, wait_until};
 
-pub const MAILBOX: &str = "news";
-pub const CHANNEL: &str = "data";
+pub(crate) const MAILBOX: &str = "news";
+pub(crate) const CHANNEL: &str = "data";
 
 /// A node and its mailbox.
-pub struct Member {
-    pub node: Node,
-    pub inbox: Inbox,
+pub(crate) struct Member {
+    pub(crate) node: Node,
+    pub(crate) inbox: Inbox,
 }
 
 impl Member {
     /// A node that asks at these addresses.
-    pub fn start(name: &str, overlay: OverlayChoice, seeds: &[SocketAddr]) -> Self {
+    pub(crate) fn start(name: &str, overlay: OverlayChoice, seeds: &[SocketAddr]) -> Self {
         let config = config(name)
             .overlay(overlay)
             .servers(servers(overlay))
@@ -30,25 +30,25 @@ impl Member {
         Self { node, inbox }
     }
 
-    pub fn cluster(&self) -> &Cluster {
+    pub(crate) fn cluster(&self) -> &Cluster {
         self.node.cluster().expect("it has an overlay")
     }
 
     /// The names of those that it counts as live.
-    pub fn live(&self) -> Vec<String> {
+    pub(crate) fn live(&self) -> Vec<String> {
         let members = self.cluster().members().into_iter();
         let live = members.filter(|member| member.status.is_live());
         live.map(|member| member.name).collect()
     }
 
-    pub fn status(&self, name: &str) -> Option<MemberStatus> {
+    pub(crate) fn status(&self, name: &str) -> Option<MemberStatus> {
         let members = self.cluster().members();
         let found = members.into_iter().find(|member| member.name == name);
         found.map(|member| member.status)
     }
 
     /// Whether it gets that payload next, and from whom it came first.
-    pub fn gets(&mut self, payload: &[u8]) -> String {
+    pub(crate) fn gets(&mut self, payload: &[u8]) -> String {
         let message = self
             .inbox
             .recv_timeout(Duration::from_secs(30))
@@ -61,16 +61,20 @@ impl Member {
 
 /// The first three nodes, where the overlay needs to be told.
 fn servers(overlay: OverlayChoice) -> Vec<String> {
-    let count = if overlay == OverlayChoice::ClientServer { 3 } else { 0 };
+    let count = if overlay == OverlayChoice::ClientServer {
+        3
+    } else {
+        0
+    };
     (0..count).map(name).collect()
 }
 
-pub fn name(number: usize) -> String {
+pub(crate) fn name(number: usize) -> String {
     format!("n{number:02}")
 }
 
 /// So many nodes, of which the others ask at the first, all members of each other.
-pub fn cluster(count: usize, overlay: OverlayChoice) -> Vec<Member> {
+pub(crate) fn cluster(count: usize, overlay: OverlayChoice) -> Vec<Member> {
     let mut members = vec![Member::start(&name(0), overlay, &[])];
     let seed = members[0].node.local_addr();
     for number in 1..count {
@@ -81,8 +85,11 @@ pub fn cluster(count: usize, overlay: OverlayChoice) -> Vec<Member> {
 }
 
 /// Waits until all of them count all of them, and nobody else, as live.
-pub fn agree(members: &[Member]) {
-    let mut names: Vec<_> = members.iter().map(|member| member.node.name().to_owned()).collect();
+pub(crate) fn agree(members: &[Member]) {
+    let mut names: Vec<_> = members
+        .iter()
+        .map(|member| member.node.name().to_owned())
+        .collect();
     names.sort_unstable();
     wait_until(
         "all know who is a member",
@@ -92,7 +99,7 @@ pub fn agree(members: &[Member]) {
 }
 
 /// Broadcasts from each of them, and waits until it came to all others, once.
-pub fn broadcasts_reach_all(members: &mut [Member], round: usize) {
+pub(crate) fn broadcasts_reach_all(members: &mut [Member], round: usize) {
     for sender in 0..members.len() {
         let payload = format!("{round} of {sender}");
         let name = members[sender].node.name().to_owned();

@@ -30,7 +30,9 @@ fn every_overlay_takes_the_place_of_another() {
             "all have switched",
             || {
                 let overlays = members.iter().map(|member| member.cluster().overlay());
-                overlays.map(|view| (view.epoch, view.kind)).collect::<Vec<_>>()
+                overlays
+                    .map(|view| (view.epoch, view.kind))
+                    .collect::<Vec<_>>()
             },
             |views| views.iter().all(|seen| *seen == (view.epoch, kind)),
         );
@@ -39,5 +41,8 @@ fn every_overlay_takes_the_place_of_another() {
     let same = members[0]
         .cluster()
         .switch_overlay(OverlayKind::FullMesh, &[], PATIENCE);
-    assert_eq!(same, Err(SwitchError::AlreadyCurrent(OverlayKind::FullMesh)));
+    assert_eq!(
+        same,
+        Err(SwitchError::AlreadyCurrent(OverlayKind::FullMesh))
+    );
 }

@@ -3,6 +3,7 @@
 //! A part of the lane's state: it owns the deadline to dial, the back-off, and what waits. Called by the rest
 //! of it, and by `dial`, `route` and `summons` through [`LaneState`]. It opens and ends no connection.
 
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use super::{ASK_AGAIN, Action, Due, LaneState, Moment, Stage};
@@ -21,24 +22,48 @@ impl LaneState {
         let mut actions = Vec::new();
         let before = std::mem::replace(&mut self.wish, wish);
         let was_kept = std::mem::replace(&mut self.kept, kept);
-        if before.ending != wish.ending {
+        if before.ending != self.wish.ending {
+            let reason = self.wish.reason;
             self.abandon_dial(&mut actions);
-            self.end(wish.reason, at, &mut actions);
-            if wish.address.is_none() {
-                self.fail(wish.reason, &mut actions);
+            self.end(reason, at, &mut actions);
+            if self.wish.addresses.is_empty() {
+                self.fail(reason, &mut actions);
             }
         }
-        let is_ordered = before.dial != wish.dial || (kept && !was_kept);
-        if is_ordered && self.stage == Stage::Idle && self.is_to_dial() {
-            // Earlier failures count no more.
-            self.backoff = Backoff::new(self.limits);
-            self.asked = false;
-            self.set_dial(at.now, &mut actions);
+        if before.addresses != self.wish.addresses {
+            self.follow_addresses(&before, at, &mut actions);
         }
-        if self.stage == Stage::Idle && !kept && !self.is_demanded() {
+        let is_ordered = before.dial != self.wish.dial || (kept && !was_kept);
+        if is_ordered && self.stage == Stage::Idle {
+            // Earlier failures count no more.
+            self.forget_failures();
+            if self.is_to_dial() {
+                self.asked = false;
+                self.set_dial(at.now, &mut actions);
+            }
+        }
+        self.barred &= self.wish.reach;
+        if self.stage == Stage::Idle && !kept && !self.is_demanded() && !self.barred {
             self.cancel_dial(&mut actions);
         }
         actions
+    }
+
+    /// The peer is to be found at other addresses: a dial to one that it had is in vain. Without any, the
+    /// peer is asked for what waits.
+    fn follow_addresses(&mut self, before: &Wish, at: Moment, actions: &mut Vec<Action>) {
+        let dialed = before.addresses.get(self.next_address);
+        let mut addresses = self.wish.addresses.iter();
+        let place = dialed.and_then(|dialed| addresses.position(|address| address == dialed));
+        if matches!(self.stage, Stage::Dialing { .. }) && place.is_none() && self.is_to_dial() {
+            self.abandon_dial(actions);
+            self.set_dial(at.now, actions);
+        }
+        self.next_address = place.unwrap_or(0);
+        self.tried = 0;
+        if self.wish.addresses.is_empty() && self.is_demanded() && !self.asked {
+            self.seek(at.now, actions);
+        }
     }
 
     /// A message waits for the lane.
@@ -59,7 +84,7 @@ impl LaneState {
         if let Some(reason) = self.draining {
             return Err(reason);
         }
-        if self.wish.address.is_none() {
+        if self.wish.addresses.is_empty() {
             return Err(CloseReason::Unreachable);
         }
         self.summoned = true;
@@ -94,14 +119,32 @@ impl LaneState {
         if self.stage != Stage::Idle {
             return;
         }
-        if self.wish.address.is_some() {
+        if self.wish.addresses.is_empty() || self.has_to_connect() {
+            self.ask(now, actions);
+        } else {
             let at = self.dial_not_before.map_or(now, |at| at.max(now));
             if self.dial_at.is_none_or(|set| set > at) {
                 self.set_dial(at, actions);
             }
-        } else {
-            self.ask(now, actions);
         }
+    }
+
+    /// Whether the peer has to be connected before the lane can be dialled: then it can answer on any channel,
+    /// and one dial finds out whether it is there.
+    fn has_to_connect(&self) -> bool {
+        self.wish.reach && !self.is_control && !self.may_dial
+    }
+
+    /// The peer is connected: the lane that waited for that can be dialled.
+    pub(in crate::shard) fn connected(&mut self, now: Instant) -> Vec<Action> {
+        let mut actions = Vec::new();
+        if self.stage == Stage::Idle && self.asked {
+            self.asked = false;
+            self.may_dial = true;
+            self.cancel_dial(&mut actions);
+            self.seek(now, &mut actions);
+        }
+        actions
     }
 
     /// Whether what waits for the lane waits on, although it cannot be made just now.
@@ -109,19 +152,37 @@ impl LaneState {
         self.persists && self.is_demanded() && !self.has_waited(now) && !self.over
     }
 
-    /// Asks the peer for the lane, which has until the deadline that is set.
+    /// Asks the peer for the lane, or to be connected first, which has until the deadline that is set.
     fn ask(&mut self, now: Instant, actions: &mut Vec<Action>) {
+        if self.is_control {
+            // There is nobody to ask.
+            self.fail(CloseReason::Unreachable, actions);
+            return;
+        }
         self.asked = true;
-        actions.push(Action::Summon);
+        let connects = self.has_to_connect();
+        actions.push(if connects {
+            Action::Reach
+        } else {
+            Action::Summon
+        });
         let at = if self.persists {
             self.until_patience_ends(now + ASK_AGAIN)
+        } else if connects {
+            now + self.patience_for_all()
         } else {
             now + self.patience
         };
         self.set_dial(at, actions);
     }
 
-    /// The peer was asked, and may not have heard it.
+    /// How long it may take to find out that a peer answers at none of its addresses, and some.
+    fn patience_for_all(&self) -> Duration {
+        let dials = u32::try_from(self.wish.addresses.len()).unwrap_or(u32::MAX);
+        self.patience * dials.saturating_add(1)
+    }
+
+    /// The peer is to be asked, or connected, and may have been before.
     pub(in crate::shard) fn ask_again(&mut self, now: Instant) -> Vec<Action> {
         let mut actions = Vec::new();
         self.ask(now, &mut actions);
@@ -137,22 +198,36 @@ impl LaneState {
     /// The lane cannot be made: whatever waits for it waits no longer.
     pub(super) fn fail(&mut self, reason: CloseReason, actions: &mut Vec<Action>) {
         self.asked = false;
+        self.may_dial = false;
         let reason = self.dial_failure.take().unwrap_or(reason);
         if self.demanded.take().is_some() {
+            self.barred = self.is_control && self.wish.reach && self.draining.is_none();
             actions.push(Action::Fail { reason });
         }
+    }
+
+    /// Whether messages are to be accepted for a peer that is not connected: it is to be reached, and there is
+    /// no back-off after it was not.
+    pub(in crate::shard) fn is_reachable(&self) -> bool {
+        self.wish.reach && !self.barred
+    }
+
+    /// The back-off after a failure has passed.
+    pub(in crate::shard) fn end_bar(&mut self) {
+        self.barred = false;
     }
 
     /// The peer has come back since its last failure: that counts no more.
     pub(in crate::shard) fn forget_failures(&mut self) {
         self.backoff = Backoff::new(self.limits);
         self.dial_not_before = None;
+        self.barred = false;
     }
 
     /// Whether an idle lane is to be dialled.
     pub(super) fn is_to_dial(&self) -> bool {
         let is_needed = self.is_demanded() || (self.kept && self.draining.is_none());
-        self.wish.address.is_some() && is_needed
+        !self.wish.addresses.is_empty() && is_needed
     }
 
     /// Whether the last dial failed.
@@ -163,14 +238,33 @@ impl LaneState {
     /// The deadline to dial has come: where to, if it is still wanted.
     pub(in crate::shard) fn dial_due(&mut self, now: Instant) -> Due {
         self.dial_at = None;
-        match self.wish.address {
+        match self.wish.addresses.get(self.next_address) {
             _ if self.stage != Stage::Idle => Due::Nothing,
-            _ if self.asked && self.waits_out(now) => Due::AskAgain,
+            _ if self.asked && self.waits_out(now) => Due::Ask,
             _ if self.asked => Due::GiveUp,
-            Some(address) if self.is_to_dial() => Due::Dial(address),
+            Some(_) if self.is_to_dial() && self.has_to_connect() => Due::Ask,
+            Some(address) if self.is_to_dial() => Due::Dial(*address),
             None if self.is_demanded() => Due::GiveUp,
             Some(_) | None => Due::Nothing,
         }
+    }
+
+    /// The peer has answered at that address, on whichever lane: it is the first to be dialled.
+    pub(in crate::shard) fn prefer(&mut self, address: SocketAddr) {
+        let mut addresses = self.wish.addresses.iter();
+        if self.tried == 0
+            && let Some(place) = addresses.position(|known| *known == address)
+        {
+            self.next_address = place;
+        }
+    }
+
+    /// A dial failed. True if there is an address that was not tried yet.
+    fn has_next_address(&mut self) -> bool {
+        let count = self.wish.addresses.len().max(1);
+        self.next_address = (self.next_address + 1) % count;
+        self.tried = (self.tried + 1) % count;
+        self.tried != 0
     }
 
     /// The peer was asked for the lane and did not make it in time.
@@ -213,9 +307,14 @@ impl LaneState {
         let mut actions = Vec::new();
         let is_made_there =
             [CloseReason::SimultaneousDial, CloseReason::AlreadyUp].contains(&reason);
+        if !is_made_there && self.has_next_address() && self.is_to_dial() {
+            self.set_dial(at.now, &mut actions);
+            return Some((Duration::ZERO, actions));
+        }
+        self.may_dial = false;
         if self.waits_out(at.now) || is_made_there && !self.has_waited(at.now) {
             // It waits on.
-        } else if self.is_demanded() && !self.kept && !self.summoned && !self.persists {
+        } else if self.can_ask() && !self.persists {
             // The peer may be connected all the same, from another address.
             self.dial_failure = Some(reason);
             self.asked = true;
@@ -225,6 +324,11 @@ impl LaneState {
         }
         let retry_in = self.redial(at, &mut actions);
         Some((retry_in, actions))
+    }
+
+    /// Whether the peer, which may be connected all the same, can be asked for the lane.
+    fn can_ask(&self) -> bool {
+        self.is_demanded() && !self.kept && !self.summoned && !self.is_control
     }
 
     /// Whether what waits for the lane has waited long enough for a peer that makes it.
@@ -293,6 +397,8 @@ impl LaneState {
         } else if let Some(since) = self.demanded {
             // The peer dials, or this is given up.
             self.set_dial(at.now.max(since + self.patience), actions);
+        } else if self.barred {
+            self.set_dial(at.now + delay, actions);
         }
         delay
     }

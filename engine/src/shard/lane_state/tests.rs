@@ -4,6 +4,7 @@ mod demand;
 mod model;
 
 use super::*;
+use crate::control::wishes::Addresses;
 
 const LIMITS: BackoffLimits = BackoffLimits {
     base: Duration::from_secs(1),
@@ -25,12 +26,21 @@ fn address() -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], 7400))
 }
 
+fn other_address() -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], 7401))
+}
+
 fn wanted() -> Wish {
     Wish {
-        address: Some(address()),
+        addresses: addresses(&[address()]),
+        keep: true,
         dial: 1,
         ..Wish::none()
     }
+}
+
+fn addresses(given: &[SocketAddr]) -> Addresses {
+    Addresses::new("b", given).expect("addresses")
 }
 
 fn banned() -> Wish {

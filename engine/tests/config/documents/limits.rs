@@ -8,7 +8,7 @@ use overlane::config::{
 };
 use overlane::delivery::incoming::RUNS_MAX;
 use overlane::wire::{CloseReason, extension, frame, hello, layout, name, parameters};
-use overlane::{METADATA_PAIRS_MAX, RECEIPTS_MAX, REQUESTS_MAX};
+use overlane::{ADDRESSES_MAX, METADATA_PAIRS_MAX, RECEIPTS_MAX, REQUESTS_MAX};
 
 use self::Reached::{Closed, Otherwise};
 use self::Value::{Channel, Constant, Derived, Node};
@@ -103,6 +103,16 @@ const STRANGERS: &[Limit] = &[
         Node("peers_max"),
         Closed(CloseReason::TooManyPeers),
         "hostile/connections.rs::a_peer_too_many_is_refused",
+    ),
+    limit(
+        "addresses of one peer",
+        Constant(
+            "ADDRESSES_MAX",
+            ADDRESSES_MAX as u64,
+            Unit::Count("addresses"),
+        ),
+        Otherwise("`Node::reach` says how many there may be"),
+        "reach.rs::what_cannot_be_an_address_of_a_peer_is_refused",
     ),
     limit(
         "lanes of a channel to one peer",

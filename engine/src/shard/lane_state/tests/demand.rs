@@ -212,3 +212,159 @@ fn what_waits_for_a_peer_that_is_not_wanted_any_more_ends() {
     };
     assert_eq!(followed, [cancelled, failed]);
 }
+
+/// A lane on demand to a peer that is reached at those addresses.
+fn reached_at(given: &[SocketAddr], is_control: bool) -> Lane {
+    let mut lane = Lane::new();
+    if is_control {
+        lane.state.be_control();
+    }
+    let at = lane.at();
+    assert_eq!(lane.state.follow(reaching(given, 1), false, at), []);
+    lane
+}
+
+fn reaching(given: &[SocketAddr], dial: u64) -> Wish {
+    Wish {
+        addresses: addresses(given),
+        reach: true,
+        dial,
+        ..Wish::none()
+    }
+}
+
+/// The lane dials that address now.
+fn dials(lane: &mut Lane, there: SocketAddr, connection: u32) {
+    assert_eq!(lane.state.dial_due(lane.now), Due::Dial(there));
+    lane.state.dialing(connection);
+}
+
+fn fails(lane: &mut Lane, connection: u32) -> (Duration, Vec<Action>) {
+    let at = lane.at();
+    let failed = lane.state.dial_failed(Some(connection), REFUSED, at);
+    failed.expect("it counts")
+}
+
+#[test]
+fn a_lane_to_a_peer_that_is_reached_is_dialled_once_the_peer_is_connected() {
+    let mut lane = reached_at(&[address()], false);
+    let at = lane.at();
+    let give_up = lane.now + PATIENCE * 2;
+    assert_eq!(lane.state.demand(at), [Action::Reach, set_dial(give_up)]);
+    let cancelled = Action::CancelDial { at: give_up };
+    assert_eq!(
+        lane.state.connected(lane.now),
+        [cancelled.clone(), set_dial(lane.now)]
+    );
+    dials(&mut lane, address(), 1);
+    // As with any peer that is connected, it is asked if it does not answer.
+    let (_, actions) = fails(&mut lane, 1);
+    assert_eq!(actions[0], Action::Summon);
+    let declined = lane.state.declined(CloseReason::Unreachable, lane.now);
+    assert_eq!(declined[1], Action::Fail { reason: REFUSED });
+    // The next one has the peer connected first again.
+    let at = lane.at();
+    assert_eq!(lane.state.demand(at), [Action::Reach, set_dial(give_up)]);
+    let declined = lane.state.declined(REFUSED, lane.now);
+    assert_eq!(declined, [cancelled, Action::Fail { reason: REFUSED }]);
+}
+
+#[test]
+fn all_addresses_are_tried_before_what_waits_ends() {
+    let given = [address(), other_address()];
+    let mut control = reached_at(&given, true);
+    let at = control.at();
+    assert_eq!(control.state.demand(at), [set_dial(control.now)]);
+    dials(&mut control, given[0], 1);
+    let next = (Duration::ZERO, vec![set_dial(control.now)]);
+    assert_eq!(fails(&mut control, 1), next);
+    dials(&mut control, given[1], 2);
+    let failed = Action::Fail { reason: REFUSED };
+    let opens = set_dial(control.now + HALF_OF_BASE);
+    assert_eq!(fails(&mut control, 2), (HALF_OF_BASE, vec![failed, opens]));
+    assert!(!control.state.is_reachable(), "nothing is accepted");
+    control.pass(HALF_OF_BASE);
+    control.state.end_bar();
+    assert_eq!(control.state.dial_due(control.now), Due::Nothing);
+    assert!(control.state.is_reachable());
+    // Where a lane came up is dialled first, and the other one after it.
+    let at = control.at();
+    control.state.demand(at);
+    control.state.prefer(given[1]);
+    dials(&mut control, given[1], 3);
+    assert_eq!(fails(&mut control, 3).0, Duration::ZERO);
+    control.state.prefer(given[1]);
+    dials(&mut control, given[0], 4);
+    assert_eq!(control.come_up(4), [Action::Open]);
+}
+
+#[test]
+fn a_peer_that_moved_is_dialled_at_its_new_address_at_once() {
+    let mut control = reached_at(&[address()], true);
+    let at = control.at();
+    control.state.demand(at);
+    dials(&mut control, address(), 1);
+    let moved = reaching(&[other_address()], 2);
+    let abandoned = Action::Close { connection: 1 };
+    let again = set_dial(control.now);
+    let cancelled = Action::CancelDial { at: control.now };
+    assert_eq!(
+        control.state.follow(moved.clone(), false, at),
+        [abandoned, again.clone(), cancelled, again.clone()]
+    );
+    dials(&mut control, other_address(), 2);
+    fails(&mut control, 2);
+    assert!(!control.state.is_reachable());
+    // Said again, it is there now.
+    let moved = Wish { dial: 3, ..moved };
+    let opens = control.now + HALF_OF_BASE;
+    let at = control.at();
+    assert_eq!(
+        control.state.follow(moved, false, at),
+        [Action::CancelDial { at: opens }]
+    );
+    assert!(control.state.is_reachable());
+    assert_eq!(control.state.demand(at), [again]);
+}
+
+#[test]
+fn lanes_that_are_up_stay_when_a_peer_is_kept_no_more() {
+    let mut control = Lane::up(1);
+    control.state.be_control();
+    let at = control.at();
+    let reached = reaching(&[other_address()], 2);
+    assert_eq!(control.state.follow(reached, false, at), []);
+    assert!(control.state.takes_messages() && control.state.may_rest());
+    assert_eq!(control.state.follow(Wish::none(), false, at), []);
+    assert!(control.state.takes_messages() && control.state.may_rest());
+    assert_eq!(control.state.follow(wanted(), true, at), []);
+    assert!(!control.state.may_rest());
+}
+
+#[test]
+fn what_waits_for_a_peer_that_is_released_is_asked_of_it() {
+    let mut lane = reached_at(&[address()], false);
+    let at = lane.at();
+    lane.state.demand(at);
+    let give_up = lane.now + PATIENCE * 2;
+    // Its control lane is made still.
+    assert_eq!(lane.state.follow(Wish::none(), false, at), []);
+    let asked = [
+        Action::CancelDial { at: give_up },
+        Action::Summon,
+        set_dial(lane.now + PATIENCE),
+    ];
+    assert_eq!(lane.state.connected(lane.now), asked);
+
+    let mut control = reached_at(&[address()], true);
+    let at = control.at();
+    control.state.demand(at);
+    let reason = CloseReason::Unreachable;
+    assert_eq!(
+        control.state.follow(Wish::none(), false, at),
+        [
+            Action::Fail { reason },
+            Action::CancelDial { at: control.now }
+        ]
+    );
+}

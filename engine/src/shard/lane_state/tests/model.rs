@@ -7,7 +7,9 @@ use super::*;
 /// Something that can happen to a lane at any moment.
 #[derive(Clone, Debug)]
 enum Happening {
-    Wanted { kept: bool },
+    Wanted { kept: bool, reach: bool },
+    Released,
+    Connected,
     Banned,
     Demanded,
     Summoned,
@@ -29,7 +31,9 @@ enum Happening {
 
 fn happening() -> impl Strategy<Value = Happening> {
     prop_oneof![
-        any::<bool>().prop_map(|kept| Happening::Wanted { kept }),
+        any::<(bool, bool)>().prop_map(|(kept, reach)| Happening::Wanted { kept, reach }),
+        Just(Happening::Released),
+        Just(Happening::Connected),
         Just(Happening::Banned),
         Just(Happening::Demanded),
         Just(Happening::Summoned),
@@ -100,7 +104,9 @@ impl Owner {
                     self.failed += 1;
                     self.is_waiting = false;
                 }
-                Action::Summon => assert!(self.open.is_empty(), "there is a connection"),
+                Action::Summon | Action::Reach => {
+                    assert!(self.open.is_empty(), "there is a connection");
+                }
                 Action::Settle { connection, .. } => {
                     self.settled += 1;
                     self.close(connection.expect("not the lane to the node itself"));
@@ -115,17 +121,29 @@ fn happen(lane: &mut Lane, owner: &mut Owner, happening: &Happening) {
     let at = lane.at();
     let actions = match happening {
         Happening::Wanted { .. } | Happening::Banned => {
-            if let Happening::Wanted { kept } = happening {
+            if let Happening::Wanted { kept, .. } = happening {
                 owner.kept = *kept;
             }
-            let mut wish = owner.wish.unwrap_or_else(Wish::none);
+            let mut wish = owner.wish.take().unwrap_or_else(Wish::none);
             wish.refused = matches!(happening, Happening::Banned);
-            wish.address = (!wish.refused).then(address);
+            wish.addresses = match happening {
+                Happening::Wanted { .. } => addresses(&[address(), other_address()]),
+                _ => Addresses::default(),
+            };
+            wish.reach = matches!(happening, Happening::Wanted { reach: true, .. });
             wish.ending += u64::from(wish.refused);
             wish.dial += u64::from(!wish.refused);
-            owner.wish = Some(wish);
+            owner.wish = Some(wish.clone());
             lane.state.follow(wish, owner.kept, at)
         }
+        Happening::Released => {
+            owner.kept = false;
+            let mut wish = owner.wish.take().unwrap_or_else(Wish::none);
+            wish.release();
+            owner.wish = Some(wish.clone());
+            lane.state.follow(wish, false, at)
+        }
+        Happening::Connected => lane.state.connected(lane.now),
         Happening::Demanded if lane.state.holds_messages() => {
             owner.is_waiting = true;
             lane.state.demand(at)
@@ -159,7 +177,7 @@ fn happen(lane: &mut Lane, owner: &mut Owner, happening: &Happening) {
                     lane.state.dialing(connection);
                     return;
                 }
-                Due::AskAgain => lane.state.ask_again(lane.now),
+                Due::Ask => lane.state.ask_again(lane.now),
                 Due::GiveUp => lane.state.given_up(REFUSED),
                 Due::Nothing => return,
             }
@@ -229,9 +247,13 @@ proptest! {
     /// it: it never waits for ever.
     #[test]
     fn whatever_happens_a_lane_has_one_connection_and_is_settled_once(
+        is_control in any::<bool>(),
         script in prop::collection::vec(happening(), 1..60),
     ) {
         let mut lane = Lane::new();
+        if is_control {
+            lane.state.be_control();
+        }
         let mut owner = Owner::default();
         for happening in &script {
             lane.pass(Duration::from_millis(100));
@@ -243,6 +265,9 @@ proptest! {
                 prop_assert!(lane.state.is_demanded());
                 let is_idle = lane.state.stage() == Stage::Idle;
                 prop_assert!(!is_idle || owner.dial_at.is_some(), "nobody makes the lane");
+            }
+            if lane.state.barred {
+                prop_assert!(owner.dial_at.is_some(), "nothing is accepted for ever");
             }
             if let Stage::Up(carrier) = lane.state.stage() {
                 prop_assert_eq!(&owner.open, &[carrier.connection]);

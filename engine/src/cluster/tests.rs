@@ -1,0 +1,371 @@
+//! Drivers of several nodes with a simulated network between them: what they say to do is done, at a time that
+//! the test keeps, in an order that a seed decides.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use overlane_overlays::epoch::{OverlayKind, Step};
+use overlane_overlays::{Command, Time, WhyDown};
+
+use super::driver::{Deed, Driver, Happening, Identity};
+use super::identity::NodeId;
+use super::machine::MachineConfig;
+use super::payload::Addressed;
+use super::seeds::SeedAnswer;
+use super::words::{Introduction, Word};
+use crate::events::Event;
+
+/// From one node to the next.
+const LATENCY: Duration = Duration::from_millis(2);
+
+type Name = Arc<str>;
+
+/// A node of the world.
+struct Node {
+    driver: Driver,
+    address: SocketAddr,
+    lanes: BTreeSet<Name>,
+    told: Vec<Event>,
+    delivered: Vec<(Name, Bytes)>,
+    accused: usize,
+}
+
+/// See the module's text.
+struct World {
+    now: Time,
+    nodes: BTreeMap<Name, Node>,
+    /// What happens when to whom, in order.
+    queue: BTreeMap<(Time, u64), (Name, Happening)>,
+    queued: u64,
+    random: fastrand::Rng,
+}
+
+impl World {
+    fn new(seed: u64) -> Self {
+        println!("seed {seed}");
+        Self {
+            now: Time::ZERO,
+            nodes: BTreeMap::new(),
+            queue: BTreeMap::new(),
+            queued: 0,
+            random: fastrand::Rng::with_seed(seed),
+        }
+    }
+
+    /// A node that asks at that place.
+    fn start(&mut self, number: u16, first: OverlayKind, seed: Option<u16>) {
+        let name: Name = format!("n{number}").into();
+        let identity = Identity {
+            name: Arc::clone(&name),
+            incarnation: self.now.as_micros() + 1,
+            addresses: vec![address(number)],
+            first,
+            servers: Vec::new(),
+        };
+        let driver = Driver::new(identity, MachineConfig::default(), self.random.u64(..));
+        let node = Node {
+            driver: driver.expect("a small identity"),
+            address: address(number),
+            lanes: BTreeSet::new(),
+            told: Vec::new(),
+            delivered: Vec::new(),
+            accused: 0,
+        };
+        self.nodes.insert(Arc::clone(&name), node);
+        let places = seed.map(|number| address(number).to_string());
+        self.happen(&name, Happening::Join(places.into_iter().collect()));
+    }
+
+    /// A node is gone from one moment to the next; its lanes break.
+    fn kill(&mut self, name: &str) {
+        let node = self.nodes.remove(name).expect("it is there");
+        for peer in node.lanes {
+            self.nodes
+                .get_mut(&peer)
+                .map(|peer| peer.lanes.remove(name));
+            self.happen(&peer, Happening::LaneDown(name.into(), WhyDown::Lost));
+        }
+    }
+
+    fn happen(&mut self, to: &str, happening: Happening) {
+        let jitter = Duration::from_micros(self.random.u64(0..500));
+        let at = self.now + LATENCY + jitter;
+        self.queue.insert((at, self.queued), (to.into(), happening));
+        self.queued += 1;
+    }
+
+    fn run_for(&mut self, span: Duration) {
+        let until = self.now + span;
+        loop {
+            let message = self.queue.first_key_value().map(|((at, _), _)| *at);
+            let timers = self.nodes.values().filter_map(|node| node.driver.next());
+            let next = timers.chain(message).min();
+            let Some(next) = next.filter(|next| *next <= until) else {
+                break;
+            };
+            self.now = self.now.max(next);
+            while let Some(first) = self.queue.first_entry()
+                && first.key().0 <= self.now
+            {
+                let (to, happening) = first.remove();
+                self.give(&to, happening);
+            }
+            self.run_timers();
+        }
+        self.now = until;
+    }
+
+    fn run_timers(&mut self) {
+        let names: Vec<_> = self.nodes.keys().cloned().collect();
+        for name in names {
+            let node = self.nodes.get_mut(&name).expect("nobody goes meanwhile");
+            if node.driver.next().is_some_and(|at| at <= self.now) {
+                let mut deeds = Vec::new();
+                node.driver.run_due(self.now, &mut deeds);
+                self.carry_out(&name, deeds);
+            }
+        }
+    }
+
+    fn give(&mut self, to: &Name, happening: Happening) {
+        if let Some(node) = self.nodes.get_mut(to) {
+            let mut deeds = Vec::new();
+            node.driver.handle(self.now, happening, &mut deeds);
+            self.carry_out(to, deeds);
+        }
+    }
+
+    fn carry_out(&mut self, by: &Name, deeds: Vec<Deed>) {
+        for deed in deeds {
+            match deed {
+                Deed::Send { to, word, channel } => {
+                    assert_eq!(channel.is_some(), is_payload(&word), "its own channel");
+                    if self.connect(by, &to) {
+                        let from = Arc::clone(by);
+                        self.happen(&to, Happening::Received { from, bytes: word });
+                    }
+                }
+                Deed::Keep { peer, .. } => drop(self.connect(by, &peer)),
+                Deed::Ask(places) => self.ask(by, places),
+                Deed::Tell(event) => self.node(by).told.push(event),
+                Deed::Deliver { from, message } => {
+                    let payload = message.payload;
+                    self.node(by).delivered.push((from, payload));
+                }
+                Deed::Accuse { .. } => self.node(by).accused += 1,
+                Deed::Reach { .. } | Deed::Release(_) | Deed::Refuse { .. } => {}
+            }
+        }
+    }
+
+    fn node(&mut self, name: &str) -> &mut Node {
+        self.nodes.get_mut(name).expect("it is there")
+    }
+
+    /// Makes a lane, if there is none. False if nobody is there.
+    fn connect(&mut self, by: &Name, to: &Name) -> bool {
+        if !self.nodes.contains_key(to) {
+            self.happen(by, Happening::LaneDown(Arc::clone(to), WhyDown::Refused));
+            return false;
+        }
+        if self.node(by).lanes.insert(Arc::clone(to)) {
+            self.node(to).lanes.insert(Arc::clone(by));
+            self.happen(by, Happening::LaneUp(Arc::clone(to)));
+            self.happen(to, Happening::LaneUp(Arc::clone(by)));
+        }
+        true
+    }
+
+    fn ask(&mut self, by: &Name, places: Vec<String>) {
+        for place in places {
+            let there = self
+                .nodes
+                .iter()
+                .find(|(_, node)| node.address.to_string() == place);
+            let found = there
+                .map(|(name, node)| (name.to_string(), node.address))
+                .ok_or_else(|| "nobody".to_owned());
+            self.happen(by, Happening::Seed(SeedAnswer { place, found }));
+        }
+    }
+
+    /// The names that each node counts as live members.
+    fn views(&self) -> BTreeMap<Name, BTreeSet<String>> {
+        let views = self.nodes.iter().map(|(name, node)| {
+            let view = node.driver.view();
+            let live = view.members.iter().filter(|entry| entry.status.is_live());
+            let live = live.map(|entry| entry.details.name.clone()).collect();
+            (Arc::clone(name), live)
+        });
+        views.collect()
+    }
+
+    fn assert_agreed(&self) {
+        let all: BTreeSet<_> = self.nodes.keys().map(ToString::to_string).collect();
+        for (name, view) in self.views() {
+            assert_eq!(view, all, "as {name} sees it");
+            assert!(self.nodes[&name].driver.view().is_joined || all.len() == 1);
+        }
+    }
+
+    fn broadcast(&mut self, by: &str, payload: &[u8]) {
+        let body = Addressed::write("data", "in", payload);
+        self.happen(by, Happening::Order(Command::Broadcast(body.into())));
+    }
+
+    fn order(&mut self, by: &str, command: Command<NodeId>) {
+        self.happen(by, Happening::Order(command));
+    }
+}
+
+fn address(number: u16) -> SocketAddr {
+    SocketAddr::from(([10, 0, 0, 1], 7000 + number))
+}
+
+fn is_payload(word: &Bytes) -> bool {
+    use overlane_overlays::Message;
+    match Word::read(word) {
+        Ok(Word::Machine(message)) => Addressed::channel_of(&message.tail()).is_some(),
+        _ => false,
+    }
+}
+
+const KINDS: [OverlayKind; 3] = [
+    OverlayKind::FullMesh,
+    OverlayKind::HyParView,
+    OverlayKind::PubSub,
+];
+
+fn world(seed: u64, nodes: u16, first: OverlayKind) -> World {
+    let mut world = World::new(seed);
+    world.start(0, first, None);
+    for number in 1..nodes {
+        world.start(number, first, Some(0));
+    }
+    world.run_for(Duration::from_secs(30));
+    world.assert_agreed();
+    world
+}
+
+#[test]
+fn who_joins_by_an_address_becomes_a_member_everywhere_and_hears_broadcasts_once() {
+    for (seed, kind) in KINDS.into_iter().enumerate() {
+        let mut world = world(seed as u64, 25, kind);
+        for number in 0..25 {
+            world.broadcast(&format!("n{number}"), format!("from n{number}").as_bytes());
+        }
+        world.run_for(Duration::from_secs(10));
+        for (name, node) in &world.nodes {
+            let heard: BTreeSet<_> = node.delivered.iter().collect();
+            assert_eq!((heard.len(), node.delivered.len()), (24, 24), "{name}");
+            assert!(node.delivered.iter().all(|(from, payload)| {
+                **payload == *format!("from {from}").as_bytes() && from != name
+            }));
+            assert_eq!(node.accused, 0);
+        }
+    }
+}
+
+#[test]
+fn the_killed_are_told_down_and_come_back_in_another_incarnation() {
+    let mut world = world(7, 20, OverlayKind::HyParView);
+    for number in 5..11 {
+        world.kill(&format!("n{number}"));
+    }
+    world.run_for(Duration::from_secs(60));
+    world.assert_agreed();
+    let told = &world.nodes["n0"].told;
+    let down = told
+        .iter()
+        .filter(|event| matches!(event, Event::MemberDown { .. }));
+    assert_eq!(down.count(), 6);
+    for number in 5..11 {
+        world.start(number, OverlayKind::HyParView, Some(0));
+    }
+    world.run_for(Duration::from_secs(30));
+    world.assert_agreed();
+}
+
+#[test]
+fn a_goodbye_is_told_as_one() {
+    let mut world = world(8, 10, OverlayKind::FullMesh);
+    world.order("n3", Command::Leave);
+    world.run_for(Duration::from_secs(2));
+    assert!(world.nodes["n3"].driver.view().has_left);
+    world.kill("n3");
+    world.run_for(Duration::from_secs(10));
+    world.assert_agreed();
+    for node in world.nodes.values() {
+        let left =
+            |event: &Event| matches!(event, Event::MemberLeft { member } if **member == *"n3");
+        assert!(node.told.iter().any(left));
+        assert!(
+            !node
+                .told
+                .iter()
+                .any(|event| matches!(event, Event::MemberDown { .. }))
+        );
+    }
+}
+
+#[test]
+fn a_switch_of_the_overlay_is_told_on_all_nodes() {
+    let mut world = world(9, 12, OverlayKind::FullMesh);
+    let kind = OverlayKind::HyParView;
+    let servers = Vec::new();
+    world.order("n4", Command::SwitchOverlay { kind, servers });
+    world.run_for(Duration::from_secs(60));
+    for node in world.nodes.values() {
+        let view = node.driver.view();
+        assert_eq!((view.overlay.kind, view.next_overlay), (kind, None));
+        let committed = |event: &Event| {
+            let step = Step::Committed;
+            matches!(event, Event::Overlay { epoch: 1, step: told, .. } if *told == step)
+        };
+        assert_eq!(node.told.iter().filter(|event| committed(event)).count(), 1);
+    }
+}
+
+#[test]
+fn words_that_break_the_rules_are_counted_and_harm_nobody() {
+    let mut world = world(10, 5, OverlayKind::FullMesh);
+    let forged = Word::of_greeting(&super::words::Greeting {
+        first: OverlayKind::FullMesh,
+        node: Introduction {
+            name: "n4".to_owned(),
+            addresses: vec![address(99)],
+        },
+    });
+    for bytes in [
+        forged,
+        Bytes::new(),
+        Bytes::from(vec![9; 100]),
+        Bytes::from(vec![0; 70]),
+    ] {
+        world.happen(
+            "n0",
+            Happening::Received {
+                from: "n1".into(),
+                bytes,
+            },
+        );
+    }
+    world.run_for(Duration::from_secs(5));
+    assert!(world.nodes["n0"].accused >= 3);
+    world.assert_agreed();
+}
+
+#[test]
+fn a_node_of_another_first_overlay_is_told() {
+    let mut world = World::new(11);
+    world.start(0, OverlayKind::FullMesh, None);
+    world.start(1, OverlayKind::HyParView, Some(0));
+    world.run_for(Duration::from_secs(5));
+    for name in ["n0", "n1"] {
+        let is_told = |event: &Event| matches!(event, Event::OtherOverlay { .. });
+        assert!(world.nodes[name].told.iter().any(is_told), "{name}");
+    }
+}
