@@ -13,6 +13,7 @@ pub(crate) mod resident;
 pub(crate) mod routes;
 pub(crate) mod wishes;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -41,6 +42,8 @@ pub(crate) struct Control {
     believed: Believed,
     places: Places,
     leaving: Vec<Leaving>,
+    /// What is wanted of peers for which no place was free.
+    homeless: BTreeMap<Arc<str>, (Arc<Peer>, Wish)>,
     changing: Changing,
     resident: Option<Box<dyn Resident>>,
 }
@@ -84,6 +87,7 @@ impl Control {
             believed: Believed::default(),
             places: Places::new(peers_max),
             leaving: Vec::new(),
+            homeless: BTreeMap::new(),
             changing: Changing::default(),
             resident: None,
         };
@@ -179,7 +183,7 @@ impl Control {
 
     fn look(&mut self) {
         while self.look_once() {}
-        self.free_places();
+        self.house();
         if let Some(resident) = self.link.take_resident() {
             self.resident = Some(resident);
         }
@@ -224,9 +228,10 @@ impl Control {
 
 impl Control {
     fn follow_wish(&mut self, peer: Arc<Peer>, wish: Wish) {
+        self.homeless.remove(peer.name());
         let Some(place) = peer.place() else {
             if wish.is_something() {
-                self.place(peer, wish);
+                self.settle(peer, wish);
             }
             return;
         };
@@ -264,11 +269,36 @@ impl Control {
         }
     }
 
+    /// Gives a place to a peer of which something is wanted: that of one that is gone, if there are as many peers
+    /// as may be. It waits until that is free.
+    fn settle(&mut self, peer: Arc<Peer>, wish: Wish) {
+        if self.places.is_full() {
+            self.make_one_leave();
+        }
+        if !self.place(Arc::clone(&peer), wish.clone()) {
+            self.fabric.routes.await_adoption(true);
+            let name = Arc::clone(peer.shared_name());
+            self.homeless.insert(name, (peer, wish));
+        }
+    }
+
+    /// Gives the peers that wait for a place one, as far as places have become free.
+    fn house(&mut self) {
+        while self.places.has_free()
+            && let Some((_, (peer, wish))) = self.homeless.pop_first()
+        {
+            self.place(peer, wish);
+        }
+        if self.homeless.is_empty() {
+            self.fabric.routes.await_adoption(false);
+        }
+    }
+
     /// False if no place is free.
     fn place(&mut self, peer: Arc<Peer>, wish: Wish) -> bool {
         self.free_places();
         let Some(place) = self.places.take() else {
-            tracing::warn!(
+            tracing::debug!(
                 peer = peer.name(),
                 "no place is free for a peer: see peers_max"
             );

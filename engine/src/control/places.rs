@@ -48,6 +48,11 @@ impl Places {
         self.present >= self.peers_max
     }
 
+    /// Whether a place can be taken.
+    pub(super) fn has_free(&self) -> bool {
+        !self.free.is_empty() || self.places.len() < self.peers_max * PLACES_PER_PEER
+    }
+
     /// Takes a place. `None` if too many of those that left are not free yet.
     pub(super) fn take(&mut self) -> Option<u32> {
         let place = match self.free.pop() {
@@ -141,7 +146,9 @@ mod tests {
             left += 1;
         }
         assert_eq!(left, 2 * PLACES_PER_PEER);
+        assert!(!places.has_free());
         places.free(0);
+        assert!(places.has_free());
         assert_eq!(places.take(), Some(0));
     }
 }

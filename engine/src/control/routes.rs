@@ -5,7 +5,7 @@
 //! what is wanted; shards make it so.
 
 use std::collections::{HashMap, HashSet, VecDeque};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use super::wishes::Wish;
@@ -45,6 +45,8 @@ pub(crate) struct Routes {
     table: RwLock<Table>,
     /// By shard: the epoch that it has adopted.
     adopted: Box<[AtomicU64]>,
+    /// The control shard waits for shards to adopt what there is.
+    awaited: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -69,6 +71,7 @@ impl Routes {
             epoch: AtomicU64::new(0),
             table: RwLock::default(),
             adopted: (0..shards).map(|_| AtomicU64::new(0)).collect(),
+            awaited: AtomicBool::new(false),
         }
     }
 
@@ -116,15 +119,21 @@ impl Routes {
         }
     }
 
-    /// That shard has adopted everything up to `epoch`.
-    pub(crate) fn note_adopted(&self, shard: usize, epoch: u64) {
-        self.adopted[shard].store(epoch, Ordering::Release);
+    /// That shard has adopted everything up to `epoch`. True if the control shard waits for that.
+    pub(crate) fn note_adopted(&self, shard: usize, epoch: u64) -> bool {
+        self.adopted[shard].store(epoch, Ordering::SeqCst);
+        self.awaited.load(Ordering::SeqCst)
+    }
+
+    /// The control shard waits for shards to adopt what there is, or does so no more.
+    pub(super) fn await_adoption(&self, waits: bool) {
+        self.awaited.store(waits, Ordering::SeqCst);
     }
 
     /// The epoch that every shard has adopted.
     pub(super) fn adopted_by_all(&self) -> u64 {
         let epochs = self.adopted.iter();
-        let epochs = epochs.map(|epoch| epoch.load(Ordering::Acquire));
+        let epochs = epochs.map(|epoch| epoch.load(Ordering::SeqCst));
         epochs.min().unwrap_or(0)
     }
 

@@ -142,7 +142,9 @@ impl Core {
             self.adopt_wish(place, &route);
         }
         self.routing.epoch = changes.epoch;
-        self.fabric.routes.note_adopted(self.index, changes.epoch);
+        if self.fabric.routes.note_adopted(self.index, changes.epoch) {
+            self.control_link.look();
+        }
     }
 
     /// Nobody has used its lanes yet. Those to this node itself are there from the start, but for the

@@ -37,14 +37,14 @@ fn a_member_that_has_no_lanes_costs_little() {
         assert!(each < BYTES_EACH_MAX, "{each} bytes for each member");
         assert_eq!(descriptors().get("socket").copied(), sockets);
         assert_eq!(hub.peers().len(), MEMBERS);
-        // One of them is used.
-        let member = start(config("member-500").channel(reliable("channel-3")));
+        // One more is used.
+        let member = start(config("used").channel(reliable("channel-3")));
         let (handler, _) = counting_handler();
         member.handle("in", handler).expect("a mailbox");
-        reach(&hub, "member-500", &[member.local_addr()]);
-        send(&hub, "member-500", "channel-3", b"x");
+        reach(&hub, "used", &[member.local_addr()]);
+        send(&hub, "used", "channel-3", b"x");
         let metrics = check_accounting(&[&hub, &member]);
-        all_acknowledged(&metrics[0], "member-500", "channel-3", 1);
+        all_acknowledged(&metrics[0], "used", "channel-3", 1);
         has_connections(&hub, 2);
     });
 }
@@ -66,7 +66,7 @@ fn members_that_are_let_go_make_room_for_others() {
             a.release(&gone).expect("a name");
         }
         // Until a place is free.
-        wait_until(
+        let placed = wait_until(
             "a place",
             || {
                 a.reach(&name, &[there]).expect("there is room for a wish");
@@ -74,12 +74,14 @@ fn members_that_are_let_go_make_room_for_others() {
             },
             Result::is_ok,
         );
+        placed.expect("it has one");
         let to = a.destination(&name, "in").expect("names");
         let channel = a.channel("data").expect("it is configured");
         accepted += u64::from(channel.try_send(&to, b"x").is_ok());
     }
     let metrics = drained(&a);
-    let of_data = metrics.total("data").expect("it is configured");
-    assert_eq!(of_data.accepted, accepted);
-    assert_eq!(of_data.reported, accepted);
+    let all = || metrics.lanes.iter().chain(&metrics.departed);
+    assert_eq!(all().map(|out| out.accepted).sum::<u64>(), accepted);
+    assert_eq!(all().map(|out| out.reported).sum::<u64>(), accepted);
+    assert!(accepted >= 90, "nearly all were accepted: {accepted}");
 }

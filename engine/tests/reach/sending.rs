@@ -149,7 +149,7 @@ fn what_waits_for_a_peer_that_does_not_answer_is_bounded_and_reported() {
 #[test]
 fn a_stream_to_a_peer_that_is_reached_connects_it() {
     let (a, b) = (node("a"), node("b"));
-    let streams = b.streams("in").expect("a mailbox");
+    let mut streams = b.streams("in").expect("a mailbox");
     reach(&a, "b", &[b.local_addr()]);
     let channel = a.channel("guaranteed").expect("it is configured");
     let to = a.destination("b", "in").expect("names");

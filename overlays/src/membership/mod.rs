@@ -316,8 +316,11 @@ impl<P: Peer> Protocol<P> for Membership<P> {
         out: &mut Vec<OutputOf<Self, P>>,
     ) {
         if self.has_left {
-            // What is below still tells of the neighbors that it parts from.
-            if let Input::Below(event @ (Event::NeighborUp(_) | Event::NeighborDown(_))) = input {
+            // What is below still tells of the neighbors that it parts from, and that it has.
+            if let Input::Below(
+                event @ (Event::NeighborUp(_) | Event::NeighborDown(_) | Event::Left),
+            ) = input
+            {
                 out.push(Output::Event(event));
             }
             return;

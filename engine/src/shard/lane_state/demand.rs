@@ -100,6 +100,9 @@ impl LaneState {
     pub(in crate::shard) fn declined(&mut self, reason: CloseReason, now: Instant) -> Vec<Action> {
         let mut actions = Vec::new();
         if self.waits_out(now) {
+            self.dial_failure.get_or_insert(reason);
+            // The next attempt is this node's own, if it can make one.
+            self.asked &= self.wish.addresses.is_empty() || self.has_to_connect();
             return actions;
         }
         if self.stage == Stage::Idle && self.asked {
@@ -240,10 +243,13 @@ impl LaneState {
         self.dial_at = None;
         match self.wish.addresses.get(self.next_address) {
             _ if self.stage != Stage::Idle => Due::Nothing,
-            _ if self.asked && self.waits_out(now) => Due::Ask,
-            _ if self.asked => Due::GiveUp,
+            _ if self.asked && !self.waits_out(now) => Due::GiveUp,
+            None if self.asked => Due::Ask,
             Some(_) if self.is_to_dial() && self.has_to_connect() => Due::Ask,
-            Some(address) if self.is_to_dial() => Due::Dial(*address),
+            Some(address) if self.is_to_dial() => {
+                self.asked = false;
+                Due::Dial(*address)
+            }
             None if self.is_demanded() => Due::GiveUp,
             Some(_) | None => Due::Nothing,
         }
@@ -312,14 +318,15 @@ impl LaneState {
             return Some((Duration::ZERO, actions));
         }
         self.may_dial = false;
-        if self.waits_out(at.now) || is_made_there && !self.has_waited(at.now) {
+        let waits_out = self.waits_out(at.now);
+        if is_made_there && (waits_out || !self.has_waited(at.now)) {
             // It waits on.
-        } else if self.can_ask() && !self.persists {
+        } else if self.can_ask() && (waits_out || !self.persists) {
             // The peer may be connected all the same, from another address.
             self.dial_failure = Some(reason);
             self.asked = true;
             actions.push(Action::Summon);
-        } else {
+        } else if !waits_out {
             self.fail(reason, &mut actions);
         }
         let retry_in = self.redial(at, &mut actions);
@@ -386,7 +393,7 @@ impl LaneState {
     fn redial(&mut self, at: Moment, actions: &mut Vec<Action>) -> Duration {
         let delay = self.backoff.next_delay(at.random);
         self.dial_not_before = Some(at.now + delay);
-        if self.asked {
+        if self.asked && !self.persists {
             self.set_dial(at.now + self.patience, actions);
         } else if self.is_to_dial() {
             let mut next = at.now + delay;
