@@ -9,16 +9,27 @@ use proptest::prelude::*;
 use crate::support::{FileText, environment, error_of, flags, load, sample, sources};
 
 /// The default configuration with one parameter of the node changed.
-fn node_with(name: &str, text: &str) -> Config {
+fn node_with(values: &[(&str, &str)]) -> Config {
     let mut config = Config::default();
-    let parameter = NODE_PARAMETERS
-        .iter()
-        .find(|parameter| parameter.name == name);
-    assert_eq!(
-        parameter.map(|parameter| parameter.set(&mut config, text)),
-        Some(Ok(()))
-    );
+    for (name, text) in values {
+        let parameter = NODE_PARAMETERS
+            .iter()
+            .find(|parameter| parameter.name == *name);
+        assert_eq!(
+            parameter.map(|parameter| parameter.set(&mut config, text)),
+            Some(Ok(()))
+        );
+    }
     config
+}
+
+/// What a parameter makes no sense without.
+fn companion(name: &str) -> Option<(&'static str, &'static str)> {
+    match name {
+        "seeds" => Some(("overlay", "hyparview")),
+        "servers" => Some(("overlay", "client_server")),
+        _ => None,
+    }
 }
 
 /// A node with the channels `data`, one parameter of which is changed, and `urgent`.
@@ -42,8 +53,13 @@ fn each_node_parameter_comes_from_file_environment_and_flag() {
     for parameter in NODE_PARAMETERS {
         let name = parameter.name;
         let text = sample(parameter);
-        let expected = node_with(name, &text);
-        let file = FileText::new(format!("{name} = \"{text}\"\n"));
+        let companion = companion(name);
+        let mut values = vec![(name, text.as_str())];
+        values.extend(companion);
+        let expected = node_with(&values);
+        let line = |(name, text): (&str, &str)| format!("{name} = \"{text}\"\n");
+        let beside = FileText::new(companion.map(line).unwrap_or_default());
+        let file = FileText::new(values.iter().copied().map(line).collect::<String>());
         assert_eq!(
             load(&sources(Some(&file), &[], &[])),
             expected,
@@ -51,12 +67,12 @@ fn each_node_parameter_comes_from_file_environment_and_flag() {
         );
         let variables = [(variable(name), text.clone())];
         assert_eq!(
-            load(&environment(&variables)),
+            load(&sources(Some(&beside), &variables, &[])),
             expected,
             "variable {name} = {text}"
         );
         assert_eq!(
-            load(&flags(&[&flag(name), &text])),
+            load(&sources(Some(&beside), &[], &[&flag(name), &text])),
             expected,
             "flag {name} = {text}"
         );
