@@ -6,6 +6,7 @@
 
 use clap::{Parser, Subcommand};
 
+use crate::cluster::{ChurnFlags, ClusterFlags};
 use crate::flags::{
     FanFlags, IsolationFlags, LatencyFlags, MainJobFlags, RawFlags, ServeFlags, ThroughputFlags,
 };
@@ -59,6 +60,10 @@ pub(crate) enum Command {
     Link(LinkFlags),
     /// Large requests from many senders over a distant link, by lanes and channels
     Matrix(MatrixFlags),
+    /// Real nodes, each a process, that form a cluster: how fast, at what cost, and whether broadcasts reach all
+    Cluster(ClusterFlags),
+    /// The same, some of them killed at once and started again
+    Churn(ChurnFlags),
     /// Lets another host run measurements against this one, with --remote
     Serve(ServeFlags),
 }

@@ -12,6 +12,7 @@
 //! - stream/: one long stream beside a TCP connection
 //! - link/: bulk and heartbeats on a slow link
 //! - matrix/: large requests from many senders over a distant link
+//! - cluster/: real nodes, each a process, that form a cluster; some are killed
 //! - soak/: every message held against what became of it, while a proxy cuts and stalls
 //! - remote/: the far processes of a run on another host
 //! - raw/ and node/: the processes under test; pair.rs, sample.rs, latencies.rs: their figures
@@ -33,6 +34,7 @@ mod allocations;
 mod child;
 mod cli;
 mod clock;
+mod cluster;
 mod error;
 mod exit;
 mod fan;
@@ -125,6 +127,8 @@ fn run(cli: Cli) -> Outcome<()> {
         Some(Command::Matrix(flags)) => matrix::run(&flags),
         Some(Command::Soak(flags)) => soak::run(&flags),
         Some(Command::Rules(flags)) => rules::run(&flags),
+        Some(Command::Cluster(flags)) => cluster::run(&flags),
+        Some(Command::Churn(flags)) => cluster::run_churn(&flags),
         Some(Command::Serve(flags)) => remote::server::run(&flags),
     }
 }
@@ -147,6 +151,7 @@ fn serve_as_child(role: &str, parent: &str) -> Outcome<()> {
         matrix::protocol::ROLE => matrix::process::serve(parent),
         slow_consumer::protocol::ROLE => slow_consumer::serve(parent),
         stream::protocol::ROLE => stream::process::serve(parent),
+        cluster::protocol::ROLE => cluster::process::serve(parent),
         soak::protocol::ROLE => soak::process::serve(parent),
         main_job::protocol::ROLE => main_job::process::serve(parent),
         _ => return Err(started_by_hand()),

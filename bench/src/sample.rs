@@ -53,7 +53,7 @@ pub(crate) struct Cpu {
 }
 
 impl Cpu {
-    fn of_this_process() -> Self {
+    pub(crate) fn of_this_process() -> Self {
         let usage = getrusage(UsageWho::RUSAGE_SELF).expect("a process may ask for its own usage");
         Self {
             user_ns: nanoseconds(usage.user_time()),
@@ -76,7 +76,7 @@ impl Cpu {
         }
     }
 
-    fn ns(self) -> u64 {
+    pub(crate) fn ns(self) -> u64 {
         self.user_ns + self.system_ns
     }
 }

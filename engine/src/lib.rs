@@ -125,8 +125,8 @@ pub use attributes::{Attributes, AttributesError, METADATA_PAIRS_MAX};
 pub use capacity::Capacity;
 pub use channel::{Broadcast, Channel};
 pub use cluster::{
-    BroadcastCounts, BroadcastError, Cluster, ClusterError, JoinError, LeaveError, Member,
-    MemberStatus, ORIGIN_KEY, OverlayKind, OverlayStep, OverlayView, SwitchError, WhyBack,
+    BroadcastCounts, BroadcastError, Cluster, ClusterError, HOPS_KEY, JoinError, LeaveError,
+    Member, MemberStatus, ORIGIN_KEY, OverlayKind, OverlayStep, OverlayView, SwitchError, WhyBack,
 };
 pub use config::{ChannelConfig, Config};
 pub use control::wishes::ADDRESSES_MAX;

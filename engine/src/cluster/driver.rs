@@ -100,7 +100,12 @@ pub(super) enum Deed {
     /// Tell whoever follows events.
     Tell(Event),
     /// A broadcast came: give it to its mailbox on this node.
-    Deliver { from: Arc<str>, message: Addressed },
+    Deliver {
+        from: Arc<str>,
+        /// Nodes that it passed, this one included.
+        hops: u16,
+        message: Addressed,
+    },
     /// An order was not carried out.
     Refuse {
         command: Box<Command<NodeId>>,
@@ -655,7 +660,11 @@ impl Driver {
     fn delivered(&self, delivery: &Delivery<NodeId>, out: &mut Vec<Deed>) {
         if let Some(message) = Addressed::read(&delivery.payload.body) {
             let from = self.book.name(delivery.sender);
-            out.push(Deed::Deliver { from, message });
+            out.push(Deed::Deliver {
+                from,
+                hops: delivery.hops,
+                message,
+            });
         }
     }
 }

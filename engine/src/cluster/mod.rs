@@ -46,7 +46,7 @@ use resident::{ClusterResident, Parts};
 pub use error::{BroadcastError, ClusterError, JoinError, LeaveError, SwitchError};
 pub use handle::{BroadcastCounts, Cluster, Member, MemberStatus, OverlayView};
 pub use overlane_overlays::epoch::{OverlayKind, Step as OverlayStep, WhyBack};
-pub use resident::ORIGIN_KEY;
+pub use resident::{HOPS_KEY, ORIGIN_KEY};
 
 /// The mailbox in which control shards hear of payloads that are broadcast, on the payloads' channels.
 pub(crate) const PAYLOADS: &str = "overlane.broadcast";

@@ -46,6 +46,8 @@ const ROOM_EVERY: Duration = Duration::from_millis(20);
 
 /// The key under which a broadcast names the node that sent it.
 pub const ORIGIN_KEY: &str = "overlane.from";
+/// The key under which it says how many nodes it passed, the last one included: two bytes, little-endian.
+pub const HOPS_KEY: &str = "overlane.hops";
 
 /// See the module's text.
 #[derive(Debug)]
@@ -277,7 +279,11 @@ impl ClusterResident {
                     self.answer_switch(&event);
                     tell(event);
                 }
-                Deed::Deliver { from, message } => self.deliver(&from, message),
+                Deed::Deliver {
+                    from,
+                    hops,
+                    message,
+                } => self.deliver(&from, hops, message),
                 Deed::Refuse { command, why } => {
                     tracing::warn!(?command, %why, "an order to the cluster was refused");
                 }
@@ -336,7 +342,7 @@ impl ClusterResident {
     }
 
     /// Gives a broadcast to its mailbox here: by the node's lane to itself, which has its bounds.
-    fn deliver(&self, from: &str, message: Addressed) {
+    fn deliver(&self, from: &str, hops: u16, message: Addressed) {
         let Addressed {
             channel,
             mailbox,
@@ -350,7 +356,10 @@ impl ClusterResident {
                 .peer(&self.fabric.config.node_name)
                 .ok()?;
             let mailbox = self.fabric.mailboxes.get(&mailbox).ok()?;
-            let payload = Envelope::new(payload).metadata(ORIGIN_KEY, from);
+            let hops = hops.to_le_bytes();
+            let payload = Envelope::new(payload)
+                .metadata(ORIGIN_KEY, from)
+                .metadata(HOPS_KEY, &hops);
             let to = Destination::new(itself, mailbox);
             channel.try_send_as_named(&to, payload).ok()
         })();

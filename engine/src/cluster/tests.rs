@@ -151,7 +151,7 @@ impl World {
                 Deed::Keep { peer, .. } => drop(self.connect(by, &peer)),
                 Deed::Ask(places) => self.ask(by, places),
                 Deed::Tell(event) => self.node(by).told.push(event),
-                Deed::Deliver { from, message } => {
+                Deed::Deliver { from, message, .. } => {
                     let payload = message.payload;
                     self.node(by).delivered.push((from, payload));
                 }

@@ -1,0 +1,69 @@
+//! What may be asked of a cluster run, and what is refused at once.
+
+use clap::Args;
+use overlane::OverlayKind;
+use overlane::config::Flags;
+
+use super::process::HEAD_BYTES;
+use crate::error::Outcome;
+use crate::flags;
+
+/// Flags of `cluster`.
+#[derive(Debug, Args)]
+pub(crate) struct ClusterFlags {
+    /// Nodes, each a process with one shard
+    #[arg(long, default_value_t = 25, value_name = "COUNT")]
+    pub(super) nodes: usize,
+    /// full_mesh, hyparview, client_server or pub_sub
+    #[arg(long, default_value = "hyparview", value_name = "OVERLAY")]
+    pub(super) overlay: OverlayKind,
+    /// Broadcasts in all, from one node after the other
+    #[arg(long, default_value_t = 200, value_name = "COUNT")]
+    pub(super) broadcasts: u32,
+    /// Bytes of each broadcast
+    #[arg(long, default_value_t = 64, value_name = "BYTES")]
+    pub(super) payload: usize,
+    /// How long it is watched what the nodes cost while nothing happens
+    #[arg(long, default_value_t = 10, value_name = "SECONDS")]
+    pub(super) idle_seconds: u32,
+    /// How long the nodes may take to agree who is a member, each time
+    #[arg(long, default_value_t = 120, value_name = "SECONDS")]
+    pub(super) patience: u32,
+    /// One JSON object on one line instead of a table
+    #[arg(long)]
+    pub(super) json: bool,
+    #[command(flatten)]
+    pub(super) engine: Flags,
+}
+
+impl ClusterFlags {
+    /// Refuses what no run could be made of.
+    pub(super) fn check(&self) -> Outcome<()> {
+        flags::within("--nodes", self.nodes, 2, 10_000)?;
+        flags::within("--broadcasts", self.broadcasts as usize, 1, 1_000_000)?;
+        flags::within("--payload", self.payload, HEAD_BYTES, 200 << 10)?;
+        flags::within("--idle-seconds", self.idle_seconds as usize, 0, 3_600)?;
+        flags::within("--patience", self.patience as usize, 1, 3_600)
+    }
+}
+
+/// Flags of `churn`.
+#[derive(Debug, Args)]
+pub(crate) struct ChurnFlags {
+    #[command(flatten)]
+    pub(super) cluster: ClusterFlags,
+    /// Percent of the nodes that are killed at once, and started again later; never the first, which is the seed
+    #[arg(long, default_value_t = 30, value_name = "PERCENT")]
+    pub(super) kill: usize,
+    /// Which of them follows from it [default: another one each time]
+    #[arg(long, value_name = "NUMBER")]
+    pub(super) seed: Option<u64>,
+}
+
+impl ChurnFlags {
+    /// Refuses what no run could be made of.
+    pub(super) fn check(&self) -> Outcome<()> {
+        self.cluster.check()?;
+        flags::within("--kill", self.kill, 1, 90)
+    }
+}

@@ -1,0 +1,217 @@
+//! The processes of a cluster run: started, asked all at once, killed, started again.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use overlane::OverlayKind;
+use overlane::config::Config;
+
+use super::flags::ClusterFlags;
+use super::protocol::{CHANNEL, Command, Heard, Look, ROLE, Reply};
+use crate::child::Child;
+use crate::error::{BenchError, Outcome};
+use crate::latencies::Latencies;
+use crate::node::settings::{self, Defaults};
+use crate::sample::figure;
+
+/// An answer of every node comes within this, also where hundreds share two cores.
+const ANSWER_WITHIN: Duration = Duration::from_secs(60);
+/// Nodes of the client-server overlay that are servers: one in fifty, three at least.
+const NODES_PER_SERVER: usize = 50;
+
+/// All nodes of a run, by number. Those that were killed are not among them.
+pub(super) struct Nodes {
+    common: Config,
+    pub(super) running: BTreeMap<usize, Child>,
+    seed: Option<SocketAddr>,
+}
+
+/// What a series of broadcasts came to.
+#[derive(Debug, Default)]
+pub(super) struct Reach {
+    pub(super) expected: u64,
+    pub(super) came: u64,
+    pub(super) duplicates: u64,
+    pub(super) latencies: Latencies,
+    pub(super) hops_max: u32,
+}
+
+impl Reach {
+    pub(super) fn percent(&self) -> f64 {
+        figure(self.came) * 100.0 / figure(self.expected.max(1))
+    }
+}
+
+impl Nodes {
+    /// The configuration of all nodes; no process yet.
+    pub(super) fn new(flags: &ClusterFlags) -> Outcome<Self> {
+        let servers = match flags.overlay {
+            OverlayKind::ClientServer => (flags.nodes / NODES_PER_SERVER).max(3).min(flags.nodes),
+            _ => 0,
+        };
+        let servers: Vec<String> = (0..servers).map(name).collect();
+        let channel = format!("{CHANNEL}:priority=medium");
+        let common = settings::load(
+            Defaults {
+                places: false,
+                node: &[
+                    ("shards", "1"),
+                    ("spin_us", "0"),
+                    ("overlay", flags.overlay.name()),
+                    ("servers", &servers.join(",")),
+                ],
+                channels: &[&settings::wide_enough(channel, flags.payload + 1_024)],
+            },
+            &flags.engine,
+        )?;
+        Ok(Self {
+            common,
+            running: BTreeMap::new(),
+            seed: None,
+        })
+    }
+
+    /// Starts a node, which asks the first one to be let in.
+    pub(super) fn start(&mut self, number: usize) -> Outcome<()> {
+        let settings = settings::as_configured(&self.common, &name(number));
+        let (mut child, reply) = Child::start(ROLE, &name(number), &settings)?;
+        let Reply::Listening(address) = reply else {
+            return Err(unexpected(&reply));
+        };
+        match self.seed {
+            Some(seed) => drop(child.ask_within::<_, Reply>(&Command::Join(seed), ANSWER_WITHIN)?),
+            None => self.seed = Some(address),
+        }
+        self.running.insert(number, child);
+        Ok(())
+    }
+
+    /// Kills a node as `kill -9` does.
+    pub(super) fn kill(&mut self, number: usize) -> Outcome<()> {
+        match self.running.remove(&number) {
+            Some(mut child) => child.kill(),
+            None => Ok(()),
+        }
+    }
+
+    /// Asks every node the same; the answers by number.
+    fn ask_all(&mut self, command: &Command) -> Outcome<Vec<Reply>> {
+        for child in self.running.values_mut() {
+            child.tell(command)?;
+        }
+        let children = self.running.values_mut();
+        children.map(|child| child.answer(ANSWER_WITHIN)).collect()
+    }
+
+    pub(super) fn look(&mut self) -> Outcome<Vec<Look>> {
+        let replies = self.ask_all(&Command::Look)?.into_iter();
+        let looks = replies.map(|reply| match reply {
+            Reply::Look(look) => Ok(look),
+            other => Err(unexpected(&other)),
+        });
+        looks.collect()
+    }
+
+    /// Waits until every node counts exactly the running ones as live. How long it took.
+    pub(super) fn agree(&mut self, within: Duration) -> Outcome<Duration> {
+        let began = Instant::now();
+        let mut names: Vec<_> = self.running.keys().map(|number| name(*number)).collect();
+        names.sort_unstable();
+        loop {
+            let looks = self.look()?;
+            let live: Vec<usize> = looks.iter().map(|look| look.live).collect();
+            if live.iter().all(|live| *live == names.len())
+                && self.views()?.all(|view| view == names)
+            {
+                return Ok(began.elapsed());
+            }
+            if began.elapsed() > within {
+                let (least, most) = (live.iter().min(), live.iter().max());
+                return Err(BenchError::CheckFailed(format!(
+                    "{} nodes did not agree on who is a member within {} s: they count {least:?} to {most:?} live \
+                     members; give more --patience, or fewer nodes",
+                    names.len(),
+                    within.as_secs()
+                )));
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    fn views(&mut self) -> Outcome<impl Iterator<Item = Vec<String>>> {
+        let replies = self.ask_all(&Command::Members)?;
+        Ok(replies.into_iter().map(|reply| match reply {
+            Reply::Members(mut names) => {
+                names.sort_unstable();
+                names
+            }
+            _ => Vec::new(),
+        }))
+    }
+
+    /// Broadcasts from one node after the other, and waits until what is to come has, or for `within`.
+    pub(super) fn broadcast(
+        &mut self,
+        numbers: std::ops::Range<u32>,
+        bytes: usize,
+        within: Duration,
+    ) -> Outcome<Reach> {
+        self.ask_all(&Command::Heard)?;
+        let before: u64 = self.look()?.iter().map(|look| look.heard).sum();
+        let others = self.running.len() as u64 - 1;
+        let expected = others * u64::from(numbers.end - numbers.start);
+        let senders: Vec<usize> = self.running.keys().copied().collect();
+        for (number, sender) in numbers.clone().zip(senders.iter().cycle()) {
+            let numbers = number..number + 1;
+            let child = self.running.get_mut(sender).expect("it runs");
+            let command = Command::Broadcast { numbers, bytes };
+            child.ask_within::<_, Reply>(&command, ANSWER_WITHIN)?;
+        }
+        let deadline = Instant::now() + within;
+        while Instant::now() < deadline {
+            let heard: u64 = self.look()?.iter().map(|look| look.heard).sum();
+            if heard >= before + expected {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        let mut reach = Reach {
+            expected,
+            ..Reach::default()
+        };
+        for reply in self.ask_all(&Command::Heard)? {
+            let Reply::Heard(heard) = reply else {
+                return Err(unexpected(&reply));
+            };
+            reach.add(heard, &numbers);
+        }
+        Ok(reach)
+    }
+}
+
+impl Reach {
+    /// A node that joined late may have heard what was broadcast before: that does not count.
+    fn add(&mut self, heard: Heard, expected: &std::ops::Range<u32>) {
+        let mut numbers = heard.numbers;
+        numbers.retain(|number| expected.contains(number));
+        let all = numbers.len() as u64;
+        numbers.sort_unstable();
+        numbers.dedup();
+        self.came += numbers.len() as u64;
+        self.duplicates += all - numbers.len() as u64;
+        self.latencies.add(&heard.latencies);
+        self.hops_max = self.hops_max.max(heard.hops_max);
+    }
+}
+
+/// The name of a node.
+fn name(number: usize) -> String {
+    format!("n{number}")
+}
+
+pub(super) fn unexpected(reply: &Reply) -> BenchError {
+    BenchError::Engine(format!(
+        "a process gave an answer to another question: {reply:?}"
+    ))
+}

@@ -1,0 +1,163 @@
+//! A process of a cluster run: one node that joins, broadcasts when told to, and notes what it hears.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use overlane::config::Seed;
+use overlane::{Cluster, Event, HOPS_KEY, Message, Node, ShardContext};
+
+use super::protocol::{CHANNEL, Command, Heard, Look, MAILBOX, Reply, Specification};
+use crate::child::Parent;
+use crate::clock;
+use crate::error::{BenchError, Outcome};
+use crate::latencies::Latencies;
+use crate::machine;
+use crate::sample::Cpu;
+
+/// A switch of the overlay ends, or is given up, within this.
+const SWITCH_WITHIN: Duration = Duration::from_secs(90);
+/// Bytes of a broadcast that say which it is and when it was sent.
+pub(super) const HEAD_BYTES: usize = 12;
+
+/// Runs this process until the parent closes its pipe.
+pub(crate) fn serve(mut parent: Parent) {
+    let Some(specification) = parent.next::<Specification>() else {
+        return;
+    };
+    match specification.and_then(|settings| Host::start(&settings)) {
+        Ok(mut host) => {
+            parent.answer(Ok(Reply::Listening(host.node.local_addr())));
+            parent.serve(|command| host.obey(command));
+        }
+        Err(error) => parent.answer::<Reply>(Err(error)),
+    }
+}
+
+/// What was heard since it was asked last, and how much in all.
+#[derive(Debug, Default)]
+struct Notes {
+    numbers: Vec<u32>,
+    latencies: Latencies,
+    hops_max: u32,
+    all: u64,
+}
+
+struct Host {
+    node: Node,
+    notes: Arc<Mutex<Notes>>,
+    events: overlane::Events,
+    told_down: u64,
+}
+
+fn engine(error: impl std::error::Error) -> BenchError {
+    BenchError::Engine(error.to_string())
+}
+
+impl Host {
+    fn start(settings: &Specification) -> Outcome<Self> {
+        let notes = Arc::<Mutex<Notes>>::default();
+        let noted = Arc::clone(&notes);
+        let node = Node::builder(settings.config()?)
+            .handle(
+                MAILBOX,
+                move |_: &mut ShardContext<'_>, message: Message<'_>| note(&noted, &message),
+            )
+            .start()?;
+        Ok(Self {
+            events: node.events(),
+            node,
+            notes,
+            told_down: 0,
+        })
+    }
+
+    fn cluster(&self) -> Outcome<&Cluster> {
+        let cluster = self.node.cluster();
+        cluster.ok_or_else(|| BenchError::Engine("the node has no overlay".into()))
+    }
+
+    fn obey(&mut self, command: Command) -> Outcome<Reply> {
+        match command {
+            Command::Join(seed) => {
+                let joined = self.cluster()?.begin_join(&[Seed::from(seed)]);
+                joined.map(|()| Reply::Done).map_err(engine)
+            }
+            Command::Look => self.look().map(Reply::Look),
+            Command::Members => {
+                let members = self.cluster()?.members().into_iter();
+                let live = members.filter(|member| member.status.is_live());
+                Ok(Reply::Members(live.map(|member| member.name).collect()))
+            }
+            Command::Broadcast { numbers, bytes } => {
+                let mut payload = vec![0; bytes.max(HEAD_BYTES)];
+                for number in numbers {
+                    payload[..4].copy_from_slice(&number.to_le_bytes());
+                    payload[4..HEAD_BYTES].copy_from_slice(&clock::now_ns().to_le_bytes());
+                    let sent = self.cluster()?.broadcast(CHANNEL, MAILBOX, &payload);
+                    sent.map_err(engine)?;
+                }
+                Ok(Reply::Done)
+            }
+            Command::Heard => Ok(Reply::Heard(self.heard())),
+            Command::Switch(kind) => {
+                let kind = kind.parse().map_err(engine)?;
+                let switched = self.cluster()?.switch_overlay(kind, &[], SWITCH_WITHIN);
+                Ok(Reply::Switched(
+                    switched.map(drop).map_err(|error| error.to_string()),
+                ))
+            }
+        }
+    }
+
+    fn look(&mut self) -> Outcome<Look> {
+        while let Some(event) = self.events.try_recv() {
+            self.told_down += u64::from(matches!(event, Event::MemberDown { .. }));
+        }
+        let cluster = self.cluster()?;
+        let overlay = cluster.overlay();
+        Ok(Look {
+            live: cluster.live(),
+            is_joined: cluster.is_joined(),
+            neighbors: overlay.neighbors.len(),
+            epoch: overlay.epoch,
+            overlay: overlay.kind.name().to_owned(),
+            resident_bytes: machine::resident_bytes()?,
+            cpu_ns: Cpu::of_this_process().ns(),
+            heard: self.notes().all,
+            told_down: self.told_down,
+        })
+    }
+
+    fn heard(&self) -> Heard {
+        let mut notes = self.notes();
+        let heard = Heard {
+            numbers: std::mem::take(&mut notes.numbers),
+            latencies: notes.latencies.buckets(),
+            hops_max: notes.hops_max,
+        };
+        notes.latencies.reset();
+        notes.hops_max = 0;
+        heard
+    }
+
+    fn notes(&self) -> MutexGuard<'_, Notes> {
+        self.notes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn note(notes: &Mutex<Notes>, message: &Message<'_>) {
+    let now = clock::now_ns();
+    let payload = message.payload();
+    let (Some(number), Some(sent)) = (payload.first_chunk(), payload.get(4..HEAD_BYTES)) else {
+        return;
+    };
+    let sent = sent.try_into().map_or(now, u64::from_le_bytes);
+    let hops = message.metadata(HOPS_KEY).and_then(<[u8]>::first_chunk);
+    let mut notes = notes.lock().unwrap_or_else(PoisonError::into_inner);
+    notes.numbers.push(u32::from_le_bytes(*number));
+    notes.latencies.record(now.saturating_sub(sent));
+    notes.hops_max = notes
+        .hops_max
+        .max(hops.map_or(0, |hops| u16::from_le_bytes(*hops).into()));
+    notes.all += 1;
+}

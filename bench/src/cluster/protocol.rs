@@ -1,0 +1,81 @@
+//! What the parent of a cluster run asks its processes, and what they answer.
+
+use std::net::SocketAddr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::latencies::Buckets;
+use crate::node::settings::Settings;
+
+/// Role name of these processes.
+pub(crate) const ROLE: &str = "cluster";
+/// The channel of broadcasts.
+pub(super) const CHANNEL: &str = "data";
+/// The mailbox of broadcasts.
+pub(super) const MAILBOX: &str = "news";
+
+/// The first line: the node to start.
+pub(super) type Specification = Settings;
+
+/// What a process can be asked.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) enum Command {
+    /// Enter the cluster at that address.
+    Join(SocketAddr),
+    /// How the node sees the cluster.
+    Look,
+    /// The members that it counts as live, by name.
+    Members,
+    /// Broadcast the messages of these numbers, with so many bytes each.
+    Broadcast {
+        numbers: std::ops::Range<u32>,
+        bytes: usize,
+    },
+    /// What it has heard since it was asked last.
+    Heard,
+    /// Give all nodes that overlay.
+    Switch(String),
+}
+
+/// What it answers.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) enum Reply {
+    Done,
+    /// The node listens here.
+    Listening(SocketAddr),
+    /// To [`Command::Look`].
+    Look(Look),
+    /// To [`Command::Members`].
+    Members(Vec<String>),
+    /// To [`Command::Heard`].
+    Heard(Heard),
+    /// To [`Command::Switch`]: whether it was switched, and why not.
+    Switched(Result<(), String>),
+}
+
+/// How a node sees the cluster, and what it costs.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Look {
+    pub(super) live: usize,
+    pub(super) is_joined: bool,
+    pub(super) neighbors: usize,
+    pub(super) epoch: u64,
+    pub(super) overlay: String,
+    pub(super) resident_bytes: u64,
+    /// Time of a core that the process has used.
+    pub(super) cpu_ns: u64,
+    /// Broadcasts heard in all.
+    pub(super) heard: u64,
+    /// Members that the node was told are down.
+    pub(super) told_down: u64,
+}
+
+/// What a node has heard.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(super) struct Heard {
+    /// Numbers of the broadcasts, each as often as it came.
+    pub(super) numbers: Vec<u32>,
+    pub(super) latencies: Buckets,
+    /// The most nodes that one of them passed.
+    pub(super) hops_max: u32,
+}
