@@ -6,7 +6,7 @@
 
 use clap::{Parser, Subcommand};
 
-use crate::cluster::{ChurnFlags, ClusterFlags};
+use crate::cluster::{ChurnFlags, ClusterFlags, SwitchFlags};
 use crate::flags::{
     FanFlags, IsolationFlags, LatencyFlags, MainJobFlags, RawFlags, ServeFlags, ThroughputFlags,
 };
@@ -64,6 +64,8 @@ pub(crate) enum Command {
     Cluster(ClusterFlags),
     /// The same, some of them killed at once and started again
     Churn(ChurnFlags),
+    /// The overlay of a cluster switched again and again while guaranteed messages flow
+    Switch(SwitchFlags),
     /// Lets another host run measurements against this one, with --remote
     Serve(ServeFlags),
 }

@@ -47,6 +47,62 @@ impl ClusterFlags {
     }
 }
 
+/// Flags of `switch`.
+#[derive(Debug, Args)]
+pub(crate) struct SwitchFlags {
+    /// Nodes, each a process with one shard, that send to each other
+    #[arg(long, default_value_t = 6, value_name = "COUNT")]
+    pub(super) nodes: usize,
+    /// How often the overlay is switched; twelve times is each overlay in place of each other
+    #[arg(long, default_value_t = 12, value_name = "COUNT")]
+    pub(super) switches: u32,
+    /// Guaranteed messages per second, of all nodes together
+    #[arg(long, default_value_t = 20_000, value_name = "HZ")]
+    pub(super) rate: u32,
+    /// In how many switches a node is killed in the middle, and started again after it
+    #[arg(long, default_value_t = 0, value_name = "COUNT")]
+    pub(super) kills: u32,
+    /// How long the nodes may take to agree after a kill
+    #[arg(long, default_value_t = 120, value_name = "SECONDS")]
+    pub(super) patience: u32,
+    /// Who orders switches and who is killed follows from it [default: another one each time]
+    #[arg(long, value_name = "NUMBER")]
+    pub(super) seed: Option<u64>,
+    /// One JSON object on one line instead of a table
+    #[arg(long)]
+    pub(super) json: bool,
+    #[command(flatten)]
+    pub(super) engine: Flags,
+}
+
+impl SwitchFlags {
+    /// Refuses what no run could be made of.
+    pub(super) fn check(&self) -> Outcome<()> {
+        let within =
+            |flag, value: u32, least, most| flags::within(flag, value as usize, least, most);
+        flags::within("--nodes", self.nodes, 3, 200)?;
+        within("--switches", self.switches, 1, 100_000)?;
+        within("--rate", self.rate, 1, 10_000_000)?;
+        within("--kills", self.kills, 0, 1_000)?;
+        within("--kills", self.kills, 0, self.switches as usize)?;
+        within("--patience", self.patience, 1, 3_600)
+    }
+
+    /// The cluster that is switched.
+    pub(super) fn cluster(&self) -> ClusterFlags {
+        ClusterFlags {
+            nodes: self.nodes,
+            overlay: OverlayKind::FullMesh,
+            broadcasts: 1,
+            payload: HEAD_BYTES,
+            idle_seconds: 0,
+            patience: self.patience,
+            json: self.json,
+            engine: self.engine.clone(),
+        }
+    }
+}
+
 /// Flags of `churn`.
 #[derive(Debug, Args)]
 pub(crate) struct ChurnFlags {

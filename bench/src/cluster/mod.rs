@@ -1,19 +1,22 @@
-//! `overlane-bench cluster` and `churn`: real nodes, each a process, that form a cluster by themselves.
+//! `overlane-bench cluster`, `churn` and `switch`: real nodes, each a process, that form a cluster by themselves.
 //!
 //! - flags.rs: what may be asked; protocol.rs: what the processes are asked; process.rs: one of them
-//! - nodes.rs: all of them; this file: the two runs, and what they came to
+//! - nodes.rs: all of them; this file: two of the runs, and what they came to; switching.rs with traffic.rs: the third
 
 mod flags;
 mod nodes;
 pub(crate) mod process;
 pub(crate) mod protocol;
+mod switching;
+mod traffic;
 
 use std::time::Duration;
 
 use serde::Serialize;
 
-pub(crate) use flags::{ChurnFlags, ClusterFlags};
+pub(crate) use flags::{ChurnFlags, ClusterFlags, SwitchFlags};
 use nodes::{Nodes, Reach};
+pub(crate) use switching::run as run_switch;
 
 use crate::error::{BenchError, Outcome};
 use crate::progress::Progress;

@@ -8,7 +8,8 @@ use overlane::OverlayKind;
 use overlane::config::Config;
 
 use super::flags::ClusterFlags;
-use super::protocol::{CHANNEL, Command, Heard, Look, ROLE, Reply};
+use super::protocol::{CHANNEL, Command, Heard, Look, ROLE, Reply, STEADY};
+use crate::accounts::Account;
 use crate::child::Child;
 use crate::error::{BenchError, Outcome};
 use crate::latencies::Latencies;
@@ -61,7 +62,10 @@ impl Nodes {
                     ("overlay", flags.overlay.name()),
                     ("servers", &servers.join(",")),
                 ],
-                channels: &[&settings::wide_enough(channel, flags.payload + 1_024)],
+                channels: &[
+                    &settings::wide_enough(channel, flags.payload + 1_024),
+                    &format!("{STEADY}:priority=medium,reliability=guaranteed,overflow=block"),
+                ],
             },
             &flags.engine,
         )?;
@@ -95,8 +99,52 @@ impl Nodes {
         }
     }
 
+    /// Asks one node.
+    pub(super) fn ask(&mut self, number: usize, command: &Command) -> Outcome<Reply> {
+        self.tell(number, command)?;
+        self.answer(number, ANSWER_WITHIN)
+    }
+
+    /// Asks one node; its answer is to be fetched before anything else is asked.
+    pub(super) fn tell(&mut self, number: usize, command: &Command) -> Outcome<()> {
+        self.child(number)?.tell(command)
+    }
+
+    /// The answer of one node.
+    pub(super) fn answer(&mut self, number: usize, within: Duration) -> Outcome<Reply> {
+        self.child(number)?.answer(within)
+    }
+
+    fn child(&mut self, number: usize) -> Outcome<&mut Child> {
+        let child = self.running.get_mut(&number);
+        child.ok_or_else(|| BenchError::Engine(format!("{} does not run", name(number))))
+    }
+
+    /// The accounts of all nodes on a channel, once nothing is under way or the time for that is over.
+    pub(super) fn settled_accounts(
+        &mut self,
+        channel: &str,
+        within: Duration,
+    ) -> Outcome<Vec<Account>> {
+        let deadline = Instant::now() + within;
+        loop {
+            let mut accounts = Vec::new();
+            for reply in self.ask_all(&Command::Accounts)? {
+                match reply {
+                    Reply::Accounts(node) => accounts.extend(node.accounts),
+                    other => return Err(unexpected(&other)),
+                }
+            }
+            accounts.retain(|account| account.channel == channel);
+            if accounts.iter().all(Account::is_settled) || Instant::now() > deadline {
+                return Ok(accounts);
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
     /// Asks every node the same; the answers by number.
-    fn ask_all(&mut self, command: &Command) -> Outcome<Vec<Reply>> {
+    pub(super) fn ask_all(&mut self, command: &Command) -> Outcome<Vec<Reply>> {
         for child in self.running.values_mut() {
             child.tell(command)?;
         }
@@ -206,7 +254,7 @@ impl Reach {
 }
 
 /// The name of a node.
-fn name(number: usize) -> String {
+pub(super) fn name(number: usize) -> String {
     format!("n{number}")
 }
 

@@ -6,12 +6,16 @@ use std::time::Duration;
 use overlane::config::Seed;
 use overlane::{Cluster, Event, HOPS_KEY, Message, Node, ShardContext};
 
-use super::protocol::{CHANNEL, Command, Heard, Look, MAILBOX, Reply, Specification};
+use super::protocol::{
+    CHANNEL, Command, Heard, Look, MAILBOX, Reply, STEADY_MAILBOX, Specification,
+};
+use super::traffic::{Receiving, Sending};
 use crate::child::Parent;
 use crate::clock;
 use crate::error::{BenchError, Outcome};
 use crate::latencies::Latencies;
 use crate::machine;
+use crate::node::counters;
 use crate::sample::Cpu;
 
 /// A switch of the overlay ends, or is given up, within this.
@@ -45,6 +49,8 @@ struct Notes {
 struct Host {
     node: Node,
     notes: Arc<Mutex<Notes>>,
+    receiving: Receiving,
+    sending: Option<Sending>,
     events: overlane::Events,
     told_down: u64,
 }
@@ -57,16 +63,24 @@ impl Host {
     fn start(settings: &Specification) -> Outcome<Self> {
         let notes = Arc::<Mutex<Notes>>::default();
         let noted = Arc::clone(&notes);
+        let receiving = Receiving::default();
+        let received = receiving.clone();
         let node = Node::builder(settings.config()?)
             .handle(
                 MAILBOX,
                 move |_: &mut ShardContext<'_>, message: Message<'_>| note(&noted, &message),
+            )
+            .handle(
+                STEADY_MAILBOX,
+                move |_: &mut ShardContext<'_>, message: Message<'_>| received.note(&message),
             )
             .start()?;
         Ok(Self {
             events: node.events(),
             node,
             notes,
+            receiving,
+            sending: None,
             told_down: 0,
         })
     }
@@ -99,6 +113,16 @@ impl Host {
                 Ok(Reply::Done)
             }
             Command::Heard => Ok(Reply::Heard(self.heard())),
+            Command::BeginFlow { to, sender, hz } => {
+                self.sending = Some(Sending::start(&self.node, &to, sender, hz)?);
+                Ok(Reply::Done)
+            }
+            Command::EndFlow => {
+                let stopped = self.sending.as_mut().map(Sending::stop).transpose()?;
+                Ok(Reply::Flow(stopped.unwrap_or_default()))
+            }
+            Command::Got => Ok(Reply::Got(self.receiving.got())),
+            Command::Accounts => Ok(Reply::Accounts(counters::accounts(&self.node))),
             Command::Switch(kind) => {
                 let kind = kind.parse().map_err(engine)?;
                 let switched = self.cluster()?.switch_overlay(kind, &[], SWITCH_WITHIN);
@@ -121,6 +145,7 @@ impl Host {
             neighbors: overlay.neighbors.len(),
             epoch: overlay.epoch,
             overlay: overlay.kind.name().to_owned(),
+            is_changing: overlay.next.is_some(),
             resident_bytes: machine::resident_bytes()?,
             cpu_ns: Cpu::of_this_process().ns(),
             heard: self.notes().all,

@@ -1,9 +1,11 @@
 //! What the parent of a cluster run asks its processes, and what they answer.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::accounts::NodeAccounts;
 use crate::latencies::Buckets;
 use crate::node::settings::Settings;
 
@@ -11,6 +13,10 @@ use crate::node::settings::Settings;
 pub(crate) const ROLE: &str = "cluster";
 /// The channel of broadcasts.
 pub(super) const CHANNEL: &str = "data";
+/// The channel of what nodes send to each other while the overlay is switched.
+pub(super) const STEADY: &str = "steady";
+/// Its mailbox.
+pub(super) const STEADY_MAILBOX: &str = "steady";
 /// The mailbox of broadcasts.
 pub(super) const MAILBOX: &str = "news";
 
@@ -35,6 +41,14 @@ pub(super) enum Command {
     Heard,
     /// Give all nodes that overlay.
     Switch(String),
+    /// Begin to send to that node, as that sender.
+    BeginFlow { to: String, sender: u32, hz: u32 },
+    /// Send no more.
+    EndFlow,
+    /// What has come from each sender.
+    Got,
+    /// The counters of the node.
+    Accounts,
 }
 
 /// What it answers.
@@ -49,6 +63,12 @@ pub(super) enum Reply {
     Members(Vec<String>),
     /// To [`Command::Heard`].
     Heard(Heard),
+    /// To [`Command::EndFlow`].
+    Flow(Flow),
+    /// To [`Command::Got`].
+    Got(BTreeMap<u32, Got>),
+    /// To [`Command::Accounts`].
+    Accounts(NodeAccounts),
     /// To [`Command::Switch`]: whether it was switched, and why not.
     Switched(Result<(), String>),
 }
@@ -61,6 +81,8 @@ pub(super) struct Look {
     pub(super) neighbors: usize,
     pub(super) epoch: u64,
     pub(super) overlay: String,
+    /// Another one is being built.
+    pub(super) is_changing: bool,
     pub(super) resident_bytes: u64,
     /// Time of a core that the process has used.
     pub(super) cpu_ns: u64,
@@ -78,4 +100,23 @@ pub(super) struct Heard {
     pub(super) latencies: Buckets,
     /// The most nodes that one of them passed.
     pub(super) hops_max: u32,
+}
+
+/// What a sender came to.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(super) struct Flow {
+    pub(super) accepted: u64,
+    /// The longest time between two messages that were accepted.
+    pub(super) longest_gap_ns: u64,
+}
+
+/// What came from one sender.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(super) struct Got {
+    pub(super) delivered: u64,
+    pub(super) duplicates: u64,
+    pub(super) out_of_order: u64,
+    pub(super) missing: u64,
+    /// The longest time between two messages.
+    pub(super) longest_gap_ns: u64,
 }

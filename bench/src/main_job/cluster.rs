@@ -24,7 +24,7 @@ pub(crate) const RECEIVER: usize = 1;
 /// How long everything that is under way may take to arrive after the traffic stopped.
 const SETTLE_WITHIN: Duration = Duration::from_secs(5);
 
-/// Three connected nodes.
+/// Three nodes, members of one cluster.
 #[derive(Debug)]
 pub(crate) struct Cluster {
     nodes: Vec<Child>,
@@ -33,10 +33,11 @@ pub(crate) struct Cluster {
 }
 
 impl Cluster {
-    /// Starts the processes and waits until every lane between them is up.
+    /// Starts the processes, each of which asks the first to be let in, and waits until all are members and
+    /// connected.
     pub(crate) fn start(common: &Config, flags: &MainJobFlags) -> Outcome<Self> {
         let mut nodes = Vec::new();
-        let mut known: Vec<(String, SocketAddr)> = Vec::new();
+        let mut seed: Option<SocketAddr> = None;
         let mut differences = String::new();
         for (number, name) in (0_u8..).zip(NAMES) {
             let settings = settings::on_core(common, name, 0);
@@ -51,12 +52,14 @@ impl Cluster {
             let Reply::Listening(address) = reply else {
                 return Err(unexpected(&reply));
             };
-            done(node.ask(&Command::Connect(known.clone()))?)?;
-            known.push((name.to_owned(), address));
+            match seed {
+                Some(seed) => done(node.ask(&Command::Join(seed))?)?,
+                None => seed = Some(address),
+            }
             nodes.push(node);
         }
         let mut cluster = Self { nodes, differences };
-        cluster.each(Command::WaitConnected)?;
+        cluster.each(Command::WaitForMembers)?;
         Ok(cluster)
     }
 

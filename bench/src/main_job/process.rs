@@ -5,7 +5,8 @@
 
 use std::time::{Duration, Instant};
 
-use overlane::Node;
+use overlane::config::Seed;
+use overlane::{Cluster, Node};
 
 use super::protocol::{COORDINATION, Command, DATA, Progress, Reply, Specification};
 use super::traffic::Traffic;
@@ -16,6 +17,8 @@ use crate::node::counters;
 
 /// How long lanes may take to come up.
 const CONNECT_WITHIN: Duration = Duration::from_secs(10);
+/// How often it is looked whether somebody has become a member.
+const LOOK_EVERY: Duration = Duration::from_millis(5);
 
 /// Runs this process until the parent closes its pipe.
 pub(crate) fn serve(mut parent: Parent) {
@@ -53,22 +56,44 @@ impl MainJobNode {
         })
     }
 
+    fn cluster(&self) -> Outcome<&Cluster> {
+        let cluster = self.node.cluster();
+        cluster
+            .ok_or_else(|| BenchError::Engine("the node is in no cluster: overlay is none".into()))
+    }
+
+    fn wait_for_members(&self, names: &[String]) -> Outcome<()> {
+        let deadline = Instant::now() + CONNECT_WITHIN;
+        let left = || deadline.saturating_duration_since(Instant::now());
+        self.cluster()?.wait_joined(left()).map_err(engine)?;
+        for name in names {
+            while !self.is_live(name)? {
+                if left().is_zero() {
+                    let within = CONNECT_WITHIN.as_secs();
+                    return Err(BenchError::Engine(format!(
+                        "node {name} has not become a member within {within} s"
+                    )));
+                }
+                std::thread::sleep(LOOK_EVERY);
+            }
+            self.node.wait_connected(name, left()).map_err(engine)?;
+        }
+        Ok(())
+    }
+
+    fn is_live(&self, name: &str) -> Outcome<bool> {
+        let members = self.cluster()?.members();
+        let live = |member: &overlane::Member| member.name == name && member.status.is_live();
+        Ok(members.iter().any(live))
+    }
+
     fn obey(&mut self, command: Command) -> Outcome<Reply> {
         match command {
-            Command::Connect(peers) => {
-                for (name, address) in &peers {
-                    self.node.connect(name, *address).map_err(engine)?;
-                }
-                Ok(Reply::Done)
+            Command::Join(seed) => {
+                let joined = self.cluster()?.begin_join(&[Seed::from(seed)]);
+                joined.map(|()| Reply::Done).map_err(engine)
             }
-            Command::WaitConnected(peers) => {
-                let deadline = Instant::now() + CONNECT_WITHIN;
-                for peer in &peers {
-                    let left = deadline.saturating_duration_since(Instant::now());
-                    self.node.wait_connected(peer, left).map_err(engine)?;
-                }
-                Ok(Reply::Done)
-            }
+            Command::WaitForMembers(names) => self.wait_for_members(&names).map(|()| Reply::Done),
             Command::StartTraffic(peers) => {
                 self.traffic.start(&self.node, &peers).map(|()| Reply::Done)
             }

@@ -36,10 +36,10 @@ pub(crate) struct Specification {
 /// What a node process can be asked.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Command {
-    /// Keep lanes to these nodes.
-    Connect(Vec<(String, SocketAddr)>),
-    /// Wait until all lanes to these nodes are up.
-    WaitConnected(Vec<String>),
+    /// Enter the cluster at that address.
+    Join(SocketAddr),
+    /// Wait until these nodes are members, and connected to this one.
+    WaitForMembers(Vec<String>),
     /// Begin heartbeats and rumours to these nodes.
     StartTraffic(Vec<String>),
     /// Begin to write the file that will come to this path.

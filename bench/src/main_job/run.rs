@@ -71,7 +71,8 @@ fn configuration(engine: &Flags) -> Outcome<Config> {
     settings::load(
         Defaults {
             places: true,
-            node: &[],
+            // Three nodes find each other by the address of the first.
+            node: &[("overlay", "full_mesh")],
             channels: &[&coordination, &data, &gossip],
         },
         engine,

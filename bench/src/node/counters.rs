@@ -1,5 +1,6 @@
 //! The engine's own counters in the words of this harness.
 
+use overlane::config::RESERVED_PREFIX;
 use overlane::{ChannelMetrics, Node, ShardMetrics};
 
 use crate::accounts::{Account, NodeAccounts};
@@ -7,7 +8,11 @@ use crate::accounts::{Account, NodeAccounts};
 /// The accounts of a node with each of its peers.
 pub(crate) fn accounts(node: &Node) -> NodeAccounts {
     let metrics = node.metrics();
-    let others = metrics.lanes.iter().filter(|lane| lane.peer != node.name());
+    // What nodes of a cluster say to one another goes on all the time, and is nobody's traffic.
+    let is_of_test = |lane: &&ChannelMetrics| {
+        lane.peer != node.name() && !lane.channel.starts_with(RESERVED_PREFIX)
+    };
+    let others = metrics.lanes.iter().filter(is_of_test);
     NodeAccounts {
         node: node.name().to_owned(),
         accounts: others.map(account).collect(),

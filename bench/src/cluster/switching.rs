@@ -1,0 +1,333 @@
+//! `overlane-bench switch`: the overlay of a cluster is switched again and again while guaranteed messages flow, and
+//! nodes are killed in the middle of it.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use overlane::OverlayKind;
+use serde::Serialize;
+
+use super::flags::SwitchFlags;
+use super::nodes::{Nodes, name, unexpected};
+use super::protocol::{Command, Flow, Got, Reply, STEADY};
+use super::{form, of_rows};
+use crate::error::{BenchError, Outcome};
+use crate::progress::Progress;
+use crate::shown::show;
+
+/// Each overlay takes the place of each other in twelve steps, from full mesh back to it.
+const TOUR: [OverlayKind; 12] = [
+    OverlayKind::HyParView,
+    OverlayKind::ClientServer,
+    OverlayKind::PubSub,
+    OverlayKind::HyParView,
+    OverlayKind::FullMesh,
+    OverlayKind::ClientServer,
+    OverlayKind::HyParView,
+    OverlayKind::PubSub,
+    OverlayKind::FullMesh,
+    OverlayKind::PubSub,
+    OverlayKind::ClientServer,
+    OverlayKind::FullMesh,
+];
+/// A switch ends, or is given up, within this.
+const SWITCH_WITHIN: Duration = Duration::from_secs(120);
+/// Lives of one node that are told apart.
+const LIVES_MAX: u32 = 10_000;
+/// How long what is under way at the end may take.
+const SETTLE_WITHIN: Duration = Duration::from_secs(60);
+
+/// The figures; their names are a promise to scripts.
+#[derive(Debug, Default, Serialize)]
+struct Figures {
+    nodes: usize,
+    switches: u32,
+    kills: u32,
+    accepted: u64,
+    delivered: u64,
+    reported: u64,
+    duplicates: u64,
+    out_of_order: u64,
+    /// The longest time that a sender was kept from sending, or a receiver waited, between nodes that lived on.
+    longest_gap_ms: u64,
+    /// From the commit at the node that ordered it until all nodes had it, the longest.
+    epoch_agree_ms: u64,
+    rollbacks: u32,
+    /// The time of a switch, the mean.
+    switch_ms: u64,
+}
+
+struct Run<'a> {
+    flags: &'a SwitchFlags,
+    nodes: Nodes,
+    random: fastrand::Rng,
+    /// How often each node was started.
+    lives: BTreeMap<usize, u32>,
+    /// Flows that a kill has touched are not held against the longest gap.
+    touched: Vec<u32>,
+    figures: Figures,
+    faults: Vec<String>,
+}
+
+/// Runs it and prints its result.
+pub(crate) fn run(flags: &SwitchFlags) -> Outcome<()> {
+    flags.check()?;
+    let seed = flags.seed.unwrap_or_else(|| fastrand::u64(..));
+    eprintln!("seed {seed}");
+    let progress = Progress::of_steps("switch", flags.nodes as u64 + u64::from(flags.switches));
+    let cluster = flags.cluster();
+    let mut nodes = Nodes::new(&cluster)?;
+    form(&mut nodes, &cluster, &progress)?;
+    let mut run = Run {
+        flags,
+        nodes,
+        random: fastrand::Rng::with_seed(seed),
+        lives: BTreeMap::new(),
+        touched: Vec::new(),
+        figures: Figures {
+            nodes: flags.nodes,
+            switches: flags.switches,
+            ..Figures::default()
+        },
+        faults: Vec::new(),
+    };
+    for number in 0..flags.nodes {
+        run.begin_flow(number)?;
+    }
+    let began = Instant::now();
+    for number in 0..flags.switches {
+        run.switch(number)?;
+        progress.step();
+    }
+    let mean = began.elapsed() / flags.switches.max(1);
+    run.figures.switch_ms = ms(mean);
+    run.settle()?;
+    drop(progress);
+    let Run {
+        figures, faults, ..
+    } = run;
+    if flags.json {
+        let line = serde_json::to_string(&figures).expect("figures are numbers");
+        show!("{line}");
+    } else {
+        show!("{}", figures.table());
+    }
+    if faults.is_empty() {
+        return Ok(());
+    }
+    Err(BenchError::CheckFailed(faults.join("; ")))
+}
+
+impl Run<'_> {
+    /// Each node sends to the next.
+    fn target(&self, number: usize) -> usize {
+        (number + 1) % self.flags.nodes
+    }
+
+    /// The number of a sender in its present life.
+    fn sender(&self, number: usize) -> u32 {
+        let life = self.lives.get(&number).copied().unwrap_or(0);
+        u32::try_from(number).unwrap_or(u32::MAX / LIVES_MAX) * LIVES_MAX + life
+    }
+
+    fn begin_flow(&mut self, number: usize) -> Outcome<()> {
+        *self.lives.entry(number).or_default() += 1;
+        let share = usize::try_from(self.flags.rate).unwrap_or(usize::MAX) / self.flags.nodes;
+        let flow = Command::BeginFlow {
+            to: name(self.target(number)),
+            sender: self.sender(number),
+            hz: u32::try_from(share.max(1)).unwrap_or(u32::MAX),
+        };
+        self.nodes.ask(number, &flow).map(drop)
+    }
+
+    fn switch(&mut self, number: u32) -> Outcome<()> {
+        let kind = TOUR[number as usize % TOUR.len()];
+        let proposer = self.random.usize(0..self.flags.nodes);
+        self.nodes
+            .tell(proposer, &Command::Switch(kind.name().to_owned()))?;
+        let every = self.flags.switches / self.flags.kills.max(1);
+        let is_killing =
+            self.figures.kills < self.flags.kills && number.is_multiple_of(every.max(1));
+        if is_killing {
+            return self.kill_in_the_middle(kind, proposer);
+        }
+        match self.nodes.answer(proposer, SWITCH_WITHIN)? {
+            Reply::Switched(Ok(())) => self.agree_on_epoch(kind),
+            Reply::Switched(Err(why)) => {
+                self.figures.rollbacks += 1;
+                self.faults
+                    .push(format!("switch {number} to {kind}: {why}"));
+                Ok(())
+            }
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Waits until all nodes have the overlay in one epoch.
+    fn agree_on_epoch(&mut self, kind: OverlayKind) -> Outcome<()> {
+        let began = Instant::now();
+        loop {
+            let looks = self.nodes.look()?;
+            let newest = looks.iter().map(|look| look.epoch).max();
+            let alike = looks
+                .iter()
+                .all(|look| Some(look.epoch) == newest && look.overlay == kind.name());
+            if alike {
+                let agree = ms(began.elapsed());
+                self.figures.epoch_agree_ms = self.figures.epoch_agree_ms.max(agree);
+                return Ok(());
+            }
+            if began.elapsed() > SWITCH_WITHIN {
+                let seen: Vec<_> = looks
+                    .iter()
+                    .map(|look| (look.epoch, &look.overlay))
+                    .collect();
+                return Err(BenchError::CheckFailed(format!(
+                    "the nodes do not agree on one overlay: {seen:?}"
+                )));
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// Kills a node while the switch goes on: every other time the one that ordered it.
+    fn kill_in_the_middle(&mut self, kind: OverlayKind, proposer: usize) -> Outcome<()> {
+        std::thread::sleep(Duration::from_millis(self.random.u64(0..300)));
+        self.figures.kills += 1;
+        let is_proposer = self.figures.kills.is_multiple_of(2) && proposer != 0;
+        let victim = if is_proposer {
+            proposer
+        } else {
+            let others: Vec<usize> = (1..self.flags.nodes)
+                .filter(|number| *number != proposer)
+                .collect();
+            others[self.random.usize(0..others.len())]
+        };
+        let before = (victim + self.flags.nodes - 1) % self.flags.nodes;
+        self.touched
+            .extend([self.sender(victim), self.sender(before)]);
+        self.nodes.kill(victim)?;
+        let kept = if is_proposer {
+            None
+        } else {
+            match self.nodes.answer(proposer, SWITCH_WITHIN)? {
+                Reply::Switched(outcome) => Some(outcome),
+                other => return Err(unexpected(&other)),
+            }
+        };
+        let patience = Duration::from_secs(self.flags.patience.into());
+        self.nodes.agree(patience)?;
+        self.nodes.start(victim)?;
+        self.nodes.agree(patience)?;
+        let settled = self.settled_overlay(patience)?;
+        let rolled_back = settled != kind.name();
+        self.figures.rollbacks += u32::from(rolled_back);
+        if let Some(Ok(())) = kept
+            && rolled_back
+        {
+            self.faults
+                .push(format!("a switch to {kind} was committed and is gone"));
+        }
+        self.begin_flow(victim)
+    }
+
+    /// Waits until all nodes have one overlay and change to no other; which.
+    fn settled_overlay(&mut self, within: Duration) -> Outcome<String> {
+        let deadline = Instant::now() + within;
+        loop {
+            let looks = self.nodes.look()?;
+            let first = &looks[0];
+            let alike = looks.iter().all(|look| {
+                look.epoch == first.epoch && look.overlay == first.overlay && !look.is_changing
+            });
+            if alike {
+                return Ok(first.overlay.clone());
+            }
+            if Instant::now() > deadline {
+                return Err(BenchError::CheckFailed(
+                    "after a kill the nodes do not agree on one overlay".to_owned(),
+                ));
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Stops all flows, and holds what was accepted against what came.
+    fn settle(&mut self) -> Outcome<()> {
+        let mut flows: BTreeMap<u32, Flow> = BTreeMap::new();
+        for number in 0..self.flags.nodes {
+            match self.nodes.ask(number, &Command::EndFlow)? {
+                Reply::Flow(flow) => drop(flows.insert(self.sender(number), flow)),
+                other => return Err(unexpected(&other)),
+            }
+        }
+        let accounts = self.nodes.settled_accounts(STEADY, SETTLE_WITHIN)?;
+        let mut got: BTreeMap<u32, Got> = BTreeMap::new();
+        for reply in self.nodes.ask_all(&Command::Got)? {
+            match reply {
+                Reply::Got(streams) => got.extend(streams),
+                other => return Err(unexpected(&other)),
+            }
+        }
+        for account in &accounts {
+            let faults = account.sender_fault().into_iter();
+            self.faults
+                .extend(faults.map(|fault| format!("to {}: {fault}", account.peer)));
+            self.figures.reported += account.reported;
+        }
+        for (sender, flow) in &flows {
+            let got = got.get(sender).cloned().unwrap_or_default();
+            self.figures.accepted += flow.accepted;
+            self.figures.delivered += got.delivered;
+            self.figures.duplicates += got.duplicates;
+            self.figures.out_of_order += got.out_of_order;
+            if !self.touched.contains(sender) {
+                let gap = flow.longest_gap_ns.max(got.longest_gap_ns);
+                let gap = ms(Duration::from_nanos(gap));
+                self.figures.longest_gap_ms = self.figures.longest_gap_ms.max(gap);
+                if got.delivered != flow.accepted || got.missing > 0 {
+                    self.faults.push(format!(
+                        "of {} messages of sender {sender}, whose receiver lived on, {} came",
+                        flow.accepted, got.delivered
+                    ));
+                }
+            }
+        }
+        if self.figures.duplicates + self.figures.out_of_order > 0 {
+            self.faults
+                .push("messages came twice, or out of order".to_owned());
+        }
+        Ok(())
+    }
+}
+
+fn ms(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+impl Figures {
+    fn table(&self) -> String {
+        of_rows([
+            ("nodes", self.nodes.to_string()),
+            (
+                "switches",
+                format!("{}, {} rolled back", self.switches, self.rollbacks),
+            ),
+            ("nodes killed in the middle", self.kills.to_string()),
+            ("messages accepted", self.accepted.to_string()),
+            ("delivered", self.delivered.to_string()),
+            ("reported", self.reported.to_string()),
+            (
+                "twice, out of order",
+                format!("{}, {}", self.duplicates, self.out_of_order),
+            ),
+            ("longest gap", format!("{} ms", self.longest_gap_ms)),
+            (
+                "one epoch everywhere within",
+                format!("{} ms", self.epoch_agree_ms),
+            ),
+            ("a switch takes", format!("{} ms", self.switch_ms)),
+        ])
+    }
+}
