@@ -63,6 +63,8 @@ struct Run<'a> {
     random: fastrand::Rng,
     /// How often each node was started.
     lives: BTreeMap<usize, u32>,
+    /// The overlay in force.
+    current: String,
     /// Flows that a kill has touched are not held against the longest gap.
     touched: Vec<u32>,
     figures: Figures,
@@ -83,6 +85,7 @@ pub(crate) fn run(flags: &SwitchFlags) -> Outcome<()> {
         nodes,
         random: fastrand::Rng::with_seed(seed),
         lives: BTreeMap::new(),
+        current: cluster.overlay.name().to_owned(),
         touched: Vec::new(),
         figures: Figures {
             nodes: flags.nodes,
@@ -142,7 +145,9 @@ impl Run<'_> {
     }
 
     fn switch(&mut self, number: u32) -> Outcome<()> {
-        let kind = TOUR[number as usize % TOUR.len()];
+        let tour = TOUR.iter().cycle().skip(number as usize % TOUR.len());
+        let mut others = tour.filter(|kind| kind.name() != self.current);
+        let kind = *others.next().expect("there are several overlays");
         let proposer = self.random.usize(0..self.flags.nodes);
         self.nodes
             .tell(proposer, &Command::Switch(kind.name().to_owned()))?;
@@ -174,6 +179,7 @@ impl Run<'_> {
                 .iter()
                 .all(|look| Some(look.epoch) == newest && look.overlay == kind.name());
             if alike {
+                kind.name().clone_into(&mut self.current);
                 let agree = ms(began.elapsed());
                 self.figures.epoch_agree_ms = self.figures.epoch_agree_ms.max(agree);
                 return Ok(());
@@ -222,6 +228,7 @@ impl Run<'_> {
         self.nodes.agree(patience)?;
         let settled = self.settled_overlay(patience)?;
         let rolled_back = settled != kind.name();
+        self.current = settled;
         self.figures.rollbacks += u32::from(rolled_back);
         if let Some(Ok(())) = kept
             && rolled_back
