@@ -6,7 +6,7 @@
 
 use clap::{Parser, Subcommand};
 
-use crate::cluster::{ChurnFlags, ClusterFlags, SwitchFlags};
+use crate::cluster::{ChurnFlags, ClusterFlags, PartitionFlags, SwitchFlags};
 use crate::flags::{
     FanFlags, IsolationFlags, LatencyFlags, MainJobFlags, RawFlags, ServeFlags, ThroughputFlags,
 };
@@ -66,6 +66,8 @@ pub(crate) enum Command {
     Churn(ChurnFlags),
     /// The overlay of a cluster switched again and again while guaranteed messages flow
     Switch(SwitchFlags),
+    /// A cluster over several hosts that are cut off from one another for a while (needs root)
+    Partition(PartitionFlags),
     /// Lets another host run measurements against this one, with --remote
     Serve(ServeFlags),
 }

@@ -49,6 +49,7 @@ mod link;
 mod machine;
 mod main_job;
 mod matrix;
+mod namespace;
 mod node;
 mod pair;
 mod payloads;
@@ -130,6 +131,7 @@ fn run(cli: Cli) -> Outcome<()> {
         Some(Command::Cluster(flags)) => cluster::run(&flags),
         Some(Command::Churn(flags)) => cluster::run_churn(&flags),
         Some(Command::Switch(flags)) => cluster::run_switch(&flags),
+        Some(Command::Partition(flags)) => cluster::run_partition(&flags),
         Some(Command::Serve(flags)) => remote::server::run(&flags),
     }
 }

@@ -4,6 +4,7 @@ use clap::Args;
 use overlane::OverlayKind;
 use overlane::config::Flags;
 
+use super::hosts::HOSTS_MAX;
 use super::process::HEAD_BYTES;
 use crate::error::Outcome;
 use crate::flags;
@@ -93,6 +94,55 @@ impl SwitchFlags {
         ClusterFlags {
             nodes: self.nodes,
             overlay: OverlayKind::FullMesh,
+            broadcasts: 1,
+            payload: HEAD_BYTES,
+            idle_seconds: 0,
+            patience: self.patience,
+            json: self.json,
+            engine: self.engine.clone(),
+        }
+    }
+}
+
+/// Flags of `partition`.
+#[derive(Debug, Args)]
+pub(crate) struct PartitionFlags {
+    /// Nodes, one after the other on each host
+    #[arg(long, default_value_t = 12, value_name = "COUNT")]
+    pub(super) nodes: usize,
+    /// Hosts, which are all cut off from each other
+    #[arg(long, default_value_t = 2, value_name = "COUNT")]
+    pub(super) ways: usize,
+    /// How long they are cut off, at least
+    #[arg(long, default_value_t = 60, value_name = "SECONDS")]
+    pub(super) seconds: u32,
+    /// full_mesh, hyparview or pub_sub
+    #[arg(long, default_value = "hyparview", value_name = "OVERLAY")]
+    pub(super) overlay: OverlayKind,
+    /// How long the nodes may take to agree after the healing
+    #[arg(long, default_value_t = 120, value_name = "SECONDS")]
+    pub(super) patience: u32,
+    /// One JSON object on one line instead of a table
+    #[arg(long)]
+    pub(super) json: bool,
+    #[command(flatten)]
+    pub(super) engine: Flags,
+}
+
+impl PartitionFlags {
+    /// Refuses what no run could be made of.
+    pub(super) fn check(&self) -> Outcome<()> {
+        flags::within("--ways", self.ways, 2, HOSTS_MAX)?;
+        flags::within("--nodes", self.nodes, self.ways, 1_000)?;
+        flags::within("--seconds", self.seconds as usize, 1, 86_400)?;
+        flags::within("--patience", self.patience as usize, 1, 3_600)
+    }
+
+    /// The cluster that is split.
+    pub(super) fn cluster(&self) -> ClusterFlags {
+        ClusterFlags {
+            nodes: self.nodes,
+            overlay: self.overlay,
             broadcasts: 1,
             payload: HEAD_BYTES,
             idle_seconds: 0,

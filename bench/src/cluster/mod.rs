@@ -1,10 +1,13 @@
-//! `overlane-bench cluster`, `churn` and `switch`: real nodes, each a process, that form a cluster by themselves.
+//! `overlane-bench cluster`, `churn`, `switch` and `partition`: real nodes, each a process, that form a cluster by themselves.
 //!
 //! - flags.rs: what may be asked; protocol.rs: what the processes are asked; process.rs: one of them
-//! - nodes.rs: all of them; this file: two of the runs, and what they came to; switching.rs with traffic.rs: the third
+//! - nodes.rs: all of them; this file: two of the runs, and what they came to; switching.rs with traffic.rs: the third;
+//!   partition.rs with hosts.rs: the fourth
 
 mod flags;
+mod hosts;
 mod nodes;
+mod partition;
 pub(crate) mod process;
 pub(crate) mod protocol;
 mod switching;
@@ -14,8 +17,9 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-pub(crate) use flags::{ChurnFlags, ClusterFlags, SwitchFlags};
+pub(crate) use flags::{ChurnFlags, ClusterFlags, PartitionFlags, SwitchFlags};
 use nodes::{Nodes, Reach};
+pub(crate) use partition::run as run_partition;
 pub(crate) use switching::run as run_switch;
 
 use crate::error::{BenchError, Outcome};

@@ -8,6 +8,7 @@ use overlane::OverlayKind;
 use overlane::config::Config;
 
 use super::flags::ClusterFlags;
+use super::hosts::Hosts;
 use super::protocol::{CHANNEL, Command, Heard, Look, ROLE, Reply, STEADY};
 use crate::accounts::Account;
 use crate::child::Child;
@@ -26,6 +27,8 @@ pub(super) struct Nodes {
     common: Config,
     pub(super) running: BTreeMap<usize, Child>,
     seed: Option<SocketAddr>,
+    /// Where they run, if not on this host: one after the other on each.
+    hosts: Option<Hosts>,
 }
 
 /// What a series of broadcasts came to.
@@ -73,13 +76,34 @@ impl Nodes {
             common,
             running: BTreeMap::new(),
             seed: None,
+            hosts: None,
         })
+    }
+
+    /// The same, over hosts.
+    pub(super) fn on_hosts(mut self, hosts: Hosts) -> Self {
+        self.hosts = Some(hosts);
+        self
+    }
+
+    /// Cuts all hosts off from one another, or connects them again.
+    pub(super) fn connect_hosts(&self, connected: bool) -> Outcome<()> {
+        let Some(hosts) = &self.hosts else {
+            return Ok(());
+        };
+        (0..hosts.count()).try_for_each(|host| hosts.connect(host, connected))
     }
 
     /// Starts a node, which asks the first one to be let in.
     pub(super) fn start(&mut self, number: usize) -> Outcome<()> {
         let settings = settings::as_configured(&self.common, &name(number));
-        let (mut child, reply) = Child::start(ROLE, &name(number), &settings)?;
+        let start = |settings: &_| Child::start(ROLE, &name(number), settings);
+        let (mut child, reply) = match &self.hosts {
+            None => start(&settings)?,
+            Some(hosts) => hosts.inside(number % hosts.count(), |address| {
+                start(&settings.listening_at(address)?)
+            })??,
+        };
         let Reply::Listening(address) = reply else {
             return Err(unexpected(&reply));
         };
@@ -170,7 +194,7 @@ impl Nodes {
             let looks = self.look()?;
             let live: Vec<usize> = looks.iter().map(|look| look.live).collect();
             if live.iter().all(|live| *live == names.len())
-                && self.views()?.all(|view| view == names)
+                && self.views()?.values().all(|view| *view == names)
             {
                 return Ok(began.elapsed());
             }
@@ -187,15 +211,18 @@ impl Nodes {
         }
     }
 
-    fn views(&mut self) -> Outcome<impl Iterator<Item = Vec<String>>> {
-        let replies = self.ask_all(&Command::Members)?;
-        Ok(replies.into_iter().map(|reply| match reply {
+    /// The names that each node counts as live members, in order.
+    pub(super) fn views(&mut self) -> Outcome<BTreeMap<usize, Vec<String>>> {
+        let replies = self.ask_all(&Command::Members)?.into_iter();
+        let views = replies.map(|reply| match reply {
             Reply::Members(mut names) => {
                 names.sort_unstable();
-                names
+                Ok(names)
             }
-            _ => Vec::new(),
-        }))
+            other => Err(unexpected(&other)),
+        });
+        let views = views.collect::<Outcome<Vec<_>>>()?;
+        Ok(self.running.keys().copied().zip(views).collect())
     }
 
     /// Broadcasts from one node after the other, and waits until what is to come has, or for `within`.

@@ -7,7 +7,7 @@ use overlane::config::Seed;
 use overlane::{Cluster, Event, HOPS_KEY, Message, Node, ShardContext};
 
 use super::protocol::{
-    CHANNEL, Command, Heard, Look, MAILBOX, Reply, STEADY_MAILBOX, Specification,
+    CHANNEL, Command, Heard, Look, MAILBOX, Reply, STEADY_MAILBOX, Specification, Split,
 };
 use super::traffic::{Receiving, Sending};
 use crate::child::Parent;
@@ -53,6 +53,7 @@ struct Host {
     sending: Option<Sending>,
     events: overlane::Events,
     told_down: u64,
+    splits: Vec<Split>,
 }
 
 fn engine(error: impl std::error::Error) -> BenchError {
@@ -82,6 +83,7 @@ impl Host {
             receiving,
             sending: None,
             told_down: 0,
+            splits: Vec::new(),
         })
     }
 
@@ -122,6 +124,10 @@ impl Host {
                 Ok(Reply::Flow(stopped.unwrap_or_default()))
             }
             Command::Got => Ok(Reply::Got(self.receiving.got())),
+            Command::Splits => {
+                self.follow_events();
+                Ok(Reply::Splits(std::mem::take(&mut self.splits)))
+            }
             Command::Accounts => Ok(Reply::Accounts(counters::accounts(&self.node))),
             Command::Switch(kind) => {
                 let kind = kind.parse().map_err(engine)?;
@@ -133,10 +139,26 @@ impl Host {
         }
     }
 
-    fn look(&mut self) -> Outcome<Look> {
+    /// Notes what was told since this was called last.
+    fn follow_events(&mut self) {
+        let names = |names: &[Arc<str>]| names.iter().map(ToString::to_string).collect();
         while let Some(event) = self.events.try_recv() {
-            self.told_down += u64::from(matches!(event, Event::MemberDown { .. }));
+            match &event {
+                Event::MemberDown { .. } => self.told_down += 1,
+                Event::Partitioned { here, there } => self.splits.push(Split::Parted {
+                    here: names(here),
+                    there: names(there),
+                }),
+                Event::Healed { missing } => self.splits.push(Split::Healed {
+                    missing: names(missing),
+                }),
+                _ => {}
+            }
         }
+    }
+
+    fn look(&mut self) -> Outcome<Look> {
+        self.follow_events();
         let cluster = self.cluster()?;
         let overlay = cluster.overlay();
         Ok(Look {

@@ -1,6 +1,6 @@
 //! What the parent of a cluster run asks its processes, and what they answer.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
@@ -49,6 +49,8 @@ pub(super) enum Command {
     Got,
     /// The counters of the node.
     Accounts,
+    /// What was told of splits of the cluster since this was asked last.
+    Splits,
 }
 
 /// What it answers.
@@ -69,8 +71,22 @@ pub(super) enum Reply {
     Got(BTreeMap<u32, Got>),
     /// To [`Command::Accounts`].
     Accounts(NodeAccounts),
+    /// To [`Command::Splits`].
+    Splits(Vec<Split>),
     /// To [`Command::Switch`]: whether it was switched, and why not.
     Switched(Result<(), String>),
+}
+
+/// What a node told of a split.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) enum Split {
+    /// The cluster has split: who is here, and who was lost.
+    Parted {
+        here: BTreeSet<String>,
+        there: BTreeSet<String>,
+    },
+    /// Most of the lost are back, but for these.
+    Healed { missing: BTreeSet<String> },
 }
 
 /// How a node sees the cluster, and what it costs.

@@ -1,0 +1,191 @@
+//! `overlane-bench partition`: a cluster over several hosts (network namespaces), which are cut off from one another for
+//! a while and connected again.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+
+use super::flags::PartitionFlags;
+use super::hosts::Hosts;
+use super::nodes::{Nodes, name, unexpected};
+use super::protocol::{Command, Reply, Split};
+use super::{ARRIVE_WITHIN, form, of_rows};
+use crate::error::{BenchError, Outcome};
+use crate::progress::Progress;
+use crate::shown::show;
+
+/// Broadcasts after the healing.
+const BROADCASTS: u32 = 50;
+/// Bytes of each.
+const PAYLOAD_BYTES: usize = 64;
+/// Lanes to a host that was cut off are found to be dead, and its members down, within this.
+const LOST_WITHIN: Duration = Duration::from_secs(60);
+/// How long after all agree again the last of them may tell so.
+const TOLD_WITHIN: Duration = Duration::from_secs(30);
+
+/// The figures; their names are a promise to scripts.
+#[derive(Debug, Serialize)]
+struct Figures {
+    nodes: usize,
+    ways: usize,
+    overlay: &'static str,
+    /// From the cut until each part counted its own members alone.
+    parted_s: f64,
+    /// From the healing until all counted all.
+    agree_s: f64,
+    /// Whether each node named both sides as they were, and told of the healing.
+    events_right: bool,
+    /// Of broadcasts after the healing.
+    reach_percent: f64,
+}
+
+/// Runs it and prints its result.
+pub(crate) fn run(flags: &PartitionFlags) -> Outcome<()> {
+    flags.check()?;
+    let cluster = flags.cluster();
+    let progress = Progress::of_steps("partition", cluster.nodes as u64 + 3);
+    let mut nodes = Nodes::new(&cluster)?.on_hosts(Hosts::make(flags.ways)?);
+    form(&mut nodes, &cluster, &progress)?;
+    nodes.splits()?;
+    progress.say("cut off");
+    let cut = Instant::now();
+    nodes.connect_hosts(false)?;
+    let parted = part(&mut nodes, flags)?;
+    let told_by = cut + Duration::from_secs(flags.seconds.into());
+    std::thread::sleep(told_by.saturating_duration_since(Instant::now()));
+    let mut faults = Vec::new();
+    for (number, splits) in nodes.splits()? {
+        faults.extend(split_fault(number, &splits, flags));
+    }
+    progress.say("healing");
+    nodes.connect_hosts(true)?;
+    let agree = nodes.agree(Duration::from_secs(cluster.patience.into()))?;
+    faults.extend(unhealed(&mut nodes)?);
+    let reach = nodes.broadcast(0..BROADCASTS, PAYLOAD_BYTES, ARRIVE_WITHIN)?;
+    drop(progress);
+    let figures = Figures {
+        nodes: cluster.nodes,
+        ways: flags.ways,
+        overlay: cluster.overlay.name(),
+        parted_s: parted.as_secs_f64(),
+        agree_s: agree.as_secs_f64(),
+        events_right: faults.is_empty(),
+        reach_percent: reach.percent(),
+    };
+    if flags.json {
+        let line = serde_json::to_string(&figures).expect("figures are numbers");
+        show!("{line}");
+    } else {
+        show!("{}", figures.table());
+    }
+    if reach.came < reach.expected {
+        faults.push("broadcasts after the healing did not come to all".to_owned());
+    }
+    if faults.is_empty() {
+        return Ok(());
+    }
+    Err(BenchError::CheckFailed(faults.join("; ")))
+}
+
+/// Waits until each node counts the nodes of its own host as live, and nobody else. How long it took.
+fn part(nodes: &mut Nodes, flags: &PartitionFlags) -> Outcome<Duration> {
+    let began = Instant::now();
+    loop {
+        let views = nodes.views()?;
+        let alike = views.iter().all(|(number, view)| {
+            view.iter().cloned().collect::<BTreeSet<_>>() == side(*number, flags)
+        });
+        if alike {
+            return Ok(began.elapsed());
+        }
+        if began.elapsed() > LOST_WITHIN {
+            return Err(BenchError::CheckFailed(format!(
+                "the parts do not count their own members alone after {} s",
+                LOST_WITHIN.as_secs()
+            )));
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
+/// The nodes on the host of a node.
+fn side(number: usize, flags: &PartitionFlags) -> BTreeSet<String> {
+    let numbers = (0..flags.nodes).filter(|other| other % flags.ways == number % flags.ways);
+    numbers.map(name).collect()
+}
+
+/// What is wrong with what a node told of the split, if anything is.
+fn split_fault(number: usize, splits: &[Split], flags: &PartitionFlags) -> Option<String> {
+    let here = side(number, flags);
+    let there: BTreeSet<String> = (0..flags.nodes)
+        .map(name)
+        .filter(|name| !here.contains(name))
+        .collect();
+    match splits.last() {
+        Some(Split::Parted {
+            here: told_here,
+            there: told_there,
+        }) if *told_here == here && *told_there == there => None,
+        told => Some(format!(
+            "n{number} is with {} others and told of {told:?}",
+            here.len() - 1
+        )),
+    }
+}
+
+/// Nodes that have not told of the healing in time.
+fn unhealed(nodes: &mut Nodes) -> Outcome<Vec<String>> {
+    let deadline = Instant::now() + TOLD_WITHIN;
+    let mut waiting: BTreeSet<usize> = nodes.running.keys().copied().collect();
+    while !waiting.is_empty() && Instant::now() < deadline {
+        for (number, splits) in nodes.splits()? {
+            let is_healed =
+                |split: &Split| matches!(split, Split::Healed { missing } if missing.is_empty());
+            if splits.iter().any(is_healed) {
+                waiting.remove(&number);
+            }
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    let fault = |number| format!("n{number} did not tell that the cluster has healed");
+    Ok(waiting.into_iter().map(fault).collect())
+}
+
+impl Nodes {
+    /// What each node told of splits since it was asked last.
+    fn splits(&mut self) -> Outcome<Vec<(usize, Vec<Split>)>> {
+        let numbers: Vec<usize> = self.running.keys().copied().collect();
+        let replies = self.ask_all(&Command::Splits)?.into_iter();
+        let told = numbers
+            .into_iter()
+            .zip(replies)
+            .map(|(number, reply)| match reply {
+                Reply::Splits(splits) => Ok((number, splits)),
+                other => Err(unexpected(&other)),
+            });
+        told.collect()
+    }
+}
+
+impl Figures {
+    fn table(&self) -> String {
+        of_rows([
+            ("nodes", format!("{} on {}", self.nodes, self.overlay)),
+            ("parts", self.ways.to_string()),
+            (
+                "each part on its own after",
+                format!("{:.2} s", self.parted_s),
+            ),
+            (
+                "all agreed after the healing within",
+                format!("{:.2} s", self.agree_s),
+            ),
+            (
+                "each node told both sides, and the healing",
+                self.events_right.to_string(),
+            ),
+            ("broadcasts came to", format!("{:.2} %", self.reach_percent)),
+        ])
+    }
+}
