@@ -37,6 +37,10 @@ use crate::events::Event;
 /// dial and the handshake of a shard by their default deadlines.
 const CONNECT_MAX: Duration = Duration::from_secs(10);
 
+/// How long nothing must have come from a member that others suspect, until its lane counts as none. 3 s: neighbors hear
+/// from each other each second or two.
+const SILENT_FOR: Duration = Duration::from_secs(3);
+
 /// How often nodes that are no members are forgotten. 60 s: a guess, far above the time that a join takes.
 const PRUNE_EVERY: Duration = Duration::from_secs(60);
 
@@ -137,8 +141,11 @@ pub(super) struct Driver {
     book: Book,
     strangers: Strangers,
     seeds: Seeds,
-    /// Peers with a lane.
-    lanes: BTreeSet<NodeId>,
+    /// Peers with a lane, and when something came from each last.
+    lanes: BTreeMap<NodeId, Time>,
+    /// Peers whose lanes are up still, as far as the kernel knows, and that were found to be silent: to the protocols
+    /// there is no lane.
+    silent: BTreeSet<NodeId>,
     /// Peers to which the overlay wants a lane.
     kept: BTreeSet<NodeId>,
     /// Peers of which it was said where they are to be found: it is said again when they move.
@@ -198,7 +205,8 @@ impl Driver {
             book,
             strangers: Strangers::default(),
             seeds: Seeds::new(me),
-            lanes: BTreeSet::new(),
+            lanes: BTreeMap::new(),
+            silent: BTreeSet::new(),
             kept: BTreeSet::new(),
             reached: BTreeMap::new(),
             inputs: VecDeque::from([(Input::Start, None)]),
@@ -289,7 +297,8 @@ impl Driver {
     fn lane_up(&mut self, name: &str, now: Time, out: &mut Vec<Deed>) {
         let peer = NodeId::of(name);
         self.book.learn(name, &[], Source::Itself);
-        if self.lanes.insert(peer) {
+        self.silent.remove(&peer);
+        if self.lanes.insert(peer, now).is_none() {
             self.send_word(peer, self.greeting.clone(), None, out);
             if let Some(stranger) = self.strangers.met(peer) {
                 self.meet(peer, stranger, now, out);
@@ -300,6 +309,7 @@ impl Driver {
 
     fn lane_down(&mut self, name: &str, why: WhyDown, out: &mut Vec<Deed>) {
         let peer = NodeId::of(name);
+        self.silent.remove(&peer);
         self.lanes.remove(&peer);
         // The overlay says anew whether it wants one.
         if self.kept.remove(&peer) {
@@ -308,8 +318,33 @@ impl Driver {
         self.give_down(peer, why);
     }
 
+    /// Something came from a peer: one that was silent has its lane again.
+    fn heard(&mut self, peer: NodeId, now: Time) {
+        if self.silent.remove(&peer) {
+            self.lanes.insert(peer, now);
+            self.give(Input::PeerUp(peer), None);
+        } else if let Some(heard) = self.lanes.get_mut(&peer) {
+            *heard = now;
+        }
+    }
+
+    /// A member is suspected, or down. If nothing came from it here either, its lane leads nowhere, and is not
+    /// waited for until the kernel or the idle time-out says so: meanwhile the overlay would have a hole.
+    fn doubt(&mut self, peer: NodeId, now: Time, out: &mut Vec<Deed>) {
+        let is_silent = |heard: &Time| now.since(*heard) >= SILENT_FOR;
+        if !self.lanes.get(&peer).is_some_and(is_silent) {
+            return;
+        }
+        self.lanes.remove(&peer);
+        self.silent.insert(peer);
+        if self.kept.remove(&peer) {
+            self.reach(peer, out);
+        }
+        self.give_down(peer, WhyDown::TimedOut);
+    }
+
     fn connect_is_late(&mut self, peer: NodeId, out: &mut Vec<Deed>) {
-        if self.lanes.contains(&peer) || !self.kept.remove(&peer) {
+        if self.lanes.contains_key(&peer) || !self.kept.remove(&peer) {
             return;
         }
         self.reach(peer, out);
@@ -320,8 +355,9 @@ impl Driver {
     fn prune(&mut self, now: Time, out: &mut Vec<Deed>) {
         self.timers.set(now + PRUNE_EVERY, Timer::Prune);
         let (members, lanes, kept) = (self.machine.members(), &self.lanes, &self.kept);
-        let is_needed =
-            |id: NodeId| members.get(&id).is_some() || lanes.contains(&id) || kept.contains(&id);
+        let is_needed = |id: NodeId| {
+            members.get(&id).is_some() || lanes.contains_key(&id) || kept.contains(&id)
+        };
         for name in self.book.forget_all_but(is_needed) {
             self.release(name, out);
         }
@@ -349,6 +385,7 @@ impl Driver {
 
     fn received(&mut self, from: &Arc<str>, bytes: &Bytes, now: Time, out: &mut Vec<Deed>) {
         let peer = NodeId::of(from);
+        self.heard(peer, now);
         match Word::read(bytes) {
             Ok(Word::Machine(message)) => {
                 self.give(
@@ -466,7 +503,7 @@ impl Driver {
                 }
             }
             Output::SetTimer { id, after } => self.timers.set(now + after, Timer::Machine(id)),
-            Output::Event(event) => self.told(event, out),
+            Output::Event(event) => self.told(event, now, out),
             // An order that none of the protocols owns.
             Output::Below(_) => {}
         }
@@ -489,7 +526,7 @@ impl Driver {
     /// Whether it can be sent to: it has a lane, or can be dialled.
     fn is_known(&self, peer: NodeId) -> bool {
         let known = self.book.get(peer);
-        known.is_some_and(|known| !known.addresses.is_empty() || self.lanes.contains(&peer))
+        known.is_some_and(|known| !known.addresses.is_empty() || self.lanes.contains_key(&peer))
     }
 
     fn send_word(&mut self, peer: NodeId, word: Bytes, channel: Option<&str>, out: &mut Vec<Deed>) {
@@ -497,7 +534,7 @@ impl Driver {
             return;
         };
         let to = Arc::clone(&known.name);
-        if !self.lanes.contains(&peer) {
+        if !self.lanes.contains_key(&peer) {
             self.reach(peer, out);
         }
         out.push(Deed::Send {
@@ -540,7 +577,7 @@ impl Driver {
                 addresses: Arc::clone(&known.addresses),
             });
         }
-        if self.lanes.contains(&peer) {
+        if self.lanes.contains_key(&peer) {
             self.give(Input::PeerUp(peer), None);
         } else {
             self.timers.set(now + CONNECT_MAX, Timer::Connected(peer));
@@ -553,8 +590,8 @@ impl Driver {
         if strangers.is_empty() {
             return;
         }
-        let informant = informant.filter(|peer| self.lanes.contains(peer));
-        let any = || self.lanes.iter().choose(&mut self.random).copied();
+        let informant = informant.filter(|peer| self.lanes.contains_key(peer));
+        let any = || self.lanes.keys().choose(&mut self.random).copied();
         if let Some(peer) = informant.or_else(any) {
             for ids in strangers.chunks(NODES_MAX) {
                 self.send_word(peer, Word::who_is(ids), None, out);
@@ -565,7 +602,7 @@ impl Driver {
 
 /// What the protocols tell.
 impl Driver {
-    fn told(&mut self, event: MachineEvent, out: &mut Vec<Deed>) {
+    fn told(&mut self, event: MachineEvent, now: Time, out: &mut Vec<Deed>) {
         let event = match event {
             MachineEvent::MemberUp(id) => {
                 let Some(incarnation) = self.learn_member(id, out) else {
@@ -582,10 +619,14 @@ impl Driver {
                     member: self.book.name(id),
                 }
             }
-            MachineEvent::MemberSuspect(id) => Event::MemberSuspect {
-                member: self.book.name(id),
-            },
+            MachineEvent::MemberSuspect(id) => {
+                self.doubt(id, now, out);
+                Event::MemberSuspect {
+                    member: self.book.name(id),
+                }
+            }
             MachineEvent::MemberDown(id) => {
+                self.doubt(id, now, out);
                 let member = self.book.name(id);
                 self.release(Arc::clone(&member), out);
                 Event::MemberDown { member }

@@ -40,6 +40,8 @@ struct World {
     /// What happens when to whom, in order.
     queue: BTreeMap<(Time, u64), (Name, Happening)>,
     queued: u64,
+    /// Nodes that others do not hear, nor they them: what is sent is lost, and nobody is told.
+    cut_off: BTreeSet<Name>,
     random: fastrand::Rng,
 }
 
@@ -51,6 +53,7 @@ impl World {
             nodes: BTreeMap::new(),
             queue: BTreeMap::new(),
             queued: 0,
+            cut_off: BTreeSet::new(),
             random: fastrand::Rng::with_seed(seed),
         }
     }
@@ -143,12 +146,17 @@ impl World {
             match deed {
                 Deed::Send { to, word, channel } => {
                     assert_eq!(channel.is_some(), is_payload(&word), "its own channel");
+                    if self.is_cut(by, &to) {
+                        continue;
+                    }
                     if self.connect(by, &to) {
                         let from = Arc::clone(by);
                         self.happen(&to, Happening::Received { from, bytes: word });
                     }
                 }
-                Deed::Keep { peer, .. } => drop(self.connect(by, &peer)),
+                Deed::Keep { peer, .. } if !self.is_cut(by, &peer) => {
+                    self.connect(by, &peer);
+                }
                 Deed::Ask(places) => self.ask(by, places),
                 Deed::Tell(event) => self.node(by).told.push(event),
                 Deed::Deliver { from, message, .. } => {
@@ -156,9 +164,14 @@ impl World {
                     self.node(by).delivered.push((from, payload));
                 }
                 Deed::Accuse { .. } => self.node(by).accused += 1,
-                Deed::Reach { .. } | Deed::Release(_) | Deed::Refuse { .. } => {}
+                Deed::Keep { .. } | Deed::Reach { .. } | Deed::Release(_) | Deed::Refuse { .. } => {
+                }
             }
         }
+    }
+
+    fn is_cut(&self, one: &Name, other: &Name) -> bool {
+        self.cut_off.contains(one) != self.cut_off.contains(other)
     }
 
     fn node(&mut self, name: &str) -> &mut Node {
@@ -287,6 +300,34 @@ fn the_killed_are_told_down_and_come_back_in_another_incarnation() {
     }
     world.run_for(Duration::from_secs(30));
     world.assert_agreed();
+}
+
+#[test]
+fn a_split_is_told_with_both_sides_and_heals() {
+    for (seed, kind) in (20..).zip(KINDS) {
+        let mut world = world(seed, 12, kind);
+        let there: BTreeSet<Name> = (0..5).map(|number| format!("n{number}").into()).collect();
+        world.cut_off.clone_from(&there);
+        world.run_for(Duration::from_secs(20));
+        for (name, view) in world.views() {
+            let is_there = there.contains(&name);
+            let own = world
+                .nodes
+                .keys()
+                .filter(|other| there.contains(*other) == is_there);
+            let own: BTreeSet<String> = own.map(ToString::to_string).collect();
+            assert_eq!(view, own, "{kind} as {name} sees it");
+        }
+        world.cut_off.clear();
+        world.run_for(Duration::from_secs(60));
+        world.assert_agreed();
+        for (name, node) in &world.nodes {
+            let parted = |event: &Event| matches!(event, Event::Partitioned { .. });
+            assert!(node.told.iter().any(parted), "{kind} {name}");
+            let healed = |event: &Event| matches!(event, Event::Healed { .. });
+            assert!(node.told.iter().any(healed), "{kind} {name}");
+        }
+    }
 }
 
 #[test]
