@@ -37,6 +37,9 @@ use crate::events::Event;
 /// dial and the handshake of a shard by their default deadlines.
 const CONNECT_MAX: Duration = Duration::from_secs(10);
 
+/// How often a node without a neighbor asks a member. 1 s: a guess, some round trips.
+const ALONE_EVERY: Duration = Duration::from_secs(1);
+
 /// How long nothing must have come from a member that others suspect, until its lane counts as none. 3 s: neighbors hear
 /// from each other each second or two.
 const SILENT_FOR: Duration = Duration::from_secs(3);
@@ -127,6 +130,8 @@ enum Timer {
     Connected(NodeId),
     /// Nodes that are no members any more may be forgotten.
     Prune,
+    /// The node may have been left without a neighbor.
+    Alone,
 }
 
 /// See the module's text.
@@ -193,6 +198,7 @@ impl Driver {
         });
         let mut timers = Timers::new();
         timers.set(Time::ZERO + PRUNE_EVERY, Timer::Prune);
+        timers.set(Time::ZERO + ALONE_EVERY, Timer::Alone);
         let mut book = Book::default();
         book.learn(&identity.name, &identity.addresses, Source::Itself);
         Ok(Self {
@@ -230,6 +236,7 @@ impl Driver {
                 Timer::Machine(id) => self.give(Input::Timer(id), None),
                 Timer::Connected(peer) => self.connect_is_late(peer, out),
                 Timer::Prune => self.prune(now, out),
+                Timer::Alone => self.seek_company(now),
             }
             self.run(now, out);
         }
@@ -367,6 +374,22 @@ impl Driver {
     fn release(&mut self, name: Arc<str>, out: &mut Vec<Deed>) {
         self.reached.remove(&NodeId::of(&name));
         out.push(Deed::Release(name));
+    }
+
+    /// A node without a neighbor that knows members asks one of them to be let in again, another one each time: after
+    /// a split, most of those that the overlay remembers may be out of reach.
+    fn seek_company(&mut self, now: Time) {
+        self.timers.set(now + ALONE_EVERY, Timer::Alone);
+        if self.has_left || !self.machine.neighbors().is_empty() {
+            return;
+        }
+        let members = self.machine.members().iter();
+        let others = members.filter(|entry| entry.status.is_live() && entry.peer != self.me);
+        let ids = others.map(|entry| entry.peer);
+        let ids = ids.filter(|id| !self.silent.contains(id));
+        if let Some(id) = ids.choose(&mut self.random) {
+            self.give(Input::Command(Command::Join(id)), None);
+        }
     }
 
     fn seed_answered(&mut self, answer: SeedAnswer) {

@@ -40,8 +40,9 @@ struct World {
     /// What happens when to whom, in order.
     queue: BTreeMap<(Time, u64), (Name, Happening)>,
     queued: u64,
-    /// Nodes that others do not hear, nor they them: what is sent is lost, and nobody is told.
-    cut_off: BTreeSet<Name>,
+    /// In which part of a network that is split each node is: what is sent to another one is lost, and nobody is
+    /// told. Those that are not here are in the first.
+    parts: BTreeMap<Name, u16>,
     random: fastrand::Rng,
 }
 
@@ -53,7 +54,7 @@ impl World {
             nodes: BTreeMap::new(),
             queue: BTreeMap::new(),
             queued: 0,
-            cut_off: BTreeSet::new(),
+            parts: BTreeMap::new(),
             random: fastrand::Rng::with_seed(seed),
         }
     }
@@ -171,7 +172,11 @@ impl World {
     }
 
     fn is_cut(&self, one: &Name, other: &Name) -> bool {
-        self.cut_off.contains(one) != self.cut_off.contains(other)
+        self.part(one) != self.part(other)
+    }
+
+    fn part(&self, name: &Name) -> u16 {
+        self.parts.get(name).copied().unwrap_or(0)
     }
 
     fn node(&mut self, name: &str) -> &mut Node {
@@ -304,21 +309,23 @@ fn the_killed_are_told_down_and_come_back_in_another_incarnation() {
 
 #[test]
 fn a_split_is_told_with_both_sides_and_heals() {
-    for (seed, kind) in (20..).zip(KINDS) {
-        let mut world = world(seed, 12, kind);
-        let there: BTreeSet<Name> = (0..5).map(|number| format!("n{number}").into()).collect();
-        world.cut_off.clone_from(&there);
-        world.run_for(Duration::from_secs(20));
-        for (name, view) in world.views() {
-            let is_there = there.contains(&name);
-            let own = world
-                .nodes
-                .keys()
-                .filter(|other| there.contains(*other) == is_there);
-            let own: BTreeSet<String> = own.map(ToString::to_string).collect();
-            assert_eq!(view, own, "{kind} as {name} sees it");
+    let cases = [(12, 2), (12, 3), (30, 3)].into_iter();
+    let cases = cases.flat_map(|case| KINDS.map(|kind| (case, kind)));
+    for (seed, ((nodes, ways), kind)) in (20..).zip(cases) {
+        let mut world = world(seed, nodes, kind);
+        for number in 0..nodes {
+            world
+                .parts
+                .insert(format!("n{number}").into(), number % ways);
         }
-        world.cut_off.clear();
+        world.run_for(Duration::from_secs(30));
+        for (name, view) in world.views() {
+            let side = world.nodes.keys();
+            let side = side.filter(|other| world.part(other) == world.part(&name));
+            let side: BTreeSet<String> = side.map(ToString::to_string).collect();
+            assert_eq!(view, side, "{kind} in {ways} parts as {name} sees it");
+        }
+        world.parts.clear();
         world.run_for(Duration::from_secs(60));
         world.assert_agreed();
         for (name, node) in &world.nodes {
