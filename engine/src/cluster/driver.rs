@@ -67,6 +67,8 @@ pub(super) enum Happening {
     LaneUp(Arc<str>),
     /// The last lane to that peer has ended, or none could be made.
     LaneDown(Arc<str>, WhyDown),
+    /// That peer lets this node in no more than it did: it says why.
+    Refused(Arc<str>, String),
     /// A peer's control shard said something.
     Received { from: Arc<str>, bytes: Bytes },
     /// There is no more room for payloads to that peer.
@@ -257,6 +259,7 @@ impl Driver {
         match happening {
             Happening::LaneUp(name) => self.lane_up(&name, now, out),
             Happening::LaneDown(name, why) => self.lane_down(&name, why, out),
+            Happening::Refused(name, why) => self.seeds.refused(NodeId::of(&name), &why),
             Happening::Received { from, bytes } => self.received(&from, &bytes, now, out),
             Happening::Congested(name) => self.give(Input::Congested(NodeId::of(&name)), None),
             Happening::Drained(name) => self.give(Input::Drained(NodeId::of(&name)), None),

@@ -417,9 +417,13 @@ impl Resident for ClusterResident {
                 peer,
                 channel,
                 reason,
+                detail,
                 ..
             } if **channel == *CONTROL && !is_settled_elsewhere(*reason) => {
-                Happening::LaneDown(Arc::clone(peer.shared_name()), why_down(*reason))
+                let name = peer.shared_name();
+                self.happened
+                    .push(Happening::Refused(Arc::clone(name), detail.clone()));
+                Happening::LaneDown(Arc::clone(name), why_down(*reason))
             }
             _ => return,
         };

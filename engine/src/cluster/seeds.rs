@@ -118,6 +118,13 @@ impl Seeds {
         }
     }
 
+    /// The node that was found there does not let this one in.
+    pub(super) fn refused(&mut self, id: NodeId, why: &str) {
+        for seed in self.seeds.iter_mut().filter(|seed| seed.found == Some(id)) {
+            seed.failure = Some(why.to_owned());
+        }
+    }
+
     fn at(&mut self, place: &str) -> Option<&mut Seed> {
         self.seeds.iter_mut().find(|seed| seed.place == place)
     }
@@ -185,6 +192,8 @@ mod tests {
         assert_eq!(seeds.due(at(61), true, |_| false).len(), 2);
         seeds.found("b:1", b);
         assert!(seeds.failures().is_empty());
+        seeds.refused(b, "the name is taken");
+        assert_eq!(seeds.failures().len(), 1);
         assert!(seeds.due(at(100), true, |_| true).is_empty());
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use overlane::config::OverlayChoice;
 use overlane::{JoinError, MemberStatus};
 
-use crate::nodes::{Member, agree, broadcasts_reach_all, cluster, name};
+use crate::nodes::{CHANNEL, MAILBOX, Member, agree, broadcasts_reach_all, cluster, name};
 use crate::support::wait_until;
 
 const OVERLAYS: [OverlayChoice; 4] = [
@@ -51,6 +51,61 @@ fn a_node_that_is_dropped_is_found_out_and_comes_back_as_another_incarnation() {
         |incarnation| *incarnation > before,
     );
     broadcasts_reach_all(&mut members, 0);
+}
+
+#[test]
+fn a_name_that_a_live_member_has_is_refused_and_the_member_stays() {
+    let members = cluster(3, OverlayChoice::FullMesh);
+    let seed = members[0].node.local_addr();
+    let taken = members[1].node.incarnation();
+    let second = Member::start(&name(1), OverlayChoice::FullMesh, &[seed]);
+    let error = second
+        .cluster()
+        .wait_joined(Duration::from_secs(3))
+        .expect_err("the name is taken");
+    assert!(error.to_string().contains("names are unique"), "{error}");
+    drop(second);
+    agree(&members);
+    let known = members[0].cluster().members();
+    let kept = known.iter().find(|member| member.name == name(1));
+    assert_eq!(kept.map(|member| member.incarnation), Some(taken));
+}
+
+#[test]
+fn a_node_that_comes_back_at_another_address_is_found_there() {
+    let mut members = cluster(4, OverlayChoice::HyParView);
+    let before = members[3].node.local_addr();
+    drop(members.pop());
+    let seed = members[0].node.local_addr();
+    members.push(Member::start(&name(3), OverlayChoice::HyParView, &[seed]));
+    agree(&members);
+    let now = members[3].node.local_addr();
+    assert_ne!(before, now);
+    for member in &members {
+        wait_until(
+            "its new address is known",
+            || {
+                let known = member.cluster().members();
+                let moved = known.into_iter().find(|member| member.name == name(3));
+                moved.map(|member| member.addresses)
+            },
+            |addresses| *addresses == Some(vec![now]),
+        );
+    }
+    // A message to it reaches it, neighbor or not.
+    let to = members[1]
+        .node
+        .destination(&name(3), MAILBOX)
+        .expect("names");
+    let channel = members[1].node.channel(CHANNEL).expect("it is configured");
+    channel
+        .send_blocking(&to, b"direct")
+        .expect("a member is reached");
+    let inbox = &mut members[3].inbox;
+    let message = inbox
+        .recv_timeout(Duration::from_secs(30))
+        .expect("it comes");
+    assert_eq!(message.payload(), b"direct");
 }
 
 #[test]
