@@ -142,7 +142,7 @@ parameters! {
         origin "a node alone needs none";
         cost "a node in a cluster sends some small messages each second; full_mesh connects to every member";
     /// Places where a node that joins finds members: `host:port`, with commas between. Those that cannot be found are tried again.
-    seeds: Vec<Seed> = Vec::new();
+    seeds: Vec<Seed> as impl Into<Vec<Seed>> = Vec::new();
         Unit::None, Allowed::Described("hosts or addresses with ports, such as node-1.example:7400,10.0.0.2:7400");
         origin "a cluster begins with a node that has none, or is its own seed";
         cost "one is enough to join, and while it is away newcomers cannot; after a partition that lasted long, they are how the parts find each other";
