@@ -292,7 +292,8 @@ impl ClusterResident {
                         .counters
                         .malformed
                         .fetch_add(1, Ordering::Relaxed);
-                    tracing::warn!(%peer, %why, "a peer's control shard broke the rules");
+                    tracing::warn!(%peer, %why, "a peer's control shard broke the rules: its lanes end");
+                    self.wish(|wishes| wishes.forget(&peer));
                 }
             }
         }

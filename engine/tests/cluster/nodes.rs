@@ -115,5 +115,7 @@ pub(crate) fn broadcasts_reach_all(members: &mut [Member], round: usize) {
     }
     for member in members {
         assert!(member.inbox.try_recv().is_none(), "a broadcast came twice");
+        let metrics = member.node.metrics();
+        assert!(metrics.identity_holds(), "{metrics:#?}");
     }
 }

@@ -9,6 +9,7 @@ mod support;
 
 mod acknowledgements;
 mod chaos;
+mod cluster;
 mod compression;
 mod connections;
 mod dials;
