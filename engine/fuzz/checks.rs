@@ -1,9 +1,10 @@
-//! What must hold for any bytes at all that a peer can send: one function for each decoder.
+//! What must hold for any bytes at all that a peer, or a client of the admin socket, can send: one function for each decoder.
 //!
 //! Used by the fuzz targets beside this file, and by `tests/wire_corpus.rs`, which replays the
 //! corpus and mutations of it in the normal test run. The functions panic where a promise is
 //! broken: a decoder never panics, never asks for more than its limit, says the same whatever
 //! the pieces that bytes arrive in, and whatever it takes has exactly one encoding.
+use overlane::admin::{Lines, Reply, Request};
 use overlane::wire::codec::{Codec, check_expansion};
 use overlane::wire::compression::Decompressor;
 use overlane::wire::control::{Decline, Rest, bye_reason};
@@ -407,4 +408,48 @@ fn sample_hello(expected_node: Option<Name>) -> Hello {
         },
         unknown: Parameters::default(),
     }
+}
+
+/// What a client sends to the admin socket. The first byte chooses the longest line and the pieces that it comes in.
+pub(crate) fn admin(data: &[u8]) {
+    let Some((&choice, bytes)) = data.split_first() else {
+        return;
+    };
+    let bytes_max = 1 << (choice % 16);
+    let (whole, end) = read_lines(bytes, bytes.len().max(1), bytes_max);
+    assert_eq!(
+        read_lines(bytes, usize::from(choice) + 1, bytes_max),
+        (whole.clone(), end)
+    );
+    for line in &whole {
+        assert!(line.len() <= bytes_max && !line.contains(&b'\n'));
+        match Request::read(line) {
+            Ok(request) => {
+                let again = request.line();
+                assert!(!again.contains('\n'));
+                assert_eq!(Request::read(again.as_bytes()), Ok(request), "{again}");
+            }
+            Err(refusal) => {
+                assert!(!refusal.text.is_empty() && !refusal.text.contains(char::is_control));
+                let line = Reply::Refused(refusal.clone()).line();
+                assert_eq!(Reply::read(line.as_bytes()), Ok(Reply::Refused(refusal)));
+            }
+        }
+    }
+}
+
+/// The whole lines of bytes that come in pieces, and whether one was too long.
+fn read_lines(bytes: &[u8], piece_bytes: usize, bytes_max: usize) -> (Vec<Vec<u8>>, bool) {
+    let (mut lines, mut whole) = (Lines::new(bytes_max), Vec::new());
+    for piece in bytes.chunks(piece_bytes) {
+        lines.push(piece);
+        loop {
+            match lines.next_line() {
+                Ok(Some(line)) => whole.push(line),
+                Ok(None) => break,
+                Err(_) => return (whole, true),
+            }
+        }
+    }
+    (whole, false)
 }

@@ -5,6 +5,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use crate::attributes::AttributesError;
 use crate::config::{ConfigError, Printable, debug_as_message};
@@ -12,6 +13,7 @@ use crate::wire::stream::CancelReason;
 
 debug_as_message!(
     StartError,
+    AdminError,
     NameError,
     ChannelError,
     NotConnected,
@@ -52,6 +54,9 @@ pub enum StartError {
     /// A name of a peer or mailbox cannot be used.
     #[error(transparent)]
     Name(#[from] NameError),
+    /// The socket by which the node is to be administered could not be made.
+    #[error(transparent)]
+    Admin(#[from] AdminError),
     /// A shard's thread could not be made or could not set itself up.
     #[error(
         "shard {shard} did not start: {reason}; run `overlane doctor` to see what this machine lacks"
@@ -61,6 +66,51 @@ pub enum StartError {
         shard: usize,
         /// What went wrong.
         reason: String,
+    },
+}
+
+/// Why an admin socket could not be made.
+#[derive(thiserror::Error)]
+#[non_exhaustive]
+pub enum AdminError {
+    /// Its path does not fit into an address.
+    #[error(
+        "the path of the admin socket has {bytes} bytes, and an address holds {bytes_max}: give `admin` a shorter one"
+    )]
+    TooLong {
+        /// Bytes of the path.
+        bytes: usize,
+        /// The most there can be.
+        bytes_max: usize,
+    },
+    /// A process serves it.
+    #[error(
+        "the admin socket {} is served by a process that runs: stop it, or give this node another path with `admin`",
+        Printable(&path.to_string_lossy())
+    )]
+    InUse {
+        /// Its path.
+        path: PathBuf,
+    },
+    /// Something else is there.
+    #[error(
+        "{} is there and is no socket: remove it, or give this node another path with `admin`",
+        Printable(&path.to_string_lossy())
+    )]
+    NoSocket {
+        /// The path.
+        path: PathBuf,
+    },
+    /// The kernel said no.
+    #[error(
+        "the admin socket {} cannot be made: {source}; its folder must exist and be this user's, or give another path with `admin`",
+        Printable(&path.to_string_lossy())
+    )]
+    Io {
+        /// Its path.
+        path: PathBuf,
+        /// What the kernel said.
+        source: io::Error,
     },
 }
 

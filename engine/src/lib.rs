@@ -22,6 +22,7 @@
 //! | follow what happens to peers and lanes | [`Events`], [`Event`] |
 //! | send what is long, such as a file | [`Channel::open_stream`], [`StreamWriter`], [`Node::streams`], [`StreamReader`] |
 //! | count what became of every message | [`Metrics`] |
+//! | administer a node that runs, from another process | [`admin`], [`Config::admin`] |
 //! | take it all in at once | [`prelude`] |
 //!
 //! Calls that can wait come twice: in a task of any runtime (`send`, `recv`, `stop_async`), and blocking a
@@ -74,6 +75,7 @@
 #[doc = include_str!("../../README.md")]
 struct Readme;
 
+pub mod admin;
 mod admission;
 mod attributes;
 mod awaited;
@@ -132,8 +134,8 @@ pub use config::{ChannelConfig, Config};
 pub use control::wishes::ADDRESSES_MAX;
 pub use envelope::Envelope;
 pub use error::{
-    ChannelError, NameError, NotConnected, RecvError, Reported, RequestError, SendError,
-    StartError, StreamError, Unsent, WaitError,
+    AdminError, ChannelError, NameError, NotConnected, RecvError, Reported, RequestError,
+    SendError, StartError, StreamError, Unsent, WaitError,
 };
 pub use events::{Event, Events};
 pub use inbox::{Inbox, Received};

@@ -3,6 +3,7 @@
 //! Owns the threads; `starting` makes them, `stopping` ends them. Everything a message passes on its
 //! way is elsewhere.
 
+mod admin;
 mod channels;
 mod receiving;
 mod starting;
@@ -20,6 +21,7 @@ pub use channels::RemovedChannel;
 pub use starting::NodeBuilder;
 pub use stopping::{StopReport, UnfinishedCause, UnfinishedShard};
 
+use crate::admin::Server;
 use crate::channel::Channel;
 use crate::cluster::Cluster;
 use crate::config::{Config, ConfigError, Rule, check_rules};
@@ -61,6 +63,8 @@ pub struct Node {
     control: Option<EngineThread>,
     /// The cluster, if the configuration names an overlay.
     cluster: Option<Cluster>,
+    /// Where the node is administered, if it is.
+    admin: Option<Server>,
     /// Inboxes that the builder asked for and nobody has taken yet.
     prepared: Mutex<BTreeMap<String, Inbox>>,
     /// The limit of open files is raised for as long as this is held; dropped after the threads.
@@ -103,6 +107,22 @@ impl Node {
     /// [`StartError`]: one sentence what is wrong and how to fix it.
     pub fn start(config: Config) -> Result<Self, StartError> {
         Self::builder(config).start()
+    }
+
+    /// A second handle on the node, which ends nothing when it is dropped.
+    fn without_threads(&self) -> Self {
+        Self {
+            fabric: Arc::clone(&self.fabric),
+            commands: Arc::clone(&self.commands),
+            control_link: Arc::clone(&self.control_link),
+            router: self.router.clone(),
+            threads: Vec::new(),
+            control: None,
+            cluster: self.cluster.clone(),
+            admin: None,
+            prepared: Mutex::default(),
+            open_files: None,
+        }
     }
 
     /// To start a node that has mailboxes from its first moment on.

@@ -105,3 +105,8 @@ fn any_answer_to_a_hello_is_read_or_refused() {
 fn any_extension_is_read_or_refused() {
     replay("extension", checks::extension);
 }
+
+#[test]
+fn any_line_to_the_admin_socket_is_read_or_refused() {
+    replay("admin", checks::admin);
+}

@@ -25,6 +25,8 @@ pub(crate) use debug_as_message;
 pub enum Place {
     /// In a program, through fields or the builder.
     Code,
+    /// In a request over the admin socket.
+    Request,
     /// Nowhere: it is the default.
     Default,
     /// In a profile that the engine brings along.
@@ -57,6 +59,7 @@ impl fmt::Display for Place {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Code => formatter.write_str("configuration in code"),
+            Self::Request => formatter.write_str("request"),
             Self::Default => formatter.write_str("default"),
             Self::BuiltInProfile { profile } => write!(formatter, "built-in profile {profile}"),
             Self::File { path, line, key } => write!(

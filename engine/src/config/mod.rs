@@ -3,6 +3,7 @@
 //! `node.rs`, `channel.rs` and `rule.rs` hold the definitions; everything else here is driven by their tables.
 
 mod address;
+mod admin;
 mod allowed;
 mod channel;
 mod channel_name;
@@ -30,6 +31,7 @@ mod setting;
 mod validate;
 
 pub use address::check_peer_address;
+pub use admin::{ADMIN_PATH_BYTES_MAX, Admin};
 pub use allowed::{Allowed, Unit, number, quantity};
 pub use channel::{CHANNEL_PARAMETERS, ChannelConfig};
 pub use channel_name::RESERVED_PREFIX;

@@ -9,6 +9,7 @@ mod builder;
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 
+use super::admin::{ADMIN_PATHS, Admin};
 use super::allowed::{Allowed, Unit};
 use super::channel::ChannelConfig;
 use super::choices::{
@@ -251,6 +252,12 @@ parameters! {
         Unit::Count("events"), Allowed::Number(16, 1 << 20);
         origin "guess: every peer of the fan test up and down once";
         cost "higher is memory; lower loses events for slow readers";
+    /// Unix socket by which the node is administered; auto is the program's choice: none, or for `overlane node` one where the
+    /// other commands find it.
+    admin: Admin = Admin::Auto;
+        Unit::None, Allowed::Described(ADMIN_PATHS);
+        origin "a library opens nothing that it was not asked for";
+        cost "a thread; whoever runs as the same user, or as root, can change the node";
 
     beside {
         /// The channels, in no particular order. Empty is a node without channels.

@@ -11,7 +11,9 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use crossbeam_channel::Receiver;
 
 use super::Node;
+use super::admin;
 use super::receiving::{boxed, shared};
+use crate::admin::Claim;
 use crate::channel_plan::{CONTROL_WORDS, plan_channels};
 use crate::channel_table::ChannelTable;
 use crate::cluster::{self, PAYLOADS};
@@ -110,7 +112,12 @@ impl NodeBuilder {
     /// # Errors
     /// As [`Node::start`]; besides, a mailbox name that cannot be one, or that is given twice.
     pub fn start(self) -> Result<Node, StartError> {
+        // Before anything runs: what is wrong with it is told at once.
+        let claim = self.config.admin.path().map(Claim::take).transpose()?;
         let mut node = Node::start_alone(self.config)?;
+        if claim.is_some() {
+            admin::answer_pings(&node)?;
+        }
         for (mailbox, receiving) in self.mailboxes {
             match receiving {
                 Receiving::Handler(make) => {
@@ -125,6 +132,9 @@ impl NodeBuilder {
         }
         node.open()?;
         node.start_cluster()?;
+        if let Some(claim) = claim {
+            node.admin = Some(admin::serve(&node, claim)?);
+        }
         Ok(node)
     }
 }
@@ -230,6 +240,7 @@ impl Node {
             threads: Vec::new(),
             control: None,
             cluster: None,
+            admin: None,
             prepared: Mutex::default(),
             open_files: machine.open_files,
         };

@@ -112,12 +112,19 @@ impl Node {
     fn shut_down(&mut self, deadline: Duration) -> StopReport {
         self.say_goodbye(deadline);
         let (asked, deadline) = (Instant::now(), deadline_in(deadline));
+        let admin = self.admin.take();
+        if let Some(admin) = &admin {
+            admin.close();
+        }
         let reports = self.begin_stop(deadline);
         let unfinished = if threads::is_own() {
             self.leave_to_themselves()
         } else {
             self.await_end(asked, deadline)
         };
+        if let Some(admin) = admin {
+            admin.end();
+        }
         let metrics = Metrics::merge(&self.fabric, &reports.try_iter().collect::<Vec<_>>());
         let unsettled = metrics
             .lanes

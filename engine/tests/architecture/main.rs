@@ -16,6 +16,7 @@ const ORDER: &[&[&str]] = &[
     &["prelude"],
     &["typed"],
     &["node"],
+    &["admin"],
     &["cluster"],
     &["metrics", "inbox"],
     &["receiving"],

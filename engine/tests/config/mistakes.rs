@@ -1,7 +1,7 @@
 //! What is wrong with a configuration is said with its place, its value and what would be right.
 
-use crate::support::{FileText, environment, error_of, flags, sources};
-use overlane::config::{ChannelConfig, Config};
+use crate::support::{FileText, environment, error_of, flags, load, sources};
+use overlane::config::{Admin, ChannelConfig, Config};
 
 fn assert_says(error: &str, parts: &[&str]) {
     for part in parts {
@@ -297,4 +297,16 @@ fn more_channels_than_a_node_has_are_refused() {
         ..Config::default()
     });
     assert_says(&error, &["channels = 65", "at most 64"]);
+}
+
+#[test]
+fn a_bad_path_of_the_admin_socket_is_refused() {
+    let long = format!("/{}", "x".repeat(107));
+    for text in ["on", "a.sock", "", "/run/", "/run/a\u{1b}.sock", &long] {
+        let error = error_of(&flags(&["--admin", text]));
+        let parts = ["flag --admin", "a path with a / in it", "1 to 107 bytes"];
+        assert_says(&error, &parts);
+    }
+    let right = load(&flags(&["--admin", "off"]));
+    assert_eq!(right.admin, Admin::Off);
 }

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use overlane::admin;
+use overlane::admin::request::{PING_BYTES_MAX, WAIT_MS_MAX};
 use overlane::config::{
     CHANNEL_PARAMETERS, CHANNELS_MAX, FILE_BYTES_MAX, NODE_PARAMETERS, RULES_MAX, Unit, number,
     quantity,
@@ -518,6 +520,74 @@ impl Value {
     }
 }
 
+/// By the admin socket, which its user and root alone can open.
+const CLIENTS: &[Limit] = &[
+    limit(
+        "line of a request",
+        Constant(
+            "admin::REQUEST_BYTES_MAX",
+            admin::REQUEST_BYTES_MAX as u64,
+            Unit::Bytes,
+        ),
+        Otherwise("refused as `malformed`, and the connection is closed"),
+        "admin/hostile.rs::a_line_that_is_too_long_is_refused_and_ends_the_connection",
+    ),
+    limit(
+        "connections",
+        Constant(
+            "admin::CONNECTIONS_MAX",
+            admin::CONNECTIONS_MAX as u64,
+            Unit::Count("connections"),
+        ),
+        Otherwise(
+            "the one that has done nothing for the longest time makes room; where all do something, refused as `busy`",
+        ),
+        "admin_crowd.rs::a_thousand_connections_keep_nobody_out",
+    ),
+    limit(
+        "connections that follow events",
+        Constant(
+            "admin::FOLLOWERS_MAX",
+            admin::FOLLOWERS_MAX as u64,
+            Unit::Count("connections"),
+        ),
+        Otherwise("refused as `busy`"),
+        "admin/hostile.rs::followers_leave_room_for_requests",
+    ),
+    limit(
+        "time without a request",
+        Derived("60 s; 10 s from the first byte of a line to its end"),
+        Otherwise("the connection is closed"),
+        "admin/hostile.rs::half_a_line_and_silence_hold_up_nobody",
+    ),
+    limit(
+        "time until a line is read",
+        Derived("10 s; meanwhile events wait as for any reader (`events_queue_max`)"),
+        Otherwise("the connection is closed"),
+        "admin/hostile.rs::who_stops_reading_events_disturbs_nobody_and_is_let_go",
+    ),
+    limit(
+        "time that a request waits for other nodes",
+        Constant(
+            "admin::request::WAIT_MS_MAX",
+            WAIT_MS_MAX,
+            Unit::Milliseconds,
+        ),
+        Otherwise("refused as `invalid`"),
+        "the unit tests of engine/src/admin/request.rs",
+    ),
+    limit(
+        "payload of a ping",
+        Constant(
+            "admin::request::PING_BYTES_MAX",
+            PING_BYTES_MAX as u64,
+            Unit::Bytes,
+        ),
+        Otherwise("refused as `invalid`"),
+        "the unit tests of engine/src/admin/request.rs",
+    ),
+];
+
 fn parameter<S: Default>(table: &[overlane::config::Parameter<S>], name: &str) -> (String, String) {
     let parameter = table.iter().find(|parameter| parameter.name == name);
     let parameter = parameter.unwrap_or_else(|| panic!("there is no parameter {name}"));
@@ -565,10 +635,11 @@ fn assert_has_test(file: &str, test: &str) {
 fn document() -> String {
     format!(
         "{INTRODUCTION}## What strangers can do\n\n{}\n## What peers can do\n\n{}\n\
-         ## What applications can do\n\n{}",
+         ## What applications can do\n\n{}\n## What clients of the admin socket can do\n\n{}",
         table(STRANGERS),
         table(PEERS),
-        table(APPLICATIONS)
+        table(APPLICATIONS),
+        table(CLIENTS)
     )
 }
 

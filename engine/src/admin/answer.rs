@@ -1,0 +1,250 @@
+//! What a node says over its admin socket, and the line that says so.
+//!
+//! Written by the server, read by the client and rendered by commands. Plain values: who makes them looks at the node.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use serde::{Deserialize, Serialize};
+
+use super::PROTOCOL_VERSION;
+use super::event_report::EventReport;
+use super::metrics_report::{MetricsReport, RuleStatus};
+
+/// A line from a node.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reply {
+    /// It did what was asked.
+    Answer(Box<Answer>),
+    /// It did not.
+    Refused(Refusal),
+    /// Something happened; after the answer to [`Request::Events`](super::Request::Events).
+    Event(EventReport),
+}
+
+#[derive(Serialize, Deserialize)]
+struct ReplyLine<'a> {
+    version: u32,
+    #[serde(flatten)]
+    reply: Cow<'a, Reply>,
+}
+
+impl Reply {
+    /// Its line, without the end.
+    #[must_use]
+    pub fn line(&self) -> String {
+        let line = ReplyLine {
+            version: PROTOCOL_VERSION,
+            reply: Cow::Borrowed(self),
+        };
+        serde_json::to_string(&line).unwrap_or_default()
+    }
+
+    /// Reads the line of a reply.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn read(line: &[u8]) -> Result<Self, String> {
+        let line: ReplyLine<'_> =
+            serde_json::from_slice(line).map_err(|error| error.to_string())?;
+        if line.version != PROTOCOL_VERSION {
+            return Err(format!(
+                "the node speaks version {} of the admin protocol, this program version {PROTOCOL_VERSION}",
+                line.version
+            ));
+        }
+        Ok(line.reply.into_owned())
+    }
+}
+
+/// Why a node did not do what was asked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[error("{text}")]
+pub struct Refusal {
+    /// What kind of reason it is.
+    pub kind: RefusalKind,
+    /// What is wrong, and what would be right.
+    pub text: String,
+}
+
+impl Refusal {
+    pub(crate) fn new(kind: RefusalKind, text: impl Into<String>) -> Self {
+        let text = text.into();
+        Self { kind, text }
+    }
+
+    /// A name or a value that cannot be.
+    pub(crate) fn invalid(error: impl std::fmt::Display) -> Self {
+        Self::new(RefusalKind::Invalid, error.to_string())
+    }
+
+    /// It was tried and did not come about.
+    pub(crate) fn failed(error: impl std::fmt::Display) -> Self {
+        Self::new(RefusalKind::Failed, error.to_string())
+    }
+}
+
+/// Kinds of reasons for a refusal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum RefusalKind {
+    /// The line is no request that this version knows.
+    Malformed,
+    /// The node does not speak that version of the protocol.
+    Unsupported,
+    /// There are too many connections. Nothing was done: try again.
+    Busy,
+    /// A name or a value cannot be as it is.
+    Invalid,
+    /// It was tried, and did not come about.
+    Failed,
+    /// The node is stopping.
+    Stopping,
+}
+
+/// What a node answers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Answer {
+    /// It is done, and there is nothing more to say.
+    Done,
+    /// What the node is.
+    Status(NodeStatus),
+    /// The peers that it knows, by name.
+    Peers(Vec<PeerStatus>),
+    /// Its counters.
+    Metrics(MetricsReport),
+    /// Its channels, in their order.
+    Channels(Vec<ChannelStatus>),
+    /// A channel was removed.
+    Removed {
+        /// Messages that were reported since the removal began.
+        reported: u64,
+        /// Messages that were dropped since then.
+        dropped: u64,
+    },
+    /// Its routing rules, in order.
+    Rules(Vec<RuleStatus>),
+    /// A round trip.
+    Ping {
+        /// The channel that it took.
+        channel: String,
+        /// Microseconds from the request to the reply, as the asking node has measured them.
+        round_trip_us: f64,
+    },
+    /// A message was sent.
+    Sent {
+        /// The channel that it was named for; hints and rules may have led it to another.
+        channel: Option<String>,
+        /// What became of it.
+        outcome: SendOutcome,
+    },
+    /// What happens follows, a line each.
+    Following,
+}
+
+/// What became of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SendOutcome {
+    /// It was delivered.
+    Acknowledged,
+    /// It was accepted on a channel that acknowledges nothing.
+    Accepted,
+}
+
+/// What a node is, and how it is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeStatus {
+    /// Its name.
+    pub node: String,
+    /// The cluster it belongs to.
+    pub cluster: String,
+    /// The number of this start of it.
+    pub incarnation: u64,
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// Version of the engine.
+    pub overlane: String,
+    /// Its process.
+    pub pid: u32,
+    /// Seconds since it started.
+    pub uptime_s: u64,
+    /// How its shards do their I/O.
+    pub backend: String,
+    /// Data shards.
+    pub shards: usize,
+    /// Names of its channels.
+    pub channels: Vec<String>,
+    /// Peers that it knows.
+    pub peers: usize,
+    /// Of those, peers that are connected.
+    pub peers_connected: usize,
+    /// Whether the accounting identity of every channel holds.
+    pub identity_holds: bool,
+    /// Messages accepted and not settled yet.
+    pub messages_open: u64,
+}
+
+/// A peer of a node.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PeerStatus {
+    /// Its name.
+    pub peer: String,
+    /// Whether messages to it are accepted.
+    pub connected: bool,
+    /// Where it is dialled; none if that is left to it.
+    pub address: Option<SocketAddr>,
+    /// The incarnation that its lanes were last made with; 0 before the first.
+    pub incarnation: u64,
+    /// Lanes up, the engine's own among them.
+    pub lanes_up: u32,
+    /// Lanes there are when all are up.
+    pub lanes: usize,
+}
+
+/// A channel of a node.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChannelStatus {
+    /// Its name.
+    pub channel: String,
+    /// Its parameters, as files and flags have them.
+    pub parameters: BTreeMap<String, String>,
+    /// Those of them that are not the default.
+    pub set: Vec<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reply_goes_there_and_back() {
+        let refusal = Refusal::invalid("no \u{1b} such \"thing\"");
+        let ping = Answer::Ping {
+            channel: "data".to_owned(),
+            round_trip_us: 83.4,
+        };
+        for reply in [
+            Reply::Answer(Box::new(Answer::Done)),
+            Reply::Answer(Box::new(ping)),
+            Reply::Refused(refusal),
+        ] {
+            let line = reply.line();
+            assert!(!line.contains(char::is_control), "{line:?}");
+            assert_eq!(Reply::read(line.as_bytes()), Ok(reply), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_reply_of_another_version_is_told() {
+        let line = br#"{"version":7,"answer":"done"}"#;
+        let error = Reply::read(line).expect_err("it is of another version");
+        assert!(error.contains("speaks version 7"), "{error}");
+        assert!(Reply::read(b"{}").is_err());
+    }
+}

@@ -1,0 +1,64 @@
+//! Administering a node that runs: a Unix socket by which commands ask it and change it.
+//!
+//! The server is started by `node` where the parameter `admin` names a path, and is handed a desk that answers: it
+//! knows no node itself. It runs on threads of its own, one that accepts and one for each connection, both bounded,
+//! never on a shard or the control shard. Whoever can open the socket is trusted with the node; what
+//! comes over it is bounded all the same.
+//!
+//! # Protocol
+//!
+//! One JSON object a line. A request names the version of the protocol and itself; a line is at most
+//! [`REQUEST_BYTES_MAX`] bytes:
+//!
+//! ```json
+//! {"version":1,"request":"ping","peer":"b","bytes":64,"timeout_ms":1000}
+//! ```
+//!
+//! Each is answered with one line, and a connection takes one request after the other:
+//!
+//! ```json
+//! {"version":1,"answer":{"ping":{"channel":"data","round_trip_us":83.4}}}
+//! {"version":1,"refused":{"kind":"invalid","text":"there is no channel named ..."}}
+//! ```
+//!
+//! After the answer to `events` a line comes for each event, until the client goes: `{"version":1,"event":{...}}`.
+//! [`Client`] speaks it.
+
+pub mod answer;
+pub mod client;
+mod connection;
+mod event_report;
+pub mod lines;
+mod metrics_report;
+pub mod request;
+mod seats;
+mod server;
+mod socket;
+
+pub use answer::{
+    Answer, ChannelStatus, NodeStatus, PeerStatus, Refusal, RefusalKind, Reply, SendOutcome,
+};
+pub use client::{Client, ClientError, Following};
+pub use event_report::EventReport;
+pub use lines::{LineTooLong, Lines};
+pub use metrics_report::{
+    ChannelReport, LatencyReport, MetricsReport, RuleStatus, ShardReport, StreamsReport,
+};
+pub use request::{Content, REQUEST_BYTES_MAX, Request};
+pub use seats::{CONNECTIONS_MAX, FOLLOWERS_MAX};
+pub(crate) use server::Server;
+pub(crate) use socket::Claim;
+
+use crate::events::Events;
+
+/// The version of the protocol.
+pub const PROTOCOL_VERSION: u32 = 1;
+
+/// Who answers what the server reads. Called on the thread of the connection, which may block.
+pub(crate) trait Desk: Send + Sync + 'static {
+    /// Answers a request, but for [`Request::Events`].
+    fn answer(&self, request: Request) -> Result<Answer, Refusal>;
+
+    /// Subscribes to what happens from now on.
+    fn follow(&self) -> Events;
+}

@@ -1,0 +1,328 @@
+//! What can be asked of a node over its admin socket, and the line that says so.
+//!
+//! Written by the client, read by the server. Reading decides only whether a line is a request within its bounds;
+//! what it asks for is the desk's matter.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::PROTOCOL_VERSION;
+use super::answer::{Refusal, RefusalKind};
+use crate::config::Printable;
+
+/// The most bytes of the line of a request, its end left out.
+pub const REQUEST_BYTES_MAX: usize = 1 << 20;
+
+/// The longest that a request may wait for other nodes.
+pub const WAIT_MS_MAX: u64 = 600_000;
+
+/// The most payload bytes of a ping.
+pub const PING_BYTES_MAX: usize = 64 << 10;
+
+/// How long a node may take beyond what a request allows: it asks its shards, which have 10 s.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A request.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "request", rename_all = "snake_case", deny_unknown_fields)]
+#[non_exhaustive]
+pub enum Request {
+    /// What the node is and how it is.
+    Status {},
+    /// The peers that it knows.
+    Peers {},
+    /// What happens from now on, a line each, until the client goes.
+    Events {},
+    /// Its counters.
+    Metrics {
+        /// Only those of that peer.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        peer: Option<String>,
+        /// Only those of that channel.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        channel: Option<String>,
+    },
+    /// Its channels and their parameters.
+    Channels {},
+    /// Adds a channel.
+    AddChannel {
+        /// `name` or `name:key=value,...`.
+        channel: String,
+    },
+    /// Changes parameters of a channel.
+    SetChannel {
+        /// `name:key=value,...`.
+        channel: String,
+    },
+    /// Removes a channel.
+    RemoveChannel {
+        /// Its name.
+        channel: String,
+        /// How long what was accepted may take to be delivered.
+        wait_ms: u64,
+    },
+    /// The routing rules and how often each was used.
+    Rules {},
+    /// Replaces the routing rules.
+    SetRules {
+        /// Each as `channel` or `channel:key=value,...`.
+        rules: Vec<String>,
+    },
+    /// Connects to a node, and keeps it connected.
+    Connect {
+        /// Its name.
+        peer: String,
+        /// Where it listens.
+        address: SocketAddr,
+        /// How long to wait until it is connected; 0 does not.
+        wait_ms: u64,
+    },
+    /// Ends the lanes to a node, and refuses its dials.
+    Disconnect {
+        /// Its name.
+        peer: String,
+    },
+    /// Takes back what was asked of a node.
+    Forget {
+        /// Its name.
+        peer: String,
+    },
+    /// One round trip to a node, through the engine.
+    Ping {
+        /// Its name.
+        peer: String,
+        /// The channel to take; otherwise the most urgent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        channel: Option<String>,
+        /// Payload, there and back.
+        bytes: usize,
+        /// How long to wait for the answer.
+        timeout_ms: u64,
+    },
+    /// Sends a message, and waits until it is known what became of it.
+    Send {
+        /// The node it goes to.
+        peer: String,
+        /// The mailbox there.
+        mailbox: String,
+        /// The channel; otherwise the rules choose, or the only one is taken.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        channel: Option<String>,
+        /// What is sent.
+        payload: Content,
+        /// How long to wait for what becomes of it.
+        timeout_ms: u64,
+    },
+}
+
+/// A payload in a request.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Content {
+    /// Text, in UTF-8.
+    Text(String),
+    /// Any bytes, as numbers.
+    Bytes(Vec<u8>),
+}
+
+impl Content {
+    /// The bytes that are sent.
+    #[must_use]
+    pub fn into_bytes(self) -> Vec<u8> {
+        match self {
+            Self::Text(text) => text.into_bytes(),
+            Self::Bytes(bytes) => bytes,
+        }
+    }
+}
+
+/// Shorter as text, where it is text.
+impl From<Vec<u8>> for Content {
+    fn from(bytes: Vec<u8>) -> Self {
+        String::from_utf8(bytes).map_or_else(|error| Self::Bytes(error.into_bytes()), Self::Text)
+    }
+}
+
+impl Request {
+    /// Reads the line of a request.
+    ///
+    /// # Errors
+    /// What is wrong with it, as it is answered.
+    pub fn read(line: &[u8]) -> Result<Self, Refusal> {
+        let mut object: Map<String, Value> = serde_json::from_slice(line)
+            .map_err(|error| malformed(&format!("the line is no JSON object ({error})")))?;
+        match object.remove("version") {
+            Some(version) if version == PROTOCOL_VERSION => {}
+            Some(version) => {
+                let version = version.to_string();
+                let text = format!(
+                    "version {} of the admin protocol is not spoken here: this node, overlane {}, speaks version {PROTOCOL_VERSION}",
+                    Printable(&version),
+                    env!("CARGO_PKG_VERSION")
+                );
+                return Err(Refusal::new(RefusalKind::Unsupported, text));
+            }
+            None => {
+                let text = format!("it does not name the version: \"version\":{PROTOCOL_VERSION}");
+                return Err(malformed(&text));
+            }
+        }
+        let request: Self = serde_json::from_value(Value::Object(object))
+            .map_err(|error| malformed(&error.to_string()))?;
+        request.check()?;
+        Ok(request)
+    }
+
+    /// Its line, without the end.
+    #[must_use]
+    pub fn line(&self) -> String {
+        #[derive(Serialize)]
+        struct Line<'a> {
+            version: u32,
+            #[serde(flatten)]
+            request: &'a Request,
+        }
+        let line = Line {
+            version: PROTOCOL_VERSION,
+            request: self,
+        };
+        serde_json::to_string(&line).unwrap_or_default()
+    }
+
+    /// How long its answer may take before the node is given up.
+    #[must_use]
+    pub fn patience(&self) -> Duration {
+        PATIENCE.saturating_add(Duration::from_millis(self.wait_ms()))
+    }
+
+    fn wait_ms(&self) -> u64 {
+        match self {
+            Self::RemoveChannel { wait_ms, .. } | Self::Connect { wait_ms, .. } => *wait_ms,
+            Self::Ping { timeout_ms, .. } | Self::Send { timeout_ms, .. } => *timeout_ms,
+            _ => 0,
+        }
+    }
+
+    /// The bounds that its types do not have.
+    fn check(&self) -> Result<(), Refusal> {
+        let wait_ms = self.wait_ms();
+        if wait_ms > WAIT_MS_MAX {
+            let text = format!("a wait of {wait_ms} ms is too long: at most {WAIT_MS_MAX}");
+            return Err(Refusal::new(RefusalKind::Invalid, text));
+        }
+        match self {
+            Self::Ping { bytes, .. } if *bytes > PING_BYTES_MAX => {
+                let text =
+                    format!("a ping of {bytes} bytes is too large: at most {PING_BYTES_MAX}");
+                Err(Refusal::new(RefusalKind::Invalid, text))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+fn malformed(why: &str) -> Refusal {
+    let text = format!(
+        "not a request of the admin protocol, as overlane {} speaks it: {}",
+        env!("CARGO_PKG_VERSION"),
+        Printable(why)
+    );
+    Refusal::new(RefusalKind::Malformed, text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_goes_there_and_back() {
+        for request in [
+            Request::Status {},
+            Request::Metrics {
+                peer: Some("b".to_owned()),
+                channel: None,
+            },
+            Request::SetRules {
+                rules: vec!["data:peer=b".to_owned()],
+            },
+            Request::Send {
+                peer: "b".to_owned(),
+                mailbox: "in".to_owned(),
+                channel: None,
+                payload: Content::from(vec![0xff, 0]),
+                timeout_ms: 5,
+            },
+        ] {
+            let line = request.line();
+            assert_eq!(Request::read(line.as_bytes()), Ok(request), "{line}");
+        }
+    }
+
+    #[test]
+    fn text_is_sent_as_text() {
+        assert_eq!(
+            Content::from(b"\"hi\"\n".to_vec()),
+            Content::Text("\"hi\"\n".to_owned())
+        );
+        let line = r#"{"version":1,"request":"send","peer":"b","mailbox":"m","payload":{"text":"hi"},"timeout_ms":1}"#;
+        let request = Request::read(line.as_bytes()).expect("it is one");
+        assert_eq!(Request::read(request.line().as_bytes()), Ok(request));
+    }
+
+    #[test]
+    fn what_is_no_request_is_refused_with_what_would_be_right() {
+        let deep = "[".repeat(100_000);
+        for (line, kind, said) in [
+            ("", RefusalKind::Malformed, "JSON object"),
+            ("[1]", RefusalKind::Malformed, "JSON object"),
+            (&*deep, RefusalKind::Malformed, "JSON object"),
+            (
+                r#"{"request":"status"}"#,
+                RefusalKind::Malformed,
+                r#""version":1"#,
+            ),
+            (
+                r#"{"version":2,"request":"status"}"#,
+                RefusalKind::Unsupported,
+                "speaks version 1",
+            ),
+            (
+                r#"{"version":1,"request":"reboot"}"#,
+                RefusalKind::Malformed,
+                "expected one of `status`",
+            ),
+            (
+                r#"{"version":1,"request":"status","x":1}"#,
+                RefusalKind::Malformed,
+                "unknown field `x`",
+            ),
+            (
+                r#"{"version":1,"request":"ping","peer":"b"}"#,
+                RefusalKind::Malformed,
+                "missing field `bytes`",
+            ),
+            (
+                r#"{"version":1,"request":"ping","peer":"b","bytes":9999999,"timeout_ms":1}"#,
+                RefusalKind::Invalid,
+                "at most 65536",
+            ),
+            (
+                r#"{"version":1,"request":"ping","peer":"b","bytes":1,"timeout_ms":600001}"#,
+                RefusalKind::Invalid,
+                "at most 600000",
+            ),
+            (
+                "{\"version\":1,\"request\":\"\\u001b[2J\"}",
+                RefusalKind::Malformed,
+                "\\u{1b}[2J",
+            ),
+        ] {
+            let refusal = Request::read(line.as_bytes()).expect_err("it is none");
+            assert_eq!(refusal.kind, kind, "{refusal:?}");
+            assert!(refusal.text.contains(said), "{refusal:?} lacks {said}");
+        }
+    }
+}

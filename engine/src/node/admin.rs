@@ -1,0 +1,139 @@
+//! What a node answers over its admin socket, with its own public face.
+//!
+//! Made when a node with an admin socket starts. Called on the server's threads, which may block; whatever a request
+//! brings, it does no more than an application could.
+
+mod channels;
+mod messages;
+mod peers;
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::Node;
+use crate::admin::{
+    Answer, Desk, MetricsReport, NodeStatus, Refusal, RefusalKind, Request, Server,
+};
+use crate::config::{Place, Rule};
+use crate::error::{ChannelError, NameError, StartError};
+use crate::events::Events;
+
+pub(super) use messages::answer_pings;
+
+/// Answers for a node.
+struct FrontDesk {
+    /// A second handle, without the node's threads: dropping it ends nothing.
+    node: Node,
+    started: Instant,
+}
+
+/// Serves a socket that was taken for the node.
+pub(super) fn serve(node: &Node, claim: crate::admin::Claim) -> Result<Server, StartError> {
+    let desk = FrontDesk {
+        node: node.without_threads(),
+        started: Instant::now(),
+    };
+    Server::start(claim, Arc::new(desk)).map_err(|error| StartError::Machine {
+        what: format!("the admin socket is not served: no thread could be made ({error})"),
+        remedy: "raise the limit of threads (ulimit -u), or start without `admin`".to_owned(),
+    })
+}
+
+impl Desk for FrontDesk {
+    fn answer(&self, request: Request) -> Result<Answer, Refusal> {
+        if self.node.fabric.is_stopping() {
+            return Err(stopping());
+        }
+        let node = &self.node;
+        match request {
+            Request::Status {} => Ok(self.status()),
+            Request::Metrics { peer, channel } => {
+                let metrics = node.metrics();
+                let report = MetricsReport::of(metrics, peer.as_deref(), channel.as_deref());
+                Ok(Answer::Metrics(report))
+            }
+            Request::Rules {} => {
+                let report = MetricsReport::of(node.metrics(), None, None);
+                Ok(Answer::Rules(report.rules))
+            }
+            Request::SetRules { rules } => set_rules(node, &rules),
+            Request::Channels {}
+            | Request::AddChannel { .. }
+            | Request::SetChannel { .. }
+            | Request::RemoveChannel { .. } => channels::answer(node, request),
+            Request::Peers {}
+            | Request::Connect { .. }
+            | Request::Disconnect { .. }
+            | Request::Forget { .. } => peers::answer(node, request),
+            Request::Ping { .. } | Request::Send { .. } => messages::answer(node, request),
+            // The connection answers it.
+            Request::Events {} => Ok(Answer::Following),
+        }
+    }
+
+    fn follow(&self) -> Events {
+        self.node.events()
+    }
+}
+
+impl FrontDesk {
+    fn status(&self) -> Answer {
+        let node = &self.node;
+        let (metrics, peers) = (node.metrics(), node.peers());
+        let connected = peers.iter().filter(|known| known.peer.is_connected());
+        let open = node.fabric.channels.open();
+        Answer::Status(NodeStatus {
+            node: node.name().to_owned(),
+            cluster: node.fabric.config.cluster.clone(),
+            incarnation: node.incarnation(),
+            address: node.local_addr(),
+            overlane: env!("CARGO_PKG_VERSION").to_owned(),
+            pid: std::process::id(),
+            uptime_s: self.started.elapsed().as_secs(),
+            backend: node.backend().to_string(),
+            shards: node.shards(),
+            channels: open.iter().map(|plan| plan.name.to_string()).collect(),
+            peers_connected: connected.count(),
+            peers: peers.len(),
+            identity_holds: metrics.identity_holds(),
+            messages_open: metrics
+                .lanes
+                .iter()
+                .map(|lane| lane.queued + lane.in_flight)
+                .sum(),
+        })
+    }
+}
+
+fn set_rules(node: &Node, rules: &[String]) -> Result<Answer, Refusal> {
+    let place = Place::Request;
+    let rules: Result<Vec<_>, _> = rules.iter().map(|rule| Rule::read(rule, &place)).collect();
+    let rules = rules.map_err(Refusal::invalid)?;
+    node.set_rules(&rules).map_err(Refusal::invalid)?;
+    Ok(Answer::Done)
+}
+
+fn stopping() -> Refusal {
+    Refusal::new(RefusalKind::Stopping, "the node is stopping")
+}
+
+/// Why a name was not taken.
+fn name_refused(error: NameError) -> Refusal {
+    match error {
+        NameError::Closed => stopping(),
+        NameError::NoAnswer { .. } | NameError::TooMany { .. } => Refusal::failed(error),
+        error => Refusal::invalid(error),
+    }
+}
+
+/// Why a channel was not changed.
+fn channel_refused(error: ChannelError) -> Refusal {
+    match error {
+        ChannelError::Closed => stopping(),
+        ChannelError::Config(_)
+        | ChannelError::Exists { .. }
+        | ChannelError::Unknown { .. }
+        | ChannelError::Fixed { .. } => Refusal::invalid(error),
+        error => Refusal::failed(error),
+    }
+}
