@@ -6,6 +6,7 @@ use std::fmt;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
+use overlane::StartError;
 use overlane::config::Printable;
 
 /// How a command ended.
@@ -21,6 +22,8 @@ pub(crate) enum Ending {
     MachineLacks,
     /// Output could not be written.
     NotWritten,
+    /// The node that was to be asked is not there, or does not answer.
+    NoNode,
 }
 
 impl From<Ending> for ExitCode {
@@ -31,8 +34,47 @@ impl From<Ending> for ExitCode {
             Ending::BadInput => 2,
             Ending::MachineLacks => 3,
             Ending::NotWritten => 4,
+            Ending::NoNode => 5,
         })
     }
+}
+
+/// Why a command did not do what it was asked for, and how it ends.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub(crate) ending: Ending,
+    pub(crate) what: String,
+}
+
+impl Failure {
+    pub(crate) fn new(ending: Ending, what: impl fmt::Display) -> Self {
+        let what = what.to_string();
+        Self { ending, what }
+    }
+}
+
+impl From<NotWritten> for Failure {
+    fn from(error: NotWritten) -> Self {
+        Self::new(Ending::NotWritten, error)
+    }
+}
+
+impl From<StartError> for Failure {
+    fn from(error: StartError) -> Self {
+        let ending = match &error {
+            StartError::Config(_) => Ending::BadInput,
+            _ => Ending::MachineLacks,
+        };
+        Self::new(ending, error)
+    }
+}
+
+/// How a command ends, after its failure was told on standard error if it has one.
+pub(crate) fn told(command: &str, done: Result<Ending, Failure>) -> Ending {
+    done.unwrap_or_else(|failure| {
+        complain(format_args!("overlane {command}: {}", failure.what));
+        failure.ending
+    })
 }
 
 /// Standard output could not be written.

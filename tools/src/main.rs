@@ -1,15 +1,22 @@
 //! The command line of Overlane: one file or folder per subcommand, which this file only names.
 
+mod admin;
+mod completions;
+mod demo;
 mod doctor;
 mod ending;
 mod files;
+mod interrupt;
+mod json;
+mod node;
 mod proxy;
 mod sim;
+mod table;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 use ending::Ending;
 
@@ -25,22 +32,60 @@ struct CommandLine {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Node(Box<node::Arguments>),
+    Demo(demo::Arguments),
+    Status(admin::status::Arguments),
+    Members(admin::members::Arguments),
+    Events(admin::events::Arguments),
+    Channel(admin::channel::Arguments),
+    Rules(admin::rules::Arguments),
+    Metrics(admin::metrics::Arguments),
+    Ping(admin::ping::Arguments),
+    Send(admin::send::Arguments),
+    Connect(admin::peers::Connect),
+    Disconnect(admin::peers::Disconnect),
+    Forget(admin::peers::Forget),
     Doctor(Box<doctor::Arguments>),
     Proxy(Box<proxy::Arguments>),
     SendFile(Box<files::send::Arguments>),
     ReceiveFile(Box<files::receive::Arguments>),
     Sim(Box<sim::Arguments>),
+    Completions(completions::Completions),
+    Man(completions::Man),
+}
+
+impl Command {
+    fn run(self) -> Ending {
+        match self {
+            Self::Node(arguments) => node::run(*arguments),
+            Self::Demo(arguments) => demo::run(&arguments),
+            Self::Status(arguments) => admin::status::run(&arguments),
+            Self::Members(arguments) => admin::members::run(&arguments),
+            Self::Events(arguments) => admin::events::run(&arguments),
+            Self::Channel(arguments) => admin::channel::run(&arguments),
+            Self::Rules(arguments) => admin::rules::run(arguments),
+            Self::Metrics(arguments) => admin::metrics::run(&arguments),
+            Self::Ping(arguments) => admin::ping::run(&arguments),
+            Self::Send(arguments) => admin::send::run(arguments),
+            Self::Connect(arguments) => admin::peers::connect(arguments),
+            Self::Disconnect(arguments) => admin::peers::disconnect(arguments),
+            Self::Forget(arguments) => admin::peers::forget(arguments),
+            Self::Doctor(arguments) => doctor::run(*arguments),
+            Self::Proxy(arguments) => proxy::run(&arguments),
+            Self::SendFile(arguments) => files::send::run(*arguments),
+            Self::ReceiveFile(arguments) => files::receive::run(*arguments),
+            Self::Sim(arguments) => sim::run(&arguments),
+            Self::Completions(arguments) => {
+                completions::completions(&arguments, CommandLine::command())
+            }
+            Self::Man(arguments) => completions::man(&arguments, CommandLine::command()),
+        }
+    }
 }
 
 fn main() -> ExitCode {
     let ending = match CommandLine::try_parse() {
-        Ok(line) => match line.command {
-            Command::Doctor(arguments) => doctor::run(*arguments),
-            Command::Proxy(arguments) => proxy::run(&arguments),
-            Command::SendFile(arguments) => files::send::run(*arguments),
-            Command::ReceiveFile(arguments) => files::receive::run(*arguments),
-            Command::Sim(arguments) => sim::run(&arguments),
-        },
+        Ok(line) => line.command.run(),
         Err(answer) => without_command(&answer),
     };
     ending.into()

@@ -3,14 +3,13 @@
 
 use std::net::SocketAddr;
 use std::num::NonZeroU64;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
-use nix::sys::signal::{SigSet, Signal};
 use overlane_proxy::{Act, Counts, Direction, Plan, Proxy, Rate};
 use serde_json::json;
 
-use crate::ending::{Ending, NotWritten, complain, ended, print};
+use crate::ending::{Ending, NotWritten, complain, ended, print, told};
+use crate::interrupt::{interruption, is_quiet_until};
 
 /// Passes TCP connections on, delayed, throttled, stalled, cut or damaged.
 ///
@@ -85,12 +84,7 @@ pub(crate) fn run(arguments: &Arguments) -> Ending {
     // Before any other thread: they inherit that signals wait.
     let interrupted = match interruption() {
         Ok(interrupted) => interrupted,
-        Err(error) => {
-            complain(format_args!(
-                "overlane: signals cannot be waited for: {error}"
-            ));
-            return Ending::MachineLacks;
-        }
+        Err(failure) => return told("proxy", Err(failure)),
     };
     let seed = arguments.seed.unwrap_or_else(|| fastrand::u64(..));
     let proxy = match Proxy::listen(arguments.listen, arguments.to, seed) {
@@ -111,7 +105,7 @@ pub(crate) fn run(arguments: &Arguments) -> Ending {
     let end = arguments.seconds.map(|lasts| begin + lasts);
     proxy.play(plan(arguments, seed), |at| {
         let over = end.filter(|end| *end < at);
-        wait_until(&interrupted, over.unwrap_or(at)) && over.is_none()
+        is_quiet_until(&interrupted, over.unwrap_or(at)) && over.is_none()
     });
     ended(say(&proxy, arguments, begin), Ending::Done)
 }
@@ -140,29 +134,6 @@ fn set(proxy: &Proxy, arguments: &Arguments) {
     if arguments.half_open {
         proxy.keep_half_open();
     }
-}
-
-/// One message when the process is asked to end.
-fn interruption() -> Result<Receiver<()>, std::io::Error> {
-    let signals: SigSet = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP]
-        .into_iter()
-        .collect();
-    signals.thread_block()?;
-    let (interrupt, interrupted) = channel();
-    let waiting = std::thread::Builder::new().name("interrupt".into());
-    waiting.spawn(move || {
-        if signals.wait().is_ok() {
-            // Nobody listens any more when the proxy has ended by itself.
-            let _ = interrupt.send(());
-        }
-    })?;
-    Ok(interrupted)
-}
-
-/// Says whether the time has come, and not an interruption before.
-fn wait_until(interrupted: &Receiver<()>, at: Instant) -> bool {
-    let left = at.saturating_duration_since(Instant::now());
-    interrupted.recv_timeout(left) == Err(RecvTimeoutError::Timeout)
 }
 
 fn beginning(proxy: &Proxy, arguments: &Arguments, seed: u64) -> String {

@@ -5,13 +5,15 @@ use std::io::Read;
 use std::process::{Command, Output, Stdio};
 
 /// Each way in which the program prints, with the exit code where the output can be written.
-const COMMANDS: [(&str, i32); 8] = [
+const COMMANDS: [(&str, i32); 10] = [
     ("doctor --listen 127.0.0.1:0", 0),
     ("doctor --listen 127.0.0.1:0 --json", 0),
     ("doctor --listen 127.0.0.1:0 --cores 4095", 3),
     ("doctor --spin-us fast", 2),
     ("sim --nodes 20 --broadcasts 2", 0),
     ("sim --nodes 20 --broadcasts 2 --each --json", 0),
+    ("completions zsh", 0),
+    ("man", 0),
     ("--version", 0),
     ("sim --help", 0),
 ];
@@ -108,6 +110,9 @@ fn control_characters_of_arguments_do_not_reach_the_terminal() {
         "doctor --profile \u{1b}c",
         "doctor --spin\u{1b}[31m 5",
         "doc\u{1b}[31mtor",
+        "status --node \u{1b}[31m",
+        "status --admin /no/\u{1b}[2Jwhere",
+        "node --admin \u{1b}/",
         "sim --fail \u{1b}[31m",
         "sim --nodes 20 --broadcasts 1 --plot /no/\u{1b}[2Jwhere.svg",
     ] {

@@ -12,10 +12,10 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 use overlane::config::{Config, Flags, Printable, Sources};
-use overlane::{Node, StartError, StreamError};
+use overlane::{Node, StreamError};
 use serde::{Deserialize, Serialize};
 
-use crate::ending::Ending;
+use crate::ending::{Ending, Failure};
 
 /// The channel that files go on, unless another is named: it is added where the configuration has none of that
 /// name.
@@ -36,33 +36,9 @@ const PIECE_BYTES: usize = 256 << 10;
 /// Time to part from the other node in.
 const PARTING: Duration = Duration::from_secs(10);
 
-/// Why a file was not sent or received.
-#[derive(Debug)]
-pub(crate) struct Failure {
-    pub(crate) ending: Ending,
-    pub(crate) what: String,
-}
-
-impl Failure {
-    pub(crate) fn new(ending: Ending, what: impl fmt::Display) -> Self {
-        let what = what.to_string();
-        Self { ending, what }
-    }
-}
-
 impl From<StreamError> for Failure {
     fn from(error: StreamError) -> Self {
         Self::new(Ending::CheckFailed, error)
-    }
-}
-
-impl From<StartError> for Failure {
-    fn from(error: StartError) -> Self {
-        let ending = match &error {
-            StartError::Config(_) => Ending::BadInput,
-            _ => Ending::MachineLacks,
-        };
-        Self::new(ending, error)
     }
 }
 

@@ -11,10 +11,8 @@ use std::time::Instant;
 use overlane::config::{Flags, Printable};
 use overlane::{Node, StreamReader};
 
-use super::{
-    CHANNEL, Done, Failure, HASH_BYTES, Header, PIECE_BYTES, configuration, progress, stop,
-};
-use crate::ending::{Ending, complain, ended, print};
+use super::{CHANNEL, Done, HASH_BYTES, Header, PIECE_BYTES, configuration, progress, stop};
+use crate::ending::{Ending, Failure, complain, ended, print};
 
 /// Receives files that nodes send with `overlane send-file`, one after the other.
 ///

@@ -9,10 +9,8 @@ use std::time::{Duration, Instant};
 use overlane::config::{Config, Flags, Printable};
 use overlane::{Node, StreamWriter};
 
-use super::{
-    CHANNEL, Done, Failure, Header, PIECE_BYTES, configuration, is_file_name, progress, stop,
-};
-use crate::ending::{Ending, complain, ended, print};
+use super::{CHANNEL, Done, Header, PIECE_BYTES, configuration, is_file_name, progress, stop};
+use crate::ending::{Ending, Failure, complain, ended, print};
 
 /// Sends a file to a node that runs `overlane receive-file`, and waits until it is there, whole.
 ///

@@ -1,0 +1,116 @@
+//! `overlane metrics`: what a node has counted.
+
+use overlane::admin::{Answer, ChannelReport, MetricsReport, Request, ShardReport};
+
+use super::{Target, unexpected};
+use crate::ending::{Ending, Failure, told};
+use crate::table::{Column, table};
+
+/// Prints what a node has counted since it started, by peer and channel; all of it with --json.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    /// Only with that peer
+    #[arg(long, value_name = "NODE")]
+    peer: Option<String>,
+    /// Only on that channel
+    #[arg(long, value_name = "NAME")]
+    channel: Option<String>,
+    #[command(flatten)]
+    target: Target,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> Ending {
+    told("metrics", metrics(arguments))
+}
+
+fn metrics(arguments: &Arguments) -> Result<Ending, Failure> {
+    let request = Request::Metrics {
+        peer: arguments.peer.clone(),
+        channel: arguments.channel.clone(),
+    };
+    match arguments.target.ask(&request)? {
+        Answer::Metrics(report) => arguments.target.print(&report, || text(&report)),
+        other => Err(unexpected(&other)),
+    }
+}
+
+fn text(report: &MetricsReport) -> String {
+    let all = [&report.lanes, &report.departed, &report.removed];
+    let used = all.into_iter().flatten().filter(|lane| is_used(lane));
+    let rows: Vec<_> = used.map(|lane| lane_row(lane, report)).collect();
+    let shards: Vec<_> = report.shards.iter().enumerate().map(shard_row).collect();
+    let mut text = String::new();
+    if !rows.is_empty() {
+        text += &table(&LANE_COLUMNS, &rows);
+        text += "\n";
+    }
+    text += &table(&SHARD_COLUMNS, &shards);
+    let accounted = if report.identity_holds {
+        "all"
+    } else {
+        "NOT all"
+    };
+    text + &format!("\n{accounted} messages are accounted for\n")
+}
+
+/// Lanes that nothing went over would fill the screen.
+const fn is_used(lane: &ChannelReport) -> bool {
+    lane.lanes_up > 0 || lane.accepted > 0 || lane.delivered > 0 || lane.receive_dropped > 0
+}
+
+const LANE_COLUMNS: [Column; 11] = [
+    Column::Word("peer"),
+    Column::Word("channel"),
+    Column::Number("lanes"),
+    Column::Number("accepted"),
+    Column::Number("acked"),
+    Column::Number("reported"),
+    Column::Number("sent"),
+    Column::Number("dropped"),
+    Column::Number("delivered"),
+    Column::Number("open"),
+    Column::Number("p50/p99 us"),
+];
+
+fn lane_row(lane: &ChannelReport, report: &MetricsReport) -> Vec<String> {
+    let latency = report.latency.get(&lane.channel);
+    let latency = latency.map(|took| format!("{}/{}", took.p50_us, took.p99_us));
+    let peer = match lane.peer.as_str() {
+        "" => "(gone)",
+        name => name,
+    };
+    let mut row = vec![
+        peer.to_owned(),
+        lane.channel.clone(),
+        lane.lanes_up.to_string(),
+    ];
+    let counts = [
+        lane.accepted,
+        lane.acknowledged,
+        lane.reported,
+        lane.sent,
+        lane.dropped,
+        lane.delivered,
+        lane.queued + lane.in_flight,
+    ];
+    row.extend(counts.map(|count| count.to_string()));
+    row.push(latency.unwrap_or_else(|| "-".to_owned()));
+    row
+}
+
+const SHARD_COLUMNS: [Column; 6] = [
+    Column::Word("shard"),
+    Column::Number("turns"),
+    Column::Number("idle"),
+    Column::Number("parks"),
+    Column::Number("system calls"),
+    Column::Number("connections"),
+];
+
+fn shard_row((index, shard): (usize, &ShardReport)) -> Vec<String> {
+    let calls = shard.io_calls + shard.doorbell_writes;
+    let mut row = vec![index.to_string()];
+    row.extend([shard.turns, shard.idle_turns, shard.parks, calls].map(|count| count.to_string()));
+    row.push(shard.connections.to_string());
+    row
+}

@@ -1,0 +1,64 @@
+//! What comes to the mailboxes of a node that nobody else reads: printed, a message a line.
+
+use overlane::config::Printable;
+use overlane::{Inbox, Node, OwnedMessage};
+use serde_json::json;
+
+use crate::ending::{Ending, Failure, complain, print};
+use crate::json;
+
+/// Prints what comes to these mailboxes, until the node stops.
+pub(super) fn start(node: &Node, mailboxes: &[String], json: bool) -> Result<(), Failure> {
+    for mailbox in mailboxes {
+        let inbox = node.inbox(mailbox);
+        let inbox = inbox.map_err(|error| Failure::new(Ending::BadInput, error))?;
+        let thread = std::thread::Builder::new().name("print".to_owned());
+        let started = thread.spawn(move || follow(inbox, json));
+        started.map_err(|error| {
+            let what = format!("no thread could be made: {error}; raise the limit (ulimit -u)");
+            Failure::new(Ending::MachineLacks, what)
+        })?;
+    }
+    Ok(())
+}
+
+fn follow(mut inbox: Inbox, json: bool) {
+    while let Ok(message) = inbox.recv_blocking() {
+        let message = message.to_owned();
+        let line = if json {
+            object(&message)
+        } else {
+            sentence(&message)
+        };
+        if let Err(error) = print(&line) {
+            // The node goes on: others may need it.
+            complain(format_args!("overlane node: {error}"));
+        }
+    }
+}
+
+fn object(message: &OwnedMessage) -> String {
+    let payload = message.payload();
+    let text = std::str::from_utf8(payload).ok();
+    json::line(&json!({"message": {
+        "from": message.from().name(),
+        "channel": message.channel(),
+        "mailbox": message.mailbox().name(),
+        "bytes": payload.len(),
+        "text": text,
+    }}))
+}
+
+fn sentence(message: &OwnedMessage) -> String {
+    let payload = message.payload();
+    let what = match std::str::from_utf8(payload) {
+        Ok(text) => Printable(text.trim_end_matches('\n')).to_string(),
+        Err(_) => format!("({} bytes)", payload.len()),
+    };
+    format!(
+        "{} from {} on {}: {what}\n",
+        Printable(message.mailbox().name()),
+        Printable(message.from().name()),
+        Printable(message.channel())
+    )
+}
