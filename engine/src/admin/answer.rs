@@ -116,6 +116,17 @@ pub enum Answer {
     Status(NodeStatus),
     /// The peers that it knows, by name.
     Peers(Vec<PeerStatus>),
+    /// The members of its cluster, by name.
+    Members(Vec<MemberReport>),
+    /// The overlay that it is in.
+    Overlay(OverlayReport),
+    /// A broadcast was begun.
+    Broadcasting {
+        /// The channel that it goes on.
+        channel: String,
+        /// Live members besides this node, as far as it knows.
+        members: usize,
+    },
     /// Its counters.
     Metrics(MetricsReport),
     /// Its channels, in their order.
@@ -184,10 +195,69 @@ pub struct NodeStatus {
     pub peers: usize,
     /// Of those, peers that are connected.
     pub peers_connected: usize,
+    /// Its cluster, if it is in one.
+    pub in_cluster: Option<ClusterStatus>,
     /// Whether the accounting identity of every channel holds.
     pub identity_holds: bool,
     /// Messages accepted and not settled yet.
     pub messages_open: u64,
+}
+
+/// The cluster of a node, in short.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClusterStatus {
+    /// Whether it is a member among others, or the only one that there is to be.
+    pub joined: bool,
+    /// Live members, itself among them.
+    pub members: usize,
+    /// The overlay that carries.
+    pub overlay: String,
+}
+
+/// A member of a cluster, as one node knows it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MemberReport {
+    /// Its name.
+    pub member: String,
+    /// alive, suspect, down or left.
+    pub status: String,
+    /// The number of this start of it.
+    pub incarnation: u64,
+    /// Where it is found, best first.
+    pub addresses: Vec<SocketAddr>,
+    /// What its application says of it, if that is text.
+    pub metadata: Option<String>,
+    /// Bytes of that.
+    pub metadata_bytes: usize,
+    /// It is the node that answers.
+    pub is_self: bool,
+    /// The overlay connects the node that answers to it.
+    pub is_neighbor: bool,
+}
+
+/// The overlay as one node sees it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OverlayReport {
+    /// Which it is.
+    pub overlay: String,
+    /// Grows with each switch; 0 is the one that the cluster began with.
+    pub epoch: u64,
+    /// What it is being changed to.
+    pub changing_to: Option<String>,
+    /// Of client_server: its servers.
+    pub servers: Vec<String>,
+    /// To whom it connects this node.
+    pub neighbors: Vec<String>,
+    /// The member that all who reach one another agree on.
+    pub coordinator: Option<String>,
+    /// Live members, this node among them.
+    pub members: usize,
+    /// Broadcasts that were begun here.
+    pub broadcasts_started: u64,
+    /// Broadcasts of others that were delivered here.
+    pub broadcasts_delivered: u64,
+    /// Broadcasts of others that came and found no room or no channel here.
+    pub broadcasts_missed: u64,
 }
 
 /// A peer of a node.

@@ -2,11 +2,13 @@
 //!
 //! The one place that knows how each event reads. Commands print what is there, whatever the event.
 
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
+use crate::cluster::{OverlayStep, WhyBack};
 use crate::events::Event;
 
 /// An event of a node.
@@ -79,6 +81,19 @@ fn described(event: &Event) -> (&'static str, Value) {
         Event::ChannelAdded { .. }
         | Event::ChannelRetuned { .. }
         | Event::ChannelRemoved { .. } => of_channel(event),
+        Event::MemberUp { .. }
+        | Event::MemberChanged { .. }
+        | Event::MemberSuspect { .. }
+        | Event::MemberDown { .. }
+        | Event::MemberLeft { .. }
+        | Event::Coordinator { .. }
+        | Event::Left => of_members(event),
+        Event::NeighborUp { .. }
+        | Event::NeighborDown { .. }
+        | Event::Overlay { .. }
+        | Event::OtherOverlay { .. }
+        | Event::Partitioned { .. }
+        | Event::Healed { .. } => of_overlay(event),
     }
 }
 
@@ -152,5 +167,64 @@ fn of_channel(event: &Event) -> (&'static str, Value) {
             json!({"channel": &**channel, "reported": reported, "dropped": dropped}),
         ),
         _ => ("other", Value::Null),
+    }
+}
+
+fn of_members(event: &Event) -> (&'static str, Value) {
+    match event {
+        Event::MemberUp {
+            member,
+            incarnation,
+        } => (
+            "member_up",
+            json!({"member": &**member, "incarnation": incarnation}),
+        ),
+        Event::MemberChanged { member } => ("member_changed", json!({"member": &**member})),
+        Event::MemberSuspect { member } => ("member_suspect", json!({"member": &**member})),
+        Event::MemberDown { member } => ("member_down", json!({"member": &**member})),
+        Event::MemberLeft { member } => ("member_left", json!({"member": &**member})),
+        Event::Coordinator { member } => ("coordinator", json!({"member": &**member})),
+        _ => ("left", json!({})),
+    }
+}
+
+fn of_overlay(event: &Event) -> (&'static str, Value) {
+    let names =
+        |names: &[Arc<str>]| -> Vec<String> { names.iter().map(|name| name.to_string()).collect() };
+    match event {
+        Event::NeighborUp { node } => ("neighbor_up", json!({"node": &**node})),
+        Event::NeighborDown { node } => ("neighbor_down", json!({"node": &**node})),
+        Event::Overlay { epoch, kind, step } => {
+            let (step, why) = step_words(*step);
+            let mut said = json!({"epoch": epoch, "overlay": kind.name(), "step": step});
+            if let Some(why) = why {
+                said["why"] = why.into();
+            }
+            ("overlay", said)
+        }
+        Event::OtherOverlay { node, theirs, ours } => (
+            "other_overlay",
+            json!({"node": &**node, "theirs": theirs.name(), "ours": ours.name()}),
+        ),
+        Event::Partitioned { here, there } => (
+            "partitioned",
+            json!({"here": names(here), "there": names(there)}),
+        ),
+        Event::Healed { missing } => ("healed", json!({"missing": names(missing)})),
+        _ => ("other", Value::Null),
+    }
+}
+
+/// A step of a switch, and why it was taken back if it was.
+const fn step_words(step: OverlayStep) -> (&'static str, Option<&'static str>) {
+    match step {
+        OverlayStep::Announced => ("announced", None),
+        OverlayStep::Prepared => ("prepared", None),
+        OverlayStep::Verified => ("verified", None),
+        OverlayStep::Committed => ("committed", None),
+        OverlayStep::Retired => ("retired", None),
+        OverlayStep::RolledBack(WhyBack::Deadline) => ("rolled_back", Some("deadline")),
+        OverlayStep::RolledBack(WhyBack::Overtaken) => ("rolled_back", Some("overtaken")),
+        OverlayStep::RolledBack(WhyBack::ProposerGone) => ("rolled_back", Some("proposer_gone")),
     }
 }

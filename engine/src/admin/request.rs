@@ -34,6 +34,34 @@ pub enum Request {
     Status {},
     /// The peers that it knows.
     Peers {},
+    /// The members of the cluster that it knows.
+    Members {},
+    /// The overlay that it is in.
+    Overlay {},
+    /// Gives all nodes of the cluster another overlay, and waits until it is in force here.
+    SwitchOverlay {
+        /// Which: full_mesh, hyparview, client_server or pub_sub.
+        overlay: String,
+        /// Names of members that are servers, for client_server; none: the node chooses.
+        servers: Vec<String>,
+        /// How long to wait.
+        wait_ms: u64,
+    },
+    /// Says goodbye to the cluster.
+    Leave {
+        /// How long that may take.
+        wait_ms: u64,
+    },
+    /// Sends a message to a mailbox of every other member.
+    Broadcast {
+        /// The mailbox there.
+        mailbox: String,
+        /// The channel; otherwise the only one is taken.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        channel: Option<String>,
+        /// What is sent.
+        payload: Content,
+    },
     /// What happens from now on, a line each, until the client goes.
     Events {},
     /// Its counters.
@@ -200,7 +228,10 @@ impl Request {
 
     fn wait_ms(&self) -> u64 {
         match self {
-            Self::RemoveChannel { wait_ms, .. } | Self::Connect { wait_ms, .. } => *wait_ms,
+            Self::RemoveChannel { wait_ms, .. }
+            | Self::Connect { wait_ms, .. }
+            | Self::SwitchOverlay { wait_ms, .. }
+            | Self::Leave { wait_ms } => *wait_ms,
             Self::Ping { timeout_ms, .. } | Self::Send { timeout_ms, .. } => *timeout_ms,
             _ => 0,
         }

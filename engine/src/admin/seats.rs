@@ -94,9 +94,18 @@ impl Seats {
         self.lock().closed = true;
     }
 
+    /// Ends every connection that waits for a request.
+    pub(super) fn clear_idle(&self) {
+        self.clear(|seat| matches!(seat.doing, Doing::Nothing(_)));
+    }
+
     /// Ends every connection.
-    pub(super) fn clear(&self) {
-        for seat in &self.lock().seats {
+    pub(super) fn clear_all(&self) {
+        self.clear(|_| true);
+    }
+
+    fn clear(&self, is_meant: impl Fn(&Seat) -> bool) {
+        for seat in self.lock().seats.iter().filter(|seat| is_meant(seat)) {
             // One that has ended already needs no end.
             let _ = seat.stream.shutdown(std::net::Shutdown::Both);
         }
@@ -132,9 +141,15 @@ impl Seated {
         self.set(Doing::Request)
     }
 
-    /// It is answered.
+    /// It is answered. False if another request is not to be waited for.
     pub(super) fn end_request(&self) -> bool {
-        self.set(Doing::Nothing(Instant::now()))
+        let mut taken = self.seats.lock();
+        let has_seat = set(
+            &mut taken.seats,
+            self.number,
+            Doing::Nothing(Instant::now()),
+        );
+        has_seat && !taken.closed
     }
 
     /// From a request on: events are followed. False if too many do that already.

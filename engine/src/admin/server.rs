@@ -79,19 +79,21 @@ impl Server {
 
     /// Ends what is left; after [`close`](Self::close).
     pub(crate) fn end(mut self) {
-        self.seats.clear();
+        // A request that is under way is answered; who follows events has got the last.
+        self.seats.clear_idle();
         if let Some(acceptor) = self.acceptor.take() {
             // A thread that panicked has said so in the log.
             drop(acceptor.join());
         }
         self.seats.wait_empty(END_PATIENCE);
+        self.seats.clear_all();
     }
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
         self.close();
-        self.seats.clear();
+        self.seats.clear_all();
     }
 }
 

@@ -27,9 +27,15 @@ pub(super) struct Layers {
 }
 
 impl Layers {
-    /// The defaults under a profile.
-    pub(super) fn of_profile(profile: Profile) -> Result<Self, ConfigError> {
+    /// The defaults, with those of the program, under a profile.
+    pub(super) fn of_profile(
+        program: &[(&'static str, String)],
+        profile: Profile,
+    ) -> Result<Self, ConfigError> {
         let mut layers = Self::default();
+        for (name, value) in program {
+            layers.node(name, value, Place::Code)?;
+        }
         for (name, value) in profile.differences() {
             layers.node(
                 name,

@@ -1,4 +1,4 @@
-//! Loads a configuration: defaults, profile, file, its part for the profile, environment, flags.
+//! Loads a configuration: defaults, those of the program, profile, file, its part for the profile, environment, flags.
 //!
 //! Later wins. This is the one place where the process's own environment is looked at.
 
@@ -20,6 +20,9 @@ pub const FILE_DEFAULT: &str = "overlane.toml";
 /// All that a configuration is put together from.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Sources {
+    /// Parameters of the node whose default is another one in this program, and that default: all that is given counts
+    /// more, a profile too.
+    pub defaults: Vec<(&'static str, String)>,
     /// Environment variables; those without the prefix `OVERLANE_` are skipped.
     pub environment: Vec<(String, String)>,
     /// Command-line flags.
@@ -57,6 +60,7 @@ impl Sources {
         // A link that leads nowhere is there too: reading it says so.
         let is_there = file.symlink_metadata().is_ok();
         Self {
+            defaults: Vec::new(),
             environment,
             flags,
             file_default: is_there.then_some(file),
@@ -69,7 +73,7 @@ impl Sources {
     /// As [`Config::load`].
     pub fn load(&self) -> Result<Config, ConfigError> {
         let profile = self.profile()?;
-        let mut layers = Layers::of_profile(profile)?;
+        let mut layers = Layers::of_profile(&self.defaults, profile)?;
         if let Some((path, named_by)) = self.named_file()? {
             file::apply(&mut layers, &path, &named_by, profile)?;
         }

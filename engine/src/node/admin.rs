@@ -4,6 +4,7 @@
 //! brings, it does no more than an application could.
 
 mod channels;
+mod cluster;
 mod messages;
 mod peers;
 
@@ -65,6 +66,11 @@ impl Desk for FrontDesk {
             | Request::Connect { .. }
             | Request::Disconnect { .. }
             | Request::Forget { .. } => peers::answer(node, request),
+            Request::Members {}
+            | Request::Overlay {}
+            | Request::SwitchOverlay { .. }
+            | Request::Leave { .. }
+            | Request::Broadcast { .. } => cluster::answer(node, request),
             Request::Ping { .. } | Request::Send { .. } => messages::answer(node, request),
             // The connection answers it.
             Request::Events {} => Ok(Answer::Following),
@@ -95,6 +101,7 @@ impl FrontDesk {
             channels: open.iter().map(|plan| plan.name.to_string()).collect(),
             peers_connected: connected.count(),
             peers: peers.len(),
+            in_cluster: node.cluster().map(cluster::status),
             identity_holds: metrics.identity_holds(),
             messages_open: metrics
                 .lanes

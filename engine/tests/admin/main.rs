@@ -1,6 +1,7 @@
 //! The admin socket of a node: what it answers, who may make it, and clients that break its rules.
 
 mod answers;
+mod cluster;
 mod hostile;
 mod path;
 #[path = "../support/mod.rs"]

@@ -363,3 +363,18 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_program_s_own_default_counts_less_than_all_that_is_given() {
+    let spin_us = |arguments: &[&str], profile: Option<&str>| {
+        let mut sources = flags(arguments);
+        sources.defaults.push(("spin_us", "7".to_string()));
+        sources.defaults.push(("shards", "5".to_string()));
+        sources.flags.profile = profile.map(str::to_string);
+        let config = load(&sources);
+        (config.spin_us, config.shards)
+    };
+    assert_eq!(spin_us(&[], None), (7, 5));
+    assert_eq!(spin_us(&["--spin-us", "50"], None), (50, 5));
+    assert_eq!(spin_us(&[], Some("dev")), (7, 1));
+}

@@ -43,6 +43,7 @@ pub(crate) fn sources(
     let matches = augment(Command::new("program")).try_get_matches_from(line);
     let matches = matches.unwrap_or_else(|error| panic!("{error}"));
     Sources {
+        defaults: Vec::new(),
         environment: environment.to_vec(),
         flags: Flags::of(&matches),
         file_default: file.map(|file| PathBuf::from(file.path())),

@@ -1,0 +1,125 @@
+//! Requests about the cluster.
+
+use std::time::Duration;
+
+use super::stopping;
+use crate::admin::{Answer, ClusterStatus, MemberReport, OverlayReport, Refusal, Request};
+use crate::cluster::{BroadcastError, Cluster, LeaveError, Member, OverlayKind, SwitchError};
+use crate::node::Node;
+
+pub(super) fn answer(node: &Node, request: Request) -> Result<Answer, Refusal> {
+    let Some(cluster) = node.cluster() else {
+        return Err(Refusal::invalid(
+            "the node is in no cluster: start it with an `overlay`, the same on all nodes",
+        ));
+    };
+    match request {
+        Request::SwitchOverlay {
+            overlay,
+            servers,
+            wait_ms,
+        } => switch(cluster, &overlay, &servers, Duration::from_millis(wait_ms)),
+        Request::Leave { wait_ms } => {
+            let left = cluster.leave(Duration::from_millis(wait_ms));
+            left.map_err(|error| match error {
+                LeaveError::Closed => stopping(),
+                error => Refusal::failed(error),
+            })?;
+            Ok(Answer::Done)
+        }
+        Request::Broadcast {
+            mailbox,
+            channel,
+            payload,
+        } => broadcast(node, cluster, &mailbox, channel, &payload.into_bytes()),
+        Request::Overlay {} => Ok(Answer::Overlay(overlay_report(cluster))),
+        _ => {
+            let members = cluster.members();
+            Ok(Answer::Members(members.into_iter().map(member).collect()))
+        }
+    }
+}
+
+/// The cluster in short.
+pub(super) fn status(cluster: &Cluster) -> ClusterStatus {
+    ClusterStatus {
+        joined: cluster.is_joined(),
+        members: cluster.live(),
+        overlay: cluster.overlay().kind.to_string(),
+    }
+}
+
+fn member(member: Member) -> MemberReport {
+    MemberReport {
+        status: member.status.word().to_owned(),
+        metadata_bytes: member.metadata.len(),
+        metadata: String::from_utf8(member.metadata).ok(),
+        member: member.name,
+        incarnation: member.incarnation,
+        addresses: member.addresses,
+        is_self: member.is_self,
+        is_neighbor: member.is_neighbor,
+    }
+}
+
+fn overlay_report(cluster: &Cluster) -> OverlayReport {
+    let (view, counts) = (cluster.overlay(), cluster.broadcast_counts());
+    let mut neighbors = view.neighbors;
+    neighbors.sort_unstable();
+    OverlayReport {
+        overlay: view.kind.to_string(),
+        epoch: view.epoch,
+        changing_to: view.next.map(|kind| kind.to_string()),
+        servers: view.servers,
+        neighbors,
+        coordinator: cluster.coordinator(),
+        members: cluster.live(),
+        broadcasts_started: counts.started,
+        broadcasts_delivered: counts.delivered,
+        broadcasts_missed: counts.missed,
+    }
+}
+
+fn switch(
+    cluster: &Cluster,
+    overlay: &str,
+    servers: &[String],
+    wait: Duration,
+) -> Result<Answer, Refusal> {
+    let kind: OverlayKind = overlay.parse().map_err(Refusal::invalid)?;
+    let switched = cluster.switch_overlay(kind, servers, wait);
+    switched.map_err(|error| match error {
+        SwitchError::Closed => stopping(),
+        SwitchError::AlreadyCurrent(_) | SwitchError::Refused(_) => Refusal::invalid(error),
+        error => Refusal::failed(error),
+    })?;
+    Ok(Answer::Overlay(overlay_report(cluster)))
+}
+
+fn broadcast(
+    node: &Node,
+    cluster: &Cluster,
+    mailbox: &str,
+    channel: Option<String>,
+    payload: &[u8],
+) -> Result<Answer, Refusal> {
+    let open = node.fabric.channels.open();
+    let channel = match (channel, open.as_slice()) {
+        (Some(channel), _) => channel,
+        (None, [only]) => only.name.to_string(),
+        (None, _) => {
+            let names: Vec<_> = open.iter().map(|plan| &*plan.name).collect();
+            let text = format!("say which channel: there are {}", names.join(", "));
+            return Err(Refusal::invalid(text));
+        }
+    };
+    let begun = cluster.broadcast(&channel, mailbox, payload);
+    begun.map_err(|error| match error {
+        BroadcastError::Order(_) => Refusal::failed(error),
+        error => Refusal::invalid(error),
+    })?;
+    Ok(Answer::Broadcasting {
+        channel,
+        members: cluster.live().saturating_sub(1),
+    })
+}

@@ -1,0 +1,156 @@
+//! Requests about the cluster, with two nodes that form one.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use overlane::Node;
+use overlane::admin::{Answer, Content, MemberReport, OverlayReport, RefusalKind, Request};
+use overlane::config::{Admin, OverlayChoice, Seed};
+
+use super::support::{self, counting_handler, reliable, wait_until};
+use super::{Folder, ask, refused, start};
+
+const WAIT_MS: u64 = 60_000;
+
+/// Node `a` begins a cluster, node `b` joins it, and both know that. The count is of messages to `in` of `b`.
+fn pair(folder: &Folder) -> (Node, Node, std::sync::Arc<std::sync::atomic::AtomicU64>) {
+    let config = |name: &str| {
+        let config = support::config(name).admin(Admin::At(folder.socket(name)));
+        config
+            .overlay(OverlayChoice::FullMesh)
+            .channel(reliable("data"))
+    };
+    let a = support::start(config("a"));
+    let (handler, count) = counting_handler();
+    let config = config("b").seeds(vec![Seed::from(a.local_addr())]);
+    let b = Node::builder(config.build().expect("it is valid")).handle("in", handler);
+    let b = b.start().expect("it starts");
+    for name in ["a", "b"] {
+        let live = || {
+            members(folder, name)
+                .iter()
+                .filter(|member| member.status == "alive")
+                .count()
+        };
+        wait_until("both know both", live, |live| *live == 2);
+    }
+    (a, b, count)
+}
+
+fn members(folder: &Folder, node: &str) -> Vec<MemberReport> {
+    match ask(&folder.socket(node), &Request::Members {}) {
+        Answer::Members(members) => members,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn overlay(folder: &Folder, node: &str) -> OverlayReport {
+    match ask(&folder.socket(node), &Request::Overlay {}) {
+        Answer::Overlay(overlay) => overlay,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn it_says_who_is_a_member_and_over_which_overlay() {
+    let folder = Folder::new();
+    let (a, b, _) = pair(&folder);
+    a.cluster()
+        .expect("it is in one")
+        .set_metadata("role=db")
+        .expect("it is small");
+    let said = wait_until(
+        "it is known",
+        || members(&folder, "b"),
+        |members| members[0].metadata.as_deref() == Some("role=db"),
+    );
+    assert_eq!(
+        (&*said[0].member, said[0].incarnation),
+        ("a", a.incarnation())
+    );
+    assert_eq!(said[0].addresses, [a.local_addr()]);
+    assert!(said[1].is_self && !said[0].is_self && said[0].is_neighbor);
+    let seen = overlay(&folder, "b");
+    assert_eq!(
+        (&*seen.overlay, seen.epoch, seen.members),
+        ("full_mesh", 0, 2)
+    );
+    assert_eq!(seen.neighbors, ["a"]);
+    drop((a, b));
+}
+
+#[test]
+fn it_switches_broadcasts_and_leaves() {
+    let folder = Folder::new();
+    let (a, b, count) = pair(&folder);
+    let switch = |overlay: &str| Request::SwitchOverlay {
+        overlay: overlay.to_owned(),
+        servers: Vec::new(),
+        wait_ms: WAIT_MS,
+    };
+    let socket = folder.socket("a");
+    match ask(&socket, &switch("hyparview")) {
+        Answer::Overlay(now) => assert_eq!((&*now.overlay, now.epoch), ("hyparview", 1)),
+        other => panic!("{other:?}"),
+    }
+    wait_until(
+        "it is in force",
+        || overlay(&folder, "b").epoch,
+        |epoch| *epoch == 1,
+    );
+    for name in ["hyparview", "ring", "a\u{1b}"] {
+        let refusal = refused(&socket, &switch(name));
+        assert_eq!(refusal.kind, RefusalKind::Invalid, "{refusal:?}");
+    }
+    let broadcast = |mailbox: &str, channel: Option<&str>| Request::Broadcast {
+        mailbox: mailbox.to_owned(),
+        channel: channel.map(str::to_owned),
+        payload: Content::Text("to all".to_owned()),
+    };
+    let begun = Answer::Broadcasting {
+        channel: "data".to_owned(),
+        members: 1,
+    };
+    assert_eq!(ask(&socket, &broadcast("in", None)), begun);
+    wait_until(
+        "it comes",
+        || count.load(Ordering::Relaxed),
+        |count| *count == 1,
+    );
+    assert_eq!(
+        refused(&socket, &broadcast("in", Some("date"))).kind,
+        RefusalKind::Invalid
+    );
+    assert_eq!(
+        refused(&socket, &broadcast("", None)).kind,
+        RefusalKind::Invalid
+    );
+    support::accounting::check_accounting(&[&a, &b]);
+    assert_eq!(
+        ask(&socket, &Request::Leave { wait_ms: WAIT_MS }),
+        Answer::Done
+    );
+    wait_until(
+        "it left",
+        || members(&folder, "b"),
+        |members| members[0].status == "left",
+    );
+    drop(a.stop(Duration::from_secs(30)));
+    drop(b);
+}
+
+#[test]
+fn a_node_in_no_cluster_says_so() {
+    let folder = Folder::new();
+    let node = start("a", &folder.socket("a"), &[]);
+    for request in [
+        Request::Members {},
+        Request::Overlay {},
+        Request::Leave { wait_ms: 1 },
+    ] {
+        let refusal = refused(&folder.socket("a"), &request);
+        assert_eq!(refusal.kind, RefusalKind::Invalid);
+        assert!(refusal.text.contains("in no cluster"), "{refusal:?}");
+    }
+    drop(node);
+}
