@@ -2,12 +2,13 @@
 
 mod printing;
 
-use std::sync::mpsc::channel;
+use std::io::IsTerminal;
+use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
-use overlane::config::{Admin, Config, Flags, Printable, Sources};
-use overlane::{Node, StopReport};
+use overlane::config::{Admin, Config, Flags, Printable, Seed, Sources};
+use overlane::{Cluster, Event, Events, JoinError, Node, StopReport};
 use serde_json::json;
 use tracing_subscriber::EnvFilter;
 
@@ -19,10 +20,20 @@ use crate::json;
 /// The channel of a node whose configuration has none.
 const CHANNEL: &str = "messages";
 
+/// The overlay of a node whose configuration says nothing of it: right for as many nodes as are started by hand.
+const OVERLAY: &str = "full_mesh";
+
+/// How long a node goes on trying to join before it says so.
+const JOIN_PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long it is waited for the rest of the time: as good as for ever.
+const JOIN_WAIT: Duration = Duration::from_secs(365 * 86_400);
+
 /// Runs a node until Ctrl-C or SIGTERM.
 ///
-/// It prints a line when it is up, what comes to its mailboxes, and how it stopped. A configuration without channels gets
-/// one, named messages. Unless `admin` says otherwise it has an admin socket, named after it, in the folder overlane of
+/// It prints a line when it is up, when it has joined the cluster, what comes to its mailboxes, and how it stopped. It is
+/// in a cluster with the overlay full_mesh, and begins one unless --join or `seeds` say where there is one; `overlay = none`
+/// leaves it alone. A configuration without channels gets one, named messages. Unless `admin` says otherwise it has an admin socket, named after it, in the folder overlane of
 /// XDG_RUNTIME_DIR, or in /tmp/overlane-UID. RUST_LOG chooses what is logged on standard error [default: warn].
 ///
 /// Exits with 0 if all that it had accepted was settled when it stopped, with 1 if not. A second signal ends it at once.
@@ -31,6 +42,9 @@ pub(crate) struct Arguments {
     /// A mailbox whose messages are printed, each on a line; can be given several times
     #[arg(long, value_name = "NAME", default_value = "inbox")]
     mailbox: Vec<String>,
+    /// Where a member of the cluster listens that the node joins, a host or an address with a port; can be given several times
+    #[arg(long, value_name = "HOST:PORT")]
+    join: Vec<Seed>,
     /// How long a stop may take to have settled what was accepted
     #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(..=3600))]
     stop_s: u64,
@@ -50,63 +64,110 @@ pub(crate) fn run(arguments: Arguments) -> Ending {
 }
 
 fn node(arguments: Arguments) -> Result<Ending, Failure> {
+    let json = arguments.json;
     if let Some(parent) = arguments.parent {
         end_with(parent)?;
     }
-    let (interrupt, ends) = channel();
-    interrupts(interrupt, || ())?;
+    let (end, ends) = channel();
+    interrupts(end.clone(), || ())?;
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
     let log = tracing_subscriber::fmt().with_env_filter(filter);
-    log.with_writer(std::io::stderr).init();
-    let config = configuration(arguments.flags)?;
-    let admin = config
-        .admin
-        .path()
-        .map(|path| path.to_string_lossy().into_owned());
-    let cluster = config.cluster.clone();
-    let channels: Vec<_> = config
-        .channels
-        .iter()
-        .map(|channel| channel.name.clone())
-        .collect();
+    let colours = std::io::stderr().is_terminal();
+    log.with_ansi(colours).with_writer(std::io::stderr).init();
+    let config = configuration(arguments.flags, arguments.join)?;
     let builder = arguments.mailbox.iter();
-    let builder = builder.fold(Node::builder(config), |builder, name| builder.inbox(name));
+    let builder = builder.fold(Node::builder(config.clone()), |builder, name| {
+        builder.inbox(name)
+    });
     let node = builder.start()?;
+    introduce(&node, &config, json)?;
+    printing::start(&node, &arguments.mailbox, json)?;
+    if let Some(cluster) = node.cluster() {
+        if !config.seeds.is_empty() {
+            tell_when_joined(cluster.clone(), json);
+        }
+        end_when_left(node.events(), end);
+    }
+    // By a signal, or as the node has left its cluster.
+    let _ = ends.recv();
+    let report = node.stop(Duration::from_secs(arguments.stop_s));
+    stopped(&report, json)
+}
+
+/// The line that says that the node is up.
+fn introduce(node: &Node, config: &Config, json: bool) -> Result<(), Failure> {
+    let admin = config.admin.path().map(|path| path.to_string_lossy());
+    let channels = config.channels.iter().map(|channel| &*channel.name);
     let up = json!({
         "node": node.name(),
-        "cluster": cluster,
+        "cluster": config.cluster,
         "address": node.local_addr(),
         "incarnation": node.incarnation(),
         "admin": admin,
-        "channels": channels,
+        "overlay": config.overlay.word(),
+        "channels": channels.collect::<Vec<_>>(),
     });
     let text = format!(
-        "node {} of cluster {cluster} is up at {}; admin socket: {}\n",
+        "node {} of cluster {} is up at {}; overlay {}; admin socket {}\n",
         node.name(),
+        config.cluster,
         node.local_addr(),
+        config.overlay.word(),
         Printable(admin.as_deref().unwrap_or("none"))
     );
-    say(arguments.json, &up, &text)?;
-    printing::start(&node, &arguments.mailbox, arguments.json)?;
-    // The other end is the thread that waits for signals.
-    let _ = ends.recv();
-    let report = node.stop(Duration::from_secs(arguments.stop_s));
-    stopped(&report, arguments.json)
+    say(json, &up, &text)
 }
 
-/// The configuration, with a channel and an admin socket where none are said.
-fn configuration(flags: Flags) -> Result<Config, Failure> {
+/// The configuration, with an overlay, a channel and an admin socket where none are said.
+fn configuration(flags: Flags, join: Vec<Seed>) -> Result<Config, Failure> {
     let bad = |error| Failure::new(Ending::BadInput, format_args!("{error}"));
     let mut sources = Sources::of_process(flags);
+    sources.defaults.push(("overlay", OVERLAY.to_owned()));
     let mut config = sources.load().map_err(bad)?;
     if config.channels.is_empty() {
         sources.flags.channels.push(CHANNEL.to_owned());
         config = sources.load().map_err(bad)?;
     }
+    if !join.is_empty() && config.overlay.kind().is_none() {
+        let what = "--join needs an overlay, the same as the cluster's: leave out overlay = none";
+        return Err(Failure::new(Ending::BadInput, what));
+    }
+    config.seeds.extend(join);
     if config.admin == Admin::Auto {
         config.admin = Admin::At(places::socket_for(&config.node_name)?);
     }
     Ok(config)
+}
+
+/// Says when the node is a member among others, and once if that takes long.
+fn tell_when_joined(cluster: Cluster, json: bool) {
+    std::thread::spawn(move || {
+        let mut joined = cluster.wait_joined(JOIN_PATIENCE);
+        if let Err(error @ JoinError::TimedOut { .. }) = &joined {
+            complain(format_args!("overlane node: {error}; it goes on trying"));
+            joined = cluster.wait_joined(JOIN_WAIT);
+        }
+        if joined.is_ok() {
+            let members = cluster.live();
+            let object = json!({"joined": true, "members": members});
+            let text = format!("joined the cluster: {members} members\n");
+            if let Err(failure) = say(json, &object, &text) {
+                complain(format_args!("overlane node: {}", failure.what));
+            }
+        }
+    });
+}
+
+/// A node that has left its cluster has no more to do, and cannot join again.
+fn end_when_left(events: Events, end: Sender<()>) {
+    std::thread::spawn(move || {
+        while let Ok(event) = events.recv() {
+            if matches!(event, Event::Left) {
+                // Nobody listens any more when it ends already.
+                let _ = end.send(());
+            }
+        }
+    });
 }
 
 /// Ties the end of this process to that of the one that started it.

@@ -11,7 +11,9 @@ use support::{Home, RunningNode, ends, next_line, text, until};
 
 /// Nodes `a` and `b` that are connected, and what `a` was told to do it.
 fn pair(home: &Home, more: &[&str]) -> (RunningNode, RunningNode) {
-    let (a, b) = (home.node("a", more), home.node("b", more));
+    // Connected by hand, and in no cluster.
+    let more = [&["--overlay", "none"], more].concat();
+    let (a, b) = (home.node("a", &more), home.node("b", &more));
     let address = b.address().to_string();
     let said = home.text(&["connect", "b", &address, "--node", "a", "--wait-s", "60"]);
     assert_eq!(said, "connected\n");
@@ -94,10 +96,10 @@ fn nodes_are_found_by_name_by_path_and_where_there_is_one_by_themselves() {
 fn peers_are_connected_listed_pinged_and_parted_from() {
     let home = Home::new("peers");
     let (a, b) = pair(&home, &[]);
-    let members = home.json(&["members", "--node", "a"]);
-    assert_eq!(members[0]["peer"], "b");
-    assert_eq!(members[0]["address"], b.address().to_string());
-    let listed = home.text(&["members", "--node", "a"]);
+    let peers = home.json(&["peers", "--node", "a"]);
+    assert_eq!(peers[0]["peer"], "b");
+    assert_eq!(peers[0]["address"], b.address().to_string());
+    let listed = home.text(&["peers", "--node", "a"]);
     let lines: Vec<_> = listed.lines().collect();
     assert!(
         lines[0].starts_with("node  state") && lines[1].starts_with("b     connected"),
@@ -130,6 +132,15 @@ fn peers_are_connected_listed_pinged_and_parted_from() {
     let said = home.text(&["ping", "b", "--node", "a", "-n", "2", "--interval-ms", "1"]);
     assert_eq!(said.lines().count(), 3, "{said}");
     assert!(said.contains("2 of 2 answered; min "), "{said}");
+    for words in [
+        ["members"].as_slice(),
+        &["topology", "show"],
+        &["leave"],
+        &["broadcast", "inbox", "x"],
+    ] {
+        let error = home.fails(2, &[words, &["--node", "a"]].concat());
+        assert!(error.contains("the node is in no cluster"), "{error}");
+    }
     let error = home.fails(1, &["ping", "c", "--node", "a", "-n", "1"]);
     assert!(error.contains("no lane to that peer"), "{error}");
     home.fails(2, &["ping", "b", "--node", "a", "--channel", "none"]);
@@ -138,8 +149,8 @@ fn peers_are_connected_listed_pinged_and_parted_from() {
         home.text(&["disconnect", "b", "--node", "a"]),
         "disconnected\n"
     );
-    let away = |members: &serde_json::Value| members[0]["connected"] == false;
-    until("they part", || home.json(&["members", "--node", "a"]), away);
+    let away = |peers: &serde_json::Value| peers[0]["connected"] == false;
+    until("they part", || home.json(&["peers", "--node", "a"]), away);
     assert_eq!(home.text(&["forget", "b", "--node", "a"]), "forgotten\n");
     stop(a);
     stop(b);

@@ -1,12 +1,14 @@
-//! `overlane members`: whom a node knows.
+//! `overlane members`: who is in the cluster, as a node knows it.
 
-use overlane::admin::{Answer, PeerStatus, Request};
+use overlane::admin::{Answer, MemberReport, Request};
 
 use super::{Target, unexpected};
 use crate::ending::{Ending, Failure, told};
 use crate::table::{Column, table};
 
-/// Lists the nodes that a node knows, and whether it is connected to them.
+/// Lists the members of the cluster, as a node knows them.
+///
+/// Those that are down or have left are listed until they are forgotten, which takes 10 minutes.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     #[command(flatten)]
@@ -18,29 +20,79 @@ pub(crate) fn run(arguments: &Arguments) -> Ending {
 }
 
 fn members(target: &Target) -> Result<Ending, Failure> {
-    match target.ask(&Request::Peers {})? {
-        Answer::Peers(peers) => target.print(&peers, || text(&peers)),
+    match target.ask(&Request::Members {})? {
+        Answer::Members(members) => target.print(&members, || text(&members)),
         other => Err(unexpected(&other)),
     }
 }
 
-fn text(peers: &[PeerStatus]) -> String {
+fn text(members: &[MemberReport]) -> String {
     let columns = [
-        Column::Word("node"),
-        Column::Word("state"),
+        Column::Word("member"),
+        Column::Word("status"),
         Column::Word("address"),
         Column::Number("incarnation"),
-        Column::Number("lanes"),
+        Column::Word("here"),
+        Column::Word("metadata"),
     ];
-    let row = |peer: &PeerStatus| {
-        let address = peer.address.map(|address| address.to_string());
-        vec![
-            peer.peer.clone(),
-            if peer.connected { "connected" } else { "away" }.to_owned(),
-            address.unwrap_or_else(|| "-".to_owned()),
-            peer.incarnation.to_string(),
-            format!("{}/{}", peer.lanes_up, peer.lanes),
-        ]
+    table(&columns, &members.iter().map(row).collect::<Vec<_>>())
+}
+
+fn row(member: &MemberReport) -> Vec<String> {
+    let addresses: Vec<_> = member.addresses.iter().map(ToString::to_string).collect();
+    let here = match member {
+        member if member.is_self => "itself",
+        member if member.is_neighbor => "neighbor",
+        _ => "",
     };
-    table(&columns, &peers.iter().map(row).collect::<Vec<_>>())
+    let metadata = match &member.metadata {
+        Some(text) => text.clone(),
+        None => format!("({} bytes)", member.metadata_bytes),
+    };
+    vec![
+        member.member.clone(),
+        member.status.clone(),
+        addresses.join(","),
+        member.incarnation.to_string(),
+        here.to_owned(),
+        metadata,
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_member_is_a_line_and_what_it_says_commands_no_terminal() {
+        let member = MemberReport {
+            member: "b".to_owned(),
+            status: "alive".to_owned(),
+            incarnation: 7,
+            addresses: vec!["127.0.0.1:7402".parse().expect("an address")],
+            metadata: Some("role=\u{1b}[2Jdb\n".to_owned()),
+            metadata_bytes: 12,
+            is_self: false,
+            is_neighbor: true,
+        };
+        let binary = MemberReport {
+            metadata: None,
+            is_neighbor: false,
+            ..member.clone()
+        };
+        let said = text(&[member, binary]);
+        let lines: Vec<_> = said.lines().collect();
+        assert_eq!(
+            lines[0],
+            "member  status  address         incarnation  here      metadata"
+        );
+        assert_eq!(
+            lines[1],
+            "b       alive   127.0.0.1:7402            7  neighbor  role=\\u{1b}[2Jdb\\n"
+        );
+        assert_eq!(
+            lines[2],
+            "b       alive   127.0.0.1:7402            7            (12 bytes)"
+        );
+    }
 }

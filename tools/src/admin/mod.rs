@@ -4,15 +4,18 @@
 //! `overlane::admin` says.
 
 pub(crate) mod channel;
+pub(crate) mod cluster;
 pub(crate) mod events;
 pub(crate) mod members;
 pub(crate) mod metrics;
+pub(crate) mod peer_list;
 pub(crate) mod peers;
 pub(crate) mod ping;
 pub(crate) mod places;
 pub(crate) mod rules;
 pub(crate) mod send;
 pub(crate) mod status;
+pub(crate) mod topology;
 
 use std::path::PathBuf;
 

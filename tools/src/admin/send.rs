@@ -34,10 +34,7 @@ pub(crate) fn run(arguments: Arguments) -> Ending {
 }
 
 fn send(arguments: Arguments) -> Result<Ending, Failure> {
-    let payload = match arguments.text {
-        Some(text) if text != "-" => Content::Text(text),
-        _ => read()?,
-    };
+    let payload = content(arguments.text)?;
     let request = Request::Send {
         peer: arguments.peer,
         mailbox: arguments.mailbox,
@@ -57,6 +54,14 @@ fn send(arguments: Arguments) -> Result<Ending, Failure> {
         }
         .to_owned()
     })
+}
+
+/// What is given on the command line, or comes on standard input.
+pub(super) fn content(text: Option<String>) -> Result<Content, Failure> {
+    match text {
+        Some(text) if text != "-" => Ok(Content::Text(text)),
+        _ => read(),
+    }
 }
 
 /// All of standard input, as far as a request can have it.

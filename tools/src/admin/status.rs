@@ -33,6 +33,14 @@ fn status(target: &Target) -> Result<Ending, Failure> {
     }
 }
 
+fn in_cluster(status: &NodeStatus) -> String {
+    match &status.in_cluster {
+        None => "in no cluster".to_owned(),
+        Some(cluster) if !cluster.joined => format!("not joined yet; overlay {}", cluster.overlay),
+        Some(cluster) => format!("{}, overlay {}", cluster.members, cluster.overlay),
+    }
+}
+
 fn text(status: &NodeStatus) -> String {
     let channels = match status.channels.as_slice() {
         [] => "none".to_owned(),
@@ -55,6 +63,7 @@ fn text(status: &NodeStatus) -> String {
             format!("{}, up {} s", status.pid, status.uptime_s),
         ),
         ("channels", channels),
+        ("members", in_cluster(status)),
         (
             "peers",
             format!("{} of {} connected", status.peers_connected, status.peers),

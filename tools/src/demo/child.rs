@@ -1,7 +1,9 @@
 //! A node of the demo: a process that this one started, and ends by its id.
 
+use std::cell::OnceCell;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{self, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -9,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use overlane::OverlayKind;
 use overlane::config::Printable;
 use serde_json::Value;
 
@@ -28,19 +31,31 @@ pub(super) struct Child {
     pub(super) socket: PathBuf,
     process: process::Child,
     up: Receiver<SocketAddr>,
+    /// Where it listens, once that is known.
+    address: OnceCell<SocketAddr>,
+}
+
+/// Where a node is started.
+#[derive(Debug)]
+pub(super) struct Place<'a> {
+    /// Of its socket, and its working directory.
+    pub(super) folder: &'a Path,
+    pub(super) overlay: OverlayKind,
+    /// A member of the cluster, if there is one.
+    pub(super) seed: Option<SocketAddr>,
 }
 
 impl Child {
     pub(super) fn start(
         name: &str,
-        folder: &Path,
+        place: &Place<'_>,
         tell: Sender<Happened>,
     ) -> Result<Self, Failure> {
         let failed = |error: std::io::Error| {
             let what = format!("{name} cannot be started: {error}");
             Failure::new(Ending::MachineLacks, what)
         };
-        let socket = folder.join(format!("{name}.sock"));
+        let socket = place.folder.join(format!("{name}.sock"));
         let program = std::env::current_exe().map_err(failed)?;
         let mut command = Command::new(program);
         for (variable, _) in std::env::vars_os() {
@@ -50,13 +65,19 @@ impl Child {
             }
         }
         // Nor is a configuration file in the directory that the demo is started in.
-        command.current_dir(folder);
+        command.current_dir(place.folder);
         command.args(["node", "--json", "--shards", "1", "--stop-s", "5"]);
         command.args(["--listen", "127.0.0.1:0", "--cluster"]);
         command.arg(format!("demo-{}", process::id()));
+        command.args(["--overlay", place.overlay.name()]);
+        if let Some(seed) = place.seed {
+            command.args(["--join", &seed.to_string()]);
+        }
         command.args(["--parent", &process::id().to_string()]);
         command.args(["--node-name", name, "--admin"]).arg(&socket);
         let mut process = command
+            // Ctrl-C is for the demo, which ends them in order.
+            .process_group(0)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()
@@ -76,6 +97,7 @@ impl Child {
             socket,
             process,
             up,
+            address: OnceCell::new(),
         })
     }
 
@@ -85,13 +107,17 @@ impl Child {
 
     /// Waits until it is up, and says where it listens.
     pub(super) fn wait_up(&self) -> Result<SocketAddr, Failure> {
-        self.up.recv_timeout(UP_WITHIN).map_err(|error| {
+        if let Some(address) = self.address.get() {
+            return Ok(*address);
+        }
+        let address = self.up.recv_timeout(UP_WITHIN).map_err(|error| {
             let what = match error {
                 RecvTimeoutError::Timeout => "was not up in time",
                 RecvTimeoutError::Disconnected => "did not start: what it says is above",
             };
             Failure::new(Ending::MachineLacks, format_args!("{} {what}", self.name))
-        })
+        })?;
+        Ok(*self.address.get_or_init(|| address))
     }
 
     /// As Ctrl-C does.
@@ -141,23 +167,36 @@ fn read(output: impl BufRead, node: &str, up: &Sender<SocketAddr>, tell: &Sender
     }
 }
 
-/// A line of a node, for people.
-pub(super) fn shown(node: &str, line: &str) -> String {
-    let said: Value = serde_json::from_str(line).unwrap_or_default();
-    let message = &said["message"];
-    if message.is_null() {
-        return format!("{node}: {}", Printable(line));
-    }
+/// A message that a node printed, for people; what else it says they have been told.
+pub(super) fn shown(node: &str, line: &str) -> Option<String> {
+    let said: Value = serde_json::from_str(line).ok()?;
+    let message = said.get("message")?;
     let word = |key: &str| {
-        message[key]
-            .as_str()
-            .map(Printable)
-            .map(|text| text.to_string())
+        let text = message[key].as_str()?;
+        Some(Printable(text).to_string())
     };
     let text = word("text").unwrap_or_else(|| format!("({} bytes)", message["bytes"]));
-    format!(
-        "{node}: {} from {}: {text}",
-        word("mailbox").unwrap_or_default(),
-        word("from").unwrap_or_default()
-    )
+    let (mailbox, from) = (word("mailbox")?, word("from")?);
+    Some(format!("{node}: {mailbox} from {from}: {text}\n"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_are_shown_and_the_rest_is_not() {
+        let line = r#"{"message":{"from":"a","mailbox":"inbox","bytes":3,"text":"h\u001bi"}}"#;
+        assert_eq!(
+            shown("b", line).as_deref(),
+            Some("b: inbox from a: h\\u{1b}i\n")
+        );
+        let line = r#"{"message":{"from":"a","mailbox":"inbox","bytes":3,"text":null}}"#;
+        assert_eq!(
+            shown("b", line).as_deref(),
+            Some("b: inbox from a: (3 bytes)\n")
+        );
+        assert_eq!(shown("b", r#"{"joined":true}"#), None);
+        assert_eq!(shown("b", "garbage"), None);
+    }
 }

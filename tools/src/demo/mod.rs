@@ -8,7 +8,9 @@ mod child;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, channel};
+use std::time::{Duration, Instant};
 
+use overlane::OverlayKind;
 use overlane::admin::{Answer, Client, Request};
 use overlane::config::Printable;
 use serde_json::json;
@@ -16,23 +18,40 @@ use serde_json::json;
 use crate::ending::{Ending, Failure, complain, print, told};
 use crate::interrupt::interrupts;
 use crate::json;
-use child::Child;
+use child::{Child, Place};
 
-/// How long two nodes on this machine may take to connect.
-const CONNECT_MS: u64 = 30_000;
+/// How long the cluster may take to form, on a busy machine.
+const FORMED_WITHIN: Duration = Duration::from_secs(60);
+
+/// How often that is looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// Starts a cluster of nodes on this machine to play with, and ends it by Ctrl-C.
 ///
-/// The nodes are called demo-1, demo-2 and so on, listen on free ports of 127.0.0.1, and each is connected to all others.
+/// The nodes are called demo-1, demo-2 and so on, and listen on free ports of 127.0.0.1; all join through the first.
 /// Prints what comes to their mailboxes `inbox`. Exits with 0 once all have ended in order, with 1 if one ended by itself.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     /// How many nodes
     #[arg(long, value_name = "NODES", default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=100))]
     nodes: u64,
+    /// The overlay that they begin with: full_mesh, hyparview or pub_sub
+    #[arg(long, default_value_t = OverlayKind::FullMesh, value_parser = without_servers)]
+    overlay: OverlayKind,
     /// Print JSON, an object a line
     #[arg(long)]
     json: bool,
+}
+
+/// An overlay that a cluster can begin with before it has members.
+fn without_servers(name: &str) -> Result<OverlayKind, String> {
+    match name.parse() {
+        Ok(OverlayKind::ClientServer) => {
+            Err("it needs servers: begin with another, and switch to it".to_owned())
+        }
+        Ok(kind) => Ok(kind),
+        Err(unknown) => Err(unknown.to_string()),
+    }
 }
 
 /// What the demo waits for.
@@ -54,16 +73,20 @@ fn demo(arguments: &Arguments) -> Result<Ending, Failure> {
     let (tell, happened) = channel();
     interrupts(tell.clone(), || Happened::Interrupted)?;
     let folder = Folder::new()?;
-    let mut children = Vec::new();
+    let mut children: Vec<Child> = Vec::new();
     for number in 1..=arguments.nodes {
-        children.push(Child::start(
-            &format!("demo-{number}"),
-            &folder.0,
-            tell.clone(),
-        )?);
+        // All join through the first.
+        let seed = children.first().map(Child::wait_up).transpose()?;
+        let place = Place {
+            folder: &folder.0,
+            overlay: arguments.overlay,
+            seed,
+        };
+        let name = format!("demo-{number}");
+        children.push(Child::start(&name, &place, tell.clone())?);
     }
-    connect(&mut children)?;
-    introduce(arguments.json, &children)?;
+    wait_formed(&children)?;
+    introduce(arguments.json, arguments.overlay, &children)?;
     let ending = follow(arguments.json, &happened)?;
     for child in &mut children {
         child.ask_to_end();
@@ -76,30 +99,33 @@ fn demo(arguments: &Arguments) -> Result<Ending, Failure> {
     Ok(if orderly { ending } else { Ending::CheckFailed })
 }
 
-/// Each node is told of those before it.
-fn connect(children: &mut [Child]) -> Result<(), Failure> {
-    let mut known = Vec::new();
+/// Waits until each knows all others.
+fn wait_formed(children: &[Child]) -> Result<(), Failure> {
+    let deadline = Instant::now() + FORMED_WITHIN;
+    let all = children.len();
     for child in children {
-        let address = child.wait_up()?;
-        for (peer, address) in &known {
-            let request = Request::Connect {
-                peer: String::clone(peer),
-                address: *address,
-                wait_ms: CONNECT_MS,
-            };
-            match Client::ask_once(&child.socket, &request)? {
-                Answer::Done => {}
-                other => return Err(Failure::new(Ending::CheckFailed, format_args!("{other:?}"))),
+        child.wait_up()?;
+        while live_members(child)? < all {
+            if Instant::now() > deadline {
+                let what = format!("{} does not know all others in time", child.name);
+                return Err(Failure::new(Ending::CheckFailed, what));
             }
+            std::thread::sleep(LOOK_EVERY);
         }
-        known.push((child.name.clone(), address));
     }
     Ok(())
 }
 
+fn live_members(child: &Child) -> Result<usize, Failure> {
+    match Client::ask_once(&child.socket, &Request::Overlay {})? {
+        Answer::Overlay(overlay) => Ok(overlay.members),
+        other => Err(Failure::new(Ending::CheckFailed, format_args!("{other:?}"))),
+    }
+}
+
 /// What runs, and what to try next.
-fn introduce(json: bool, children: &[Child]) -> Result<(), Failure> {
-    let [first, .., last] = children else {
+fn introduce(json: bool, overlay: OverlayKind, children: &[Child]) -> Result<(), Failure> {
+    let [first, _, ..] = children else {
         let what = "one node runs, and is alone: try --nodes 5";
         return say(
             json,
@@ -110,11 +136,14 @@ fn introduce(json: bool, children: &[Child]) -> Result<(), Failure> {
     let socket = first.socket.to_string_lossy();
     let commands = [
         format!("overlane members --admin {socket}"),
-        format!("overlane ping {} --admin {socket}", last.name),
-        format!("overlane send {} inbox hello --admin {socket}", last.name),
+        format!(
+            "overlane topology switch {} --admin {socket}",
+            other(overlay)
+        ),
+        format!("overlane broadcast inbox hello --admin {socket}"),
     ];
     let text = format!(
-        "{} nodes are up, each connected to all others. Try in another terminal:\n\n    {}\n\nCtrl-C ends them.",
+        "{} nodes are up and know one another; overlay {overlay}. Try in another terminal:\n\n    {}\n\nCtrl-C ends them.",
         children.len(),
         commands.join("\n    ")
     );
@@ -123,6 +152,14 @@ fn introduce(json: bool, children: &[Child]) -> Result<(), Failure> {
         &json!({"up": true, "nodes": of_all(children), "try": commands}),
         &text,
     )
+}
+
+/// One to switch to.
+const fn other(overlay: OverlayKind) -> OverlayKind {
+    match overlay {
+        OverlayKind::HyParView => OverlayKind::FullMesh,
+        _ => OverlayKind::HyParView,
+    }
 }
 
 fn of_all(children: &[Child]) -> Vec<serde_json::Value> {
@@ -149,7 +186,11 @@ fn follow(json: bool, happened: &Receiver<Happened>) -> Result<Ending, Failure> 
                 let said: Option<serde_json::Value> = serde_json::from_str(&line).ok();
                 say(json, &json!({"node": node, "said": said}), "")?;
             }
-            Happened::Said(node, line) => say(json, &json!(null), &child::shown(&node, &line))?,
+            Happened::Said(node, line) => {
+                if let Some(text) = child::shown(&node, &line) {
+                    print(&text)?;
+                }
+            }
             Happened::Ended(node) => {
                 complain(format_args!(
                     "overlane demo: {} has ended",

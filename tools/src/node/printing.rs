@@ -1,7 +1,7 @@
 //! What comes to the mailboxes of a node that nobody else reads: printed, a message a line.
 
 use overlane::config::Printable;
-use overlane::{Inbox, Node, OwnedMessage};
+use overlane::{Inbox, Node, ORIGIN_KEY, OwnedMessage};
 use serde_json::json;
 
 use crate::ending::{Ending, Failure, complain, print};
@@ -37,11 +37,22 @@ fn follow(mut inbox: Inbox, json: bool) {
     }
 }
 
+/// Who sent it: of a broadcast, which its own node has passed on, the member that began it.
+fn from(message: &OwnedMessage) -> String {
+    let origin = message
+        .metadata(ORIGIN_KEY)
+        .filter(|_| message.from().is_self());
+    match origin {
+        Some(name) => String::from_utf8_lossy(name).into_owned(),
+        None => message.from().name().to_owned(),
+    }
+}
+
 fn object(message: &OwnedMessage) -> String {
     let payload = message.payload();
     let text = std::str::from_utf8(payload).ok();
     json::line(&json!({"message": {
-        "from": message.from().name(),
+        "from": from(message),
         "channel": message.channel(),
         "mailbox": message.mailbox().name(),
         "bytes": payload.len(),
@@ -58,7 +69,7 @@ fn sentence(message: &OwnedMessage) -> String {
     format!(
         "{} from {} on {}: {what}\n",
         Printable(message.mailbox().name()),
-        Printable(message.from().name()),
+        Printable(&from(message)),
         Printable(message.channel())
     )
 }

@@ -1,0 +1,98 @@
+//! `overlane topology`: the overlay of a cluster, shown and switched.
+
+use clap::Subcommand;
+use overlane::OverlayKind;
+use overlane::admin::{Answer, OverlayReport, Request};
+use overlane::config::Printable;
+
+use super::{Target, unexpected};
+use crate::ending::{Ending, Failure, told};
+
+/// Shows or switches the overlay: the rule for who connects to whom.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Shows the overlay as a node sees it
+    Show {
+        #[command(flatten)]
+        target: Target,
+    },
+    /// Gives all nodes another overlay while traffic flows; exits with 1 if it was given up, and the old one goes on
+    Switch {
+        /// full_mesh, hyparview, client_server or pub_sub
+        overlay: OverlayKind,
+        /// A member that is to be a server of client_server; can be given several times [default: the node chooses]
+        #[arg(long = "server", value_name = "NODE")]
+        servers: Vec<String>,
+        /// How long to wait until it is in force
+        #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=600))]
+        wait_s: u64,
+        #[command(flatten)]
+        target: Target,
+    },
+}
+
+pub(crate) fn run(arguments: Arguments) -> Ending {
+    let (request, target) = match arguments.command {
+        Command::Show { target } => (Request::Overlay {}, target),
+        Command::Switch {
+            overlay,
+            servers,
+            wait_s,
+            target,
+        } => {
+            let request = Request::SwitchOverlay {
+                overlay: overlay.to_string(),
+                servers,
+                wait_ms: wait_s * 1000,
+            };
+            (request, target)
+        }
+    };
+    told("topology", ask(&request, &target))
+}
+
+fn ask(request: &Request, target: &Target) -> Result<Ending, Failure> {
+    match target.ask(request)? {
+        Answer::Overlay(overlay) => target.print(&overlay, || text(&overlay)),
+        other => Err(unexpected(&other)),
+    }
+}
+
+fn text(overlay: &OverlayReport) -> String {
+    let listed = |names: &[String]| match names {
+        [] => "none".to_owned(),
+        names => names.join(", "),
+    };
+    let broadcasts = format!(
+        "{} started, {} delivered, {} missed",
+        overlay.broadcasts_started, overlay.broadcasts_delivered, overlay.broadcasts_missed
+    );
+    let mut lines = vec![
+        ("overlay", overlay.overlay.clone()),
+        ("epoch", overlay.epoch.to_string()),
+        ("members", overlay.members.to_string()),
+        ("neighbors", listed(&overlay.neighbors)),
+        (
+            "coordinator",
+            overlay
+                .coordinator
+                .clone()
+                .unwrap_or_else(|| "none".to_owned()),
+        ),
+        ("broadcasts", broadcasts),
+    ];
+    if !overlay.servers.is_empty() {
+        lines.insert(2, ("servers", listed(&overlay.servers)));
+    }
+    if let Some(next) = &overlay.changing_to {
+        lines.insert(1, ("changing to", next.clone()));
+    }
+    let line = |(name, value): &(&str, String)| format!("{name:<12} {}\n", Printable(value));
+    lines.iter().map(line).collect()
+}

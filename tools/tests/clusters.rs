@@ -1,0 +1,194 @@
+//! Commands about the cluster, with nodes that form one by `--join`.
+
+mod support;
+
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
+
+use serde_json::Value;
+use support::{Home, RunningNode, ends, next_line, until};
+
+/// So many nodes, `n1` and so on; all join through the first, and each has said that it has joined.
+fn cluster(home: &Home, nodes: usize) -> Vec<RunningNode> {
+    let mut all: Vec<RunningNode> = Vec::new();
+    for number in 1..=nodes {
+        let name = format!("n{number}");
+        let Some(first) = all.first() else {
+            all.push(home.node(&name, &[]));
+            continue;
+        };
+        let seed = first.address().to_string();
+        let mut node = home.node(&name, &["--join", &seed]);
+        let joined = node.says();
+        assert_eq!(joined["joined"], true, "{joined}");
+        all.push(node);
+    }
+    for number in 1..=nodes {
+        let name = format!("n{number}");
+        let members = || home.json(&["members", "--node", &name]);
+        until("all know all", members, |members| {
+            statuses(members) == vec!["alive"; nodes]
+        });
+    }
+    all
+}
+
+fn statuses(members: &Value) -> Vec<&str> {
+    let members = members.as_array().expect("a list");
+    members
+        .iter()
+        .filter_map(|member| member["status"].as_str())
+        .collect()
+}
+
+#[test]
+fn nodes_join_and_each_lists_all() {
+    let home = Home::new("join");
+    let nodes = cluster(&home, 3);
+    let members = home.json(&["members", "--node", "n2"]);
+    for (member, node) in members.as_array().expect("a list").iter().zip(&nodes) {
+        assert_eq!(member["member"], node.up["node"]);
+        assert_eq!(member["incarnation"], node.up["incarnation"]);
+        assert_eq!(member["addresses"][0], node.up["address"]);
+        assert_eq!(member["is_self"], member["member"] == "n2");
+    }
+    let listed = home.text(&["members", "--node", "n2"]);
+    assert_eq!(listed.lines().count(), 4, "{listed}");
+    assert_eq!(listed.matches("  itself").count(), 1, "{listed}");
+    let status = home.json(&["status", "--node", "n3"]);
+    let expected = serde_json::json!({"joined": true, "members": 3, "overlay": "full_mesh"});
+    assert_eq!(status["in_cluster"], expected);
+    for node in nodes {
+        assert_eq!(node.stop().0, Some(0));
+    }
+}
+
+#[test]
+fn the_overlay_is_switched_on_all_nodes_and_a_broadcast_comes_to_all() {
+    let home = Home::new("switch");
+    let mut nodes = cluster(&home, 3);
+    let switched = home.json(&["topology", "switch", "hyparview", "--node", "n1"]);
+    assert_eq!(
+        (&switched["overlay"], &switched["epoch"]),
+        (&"hyparview".into(), &1.into())
+    );
+    for name in ["n2", "n3"] {
+        let show = || home.json(&["topology", "show", "--node", name]);
+        let shown = until("it is in force", show, |shown| shown["epoch"] == 1);
+        assert_eq!(
+            (&shown["overlay"], &shown["members"]),
+            (&"hyparview".into(), &3.into())
+        );
+        assert_eq!(shown["neighbors"].as_array().map(Vec::len), Some(2));
+    }
+    let error = home.fails(2, &["topology", "switch", "hyparview", "--node", "n1"]);
+    assert!(error.contains("is the overlay already"), "{error}");
+    let error = home.fails(2, &["topology", "switch", "ring", "--node", "n1"]);
+    assert!(
+        error.contains("full_mesh, hyparview, client_server or pub_sub"),
+        "{error}"
+    );
+    let servers = [
+        "topology",
+        "switch",
+        "client_server",
+        "--server",
+        "n1",
+        "--node",
+        "n2",
+    ];
+    let switched = home.json(&servers);
+    assert_eq!(switched["servers"], serde_json::json!(["n1"]));
+
+    let said = home.text(&["broadcast", "inbox", "to all", "--node", "n2"]);
+    assert_eq!(said, "on its way to 2 members over messages\n");
+    for (index, node) in nodes.iter_mut().enumerate() {
+        if index != 1 {
+            let message = &node.says()["message"];
+            assert_eq!(
+                (&message["from"], &message["text"]),
+                (&"n2".into(), &"to all".into())
+            );
+        }
+    }
+    let started = home.json(&["topology", "show", "--node", "n2"]);
+    assert_eq!(started["broadcasts_started"], 1);
+    home.fails(
+        2,
+        &[
+            "broadcast",
+            "inbox",
+            "x",
+            "--channel",
+            "none",
+            "--node",
+            "n2",
+        ],
+    );
+    for node in nodes {
+        assert_eq!(node.stop().0, Some(0));
+    }
+}
+
+#[test]
+fn a_node_that_leaves_ends_and_the_others_know_it_left() {
+    let home = Home::new("leave");
+    let mut nodes = cluster(&home, 3);
+    let mut following = home
+        .command(&[
+            "events",
+            "--kind",
+            "member_left",
+            "--json",
+            "--timeout-s",
+            "60",
+            "--node",
+            "n1",
+        ])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("it runs");
+    let mut errors = BufReader::new(following.stderr.take().expect("a pipe"));
+    errors.read_line(&mut String::new()).expect("text");
+    assert_eq!(home.text(&["leave", "--node", "n3"]), "left\n");
+    let mut gone = nodes.remove(2);
+    assert_eq!(ends(&mut gone.process, "the node that left"), Some(0));
+    let mut output = BufReader::new(following.stdout.take().expect("a pipe"));
+    assert_eq!(next_line(&mut output)["member"], "n3");
+    assert_eq!(ends(&mut following, "one that waits for it"), Some(0));
+    for name in ["n1", "n2"] {
+        let members = || home.json(&["members", "--node", name]);
+        until("it left", members, |members| {
+            statuses(members) == ["alive", "alive", "left"]
+        });
+    }
+    for node in nodes {
+        assert_eq!(node.stop().0, Some(0));
+    }
+}
+
+#[test]
+fn a_node_that_is_killed_is_found_to_be_down() {
+    let home = Home::new("down");
+    let nodes = cluster(&home, 3);
+    nodes[1].signal("KILL");
+    let members = || home.json(&["members", "--node", "n1"]);
+    until("it is down", members, |members| {
+        statuses(members) == ["alive", "down", "alive"]
+    });
+}
+
+#[test]
+fn a_join_that_finds_nobody_is_told_and_the_node_goes_on() {
+    let home = Home::new("nobody");
+    let node = home.node("a", &["--join", "127.0.0.1:9"]);
+    let status = home.json(&["status"]);
+    assert_eq!(status["in_cluster"]["joined"], false);
+    assert!(home.text(&["status"]).contains("not joined yet"));
+    assert_eq!(node.stop().0, Some(0));
+    let error = home.fails(2, &["node", "--join", "nowhere"]);
+    assert!(error.contains("`nowhere` is no seed"), "{error}");
+    let error = home.fails(2, &["node", "--join", "127.0.0.1:9", "--overlay", "none"]);
+    assert!(error.contains("--join needs an overlay"), "{error}");
+}
