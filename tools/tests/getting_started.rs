@@ -82,7 +82,8 @@ fn essence(line: &str) -> String {
         };
         let repeats = essence.ends_with(character) && matches!(character, '0' | ' ');
         // 118.2 and 118 are numbers too.
-        if !repeats && !(character == '.' && essence.ends_with('0')) {
+        let is_fraction = character == '.' && essence.ends_with('0');
+        if !(repeats || is_fraction) {
             essence.push(character);
         }
     }
