@@ -176,6 +176,20 @@ impl Node {
     /// With other addresses than before, lanes that are up stay too: they lead to the peer. `connect` after this
     /// keeps the connection again, and messages are accepted as before while it is made.
     ///
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/pair.rs"));
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let (a, b) = (start("a")?, start("b")?);
+    /// let mut inbox = b.inbox("letters")?;
+    /// a.reach("b", &[b.local_addr()])?;
+    /// a.wait_reachable("b", PATIENCE)?;
+    /// assert_eq!(a.peers()[0].lanes_up, 0); // nothing was sent yet
+    /// a.channel("data")?.try_send(&a.destination("b", "letters")?, "dear b")?;
+    /// assert_eq!(inbox.recv_blocking().unwrap().payload(), b"dear b");
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// [`NameError`] if the name cannot be one, there are no or too many addresses, one of them cannot be a
     /// peer's, or something is wanted of `peers_max` peers already.
