@@ -87,6 +87,7 @@ pub mod config;
 mod control;
 mod deadline;
 pub mod delivery;
+mod detour;
 mod envelope;
 pub mod error;
 pub mod events;
@@ -116,6 +117,8 @@ mod shard;
 mod steering;
 mod stream;
 mod stream_book;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod threads;
 pub mod typed;
 mod waiter;

@@ -107,7 +107,7 @@ impl Node {
 
     /// To start a node that has mailboxes from its first moment on.
     #[must_use]
-    pub const fn builder(config: Config) -> NodeBuilder {
+    pub fn builder(config: Config) -> NodeBuilder {
         NodeBuilder::new(config)
     }
 

@@ -21,6 +21,7 @@ use crate::control::routes::Routes;
 use crate::control::wishes::WishBook;
 use crate::control::{self, Control};
 use crate::deadline::Clock;
+use crate::detour::Detour;
 use crate::error::{NameError, StartError};
 use crate::fabric::{Fabric, ShardLink};
 use crate::io::preflight::{self, Machine};
@@ -48,6 +49,7 @@ use crate::wire::stream::STREAMS;
 pub struct NodeBuilder {
     config: Config,
     mailboxes: Vec<(String, Receiving)>,
+    detour: Detour,
 }
 
 /// How a mailbox is to be received.
@@ -68,11 +70,18 @@ impl std::fmt::Debug for NodeBuilder {
 }
 
 impl NodeBuilder {
-    pub(super) const fn new(config: Config) -> Self {
+    pub(super) fn new(config: Config) -> Self {
         Self {
             config,
             mailboxes: Vec::new(),
+            detour: Detour::default(),
         }
+    }
+
+    /// Its dials go that way.
+    #[cfg(feature = "testing")]
+    pub(crate) fn detour(self, detour: Detour) -> Self {
+        Self { detour, ..self }
     }
 
     /// Adds a handler that all shards share: see [`Node::handle`].
@@ -110,7 +119,7 @@ impl NodeBuilder {
     /// # Errors
     /// As [`Node::start`]; besides, a mailbox name that cannot be one, or that is given twice.
     pub fn start(self) -> Result<Node, StartError> {
-        let mut node = Node::start_alone(self.config)?;
+        let mut node = Node::start_alone(self.config, self.detour)?;
         for (mailbox, receiving) in self.mailboxes {
             match receiving {
                 Receiving::Handler(make) => {
@@ -131,7 +140,7 @@ impl NodeBuilder {
 
 impl Node {
     /// Everything but the peers.
-    fn start_alone(config: Config) -> Result<Self, StartError> {
+    fn start_alone(config: Config, detour: Detour) -> Result<Self, StartError> {
         config.validate()?;
         socket::await_free_port(config.listen);
         let found = preflight::start(&config).map_err(|failure| StartError::Machine {
@@ -204,6 +213,7 @@ impl Node {
             stopping: AtomicBool::new(false),
             ended: AtomicBool::new(false),
             inboxes: Inboxes::default(),
+            detour,
             backend: found.backend,
             config,
         });
@@ -274,8 +284,11 @@ impl Node {
         Ok(())
     }
 
-    /// The peers of the configuration are wanted from now on.
+    /// Connections are accepted, and the peers of the configuration wanted, from now on.
     fn open(&self) -> Result<(), NameError> {
+        for shard in self.commands.iter() {
+            shard.send(Command::Accept);
+        }
         for (name, address) in &self.fabric.config.peers {
             self.fabric.wishes.keep(name, *address)?;
         }

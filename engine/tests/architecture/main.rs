@@ -14,6 +14,7 @@ use imports::Imports;
 const ORDER: &[&[&str]] = &[
     &["lib"],
     &["prelude"],
+    &["testing"],
     &["typed"],
     &["node"],
     &["cluster"],
@@ -49,6 +50,7 @@ const ORDER: &[&[&str]] = &[
         "ring",
         "io",
         "deadline",
+        "detour",
         "threads",
         "waiter",
         "codec",
