@@ -11,7 +11,7 @@ use super::accounting::{check_lives, wait_until};
 use super::asked::{Asked, Formation};
 use super::error::TestError;
 use super::links::{Link, Links};
-use crate::config::{Config, ControlPlacement, Seed};
+use crate::config::{Config, Seed};
 use crate::detour::Detour;
 use crate::metrics::Metrics;
 use crate::node::Node;
@@ -176,7 +176,6 @@ impl TestCluster {
         let mut config = Config::builder()
             .shards(1)
             .pin(false)
-            .control(ControlPlacement::Shared)
             .raise_open_files(true)
             .reconnect_base_ms(RECONNECT_BASE_MS)
             .reconnect_max_ms(RECONNECT_MAX_MS);
