@@ -124,7 +124,8 @@ pub enum SendError {
         "the queue to that peer is full: wait for room with `send` or `send_blocking`, or raise queue_bytes_max or queue_messages_max"
     )]
     Full,
-    /// There is no lane to that peer now. Connect to it, or wait for the event that it is up.
+    /// There is no lane to that peer now, and none can be made. Connect to it, or wait for the event that it is
+    /// up. A peer that is reached ([`Node::reach`](crate::Node::reach)) did not answer just now.
     #[error("there is no lane to that peer: connect to it, or wait for its lane to come up")]
     Unreachable,
     /// The payload is above the channel's `message_bytes_max`, here or at the peer.

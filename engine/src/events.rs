@@ -31,7 +31,8 @@ pub enum Event {
         /// The incarnation it runs as.
         incarnation: u64,
     },
-    /// The last lane to a peer has ended.
+    /// The last lane to a peer has ended. For [`CloseReason::Idle`] both have parted as there was nothing to
+    /// send ([`Node::reach`](crate::Node::reach)); that says nothing against the peer.
     PeerDown {
         /// The peer.
         peer: Arc<Peer>,

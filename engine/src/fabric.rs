@@ -15,6 +15,7 @@ use crate::config::Config;
 use crate::control::routes::Routes;
 use crate::control::wishes::WishBook;
 use crate::deadline::Clock;
+use crate::detour::Detour;
 use crate::error::Reported;
 use crate::io::backend::Backend;
 use crate::mailboxes::{Mailbox, Mailboxes};
@@ -66,6 +67,8 @@ pub(crate) struct Fabric {
     /// No shard runs any more.
     pub(crate) ended: AtomicBool,
     pub(crate) inboxes: Inboxes,
+    /// Where dials go.
+    pub(crate) detour: Detour,
 }
 
 impl Fabric {

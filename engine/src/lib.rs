@@ -89,6 +89,7 @@ pub mod config;
 mod control;
 mod deadline;
 pub mod delivery;
+mod detour;
 mod envelope;
 pub mod error;
 pub mod events;
@@ -118,6 +119,8 @@ mod shard;
 mod steering;
 mod stream;
 mod stream_book;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod threads;
 pub mod typed;
 mod waiter;

@@ -127,7 +127,7 @@ impl Node {
 
     /// To start a node that has mailboxes from its first moment on.
     #[must_use]
-    pub const fn builder(config: Config) -> NodeBuilder {
+    pub fn builder(config: Config) -> NodeBuilder {
         NodeBuilder::new(config)
     }
 
@@ -195,6 +195,20 @@ impl Node {
     /// A connection that [`connect`](Self::connect) keeps is kept no more, but stays as long as it is used.
     /// With other addresses than before, lanes that are up stay too: they lead to the peer. `connect` after this
     /// keeps the connection again, and messages are accepted as before while it is made.
+    ///
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/pair.rs"));
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let (a, b) = (start("a")?, start("b")?);
+    /// let mut inbox = b.inbox("letters")?;
+    /// a.reach("b", &[b.local_addr()])?;
+    /// a.wait_reachable("b", PATIENCE)?;
+    /// assert_eq!(a.peers()[0].lanes_up, 0); // nothing was sent yet
+    /// a.channel("data")?.try_send(&a.destination("b", "letters")?, "dear b")?;
+    /// assert_eq!(inbox.recv_blocking().unwrap().payload(), b"dear b");
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// [`NameError`] if the name cannot be one, there are no or too many addresses, one of them cannot be a

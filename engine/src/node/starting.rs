@@ -23,6 +23,7 @@ use crate::control::routes::Routes;
 use crate::control::wishes::WishBook;
 use crate::control::{self, Control};
 use crate::deadline::Clock;
+use crate::detour::Detour;
 use crate::error::{NameError, StartError};
 use crate::fabric::{Fabric, ShardLink};
 use crate::io::preflight::{self, Machine};
@@ -50,6 +51,7 @@ use crate::wire::stream::STREAMS;
 pub struct NodeBuilder {
     config: Config,
     mailboxes: Vec<(String, Receiving)>,
+    detour: Detour,
 }
 
 /// How a mailbox is to be received.
@@ -70,11 +72,18 @@ impl std::fmt::Debug for NodeBuilder {
 }
 
 impl NodeBuilder {
-    pub(super) const fn new(config: Config) -> Self {
+    pub(super) fn new(config: Config) -> Self {
         Self {
             config,
             mailboxes: Vec::new(),
+            detour: Detour::default(),
         }
+    }
+
+    /// Its dials go that way.
+    #[cfg(feature = "testing")]
+    pub(crate) fn detour(self, detour: Detour) -> Self {
+        Self { detour, ..self }
     }
 
     /// Adds a handler that all shards share: see [`Node::handle`].
@@ -114,7 +123,7 @@ impl NodeBuilder {
     pub fn start(self) -> Result<Node, StartError> {
         // Before anything runs: what is wrong with it is told at once.
         let claim = self.config.admin.path().map(Claim::take).transpose()?;
-        let mut node = Node::start_alone(self.config)?;
+        let mut node = Node::start_alone(self.config, self.detour)?;
         if claim.is_some() {
             admin::answer_pings(&node)?;
         }
@@ -141,7 +150,7 @@ impl NodeBuilder {
 
 impl Node {
     /// Everything but the peers.
-    fn start_alone(config: Config) -> Result<Self, StartError> {
+    fn start_alone(config: Config, detour: Detour) -> Result<Self, StartError> {
         config.validate()?;
         socket::await_free_port(config.listen);
         let found = preflight::start(&config).map_err(|failure| StartError::Machine {
@@ -214,6 +223,7 @@ impl Node {
             stopping: AtomicBool::new(false),
             ended: AtomicBool::new(false),
             inboxes: Inboxes::default(),
+            detour,
             backend: found.backend,
             config,
         });
@@ -285,8 +295,11 @@ impl Node {
         Ok(())
     }
 
-    /// The peers of the configuration are wanted from now on.
+    /// Connections are accepted, and the peers of the configuration wanted, from now on.
     fn open(&self) -> Result<(), NameError> {
+        for shard in self.commands.iter() {
+            shard.send(Command::Accept);
+        }
         for (name, address) in &self.fabric.config.peers {
             self.fabric.wishes.keep(name, *address)?;
         }

@@ -406,6 +406,11 @@ impl Gate {
         self.overloads.swap(0, Ordering::Relaxed)
     }
 
+    /// Whether anything is reserved, or was counted since that was taken.
+    pub(crate) fn has_counted(&self) -> bool {
+        !self.is_unused() || self.dropped() > 0 || self.overloads() > 0
+    }
+
     /// Listen, look, then wait: for the end of an overload, or a change of the gate's state.
     pub(crate) fn listen_for_ease(&self) -> EventListener {
         self.eased.listen()

@@ -147,6 +147,9 @@ pub(crate) enum Command {
         receiver: MailboxReceiver,
         answer: Answer,
     },
+    /// The mailboxes that the node has from its first moment have their receivers: connections are accepted. Until
+    /// then they wait in the kernel.
+    Accept,
     /// The receiver of that mailbox is gone.
     Forget(MailboxId),
     /// A connection for that lane of the peer.
@@ -207,6 +210,7 @@ impl std::fmt::Debug for Command {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.write_str(match self {
             Self::Receive { .. } => "Receive",
+            Self::Accept => "Accept",
             Self::Forget(_) => "Forget",
             Self::Newcomer { .. } => "Newcomer",
             Self::Summon { .. } => "Summon",

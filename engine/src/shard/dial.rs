@@ -159,7 +159,7 @@ impl Core {
         address: SocketAddr,
     ) -> io::Result<()> {
         let raw = socket::raw(&socket);
-        let boxed = Box::new(socket2::SockAddr::from(address));
+        let boxed = Box::new(socket2::SockAddr::from(self.fabric.detour.to(address)));
         let phase = Phase::Connecting {
             lane,
             address: boxed,

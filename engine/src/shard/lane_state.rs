@@ -125,8 +125,8 @@ pub(super) struct LaneState {
     /// Which of the addresses is dialled next, and how many were in vain one after the other.
     next_address: usize,
     tried: usize,
-    /// A dial failed, and until the back-off has passed nothing is accepted for a peer that is only reached.
-    barred: bool,
+    /// Why nothing is accepted for a peer that is reached until the back-off has passed: a dial failed.
+    bar: Option<CloseReason>,
     /// Something waits for it, since then.
     demanded: Option<Instant>,
     /// The peer asked for it; if it cannot be made, the peer gets a refusal.
@@ -166,7 +166,7 @@ impl LaneState {
             may_dial: false,
             next_address: 0,
             tried: 0,
-            barred: false,
+            bar: None,
             demanded: None,
             summoned: false,
             asked: false,
@@ -294,7 +294,7 @@ impl LaneState {
         self.asked = false;
         self.may_dial = false;
         self.tried = 0;
-        self.barred = false;
+        self.bar = None;
         self.dial_failure = None;
         self.dial_not_before = None;
         self.farewell = Farewell::default();

@@ -101,6 +101,12 @@ impl Core {
             incarnation,
         });
         self.control_link.stir(&peer);
+        // After the event: it comes before those of lanes that follow.
+        if self.lanes[lane as usize].is_control() {
+            self.reached(lane);
+        } else {
+            self.mind_control(lane);
+        }
         self.arm_receive(index, 1).map(drop)
     }
 
@@ -160,16 +166,10 @@ impl Core {
         // Last: whoever waits for the lane sends at once.
         state.peer.lane_came(state.offset);
         state.peer.let_go_lane(state.offset);
-        let is_control = state.is_control();
         if !state.streams.is_empty() {
             self.mark_ready(lane);
         }
         self.watch_for_rest(lane);
-        if is_control {
-            self.reached(lane);
-        } else {
-            self.mind_control(lane);
-        }
         self.tell_waiting_changed();
     }
 

@@ -56,6 +56,7 @@ impl Core {
     /// On the shard of the control lane: a lane of that peer is needed.
     pub(super) fn connect_for(&mut self, peer: &Arc<Peer>, offset: usize) {
         self.follow_routes();
+        self.follow_channels();
         let Some(control) = self.lane_to(peer, peer.control_offset()) else {
             self.tell_not_reached(peer, offset, CloseReason::Unreachable);
             return;
@@ -65,6 +66,17 @@ impl Core {
             // Nobody is to take it for idle before the other lane is up.
             state.quiet.touch(self.now);
             self.tell_reached(peer, offset);
+            return;
+        }
+        let channel = peer.lane(offset).channel();
+        let plan = self
+            .channels
+            .knows(channel)
+            .then(|| &self.channels[channel]);
+        let waits_long = plan.is_some_and(|plan| plan.reliability.keeps_messages());
+        if let Some(reason) = state.state.bar().filter(|_| !waits_long) {
+            // Accepted just before that was found out.
+            self.tell_not_reached(peer, offset, reason);
             return;
         }
         self.reaching.wait(control, offset);

@@ -85,16 +85,19 @@ impl Routing {
         std::mem::replace(&mut self.routes[place], route)
     }
 
-    /// The lanes that nobody has used yet: the peer and the lane's offset.
+    /// The lanes that nobody has used yet: the peer and the lane's offset. Of a peer that is only reached and is
+    /// not connected, those at whose gate something was: a node knows thousands of such, and uses few.
     pub(super) fn unused(&self, shard: usize) -> impl Iterator<Item = (&Arc<Peer>, usize)> {
         let routes = self.routes.iter().enumerate();
         let routes = routes.filter_map(|(place, route)| Some((place, route.as_ref()?)));
         routes.flat_map(move |(place, route)| {
             let lanes = route.peer.lanes();
+            let is_told = !route.wish.reach || route.wish.keep || route.peer.is_connected();
             let unused = lanes.filter(move |(offset, address)| {
                 let place = u32::try_from(place).unwrap_or(u32::MAX);
                 let number = LaneNumber::new(place, *offset);
-                usize::from(address.shard) == shard && self.lane_of(number).is_none()
+                let is_ours = usize::from(address.shard) == shard;
+                is_ours && self.lane_of(number).is_none() && (is_told || address.gate.has_counted())
             });
             unused.map(move |(offset, _)| (&route.peer, offset))
         })

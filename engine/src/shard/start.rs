@@ -208,7 +208,6 @@ impl Shard {
             fabric: Arc::clone(&fabric),
         };
         core.follow_channels();
-        core.arm_accept()?;
         core.adopt_routes();
         Ok(Self {
             core,

@@ -131,6 +131,11 @@ fn obey(core: &mut Core, receivers: &mut Receivers) -> bool {
                 receivers.put(mailbox, receiver);
                 answer.give();
             }
+            Command::Accept => {
+                if let Err(error) = core.arm_accept() {
+                    tracing::error!(%error, "connections cannot be accepted");
+                }
+            }
             Command::Forget(mailbox) => {
                 receivers.remove(mailbox);
                 core.intake.waiting.room_was_made(mailbox);

@@ -128,6 +128,7 @@ fn is_for_tests(attributes: &[Attribute]) -> bool {
             _ => return false,
         };
         !condition.starts_with("not")
+            && !condition.contains("feature")
             && (condition.contains("test") || condition.contains("overlane_loom"))
     })
 }

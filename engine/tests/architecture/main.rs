@@ -14,6 +14,7 @@ use imports::Imports;
 const ORDER: &[&[&str]] = &[
     &["lib"],
     &["prelude"],
+    &["testing"],
     &["typed"],
     &["node"],
     &["admin"],
@@ -50,6 +51,7 @@ const ORDER: &[&[&str]] = &[
         "ring",
         "io",
         "deadline",
+        "detour",
         "threads",
         "waiter",
         "codec",

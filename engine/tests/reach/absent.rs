@@ -81,6 +81,7 @@ fn after_the_back_off_the_next_message_is_the_next_attempt() {
         send(&a, "b", "reliable", b"x");
         drained(&a);
         refused += u64::from(is_refused(&a, "b", "reliable"));
+        drained(&a);
         a.wait_reachable("b", GENEROUS).expect("it is tried again");
     }
     let b = node_of(config("b").listen(place));
@@ -136,9 +137,14 @@ fn kept_messages_are_delivered_to_a_peer_that_comes_late() {
                 matches!(event, Event::DialFailed { .. }).then_some(())
             });
         }
-        let b = node_of(config("b").listen(place));
+        let b = ConfigBuilder::build(
+            kinds()
+                .into_iter()
+                .fold(config("b").listen(place), ConfigBuilder::channel),
+        );
         let (handler, _) = counting_handler();
-        b.handle("in", handler).expect("a mailbox");
+        let b = Node::builder(b.expect("a valid configuration"));
+        let b = b.handle("in", handler).start().expect("it starts");
         let metrics = check_accounting(&[&a, &b]);
         for channel in ["at_least_once", "guaranteed"] {
             all_acknowledged(&metrics[0], "b", channel, 10);

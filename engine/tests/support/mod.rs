@@ -150,12 +150,8 @@ pub fn wait_until<S: std::fmt::Debug>(
 
 /// Waits until nothing is queued or under way on the node, and checks the identity.
 pub fn drained(node: &Node) -> Metrics {
-    let metrics = wait_until("the node drains", || node.metrics(), Metrics::is_drained);
-    assert!(
-        metrics.identity_holds(),
-        "the accounting identity is broken: {metrics:#?}"
-    );
-    metrics
+    let metrics = overlane::testing::drained(node, GENEROUS);
+    metrics.unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// Waits for an event for which `wanted` has an answer; fails with `what` if none comes.

@@ -42,8 +42,10 @@ impl LaneState {
                 self.set_dial(at.now, &mut actions);
             }
         }
-        self.barred &= self.wish.reach;
-        if self.stage == Stage::Idle && !kept && !self.is_demanded() && !self.barred {
+        if !self.wish.reach {
+            self.bar = None;
+        }
+        if self.stage == Stage::Idle && !kept && !self.is_demanded() && self.bar.is_none() {
             self.cancel_dial(&mut actions);
         }
         actions
@@ -204,7 +206,8 @@ impl LaneState {
         self.may_dial = false;
         let reason = self.dial_failure.take().unwrap_or(reason);
         if self.demanded.take().is_some() {
-            self.barred = self.is_control && self.wish.reach && self.draining.is_none();
+            let is_barred = self.is_control && self.wish.reach && self.draining.is_none();
+            self.bar = is_barred.then_some(reason);
             actions.push(Action::Fail { reason });
         }
     }
@@ -212,19 +215,24 @@ impl LaneState {
     /// Whether messages are to be accepted for a peer that is not connected: it is to be reached, and there is
     /// no back-off after it was not.
     pub(in crate::shard) fn is_reachable(&self) -> bool {
-        self.wish.reach && !self.barred
+        self.wish.reach && self.bar.is_none()
+    }
+
+    /// Why not, if a dial failed.
+    pub(in crate::shard) fn bar(&self) -> Option<CloseReason> {
+        self.bar
     }
 
     /// The back-off after a failure has passed.
     pub(in crate::shard) fn end_bar(&mut self) {
-        self.barred = false;
+        self.bar = None;
     }
 
     /// The peer has come back since its last failure: that counts no more.
     pub(in crate::shard) fn forget_failures(&mut self) {
         self.backoff = Backoff::new(self.limits);
         self.dial_not_before = None;
-        self.barred = false;
+        self.bar = None;
     }
 
     /// Whether an idle lane is to be dialled.
@@ -404,7 +412,7 @@ impl LaneState {
         } else if let Some(since) = self.demanded {
             // The peer dials, or this is given up.
             self.set_dial(at.now.max(since + self.patience), actions);
-        } else if self.barred {
+        } else if self.bar.is_some() {
             self.set_dial(at.now + delay, actions);
         }
         delay

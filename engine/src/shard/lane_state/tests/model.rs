@@ -266,7 +266,7 @@ proptest! {
                 let is_idle = lane.state.stage() == Stage::Idle;
                 prop_assert!(!is_idle || owner.dial_at.is_some(), "nobody makes the lane");
             }
-            if lane.state.barred {
+            if lane.state.bar.is_some() {
                 prop_assert!(owner.dial_at.is_some(), "nothing is accepted for ever");
             }
             if let Stage::Up(carrier) = lane.state.stage() {
