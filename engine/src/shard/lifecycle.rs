@@ -17,6 +17,7 @@ use super::outbox::{ChunkPool, Fragments, Load};
 use super::timers::Deadline;
 use crate::config::OnLate;
 use crate::control::link::Notice;
+use crate::delivery::rate::Amount;
 use crate::delivery::{AckPolicy, Acknowledged, Incoming, Report};
 use crate::error::Reported;
 use crate::events::Event;
@@ -378,6 +379,9 @@ impl Core {
         let pool = &mut self.sending.pool;
         let ends = (!waits).then_some((&*self.fabric, reason));
         let report = settle_log(state, pool, in_kernel, ends);
+        // Others of the channel need not wait for what does not go.
+        let rates = &self.channels[state.channel].rates;
+        state.pace.settle(rates, Amount::default());
         if let Some(inbound) = state.link.inbound.take() {
             if let Some(ordered) = &inbound.ordered {
                 ordered.order.let_go_of(ordered.life);
@@ -409,6 +413,7 @@ impl Core {
         }
         self.control_link.stir(&peer);
         self.close_connection(connection);
+        self.end_wait_for_tokens(lane);
         if self.lanes[lane as usize].log.has_numbers() {
             self.note_idle(lane);
         }
