@@ -5,6 +5,7 @@
 //! broken: a decoder never panics, never asks for more than its limit, says the same whatever
 //! the pieces that bytes arrive in, and whatever it takes has exactly one encoding.
 use overlane::admin::{Lines, Reply, Request};
+use overlane::wire::causes::Told;
 use overlane::wire::codec::{Codec, check_expansion};
 use overlane::wire::compression::Decompressor;
 use overlane::wire::control::{Decline, Rest, bye_reason};
@@ -207,6 +208,7 @@ fn check_extension(extension: Extension<'_>) {
             Entry::Trace(trace) => writer.trace(&trace),
             Entry::Receipt(number) => writer.receipt(number),
             Entry::Key(key) => writer.key(key),
+            Entry::Causes(causes) => writer.causes(causes.encoded()),
             // This version writes none of a later one.
             Entry::Unknown { .. } => return,
         };
@@ -275,6 +277,9 @@ fn check_contents(
             assert_eq!(u32::from(lane), frame.word & 0xFFFF);
         }
         FrameKind::FirstFragment | FrameKind::Fragment => assert!(limits.fragments),
+        FrameKind::Settled | FrameKind::AskSettled => {
+            assert_eq!(Told::read(frame.body).count() * 24, frame.body.len());
+        }
         FrameKind::Ping | FrameKind::Pong | FrameKind::Summon | FrameKind::FragmentAck => {}
     }
 }

@@ -220,7 +220,7 @@ fn refusal(
 
 /// The writer has room for all that the wire allows, and entries come in their order: nothing else can
 /// be wrong.
-fn too_large(error: ExtensionError) -> AttributesError {
+pub(crate) fn too_large(error: ExtensionError) -> AttributesError {
     let bytes = match error {
         ExtensionError::TooLarge { bytes } => bytes,
         _ => EXTENSION_BYTES_MAX + 1,

@@ -1,5 +1,5 @@
 //! What the engine reads in the extension of a message of this node's own: who waits to hear of it (a request,
-//! or a message with a receipt), and its key.
+//! or a message with a receipt), its key, and its number on a causal channel.
 //!
 //! Which they are stands in the extension in front of their payload, so that whatever settles a message
 //! (a lane that ends, an overflow policy, an acknowledgement) finds whom to tell. The books of the node
@@ -20,6 +20,12 @@ pub(crate) enum Awaited {
 /// The key of a message that begins with an extension, if it has one.
 pub(crate) fn key(bytes: &[u8]) -> Option<u64> {
     Extension::in_block(bytes.get(..extension_block_bytes(bytes))?).key()
+}
+
+/// The number on its causal channel of a message that begins with an extension, if it has one.
+pub(crate) fn number(bytes: &[u8]) -> Option<u64> {
+    let causes = Extension::in_block(bytes.get(..extension_block_bytes(bytes))?).causes()?;
+    Some(causes.number)
 }
 
 /// Who waits for a message of this node's own that begins with an extension, if anybody does.

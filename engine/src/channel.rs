@@ -3,6 +3,8 @@
 //! Called by application threads (and, for lanes of another shard, by a shard). Never blocks in
 //! `try_send`, never opens a connection, never decides between priorities: that is step 4.
 
+mod in_order;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -284,6 +286,21 @@ impl Channel {
         if to.home != self.home {
             return Err(NotAccepted::new(SendError::OtherNode, payload));
         }
+        match &self.entry.causal {
+            // What a node sends to itself goes no way on which it could be late.
+            Some(order) if !to.peer.is_self() => self.attempt_in_order(order, to, way, payload),
+            _ => self.attempt_as_it_is(to, way, payload),
+        }
+    }
+
+    /// The same for a message that says all it is to say.
+    #[inline]
+    fn attempt_as_it_is<'p>(
+        &self,
+        to: &Destination,
+        way: Way,
+        payload: Payload<'p>,
+    ) -> Result<(), NotAccepted<'p>> {
         let channel = &self.entry;
         let lane = to.peer.lane(way.offset);
         let admitted = check_size(channel, lane, way.head, payload.len())
@@ -305,8 +322,8 @@ impl Channel {
         tag: Tag,
         payload: Payload<'p>,
     ) -> Result<(), NotAccepted<'p>> {
-        let shard = &self.fabric.shards[usize::from(lane.shard)];
-        let ring = &self.entry.rings[usize::from(lane.shard)];
+        let shard = &self.fabric.shards[lane.shard()];
+        let ring = &self.entry.rings[lane.shard()];
         let pushed = if payload.len() <= self.fabric.config.inline_bytes_max {
             ring.try_push(tag, payload.as_slice())
                 .map_err(|error| (error, payload))
@@ -396,8 +413,8 @@ impl Channel {
             Ok(reserved) => reserved,
             Err(refusal) => return refused(channel, &lane.gate, refusal).map(|_| 1),
         };
-        let shard = &self.fabric.shards[usize::from(lane.shard)];
-        let ring = &self.entry.rings[usize::from(lane.shard)];
+        let shard = &self.fabric.shards[lane.shard()];
+        let ring = &self.entry.rings[lane.shard()];
         match ring.try_push_many(tag_for(to, Way::plain(offset)), &payloads[..count]) {
             Ok(pushed) => {
                 let taken = payload_bytes(&payloads[..pushed]);
@@ -686,7 +703,7 @@ impl Channel {
 
     fn listen_for_room(&self, lane: &LaneAddress, full: &Hindrance) -> EventListener {
         match full {
-            Hindrance::RingFull => self.entry.rooms[usize::from(lane.shard)].listen(),
+            Hindrance::RingFull => self.entry.rooms[lane.shard()].listen(),
             Hindrance::Error(_) => lane.gate.listen(),
         }
     }

@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 
 use event_listener::Event;
 
+use crate::causal::CausalOrder;
 use crate::config::{self, ChannelConfig, Config, Overflow, Priority, Reliability};
 use crate::delivery::WindowLimits;
 use crate::io::socket::SocketOptions;
@@ -60,6 +61,8 @@ pub(crate) struct ChannelEntry {
     pub(crate) unordered: bool,
     /// A newer message with the key of one that waits stands for it.
     pub(crate) monotonic: bool,
+    /// No message is delivered before what it follows, whoever sent that.
+    pub(crate) causal: Option<Arc<CausalOrder>>,
     /// The first of its lanes among a peer's lanes, and how many there are.
     pub(crate) first_lane: usize,
     pub(crate) parallelism: u64,
@@ -151,12 +154,12 @@ impl ChannelEntry {
 
     /// Whether messages can be taken over in runs: each of them goes the same way as its neighbours.
     pub(crate) fn takes_runs(&self) -> bool {
-        !self.drops_overflow() && !self.monotonic
+        !self.drops_overflow() && !self.monotonic && self.causal.is_none()
     }
 
-    /// Whether nothing that it accepts is dropped while its lane lives.
+    /// Whether nothing that it accepts is dropped while its lane lives. Chunks of streams have no causes.
     pub(crate) fn carries_streams(&self) -> bool {
-        self.reliable && !self.drops_overflow()
+        self.reliable && !self.drops_overflow() && self.causal.is_none()
     }
 
     /// Whether the overflow policy accepts a message that finds no room, and drops one.
@@ -171,6 +174,7 @@ impl ChannelEntry {
             first: self.first_lane,
             // At most 64.
             count: usize::try_from(self.parallelism).unwrap_or(1),
+            on_one_shard: self.causal.is_some(),
         }
     }
 }
@@ -237,6 +241,8 @@ impl ChannelPlan {
             reliable: channel.reliability != Reliability::BestEffort,
             unordered: channel.ordering == config::Ordering::Unordered,
             monotonic: channel.ordering == config::Ordering::Monotonic,
+            causal: (channel.ordering == config::Ordering::Causal)
+                .then(|| Arc::new(CausalOrder::new(node, channel))),
             first_lane,
             parallelism: u64::from(channel.parallelism),
             rooms: rings.iter().map(|_| Event::new()).collect(),

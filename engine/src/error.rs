@@ -305,6 +305,14 @@ pub enum StreamError {
         /// The channel.
         channel: String,
     },
+    /// The channel's order is causal.
+    #[error(
+        "channel {channel} has causal order, in which the chunks of a stream have no place: take another channel"
+    )]
+    Causal {
+        /// The channel.
+        channel: String,
+    },
     /// There are too many open streams to that peer.
     #[error(
         "{streams_max} streams to that peer are open already: finish some, or raise streams_max"

@@ -79,6 +79,18 @@ pub enum Event {
         /// What became of them, in a sentence.
         why: &'static str,
     },
+    /// On a causal channel, messages were given up that others follow: they did not come for `hold_back_wait_ms`, or
+    /// their sender was started again. If they come after all, they are refused.
+    GivenUp {
+        /// The channel's name.
+        channel: Arc<str>,
+        /// Who sent them, if it is a peer.
+        sender: Option<Arc<str>>,
+        /// The incarnation that sent them.
+        incarnation: u64,
+        /// How many to this node, at most: its sender may have given up some of them itself.
+        messages: u64,
+    },
     /// Dialling a peer failed, or the peer refused the lane.
     DialFailed {
         /// The peer.

@@ -80,6 +80,7 @@ mod admission;
 mod attributes;
 mod awaited;
 mod capacity;
+mod causal;
 mod channel;
 mod channel_plan;
 mod channel_table;

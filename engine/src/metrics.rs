@@ -104,6 +104,8 @@ pub struct ChannelMetrics {
     pub queued: u64,
     /// Messages handed to the kernel and not acknowledged yet. Reliable channels.
     pub in_flight: u64,
+    /// Messages received on a causal channel before what they follow, and held until that had come.
+    pub held_back: u64,
     /// Messages received and given to a handler or an inbox.
     pub delivered: u64,
     /// Messages received on a best-effort channel for which there was no mailbox or no room.
@@ -162,6 +164,9 @@ pub struct ShardMetrics {
     pub lanes_retried: u64,
     /// Handlers that panicked.
     pub handler_panics: u64,
+    /// Messages of causal channels that were waited for in vain and given up, at most so many; see
+    /// [`Event::GivenUp`](crate::Event::GivenUp).
+    pub given_up: u64,
     /// Tasks on the shard that panicked.
     pub task_panics: u64,
     /// Events lost because the control shard did not keep up.
@@ -218,6 +223,7 @@ impl ChannelMetrics {
             queue_high_water: counts.depth_high_water,
             batches: counts.batches,
             turns_starved: counts.turns_starved,
+            held_back: counts.held_back,
             rate_waits: counts.rate_waits,
             overloads: counts.overloads,
             closes: counts.closes,
@@ -372,6 +378,7 @@ fn shard_metrics(report: &ShardReport) -> ShardMetrics {
         rings_starved: report.tally.rings_starved,
         lanes_retried: report.tally.lanes_retried,
         handler_panics: report.tally.handler_panics,
+        given_up: report.tally.given_up,
         task_panics: report.tally.task_panics,
         events_lost: report.tally.events_lost,
     }

@@ -459,7 +459,7 @@ impl Node {
         if channel.home != home || to.home != home {
             return Err(SendError::OtherNode);
         }
-        Ok(usize::from(to.peer.lane(channel.lane_offset(to)).shard))
+        Ok(to.peer.lane(channel.lane_offset(to)).shard())
     }
 
     /// Subscribes to what happens from now on.

@@ -418,6 +418,7 @@ mod tests {
             channel: 0,
             first: 0,
             count: 1,
+            on_one_shard: false,
         };
         peer.assign_lanes(lane, LIMITS, false);
         peer
@@ -471,6 +472,7 @@ mod tests {
             channel: 1,
             first: 5,
             count: 2,
+            on_one_shard: false,
         };
         peer.settle(0);
         peer.lane_came(peer.control_offset());

@@ -52,7 +52,7 @@ impl Owed {
             Self::Word { peer, offset, .. } => (peer, *offset),
             Self::Ready(stream) => (&stream.peer, stream.offset),
         };
-        usize::from(peer.lane(offset).shard)
+        peer.lane(offset).shard()
     }
 }
 

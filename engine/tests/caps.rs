@@ -383,3 +383,85 @@ fn a_node_that_stops_reports_what_a_cap_has_kept() {
     assert_eq!(out.accepted, 100);
     assert!(out.reported > 90 && out.acknowledged > 0, "{out:#?}");
 }
+
+#[test]
+fn what_a_peer_that_went_had_reserved_is_given_back_to_the_others() {
+    // A message of 50 KB goes at once and is paid for in 5 s; one of 1 MB would be granted then, for 100 s.
+    let channel = reliable("data")
+        .rate_bytes_max(10_000_u64)
+        .fragment_bytes(0_usize);
+    let channel = channel.queue_bytes_max(2_000_000_usize);
+    let (a, peers) = star(&channel, 1, &["b", "c"]);
+    let data = a.channel("data").expect("it is configured");
+    let [to_b, to_c] = ["b", "c"].map(|name| a.destination(name, "in").expect("names"));
+    let (handler, _) = counting_handler();
+    peers[1].handle("in", handler).expect("free");
+    data.try_send(&to_c, vec![1; 50_000])
+        .expect("there is room");
+    wait_until(
+        "it goes at once",
+        || delivered(&peers[1], "data"),
+        |n| *n == 1,
+    );
+    data.try_send(&to_b, vec![1; 1_000_000])
+        .expect("there is room");
+    let waits = || {
+        a.metrics()
+            .channel("b", "data")
+            .map_or(0, |out| out.rate_waits)
+    };
+    wait_until("it waits for tokens", waits, |waits| *waits > 0);
+    a.disconnect("b").expect("a name");
+    wait_until(
+        "it is reported",
+        || counted(&a.metrics(), "b", "data").reported,
+        |n| *n == 1,
+    );
+    data.try_send(&to_c, b"small").expect("there is room");
+    wait_until(
+        "the tokens that were reserved",
+        || delivered(&peers[1], "data"),
+        |n| *n == 2,
+    );
+    check_accounting(&[&a, &peers[1]]);
+}
+
+#[test]
+fn small_messages_that_pass_a_large_one_do_not_starve_it() {
+    let channel = data()
+        .rate_bytes_max(400_000_u64)
+        .ordering(Order::Unordered);
+    let channel = channel
+        .fragment_bytes(64_usize << 10)
+        .queue_bytes_max(1_000_000_usize);
+    let (a, b) = connected_pair(&channel);
+    let mut inbox = b.inbox("in").expect("free");
+    let data = a.channel("data").expect("it is configured");
+    let to = a.destination("b", "in").expect("names");
+    data.send_blocking(&to, vec![1; 200_000])
+        .expect("the peer stays");
+    let over = std::sync::atomic::AtomicBool::new(false);
+    thread::scope(|scope| {
+        let _ends = support::Ends(&over);
+        scope.spawn(|| {
+            // More than the cap lets go, for as long as it takes.
+            while !over.load(Ordering::Relaxed) {
+                match data.try_send(&to, vec![2; 1000]) {
+                    Ok(()) => {}
+                    Err(_) => thread::sleep(Duration::from_millis(1)),
+                }
+            }
+        });
+        let mut small = 0;
+        loop {
+            let message = inbox.recv_timeout(GENEROUS).expect("it comes");
+            if message.payload().len() == 200_000 {
+                break;
+            }
+            small += 1;
+            assert!(small < 5_000, "the large one has not come among {small}");
+        }
+    });
+    while inbox.recv_timeout(Duration::from_millis(1)).is_ok() || !a.metrics().is_drained() {}
+    check_accounting(&[&a, &b]);
+}

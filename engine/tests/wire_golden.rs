@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use crc_fast::CrcAlgorithm;
+use overlane::wire::causes::{Cause, Causes, Told, encode_causes, node_number};
 use overlane::wire::codec::Codec;
 use overlane::wire::compression::Decompressor;
 use overlane::wire::control::{
@@ -221,11 +222,25 @@ fn frames() -> Vec<(&'static str, Vec<u8>)> {
         ("rest agreed", encoded(FrameKind::Rest, AGREED.word(), b"")),
         ("summon", encoded(FrameKind::Summon, 2, b"data")),
         (
+            "settled",
+            encoded(FrameKind::Settled, 0, &Told::body([TOLD])),
+        ),
+        (
+            "ask settled",
+            encoded(FrameKind::AskSettled, 0, &Told::body([TOLD])),
+        ),
+        (
             "decline",
             encoded(FrameKind::Decline, DECLINED.word(), b"data"),
         ),
     ]
 }
+
+const TOLD: Told = Told {
+    sender: 0x2a,
+    incarnation: 7,
+    count: 1000,
+};
 
 const PROPOSED: Rest = Rest {
     proposal: 1000,
@@ -412,6 +427,25 @@ fn the_decoders_read_the_documented_extensions() {
     };
     let error = next_frame(&bytes, &version_1).expect_err("version 1 has no extensions");
     assert_eq!(error.close_reason(), CloseReason::UnknownFrame);
+}
+
+#[test]
+fn the_documented_causes_are_read_and_written() {
+    let bytes = golden("message with an extension of causes");
+    let causes: Option<Causes<'_>> = only_frame(&bytes).extension.causes();
+    let causes = causes.expect("they are there");
+    let need = Cause {
+        sender: 42,
+        incarnation: 7,
+        to: 43,
+        count: 1000,
+    };
+    assert_eq!(causes.number, 5);
+    assert!(causes.needs().eq([need]));
+    let written = encode_causes(5, [need]).expect("they fit");
+    assert_eq!(hex(&written), hex(causes.encoded()));
+    // CRC-64/NVME of "123456789", the check value of its catalogue.
+    assert_eq!(node_number("123456789"), 0xae8b_1486_0a79_9888);
 }
 
 #[test]

@@ -76,6 +76,20 @@ fn described(event: &Event) -> (&'static str, Value) {
             "refused",
             json!({"address": address, "reason": reason.name(), "detail": detail}),
         ),
+        Event::GivenUp {
+            channel,
+            sender,
+            incarnation,
+            messages,
+        } => (
+            "given_up",
+            json!({
+                "channel": &**channel,
+                "sender": sender.as_deref(),
+                "incarnation": incarnation,
+                "messages": messages,
+            }),
+        ),
         Event::Missed { events } => ("missed", json!({"events": events})),
         Event::LaneUp { .. } | Event::LaneDown { .. } | Event::DialFailed { .. } => of_lane(event),
         Event::ChannelAdded { .. }

@@ -72,6 +72,23 @@ parameters! {
         Unit::None, Allowed::Words(ORDERING_WORDS);
         origin "what a single connection gives anyway";
         cost "fifo lets one slow message delay those behind it on its lane";
+    /// Most bytes that a causal channel holds of one peer, because what they follow has not come.
+    hold_back_bytes_max: usize = 4 << 20;
+        Unit::Bytes, Allowed::Number(4096, 1 << 30);
+        origin "four times the log_bytes_max that the peer has by default: it fits";
+        cost "higher is memory for each peer; below the peer's log_bytes_max lanes stop, and may stop each other until \
+              hold_back_wait_ms is over";
+    /// Most messages that a causal channel holds of one peer.
+    hold_back_messages_max: usize = 65_536;
+        Unit::Count("messages"), Allowed::Number(1, 1 << 24);
+        origin "as many as wait in the queue of the peer's lane by default";
+        cost "as hold_back_bytes_max";
+    /// How long a message of a causal channel is held for what it follows; after that it is delivered, what it follows
+    /// is given up, and that is told.
+    hold_back_wait_ms: u64 = 40_000;
+        Unit::Milliseconds, Allowed::Number(1, 86_400_000);
+        origin "above resume_timeout_ms: by then what is late has come or is reported";
+        cost "higher lets a node that is gone hold others for longer; lower gives up what would have come";
     /// How batches are compressed, at both ends; what does not become smaller is sent as it is.
     compression: Compression = Compression::None;
         Unit::None, Allowed::Words(COMPRESSION_WORDS);

@@ -197,8 +197,12 @@ choice! {
         /// As `fifo`, and a message with a key that waits to be sent is replaced by a newer one with that
         /// key, to the same mailbox: for states of which only the newest matters.
         Monotonic = "monotonic",
+        /// As `fifo`, and no message is delivered at a node before what it follows, whoever sent that: what its
+        /// sender had sent or received on the channel before. Between nodes of a channel; of `at_least_once` and
+        /// `guaranteed` only, with one lane to each peer.
+        Causal = "causal",
     }
-    later: &["causal"];
+    later: &[];
 }
 
 choice! {

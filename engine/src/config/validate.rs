@@ -8,7 +8,7 @@ use overlane_overlays::membership::ADDRESSES_MAX;
 
 use super::channel::{CHANNEL_PARAMETERS, ChannelConfig};
 use super::channel_name::check_channel_name;
-use super::choices::{Overflow, OverlayChoice};
+use super::choices::{Ordering, Overflow, OverlayChoice, Reliability};
 use super::error::{ConfigError, Given, Place};
 use super::node::{Config, NODE_PARAMETERS};
 use super::parameter::Parameter;
@@ -218,6 +218,7 @@ impl ChannelConfig {
         name(&self.name)?;
         values(CHANNEL_PARAMETERS, self, &prefix(self))?;
         self.keeping()?;
+        self.causing()?;
         self.watermarks()
     }
 
@@ -240,6 +241,35 @@ impl ChannelConfig {
             return conflict(
                 [given("reliability"), given("overflow")],
                 "what is kept until it is acknowledged cannot be dropped: reject or block",
+            );
+        }
+        Ok(())
+    }
+
+    /// What follows a message waits for it, so a causal channel has to bring it or to know that it will not come; and
+    /// the order is that of one lane to each peer.
+    fn causing(&self) -> Result<(), ConfigError> {
+        if self.ordering != Ordering::Causal {
+            return Ok(());
+        }
+        let given = |name| given_from(CHANNEL_PARAMETERS, self, &prefix(self), name);
+        if !self.reliability.keeps_messages() {
+            let right = match self.reliability {
+                Reliability::BestEffort => {
+                    "nobody learns of a message that best effort drops, so what follows it would wait in vain: take \
+                     at_least_once or guaranteed"
+                }
+                _ => {
+                    "a message that is lost with its connection would be waited for by what follows it: take \
+                     at_least_once or guaranteed"
+                }
+            };
+            return conflict([given("ordering"), given("reliability")], right);
+        }
+        if self.parallelism > 1 {
+            return conflict(
+                [given("ordering"), given("parallelism")],
+                "a causal channel has one order to each peer, which is that of one lane: take parallelism 1",
             );
         }
         Ok(())

@@ -150,8 +150,11 @@ impl NodeBuilder {
 
 impl Node {
     /// Everything but the peers.
-    fn start_alone(config: Config, detour: Detour) -> Result<Self, StartError> {
+    fn start_alone(mut config: Config, detour: Detour) -> Result<Self, StartError> {
         config.validate()?;
+        // Channels that are added later say the same.
+        let incarnation = config.incarnation.unwrap_or_else(milliseconds_since_1970);
+        config.incarnation = Some(incarnation);
         socket::await_free_port(config.listen);
         let found = preflight::start(&config).map_err(|failure| StartError::Machine {
             what: failure.what,
@@ -205,7 +208,7 @@ impl Node {
         let words = mailboxes.get(STREAMS)?;
         let streams = StreamBook::new(words, limits, shards, fastrand::u64(..));
         let fabric = Arc::new(Fabric {
-            incarnation: config.incarnation.unwrap_or_else(milliseconds_since_1970),
+            incarnation,
             address,
             channels,
             wishes,

@@ -28,6 +28,8 @@ pub(crate) struct LaneRange {
     pub(crate) channel: usize,
     pub(crate) first: usize,
     pub(crate) count: usize,
+    /// All of them, at each peer, are one shard's: what comes on them has one order.
+    pub(crate) on_one_shard: bool,
 }
 
 impl LaneRange {
@@ -39,8 +41,7 @@ impl LaneRange {
 /// One lane of a peer as senders see it.
 #[derive(Debug)]
 pub(crate) struct LaneAddress {
-    /// The shard that owns the lane.
-    pub(crate) shard: u16,
+    shard: AtomicU16,
     channel: AtomicU16,
     index: AtomicU16,
     pub(crate) gate: Gate,
@@ -63,13 +64,19 @@ impl LaneAddress {
         let gate = Gate::new(SHUT);
         gate.close();
         Self {
-            shard,
+            shard: AtomicU16::new(shard),
             channel: AtomicU16::new(NO_CHANNEL),
             index: AtomicU16::new(0),
             gate,
             payload_bytes_max: AtomicU32::new(u32::MAX),
             takes_extensions: AtomicBool::new(true),
         }
+    }
+
+    /// The shard that owns the lane, for as long as it carries its channel.
+    #[inline]
+    pub(crate) fn shard(&self) -> usize {
+        usize::from(self.shard.load(Ordering::Relaxed))
     }
 
     /// The place in the channel table of the channel that it carries.
@@ -151,8 +158,13 @@ impl LaneCells {
     }
 
     fn make(&self, offset: usize) -> LaneAddress {
-        let shard = self.spread.wrapping_add(offset as u64) % u64::from(self.shards.max(1));
-        LaneAddress::unassigned(u16::try_from(shard).unwrap_or(0))
+        LaneAddress::unassigned(self.shard_of(self.spread.wrapping_add(offset as u64)))
+    }
+
+    /// The shard that a number comes to.
+    fn shard_of(&self, number: u64) -> u16 {
+        let shard = number % u64::from(self.shards.max(1));
+        u16::try_from(shard).unwrap_or(0)
     }
 
     pub(super) fn control_offset(&self) -> usize {
@@ -202,6 +214,12 @@ impl LaneCells {
             lane.settle_extensions(true);
             let index = u16::try_from(index).unwrap_or(u16::MAX);
             lane.index.store(index, Ordering::Relaxed);
+            let number = if range.on_one_shard {
+                range.channel as u64
+            } else {
+                self.spread.wrapping_add(offset as u64)
+            };
+            lane.shard.store(self.shard_of(number), Ordering::Relaxed);
             let channel = u16::try_from(range.channel).unwrap_or(NO_CHANNEL);
             lane.channel.store(channel, Ordering::Release);
             lane.gate.renew(limits, open_for);
@@ -264,7 +282,7 @@ mod tests {
         let mut seen = std::collections::HashSet::new();
         for offset in (0..LANES_MAX).rev() {
             let cell = cells.at(offset);
-            assert_eq!(usize::from(cell.shard), (3 + offset) % 4, "{offset}");
+            assert_eq!(cell.shard(), (3 + offset) % 4, "{offset}");
             assert!(seen.insert(std::ptr::from_ref(cell)), "{offset}");
         }
         let offsets = cells.all().map(|(offset, _)| offset);

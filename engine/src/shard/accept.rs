@@ -238,7 +238,7 @@ impl Core {
             self.ask_for_place(newcomer);
             return Ok(());
         };
-        let owner = usize::from(peer.lane(offset).shard);
+        let owner = peer.lane(offset).shard();
         if owner == self.index {
             return self.welcome_newcomer(&peer, offset, newcomer, agreed);
         }

@@ -162,7 +162,9 @@ impl ShardHandle {
             deadline,
         } = waiting;
         let is_here = channel.home == self.fabric.mailboxes.home() && to.home == channel.home;
-        if !is_here || usize::from(to.peer.lane(way.offset).shard) != self.index {
+        // All who send on a causal channel take the way through the ring.
+        let is_here = is_here && channel.entry.causal.is_none();
+        if !is_here || to.peer.lane(way.offset).shard() != self.index {
             // It takes the way of any thread, where the ring can be full as well as the lane.
             return channel.send_on(to, way, deadline, payload).await;
         }
@@ -240,12 +242,13 @@ impl Core {
     }
 
     /// Whether both are of this node, and the channel is there: what lies at its place and its lanes may be
-    /// another's otherwise.
+    /// another's otherwise. All who send on a causal channel take the way through the ring.
     #[inline]
     fn is_of_here(&self, channel: &Channel, to: &Destination) -> bool {
         channel.home == self.fabric.mailboxes.home()
             && to.home == channel.home
             && !channel.entry.is_removed()
+            && channel.entry.causal.is_none()
     }
 
     /// Sends from this very shard, on the channel that the message is led to.

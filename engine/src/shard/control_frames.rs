@@ -44,6 +44,8 @@ pub(super) fn take_control(
         FrameKind::Rest => core.hear_rest(lane, inbound, Rest::from_frame(frame)),
         FrameKind::Summon => core.hear_summon(lane, frame),
         FrameKind::Decline => core.hear_decline(lane, frame),
+        FrameKind::Settled => core.hear_settled(inbound, frame.body),
+        FrameKind::AskSettled => core.hear_ask_settled(lane, inbound, frame.body),
         // Messages, fragments and compressed frames never come here; of a Pong it matters that it came, as of
         // anything else.
         FrameKind::Message
@@ -131,6 +133,9 @@ fn take_ack(
     let streams_wait = state.settle_streams();
     if state.log.may_go_on() || state.state.wants_bye() || streams_wait {
         core.mark_ready(lane);
+    }
+    if core.lanes[lane as usize].log.has_numbers() {
+        core.note_acknowledged(lane, news.messages);
     }
     if news.refused > 0 {
         core.report_refused(lane, news.refused, news.late);

@@ -12,14 +12,16 @@ use bytes::Bytes;
 use super::Core;
 use super::deliver::{Body, Source};
 use super::outbox::OutgoingMessage;
+use crate::admission::Way;
+use crate::channel::Channel;
 use crate::error::RequestError;
 use crate::fabric::Fabric;
-use crate::message::{OwnedMessage, deadline_after};
+use crate::message::{Destination, OwnedMessage, deadline_after};
 use crate::order_tag::OrderTag;
 use crate::payload::Payload;
 use crate::peer::Peer;
 use crate::request::{asked, refusal};
-use crate::wire::extension::{Correlation, Extension, Role};
+use crate::wire::extension::{Correlation, Extension, Role, extension_block_bytes};
 
 /// Characters of a refusal that are kept: it comes from another node.
 const WHY_CHARACTERS_MAX: usize = 200;
@@ -88,6 +90,15 @@ impl Core {
         let Some(reply) = refusal(&self.fabric.payloads, exchange.id, why) else {
             return;
         };
+        let plan = &self.channels[state.channel];
+        if plan.causal.is_some() {
+            let channel = Channel::new(Arc::clone(&self.fabric), Arc::clone(&plan.entry));
+            let to = Destination::new(Arc::clone(&state.peer), self.fabric.replies.clone());
+            let head = extension_block_bytes(reply.as_slice());
+            let way = Way::extended(state.offset, head);
+            drop(channel.try_send_on(&to, way, Payload::Borrowed(reply.as_slice())));
+            return;
+        }
         let bytes = reply.len() as u64;
         if !state.accepts_messages() || state.address().gate.reserve(bytes).is_err() {
             return;
@@ -98,7 +109,6 @@ impl Core {
             is_extended: true,
             payload: Payload::Borrowed(reply.as_slice()),
         };
-        let plan = &self.channels[state.channel];
         self.sending.put(lane, state, plan, &self.fabric, message);
         self.seek_demanded();
     }

@@ -36,7 +36,11 @@ impl Core {
             for number in gone.unknown {
                 receipts.settle(number, Err(Reported::Unknown { why }));
             }
+            if !gone.numbers.is_empty() {
+                self.note_ended(index, &gone.numbers);
+            }
         }
+        let lane = &mut self.lanes[index as usize];
         let due = lane.log.first_due().map(|due| clock.after(now, due));
         let tell = lane.log.has_expired().then_some(now + LOOK_EVERY);
         let due = due.map(|due| due.max(lane.expiry_seen + LOOK_EVERY));

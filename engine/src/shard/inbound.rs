@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
+use super::ordered::Ordered;
 use super::outbox::Outbox;
 use super::waiting::Ticket;
 use crate::delivery::{Incoming, Liveness};
@@ -75,6 +76,8 @@ pub(crate) struct Inbound {
     pub(crate) blocked: Option<MailboxId>,
     /// Since when what has come waits for an inbox: that of the first of them.
     pub(crate) waits_since: Option<Instant>,
+    /// On a causal channel: the order that its messages have.
+    pub(crate) ordered: Option<Box<Ordered>>,
     /// What comes later than it is worth anything is refused.
     pub(crate) refuses_late: bool,
     /// Its place among the lanes that wait for that inbox.
@@ -124,6 +127,7 @@ impl Inbound {
             partial_since: None,
             blocked: None,
             waits_since: None,
+            ordered: None,
             refuses_late: false,
             ticket: None,
             said_bye: false,

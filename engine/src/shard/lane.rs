@@ -506,9 +506,12 @@ impl Core {
             Allowance::Piece(piece) => {
                 let outbox = &mut lane.log.outbox;
                 let next = outbox.cut_front(&mut self.sending.pool, piece);
+                let is_large = outbox.is_next_large();
                 let rates = &self.channels[lane.channel].rates;
                 lane.pace.settle(rates, next);
-                lane.log.hand_over(batch, ONE_CHUNK, self.now, moment)
+                let load = lane.log.hand_over(batch, ONE_CHUNK, self.now, moment);
+                lane.log.outbox.end_turn(is_large);
+                load
             }
             Allowance::NoMessages => lane.log.outbox.fill_control(batch),
         };

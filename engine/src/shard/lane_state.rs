@@ -208,6 +208,14 @@ impl LaneState {
         }
     }
 
+    /// What the peer runs as on that connection.
+    pub(super) fn incarnation(&self) -> Option<u64> {
+        match self.stage {
+            Stage::Up(carrier) => Some(carrier.incarnation),
+            Stage::Idle | Stage::Dialing { .. } | Stage::Loop => None,
+        }
+    }
+
     #[inline]
     pub(super) fn is_up(&self) -> bool {
         matches!(self.stage, Stage::Up(_) | Stage::Loop)

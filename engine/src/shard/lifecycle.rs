@@ -12,10 +12,12 @@ use super::connection::Phase;
 use super::inbound::Inbound;
 use super::lane::Lane;
 use super::lane_state::{Action, Carrier, Stage};
+use super::ordered::Ordered;
 use super::outbox::{ChunkPool, Fragments, Load};
 use super::timers::Deadline;
 use crate::config::OnLate;
 use crate::control::link::Notice;
+use crate::delivery::rate::Amount;
 use crate::delivery::{AckPolicy, Acknowledged, Incoming, Report};
 use crate::error::Reported;
 use crate::events::Event;
@@ -151,6 +153,15 @@ impl Core {
             self.now,
         );
         inbound.refuses_late = plan.config.on_late == OnLate::Refuse;
+        let incarnation = state.state.incarnation();
+        inbound.ordered = plan
+            .causal
+            .as_ref()
+            .zip(incarnation)
+            .map(|(order, incarnation)| {
+                let name = state.peer.name();
+                Box::new(Ordered::new(Arc::clone(order), name, incarnation))
+            });
         state.link.start(inbound);
         if !knows_streams {
             self.end_streams(
@@ -159,6 +170,7 @@ impl Core {
             );
         }
         self.send_held(lane);
+        self.know_life(lane);
         let state = &mut self.lanes[lane as usize];
         if state.is_control() {
             state.peer.note_keeps_lanes(false);
@@ -232,6 +244,9 @@ impl Core {
         let gate = &state.address().gate;
         gate.release(released.messages, released.payload_bytes);
         state.settle_streams();
+        if state.log.has_numbers() {
+            self.note_resumed(lane, resumed.unknown == 0, &resumed.numbers);
+        }
         if resumed.refused > 0 {
             self.report_refused(lane, resumed.refused, 0);
         }
@@ -267,6 +282,10 @@ impl Core {
         if held.messages > 0 && reason == CloseReason::DrainTimeout {
             state.log.tally.note_late();
         }
+        if state.log.has_numbers() {
+            self.note_idle(lane);
+        }
+        let state = &mut self.lanes[lane as usize];
         let is_reliable = self.channels[state.channel].reliable;
         let is_summoned = state.state.take_summoned();
         self.end_streams(lane, reason.sentence());
@@ -360,7 +379,13 @@ impl Core {
         let pool = &mut self.sending.pool;
         let ends = (!waits).then_some((&*self.fabric, reason));
         let report = settle_log(state, pool, in_kernel, ends);
+        // Others of the channel need not wait for what does not go.
+        let rates = &self.channels[state.channel].rates;
+        state.pace.settle(rates, Amount::default());
         if let Some(inbound) = state.link.inbound.take() {
+            if let Some(ordered) = &inbound.ordered {
+                ordered.order.let_go_of(ordered.life);
+            }
             if let Some(ticket) = inbound.ticket {
                 self.intake.waiting.leave(ticket);
             }
@@ -388,6 +413,10 @@ impl Core {
         }
         self.control_link.stir(&peer);
         self.close_connection(connection);
+        self.end_wait_for_tokens(lane);
+        if self.lanes[lane as usize].log.has_numbers() {
+            self.note_idle(lane);
+        }
         if waits_for_peer {
             // It may be back soon: what the lane has accepted waits for it, and what comes meanwhile.
             self.demand_lane(lane);

@@ -8,6 +8,7 @@
 mod accept;
 mod arrival;
 mod capped;
+mod causes;
 mod channels;
 pub(crate) mod command;
 mod connection;
@@ -18,6 +19,7 @@ mod dial;
 mod dispatch;
 mod exchange;
 mod expiry;
+mod hand_over;
 mod handshake;
 mod inbound;
 mod intake;
@@ -28,6 +30,8 @@ mod lifecycle;
 mod loopback;
 mod message_header;
 mod newcomers;
+mod ordered;
+mod ordering;
 mod outbox;
 mod packing;
 mod quiet;
@@ -151,6 +155,8 @@ pub(crate) struct Core {
     sweeper: Sweeper,
     /// The time of this turn.
     now: Instant,
+    /// Causal channels with messages that may be ready.
+    ready_channels: Vec<u16>,
     /// By when the message that is being delivered had come, if it has an extension.
     came: Instant,
     /// Once the node stops.
@@ -217,12 +223,16 @@ impl Core {
         );
     }
 
-    /// The receiver has no such mailbox: its messages were not delivered, and the sender is told.
     /// The receiving node refused `messages`, `late` of them because they came too late.
     fn report_refused(&mut self, lane: u32, messages: u64, late: u64) {
         let elsewhere = messages - late;
         if elsewhere > 0 {
-            self.report_undelivered(lane, elsewhere, "the receiving node has no such mailbox");
+            let why = if self.lanes[lane as usize].log.has_numbers() {
+                "the receiving node has no such mailbox, or had given them up: see hold_back_wait_ms"
+            } else {
+                "the receiving node has no such mailbox"
+            };
+            self.report_undelivered(lane, elsewhere, why);
         }
         if late > 0 {
             let why =

@@ -59,6 +59,11 @@ pub(crate) struct Outbox {
     /// Above so many bytes a message is large, and a fragment has no more: as `fragments` say, or less where little
     /// may be under way.
     large_above_bytes: usize,
+    /// How many chunks have left at the front, from any number on: a large message goes out behind those that were
+    /// there before it.
+    chunks_gone: u64,
+    /// On a capped lane: the turn is the large message's.
+    is_turn_of_large: bool,
     /// While anything is in `overtaken`, all messages go there.
     is_in_line: bool,
     /// The mailbox of each message is noted beside it: ids are not announced, or not all that is needed.
@@ -68,6 +73,9 @@ pub(crate) struct Outbox {
     /// Not later than the deadline of any message in it.
     first_due: Option<Moment>,
 }
+
+/// Where the count of chunks begins: a chunk that is cut in two counts once.
+const CHUNKS_GONE: u64 = 1 << 40;
 
 /// What goes out at a time may always be so much: 1.3 ms at 100 Mbit/s.
 const DEPTH_BYTES_MIN: usize = 16 << 10;
@@ -82,6 +90,8 @@ impl Default for Outbox {
             fragments: None,
             chunk_bytes_max: CHUNK_WIRE_BYTES,
             large_above_bytes: usize::MAX,
+            chunks_gone: CHUNKS_GONE,
+            is_turn_of_large: false,
             is_in_line: false,
             notes_mailboxes: false,
             messages: 0,
@@ -169,7 +179,8 @@ impl Outbox {
         // What streams send is in chunks already, whose room is given back in the order of the lane.
         let is_large = length > self.large_above_bytes && message.order != OrderTag::STREAMS;
         let due = if is_large {
-            self.overtaken.push_large(id, message, noted)
+            let behind = self.chunks_gone + self.chunks.len() as u64;
+            self.overtaken.push_large(id, message, noted, behind)
         } else if !self.overtaken.is_empty() && self.stays_behind(&message) {
             self.overtaken.push_small(id, message, noted)
         } else {
@@ -290,6 +301,7 @@ impl Outbox {
                 return;
             }
             if let Some(empty) = self.chunks.pop_front() {
+                self.chunks_gone += 1;
                 pool.reuse(empty);
             }
         }
@@ -389,17 +401,16 @@ impl Outbox {
             wire_bytes: batch.control.len() as u64,
             ..Load::default()
         };
-        let chunks_max = if self.overtaken.is_empty() {
-            (BATCH_CHUNKS_MAX, bytes_max)
-        } else {
+        if std::mem::take(&mut self.is_turn_of_large) {
+            self.fill_with_large(batch, bytes_max, now, &mut load);
+        }
+        let chunks_max = if self.has_open_large() {
             (BATCH_CHUNKS_MAX / 2, bytes_max / 2)
+        } else {
+            (BATCH_CHUNKS_MAX, bytes_max)
         };
         self.fill_with_chunks(batch, chunks_max, now, &mut load);
-        if !self.overtaken.is_empty() {
-            let bytes_max = (bytes_max, self.large_above_bytes);
-            self.overtaken.fill(batch, bytes_max, now, &mut load);
-            self.is_in_line &= !self.overtaken.is_empty();
-        }
+        self.fill_with_large(batch, bytes_max, now, &mut load);
         self.messages -= load.messages;
         self.payload_bytes -= load.payload_bytes;
         if self.chunks.is_empty() {
@@ -407,6 +418,39 @@ impl Outbox {
         }
         batch.load = load;
         load
+    }
+
+    /// Large messages that were put behind chunks wait until those are gone.
+    fn open_to(&self) -> u64 {
+        if self.chunks.is_empty() {
+            u64::MAX
+        } else {
+            self.chunks_gone
+        }
+    }
+
+    /// Whether what is overtaken may go out now.
+    fn has_open_large(&self) -> bool {
+        !self.overtaken.is_empty() && self.overtaken.is_open(self.open_to())
+    }
+
+    fn fill_with_large(
+        &mut self,
+        batch: &mut Batch,
+        bytes_max: usize,
+        now: Moment,
+        load: &mut Load,
+    ) {
+        if !self.overtaken.is_empty() {
+            let room = (bytes_max, self.large_above_bytes);
+            self.overtaken.fill(batch, room, self.open_to(), now, load);
+            self.is_in_line &= !self.overtaken.is_empty();
+        }
+    }
+
+    /// On a capped lane one chunk goes at a time: if it was one of the small, the next is of the large.
+    pub(crate) fn end_turn(&mut self, was_large: bool) {
+        self.is_turn_of_large = !was_large && !self.overtaken.is_empty();
     }
 
     fn fill_with_chunks(
@@ -422,14 +466,9 @@ impl Outbox {
             if !batch.chunks.is_empty() && full {
                 return;
             }
-            load.wire_bytes = wire_bytes;
-            load.messages += chunk.messages;
-            load.payload_bytes += chunk.payload_bytes;
-            if let Some(mut chunk) = self.chunks.pop_front() {
-                if chunk.first_due.is_some() {
-                    chunk.count_down(now);
-                }
-                batch.chunks.push(Rc::new(chunk));
+            if let Some(chunk) = self.chunks.pop_front() {
+                self.chunks_gone += 1;
+                batch.take(chunk, now, load);
             }
         }
     }
@@ -475,5 +514,38 @@ mod tests {
         let bytes: usize = found.iter().map(Vec::len).sum();
         assert_eq!(older.payload_bytes(), bytes as u64);
         assert_eq!(huge.messages(), 1);
+    }
+
+    /// Small messages, then a large one, with the same tag and of ids that were announced among them.
+    #[test]
+    fn a_large_message_goes_behind_what_was_there_before_it() {
+        let mut pool = ChunkPool::default();
+        let mut outbox = Outbox::default();
+        outbox.set_depth(64 << 10);
+        outbox.set_fragments(Some(Fragments {
+            above_bytes: 16 << 10,
+            keeps_order: true,
+        }));
+        let mut put = |byte: u8, bytes: usize| {
+            let message = OutgoingMessage {
+                mailbox: MailboxId::from_words(0, 0),
+                order: OrderTag::WITHOUT_KEY,
+                is_extended: false,
+                payload: Payload::Borrowed(vec![byte; bytes].leak()),
+            };
+            outbox.push_message(&mut pool, 0, message);
+        };
+        (0..20).for_each(|number| put(number, 8 << 10));
+        put(20, 17 << 10);
+        let mut came = Vec::new();
+        while outbox.messages() > 0 {
+            let mut batch = Batch::default();
+            outbox.fill(&mut batch, 64 << 10, Moment(0));
+            for chunk in batch.chunks() {
+                chunk.each_message(|message| came.push(message.payload.as_slice()[0]));
+            }
+            batch.finish(&mut pool);
+        }
+        assert!(came.iter().copied().eq(0..=20), "{came:?}");
     }
 }

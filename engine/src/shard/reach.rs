@@ -40,8 +40,8 @@ impl Core {
     pub(super) fn reach(&mut self, lane: u32) {
         let state = &self.lanes[lane as usize];
         let (peer, offset) = (Arc::clone(&state.peer), state.offset);
-        let owner = peer.lane(peer.control_offset()).shard;
-        self.shards[usize::from(owner)].send(Command::Reach { peer, offset });
+        let owner = peer.lane(peer.control_offset()).shard();
+        self.shards[owner].send(Command::Reach { peer, offset });
     }
 
     /// A lane is up: to a peer that is reached the control lane is too, or is made now, so that the peer can be
@@ -116,13 +116,13 @@ impl Core {
     }
 
     fn tell_reached(&self, peer: &Arc<Peer>, offset: usize) {
-        let owner = usize::from(peer.lane(offset).shard);
+        let owner = peer.lane(offset).shard();
         let peer = Arc::clone(peer);
         self.shards[owner].send(Command::Reached { peer, offset });
     }
 
     fn tell_not_reached(&self, peer: &Arc<Peer>, offset: usize, reason: CloseReason) {
-        let owner = usize::from(peer.lane(offset).shard);
+        let owner = peer.lane(offset).shard();
         self.shards[owner].send(Command::Declined {
             peer: Arc::clone(peer),
             offset,

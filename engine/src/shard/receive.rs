@@ -9,12 +9,14 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use super::Core;
-use super::arrival::{Flow, Located, take_frame};
+use super::arrival::{Located, take_frame};
 use super::connection::Inflow;
 use super::control_frames::count_control;
 use super::deliver::{InBuffer, Receivers, Source};
+use super::hand_over::Flow;
 use super::inbound::Inbound;
 use super::landing::{LANDING_BYTES_MIN, Landing, StrayFragment};
+use super::ordering::{deliver_ready, held_by};
 use crate::io::operation::OperationKind;
 use crate::io::receive_buffers::Filled;
 use crate::payload::Payload;
@@ -554,12 +556,24 @@ fn complete_carry(
     Ok(at)
 }
 
+/// Delivers what was held of a causal channel on that lane, and whose turn has come.
+fn release_lane(core: &mut Core, receivers: &mut Receivers, lane: u32) {
+    let Some(mut reader) = Reader::take(core, lane, None) else {
+        return;
+    };
+    let outcome = deliver_ready(core, receivers, lane, &mut reader.inbound);
+    reader.finish(core, outcome.map(|()| Stop::Incomplete));
+}
+
 /// Tries again what an inbox had no room for.
 pub(super) fn retry_blocked(core: &mut Core, receivers: &mut Receivers, lane: u32) {
     let Some(mut reader) = Reader::take(core, lane, None) else {
         return;
     };
     reader.inbound.blocked = None;
+    if let Err(reason) = deliver_ready(core, receivers, lane, &mut reader.inbound) {
+        return reader.finish(core, Err(reason));
+    }
     let waiting = std::mem::take(&mut reader.inbound.carry);
     let outcome = read_bytes(
         core,
@@ -575,4 +589,22 @@ pub(super) fn retry_blocked(core: &mut Core, receivers: &mut Receivers, lane: u3
     if unblocked {
         core.resume_receiving(lane);
     }
+}
+
+/// Delivers what has become ready on lanes that are not being read now. True if there was any.
+pub(super) fn release_ready(core: &mut Core, receivers: &mut Receivers) -> bool {
+    let mut any = false;
+    while let Some(channel) = core.ready_channels.pop() {
+        let Some(order) = core.order_of(channel) else {
+            continue;
+        };
+        for lane in order.ready_lanes() {
+            let inbound = core.lanes[lane as usize].link.inbound.as_ref();
+            if inbound.is_some_and(|inbound| inbound.blocked.is_none_or(|on| on == held_by(lane))) {
+                any = true;
+                release_lane(core, receivers, lane);
+            }
+        }
+    }
+    any
 }

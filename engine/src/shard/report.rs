@@ -41,6 +41,7 @@ pub(crate) struct LaneCounts {
     pub(crate) batches: u64,
     pub(crate) depth_high_water: u64,
     pub(crate) turns_starved: u64,
+    pub(crate) held_back: u64,
     pub(crate) rate_waits: u64,
     pub(crate) receive_dropped: u64,
     pub(crate) closes: BTreeMap<CloseReason, u64>,
@@ -62,6 +63,7 @@ impl LaneCounts {
         self.batches += other.batches;
         self.depth_high_water = self.depth_high_water.max(other.depth_high_water);
         self.turns_starved += other.turns_starved;
+        self.held_back += other.held_back;
         self.rate_waits += other.rate_waits;
         self.receive_dropped += other.receive_dropped;
         for (reason, count) in &other.closes {
@@ -160,6 +162,7 @@ pub(super) fn lane_counts(lane: &Lane) -> LaneCounts {
         batches: log.tally.batches,
         depth_high_water: log.tally.depth_high_water,
         turns_starved: log.tally.turns_starved,
+        held_back: log.tally.held_back,
         rate_waits: log.tally.rate_waits,
         receive_dropped: log.tally.receive_dropped,
         closes: log.tally.closes.iter().copied().collect(),

@@ -20,10 +20,10 @@ impl Core {
         if !is_rival {
             return;
         }
-        let owners: BTreeSet<_> = peer.lanes().map(|(_, lane)| lane.shard).collect();
+        let owners: BTreeSet<_> = peer.lanes().map(|(_, lane)| lane.shard()).collect();
         for owner in owners {
             let peer = Arc::clone(peer);
-            self.shards[usize::from(owner)].send(Command::Doubt { peer });
+            self.shards[owner].send(Command::Doubt { peer });
         }
     }
 

@@ -96,7 +96,7 @@ impl Routing {
             let unused = lanes.filter(move |(offset, address)| {
                 let place = u32::try_from(place).unwrap_or(u32::MAX);
                 let number = LaneNumber::new(place, *offset);
-                let is_ours = usize::from(address.shard) == shard;
+                let is_ours = address.shard() == shard;
                 is_ours && self.lane_of(number).is_none() && (is_told || address.gate.has_counted())
             });
             unused.map(move |(offset, _)| (&route.peer, offset))
@@ -199,7 +199,7 @@ impl Core {
         for (place, route) in routes {
             let place = u32::try_from(place).unwrap_or(u32::MAX);
             for offset in lanes.offsets() {
-                if usize::from(route.peer.lane(offset).shard) == self.index {
+                if route.peer.lane(offset).shard() == self.index {
                     let number = LaneNumber::new(place, offset);
                     let lane = self.routing.lane_of(number);
                     cells.push((number, Arc::clone(&route.peer), lane));
@@ -234,7 +234,7 @@ impl Core {
         }
         let route = self.routing.route(place)?.clone();
         let address = route.peer.lane(offset);
-        if usize::from(address.shard) != self.index || !self.channels.knows(address.channel()) {
+        if address.shard() != self.index || !self.channels.knows(address.channel()) {
             // A channel that this shard has not adopted yet has its lanes in the next turn.
             return None;
         }
@@ -272,7 +272,7 @@ impl Core {
             if let Some(index) = self.routing.lane_of(number) {
                 self.routing.put_lane(number, NOT_OURS);
                 self.retire_lane(index);
-            } else if usize::from(address.shard) == self.index {
+            } else if address.shard() == self.index {
                 self.count_departed_cell(address);
             }
         }
@@ -382,7 +382,7 @@ impl Core {
     /// On the shard of its control lane: whether messages to the peer are accepted before it is connected.
     fn adopt_reach(&mut self, place: u32, route: &Route) {
         let offset = route.peer.control_offset();
-        let owner = usize::from(route.peer.lane(offset).shard);
+        let owner = route.peer.lane(offset).shard();
         if owner != self.index || route.peer.is_self() {
             return;
         }

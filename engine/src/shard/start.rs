@@ -203,6 +203,7 @@ impl Shard {
             sweeper,
             now,
             came: now,
+            ready_channels: Vec::new(),
             drain: None,
             tally: ShardTally::default(),
             fabric: Arc::clone(&fabric),

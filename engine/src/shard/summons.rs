@@ -79,15 +79,15 @@ impl Core {
     }
 
     fn to_control_lane(&self, peer: &Peer, command: Command) {
-        let owner = peer.lane(peer.control_offset()).shard;
-        self.shards[usize::from(owner)].send(command);
+        let owner = peer.lane(peer.control_offset()).shard();
+        self.shards[owner].send(command);
     }
 
     /// On the shard of the control lane: says that a lane is needed.
     pub(super) fn say_summon(&mut self, peer: &Arc<Peer>, offset: usize) {
         let address = peer.lane(offset);
         if !self.say(peer, offset, FrameKind::Summon, u32::from(address.index())) {
-            self.shards[usize::from(address.shard)].send(Command::Declined {
+            self.shards[address.shard()].send(Command::Declined {
                 peer: Arc::clone(peer),
                 offset,
                 reason: CloseReason::Unreachable,
@@ -130,7 +130,7 @@ impl Core {
             return;
         };
         let peer = Arc::clone(&self.lanes[control as usize].peer);
-        self.shards[usize::from(peer.lane(offset).shard)].send(Command::Summoned { peer, offset });
+        self.shards[peer.lane(offset).shard()].send(Command::Summoned { peer, offset });
     }
 
     /// This node has no such lane.
@@ -161,7 +161,7 @@ impl Core {
             return;
         };
         let peer = Arc::clone(&self.lanes[control as usize].peer);
-        let owner = usize::from(peer.lane(offset).shard);
+        let owner = peer.lane(offset).shard();
         self.shards[owner].send(Command::Declined {
             peer,
             offset,

@@ -26,6 +26,8 @@ pub(crate) struct LaneTally {
     pub(crate) batches: u64,
     pub(crate) depth_high_water: u64,
     pub(crate) turns_starved: u64,
+    /// Received on a causal channel before what they follow.
+    pub(crate) held_back: u64,
     /// Waits for tokens of a cap.
     pub(crate) rate_waits: u64,
     /// Received on a best-effort channel for an inbox that was full, or for no mailbox.
@@ -170,6 +172,8 @@ pub(crate) struct ShardTally {
     pub(crate) idle_turns: u64,
     pub(crate) parks: u64,
     pub(crate) handler_panics: u64,
+    /// Messages of causal channels that were given up, at most so many.
+    pub(crate) given_up: u64,
     pub(crate) lanes_retried: u64,
     pub(crate) task_panics: u64,
     pub(crate) events_lost: u64,
@@ -187,6 +191,7 @@ impl Default for ShardTally {
             idle_turns: 0,
             parks: 0,
             handler_panics: 0,
+            given_up: 0,
             lanes_retried: 0,
             task_panics: 0,
             events_lost: 0,

@@ -24,6 +24,8 @@ pub(crate) enum Deadline {
     Expiry { lane: u32 },
     /// Look whether channels that were removed are drained.
     Leaving,
+    /// Look for messages of that causal channel that have waited too long for what they follow.
+    HoldBack { channel: u16 },
     /// Tokens are back for that lane, whose channel is capped.
     Tokens { lane: u32 },
     /// Look over the lanes for senders that are too slow.

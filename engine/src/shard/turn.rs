@@ -14,7 +14,7 @@ use super::lane::ENDED_BEFORE;
 use super::lane::log::Unsendable;
 use super::lane_state::Stage;
 use super::reading::take_inflow;
-use super::receive::retry_blocked;
+use super::receive::{release_ready, retry_blocked};
 use super::spin::Spin;
 use super::stretch::{self, Stretch};
 use super::tasks::Tasks;
@@ -182,6 +182,7 @@ fn read_input(core: &mut Core, receivers: &mut Receivers) -> bool {
     }
     any |= take_inflow(core, receivers);
     any |= retry_waiting(core, receivers);
+    any |= release_ready(core, receivers);
     any
 }
 
@@ -267,6 +268,7 @@ impl Core {
             || self.has_new_request_deadline()
             || self.has_new_caps()
             || self.owes_streams()
+            || self.has_ready()
     }
 
     /// Shard 0 looks after the deadlines of requests: whether one comes earlier than it knows.
@@ -365,6 +367,7 @@ impl Core {
                 }
                 Deadline::Expiry { lane } => self.meet_expiry(lane),
                 Deadline::Tokens { lane } => self.meet_tokens(lane),
+                Deadline::HoldBack { channel } => self.look_at_held(channel),
                 Deadline::Accept => self.arm_accept()?,
                 Deadline::Requests => self.fabric.requests.expire(self.now),
                 // At the end of each turn.

@@ -35,7 +35,8 @@ impl Channel {
     /// ends with its lane.
     ///
     /// # Errors
-    /// [`StreamError::NotReliable`] on a channel that may drop messages, [`StreamError::TooMany`] at
+    /// [`StreamError::NotReliable`] on a channel that may drop messages, [`StreamError::Causal`] on a causal one,
+    /// [`StreamError::TooMany`] at
     /// `streams_max` open ones to that peer, [`StreamError::Send`] if the peer is not connected or runs an old version,
     /// the destination is of another node, or this node stops.
     pub fn open_stream(&self, to: &Destination) -> Result<StreamWriter, StreamError> {
@@ -45,6 +46,10 @@ impl Channel {
         let channel = &self.entry;
         if channel.is_removed() {
             return Err(SendError::ChannelRemoved.into());
+        }
+        if channel.causal.is_some() {
+            let channel = channel.name.to_string();
+            return Err(StreamError::Causal { channel });
         }
         if !channel.carries_streams() {
             let channel = channel.name.to_string();

@@ -5,6 +5,7 @@
 //! of the receive buffer that is known to be good, and reading it neither allocates nor fails.
 //! [`ExtensionWriter`] writes one into memory of the caller, so that the data path can keep it on
 //! the stack or in a ring. What an entry is for (requests, routing, traces) is the caller's matter.
+use super::causes::Causes;
 use super::close::CloseReason;
 use super::name::{NameError, read_name};
 
@@ -30,6 +31,7 @@ const METADATA: u8 = 0x83;
 const TRACE: u8 = 0x84;
 const RECEIPT: u8 = 0x88;
 const KEY: u8 = 0x89;
+const CAUSES: u8 = 0x8a;
 
 const CORRELATION_BYTES: usize = 9;
 const DEADLINE_BYTES: usize = 4;
@@ -138,6 +140,8 @@ pub enum Entry<'a> {
     Receipt(u64),
     /// The key of a message on a monotonic channel: a newer one with the same key stands for it.
     Key(u64),
+    /// On a causal channel: the message's number, and what has to be delivered before it.
+    Causes(Causes<'a>),
     /// An entry of a later version that need not be understood.
     Unknown {
         /// Its type.
@@ -331,6 +335,15 @@ impl<'a> Extension<'a> {
         })
     }
 
+    /// The message's number on a causal channel, and what has to be delivered before it.
+    #[must_use]
+    pub fn causes(self) -> Option<Causes<'a>> {
+        self.entries().find_map(|entry| match entry {
+            Entry::Causes(causes) => Some(causes),
+            _ => None,
+        })
+    }
+
     /// Where the message stands in a trace.
     #[must_use]
     pub fn trace(self) -> Option<TraceContext> {
@@ -426,6 +439,28 @@ impl<'b> ExtensionWriter<'b> {
         self.entry(KEY, &[&key.to_le_bytes()])
     }
 
+    /// Adds the number of a message on a causal channel and its causes, as
+    /// [`encode_causes`](super::causes::encode_causes) writes them.
+    ///
+    /// # Errors
+    /// As [`correlation`](Self::correlation), and [`ExtensionError::BadValue`] if they are not written so.
+    pub fn causes(&mut self, encoded: &[u8]) -> Result<(), ExtensionError> {
+        self.entry(CAUSES, &[encoded])
+    }
+
+    /// Adds entries that another extension has, which is written already.
+    ///
+    /// # Errors
+    /// As [`correlation`](Self::correlation).
+    pub(crate) fn copy(&mut self, other: Extension<'_>) -> Result<(), ExtensionError> {
+        let mut rest = other.encoded();
+        while let Some((entry_type, value, after)) = split_entry(rest)? {
+            self.entry(entry_type, &[value])?;
+            rest = after;
+        }
+        Ok(())
+    }
+
     /// The extension as it goes into a frame.
     #[must_use]
     pub fn finish(self) -> Extension<'b> {
@@ -471,7 +506,7 @@ impl<'b> ExtensionWriter<'b> {
 fn check_order(before: u8, entry_type: u8) -> Result<(), ExtensionError> {
     let is_once = matches!(
         entry_type,
-        CORRELATION | DEADLINE | MESSAGE_TYPE | TRACE | RECEIPT | KEY
+        CORRELATION | DEADLINE | MESSAGE_TYPE | TRACE | RECEIPT | KEY | CAUSES
     );
     if entry_type < before || (is_once && entry_type == before) {
         return Err(ExtensionError::OutOfOrder { entry_type });
@@ -521,6 +556,7 @@ fn read_entry(entry_type: u8, value: &[u8]) -> Result<Entry<'_>, ExtensionError>
             let bytes: [u8; KEY_BYTES] = value.try_into().map_err(|_| bad_value)?;
             Ok(Entry::Key(u64::from_le_bytes(bytes)))
         }
+        CAUSES => Causes::read(value).map(Entry::Causes).ok_or(bad_value),
         entry_type if entry_type & OPTIONAL_ENTRY_BIT != 0 => {
             Ok(Entry::Unknown { entry_type, value })
         }

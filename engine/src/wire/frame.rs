@@ -11,6 +11,7 @@ use std::fmt;
 use zerocopy::little_endian::U32;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
+use super::causes::is_told;
 use super::close::CloseReason;
 use super::codec::{Codec, check_expansion};
 use super::extension::{EXTENSION_BYTES_MAX, Extension, ExtensionError};
@@ -83,6 +84,11 @@ pub enum FrameKind {
     /// Fragments of messages that are not complete yet have come: the word is the cumulative count of their
     /// bytes modulo 2^32.
     FragmentAck = 0x84,
+    /// On a causal channel: messages up to a number come no more, of the sender to the receiver of this frame, or of
+    /// others to its sender ([`super::causes::Told`]).
+    Settled = 0x85,
+    /// On a causal channel: asks which messages of others the receiver of this frame has.
+    AskSettled = 0x86,
 }
 
 impl FrameKind {
@@ -103,6 +109,8 @@ impl FrameKind {
             0x82 => Some(Self::Summon),
             0x83 => Some(Self::Decline),
             0x84 => Some(Self::FragmentAck),
+            0x85 => Some(Self::Settled),
+            0x86 => Some(Self::AskSettled),
             _ => None,
         }
     }
@@ -130,6 +138,8 @@ impl fmt::Display for FrameKind {
             Self::Summon => "summon",
             Self::Decline => "decline",
             Self::FragmentAck => "fragment ack",
+            Self::Settled => "settled",
+            Self::AskSettled => "ask settled",
         })
     }
 }
@@ -614,6 +624,9 @@ fn check_control_length(kind: FrameKind, body_bytes: u32) -> Result<(), DecodeEr
             ((1..=NAME_BYTES_MAX).contains(&body_bytes), "1 to 255 bytes")
         }
         FrameKind::Ack => (matches!(body_bytes, 0 | 4 | 8), "0, 4 or 8 bytes"),
+        FrameKind::Settled | FrameKind::AskSettled => {
+            (is_told(body_bytes), "1 to 170 times 24 bytes")
+        }
         FrameKind::Bye
         | FrameKind::Ping
         | FrameKind::Pong

@@ -57,6 +57,7 @@
 //! # Ok(())
 //! # }
 //! ```
+pub mod causes;
 pub mod close;
 pub mod codec;
 pub mod compression;

@@ -106,12 +106,18 @@ fn an_unknown_profile_is_refused_with_its_source() {
 }
 
 #[test]
-fn what_a_later_version_has_is_refused_with_what_this_one_has() {
-    let error = error_of(&flags(&["--channel", "data:ordering=causal"]));
-    assert_says(
-        &error,
-        &["`causal`", "fifo, unordered, monotonic", "this version"],
-    );
+fn a_causal_channel_keeps_its_messages_and_has_one_lane_to_each_peer() {
+    for (reliability, why) in [
+        ("best_effort", "drops"),
+        ("reliable", "lost with its connection"),
+    ] {
+        let channel = format!("data:ordering=causal,reliability={reliability}");
+        let error = error_of(&flags(&["--channel", &channel]));
+        assert_says(&error, &["ordering", reliability, why, "guaranteed"]);
+    }
+    let channel = "data:ordering=causal,reliability=guaranteed,parallelism=2";
+    let error = error_of(&flags(&["--channel", channel]));
+    assert_says(&error, &["ordering", "parallelism", "take parallelism 1"]);
 }
 
 #[test]

@@ -8,6 +8,7 @@
 mod support;
 
 mod acknowledgements;
+mod causes;
 mod chaos;
 mod cluster;
 mod compression;

@@ -158,6 +158,25 @@ impl<P: Copy + Ord> Barrier<P> {
         }
     }
 
+    /// Whether any of them are of others.
+    pub(super) fn has_of_others(&self) -> bool {
+        self.pairs.keys().any(|(_, life)| *life != self.me)
+    }
+
+    /// A node says how many messages of a life it has: it may have what is asked about, and lives if it has not.
+    pub(super) fn heard_of(&mut self, now: Time, by: P, has: Count<P>) {
+        let key = (by, has.life);
+        if has.life == self.me {
+            return;
+        }
+        if let Some(pair) = self.pairs.get_mut(&key) {
+            pair.since = now;
+            if pair.count <= has.count {
+                self.pairs.remove(&key);
+            }
+        }
+    }
+
     /// Forgets what its senders have ended by now.
     pub(super) fn forget(&mut self, now: Time) {
         let (me, lasts) = (self.me, self.lasts);

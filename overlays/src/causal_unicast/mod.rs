@@ -28,6 +28,7 @@
 mod barrier;
 mod config;
 mod message;
+mod order;
 mod outgoing;
 mod receiving;
 mod sending;
@@ -48,6 +49,7 @@ use receiving::Item;
 
 pub use config::Config;
 pub use message::{Ack, Data, Message, NEEDS_MAX, Need, RANGES_MAX};
+pub use order::{Arrival, Order};
 
 /// Timers of causal unicast.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]

@@ -88,7 +88,7 @@ impl<P: Copy + Ord, M> HoldBack<P, M> {
 
     /// Passes over one gap that the message waits for, its own or one of a held message that it needs; or,
     /// before that, closes what the gap may have needed.
-    fn give_up_one(&mut self, key: Key<P>) {
+    pub(super) fn give_up_one(&mut self, key: Key<P>) {
         let (mut at, mut seen) = (key, BTreeSet::new());
         loop {
             seen.insert(at);

@@ -13,6 +13,7 @@
 mod closing;
 mod counts;
 mod giving_up;
+mod handing;
 #[cfg(test)]
 mod tests;
 mod wanting;

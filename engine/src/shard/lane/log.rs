@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use super::held::Held;
 use super::kept::Kept;
 use super::latest::Latest;
-use crate::awaited::Awaited;
+use crate::awaited::{Awaited, number};
 use crate::channel_plan::ChannelPlan;
 use crate::config::OnRestart;
 use crate::deadline::{Moment, earlier};
@@ -67,6 +67,8 @@ pub(crate) struct Log {
     pub(crate) ledger: Outgoing,
     /// Of the messages that are under way.
     pub(crate) receipts: Receipts,
+    /// Of those of a causal channel: their numbers.
+    numbers: Option<Box<Receipts>>,
     /// Of a channel that keeps its messages.
     kept: Option<Box<Kept>>,
     on_restart: OnRestart,
@@ -108,6 +110,7 @@ impl Log {
             held: Held::default(),
             latest: Latest::default(),
             receipts: Receipts::default(),
+            numbers: (plan.causal.is_some() && keeps).then(Box::default),
             ledger: Outgoing::new(plan.reliability),
             window: Window::new(window_limits(plan, adapts)),
             adapts,
@@ -177,9 +180,13 @@ impl Log {
             mut load,
             places,
             receipts,
+            numbers,
         } = self.outbox.expire(pool, now, 0);
         let mut unknown = 0;
-        let mut gone = Gone::default();
+        let mut gone = Gone {
+            numbers,
+            ..Gone::default()
+        };
         if let Some(kept) = &mut self.kept {
             let were_sent = kept.close_expired(&places);
             unknown = were_sent;
@@ -196,6 +203,7 @@ impl Log {
             load.messages += expired.load.messages;
             load.payload_bytes += expired.load.payload_bytes;
             gone.note(expired.receipts, open);
+            gone.numbers.extend(expired.numbers);
             if let Some(kept) = &mut self.kept {
                 let given_up = expired.places.into_iter().filter(|place| *place < open);
                 let before = kept.given_up.len();
@@ -284,6 +292,21 @@ impl Log {
             ahead += chunk.messages();
         }
         self.receipts.handed_over(messages, receipts);
+        if let Some(numbers) = &mut self.numbers {
+            note_numbers(numbers, batch, messages);
+        }
+    }
+
+    /// Whether its messages have numbers, by which others wait for them.
+    #[inline]
+    pub(crate) fn has_numbers(&self) -> bool {
+        self.numbers.is_some()
+    }
+
+    /// `messages` more are acknowledged: returns their numbers.
+    pub(crate) fn acknowledge_numbers(&mut self, messages: u64) -> Vec<u64> {
+        let numbers = self.numbers.as_mut();
+        numbers.map_or_else(Vec::new, |numbers| numbers.acknowledge(messages).collect())
     }
 
     /// Takes an acknowledgement of the peer; `latency` is called with how long it took.
@@ -394,6 +417,12 @@ impl Log {
         self.held.remove(pool, &given_up);
         kept.open -= open + given_up.len() as u64;
         for _ in 0..open {
+            if self.numbers.is_some() {
+                let front = self.held.front();
+                let front = front.filter(|front| front.is_extended);
+                let number = front.and_then(|front| number(front.payload.as_slice()));
+                resumed.numbers.extend(number);
+            }
             let Some(dropped) = self.held.drop_front(pool) else {
                 break;
             };
@@ -445,6 +474,9 @@ impl Log {
         if let Some(kept) = &mut self.kept {
             // Their numbers stand in the messages, which are held.
             drop(self.receipts.end());
+            if let Some(numbers) = &mut self.numbers {
+                drop(numbers.end());
+            }
             kept.resume.processed(processed, refused);
             let under_way = self.ledger.take_back();
             let left = kept.hold(&mut self.outbox, &mut self.held, under_way, pool);
@@ -504,6 +536,18 @@ impl Log {
     }
 }
 
+/// Notes the numbers of messages that are handed over.
+#[cold]
+fn note_numbers(numbers: &mut Receipts, batch: &Batch, messages: u64) {
+    let mut places = Vec::new();
+    let mut ahead = 0;
+    for chunk in batch.chunks() {
+        chunk.each_number(|place, number| places.push((ahead + place, number)));
+        ahead += chunk.messages();
+    }
+    numbers.handed_over(messages, places);
+}
+
 /// Those of a lane's window.
 fn window_limits(plan: &ChannelPlan, adapts: bool) -> WindowLimits {
     let mut limits = plan.window_limits;
@@ -521,6 +565,8 @@ pub(crate) struct Gone {
     /// Receipts of messages that were surely not delivered, and of those that may have been.
     pub(crate) undelivered: Vec<u64>,
     pub(crate) unknown: Vec<u64>,
+    /// The numbers that they all had on a causal channel.
+    pub(crate) numbers: Vec<u64>,
 }
 
 impl Gone {
@@ -547,6 +593,8 @@ pub(crate) struct Resumed {
     pub(crate) unknown: u64,
     /// The receipts of the messages that are settled: acknowledged, refused or unknown.
     pub(crate) receipts: Vec<u64>,
+    /// Their numbers on a causal channel.
+    pub(crate) numbers: Vec<u64>,
 }
 
 #[cfg(test)]

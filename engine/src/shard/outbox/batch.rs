@@ -6,6 +6,7 @@
 use std::rc::Rc;
 
 use super::chunk::{Chunk, ChunkPool};
+use crate::deadline::Moment;
 
 /// Chunks in one batch.
 pub(super) const BATCH_CHUNKS_MAX: usize = 7;
@@ -61,6 +62,17 @@ pub(crate) enum Shape<'a> {
 }
 
 impl Batch {
+    /// Takes a chunk, whose deadlines are what is left of them from now on, and adds it to `load`.
+    pub(super) fn take(&mut self, mut chunk: Chunk, now: Moment, load: &mut Load) {
+        if chunk.first_due.is_some() {
+            chunk.count_down(now);
+        }
+        load.messages += chunk.messages;
+        load.payload_bytes += chunk.payload_bytes;
+        load.wire_bytes += chunk.wire_bytes as u64;
+        self.chunks.push(Rc::new(chunk));
+    }
+
     /// Bytes of the batch not sent yet.
     pub(crate) fn remaining(&self) -> usize {
         usize::try_from(self.load.wire_bytes).unwrap_or(usize::MAX) - self.sent

@@ -11,7 +11,7 @@ use bytes::Bytes;
 
 use super::message::{Dropped, Taken};
 use super::runs::Runs;
-use crate::awaited::{Awaited, awaited};
+use crate::awaited::{Awaited, awaited, number};
 use crate::deadline::{Moment, earlier};
 use crate::mailboxes::MailboxId;
 use crate::payload::Payload;
@@ -193,16 +193,25 @@ impl Chunk {
     }
 
     /// Calls `each` for the messages of which somebody waits to hear, with how many are ahead.
-    pub(crate) fn each_awaited(&self, mut each: impl FnMut(u64, Awaited)) {
+    pub(crate) fn each_awaited(&self, each: impl FnMut(u64, Awaited)) {
+        self.each_said(awaited, each);
+    }
+
+    /// The same for their numbers on a causal channel.
+    pub(crate) fn each_number(&self, each: impl FnMut(u64, u64)) {
+        self.each_said(number, each);
+    }
+
+    fn each_said<T>(&self, read: fn(&[u8]) -> Option<T>, mut each: impl FnMut(u64, T)) {
         if !self.has_extended {
             return;
         }
         let mut ahead = 0;
         self.each_message(|message| {
             if message.is_extended
-                && let Some(awaited) = awaited(message.payload.as_slice())
+                && let Some(said) = read(message.payload.as_slice())
             {
-                each(ahead, awaited);
+                each(ahead, said);
             }
             ahead += 1;
         });
@@ -444,6 +453,12 @@ impl<'c> Frame<'c> {
     pub(super) fn awaited(&self) -> Option<Awaited> {
         let is_extended = self.is_extended();
         is_extended.then(|| awaited(self.payload().as_slice()))?
+    }
+
+    /// Its number on a causal channel, if it has one.
+    pub(super) fn number(&self) -> Option<u64> {
+        let is_extended = self.is_extended();
+        is_extended.then(|| number(self.payload().as_slice()))?
     }
 
     /// What of its body is encoded.

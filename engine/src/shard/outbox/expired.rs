@@ -13,6 +13,8 @@ pub(crate) struct Expired {
     pub(crate) places: Vec<u64>,
     /// The receipts among them, each with the place of its message.
     pub(crate) receipts: Vec<(u64, u64)>,
+    /// Their numbers on a causal channel.
+    pub(crate) numbers: Vec<u64>,
 }
 
 impl Expired {
@@ -59,5 +61,6 @@ impl Expired {
 
     fn note_frame(&mut self, frame: &Frame<'_>, place: u64) {
         self.note(place, frame.head.body_bytes as u64, frame.awaited());
+        self.numbers.extend(frame.number());
     }
 }

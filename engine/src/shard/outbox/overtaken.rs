@@ -6,7 +6,6 @@
 //! outbox alone; bounded, as that is, by the lane's gate.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::rc::Rc;
 
 use super::batch::{BATCH_CHUNKS_MAX, Batch, Load};
 use super::chunk::{CHUNK_WIRE_BYTES, Chunk, ChunkPool, Fragmented};
@@ -47,6 +46,8 @@ struct Large {
     order: OrderTag,
     /// What of the payload is out.
     sent: usize,
+    /// It goes out when so many chunks have left.
+    behind: u64,
 }
 
 /// What stays behind, encoded.
@@ -67,12 +68,21 @@ impl Overtaken {
         self.tags.contains_key(&order)
     }
 
-    /// Appends a message that goes out in fragments.
+    /// Whether the first of them may go out when chunks have left up to `open_to`.
+    pub(super) fn is_open(&self, open_to: u64) -> bool {
+        match self.waiting.front() {
+            Some(Waiting::Large(large)) => large.sent > 0 || large.behind <= open_to,
+            _ => true,
+        }
+    }
+
+    /// Appends a message that goes out in fragments, once so many chunks have left: what is in them is older.
     pub(super) fn push_large(
         &mut self,
         id: u32,
         message: OutgoingMessage<'_>,
         noted: Option<MailboxId>,
+        behind: u64,
     ) -> Option<Moment> {
         let order = message.order;
         let message = Fragmented {
@@ -85,6 +95,7 @@ impl Overtaken {
             message,
             order,
             sent: 0,
+            behind,
         };
         let due = large.due();
         self.waiting.push_back(Waiting::Large(large));
@@ -135,15 +146,16 @@ impl Overtaken {
     }
 
     /// Moves what is next into `batch`, up to `bytes_max` in all and `piece_bytes_max` in one piece, and adds it to
-    /// `load`; if the batch was empty, something in any case.
+    /// `load`; if the batch was empty, something in any case. Nothing goes that is behind more chunks than `open_to`.
     pub(super) fn fill(
         &mut self,
         batch: &mut Batch,
         (bytes_max, piece_bytes_max): (usize, usize),
+        open_to: u64,
         now: Moment,
         load: &mut Load,
     ) {
-        while batch.chunks.len() < BATCH_CHUNKS_MAX {
+        while batch.chunks.len() < BATCH_CHUNKS_MAX && self.is_open(open_to) {
             let wire_bytes = usize::try_from(load.wire_bytes).unwrap_or(usize::MAX);
             let room = Room {
                 bytes: bytes_max.saturating_sub(wire_bytes),
@@ -153,16 +165,10 @@ impl Overtaken {
                     .map_or(piece_bytes_max, |capped| capped.min(piece_bytes_max)),
                 is_first: batch.chunks.is_empty(),
             };
-            let Some(mut chunk) = self.next_chunk(room, now, load) else {
+            let Some(chunk) = self.next_chunk(room, now, load) else {
                 return;
             };
-            if chunk.first_due.is_some() {
-                chunk.count_down(now);
-            }
-            load.messages += chunk.messages;
-            load.payload_bytes += chunk.payload_bytes;
-            load.wire_bytes += chunk.wire_bytes as u64;
-            batch.chunks.push(Rc::new(chunk));
+            batch.take(chunk, now, load);
         }
     }
 
@@ -217,17 +223,22 @@ impl Overtaken {
 
     /// What stands at `place` is out, or ended.
     fn remove(&mut self, place: usize) {
-        let tags = match self.waiting.remove(place) {
-            Some(Waiting::Small(small)) => small.tags,
-            Some(Waiting::Large(large)) => vec![(large.order, 1)],
-            None => return,
-        };
-        for (order, messages) in tags {
-            if let Some(left) = self.tags.get_mut(&order) {
-                *left -= messages;
-                if *left == 0 {
-                    self.tags.remove(&order);
+        match self.waiting.remove(place) {
+            Some(Waiting::Small(small)) => {
+                for (order, messages) in small.tags {
+                    self.leave(order, messages);
                 }
+            }
+            Some(Waiting::Large(large)) => self.leave(large.order, 1),
+            None => {}
+        }
+    }
+
+    fn leave(&mut self, order: OrderTag, messages: u64) {
+        if let Some(left) = self.tags.get_mut(&order) {
+            *left -= messages;
+            if *left == 0 {
+                self.tags.remove(&order);
             }
         }
     }

@@ -11,15 +11,25 @@ use crate::wire::HEADER_BYTES;
 impl Outbox {
     /// From now on what goes out next holds `piece` at most, or a single message or fragment. Returns what it holds.
     pub(crate) fn cut_front(&mut self, pool: &mut ChunkPool, piece: Amount) -> Amount {
-        let Some(front) = self.chunks.front_mut() else {
+        if self.is_next_large() {
             return self.overtaken.cut_front(pool, piece);
+        }
+        let Some(front) = self.chunks.front_mut() else {
+            return Amount::default();
         };
         if let Some(cut) = front.cut(pool, piece) {
             self.chunks.push_front(cut);
+            self.chunks_gone -= 1;
         }
         self.chunks
             .front()
             .map_or_else(Amount::default, Chunk::amount)
+    }
+
+    /// Whether what goes out next, one chunk at a time, is of a large message: it takes turns with the small ones that
+    /// pass it, or they would always come first.
+    pub(crate) fn is_next_large(&self) -> bool {
+        self.chunks.is_empty() || (self.is_turn_of_large && self.has_open_large())
     }
 }
 

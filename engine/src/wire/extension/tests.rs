@@ -30,6 +30,7 @@ fn write(writer: &mut ExtensionWriter<'_>, entry: &Entry<'_>) -> Result<(), Exte
         Entry::Trace(trace) => writer.trace(trace),
         Entry::Receipt(number) => writer.receipt(*number),
         Entry::Key(key) => writer.key(*key),
+        Entry::Causes(causes) => writer.causes(causes.encoded()),
         Entry::Unknown { entry_type, value } => writer.entry(*entry_type, &[value]),
     }
 }
@@ -224,7 +225,7 @@ fn any_entry() -> impl Strategy<Value = (u8, Vec<u8>)> {
         name.prop_map(|name| (MESSAGE_TYPE, name)),
         metadata,
         any::<[u8; 25]>().prop_map(|bytes| (TRACE, bytes.to_vec())),
-        (0x8a..=0xff_u8, prop::collection::vec(any::<u8>(), 0..20)),
+        (0x8b..=0xff_u8, prop::collection::vec(any::<u8>(), 0..20)),
     ]
 }
 

@@ -9,7 +9,7 @@ use overlane::config::{
     quantity,
 };
 use overlane::delivery::incoming::RUNS_MAX;
-use overlane::wire::{CloseReason, extension, frame, hello, layout, name, parameters};
+use overlane::wire::{CloseReason, causes, extension, frame, hello, layout, name, parameters};
 use overlane::{ADDRESSES_MAX, METADATA_PAIRS_MAX, RECEIPTS_MAX, REQUESTS_MAX};
 
 use self::Reached::{Closed, Otherwise};
@@ -404,6 +404,36 @@ const APPLICATIONS: &[Limit] = &[
         Channel("resume_timeout_ms"),
         Otherwise("they are reported, and the channel refuses more as unreachable"),
         "resume.rs::a_peer_that_stays_away_is_given_up_and_each_message_reported",
+    ),
+    limit(
+        "bytes of one peer that a causal channel holds",
+        Channel("hold_back_bytes_max"),
+        Otherwise("the lane is not read, so that what the peer sends waits there"),
+        "causal/main.rs::a_sender_that_has_too_much_on_hold_waits_and_the_others_do_not",
+    ),
+    limit(
+        "messages of one peer that a causal channel holds",
+        Channel("hold_back_messages_max"),
+        Otherwise("the lane is not read, so that what the peer sends waits there"),
+        "causal/main.rs::a_sender_that_has_too_much_on_hold_waits_and_the_others_do_not",
+    ),
+    limit(
+        "time that a message of a causal channel waits for what it follows",
+        Channel("hold_back_wait_ms"),
+        Otherwise(
+            "what it follows is given up: told by `Event::GivenUp`, counted, and refused when it comes",
+        ),
+        "causal/main.rs::what_does_not_come_is_given_up_told_and_refused_when_it_comes",
+    ),
+    limit(
+        "bytes of a message's causes",
+        Constant(
+            "causes::CAUSES_BYTES_MAX",
+            causes::CAUSES_BYTES_MAX as u64,
+            Unit::Bytes,
+        ),
+        Otherwise("sending answers as for a full ring, until some of what is open is acknowledged"),
+        "the unit tests of engine/src/causal",
     ),
     limit(
         "bytes in a channel's ring to a shard",

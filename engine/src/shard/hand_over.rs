@@ -1,0 +1,143 @@
+//! A message whose turn has come goes to whom it is for: its receiver, a stream, or whoever waits for the answer
+//! that it is.
+//!
+//! Called by `arrival` for messages as they come, and by `ordering` for those that had to wait for others. It notes in
+//! the lane's ledger what became of each.
+
+use super::deliver::{Body, Delivery, Receivers, Source};
+use super::inbound::Inbound;
+use super::{Core, exchange};
+use crate::mailboxes::MailboxId;
+use crate::message::deadline_after;
+use crate::wire::CloseReason;
+
+/// What to do after a frame.
+pub(super) enum Flow {
+    Next,
+    /// The inbox it is for has no room: this frame and all after it wait.
+    Blocked,
+}
+
+/// Whom a message is for.
+pub(super) enum Addressee<'a> {
+    /// A mailbox whose name the peer has announced.
+    Announced(u32),
+    /// A mailbox of this name.
+    Named(&'a str),
+}
+
+/// A message whose turn has come. If it has an extension, it had come by `Core::came`.
+#[inline]
+pub(super) fn take_in_turn(
+    core: &mut Core,
+    receivers: &mut Receivers,
+    lane: u32,
+    inbound: &mut Inbound,
+    source: &mut impl Source,
+    body: &Body,
+    addressee: &Addressee<'_>,
+) -> Result<Flow, CloseReason> {
+    let bytes = body.payload.len() as u64;
+    let channel = usize::from(inbound.channel);
+    if body.head > 0 {
+        let came = core.came;
+        if exchange::take_answer(
+            &core.fabric,
+            &inbound.peer,
+            (channel, &core.channels[channel].name),
+            source,
+            body,
+            came,
+        ) {
+            inbound.ledger.delivered(1, bytes, core.now);
+            return Ok(Flow::Next);
+        }
+        let block = body.extension(source.bytes());
+        if inbound.refuses_late && deadline_after(block, || came).is_some_and(|at| at <= core.now) {
+            refuse_late(core, lane, inbound, bytes);
+            return Ok(Flow::Next);
+        }
+    }
+    let mut mailbox = match addressee {
+        Addressee::Named(name) => core.fabric.mailboxes.find(name),
+        Addressee::Announced(id) => {
+            let known = inbound.mailboxes.get(*id);
+            let known = known.map_err(|error| error.close_reason())?;
+            if let Some(place) = known.stream {
+                core.take_of_stream(lane, place, source, body)?;
+                inbound.ledger.delivered(1, bytes, core.now);
+                return Ok(Flow::Next);
+            }
+            known.id
+        }
+    };
+    let delivery = loop {
+        let delivery = match mailbox {
+            Some(mailbox) => receivers.deliver(
+                core,
+                &inbound.peer,
+                inbound.channel,
+                mailbox,
+                source,
+                body.clone(),
+            ),
+            None => Delivery::NoMailbox,
+        };
+        if delivery != Delivery::NoMailbox {
+            break delivery;
+        }
+        match resolve_late(core, inbound, addressee) {
+            Some(other) if mailbox != Some(other) => mailbox = Some(other),
+            _ => break delivery,
+        }
+    };
+    let reliable = core.channels[channel].reliable;
+    if body.head > 0
+        && let Some(why) = delivery.refusal(reliable)
+    {
+        core.refuse_request(lane, source.bytes(), body, why);
+    }
+    match delivery {
+        Delivery::Delivered | Delivery::Panicked => inbound.ledger.delivered(1, bytes, core.now),
+        Delivery::NoRoom if reliable => {
+            inbound.blocked = mailbox;
+            inbound.waits_since.get_or_insert(core.now);
+            return Ok(Flow::Blocked);
+        }
+        Delivery::NoMailbox if reliable => inbound.ledger.refused(1, bytes, core.now),
+        Delivery::NoRoom | Delivery::NoMailbox => {
+            core.lanes[lane as usize].log.tally.receive_dropped += 1;
+        }
+    }
+    Ok(Flow::Next)
+}
+
+/// It is worth nothing any more, and its channel is not to deliver such.
+#[cold]
+fn refuse_late(core: &mut Core, lane: u32, inbound: &mut Inbound, bytes: u64) {
+    inbound.ledger.refused_late(1, bytes, core.now);
+    if !core.channels[usize::from(inbound.channel)].reliable {
+        core.lanes[lane as usize].log.tally.receive_dropped += 1;
+    }
+}
+
+/// A name that meant nothing when it was announced, or something that is gone, may have a receiver by
+/// now.
+#[cold]
+fn resolve_late(
+    core: &Core,
+    inbound: &mut Inbound,
+    addressee: &Addressee<'_>,
+) -> Option<MailboxId> {
+    let Addressee::Announced(id) = addressee else {
+        return None;
+    };
+    let version = core.fabric.mailboxes.version();
+    let known = inbound.mailboxes.get_mut(*id).ok()?;
+    if known.looked_at == version {
+        return None;
+    }
+    known.looked_at = version;
+    known.id = core.fabric.mailboxes.find(&known.name);
+    known.id
+}
