@@ -6,7 +6,7 @@
 //! sends `words` to control shards of other nodes, on the engine's own channel, or a `payload` on its channel.
 //!
 //! Beside the driver: `identity` (nodes as numbers), `book` (where they are), `strangers` (of whom that is not known yet),
-//! `seeds` and `asking` (how a newcomer finds members), `timers`, `clock`, `view`.
+//! `seeds` and `asking` (how a newcomer finds members), `timers`, `clock`, `view`, `tuning` (from configuration to protocols).
 
 mod asking;
 mod book;
@@ -24,6 +24,7 @@ mod strangers;
 #[cfg(test)]
 mod tests;
 mod timers;
+mod tuning;
 mod view;
 mod words;
 
@@ -81,7 +82,7 @@ pub(crate) fn start(
         first,
         servers: config.servers.clone(),
     };
-    let driver = Driver::new(identity, MachineConfig::default(), fastrand::u64(..))
+    let driver = Driver::new(identity, MachineConfig::of(config), fastrand::u64(..))
         .map_err(|error| broken(error.to_string()))?;
     let name = |text: &str| Name::new(text).map_err(|error| broken(error.to_string()));
     let asker = Asker {

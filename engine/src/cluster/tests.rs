@@ -1,6 +1,8 @@
 //! Drivers of several nodes with a simulated network between them: what they say to do is done, at a time that
 //! the test keeps, in an order that a seed decides.
 
+mod parameters;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -44,12 +46,15 @@ struct World {
     /// told. Those that are not here are in the first.
     parts: BTreeMap<Name, u16>,
     random: fastrand::Rng,
+    /// Of the nodes that start.
+    config: MachineConfig,
 }
 
 impl World {
     fn new(seed: u64) -> Self {
         println!("seed {seed}");
         Self {
+            config: MachineConfig::default(),
             now: Time::ZERO,
             nodes: BTreeMap::new(),
             queue: BTreeMap::new(),
@@ -69,7 +74,7 @@ impl World {
             first,
             servers: Vec::new(),
         };
-        let driver = Driver::new(identity, MachineConfig::default(), self.random.u64(..));
+        let driver = Driver::new(identity, self.config.clone(), self.random.u64(..));
         let node = Node {
             driver: driver.expect("a small identity"),
             address: address(number),

@@ -1,8 +1,9 @@
 //! One definition of each parameter: file, environment, flag, builder and documentation follow.
 //!
-//! `node.rs`, `channel.rs` and `rule.rs` hold the definitions; everything else here is driven by their tables.
+//! `node.rs` with `node/`, `channel.rs` and `rule.rs` hold the definitions; everything else here is driven by their tables.
 
 mod address;
+mod agreement;
 mod allowed;
 mod channel;
 mod channel_name;
@@ -46,8 +47,11 @@ pub use error::{ConfigError, Given, Place};
 pub use file::FILE_BYTES_MAX;
 pub use flags::{Flags, augment, flag};
 pub use load::{FILE_DEFAULT, Sources};
-pub use node::{Config, ConfigBuilder, NODE_PARAMETERS};
-pub use parameter::Parameter;
+pub use node::{
+    ClientServerConfig, Config, ConfigBuilder, FullMeshConfig, HyParViewConfig, MembershipConfig,
+    NODE_GROUPS, NODE_PARAMETERS, PartitionsConfig, PlumtreeConfig, PubSubConfig, SwitchingConfig,
+};
+pub use parameter::{Group, Parameter};
 pub use pattern::{Metadata, Named, Pattern};
 pub use printable::Printable;
 pub use profile::Profile;
