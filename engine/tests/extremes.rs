@@ -59,6 +59,7 @@ fn agree(config: &mut Config, tried: &str) {
         config.servers = vec![config.node_name.clone()];
     }
     agree_protocols(config, tried);
+    agree_sizes(config, tried);
     // As many connections as there are lanes to the one peer that is counted on.
     config.connections_max = config.connections_max.max(config.lanes_per_peer());
 }
@@ -145,6 +146,27 @@ fn agree_protocols(config: &mut Config, tried: &str) {
         &mut switching.prepare_max_ms,
         is_tried,
     );
+}
+
+/// The same, of limits of size between which there has to be a gap.
+fn agree_sizes(config: &mut Config, tried: &str) {
+    if tried == "topology_mode" {
+        config.overlay = OverlayChoice::HyParView;
+    }
+    let sizes = &mut config.topology;
+    if tried.starts_with("topology_") && tried.ends_with("mesh_below") {
+        let most = sizes
+            .mesh_below
+            .max(sizes.size_only_mesh_below)
+            .max(sizes.scale_mesh_below);
+        sizes.hyparview_above = sizes.hyparview_above.max(most);
+        sizes.size_only_hyparview_above = sizes.size_only_hyparview_above.max(most);
+        sizes.scale_servers_below = sizes.scale_servers_below.max(most);
+    }
+    if tried.ends_with("_above") {
+        sizes.mesh_below = 0;
+        sizes.size_only_mesh_below = 0;
+    }
 }
 
 /// Starts a node and sends a message over a channel of it to itself.

@@ -12,6 +12,7 @@ use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use overlane_overlays::Refusal;
 use overlane_overlays::epoch::{OverlayKind, WhyBack};
 
+use super::topology::TopologyOrder;
 use super::view::View;
 
 /// Orders that wait at a time.
@@ -36,6 +37,8 @@ pub(super) enum Order {
     },
     /// Let every member know that of this node.
     SetMetadata(Bytes),
+    /// Something of the topology.
+    Topology(TopologyOrder),
 }
 
 /// What became of an order to switch the overlay.

@@ -2,6 +2,7 @@
 //! the test keeps, in an order that a seed decides.
 
 mod parameters;
+mod topology;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -17,6 +18,7 @@ use super::identity::NodeId;
 use super::machine::MachineConfig;
 use super::payload::Addressed;
 use super::seeds::SeedAnswer;
+use super::topology::Readings;
 use super::words::{Introduction, Word};
 use crate::events::Event;
 
@@ -48,6 +50,8 @@ struct World {
     random: fastrand::Rng,
     /// Of the nodes that start.
     config: MachineConfig,
+    /// What shards count, on every node.
+    readings: Readings,
 }
 
 impl World {
@@ -55,6 +59,7 @@ impl World {
         println!("seed {seed}");
         Self {
             config: MachineConfig::default(),
+            readings: Readings::default(),
             now: Time::ZERO,
             nodes: BTreeMap::new(),
             queue: BTreeMap::new(),
@@ -170,6 +175,10 @@ impl World {
                     self.node(by).delivered.push((from, payload));
                 }
                 Deed::Accuse { .. } => self.node(by).accused += 1,
+                Deed::Measure => {
+                    let readings = self.readings.clone();
+                    self.happen(by, Happening::Readings(readings));
+                }
                 Deed::Keep { .. } | Deed::Reach { .. } | Deed::Release(_) | Deed::Refuse { .. } => {
                 }
             }

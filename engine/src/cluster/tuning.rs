@@ -40,6 +40,7 @@ impl MachineConfig {
                 lost_percent: config.partitions.lost_percent,
                 lost_min: config.partitions.lost_min,
             },
+            topology: config.topology.clone(),
         }
     }
 }

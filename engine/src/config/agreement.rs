@@ -3,9 +3,11 @@
 //! Called by `validate.rs`. A protocol lives with any of its single values; here is what would make it do
 //! nothing, or the opposite of what is meant.
 
-use super::error::ConfigError;
-use super::node::Config;
+use super::choices::{OverlayChoice, TopologyMode};
+use super::error::{ConfigError, Place};
+use super::node::{Config, NODE_PARAMETERS, TopologyConfig};
 use super::validate::conflict;
+use super::workload::Workload;
 
 impl Config {
     /// What the parameters of the protocols must agree on.
@@ -13,7 +15,8 @@ impl Config {
         self.views()?;
         self.keeping_broadcasts()?;
         self.detection()?;
-        self.changing()
+        self.changing()?;
+        self.rules_of_topology()
     }
 
     fn views(&self) -> Result<(), ConfigError> {
@@ -115,6 +118,92 @@ impl Config {
         )
     }
 
+    fn rules_of_topology(&self) -> Result<(), ConfigError> {
+        let topology = &self.topology;
+        if topology.mode == TopologyMode::Auto && self.overlay == OverlayChoice::None {
+            return conflict(
+                [self.given("topology_mode"), self.given("overlay")],
+                "choose an overlay to begin with; a node without one is in no cluster",
+            );
+        }
+        let apart = "leave a gap between the two limits, or the overlay is switched to and fro between them";
+        for (least, least_value, most, most_value) in [
+            (
+                "topology_mesh_below",
+                topology.mesh_below,
+                "topology_hyparview_above",
+                topology.hyparview_above,
+            ),
+            (
+                "topology_size_only_mesh_below",
+                topology.size_only_mesh_below,
+                "topology_size_only_hyparview_above",
+                topology.size_only_hyparview_above,
+            ),
+            (
+                "topology_size_only_mesh_below",
+                topology.size_only_mesh_below,
+                "topology_size_only_servers_above",
+                topology.size_only_servers_above,
+            ),
+            (
+                "topology_size_only_mesh_below",
+                topology.size_only_mesh_below,
+                "topology_hyparview_above",
+                topology.hyparview_above,
+            ),
+            (
+                "topology_mesh_below",
+                topology.mesh_below,
+                "topology_size_only_hyparview_above",
+                topology.size_only_hyparview_above,
+            ),
+            (
+                "topology_scale_mesh_below",
+                topology.scale_mesh_below,
+                "topology_scale_servers_below",
+                topology.scale_servers_below,
+            ),
+        ] {
+            // A limit of 0 is none.
+            if most_value > 0 {
+                self.ordered((least, least_value), (most, most_value), apart)?;
+            }
+        }
+        for workload in &topology.workloads {
+            self.under(workload)?;
+        }
+        Ok(())
+    }
+
+    /// The rules while a workload is chosen.
+    ///
+    /// # Errors
+    /// A setting of it is none of the group `topology`, or does not go with the others.
+    fn under(&self, workload: &Workload) -> Result<TopologyConfig, ConfigError> {
+        let mut config = self.clone();
+        // What it replaces is not checked again.
+        config.topology.workloads.clear();
+        for (key, value) in &workload.settings {
+            let name = format!("topology_{key}");
+            let refused = |right: String| ConfigError::Refused {
+                place: Place::Code,
+                key: format!("topology_workloads.{}.{key}", workload.name),
+                value: value.clone(),
+                right,
+            };
+            let known = NODE_PARAMETERS.iter().find(|known| known.name == name);
+            let known =
+                known.filter(|known| !matches!(known.name, "topology_workloads" | "topology_mode"));
+            let parameter = known.ok_or_else(|| {
+                refused("another parameter of [topology] than mode and workloads".to_owned())
+            })?;
+            parameter.set(&mut config, value).map_err(refused)?;
+        }
+        config.rules_of_topology()?;
+        Ok(config.topology)
+    }
+
     /// The first may not exceed the second.
     fn ordered<T: PartialOrd>(
         &self,
@@ -126,5 +215,32 @@ impl Config {
             return conflict([self.given(least), self.given(most)], right);
         }
         Ok(())
+    }
+}
+
+impl TopologyConfig {
+    /// Checks each value, and what they must agree on.
+    ///
+    /// # Errors
+    /// As [`Config::validate`].
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        self.in_a_cluster().validate()
+    }
+
+    /// With what a workload says in place of it.
+    ///
+    /// # Errors
+    /// As [`validate`](Self::validate).
+    pub(crate) fn under(&self, workload: &Workload) -> Result<Self, ConfigError> {
+        self.in_a_cluster().under(workload)
+    }
+
+    /// A configuration around it, to be checked with.
+    fn in_a_cluster(&self) -> Config {
+        Config {
+            overlay: OverlayChoice::FullMesh,
+            topology: self.clone(),
+            ..Config::default()
+        }
     }
 }

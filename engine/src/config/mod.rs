@@ -13,6 +13,7 @@ mod environment;
 mod error;
 mod file;
 mod flags;
+mod gauge_rule;
 mod key_values;
 mod layers;
 mod load;
@@ -29,6 +30,7 @@ mod seed;
 mod service_links;
 mod setting;
 mod validate;
+mod workload;
 
 pub use address::check_peer_address;
 pub use allowed::{Allowed, Unit, number, quantity};
@@ -36,7 +38,7 @@ pub use channel::{CHANNEL_PARAMETERS, ChannelConfig};
 pub use channel_name::RESERVED_PREFIX;
 pub use choices::{
     Compression, ControlPlacement, IoChoice, OnLate, OnRestart, Ordering, Overflow, OverlayChoice,
-    Priority, Reliability,
+    Priority, Reliability, RuleSet, TopologyMode,
 };
 pub use definition::ChannelDefinition;
 #[doc(hidden)]
@@ -46,10 +48,12 @@ pub(crate) use error::debug_as_message;
 pub use error::{ConfigError, Given, Place};
 pub use file::FILE_BYTES_MAX;
 pub use flags::{Flags, augment, flag};
+pub use gauge_rule::GaugeRule;
 pub use load::{FILE_DEFAULT, Sources};
 pub use node::{
     ClientServerConfig, Config, ConfigBuilder, FullMeshConfig, HyParViewConfig, MembershipConfig,
     NODE_GROUPS, NODE_PARAMETERS, PartitionsConfig, PlumtreeConfig, PubSubConfig, SwitchingConfig,
+    TopologyConfig,
 };
 pub use parameter::{Group, Parameter};
 pub use pattern::{Metadata, Named, Pattern};
@@ -62,3 +66,4 @@ pub use seed::{Seed, SeedError};
 pub use setting::is_name;
 pub use validate::CHANNELS_MAX;
 pub(crate) use validate::check_rules;
+pub use workload::Workload;

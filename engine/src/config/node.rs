@@ -7,6 +7,7 @@
 mod builder;
 mod overlays;
 mod protocols;
+mod topology;
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -23,6 +24,7 @@ use super::setting::Setting;
 pub use builder::ConfigBuilder;
 pub use overlays::{ClientServerConfig, FullMeshConfig, HyParViewConfig, PubSubConfig};
 pub use protocols::{MembershipConfig, PartitionsConfig, PlumtreeConfig, SwitchingConfig};
+pub use topology::TopologyConfig;
 
 /// The words of a parameter that is on or off.
 const BOOLEAN: Allowed = Allowed::Words(&["true", "false"]);
@@ -37,6 +39,7 @@ pub static NODE_GROUPS: &[&Group] = &[
     &protocols::MEMBERSHIP,
     &protocols::PARTITIONS,
     &protocols::SWITCHING,
+    &topology::TOPOLOGY,
 ];
 
 /// The definitions of all parameters of a node: those in no group first, then group by group.
@@ -311,6 +314,8 @@ parameters! {
         partitions: PartitionsConfig;
         /// Switching the overlay.
         switching: SwitchingConfig;
+        /// Switching it by rules and for workloads.
+        topology: TopologyConfig;
         /// The channels, in no particular order. Empty is a node without channels.
         channels: Vec<ChannelConfig>;
         /// The routing rules, in order: the first that matches decides.

@@ -26,7 +26,7 @@ fn node_with(values: &[(&str, &str)]) -> Config {
 /// What a parameter makes no sense without.
 fn companion(name: &str) -> Option<(&'static str, &'static str)> {
     match name {
-        "seeds" => Some(("overlay", "hyparview")),
+        "seeds" | "topology_mode" => Some(("overlay", "hyparview")),
         "servers" => Some(("overlay", "client_server")),
         _ => None,
     }

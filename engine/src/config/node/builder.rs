@@ -8,7 +8,7 @@ use super::super::error::ConfigError;
 use super::super::rule::Rule;
 use super::{
     ClientServerConfig, Config, FullMeshConfig, HyParViewConfig, MembershipConfig,
-    PartitionsConfig, PlumtreeConfig, PubSubConfig, SwitchingConfig,
+    PartitionsConfig, PlumtreeConfig, PubSubConfig, SwitchingConfig, TopologyConfig,
 };
 
 /// Builds a [`Config`]; [`build`](Self::build) checks it.
@@ -117,6 +117,13 @@ impl ConfigBuilder {
     #[must_use]
     pub fn switching(mut self, switching: SwitchingConfig) -> Self {
         self.config.switching = switching;
+        self
+    }
+
+    /// Rules for switching the overlay.
+    #[must_use]
+    pub fn topology(mut self, topology: TopologyConfig) -> Self {
+        self.config.topology = topology;
         self
     }
 
