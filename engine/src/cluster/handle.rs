@@ -16,7 +16,8 @@ use overlane_overlays::membership::{METADATA_BYTES_MAX, Status};
 use overlane_overlays::payload::PAYLOAD_BYTES_MAX;
 
 use super::error::{BroadcastError, ClusterError, JoinError, LeaveError, SwitchError};
-use super::orders::{ClusterState, NotTaken, Order, SwitchOutcome};
+use super::orders::{ClusterState, NotTaken, Order};
+use super::outcome::SwitchOutcome;
 use super::payload::Addressed;
 use super::view::View;
 use crate::config::Seed;

@@ -9,9 +9,9 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
-use overlane_overlays::Refusal;
-use overlane_overlays::epoch::{OverlayKind, WhyBack};
+use overlane_overlays::epoch::OverlayKind;
 
+use super::outcome::SwitchOutcome;
 use super::topology::TopologyOrder;
 use super::view::View;
 
@@ -39,14 +39,6 @@ pub(super) enum Order {
     SetMetadata(Bytes),
     /// Something of the topology.
     Topology(TopologyOrder),
-}
-
-/// What became of an order to switch the overlay.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum SwitchOutcome {
-    Refused(Refusal),
-    Committed,
-    RolledBack(WhyBack),
 }
 
 /// What applications and the driver share.

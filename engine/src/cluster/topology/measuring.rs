@@ -26,7 +26,7 @@ const PARTITIONS_MAX: usize = 64;
 /// Broadcasts whose hops are kept.
 const HOPS_MAX: usize = 256;
 /// Gauges of the application, at most.
-pub(super) const GAUGES_MAX: usize = 64;
+pub(in crate::cluster) const GAUGES_MAX: usize = 64;
 
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3_600);

@@ -1,16 +1,17 @@
 //! Topology: which overlay fits the cluster, by what is measured, by rules and by workloads; and what became of switches.
 //!
 //! A state machine without I/O, owned by the driver, which hands in the time and what happens, and orders the switch that comes
-//! out. `measuring` gathers, `rules` compare, `judge` decides, `history` remembers; `handle` is what an application has
+//! out. `measuring` gathers, `rules` compare, `judge` decides, `history` remembers; `orders` is what applications want
 //! of it, `gathering` what reads the shards' counts. It never decides who is a member, and switches nothing itself.
 
+mod analysis;
 mod error;
 mod gathering;
-mod handle;
 mod history;
 mod judge;
 mod measurements;
 mod measuring;
+mod orders;
 mod rules;
 #[cfg(test)]
 mod tests;
@@ -22,7 +23,6 @@ use std::time::Duration;
 use overlane_overlays::Time;
 use overlane_overlays::epoch::{Epoch, OverlayKind, Step};
 use rand::Rng;
-use serde::Serialize;
 
 use super::identity::NodeId;
 use crate::config::{ConfigError, TopologyConfig, Workload};
@@ -30,39 +30,21 @@ use history::History;
 use judge::{Case, Choice, Judge};
 use measuring::Measuring;
 
+pub use analysis::Analysis;
 pub use error::TopologyError;
 pub(super) use gathering::Gathering;
-pub(super) use handle::TopologyOrder;
 pub use history::{OrderedBy, SwitchEnd, SwitchRecord};
 pub use judge::Blocked;
 pub(super) use judge::Standing;
 pub(super) use measurements::Report;
 pub use measurements::{Measurements, PeerRtt};
-pub(super) use measuring::{Facts, Readings};
+pub(super) use measuring::{Facts, GAUGES_MAX, Readings};
+pub(super) use orders::{SwitchBegun, TopologyOrder};
 pub use rules::{Condition, MustBe, Verdict};
 
 /// How long pings of a look have to be answered before it is judged; less where looks are frequent. 1 s: a guess, far
 /// above a round trip.
 const ANSWERS_MAX: Duration = Duration::from_secs(1);
-
-/// What rules would do now, and why.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[non_exhaustive]
-pub struct Analysis {
-    /// What they go by.
-    pub measurements: Measurements,
-    /// The overlay in force.
-    #[serde(serialize_with = "rules::by_name")]
-    pub overlay: OverlayKind,
-    /// The workload that was chosen.
-    pub workload: Option<String>,
-    /// What each rule says, in the order in which they count: the first that holds is followed.
-    pub rules: Vec<Verdict>,
-    /// Looks in a row for which a rule has to hold.
-    pub looks_needed: u32,
-    /// What stands in the way of all of them; nothing if this list is empty.
-    pub blocked: Vec<Blocked>,
-}
 
 /// What is due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

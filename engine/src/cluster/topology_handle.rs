@@ -2,39 +2,21 @@
 
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
-use overlane_overlays::epoch::OverlayKind;
+use crossbeam_channel::{RecvTimeoutError, Sender, bounded};
 
-use super::Analysis;
-use super::error::TopologyError;
-use super::history::SwitchRecord;
-use super::measuring::GAUGES_MAX;
-use crate::cluster::error::SwitchError;
-use crate::cluster::handle::{Cluster, OverlayView};
-use crate::cluster::orders::{Order, SwitchOutcome};
+use super::error::SwitchError;
+use super::handle::{Cluster, OverlayView};
+use super::orders::Order;
+use super::outcome::SwitchOutcome;
+use super::topology::{
+    Analysis, GAUGES_MAX, SwitchBegun, SwitchRecord, TopologyError, TopologyOrder,
+};
 use crate::config::{TopologyConfig, is_name};
 use crate::deadline::deadline_in;
 use crate::threads;
 
 /// How long a question to the control shard may take. 10 s: it answers between two steps of its work.
 const PATIENCE: Duration = Duration::from_secs(10);
-
-/// Why a switch was not even ordered, or that it was not needed.
-pub(in crate::cluster) type SwitchBegun = Result<Option<Receiver<SwitchOutcome>>, TopologyError>;
-
-/// What an application wants of the topology.
-#[derive(Debug)]
-pub(in crate::cluster) enum TopologyOrder {
-    Analyze(Sender<Analysis>),
-    History(Sender<Vec<SwitchRecord>>),
-    Rules(Sender<TopologyConfig>),
-    SetRules(Box<TopologyConfig>, Sender<Result<(), TopologyError>>),
-    SetGauge(String, u64, Sender<bool>),
-    /// Choose a workload and switch to its overlay; none: no workload any more.
-    Workload(Option<String>, Sender<SwitchBegun>),
-    /// Do what the first rule that holds says.
-    FollowRules(Sender<SwitchBegun>),
-}
 
 impl Cluster {
     /// What is measured, what each rule says of it and why, and what stands in the way of following one. Looking changes
@@ -159,21 +141,5 @@ impl Cluster {
                 RecvTimeoutError::Timeout => TopologyError::TimedOut { waited: patience },
                 RecvTimeoutError::Disconnected => TopologyError::Closed,
             })
-    }
-}
-
-impl SwitchOutcome {
-    /// The error for whoever ordered a switch to `kind`; not for one that was committed.
-    pub(in crate::cluster) fn error(self, kind: OverlayKind) -> SwitchError {
-        use overlane_overlays::Refusal;
-        use overlane_overlays::epoch::WhyBack;
-        match self {
-            Self::Refused(Refusal::AlreadyCurrent) | Self::Committed => {
-                SwitchError::AlreadyCurrent(kind)
-            }
-            Self::Refused(why) => SwitchError::Refused(why),
-            Self::RolledBack(WhyBack::Overtaken) => SwitchError::Overtaken,
-            Self::RolledBack(why) => SwitchError::RolledBack(why),
-        }
     }
 }
