@@ -131,8 +131,10 @@ pub use attributes::{Attributes, AttributesError, METADATA_PAIRS_MAX};
 pub use capacity::Capacity;
 pub use channel::{Broadcast, Channel};
 pub use cluster::{
-    BroadcastCounts, BroadcastError, Cluster, ClusterError, HOPS_KEY, JoinError, LeaveError,
-    Member, MemberStatus, ORIGIN_KEY, OverlayKind, OverlayStep, OverlayView, SwitchError, WhyBack,
+    Analysis, Blocked, BroadcastCounts, BroadcastError, Cluster, ClusterError, Condition, HOPS_KEY,
+    JoinError, LeaveError, Measurements, Member, MemberStatus, MustBe, ORIGIN_KEY, OrderedBy,
+    OverlayKind, OverlayStep, OverlayView, PeerRtt, SwitchEnd, SwitchError, SwitchRecord,
+    TopologyError, Verdict, WhyBack,
 };
 pub use config::{ChannelConfig, Config};
 pub use control::wishes::ADDRESSES_MAX;

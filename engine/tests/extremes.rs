@@ -4,7 +4,7 @@
 mod support;
 
 use overlane::config::{
-    Allowed, CHANNEL_PARAMETERS, ChannelConfig, Config, NODE_PARAMETERS, Overflow,
+    Allowed, CHANNEL_PARAMETERS, ChannelConfig, Config, NODE_PARAMETERS, Overflow, OverlayChoice,
 };
 use overlane::{Message, Node, ShardContext};
 use support::accounting::check_accounting;
@@ -55,8 +55,118 @@ fn agree(config: &mut Config, tried: &str) {
         let most = channel.high_watermark_percent - 1;
         channel.low_watermark_percent = channel.low_watermark_percent.min(most);
     }
+    if config.overlay == OverlayChoice::ClientServer {
+        config.servers = vec![config.node_name.clone()];
+    }
+    agree_protocols(config, tried);
+    agree_sizes(config, tried);
     // As many connections as there are lanes to the one peer that is counted on.
     config.connections_max = config.connections_max.max(config.lanes_per_peer());
+}
+
+/// The same, of the cluster's protocols: each pair is a lower and an upper bound.
+fn agree_protocols(config: &mut Config, tried: &str) {
+    /// Moves the bound that is not tried.
+    fn order<T: PartialOrd + Copy>(least: &mut T, most: &mut T, least_is_tried: bool) {
+        if *least > *most {
+            if least_is_tried {
+                *most = *least;
+            } else {
+                *least = *most;
+            }
+        }
+    }
+    let tried = |name: &str| tried == name;
+    let views = &mut config.hyparview;
+    let is_tried = tried("hyparview_passive_walk_hops");
+    order(
+        &mut views.passive_walk_hops,
+        &mut views.active_walk_hops,
+        is_tried,
+    );
+    let topics = &mut config.pub_sub;
+    let is_tried = tried("pub_sub_lonely_every_ms");
+    order(
+        &mut topics.lonely_every_ms,
+        &mut topics.announce_every_ms,
+        is_tried,
+    );
+    let is_tried = tried("pub_sub_payload_bytes_max");
+    order(
+        &mut topics.payload_bytes_max,
+        &mut topics.fresh_bytes_max,
+        is_tried,
+    );
+    let tree = &mut config.plumtree;
+    let is_tried = tried("plumtree_payload_bytes_max");
+    order(
+        &mut tree.payload_bytes_max,
+        &mut tree.fresh_bytes_max,
+        is_tried,
+    );
+    let is_tried = tried("plumtree_senders_for_ms");
+    order(&mut tree.keep_for_ms, &mut tree.senders_for_ms, !is_tried);
+    let is_tried = tried("plumtree_catch_up_for_ms");
+    order(&mut tree.catch_up_for_ms, &mut tree.keep_for_ms, is_tried);
+    tree.senders_for_ms = tree.senders_for_ms.max(tree.keep_for_ms);
+    let members = &mut config.membership;
+    if tried("membership_probe_period_ms") {
+        members.direct_wait_ms = members.direct_wait_ms.min(members.probe_period_ms / 2);
+        members.indirect_wait_ms = members.indirect_wait_ms.min(members.probe_period_ms / 2);
+    }
+    let waits = members.direct_wait_ms + members.indirect_wait_ms;
+    members.probe_period_ms = members.probe_period_ms.max(waits);
+    let is_tried = tried("membership_grace_least_ms");
+    order(
+        &mut members.grace_least_ms,
+        &mut members.grace_most_ms,
+        is_tried,
+    );
+    if tried("membership_forget_after_ms") {
+        members.grace_most_ms = members.grace_most_ms.min(members.forget_after_ms / 10);
+        members.grace_least_ms = members.grace_least_ms.min(members.grace_most_ms);
+    }
+    members.forget_after_ms = members.forget_after_ms.max(10 * members.grace_most_ms);
+    let partitions = &mut config.partitions;
+    let is_tried = tried("partitions_settle_ms");
+    order(
+        &mut partitions.settle_ms,
+        &mut partitions.window_ms,
+        is_tried,
+    );
+    let switching = &mut config.switching;
+    let is_tried = !tried("switching_prepare_max_ms");
+    order(
+        &mut switching.probe_every_ms,
+        &mut switching.prepare_max_ms,
+        is_tried,
+    );
+    order(
+        &mut switching.join_every_ms,
+        &mut switching.prepare_max_ms,
+        is_tried,
+    );
+}
+
+/// The same, of limits of size between which there has to be a gap.
+fn agree_sizes(config: &mut Config, tried: &str) {
+    if tried == "topology_mode" {
+        config.overlay = OverlayChoice::HyParView;
+    }
+    let sizes = &mut config.topology;
+    if tried.starts_with("topology_") && tried.ends_with("mesh_below") {
+        let most = sizes
+            .mesh_below
+            .max(sizes.size_only_mesh_below)
+            .max(sizes.scale_mesh_below);
+        sizes.hyparview_above = sizes.hyparview_above.max(most);
+        sizes.size_only_hyparview_above = sizes.size_only_hyparview_above.max(most);
+        sizes.scale_servers_below = sizes.scale_servers_below.max(most);
+    }
+    if tried.ends_with("_above") {
+        sizes.mesh_below = 0;
+        sizes.size_only_mesh_below = 0;
+    }
 }
 
 /// Starts a node and sends a message over a channel of it to itself.

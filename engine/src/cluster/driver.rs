@@ -4,6 +4,8 @@
 //! where they know identities. It has no socket, clock or thread: [`super::ClusterShard`] hands it what happens
 //! with the time, and does what it says. What it must never do: wait, and keep more than its bounds for a peer.
 
+mod looking;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -29,6 +31,7 @@ use super::payload::Addressed;
 use super::seeds::{SeedAnswer, Seeds};
 use super::strangers::{Stranger, Strangers};
 use super::timers::Timers;
+use super::topology::{self, OrderedBy, Topology};
 use super::view::View;
 use super::words::{Greeting, Introduction, NODES_MAX, Word};
 use crate::events::Event;
@@ -81,6 +84,14 @@ pub(super) enum Happening {
     Seed(SeedAnswer),
     /// An order of the application.
     Order(Command<NodeId>),
+    /// Another overlay is ordered.
+    Switch {
+        kind: OverlayKind,
+        servers: Vec<NodeId>,
+        by: OrderedBy,
+    },
+    /// What shards count now.
+    Readings(topology::Readings),
 }
 
 /// What is to be done.
@@ -104,6 +115,8 @@ pub(super) enum Deed {
     },
     /// Nothing is wanted of that peer any more.
     Release(Arc<str>),
+    /// Find out what shards count.
+    Measure,
     /// Find out who is at these places.
     Ask(Vec<String>),
     /// Tell whoever follows events.
@@ -148,6 +161,7 @@ pub(super) struct Driver {
     book: Book,
     strangers: Strangers,
     seeds: Seeds,
+    topology: Topology,
     /// Peers with a lane, and when something came from each last.
     lanes: BTreeMap<NodeId, Time>,
     /// Peers whose lanes are up still, as far as the kernel knows, and that were found to be silent: to the protocols
@@ -183,6 +197,7 @@ impl Driver {
             metadata: Vec::new(),
         };
         let servers = identity.servers.iter().map(|name| NodeId::of(name));
+        let topology = Topology::new(me, config.topology.clone(), identity.first);
         let machine = machine(
             me,
             identity.incarnation,
@@ -213,6 +228,7 @@ impl Driver {
             book,
             strangers: Strangers::default(),
             seeds: Seeds::new(me),
+            topology,
             lanes: BTreeMap::new(),
             silent: BTreeSet::new(),
             kept: BTreeSet::new(),
@@ -227,7 +243,8 @@ impl Driver {
     /// When [`run_due`](Self::run_due) has something to do.
     pub(super) fn next(&self) -> Option<Time> {
         let times = [self.timers.next(), self.strangers.next(), self.seeds.next()];
-        times.into_iter().flatten().min()
+        let look = Some(self.topology.next());
+        times.into_iter().chain([look]).flatten().min()
     }
 
     /// Does what is due by `now`.
@@ -251,6 +268,7 @@ impl Driver {
         if !places.is_empty() {
             out.push(Deed::Ask(places));
         }
+        self.look(now, out);
         self.run(now, out);
     }
 
@@ -258,7 +276,7 @@ impl Driver {
     pub(super) fn handle(&mut self, now: Time, happening: Happening, out: &mut Vec<Deed>) {
         match happening {
             Happening::LaneUp(name) => self.lane_up(&name, now, out),
-            Happening::LaneDown(name, why) => self.lane_down(&name, why, out),
+            Happening::LaneDown(name, why) => self.lane_down(&name, why, now, out),
             Happening::Refused(name, why) => self.seeds.refused(NodeId::of(&name), &why),
             Happening::Received { from, bytes } => self.received(&from, &bytes, now, out),
             Happening::Congested(name) => self.give(Input::Congested(NodeId::of(&name)), None),
@@ -274,6 +292,8 @@ impl Driver {
                 }
                 self.give(Input::Command(command), None);
             }
+            Happening::Switch { kind, servers, by } => self.switch(kind, servers, by),
+            Happening::Readings(readings) => self.topology.read(now, readings),
         }
         self.run(now, out);
     }
@@ -317,10 +337,13 @@ impl Driver {
         self.give(Input::PeerUp(peer), None);
     }
 
-    fn lane_down(&mut self, name: &str, why: WhyDown, out: &mut Vec<Deed>) {
+    fn lane_down(&mut self, name: &str, why: WhyDown, now: Time, out: &mut Vec<Deed>) {
         let peer = NodeId::of(name);
         self.silent.remove(&peer);
-        self.lanes.remove(&peer);
+        let was_up = self.lanes.remove(&peer).is_some();
+        if was_up && matches!(why, WhyDown::Lost | WhyDown::TimedOut) {
+            self.topology.lane_lost(now);
+        }
         // The overlay says anew whether it wants one.
         if self.kept.remove(&peer) {
             self.reach(peer, out);
@@ -429,6 +452,8 @@ impl Driver {
                 }
             }
             Ok(Word::WhoIs(ids)) => self.answer(peer, &ids, out),
+            Ok(Word::Ping(number)) => self.answer_ping(now, peer, number, out),
+            Ok(Word::Pong(number, report)) => self.topology.answered(now, peer, number, report),
             Err(why) => out.push(Deed::Accuse {
                 peer: Arc::clone(from),
                 why,
@@ -629,6 +654,7 @@ impl Driver {
 /// What the protocols tell.
 impl Driver {
     fn told(&mut self, event: MachineEvent, now: Time, out: &mut Vec<Deed>) {
+        self.note(&event, now);
         let event = match event {
             MachineEvent::MemberUp(id) => {
                 let Some(incarnation) = self.learn_member(id, out) else {

@@ -146,7 +146,8 @@ pub enum SwitchError {
     Order(#[from] ClusterError),
 }
 
-const fn why_back(why: WhyBack) -> &'static str {
+/// Why a switch was given up, in words.
+pub(super) const fn why_back(why: WhyBack) -> &'static str {
     match why {
         WhyBack::Deadline => "not every member was reached over it in time",
         WhyBack::Overtaken => "another switch took its place",

@@ -11,13 +11,13 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use crossbeam_channel::{RecvTimeoutError, bounded};
 use event_listener::Listener;
-use overlane_overlays::Refusal;
-use overlane_overlays::epoch::{OverlayKind, WhyBack};
+use overlane_overlays::epoch::OverlayKind;
 use overlane_overlays::membership::{METADATA_BYTES_MAX, Status};
 use overlane_overlays::payload::PAYLOAD_BYTES_MAX;
 
 use super::error::{BroadcastError, ClusterError, JoinError, LeaveError, SwitchError};
-use super::orders::{ClusterState, NotTaken, Order, SwitchOutcome};
+use super::orders::{ClusterState, NotTaken, Order};
+use super::outcome::SwitchOutcome;
 use super::payload::Addressed;
 use super::view::View;
 use crate::config::Seed;
@@ -275,12 +275,7 @@ impl Cluster {
         self.order(order).map_err(SwitchError::from)?;
         match answered.recv_deadline(deadline_in(timeout)) {
             Ok(SwitchOutcome::Committed) => Ok(self.overlay()),
-            Ok(SwitchOutcome::Refused(Refusal::AlreadyCurrent)) => {
-                Err(SwitchError::AlreadyCurrent(kind))
-            }
-            Ok(SwitchOutcome::Refused(why)) => Err(SwitchError::Refused(why)),
-            Ok(SwitchOutcome::RolledBack(WhyBack::Overtaken)) => Err(SwitchError::Overtaken),
-            Ok(SwitchOutcome::RolledBack(why)) => Err(SwitchError::RolledBack(why)),
+            Ok(other) => Err(other.error(kind)),
             Err(RecvTimeoutError::Timeout) => Err(SwitchError::TimedOut { waited: timeout }),
             Err(RecvTimeoutError::Disconnected) => Err(SwitchError::Closed),
         }
@@ -344,7 +339,8 @@ impl Cluster {
         self.order(Order::SetMetadata(metadata))
     }
 
-    fn order(&self, order: Order) -> Result<(), ClusterError> {
+    /// Leaves an order for the control shard.
+    pub(super) fn order(&self, order: Order) -> Result<(), ClusterError> {
         self.state.order(order).map_err(|refused| match refused {
             NotTaken::Full => ClusterError::Busy,
             NotTaken::Ended => ClusterError::Closed,

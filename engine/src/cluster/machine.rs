@@ -15,6 +15,7 @@ use overlane_overlays::switching::{Conductor, ConductorConfig, Switch, SwitchCon
 use overlane_overlays::{Event, Message, Overlay, Peer, Protocol, Stack};
 
 use super::identity::NodeId;
+use crate::config::TopologyConfig;
 
 /// An overlay and what is broadcast over it.
 type Carrier = Stack<Switch<NodeId>, Plumtree<NodeId>>;
@@ -45,6 +46,8 @@ pub(crate) struct MachineConfig {
     pub(crate) conductor: ConductorConfig,
     /// Of partition detection.
     pub(crate) partitions: partitions::Config,
+    /// Of rules for switching the overlay.
+    pub(crate) topology: TopologyConfig,
 }
 
 /// The protocols of a node that knows only itself, and begins with that overlay.

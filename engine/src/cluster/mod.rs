@@ -6,7 +6,8 @@
 //! sends `words` to control shards of other nodes, on the engine's own channel, or a `payload` on its channel.
 //!
 //! Beside the driver: `identity` (nodes as numbers), `book` (where they are), `strangers` (of whom that is not known yet),
-//! `seeds` and `asking` (how a newcomer finds members), `timers`, `clock`, `view`.
+//! `seeds` and `asking` (how a newcomer finds members), `timers`, `clock`, `view`, `tuning` (from configuration to protocols), and
+//! `topology`: which overlay fits.
 
 mod asking;
 mod book;
@@ -17,6 +18,7 @@ mod handle;
 mod identity;
 mod machine;
 mod orders;
+mod outcome;
 mod payload;
 mod resident;
 mod seeds;
@@ -24,6 +26,9 @@ mod strangers;
 #[cfg(test)]
 mod tests;
 mod timers;
+mod topology;
+mod topology_handle;
+mod tuning;
 mod view;
 mod words;
 
@@ -34,6 +39,7 @@ use crate::control::link::ControlLink;
 use crate::error::StartError;
 use crate::fabric::Fabric;
 use crate::inbox::Inbox;
+use crate::shard::command::CommandSender;
 use crate::wire::Name;
 use crate::wire::hello::SESSION_PLAIN;
 use asking::Asker;
@@ -47,6 +53,10 @@ pub use error::{BroadcastError, ClusterError, JoinError, LeaveError, SwitchError
 pub use handle::{BroadcastCounts, Cluster, Member, MemberStatus, OverlayView};
 pub use overlane_overlays::epoch::{OverlayKind, Step as OverlayStep, WhyBack};
 pub use resident::{HOPS_KEY, ORIGIN_KEY};
+pub use topology::{
+    Analysis, Blocked, Condition, Measurements, MustBe, OrderedBy, PeerRtt, SwitchEnd,
+    SwitchRecord, TopologyError, Verdict,
+};
 
 /// The mailbox in which control shards hear of payloads that are broadcast, on the payloads' channels.
 pub(crate) const PAYLOADS: &str = "overlane.broadcast";
@@ -56,6 +66,7 @@ pub(crate) const PAYLOADS: &str = "overlane.broadcast";
 pub(crate) fn start(
     fabric: &Arc<Fabric>,
     link: &Arc<ControlLink>,
+    shards: &Arc<[CommandSender]>,
     words: Inbox,
     payloads: Inbox,
 ) -> Result<Cluster, StartError> {
@@ -81,7 +92,7 @@ pub(crate) fn start(
         first,
         servers: config.servers.clone(),
     };
-    let driver = Driver::new(identity, MachineConfig::default(), fastrand::u64(..))
+    let driver = Driver::new(identity, MachineConfig::of(config), fastrand::u64(..))
         .map_err(|error| broken(error.to_string()))?;
     let name = |text: &str| Name::new(text).map_err(|error| broken(error.to_string()));
     let asker = Asker {
@@ -105,6 +116,7 @@ pub(crate) fn start(
         state,
         orders,
         asker,
+        shards: Arc::clone(shards),
         control: Channel::new(Arc::clone(fabric), Arc::clone(&plan.entry)),
         words,
         payloads,

@@ -9,9 +9,10 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
-use overlane_overlays::Refusal;
-use overlane_overlays::epoch::{OverlayKind, WhyBack};
+use overlane_overlays::epoch::OverlayKind;
 
+use super::outcome::SwitchOutcome;
+use super::topology::TopologyOrder;
 use super::view::View;
 
 /// Orders that wait at a time.
@@ -36,14 +37,8 @@ pub(super) enum Order {
     },
     /// Let every member know that of this node.
     SetMetadata(Bytes),
-}
-
-/// What became of an order to switch the overlay.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum SwitchOutcome {
-    Refused(Refusal),
-    Committed,
-    RolledBack(WhyBack),
+    /// Something of the topology.
+    Topology(TopologyOrder),
 }
 
 /// What applications and the driver share.

@@ -13,17 +13,19 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use crossbeam_channel::{Receiver, Sender};
+use crossbeam_channel::{Receiver, Sender, bounded};
 use futures_core::Stream;
-use overlane_overlays::epoch::Step;
+use overlane_overlays::epoch::{OverlayKind, Step};
 use overlane_overlays::{Command, WhyDown};
 
 use super::asking::{Asker, Asking};
 use super::clock::Clock;
 use super::driver::{Deed, Driver, Happening};
 use super::identity::NodeId;
-use super::orders::{ClusterState, Order, SwitchOutcome};
+use super::orders::{ClusterState, Order};
+use super::outcome::SwitchOutcome;
 use super::payload::Addressed;
+use super::topology::{Gathering, OrderedBy, TopologyOrder};
 use crate::capacity::Capacity;
 use crate::channel::Channel;
 use crate::channel_plan::CONTROL;
@@ -37,6 +39,7 @@ use crate::fabric::Fabric;
 use crate::inbox::Inbox;
 use crate::mailboxes::Mailbox;
 use crate::message::{Destination, OwnedMessage};
+use crate::shard::command::CommandSender;
 use crate::wire::CloseReason;
 
 /// Messages taken from the inboxes in one step: then wishes, lanes and events have their turn.
@@ -59,6 +62,8 @@ pub(crate) struct ClusterResident {
     state: Arc<ClusterState>,
     orders: Receiver<Order>,
     asking: Asking,
+    /// What shards count.
+    gathering: Gathering,
     /// The engine's own channel.
     control: Channel,
     /// Where peers' control shards hear of protocols, and of payloads.
@@ -95,6 +100,7 @@ pub(super) struct Parts {
     pub(super) state: Arc<ClusterState>,
     pub(super) orders: Receiver<Order>,
     pub(super) asker: Asker,
+    pub(super) shards: Arc<[CommandSender]>,
     pub(super) control: Channel,
     pub(super) words: Inbox,
     pub(super) payloads: Inbox,
@@ -120,6 +126,7 @@ impl ClusterResident {
             state,
             orders,
             asker,
+            shards,
             control,
             words,
             payloads,
@@ -127,6 +134,7 @@ impl ClusterResident {
         Self {
             waker: Waker::from(Arc::new(Look(Arc::clone(&link)))),
             asking: Asking::new(asker, Arc::clone(&link)),
+            gathering: Gathering::new(shards),
             mailboxes: Mailboxes {
                 words: words.mailbox().clone(),
                 payloads: payloads.mailbox().clone(),
@@ -194,7 +202,11 @@ impl ClusterResident {
                     answer,
                 } => {
                     let servers = servers.iter().map(|name| NodeId::of(name)).collect();
-                    self.switch(Command::SwitchOverlay { kind, servers }, answer, tell);
+                    self.switch(kind, servers, OrderedBy::Hand, answer, tell);
+                    continue;
+                }
+                Order::Topology(order) => {
+                    self.follow_topology(order, tell);
                     continue;
                 }
                 Order::Leave => Command::Leave,
@@ -208,14 +220,57 @@ impl ClusterResident {
         }
     }
 
+    /// What is ordered and asked of the topology. Whoever does not wait for an answer any more does not hear it.
+    fn follow_topology(&mut self, order: TopologyOrder, tell: &mut dyn FnMut(Event)) {
+        let now = self.clock.now();
+        match order {
+            TopologyOrder::Analyze(answer) => drop(answer.send(self.driver.analyze(now))),
+            TopologyOrder::History(answer) => drop(answer.send(self.driver.switches(now))),
+            TopologyOrder::Rules(answer) => drop(answer.send(self.driver.rules().clone())),
+            TopologyOrder::SetRules(rules, answer) => {
+                let _ = answer.send(self.driver.set_rules(now, *rules));
+            }
+            TopologyOrder::SetGauge(name, value, answer) => {
+                let _ = answer.send(self.driver.set_gauge(name, value));
+            }
+            TopologyOrder::Workload(workload, answer) => {
+                let wanted = self.driver.choose_workload(now, workload);
+                let begun = wanted.map(|wanted| {
+                    let (kind, by) = wanted?;
+                    Some(self.begin_switch(kind, by, tell))
+                });
+                let _ = answer.send(begun);
+            }
+            TopologyOrder::FollowRules(answer) => {
+                let wanted = self.driver.choose_by_rules(now);
+                let begun = wanted.map(|(kind, by)| Some(self.begin_switch(kind, by, tell)));
+                let _ = answer.send(begun);
+            }
+        }
+    }
+
+    /// Orders a switch. Its outcome comes out of the receiver.
+    fn begin_switch(
+        &mut self,
+        kind: OverlayKind,
+        by: OrderedBy,
+        tell: &mut dyn FnMut(Event),
+    ) -> Receiver<SwitchOutcome> {
+        let (answer, outcome) = bounded(1);
+        self.switch(kind, Vec::new(), by, answer, tell);
+        outcome
+    }
+
     fn switch(
         &mut self,
-        command: Command<NodeId>,
+        kind: OverlayKind,
+        servers: Vec<NodeId>,
+        by: OrderedBy,
         answer: Sender<SwitchOutcome>,
         tell: &mut dyn FnMut(Event),
     ) {
         let mut deeds = Vec::new();
-        let order = Happening::Order(command);
+        let order = Happening::Switch { kind, servers, by };
         self.driver.handle(self.clock.now(), order, &mut deeds);
         let refusal = deeds.iter().find_map(|deed| match deed {
             Deed::Refuse { command, why } => {
@@ -274,6 +329,7 @@ impl ClusterResident {
                     self.wish(|wishes| wishes.reach(&peer, &addresses).map(drop));
                 }
                 Deed::Release(peer) => self.wish(|wishes| wishes.release(&peer)),
+                Deed::Measure => self.gathering.begin(),
                 Deed::Ask(places) => self.asking.ask(places),
                 Deed::Tell(event) => {
                     self.answer_switch(&event);
@@ -440,6 +496,9 @@ impl Resident for ClusterResident {
             self.give(Happening::Seed(answer), tell);
         }
         let is_more = self.read(tell);
+        if let Some(readings) = self.gathering.take(&self.fabric) {
+            self.give(Happening::Readings(readings), tell);
+        }
         let mut deeds = Vec::new();
         self.driver.run_due(self.clock.now(), &mut deeds);
         self.carry_out(deeds, tell);

@@ -1,6 +1,9 @@
 //! Drivers of several nodes with a simulated network between them: what they say to do is done, at a time that
 //! the test keeps, in an order that a seed decides.
 
+mod parameters;
+mod topology;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -15,6 +18,7 @@ use super::identity::NodeId;
 use super::machine::MachineConfig;
 use super::payload::Addressed;
 use super::seeds::SeedAnswer;
+use super::topology::Readings;
 use super::words::{Introduction, Word};
 use crate::events::Event;
 
@@ -44,12 +48,18 @@ struct World {
     /// told. Those that are not here are in the first.
     parts: BTreeMap<Name, u16>,
     random: fastrand::Rng,
+    /// Of the nodes that start.
+    config: MachineConfig,
+    /// What shards count, on every node.
+    readings: Readings,
 }
 
 impl World {
     fn new(seed: u64) -> Self {
         println!("seed {seed}");
         Self {
+            config: MachineConfig::default(),
+            readings: Readings::default(),
             now: Time::ZERO,
             nodes: BTreeMap::new(),
             queue: BTreeMap::new(),
@@ -69,7 +79,7 @@ impl World {
             first,
             servers: Vec::new(),
         };
-        let driver = Driver::new(identity, MachineConfig::default(), self.random.u64(..));
+        let driver = Driver::new(identity, self.config.clone(), self.random.u64(..));
         let node = Node {
             driver: driver.expect("a small identity"),
             address: address(number),
@@ -165,6 +175,10 @@ impl World {
                     self.node(by).delivered.push((from, payload));
                 }
                 Deed::Accuse { .. } => self.node(by).accused += 1,
+                Deed::Measure => {
+                    let readings = self.readings.clone();
+                    self.happen(by, Happening::Readings(readings));
+                }
                 Deed::Keep { .. } | Deed::Reach { .. } | Deed::Release(_) | Deed::Refuse { .. } => {
                 }
             }

@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use super::identity::NodeId;
 use super::machine::{MACHINE_BYTES_MAX, MachineMessage};
+use super::topology::Report;
 use crate::wire::name::{NAME_BYTES_MAX, check_name};
 
 /// Most nodes in one message of who is who.
@@ -28,6 +29,11 @@ const MACHINE: u8 = 0;
 const NODES: u8 = 1;
 const WHO_IS: u8 = 2;
 const GREETING: u8 = 3;
+const PING: u8 = 4;
+const PONG: u8 = 5;
+
+/// Most bytes of a number.
+const NUMBER_BYTES_MAX: usize = 10;
 
 /// A node that somebody may want to dial.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -57,6 +63,10 @@ pub(super) enum Word {
     Nodes(Vec<Introduction>),
     /// Where are these?
     WhoIs(Vec<NodeId>),
+    /// A question that only its answer's time matters of, with its number.
+    Ping(u64),
+    /// The answer to the one of that number, with what the other node measures of itself.
+    Pong(u64, Report),
 }
 
 impl Word {
@@ -85,6 +95,16 @@ impl Word {
         encode(WHO_IS, &ids)
     }
 
+    /// The bytes of a ping.
+    pub(super) fn of_ping(number: u64) -> Bytes {
+        encode(PING, &number)
+    }
+
+    /// The bytes of the answer to it.
+    pub(super) fn of_pong(number: u64, report: Report) -> Bytes {
+        encode(PONG, &(number, report))
+    }
+
     /// Reads what a peer sent.
     ///
     /// # Errors
@@ -104,6 +124,9 @@ impl Word {
             MACHINE => decode_shared(&body).map(Self::Machine),
             NODES => read_nodes(&body).map(Self::Nodes),
             GREETING => read_greeting(&body).map(Self::Greeting),
+            PING => read_within(&body, NUMBER_BYTES_MAX).map(Self::Ping),
+            PONG => read_within(&body, NUMBER_BYTES_MAX + Report::BYTES_MAX)
+                .map(|(number, report)| Self::Pong(number, report)),
             WHO_IS => read_list(&body, NodeId::BYTES_MAX).map(Self::WhoIs),
             _ => Err(DecodeError::Invalid { field: "kind" }),
         }
@@ -189,6 +212,16 @@ mod tests {
         assert_eq!(read, Ok(Word::Greeting(greeting)));
         let ids = vec![NodeId::of("a"), NodeId::of("b")];
         assert_eq!(Word::read(&Word::who_is(&ids)), Ok(Word::WhoIs(ids)));
+        assert_eq!(Word::read(&Word::of_ping(7)), Ok(Word::Ping(7)));
+        let report = Report {
+            rtt_p99_us: Some(u64::MAX),
+            connectivity_percent: Some(u64::MAX),
+            lane_losses: Some(u64::MAX),
+            cpu_percent: Some(u64::MAX),
+            bytes_per_second: Some(u64::MAX),
+        };
+        let pong = Word::of_pong(u64::MAX, report);
+        assert_eq!(Word::read(&pong), Ok(Word::Pong(u64::MAX, report)));
     }
 
     #[test]

@@ -11,6 +11,8 @@ pub enum Unit {
     None,
     /// Bytes; text may say `64KiB`, `1MiB`, `1GB`.
     Bytes,
+    /// Seconds, a plain number.
+    Seconds,
     /// Milliseconds, a plain number.
     Milliseconds,
     /// Microseconds, a plain number.
@@ -24,6 +26,7 @@ impl fmt::Display for Unit {
         formatter.write_str(match self {
             Self::None => "",
             Self::Bytes => "bytes",
+            Self::Seconds => "seconds",
             Self::Milliseconds => "milliseconds",
             Self::Microseconds => "microseconds",
             Self::Count(things) => things,

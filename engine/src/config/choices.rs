@@ -277,6 +277,28 @@ choice! {
     later: &[];
 }
 
+choice! {
+    /// Who switches the overlay.
+    pub enum TopologyMode (TOPOLOGY_WORDS) {
+        /// Whoever orders it. Rules are looked at, and not followed.
+        Manual = "manual",
+        /// Rules too.
+        Auto = "auto",
+    }
+    later: &[];
+}
+
+choice! {
+    /// Rules for switching the overlay.
+    pub enum RuleSet (RULE_SET_WORDS) {
+        /// By size and by what is measured: latency, stability, cost.
+        Default = "default",
+        /// By size alone: full mesh, then client-server, then HyParView.
+        Scale = "scale",
+    }
+    later: &[];
+}
+
 impl OverlayChoice {
     /// The overlay, if there is one.
     #[must_use]

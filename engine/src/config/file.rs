@@ -13,7 +13,7 @@ use toml::de::{DeInteger, DeString, DeTable, DeValue};
 use super::channel::CHANNEL_PARAMETERS;
 use super::error::{ConfigError, Place};
 use super::layers::{Layers, PEERS};
-use super::node::NODE_PARAMETERS;
+use super::node::{NODE_GROUPS, NODE_PARAMETERS};
 use super::printable::Printable;
 use super::profile::Profile;
 use super::rule::Rule;
@@ -155,7 +155,7 @@ impl Reader {
         Ok(())
     }
 
-    /// The tables of one part: node parameters, peers, channels and rules. `prefix` names the part.
+    /// The tables of one part: node parameters and their groups, peers, channels and rules. `prefix` names the part.
     fn node(
         &self,
         layers: &mut Layers,
@@ -182,6 +182,17 @@ impl Reader {
                     for (peer, address) in in_order(peers) {
                         let at = self.at(&format!("{}.", at.path), peer);
                         layers.peer(peer.get_ref(), &self.text(address, &at)?, self.place(&at))?;
+                    }
+                }
+                (_, DeValue::Table(group)) if is_group(name) => {
+                    for (key, value) in in_order(group) {
+                        let at = self.at(&format!("{}.", at.path), key);
+                        let text = self.text(value, &at)?;
+                        layers.node(
+                            &format!("{name}_{}", key.get_ref()),
+                            &text,
+                            self.place(&at),
+                        )?;
                     }
                 }
                 (_, DeValue::Table(_)) if !is_node_parameter(name) => {
@@ -333,6 +344,10 @@ fn is_node_parameter(key: &str) -> bool {
     NODE_PARAMETERS
         .iter()
         .any(|parameter| parameter.name == key)
+}
+
+fn is_group(key: &str) -> bool {
+    NODE_GROUPS.iter().any(|group| group.name == key)
 }
 
 /// In the order of the file, so that of several mistakes the first is reported.

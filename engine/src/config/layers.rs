@@ -10,7 +10,7 @@ use super::channel::{CHANNEL_PARAMETERS, ChannelConfig};
 use super::channel_name::check_channel_name;
 use super::error::{ConfigError, Given, Place};
 use super::nearest::did_you_mean;
-use super::node::{Config, NODE_PARAMETERS};
+use super::node::{Config, NODE_GROUPS, NODE_PARAMETERS};
 use super::profile::Profile;
 use super::rule::Rule;
 use super::setting::is_name;
@@ -197,9 +197,10 @@ pub(super) fn unknown_node_key(place: Place, key: &str) -> ConfigError {
         format!("it is a parameter of a channel: put it under [channel.NAME] as {key}")
     } else {
         let known = NODE_PARAMETERS.iter().map(|known| known.name);
+        let groups = NODE_GROUPS.iter().map(|group| group.name);
         did_you_mean(
             key,
-            known.chain(["channel", "rule", "profile"]),
+            known.chain(groups).chain(["channel", "rule", "profile"]),
             "docs/tuning.md lists them all",
         )
     };

@@ -1,9 +1,10 @@
 //! One definition of each parameter: file, environment, flag, builder and documentation follow.
 //!
-//! `node.rs`, `channel.rs` and `rule.rs` hold the definitions; everything else here is driven by their tables.
+//! `node.rs` with `node/`, `channel.rs` and `rule.rs` hold the definitions; everything else here is driven by their tables.
 
 mod address;
 mod admin;
+mod agreement;
 mod allowed;
 mod channel;
 mod channel_name;
@@ -13,6 +14,7 @@ mod environment;
 mod error;
 mod file;
 mod flags;
+mod gauge_rule;
 mod key_values;
 mod layers;
 mod load;
@@ -29,6 +31,7 @@ mod seed;
 mod service_links;
 mod setting;
 mod validate;
+mod workload;
 
 pub use address::check_peer_address;
 pub use admin::{ADMIN_PATH_BYTES_MAX, Admin};
@@ -37,7 +40,7 @@ pub use channel::{CHANNEL_PARAMETERS, ChannelConfig};
 pub use channel_name::RESERVED_PREFIX;
 pub use choices::{
     Compression, ControlPlacement, IoChoice, OnLate, OnRestart, Ordering, Overflow, OverlayChoice,
-    Priority, Reliability,
+    Priority, Reliability, RuleSet, TopologyMode,
 };
 pub use definition::ChannelDefinition;
 #[doc(hidden)]
@@ -47,9 +50,14 @@ pub(crate) use error::debug_as_message;
 pub use error::{ConfigError, Given, Place};
 pub use file::FILE_BYTES_MAX;
 pub use flags::{Flags, augment, flag};
+pub use gauge_rule::GaugeRule;
 pub use load::{FILE_DEFAULT, Sources};
-pub use node::{Config, ConfigBuilder, NODE_PARAMETERS};
-pub use parameter::Parameter;
+pub use node::{
+    ClientServerConfig, Config, ConfigBuilder, FullMeshConfig, HyParViewConfig, MembershipConfig,
+    NODE_GROUPS, NODE_PARAMETERS, PartitionsConfig, PlumtreeConfig, PubSubConfig, SwitchingConfig,
+    TopologyConfig,
+};
+pub use parameter::{Group, Parameter};
 pub use pattern::{Metadata, Named, Pattern};
 pub use printable::Printable;
 pub use profile::Profile;
@@ -60,3 +68,4 @@ pub use seed::{Seed, SeedError};
 pub use setting::is_name;
 pub use validate::CHANNELS_MAX;
 pub(crate) use validate::check_rules;
+pub use workload::Workload;

@@ -1,10 +1,13 @@
 //! The definitions of a node's parameters: this list is the only place that has them.
 //!
 //! The struct, the builder's setters, file keys, `OVERLANE_*` variables, flags, checks of single
-//! values and `docs/tuning.md` follow from it. What several parameters must agree on is in
-//! `validate.rs`.
+//! values and `docs/tuning.md` follow from it. Parameters that belong together are in groups, by theme in
+//! `node/`. What several parameters must agree on is in `validate.rs` and `agreement.rs`.
 
 mod builder;
+mod overlays;
+mod protocols;
+mod topology;
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -15,11 +18,53 @@ use super::channel::ChannelConfig;
 use super::choices::{
     CONTROL_WORDS, ControlPlacement, IO_WORDS, IoChoice, OVERLAY_WORDS, OverlayChoice,
 };
-use super::parameter::{Parameter, parameters};
+use super::parameter::{Group, Parameter, joined, parameters};
 use super::rule::Rule;
 use super::seed::Seed;
 use super::setting::Setting;
 pub use builder::ConfigBuilder;
+pub use overlays::{ClientServerConfig, FullMeshConfig, HyParViewConfig, PubSubConfig};
+pub use protocols::{MembershipConfig, PartitionsConfig, PlumtreeConfig, SwitchingConfig};
+pub use topology::TopologyConfig;
+
+/// The words of a parameter that is on or off.
+const BOOLEAN: Allowed = Allowed::Words(&["true", "false"]);
+
+/// The groups of a node's parameters. A file has each as a table.
+pub static NODE_GROUPS: &[&Group] = &[
+    &overlays::FULL_MESH,
+    &overlays::HYPARVIEW,
+    &overlays::CLIENT_SERVER,
+    &overlays::PUB_SUB,
+    &protocols::PLUMTREE,
+    &protocols::MEMBERSHIP,
+    &protocols::PARTITIONS,
+    &protocols::SWITCHING,
+    &topology::TOPOLOGY,
+];
+
+/// The definitions of all parameters of a node: those in no group first, then group by group.
+pub static NODE_PARAMETERS: &[Parameter<Config>] = &ALL;
+
+static ALL: [Parameter<Config>; COUNT] = {
+    let mut tables = [UNGROUPED; 1 + NODE_GROUPS.len()];
+    let mut index = 0;
+    while index < NODE_GROUPS.len() {
+        tables[1 + index] = NODE_GROUPS[index].parameters;
+        index += 1;
+    }
+    joined(&tables)
+};
+
+/// How many parameters there are.
+const COUNT: usize = {
+    let (mut count, mut index) = (UNGROUPED.len(), 0);
+    while index < NODE_GROUPS.len() {
+        count += NODE_GROUPS[index].parameters.len();
+        index += 1;
+    }
+    count
+};
 
 /// How names are described in messages and documentation.
 const NAME: Allowed = Allowed::Described("1 to 255 of the characters a-z 0-9 _ . -");
@@ -30,7 +75,7 @@ parameters! {
     /// Made by [`Config::builder`], by [`Config::load`] from files, environment and flags, or from
     /// [`Default`] by setting fields.
     pub struct Config;
-    pub static NODE_PARAMETERS;
+    static UNGROUPED;
     setters on ConfigBuilder;
 
     /// Name of this node; must be unique within the cluster.
@@ -65,7 +110,7 @@ parameters! {
         cost "two busy threads on one core share its time";
     /// Whether each shard stays on its core; auto is true where `cores` names them. Under a CPU quota only on cores that are named.
     pin: Option<bool> as bool = None;
-        Unit::None, Allowed::Words(&["true", "false"]);
+        Unit::None, BOOLEAN;
         origin "measured with application threads on 2 cores (docs/decisions/0003-time-budgets.md)";
         cost "pinned shards keep their caches but cannot leave a core that application threads keep \
               busy; unpinned ones move between cores";
@@ -169,7 +214,7 @@ parameters! {
         cost "each connection is a file descriptor; lower refuses lanes";
     /// Whether the soft limit of open files is raised while the node runs, as far as it needs.
     raise_open_files: bool = false;
-        Unit::None, Allowed::Words(&["true", "false"]);
+        Unit::None, BOOLEAN;
         origin "a limit belongs to the whole process, and programs that it starts inherit it";
         cost "true lets programs that are started meanwhile inherit the raised limit; \
               false lets `ulimit -n` bound the connections";
@@ -260,6 +305,24 @@ parameters! {
         cost "a thread; whoever runs as the same user, or as root, can change the node";
 
     beside {
+        /// The full mesh.
+        full_mesh: FullMeshConfig;
+        /// HyParView.
+        hyparview: HyParViewConfig;
+        /// Client-server.
+        client_server: ClientServerConfig;
+        /// Publish-subscribe.
+        pub_sub: PubSubConfig;
+        /// Broadcasts.
+        plumtree: PlumtreeConfig;
+        /// Membership and failure detection.
+        membership: MembershipConfig;
+        /// Detection of partitions.
+        partitions: PartitionsConfig;
+        /// Switching the overlay.
+        switching: SwitchingConfig;
+        /// Switching it by rules and for workloads.
+        topology: TopologyConfig;
         /// The channels, in no particular order. Empty is a node without channels.
         channels: Vec<ChannelConfig>;
         /// The routing rules, in order: the first that matches decides.

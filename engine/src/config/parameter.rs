@@ -1,8 +1,9 @@
 //! What a parameter is: name, text form, allowed values, default, its origin, and cost.
 //!
 //! The macro `parameters!` turns one list of definitions into a plain struct, its `Default`, its
-//! setters and a table of `Parameter`s. Files, environment, flags, checks and `docs/tuning.md` are
-//! all driven by that table. Nothing here knows a particular parameter.
+//! setters and a table of `Parameter`s; `group!` does so for parameters of a node that belong together, as a
+//! struct of their own in a field of `Config`. Files, environment, flags, checks and `docs/tuning.md` are
+//! all driven by those tables. Nothing here knows a particular parameter.
 
 use super::allowed::{Allowed, Unit};
 
@@ -25,6 +26,45 @@ pub struct Parameter<S: 'static> {
     pub(super) expected: fn() -> String,
     pub(super) read: fn(&S) -> String,
     pub(super) write: fn(&mut S, &str) -> Result<(), String>,
+}
+
+// Not derived: that would ask for settings that are `Copy`.
+impl<S: 'static> Clone for Parameter<S> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<S: 'static> Copy for Parameter<S> {}
+
+/// Parameters of a node that belong together: a table in a file, and one prefix of their names elsewhere.
+#[derive(Clone, Copy, Debug)]
+pub struct Group {
+    /// Name of the table; with `_` behind it, what their names begin with.
+    pub name: &'static str,
+    /// What they are for.
+    pub doc: &'static str,
+    /// Their definitions, which are part of [`NODE_PARAMETERS`](super::NODE_PARAMETERS) too.
+    pub parameters: &'static [Parameter<super::Config>],
+}
+
+/// Several tables as one. `N` is how many parameters they have together.
+pub(super) const fn joined<S: 'static, const N: usize>(
+    tables: &[&[Parameter<S>]],
+) -> [Parameter<S>; N] {
+    let mut all = [tables[0][0]; N];
+    let (mut table, mut count) = (0, 0);
+    while table < tables.len() {
+        let mut index = 0;
+        while index < tables[table].len() {
+            all[count] = tables[table][index];
+            count += 1;
+            index += 1;
+        }
+        table += 1;
+    }
+    assert!(count == N, "every place is filled");
+    all
 }
 
 impl<S: Default> Parameter<S> {
@@ -55,17 +95,14 @@ impl<S: Default> Parameter<S> {
     }
 }
 
-/// Defines a settings struct and its parameter table; see the head of this file.
-macro_rules! parameters {
+/// Defines a struct of settings and its `Default`.
+macro_rules! settings {
     (
         $(#[doc = $about:literal])+
         pub struct $name:ident;
-        pub static $table:ident;
-        setters on $builder:ident;
         $(
             $(#[doc = $doc:literal])+
-            $field:ident: $kind:ty $(as $argument:ty)? = $default:expr;
-                $unit:expr, $allowed:expr;
+            $field:ident: $kind:ty = $default:expr;
                 origin $origin:literal;
                 cost $cost:literal;
         )+
@@ -94,6 +131,57 @@ macro_rules! parameters {
                 }
             }
         }
+    };
+}
+
+/// The definition of one parameter of `$owner`, found there under `$path`.
+macro_rules! definition {
+    (
+        $owner:ident $(. $path:ident)+, $name:expr;
+        $(#[doc = $doc:literal])+
+        $kind:ty; $unit:expr, $allowed:expr; $origin:literal; $cost:literal
+    ) => {
+        Parameter {
+            name: $name,
+            doc: concat!($($doc),+),
+            unit: $unit,
+            allowed: $allowed,
+            origin: $origin,
+            cost: $cost,
+            expected: || <$kind as Setting>::expected($unit, &$allowed),
+            read: |settings: &$owner| Setting::print(&settings$(.$path)+, $unit),
+            write: |settings: &mut $owner, text| {
+                settings$(.$path)+ = Setting::read(text, $unit, &$allowed)?;
+                Ok(())
+            },
+        }
+    };
+}
+
+/// Defines a settings struct and its parameter table; see the head of this file.
+macro_rules! parameters {
+    (
+        $(#[doc = $about:literal])+
+        pub struct $name:ident;
+        $visible:vis static $table:ident;
+        setters on $builder:ident;
+        $(
+            $(#[doc = $doc:literal])+
+            $field:ident: $kind:ty $(as $argument:ty)? = $default:expr;
+                $unit:expr, $allowed:expr;
+                origin $origin:literal;
+                cost $cost:literal;
+        )+
+        beside {
+            $( $(#[doc = $other_doc:literal])+ $other:ident: $other_kind:ty; )*
+        }
+    ) => {
+        $crate::config::parameter::settings! {
+            $(#[doc = $about])+
+            pub struct $name;
+            $( $(#[doc = $doc])+ $field: $kind = $default; origin $origin; cost $cost; )+
+            beside { $( $(#[doc = $other_doc])+ $other: $other_kind; )* }
+        }
 
         impl $builder {
             $(
@@ -110,21 +198,12 @@ macro_rules! parameters {
         }
 
         #[doc = concat!("The definitions of all parameters of [`", stringify!($name), "`].")]
-        pub static $table: &[Parameter<$name>] = &[
+        $visible static $table: &[Parameter<$name>] = &[
             $(
-                Parameter {
-                    name: stringify!($field),
-                    doc: concat!($($doc),+),
-                    unit: $unit,
-                    allowed: $allowed,
-                    origin: $origin,
-                    cost: $cost,
-                    expected: || <$kind as Setting>::expected($unit, &$allowed),
-                    read: |settings| Setting::print(&settings.$field, $unit),
-                    write: |settings, text| {
-                        settings.$field = Setting::read(text, $unit, &$allowed)?;
-                        Ok(())
-                    },
+                $crate::config::parameter::definition! {
+                    $name.$field, stringify!($field);
+                    $(#[doc = $doc])+
+                    $kind; $unit, $allowed; $origin; $cost
                 },
             )+
         ];
@@ -133,4 +212,41 @@ macro_rules! parameters {
     (@argument $kind:ty, $argument:ty) => { $argument };
 }
 
-pub(super) use parameters;
+/// Defines a group of a node's parameters: its struct, which `Config` has in the field of the group's name, and its
+/// table.
+macro_rules! group {
+    (
+        $(#[doc = $about:literal])+
+        pub struct $name:ident in $group:ident as $table:ident;
+        $(
+            $(#[doc = $doc:literal])+
+            $field:ident: $kind:ty = $default:expr;
+                $unit:expr, $allowed:expr;
+                origin $origin:literal;
+                cost $cost:literal;
+        )+
+    ) => {
+        $crate::config::parameter::settings! {
+            $(#[doc = $about])+
+            pub struct $name;
+            $( $(#[doc = $doc])+ $field: $kind = $default; origin $origin; cost $cost; )+
+            beside {}
+        }
+
+        pub(super) static $table: Group = Group {
+            name: stringify!($group),
+            doc: concat!($($about),+),
+            parameters: &[
+                $(
+                    $crate::config::parameter::definition! {
+                        Config.$group.$field, concat!(stringify!($group), "_", stringify!($field));
+                        $(#[doc = $doc])+
+                        $kind; $unit, $allowed; $origin; $cost
+                    },
+                )+
+            ],
+        };
+    };
+}
+
+pub(super) use {definition, group, parameters, settings};

@@ -40,7 +40,8 @@ impl Config {
         self.quanta()?;
         self.reconnecting()?;
         self.connections()?;
-        self.joining()
+        self.joining()?;
+        self.protocols()
     }
 
     /// Lanes to each peer: one per channel and degree of parallelism, and the engine's own.
@@ -203,7 +204,8 @@ impl Config {
         Ok(())
     }
 
-    fn given(&self, name: &'static str) -> Given {
+    /// A parameter as it is given.
+    pub(super) fn given(&self, name: &'static str) -> Given {
         given_from(NODE_PARAMETERS, self, "", name)
     }
 }
@@ -392,7 +394,8 @@ fn given_from<S: Default>(
     }
 }
 
-fn conflict<const N: usize>(given: [Given; N], right: &str) -> Result<(), ConfigError> {
+/// Values that do not go together, and what would be right.
+pub(super) fn conflict<const N: usize>(given: [Given; N], right: &str) -> Result<(), ConfigError> {
     Err(ConfigError::Conflict {
         given: given.to_vec(),
         right: right.to_string(),

@@ -293,7 +293,13 @@ impl Node {
         }
         let words = self.begin_inbox(CONTROL_WORDS, WORDS_BYTES)?.wait()?;
         let payloads = self.begin_inbox(PAYLOADS, PAYLOADS_BYTES)?.wait()?;
-        let cluster = cluster::start(&self.fabric, &self.control_link, words, payloads)?;
+        let cluster = cluster::start(
+            &self.fabric,
+            &self.control_link,
+            &self.commands,
+            words,
+            payloads,
+        )?;
         self.cluster = Some(cluster);
         Ok(())
     }

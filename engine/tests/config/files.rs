@@ -356,3 +356,30 @@ fn an_error_reads_the_same_by_debug_as_by_display() {
     assert_eq!(format!("{error:?}"), error.to_string());
     assert!(error.to_string().contains("key spin_us"), "{error}");
 }
+
+#[test]
+fn parameters_of_a_group_are_a_table_of_it_or_have_its_name() {
+    let flat = FileText::new("hyparview_active_max = 7\nmembership_probe_period_ms = 2000\n");
+    let tables = FileText::new(
+        "[hyparview]\nactive_max = 3\n[membership]\nprobe_period_ms = 2_000\n\
+         [profile.prod.hyparview]\nactive_max = 7\n",
+    );
+    let config = load(&sources(Some(&tables), &[], &[]));
+    assert_eq!(config, load(&sources(Some(&flat), &[], &[])));
+    assert_eq!(config.hyparview.active_max, 7);
+    let wrong = FileText::new("[hyparview]\nactive_mx = 3\n");
+    let place = format!("file {}, line 2, key hyparview.active_mx", wrong.path());
+    assert_says(
+        &error_in(&wrong),
+        &[&place, "did you mean `hyparview_active_max`?"],
+    );
+    let wrong = FileText::new("[hyparview]\nactive_max = 65\n");
+    assert_says(
+        &error_in(&wrong),
+        &["line 2", "hyparview_active_max", "`65`", "from 1 to 64"],
+    );
+    assert_says(
+        &error_in(&FileText::new("[hyparwiev]\nactive_max = 3\n")),
+        &["did you mean `hyparview`?"],
+    );
+}

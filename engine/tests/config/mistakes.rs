@@ -316,3 +316,104 @@ fn a_bad_path_of_the_admin_socket_is_refused() {
     let right = load(&flags(&["--admin", "off"]));
     assert_eq!(right.admin, Admin::Off);
 }
+
+#[test]
+fn parameters_of_protocols_that_do_not_agree_are_refused_with_both() {
+    for (values, right) in [
+        (
+            [
+                "--hyparview-passive-walk-hops 7",
+                "--hyparview-active-walk-hops 6",
+            ],
+            "on its walk",
+        ),
+        (
+            ["--hyparview-xbot true", "--hyparview-xbot-unbiased 5"],
+            "can be replaced by a nearer one",
+        ),
+        (
+            [
+                "--pub-sub-lonely-every-ms 2000",
+                "--pub-sub-announce-every-ms 1999",
+            ],
+            "lonely subscriber",
+        ),
+        (
+            [
+                "--plumtree-payload-bytes-max 2MiB",
+                "--plumtree-fresh-bytes-max 1MiB",
+            ],
+            "what is young",
+        ),
+        (
+            [
+                "--pub-sub-payload-bytes-max 2MiB",
+                "--pub-sub-fresh-bytes-max 1MiB",
+            ],
+            "what is young",
+        ),
+        (
+            [
+                "--plumtree-catch-up-for-ms 3000",
+                "--plumtree-keep-for-ms 2000",
+            ],
+            "must be kept",
+        ),
+        (
+            [
+                "--plumtree-keep-for-ms 3000",
+                "--plumtree-senders-for-ms 2999",
+            ],
+            "delivered twice",
+        ),
+        (
+            [
+                "--membership-direct-wait-ms 500",
+                "--membership-indirect-wait-ms 501",
+            ],
+            "before the next one begins",
+        ),
+        (
+            [
+                "--membership-grace-least-ms 5000",
+                "--membership-grace-most-ms 4999",
+            ],
+            "only one accuses",
+        ),
+        (
+            [
+                "--membership-grace-most-ms 12000",
+                "--membership-forget-after-ms 119999",
+            ],
+            "ten times",
+        ),
+        (
+            ["--partitions-settle-ms 1001", "--partitions-window-ms 1000"],
+            "within its window",
+        ),
+        (
+            [
+                "--switching-probe-every-ms 1001",
+                "--switching-prepare-max-ms 1000",
+            ],
+            "at least one try",
+        ),
+        (
+            [
+                "--switching-join-every-ms 1001",
+                "--switching-prepare-max-ms 1000",
+            ],
+            "at least one try",
+        ),
+    ] {
+        let arguments: Vec<&str> = values.iter().flat_map(|value| value.split(' ')).collect();
+        let error = error_of(&flags(&arguments));
+        assert_says(&error, &[right]);
+        for flag in arguments.iter().step_by(2) {
+            let key = flag.trim_start_matches("--").replace('-', "_");
+            if key != "hyparview_xbot" {
+                assert_says(&error, &[&key]);
+            }
+        }
+    }
+}

@@ -96,6 +96,7 @@ fn names_end_in_the_unit_of_their_value() {
             let stem = parameter.name.trim_end_matches("_max");
             match parameter.unit {
                 Unit::Bytes => assert!(stem.ends_with("_bytes"), "{}", parameter.name),
+                Unit::Seconds => assert!(stem.ends_with("_s"), "{}", parameter.name),
                 Unit::Milliseconds => assert!(stem.ends_with("_ms"), "{}", parameter.name),
                 Unit::Microseconds => assert!(stem.ends_with("_us"), "{}", parameter.name),
                 Unit::None | Unit::Count(_) => {}

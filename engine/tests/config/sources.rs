@@ -26,7 +26,8 @@ fn node_with(values: &[(&str, &str)]) -> Config {
 /// What a parameter makes no sense without.
 fn companion(name: &str) -> Option<(&'static str, &'static str)> {
     match name {
-        "seeds" => Some(("overlay", "hyparview")),
+        "seeds" | "topology_mode" => Some(("overlay", "hyparview")),
+        "topology_size_only_servers_above" => Some(("topology_size_only_mesh_below", "0")),
         "servers" => Some(("overlay", "client_server")),
         _ => None,
     }

@@ -81,6 +81,10 @@ pub(crate) fn sample<S: Default + PartialEq>(parameter: &Parameter<S>) -> String
         ("admin", _) => vec!["/run/overlane/a.sock".to_string()],
         ("seeds", _) => vec!["node-1.example:7400,[::1]:7401".to_string()],
         ("advertise", _) => vec!["10.0.0.1:7400,[fd00::1]:7400".to_string()],
+        ("topology_gauges", _) => vec!["session_ms>500=full_mesh".to_string()],
+        ("topology_workloads", _) => {
+            vec!["gaming=full_mesh+cooldown_s=60,feeds=pub_sub".to_string()]
+        }
         ("servers", _) => vec!["a+b".to_string()],
         ("cores", _) => vec!["1,0".to_string()],
         ("peers", _) => vec!["b=127.0.0.1:7001,c=[::1]:7002".to_string()],

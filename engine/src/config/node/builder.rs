@@ -6,7 +6,10 @@ use std::net::SocketAddr;
 use super::super::channel::ChannelConfig;
 use super::super::error::ConfigError;
 use super::super::rule::Rule;
-use super::Config;
+use super::{
+    ClientServerConfig, Config, FullMeshConfig, HyParViewConfig, MembershipConfig,
+    PartitionsConfig, PlumtreeConfig, PubSubConfig, SwitchingConfig, TopologyConfig,
+};
 
 /// Builds a [`Config`]; [`build`](Self::build) checks it.
 #[derive(Clone, Debug, Default)]
@@ -58,6 +61,69 @@ impl ConfigBuilder {
     #[must_use]
     pub fn rule(mut self, rule: Rule) -> Self {
         self.config.rules.push(rule);
+        self
+    }
+
+    /// Parameters of the full mesh.
+    #[must_use]
+    pub fn full_mesh(mut self, full_mesh: FullMeshConfig) -> Self {
+        self.config.full_mesh = full_mesh;
+        self
+    }
+
+    /// Parameters of HyParView.
+    #[must_use]
+    pub fn hyparview(mut self, hyparview: HyParViewConfig) -> Self {
+        self.config.hyparview = hyparview;
+        self
+    }
+
+    /// Parameters of client-server.
+    #[must_use]
+    pub fn client_server(mut self, client_server: ClientServerConfig) -> Self {
+        self.config.client_server = client_server;
+        self
+    }
+
+    /// Parameters of publish-subscribe.
+    #[must_use]
+    pub fn pub_sub(mut self, pub_sub: PubSubConfig) -> Self {
+        self.config.pub_sub = pub_sub;
+        self
+    }
+
+    /// Parameters of broadcasts.
+    #[must_use]
+    pub fn plumtree(mut self, plumtree: PlumtreeConfig) -> Self {
+        self.config.plumtree = plumtree;
+        self
+    }
+
+    /// Parameters of membership and failure detection.
+    #[must_use]
+    pub fn membership(mut self, membership: MembershipConfig) -> Self {
+        self.config.membership = membership;
+        self
+    }
+
+    /// Parameters of the detection of partitions.
+    #[must_use]
+    pub fn partitions(mut self, partitions: PartitionsConfig) -> Self {
+        self.config.partitions = partitions;
+        self
+    }
+
+    /// Parameters of switches of the overlay.
+    #[must_use]
+    pub fn switching(mut self, switching: SwitchingConfig) -> Self {
+        self.config.switching = switching;
+        self
+    }
+
+    /// Rules for switching the overlay.
+    #[must_use]
+    pub fn topology(mut self, topology: TopologyConfig) -> Self {
+        self.config.topology = topology;
         self
     }
 

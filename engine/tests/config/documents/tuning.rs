@@ -1,8 +1,9 @@
 //! `docs/tuning.md`: every parameter with its unit, default, the origin of that, and its cost.
 
+use overlane::Config;
 use overlane::config::{
-    CHANNEL_PARAMETERS, NODE_PARAMETERS, Parameter, Profile, RULE_PARAMETERS, RULES_MAX, flag,
-    retunable, variable,
+    CHANNEL_PARAMETERS, NODE_GROUPS, NODE_PARAMETERS, Parameter, Profile, RULE_PARAMETERS,
+    RULES_MAX, flag, retunable, variable,
 };
 
 use super::{assert_document, default_of, head, row};
@@ -12,7 +13,7 @@ const INTRODUCTION: &str = "\
 # Tuning
 
 Every parameter of a node, its channels and its routing rules. This file follows from the definitions in
-`engine/src/config/node.rs`, `channel.rs` and `rule.rs`; a test fails when it differs from them, and
+`engine/src/config/node.rs`, `node/`, `channel.rs` and `rule.rs`; a test fails when it differs from them, and
 `OVERLANE_BLESS=1 cargo test -p overlane --test config documents` writes it anew.
 
 ## Where values come from
@@ -49,6 +50,9 @@ inbox_bytes = "2MiB"
 [peers]
 b = "127.0.0.1:7401"
 c = "127.0.0.1:7402"
+
+[hyparview]
+active_max = 6
 
 [channel.coordination]
 priority = "high"
@@ -95,6 +99,12 @@ And as flags, of every program that takes them:
     --rule coordination:message_type=vote.* --rule data
 ";
 
+const GROUPS: &str = "\
+\n## Parameters of the cluster's protocols\n\n\
+In a file at the top level by their names, or in a table of their group without its name: `hyparview_active_max = 6`\n\
+is `active_max = 6` under `[hyparview]`. All nodes of a cluster should have the same. They say nothing to a node whose\n\
+`overlay` is `none`.\n";
+
 const RETUNING: &str = "\
 \n## Changing a channel while it is used\n\n\
 `Node::add_channel`, `retune_channel` and `remove_channel` change the channels of one node while it runs.\n\
@@ -118,12 +128,9 @@ fn document() -> String {
         format!(
             "\n## Parameters of a node\n\nIn a file at the top level. A variable has the name in \
              capitals after `OVERLANE_`.\n\n{}",
-            table(NODE_PARAMETERS, |name| format!(
-                "`{name}` <br> `{}` <br> `{}`",
-                flag(name),
-                variable(name)
-            ))
+            table(ungrouped(), names_of_node)
         ),
+        groups(),
         format!(
             "\n## Parameters of a channel\n\nIn a file under `[channel.NAME]`; in `--channel \
              NAME:KEY=VALUE,...` and `OVERLANE_CHANNEL` as keys.\n\n{}{RETUNING}{}",
@@ -139,6 +146,28 @@ fn document() -> String {
         ),
     ]
     .concat()
+}
+
+/// The parameters of a node that are in no group.
+fn ungrouped() -> &'static [Parameter<Config>] {
+    let grouped = NODE_GROUPS.iter().map(|group| group.parameters.len());
+    &NODE_PARAMETERS[..NODE_PARAMETERS.len() - grouped.sum::<usize>()]
+}
+
+fn names_of_node(name: &str) -> String {
+    format!("`{name}` <br> `{}` <br> `{}`", flag(name), variable(name))
+}
+
+fn groups() -> String {
+    let groups = NODE_GROUPS.iter().map(|group| {
+        format!(
+            "\n### `[{}]`\n\n{}\n\n{}",
+            group.name,
+            group.doc.trim(),
+            table(group.parameters, names_of_node)
+        )
+    });
+    format!("{GROUPS}{}", groups.collect::<String>())
 }
 
 fn profiles() -> String {
