@@ -476,7 +476,11 @@ impl Resident for ClusterResident {
                 reason,
                 detail,
                 ..
-            } if **channel == *CONTROL && !is_settled_elsewhere(*reason) => {
+            } if **channel == *CONTROL
+                && !is_settled_elsewhere(*reason)
+                // A rival's connection may have come up meanwhile, and then nothing tells so again.
+                && !peer.has_control() =>
+            {
                 let name = peer.shared_name();
                 self.happened
                     .push(Happening::Refused(Arc::clone(name), detail.clone()));

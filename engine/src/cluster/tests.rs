@@ -322,6 +322,44 @@ fn the_killed_are_told_down_and_come_back_in_another_incarnation() {
 }
 
 #[test]
+fn who_is_back_before_anybody_missed_it_is_a_member_in_its_new_incarnation() {
+    for (seed, kind) in (40..).zip(KINDS.into_iter().cycle().take(12)) {
+        let mut world = world(seed, 8, kind);
+        for number in [3, 5] {
+            world.kill(&format!("n{number}"));
+            let pause = world.random.u64(0..30);
+            world.run_for(Duration::from_millis(pause));
+            world.start(number, kind, Some(0));
+        }
+        world.run_for(Duration::from_secs(20));
+        world.assert_agreed();
+        let incarnations = |node: &Node| {
+            let view = node.driver.view();
+            let known = view.members.iter();
+            let known = known.map(|entry| (entry.details.name.clone(), entry.version.incarnation));
+            known.collect::<BTreeMap<_, _>>()
+        };
+        let mut views = world.nodes.values().map(incarnations);
+        let first = views.next().expect("eight");
+        assert!(views.all(|view| view == first), "{kind}");
+    }
+}
+
+#[test]
+fn who_joins_at_the_same_moment_as_others_hears_of_all_of_them() {
+    for (seed, kind) in (60..).zip(KINDS.into_iter().cycle().take(30)) {
+        let mut world = World::new(seed);
+        for number in 0..3 {
+            world.start(number, kind, (number > 0).then_some(0));
+            let pause = world.random.u64(0..10);
+            world.run_for(Duration::from_millis(pause));
+        }
+        world.run_for(Duration::from_secs(10));
+        world.assert_agreed();
+    }
+}
+
+#[test]
 fn a_split_is_told_with_both_sides_and_heals() {
     let cases = [(12, 2), (12, 3), (30, 3)].into_iter();
     let cases = cases.flat_map(|case| KINDS.map(|kind| (case, kind)));
