@@ -4,7 +4,8 @@
 mod support;
 
 use overlane::config::{
-    Allowed, CHANNEL_PARAMETERS, ChannelConfig, Config, NODE_PARAMETERS, Overflow, OverlayChoice,
+    Allowed, CHANNEL_PARAMETERS, ChannelConfig, Config, NODE_PARAMETERS, Ordering, Overflow,
+    OverlayChoice, Reliability,
 };
 use overlane::{Message, Node, ShardContext};
 use support::accounting::check_accounting;
@@ -44,6 +45,9 @@ fn agree(config: &mut Config, tried: &str) {
     }
     config.connections_max = config.connections_max.max(config.pending_handshakes_max);
     for channel in &mut config.channels {
+        if channel.ordering == Ordering::Causal {
+            channel.reliability = Reliability::AtLeastOnce;
+        }
         if tried == "queue_bytes_max" {
             channel.message_bytes_max = channel.message_bytes_max.min(channel.queue_bytes_max);
         }

@@ -13,6 +13,8 @@ use support::payload::{self, Streams};
 use support::{config, connect_both, reliable, start};
 
 const COUNT: u64 = 5000;
+/// Questions of 100 bytes that are open at a time, at most.
+const OPEN_MAX: u64 = 1_000;
 
 fn node(name: &str, shards: usize) -> Node {
     let channel = |name| reliable(name).overflow(Overflow::Block);
@@ -43,9 +45,14 @@ fn a_handler_answers_on_the_lane_of_the_question_and_on_those_of_other_shards() 
         connect_both(&a, &b);
         let questions = a.channel("questions").expect("it is configured");
         let to = a.destination("b", "questions").expect("names");
+        let answered = AtomicU64::new(0);
         thread::scope(|scope| {
             scope.spawn(|| {
                 for number in 0..COUNT {
+                    // A handler cannot wait for room: so many answers fit into a lane's queue.
+                    while 4 * number > answered.load(Ordering::Relaxed) + OPEN_MAX {
+                        thread::yield_now();
+                    }
                     for stream in 0..4 {
                         let message = payload::numbered(stream, number, 100);
                         questions.send_blocking(&to, &message).expect("accepted");
@@ -56,6 +63,7 @@ fn a_handler_answers_on_the_lane_of_the_question_and_on_those_of_other_shards() 
             let mut streams = std::collections::HashMap::<_, Streams>::new();
             for _ in 0..4 * COUNT {
                 let message = answers.recv_timeout(support::GENEROUS).expect("an answer");
+                answered.fetch_add(1, Ordering::Relaxed);
                 let (stream, number) = payload::read_numbered(message.payload());
                 let lane = streams.entry((stream, number % 2)).or_default();
                 lane.take_after_gap(message.payload());

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use overlane::Node;
 use stranger::{Stranger, control_hello, hello, letter};
-use support::child::{descriptors, in_child, resident_bytes};
+use support::child::{descriptors, in_child, own_bytes};
 use support::{best_effort, cluster, drained, reliable, wait_until};
 
 /// A node as an application would have it: everything at its default, but one shard and any port.
@@ -44,7 +44,7 @@ fn processor_time() -> Duration {
 fn settled_bytes() -> usize {
     let looks = (0..20).map(|_| {
         std::thread::sleep(Duration::from_millis(100));
-        resident_bytes()
+        own_bytes()
     });
     looks.min().expect("it looked")
 }
@@ -54,7 +54,7 @@ fn a_node_without_peers_costs_little_memory_and_no_time() {
     in_child(
         "a_node_without_peers_costs_little_memory_and_no_time",
         || {
-            let before = resident_bytes();
+            let before = own_bytes();
             let node = node();
             let bytes = settled_bytes() - before;
             println!("a node without peers: {bytes} bytes");
@@ -80,7 +80,7 @@ fn peers() -> u32 {
 #[test]
 fn an_idle_peer_costs_little_memory() {
     in_child("an_idle_peer_costs_little_memory", || {
-        let bare = (resident_bytes(), descriptors());
+        let bare = (own_bytes(), descriptors());
         let node = node();
         // Connected, and nothing is sent on any channel.
         let join = |number: u32| {

@@ -280,6 +280,8 @@ impl Core {
     #[cold]
     fn answer_late(&mut self, lane: u32, id: u64, by: Side) {
         self.fabric.streams.count_late();
+        // First the cancelling itself, which may be owed still: it has the reason.
+        self.follow_streams();
         self.cancel_stream(lane, id, by, CancelReason::Unknown);
     }
 

@@ -165,6 +165,27 @@ pub fn descriptors() -> BTreeMap<String, usize> {
     kinds
 }
 
+/// Resident memory of this process that is its own: all but the pages of its program and libraries, which
+/// every process that runs the same shares, and the kernel drops when it needs them.
+pub fn own_bytes() -> usize {
+    let maps = std::fs::read_to_string("/proc/self/smaps").expect("there is /proc");
+    let (mut own_kib, mut is_own) = (0, true);
+    for line in maps.lines() {
+        let mut words = line.split_whitespace();
+        let first = words.next().unwrap_or_default();
+        if first == "Rss:" && is_own {
+            let kib = words.next().expect("a size in KiB");
+            own_kib += kib.parse::<usize>().expect("a number");
+        } else if !first.ends_with(':') {
+            // Range, rights, offset, device, inode, path: a program or library is a file.
+            let path = words.nth(4).unwrap_or_default();
+            is_own =
+                !path.starts_with('/') || path.starts_with("/dev/") || path.starts_with("/memfd:");
+        }
+    }
+    own_kib << 10
+}
+
 /// Memory of this process.
 pub fn resident_bytes() -> usize {
     let status = std::fs::read_to_string("/proc/self/statm").expect("there is /proc");

@@ -18,7 +18,7 @@ pub const ADDRESSES_MAX: usize = 8;
 
 /// Most bytes of encoded [`Details`]: three lengths and what they count.
 pub(super) const DETAILS_BYTES_MAX: usize =
-    1 + NAME_BYTES_MAX + 1 + ADDRESSES_MAX * 20 + 2 + METADATA_BYTES_MAX;
+    2 + NAME_BYTES_MAX + 1 + ADDRESSES_MAX * 20 + 2 + METADATA_BYTES_MAX;
 /// Most bytes of an encoded [`Version`].
 pub(super) const VERSION_BYTES_MAX: usize = 10 + 5;
 

@@ -11,8 +11,8 @@ use crate::event::{Command, Delivery, Event, Input, Output, Protocol};
 use crate::failure_detector as detector;
 use crate::membership::message::{LISTED_MAX, STATEMENTS_MAX, WANTED_MAX};
 use crate::membership::{
-    BUCKETS, Claim, Config, Details, Listed, Membership, Message, News, Statement, Status, Timer,
-    Version,
+    BUCKETS, Claim, Config, Details, Listed, Membership, Message, NAME_BYTES_MAX, News, Statement,
+    Status, Timer, Version,
 };
 use crate::message::{Message as _, encode};
 use crate::payload::Payload;
@@ -303,7 +303,7 @@ fn refutations_are_bounded_per_period_however_many_accuse() {
 #[test]
 fn details_too_large_make_no_member() {
     let details = Details {
-        name: "n".repeat(65),
+        name: "n".repeat(NAME_BYTES_MAX + 1),
         ..Details::default()
     };
     assert!(Membership::new(ME, 1, details, Config::default()).is_err());
