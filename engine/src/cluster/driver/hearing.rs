@@ -1,0 +1,126 @@
+//! What control shards of other nodes say: messages for the protocols, who they are, and where others are to be found.
+//!
+//! Called by the driver for each word that comes, and for answers of seeds. It believes nobody's word about another node's
+//! name, and none about its address while the node itself has said another.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use overlane_overlays::{Command, DecodeError, Input, Time};
+
+use super::{Deed, Driver};
+use crate::cluster::book::Source;
+use crate::cluster::identity::NodeId;
+use crate::cluster::seeds::SeedAnswer;
+use crate::cluster::strangers::Stranger;
+use crate::cluster::words::{Greeting, Introduction, Word};
+use crate::events::Event;
+
+impl Driver {
+    pub(super) fn seed_answered(&mut self, answer: SeedAnswer) {
+        match answer.found {
+            Ok((name, address)) => {
+                let id = NodeId::of(&name);
+                self.seeds.found(&answer.place, id);
+                if id != self.me {
+                    self.book.learn(&name, &[address], Source::Seed);
+                    self.give(Input::Command(Command::Join(id)), None);
+                }
+            }
+            Err(why) => self.seeds.failed(&answer.place, why),
+        }
+    }
+
+    pub(super) fn received(
+        &mut self,
+        from: &Arc<str>,
+        bytes: &Bytes,
+        now: Time,
+        out: &mut Vec<Deed>,
+    ) {
+        let peer = NodeId::of(from);
+        self.heard(peer, now);
+        match Word::read(bytes) {
+            Ok(Word::Machine(message)) => {
+                self.give(
+                    Input::Received {
+                        from: peer,
+                        message,
+                    },
+                    Some(peer),
+                );
+            }
+            Ok(Word::Greeting(greeting)) => self.greeted(from, greeting, out),
+            Ok(Word::Nodes(nodes)) => {
+                for node in nodes {
+                    self.introduced(&node, now, out);
+                }
+            }
+            Ok(Word::WhoIs(ids)) => self.answer(peer, &ids, out),
+            Ok(Word::Ping(number)) => self.answer_ping(now, peer, number, out),
+            Ok(Word::Pong(number, report)) => self.topology.answered(now, peer, number, report),
+            Err(why) => out.push(Deed::Accuse {
+                peer: Arc::clone(from),
+                why,
+            }),
+        }
+    }
+
+    pub(super) fn greeted(&mut self, from: &Arc<str>, greeting: Greeting, out: &mut Vec<Deed>) {
+        if greeting.node.name != **from {
+            let why = DecodeError::Invalid { field: "name" };
+            let peer = Arc::clone(from);
+            out.push(Deed::Accuse { peer, why });
+            return;
+        }
+        if greeting.first != self.identity.first {
+            out.push(Deed::Tell(Event::OtherOverlay {
+                node: Arc::clone(from),
+                theirs: greeting.first,
+                ours: self.identity.first,
+            }));
+        }
+        let addresses = &greeting.node.addresses;
+        self.book.learn(from, addresses, Source::Itself);
+    }
+
+    pub(super) fn introduced(&mut self, node: &Introduction, now: Time, out: &mut Vec<Deed>) {
+        self.book
+            .learn(&node.name, &node.addresses, Source::Hearsay);
+        let id = NodeId::of(&node.name);
+        if let Some(stranger) = self.strangers.met(id) {
+            self.meet(id, stranger, now, out);
+        }
+    }
+
+    /// Tells a peer where others are, as far as it is known.
+    pub(super) fn answer(&mut self, peer: NodeId, ids: &[NodeId], out: &mut Vec<Deed>) {
+        let known = ids.iter().filter_map(|id| self.book.get(*id));
+        let nodes: Vec<_> = known
+            .filter(|known| !known.addresses.is_empty())
+            .map(|known| Introduction {
+                name: known.name.to_string(),
+                addresses: known.addresses.to_vec(),
+            })
+            .collect();
+        if !nodes.is_empty() {
+            self.send_word(peer, Word::of_nodes(&nodes), None, out);
+        }
+    }
+
+    /// It is known now where a node is.
+    pub(super) fn meet(
+        &mut self,
+        peer: NodeId,
+        stranger: Stranger,
+        now: Time,
+        out: &mut Vec<Deed>,
+    ) {
+        if stranger.keep {
+            self.connect(peer, now, out);
+        }
+        for message in stranger.messages {
+            self.send_word(peer, message, None, out);
+        }
+    }
+}

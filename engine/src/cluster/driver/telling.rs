@@ -1,0 +1,125 @@
+//! What the protocols tell, as events and deliveries that name nodes.
+//!
+//! Called by `wants` for each event. It also notes where members are, and doubts the lanes of those that others suspect.
+
+use std::sync::Arc;
+
+use overlane_overlays::membership::Details;
+use overlane_overlays::{Delivery, Time};
+
+use super::{Deed, Driver};
+use crate::cluster::book::Source;
+use crate::cluster::identity::NodeId;
+use crate::cluster::machine::{MachineEvent, Readings as _};
+use crate::cluster::payload::Addressed;
+use crate::events::Event;
+
+impl Driver {
+    pub(super) fn told(&mut self, event: MachineEvent, now: Time, out: &mut Vec<Deed>) {
+        self.note(&event, now);
+        let event = match event {
+            MachineEvent::MemberUp(id) => {
+                let Some(incarnation) = self.learn_member(id, out) else {
+                    return;
+                };
+                Event::MemberUp {
+                    member: self.book.name(id),
+                    incarnation,
+                }
+            }
+            MachineEvent::MemberChanged(id) => {
+                self.learn_member(id, out);
+                Event::MemberChanged {
+                    member: self.book.name(id),
+                }
+            }
+            MachineEvent::MemberSuspect(id) => {
+                self.doubt(id, now, out);
+                Event::MemberSuspect {
+                    member: self.book.name(id),
+                }
+            }
+            MachineEvent::MemberDown(id) => {
+                self.doubt(id, now, out);
+                let member = self.book.name(id);
+                self.release(Arc::clone(&member), out);
+                Event::MemberDown { member }
+            }
+            MachineEvent::MemberLeft(id) => {
+                let member = self.book.name(id);
+                self.release(Arc::clone(&member), out);
+                Event::MemberLeft { member }
+            }
+            MachineEvent::NeighborUp(id) => Event::NeighborUp {
+                node: self.book.name(id),
+            },
+            MachineEvent::NeighborDown(id) => Event::NeighborDown {
+                node: self.book.name(id),
+            },
+            MachineEvent::Coordinator(id) => Event::Coordinator {
+                member: self.book.name(id),
+            },
+            MachineEvent::Partitioned { here, there } => Event::Partitioned {
+                here: self.names(here),
+                there: self.names(there),
+            },
+            MachineEvent::Healed { missing } => Event::Healed {
+                missing: self.names(missing),
+            },
+            MachineEvent::Switching { epoch, kind, step } => Event::Overlay {
+                epoch: epoch.number,
+                kind,
+                step,
+            },
+            MachineEvent::Delivered(delivery) => return self.delivered(&delivery, out),
+            MachineEvent::Refused { command, why } => {
+                let command = Box::new(command);
+                out.push(Deed::Refuse { command, why });
+                return;
+            }
+            MachineEvent::Left => {
+                self.has_left = true;
+                Event::Left
+            }
+            // Of layers that this node does not have, and of the halves of a switch among themselves.
+            MachineEvent::Atomic { .. }
+            | MachineEvent::Written { .. }
+            | MachineEvent::Relayed { .. }
+            | MachineEvent::Epoch(_)
+            | MachineEvent::Missed { .. } => return,
+        };
+        out.push(Deed::Tell(event));
+    }
+
+    pub(super) fn names(&self, ids: Vec<NodeId>) -> Arc<[Arc<str>]> {
+        ids.into_iter().map(|id| self.book.name(id)).collect()
+    }
+
+    /// Notes where a member is to be found. Its incarnation; none if it gave itself the name of another node.
+    pub(super) fn learn_member(&mut self, id: NodeId, out: &mut Vec<Deed>) -> Option<u64> {
+        let entry = self.machine.members().get(&id)?;
+        let Details {
+            name, addresses, ..
+        } = &*entry.details;
+        if NodeId::of(name) != id {
+            return None;
+        }
+        self.book.learn(name, addresses, Source::Itself);
+        let incarnation = entry.version.incarnation;
+        if id != self.me && !self.kept.contains(&id) {
+            self.reach(id, out);
+        }
+        Some(incarnation)
+    }
+
+    pub(super) fn delivered(&self, delivery: &Delivery<NodeId>, out: &mut Vec<Deed>) {
+        if let Some(message) = Addressed::read(&delivery.payload.body) {
+            let from = self.book.name(delivery.sender);
+            out.push(Deed::Deliver {
+                from,
+                hops: delivery.hops,
+                message,
+            });
+        }
+    }
+}
