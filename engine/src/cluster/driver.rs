@@ -60,6 +60,8 @@ pub(super) enum Happening {
     LaneUp(Arc<str>),
     /// The last lane to that peer has ended, or none could be made.
     LaneDown(Arc<str>, WhyDown),
+    /// What was for that peer found no lane for long, or no room on it.
+    Unsent(Arc<str>),
     /// That peer lets this node in no more than it did: it says why.
     Refused(Arc<str>, String),
     /// A peer's control shard said something.
@@ -267,6 +269,9 @@ impl Driver {
         match happening {
             Happening::LaneUp(name) => self.lane_up(&name, now, out),
             Happening::LaneDown(name, why) => self.lane_down(&name, why, now, out),
+            Happening::Unsent(name) => {
+                self.lane_is_of_no_use(NodeId::of(&name), WhyDown::Lost, out)
+            }
             Happening::Refused(name, why) => self.seeds.refused(NodeId::of(&name), &why),
             Happening::Received { from, bytes } => self.received(&from, &bytes, now, out),
             Happening::Congested(name) => self.give(Input::Congested(NodeId::of(&name)), None),

@@ -5,7 +5,7 @@
 //! writes wishes, tells events. It copies no payload but where several pieces have to become one, never waits, and
 //! does a bounded amount of work in each step.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -44,6 +44,12 @@ use crate::wire::CloseReason;
 
 /// Messages taken from the inboxes in one step: then wishes, lanes and events have their turn.
 const MESSAGES_PER_STEP: usize = 64;
+/// Words that wait for a lane at a time, each of some hundred bytes as a rule.
+const UNSENT_MAX: usize = 4_096;
+/// How long they do: as long as a dial.
+const UNSENT_FOR: Duration = Duration::from_secs(3);
+/// How often they are tried again: a turn or two of a shard.
+const UNSENT_EVERY: Duration = Duration::from_millis(2);
 /// How often it is looked whether a lane that was full has room again.
 const ROOM_EVERY: Duration = Duration::from_millis(20);
 
@@ -75,12 +81,23 @@ pub(crate) struct ClusterResident {
     /// Lanes that were full, and since when it was not looked.
     congested: BTreeMap<(Arc<str>, String), Destination>,
     look_for_room: Option<Instant>,
+    /// Words that no lane took yet: a peer that is reached from now on is so a moment later.
+    unsent: VecDeque<Unsent>,
     /// Orders to switch the overlay, by the epoch that they led to.
     switching: Vec<(u64, Sender<SwitchOutcome>)>,
     /// How some of them ended: told once the view shows it.
     switched: Vec<(Sender<SwitchOutcome>, SwitchOutcome)>,
     /// What happened on shards since the last step.
     happened: Vec<Happening>,
+}
+
+/// A word that waits for a lane.
+#[derive(Debug)]
+struct Unsent {
+    to: Destination,
+    word: Bytes,
+    /// Then it is given up.
+    until: Instant,
 }
 
 /// The mailboxes of control shards.
@@ -150,6 +167,7 @@ impl ClusterResident {
             payloads,
             congested: BTreeMap::new(),
             look_for_room: None,
+            unsent: VecDeque::new(),
             switching: Vec::new(),
             switched: Vec::new(),
             happened: Vec::new(),
@@ -373,10 +391,8 @@ impl ClusterResident {
             return;
         };
         let Some(name) = channel else {
-            let destination = Destination::new(peer, self.mailboxes.words.clone());
-            if self.control.try_send_as_named(&destination, word).is_err() {
-                self.state.counters.unsent.fetch_add(1, Ordering::Relaxed);
-            }
+            let to = Destination::new(peer, self.mailboxes.words.clone());
+            self.send_in_turn(to, word);
             return;
         };
         let destination = Destination::new(peer, self.mailboxes.payloads.clone());
@@ -395,6 +411,53 @@ impl ClusterResident {
             let look = Instant::now() + ROOM_EVERY;
             self.look_for_room.get_or_insert(look);
             self.give(Happening::Congested(Arc::clone(to)), tell);
+        }
+    }
+
+    /// Sends a word on the engine's own channel, behind those that wait for the same peer.
+    fn send_in_turn(&mut self, to: Destination, word: Bytes) {
+        let mut before = self.unsent.iter();
+        let is_first = !before.any(|unsent| unsent.to.peer().name() == to.peer().name());
+        let refused = if is_first {
+            match self.control.try_send_as_named(&to, word) {
+                Ok(()) => return,
+                Err(unsent) => unsent.payload,
+            }
+        } else {
+            word
+        };
+        if self.unsent.len() < UNSENT_MAX {
+            self.unsent.push_back(Unsent {
+                to,
+                word: refused,
+                until: Instant::now() + UNSENT_FOR,
+            });
+        } else {
+            self.state.counters.unsent.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Tries again what no lane took. A peer that takes nothing for long has no lane: the protocols hear so.
+    fn send_unsent(&mut self, tell: &mut dyn FnMut(Event)) {
+        let now = Instant::now();
+        let mut lost = BTreeSet::new();
+        for unsent in std::mem::take(&mut self.unsent) {
+            let name = Arc::clone(unsent.to.peer().shared_name());
+            if unsent.until > now && !lost.contains(&name) {
+                let until = unsent.until;
+                self.send_in_turn(unsent.to, unsent.word);
+                if let Some(last) = self.unsent.back_mut()
+                    && last.to.peer().name() == &*name
+                {
+                    last.until = last.until.min(until);
+                }
+            } else {
+                self.state.counters.unsent.fetch_add(1, Ordering::Relaxed);
+                lost.insert(name);
+            }
+        }
+        for name in lost {
+            self.give(Happening::Unsent(name), tell);
         }
     }
 
@@ -507,13 +570,15 @@ impl Resident for ClusterResident {
         self.driver.run_due(self.clock.now(), &mut deeds);
         self.carry_out(deeds, tell);
         self.find_room(Instant::now(), tell);
+        self.send_unsent(tell);
         self.publish();
         is_more
     }
 
     fn next(&self) -> Option<Instant> {
         let due = self.driver.next().map(|at| self.clock.instant(at));
-        [due, self.look_for_room].into_iter().flatten().min()
+        let again = (!self.unsent.is_empty()).then(|| Instant::now() + UNSENT_EVERY);
+        [due, self.look_for_room, again].into_iter().flatten().min()
     }
 }
 

@@ -6,7 +6,7 @@ use overlane::config::OverlayChoice;
 use overlane::{JoinError, MemberStatus};
 
 use crate::nodes::{CHANNEL, MAILBOX, Member, agree, broadcasts_reach_all, cluster, name};
-use crate::support::wait_until;
+use crate::support::{GENEROUS, wait_until};
 
 const OVERLAYS: [OverlayChoice; 4] = [
     OverlayChoice::FullMesh,
@@ -98,6 +98,10 @@ fn a_node_that_comes_back_at_another_address_is_found_there() {
         .destination(&name(3), MAILBOX)
         .expect("names");
     let channel = members[1].node.channel(CHANNEL).expect("it is configured");
+    members[1]
+        .node
+        .wait_reachable(&name(3), GENEROUS)
+        .expect("a member is reached");
     channel
         .send_blocking(&to, b"direct")
         .expect("a member is reached");

@@ -46,17 +46,6 @@ impl Member {
         let found = members.into_iter().find(|member| member.name == name);
         found.map(|member| member.status)
     }
-
-    /// Whether it gets that payload next, and from whom it came first.
-    pub(crate) fn gets(&mut self, payload: &[u8]) -> String {
-        let message = self
-            .inbox
-            .recv_timeout(Duration::from_secs(30))
-            .expect("the broadcast comes");
-        assert_eq!(message.payload(), payload);
-        let from = message.metadata(overlane::ORIGIN_KEY).expect("its sender");
-        String::from_utf8(from.to_vec()).expect("a name")
-    }
 }
 
 /// The first three nodes, where the overlay needs to be told.
@@ -98,10 +87,29 @@ pub(crate) fn agree(members: &[Member]) {
     );
 }
 
+/// What each of them sees, for whoever looks into a failure.
+fn states(members: &[Member]) -> String {
+    let states = members.iter().map(|member| {
+        let cluster = member.cluster();
+        let (overlay, counts) = (cluster.overlay(), cluster.broadcast_counts());
+        let metrics = member.node.metrics();
+        let lanes = metrics.lanes.iter().map(|lane| {
+            format!(
+                "\n  {} {}: up {} accepted {} queued {} in flight {} acknowledged {} reported {} delivered {}",
+                lane.peer, lane.channel, lane.lanes_up, lane.accepted, lane.queued, lane.in_flight, lane.acknowledged, lane.reported, lane.delivered
+            )
+        });
+        let lanes: String = lanes.collect();
+        format!("\n{}: {overlay:?} {counts:?}{lanes}", member.node.name())
+    });
+    states.collect()
+}
+
 /// Broadcasts from each of them, and waits until it came to all others, once.
 pub(crate) fn broadcasts_reach_all(members: &mut [Member], round: usize) {
     for sender in 0..members.len() {
         let payload = format!("{round} of {sender}");
+        let mut missed = Vec::new();
         let name = members[sender].node.name().to_owned();
         let cluster = members[sender].cluster();
         cluster
@@ -109,9 +117,22 @@ pub(crate) fn broadcasts_reach_all(members: &mut [Member], round: usize) {
             .expect("there is room");
         for (number, member) in members.iter_mut().enumerate() {
             if number != sender {
-                assert_eq!(member.gets(payload.as_bytes()), name);
+                let came = member
+                    .inbox
+                    .recv_timeout(Duration::from_secs(30))
+                    .is_ok_and(|message| {
+                        assert_eq!(message.payload(), payload.as_bytes());
+                        let from = message.metadata(overlane::ORIGIN_KEY);
+                        from == Some(name.as_bytes())
+                    });
+                missed.extend((!came).then_some(number));
             }
         }
+        assert!(
+            missed.is_empty(),
+            "{payload} did not come to {missed:?}: {}",
+            states(members)
+        );
     }
     for member in members {
         assert!(member.inbox.try_recv().is_none(), "a broadcast came twice");

@@ -64,12 +64,18 @@ impl Driver {
         if !self.lanes.get(&peer).is_some_and(is_silent) {
             return;
         }
-        self.lanes.remove(&peer);
-        self.silent.insert(peer);
+        self.lane_is_of_no_use(peer, WhyDown::TimedOut, out);
+    }
+
+    /// To the protocols there is no lane to that peer from now on, until something comes over it.
+    pub(super) fn lane_is_of_no_use(&mut self, peer: NodeId, why: WhyDown, out: &mut Vec<Deed>) {
+        if self.lanes.remove(&peer).is_some() {
+            self.silent.insert(peer);
+        }
         if self.kept.remove(&peer) {
             self.reach(peer, out);
         }
-        self.give_down(peer, WhyDown::TimedOut);
+        self.give_down(peer, why);
     }
 
     pub(super) fn connect_is_late(&mut self, peer: NodeId, out: &mut Vec<Deed>) {
