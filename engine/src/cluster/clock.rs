@@ -11,12 +11,15 @@ use crate::io::clock::since_boot;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Clock {
     began: Duration,
+    /// By the clock that threads wait by.
+    made: Instant,
 }
 
 impl Clock {
     pub(super) fn new() -> Self {
         Self {
             began: since_boot(),
+            made: Instant::now(),
         }
     }
 
@@ -25,9 +28,13 @@ impl Clock {
         Time::from_micros(u64::try_from(since.as_micros()).unwrap_or(u64::MAX))
     }
 
-    /// When it is `at`, by the clock that threads wait by. One microsecond late rather than early.
+    /// When it is `at`, by the clock that threads wait by: one microsecond late rather than early, and what is due
+    /// by now is a moment that has passed, also for a shard that looks at the time once in a turn.
     pub(super) fn instant(self, at: Time) -> Instant {
         let left = at.since(self.now());
+        if left.is_zero() {
+            return self.made;
+        }
         Instant::now() + left.min(LONGEST) + Duration::from_micros(1)
     }
 }

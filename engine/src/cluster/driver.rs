@@ -2,7 +2,8 @@
 //!
 //! It owns the protocols (`machine`), their timers, the address book and the seeds, and knows names and addresses
 //! where they know identities. It has no socket, clock or thread: `resident` hands it what happens with the time, and
-//! does what it says. `lanes`, `hearing` and `looking` are what happens to it, `wants` and `telling` what comes of it. What it must never do: wait, and keep more than its bounds for a peer.
+//! does what it says. `lanes`, `hearing` and `looking` are what happens to it, `wants` and `telling` what comes of it.
+//! What it must never do: wait, and keep more than its bounds for a peer.
 
 mod hearing;
 mod lanes;
@@ -235,8 +236,8 @@ impl Driver {
     /// When [`run_due`](Self::run_due) has something to do.
     pub(super) fn next(&self) -> Option<Time> {
         let times = [self.timers.next(), self.strangers.next(), self.seeds.next()];
-        let look = Some(self.topology.next());
-        times.into_iter().chain([look]).flatten().min()
+        let look = self.topology.next();
+        times.into_iter().flatten().chain([look]).min()
     }
 
     /// Does what is due by `now`.
@@ -297,6 +298,12 @@ impl Driver {
     fn is_joined(&self) -> bool {
         let has_company = self.machine.members().live() > 1 && !self.lanes.is_empty();
         has_company || self.seeds.are_this_node()
+    }
+
+    /// The epoch of the overlay that is being changed to.
+    pub(super) fn next_epoch(&self) -> Option<u64> {
+        let next = self.machine.next_overlay()?;
+        Some(next.epoch.number)
     }
 
     /// What can be seen of the cluster from here.

@@ -78,11 +78,13 @@ pub(crate) struct ClusterResident {
     words: Inbox,
     payloads: Inbox,
     waker: Waker,
-    /// Lanes that were full, and since when it was not looked.
+    /// Lanes that were full when they were looked at last.
     congested: BTreeMap<(Arc<str>, String), Destination>,
     look_for_room: Option<Instant>,
     /// Words that no lane took yet: a peer that is reached from now on is so a moment later.
     unsent: VecDeque<Unsent>,
+    /// When they are tried again.
+    send_again: Option<Instant>,
     /// Orders to switch the overlay, by the epoch that they led to.
     switching: Vec<(u64, Sender<SwitchOutcome>)>,
     /// How some of them ended: told once the view shows it.
@@ -168,6 +170,7 @@ impl ClusterResident {
             congested: BTreeMap::new(),
             look_for_room: None,
             unsent: VecDeque::new(),
+            send_again: None,
             switching: Vec::new(),
             switched: Vec::new(),
             happened: Vec::new(),
@@ -296,9 +299,9 @@ impl ClusterResident {
             }
             _ => None,
         });
-        match (refusal, self.driver.view().next_overlay) {
+        match (refusal, self.driver.next_epoch()) {
             (Some(why), _) => self.switched.push((answer, SwitchOutcome::Refused(why))),
-            (None, Some(next)) => self.switching.push((next.epoch.number, answer)),
+            (None, Some(epoch)) => self.switching.push((epoch, answer)),
             // A node alone has switched at once.
             (None, None) => self.switched.push((answer, SwitchOutcome::Committed)),
         }
@@ -391,8 +394,9 @@ impl ClusterResident {
             return;
         };
         let Some(name) = channel else {
+            let until = Instant::now() + UNSENT_FOR;
             let to = Destination::new(peer, self.mailboxes.words.clone());
-            self.send_in_turn(to, word);
+            self.send_in_turn(Unsent { to, word, until });
             return;
         };
         let destination = Destination::new(peer, self.mailboxes.payloads.clone());
@@ -415,45 +419,37 @@ impl ClusterResident {
     }
 
     /// Sends a word on the engine's own channel, behind those that wait for the same peer.
-    fn send_in_turn(&mut self, to: Destination, word: Bytes) {
+    fn send_in_turn(&mut self, mut unsent: Unsent) {
         let mut before = self.unsent.iter();
-        let is_first = !before.any(|unsent| unsent.to.peer().name() == to.peer().name());
-        let refused = if is_first {
-            match self.control.try_send_as_named(&to, word) {
+        if !before.any(|waiting| waiting.to.peer().name() == unsent.to.peer().name()) {
+            match self.control.try_send_as_named(&unsent.to, unsent.word) {
                 Ok(()) => return,
-                Err(unsent) => unsent.payload,
+                Err(refused) => unsent.word = refused.payload,
             }
-        } else {
-            word
-        };
+        }
         if self.unsent.len() < UNSENT_MAX {
-            self.unsent.push_back(Unsent {
-                to,
-                word: refused,
-                until: Instant::now() + UNSENT_FOR,
-            });
+            self.unsent.push_back(unsent);
+            let again = Instant::now() + UNSENT_EVERY;
+            self.send_again.get_or_insert(again);
         } else {
             self.state.counters.unsent.fetch_add(1, Ordering::Relaxed);
         }
     }
 
     /// Tries again what no lane took. A peer that takes nothing for long has no lane: the protocols hear so.
-    fn send_unsent(&mut self, tell: &mut dyn FnMut(Event)) {
-        let now = Instant::now();
+    fn send_unsent(&mut self, now: Instant, tell: &mut dyn FnMut(Event)) {
+        if self.send_again.is_none_or(|at| at > now) {
+            return;
+        }
+        self.send_again = None;
         let mut lost = BTreeSet::new();
         for unsent in std::mem::take(&mut self.unsent) {
-            let name = Arc::clone(unsent.to.peer().shared_name());
-            if unsent.until > now && !lost.contains(&name) {
-                let until = unsent.until;
-                self.send_in_turn(unsent.to, unsent.word);
-                if let Some(last) = self.unsent.back_mut()
-                    && last.to.peer().name() == &*name
-                {
-                    last.until = last.until.min(until);
-                }
+            let name = unsent.to.peer().shared_name();
+            if unsent.until > now && !lost.contains(name) {
+                self.send_in_turn(unsent);
             } else {
                 self.state.counters.unsent.fetch_add(1, Ordering::Relaxed);
-                lost.insert(name);
+                lost.insert(Arc::clone(name));
             }
         }
         for name in lost {
@@ -569,16 +565,17 @@ impl Resident for ClusterResident {
         let mut deeds = Vec::new();
         self.driver.run_due(self.clock.now(), &mut deeds);
         self.carry_out(deeds, tell);
-        self.find_room(Instant::now(), tell);
-        self.send_unsent(tell);
+        let now = Instant::now();
+        self.find_room(now, tell);
+        self.send_unsent(now, tell);
         self.publish();
         is_more
     }
 
     fn next(&self) -> Option<Instant> {
         let due = self.driver.next().map(|at| self.clock.instant(at));
-        let again = (!self.unsent.is_empty()).then(|| Instant::now() + UNSENT_EVERY);
-        [due, self.look_for_room, again].into_iter().flatten().min()
+        let times = [due, self.look_for_room, self.send_again];
+        times.into_iter().flatten().min()
     }
 }
 

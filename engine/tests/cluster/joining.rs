@@ -1,12 +1,13 @@
 //! Joining and leaving, on every overlay.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
-use overlane::config::OverlayChoice;
+use overlane::config::{ControlPlacement, OverlayChoice};
 use overlane::{JoinError, MemberStatus};
 
 use crate::nodes::{CHANNEL, MAILBOX, Member, agree, broadcasts_reach_all, cluster, name};
-use crate::support::{GENEROUS, wait_until};
+use crate::support::{GENEROUS, config, wait_until};
 
 const OVERLAYS: [OverlayChoice; 4] = [
     OverlayChoice::FullMesh,
@@ -29,6 +30,22 @@ fn a_cluster_forms_on_every_overlay_and_broadcasts_reach_all() {
         }
         broadcasts_reach_all(&mut members, 1);
     }
+}
+
+#[test]
+fn a_cluster_forms_where_shard_0_is_the_control_shard_too() {
+    let start = |number: usize, seeds: &[SocketAddr]| {
+        let config = config(&name(number)).control(ControlPlacement::Shared);
+        Member::start_with(config, OverlayChoice::HyParView, seeds)
+    };
+    let mut members = vec![start(0, &[])];
+    let seed = members[0].node.local_addr();
+    members.extend((1..4).map(|number| start(number, &[seed])));
+    agree(&members);
+    broadcasts_reach_all(&mut members, 0);
+    // It is found out by probes, which only timers send.
+    drop(members.pop());
+    agree(&members);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use overlane::config::{ChannelConfig, OverlayChoice, Seed};
+use overlane::config::{ChannelConfig, ConfigBuilder, OverlayChoice, Seed};
 use overlane::{Cluster, Inbox, MemberStatus, Node};
 
 use crate::support::{config, start, wait_until};
@@ -20,7 +20,16 @@ pub(crate) struct Member {
 impl Member {
     /// A node that asks at these addresses.
     pub(crate) fn start(name: &str, overlay: OverlayChoice, seeds: &[SocketAddr]) -> Self {
-        let config = config(name)
+        Self::start_with(config(name), overlay, seeds)
+    }
+
+    /// The same, of a node of that configuration.
+    pub(crate) fn start_with(
+        config: ConfigBuilder,
+        overlay: OverlayChoice,
+        seeds: &[SocketAddr],
+    ) -> Self {
+        let config = config
             .overlay(overlay)
             .servers(servers(overlay))
             .seeds(seeds.iter().copied().map(Seed::from).collect::<Vec<_>>())
