@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
+use serde::{Deserialize, Serialize};
 
 use crate::fabric::Fabric;
 use crate::shard::command::{Command, CommandSender};
@@ -47,7 +48,7 @@ pub struct Metrics {
 }
 
 /// A routing rule.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RuleMetrics {
     /// As it is written in `--rule`.
     pub rule: String,
@@ -58,7 +59,7 @@ pub struct RuleMetrics {
 }
 
 /// The streams of a node, over all peers.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StreamMetrics {
     /// Of this node, and open now.
     pub open_outgoing: usize,
@@ -71,7 +72,7 @@ pub struct StreamMetrics {
 }
 
 /// One channel to one peer, all its parallel lanes together.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ChannelMetrics {
     /// The peer's name; empty in [`Metrics::departed`] and [`Metrics::removed`].
     pub peer: String,
@@ -140,7 +141,7 @@ pub struct ChannelMetrics {
 }
 
 /// One shard.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ShardMetrics {
     /// Turns of the loop.
     pub turns: u64,

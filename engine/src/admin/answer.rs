@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use super::PROTOCOL_VERSION;
 use super::event_report::EventReport;
-use super::metrics_report::{MetricsReport, RuleStatus};
+use super::metrics_report::MetricsReport;
+use crate::metrics::RuleMetrics;
 
 /// A line from a node.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -139,7 +140,7 @@ pub enum Answer {
         dropped: u64,
     },
     /// Its routing rules, in order.
-    Rules(Vec<RuleStatus>),
+    Rules(Vec<RuleMetrics>),
     /// A round trip.
     Ping {
         /// The channel that it took.

@@ -42,9 +42,7 @@ pub use answer::{
 pub use client::{Client, ClientError, Following};
 pub use event_report::EventReport;
 pub use lines::{LineTooLong, Lines};
-pub use metrics_report::{
-    ChannelReport, LatencyReport, MetricsReport, RuleStatus, ShardReport, StreamsReport,
-};
+pub use metrics_report::{LatencyReport, MetricsReport};
 pub use request::{Content, REQUEST_BYTES_MAX, Request};
 pub use seats::{CONNECTIONS_MAX, FOLLOWERS_MAX};
 pub(crate) use server::Server;

@@ -6,6 +6,8 @@
 //! [`CloseReason::index`], which is local to a build and never goes over the wire.
 use std::fmt;
 
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
 /// Writes the enum and its tables from one list, so that no reason can miss its code or sentence.
 macro_rules! close_reasons {
     ($($reason:ident = $code:literal, $name:literal, $sentence:literal;)+) => {
@@ -41,6 +43,12 @@ macro_rules! close_reasons {
             #[must_use]
             pub const fn name(self) -> &'static str {
                 match self { $(Self::$reason => $name,)+ }
+            }
+
+            /// The reason of that name, or `None` for one that this version lacks.
+            #[must_use]
+            pub fn from_name(name: &str) -> Option<Self> {
+                match name { $($name => Some(Self::$reason),)+ _ => None }
             }
 
             /// The reason as a sentence for a person, without the full stop.
@@ -135,6 +143,21 @@ impl CloseReason {
     }
 }
 
+/// By its name, also as a key.
+impl Serialize for CloseReason {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
+    }
+}
+
+/// A name of a later version is [`CloseReason::Unrecognised`].
+impl<'de> Deserialize<'de> for CloseReason {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let name = String::deserialize(deserializer)?;
+        Ok(Self::from_name(&name).unwrap_or(Self::Unrecognised))
+    }
+}
+
 impl fmt::Display for CloseReason {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(self.sentence())
@@ -161,6 +184,7 @@ mod tests {
         for (index, reason) in CloseReason::ALL.iter().enumerate() {
             assert_eq!(reason.index(), index);
             assert_eq!(CloseReason::from_code(reason.code()), Some(*reason));
+            assert_eq!(CloseReason::from_name(reason.name()), Some(*reason));
             assert_eq!(reason.seen_by_peer().seen_by_peer(), *reason);
         }
     }

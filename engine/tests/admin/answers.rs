@@ -107,7 +107,7 @@ fn pings_go_through_the_engine_and_back() {
     }
     let report = metrics(&folder, "a");
     let mut lanes = report.lanes.iter();
-    let used = lanes.find(|lane| lane.peer == "b" && lane.channel == "data");
+    let used = lanes.find(|lane| lane.peer == "b" && &*lane.channel == "data");
     let used = used.expect("it was used");
     assert_eq!(used.accepted, 1, "{used:?}");
     assert!(

@@ -1,6 +1,7 @@
 //! `overlane metrics`: what a node has counted.
 
-use overlane::admin::{Answer, ChannelReport, MetricsReport, Request, ShardReport};
+use overlane::admin::{Answer, MetricsReport, Request};
+use overlane::{ChannelMetrics, ShardMetrics};
 
 use super::{Target, unexpected};
 use crate::ending::{Ending, Failure, told};
@@ -54,7 +55,7 @@ fn text(report: &MetricsReport) -> String {
 }
 
 /// Lanes that nothing went over would fill the screen.
-const fn is_used(lane: &ChannelReport) -> bool {
+const fn is_used(lane: &ChannelMetrics) -> bool {
     lane.lanes_up > 0 || lane.accepted > 0 || lane.delivered > 0 || lane.receive_dropped > 0
 }
 
@@ -72,8 +73,8 @@ const LANE_COLUMNS: [Column; 11] = [
     Column::Number("p50/p99 us"),
 ];
 
-fn lane_row(lane: &ChannelReport, report: &MetricsReport) -> Vec<String> {
-    let latency = report.latency.get(&lane.channel);
+fn lane_row(lane: &ChannelMetrics, report: &MetricsReport) -> Vec<String> {
+    let latency = report.latency.get(&*lane.channel);
     let latency = latency.map(|took| format!("{}/{}", took.p50_us, took.p99_us));
     let peer = match lane.peer.as_str() {
         "" => "(gone)",
@@ -81,7 +82,7 @@ fn lane_row(lane: &ChannelReport, report: &MetricsReport) -> Vec<String> {
     };
     let mut row = vec![
         peer.to_owned(),
-        lane.channel.clone(),
+        lane.channel.to_string(),
         lane.lanes_up.to_string(),
     ];
     let counts = [
@@ -107,8 +108,8 @@ const SHARD_COLUMNS: [Column; 6] = [
     Column::Number("connections"),
 ];
 
-fn shard_row((index, shard): (usize, &ShardReport)) -> Vec<String> {
-    let calls = shard.io_calls + shard.doorbell_writes;
+fn shard_row((index, shard): (usize, &ShardMetrics)) -> Vec<String> {
+    let calls = shard.syscalls();
     let mut row = vec![index.to_string()];
     row.extend([shard.turns, shard.idle_turns, shard.parks, calls].map(|count| count.to_string()));
     row.push(shard.connections.to_string());

@@ -1,7 +1,8 @@
 //! `overlane rules`: the routing rules of a node, listed and replaced.
 
 use clap::Subcommand;
-use overlane::admin::{Answer, Request, RuleStatus};
+use overlane::RuleMetrics;
+use overlane::admin::{Answer, Request};
 
 use super::{Target, unexpected};
 use crate::ending::{Ending, Failure, told};
@@ -46,8 +47,8 @@ fn list(target: &Target) -> Result<Ending, Failure> {
     }
 }
 
-fn text(rules: &[RuleStatus]) -> String {
+fn text(rules: &[RuleMetrics]) -> String {
     let columns = [Column::Word("rule"), Column::Number("matched")];
-    let row = |rule: &RuleStatus| vec![rule.rule.clone(), rule.matched.to_string()];
+    let row = |rule: &RuleMetrics| vec![rule.rule.clone(), rule.matched.to_string()];
     table(&columns, &rules.iter().map(row).collect::<Vec<_>>())
 }
