@@ -38,6 +38,20 @@ pub(crate) struct ClusterFlags {
 }
 
 impl ClusterFlags {
+    /// A cluster for another run, which asks for no figures of the cluster itself.
+    fn of(nodes: usize, overlay: OverlayKind, patience: u32, engine: &Flags) -> Self {
+        Self {
+            nodes,
+            overlay,
+            broadcasts: 1,
+            payload: HEAD_BYTES,
+            idle_seconds: 0,
+            patience,
+            json: false,
+            engine: engine.clone(),
+        }
+    }
+
     /// Refuses what no run could be made of.
     pub(super) fn check(&self) -> Outcome<()> {
         flags::within("--nodes", self.nodes, 2, 10_000)?;
@@ -91,16 +105,12 @@ impl SwitchFlags {
 
     /// The cluster that is switched.
     pub(super) fn cluster(&self) -> ClusterFlags {
-        ClusterFlags {
-            nodes: self.nodes,
-            overlay: OverlayKind::FullMesh,
-            broadcasts: 1,
-            payload: HEAD_BYTES,
-            idle_seconds: 0,
-            patience: self.patience,
-            json: self.json,
-            engine: self.engine.clone(),
-        }
+        ClusterFlags::of(
+            self.nodes,
+            OverlayKind::FullMesh,
+            self.patience,
+            &self.engine,
+        )
     }
 }
 
@@ -140,16 +150,7 @@ impl PartitionFlags {
 
     /// The cluster that is split.
     pub(super) fn cluster(&self) -> ClusterFlags {
-        ClusterFlags {
-            nodes: self.nodes,
-            overlay: self.overlay,
-            broadcasts: 1,
-            payload: HEAD_BYTES,
-            idle_seconds: 0,
-            patience: self.patience,
-            json: self.json,
-            engine: self.engine.clone(),
-        }
+        ClusterFlags::of(self.nodes, self.overlay, self.patience, &self.engine)
     }
 }
 

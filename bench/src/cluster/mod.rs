@@ -100,12 +100,7 @@ pub(crate) fn run(flags: &ClusterFlags) -> Outcome<()> {
         last_hop_max: reach.hops_max,
         neighbors_max,
     };
-    if flags.json {
-        let line = serde_json::to_string(&figures).expect("figures are numbers");
-        show!("{line}");
-    } else {
-        show!("{}", figures.table());
-    }
+    print(&figures, figures.table(), flags.json);
     judge(&[&reach])
 }
 
@@ -147,13 +142,18 @@ pub(crate) fn run_churn(flags: &ChurnFlags) -> Outcome<()> {
         back_s: back.as_secs_f64(),
         back_reach_percent: back_reach.percent(),
     };
-    if of_all.json {
-        let line = serde_json::to_string(&figures).expect("figures are numbers");
+    print(&figures, figures.table(), of_all.json);
+    judge(&[&reach, &back_reach])
+}
+
+/// Prints the result of a run: one JSON object on one line, or a table.
+fn print(figures: &impl Serialize, table: String, json: bool) {
+    if json {
+        let line = serde_json::to_string(figures).expect("figures are numbers");
         show!("{line}");
     } else {
-        show!("{}", figures.table());
+        show!("{table}");
     }
-    judge(&[&reach, &back_reach])
 }
 
 /// Starts all nodes and waits until they agree. How long it took.

@@ -10,10 +10,9 @@ use super::flags::PartitionFlags;
 use super::hosts::Hosts;
 use super::nodes::{Nodes, name, unexpected};
 use super::protocol::{Command, Reply, Split};
-use super::{ARRIVE_WITHIN, form, of_rows};
+use super::{ARRIVE_WITHIN, form, of_rows, print};
 use crate::error::{BenchError, Outcome};
 use crate::progress::Progress;
-use crate::shown::show;
 
 /// Broadcasts after the healing.
 const BROADCASTS: u32 = 50;
@@ -73,12 +72,7 @@ pub(crate) fn run(flags: &PartitionFlags) -> Outcome<()> {
         events_right: faults.is_empty(),
         reach_percent: reach.percent(),
     };
-    if flags.json {
-        let line = serde_json::to_string(&figures).expect("figures are numbers");
-        show!("{line}");
-    } else {
-        show!("{}", figures.table());
-    }
+    print(&figures, figures.table(), flags.json);
     if reach.came < reach.expected {
         faults.push("broadcasts after the healing did not come to all".to_owned());
     }

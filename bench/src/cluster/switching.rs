@@ -10,10 +10,9 @@ use serde::Serialize;
 use super::flags::SwitchFlags;
 use super::nodes::{Nodes, name, unexpected};
 use super::protocol::{Command, Flow, Got, Reply, STEADY};
-use super::{form, of_rows};
+use super::{form, of_rows, print};
 use crate::error::{BenchError, Outcome};
 use crate::progress::Progress;
-use crate::shown::show;
 
 /// Each overlay takes the place of each other in twelve steps, from full mesh back to it.
 const TOUR: [OverlayKind; 12] = [
@@ -109,12 +108,7 @@ pub(crate) fn run(flags: &SwitchFlags) -> Outcome<()> {
     let Run {
         figures, faults, ..
     } = run;
-    if flags.json {
-        let line = serde_json::to_string(&figures).expect("figures are numbers");
-        show!("{line}");
-    } else {
-        show!("{}", figures.table());
-    }
+    print(&figures, figures.table(), flags.json);
     if faults.is_empty() {
         return Ok(());
     }
