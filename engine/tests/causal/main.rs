@@ -54,16 +54,21 @@ fn triangle(channel: &ChannelConfig, shards: usize) -> (Node, Node, Node, Proxy)
     (a, b, c, proxy)
 }
 
+/// `a` sends `first` to `b`, which stays in the proxy, and then `second` to `c`, which comes.
+fn hold_up_the_first(a: &Node, proxy: &Proxy, [in_b, in_c]: [&mut Inbox; 2]) {
+    send(a, "b", "before");
+    assert_eq!(next(in_b), "before");
+    proxy.stall(true);
+    send(a, "b", "first");
+    send(a, "c", "second");
+    assert_eq!(next(in_c), "second");
+}
+
 /// What `a` sends to `b` is late; what follows it, by way of `c`, is not.
 fn late_message_goes_first(shards: usize) {
     let (a, b, c, proxy) = triangle(&causal(), shards);
     let (mut in_b, mut in_c) = (inbox(&b), inbox(&c));
-    send(&a, "b", "before");
-    assert_eq!(next(&mut in_b), "before");
-    proxy.stall(true);
-    send(&a, "b", "first");
-    send(&a, "c", "second");
-    assert_eq!(next(&mut in_c), "second");
+    hold_up_the_first(&a, &proxy, [&mut in_b, &mut in_c]);
     send(&c, "b", "third");
     send(&c, "b", "fourth");
     let held = |node: &Node| counted(&node.metrics(), "c", "data").held_back;
@@ -89,12 +94,7 @@ fn on_several_shards_too() {
 fn a_message_that_is_cut_off_is_sent_again_and_goes_first() {
     let (a, b, c, proxy) = triangle(&causal(), 1);
     let (mut in_b, mut in_c) = (inbox(&b), inbox(&c));
-    send(&a, "b", "before");
-    assert_eq!(next(&mut in_b), "before");
-    proxy.stall(true);
-    send(&a, "b", "first");
-    send(&a, "c", "second");
-    assert_eq!(next(&mut in_c), "second");
+    hold_up_the_first(&a, &proxy, [&mut in_b, &mut in_c]);
     send(&c, "b", "third");
     let held = |node: &Node| counted(&node.metrics(), "c", "data").held_back;
     wait_until("it is held", || held(&b), |held| *held == 1);
@@ -109,12 +109,7 @@ fn a_sender_that_has_too_much_on_hold_waits_and_the_others_do_not() {
     let channel = causal().hold_back_messages_max(4_usize);
     let (a, b, c, proxy) = triangle(&channel, 1);
     let (mut in_b, mut in_c) = (inbox(&b), inbox(&c));
-    send(&a, "b", "before");
-    assert_eq!(next(&mut in_b), "before");
-    proxy.stall(true);
-    send(&a, "b", "first");
-    send(&a, "c", "second");
-    assert_eq!(next(&mut in_c), "second");
+    hold_up_the_first(&a, &proxy, [&mut in_b, &mut in_c]);
     for number in 0..100 {
         send(&c, "b", &number.to_string());
     }
@@ -170,12 +165,7 @@ fn what_does_not_come_is_given_up_told_and_refused_when_it_comes() {
     let (a, b, c, proxy) = triangle(&causal().hold_back_wait_ms(300_u64), 1);
     let (mut in_b, mut in_c) = (inbox(&b), inbox(&c));
     let (told_b, told_a) = (b.events(), a.events());
-    send(&a, "b", "before");
-    assert_eq!(next(&mut in_b), "before");
-    proxy.stall(true);
-    send(&a, "b", "first");
-    send(&a, "c", "second");
-    assert_eq!(next(&mut in_c), "second");
+    hold_up_the_first(&a, &proxy, [&mut in_b, &mut in_c]);
     send(&c, "b", "third");
     assert_eq!(next(&mut in_b), "third", "without what it follows");
     let given_up = wait_for_event(&told_b, "the giving up", |event| match event {
