@@ -197,3 +197,60 @@ fn fan_has_a_result_for_one_peer_and_one_for_all() {
         assert_eq!(result["accepted"], result["delivered"], "{result}");
     }
 }
+
+#[test]
+fn nodes_form_a_cluster_and_broadcasts_come_to_each_once() {
+    let short = ["--broadcasts", "4", "--json"];
+    let run = |arguments: &[&str]| objects(&bench(&[arguments, &short].concat()));
+    let [formed] = &run(&["cluster", "--nodes", "4", "--idle-seconds", "0"])[..] else {
+        panic!("one object")
+    };
+    for (key, value) in [
+        ("nodes", 4.0),
+        ("reach_percent", 100.0),
+        ("duplicates", 0.0),
+    ] {
+        assert_eq!(formed[key].as_f64(), Some(value), "{formed}");
+    }
+    let [churned] = &run(&[
+        "churn",
+        "--nodes",
+        "4",
+        "--kill",
+        "30",
+        "--seed",
+        "1",
+        "--overlay",
+        "full_mesh",
+    ])[..] else {
+        panic!("one object")
+    };
+    for (key, value) in [
+        ("killed", 1.0),
+        ("reach_percent", 100.0),
+        ("back_reach_percent", 100.0),
+    ] {
+        assert_eq!(churned[key].as_f64(), Some(value), "{churned}");
+    }
+}
+
+#[test]
+fn an_overlay_is_switched_and_every_message_is_accounted_for() {
+    let arguments = [
+        "switch",
+        "--nodes",
+        "3",
+        "--switches",
+        "2",
+        "--rate",
+        "300",
+        "--json",
+    ];
+    let [result] = &objects(&bench(&arguments))[..] else {
+        panic!("one object")
+    };
+    assert_eq!(result["accepted"], result["delivered"], "{result}");
+    for key in ["reported", "duplicates", "out_of_order", "rollbacks"] {
+        assert_eq!(result[key].as_u64(), Some(0), "{key}: {result}");
+    }
+}

@@ -6,7 +6,7 @@ use overlane::config::Flags;
 
 use super::hosts::HOSTS_MAX;
 use super::process::HEAD_BYTES;
-use crate::error::Outcome;
+use crate::error::{BenchError, Outcome};
 use crate::flags;
 
 /// Flags of `cluster`.
@@ -15,9 +15,9 @@ pub(crate) struct ClusterFlags {
     /// Nodes, each a process with one shard
     #[arg(long, default_value_t = 25, value_name = "COUNT")]
     pub(super) nodes: usize,
-    /// full_mesh, hyparview, client_server or pub_sub
-    #[arg(long, default_value = "hyparview", value_name = "OVERLAY")]
-    pub(super) overlay: OverlayKind,
+    /// Without `--overlay`, which is the engine's own flag.
+    #[arg(skip = OverlayKind::HyParView)]
+    overlay: OverlayKind,
     /// Broadcasts in all, from one node after the other
     #[arg(long, default_value_t = 200, value_name = "COUNT")]
     pub(super) broadcasts: u32,
@@ -52,8 +52,20 @@ impl ClusterFlags {
         }
     }
 
+    /// The overlay that the cluster begins with.
+    pub(super) fn overlay(&self) -> Outcome<OverlayKind> {
+        let mut given = self.engine.node.iter().rev();
+        match given.find(|(name, _)| *name == "overlay") {
+            None => Ok(self.overlay),
+            Some((_, text)) => text
+                .parse()
+                .map_err(|error| BenchError::BadInput(format!("--overlay: {error}"))),
+        }
+    }
+
     /// Refuses what no run could be made of.
     pub(super) fn check(&self) -> Outcome<()> {
+        self.overlay()?;
         flags::within("--nodes", self.nodes, 2, 10_000)?;
         flags::within("--broadcasts", self.broadcasts as usize, 1, 1_000_000)?;
         flags::within("--payload", self.payload, HEAD_BYTES, 200 << 10)?;
@@ -126,9 +138,6 @@ pub(crate) struct PartitionFlags {
     /// How long they are cut off, at least
     #[arg(long, default_value_t = 60, value_name = "SECONDS")]
     pub(super) seconds: u32,
-    /// full_mesh, hyparview or pub_sub
-    #[arg(long, default_value = "hyparview", value_name = "OVERLAY")]
-    pub(super) overlay: OverlayKind,
     /// How long the nodes may take to agree after the healing
     #[arg(long, default_value_t = 120, value_name = "SECONDS")]
     pub(super) patience: u32,
@@ -150,7 +159,8 @@ impl PartitionFlags {
 
     /// The cluster that is split.
     pub(super) fn cluster(&self) -> ClusterFlags {
-        ClusterFlags::of(self.nodes, self.overlay, self.patience, &self.engine)
+        let overlay = OverlayKind::HyParView;
+        ClusterFlags::of(self.nodes, overlay, self.patience, &self.engine)
     }
 }
 

@@ -89,7 +89,7 @@ pub(crate) fn run(flags: &ClusterFlags) -> Outcome<()> {
     drop(progress);
     let figures = Figures {
         nodes: flags.nodes,
-        overlay: flags.overlay.name(),
+        overlay: flags.overlay()?.name(),
         join_s: join_s.as_secs_f64(),
         rss_per_node_bytes: rss,
         idle_cpu_percent: figure(used_ns) / 1e7 / f64::from(idle.max(1)),
@@ -134,7 +134,7 @@ pub(crate) fn run_churn(flags: &ChurnFlags) -> Outcome<()> {
     drop(progress);
     let figures = ChurnFigures {
         nodes: of_all.nodes,
-        overlay: of_all.overlay.name(),
+        overlay: of_all.overlay()?.name(),
         killed: victims.len(),
         agree_s: agree.as_secs_f64(),
         reach_percent: reach.percent(),

@@ -50,7 +50,8 @@ impl Reach {
 impl Nodes {
     /// The configuration of all nodes; no process yet.
     pub(super) fn new(flags: &ClusterFlags) -> Outcome<Self> {
-        let servers = match flags.overlay {
+        let overlay = flags.overlay()?;
+        let servers = match overlay {
             OverlayKind::ClientServer => (flags.nodes / NODES_PER_SERVER).max(3).min(flags.nodes),
             _ => 0,
         };
@@ -62,7 +63,7 @@ impl Nodes {
                 node: &[
                     ("shards", "1"),
                     ("spin_us", "0"),
-                    ("overlay", flags.overlay.name()),
+                    ("overlay", overlay.name()),
                     ("servers", &servers.join(",")),
                 ],
                 channels: &[

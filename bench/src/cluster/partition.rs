@@ -66,7 +66,7 @@ pub(crate) fn run(flags: &PartitionFlags) -> Outcome<()> {
     let figures = Figures {
         nodes: cluster.nodes,
         ways: flags.ways,
-        overlay: cluster.overlay.name(),
+        overlay: cluster.overlay()?.name(),
         parted_s: parted.as_secs_f64(),
         agree_s: agree.as_secs_f64(),
         events_right: faults.is_empty(),

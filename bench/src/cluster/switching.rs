@@ -84,7 +84,7 @@ pub(crate) fn run(flags: &SwitchFlags) -> Outcome<()> {
         nodes,
         random: fastrand::Rng::with_seed(seed),
         lives: BTreeMap::new(),
-        current: cluster.overlay.name().to_owned(),
+        current: cluster.overlay()?.name().to_owned(),
         touched: Vec::new(),
         figures: Figures {
             nodes: flags.nodes,
