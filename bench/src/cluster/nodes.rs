@@ -200,9 +200,12 @@ impl Nodes {
                 return Ok(began.elapsed());
             }
             if began.elapsed() > within {
-                let (least, most) = (live.iter().min(), live.iter().max());
+                let (least, most) = (
+                    live.iter().min().unwrap_or(&0),
+                    live.iter().max().unwrap_or(&0),
+                );
                 return Err(BenchError::CheckFailed(format!(
-                    "{} nodes did not agree on who is a member within {} s: they count {least:?} to {most:?} live \
+                    "{} nodes did not agree on who is a member within {} s: they count {least} to {most} live \
                      members; give more --patience, or fewer nodes",
                     names.len(),
                     within.as_secs()
@@ -240,9 +243,7 @@ impl Nodes {
         let senders: Vec<usize> = self.running.keys().copied().collect();
         for (number, sender) in numbers.clone().zip(senders.iter().cycle()) {
             let numbers = number..number + 1;
-            let child = self.running.get_mut(sender).expect("it runs");
-            let command = Command::Broadcast { numbers, bytes };
-            child.ask_within::<_, Reply>(&command, ANSWER_WITHIN)?;
+            self.ask(*sender, &Command::Broadcast { numbers, bytes })?;
         }
         let deadline = Instant::now() + within;
         while Instant::now() < deadline {

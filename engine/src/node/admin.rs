@@ -53,10 +53,7 @@ impl Desk for FrontDesk {
                 let report = MetricsReport::of(metrics, peer.as_deref(), channel.as_deref());
                 Ok(Answer::Metrics(report))
             }
-            Request::Rules {} => {
-                let report = MetricsReport::of(node.metrics(), None, None);
-                Ok(Answer::Rules(report.rules))
-            }
+            Request::Rules {} => Ok(Answer::Rules(node.metrics().rules)),
             Request::SetRules { rules } => set_rules(node, &rules),
             Request::Channels {}
             | Request::AddChannel { .. }
