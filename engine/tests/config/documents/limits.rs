@@ -114,7 +114,7 @@ const STRANGERS: &[Limit] = &[
             Unit::Count("addresses"),
         ),
         Otherwise("`Node::reach` says how many there may be"),
-        "reach.rs::what_cannot_be_an_address_of_a_peer_is_refused",
+        "peers/reach.rs::what_cannot_be_an_address_of_a_peer_is_refused",
     ),
     limit(
         "lanes of a channel to one peer",
@@ -311,19 +311,19 @@ const PEERS: &[Limit] = &[
             "a back-off and a dial (`reconnect_max_ms`, `connect_timeout_ms`, `handshake_deadline_ms`), and as much again for the dial of the peer",
         ),
         Otherwise("they are reported with the reason of the dial"),
-        "lanes/demand.rs::messages_to_a_peer_that_nobody_can_reach_any_more_are_reported_in_time",
+        "peers/lanes/demand.rs::messages_to_a_peer_that_nobody_can_reach_any_more_are_reported_in_time",
     ),
     limit(
         "refusals of lanes that wait to be said to one peer",
         Derived("16 KiB"),
         Otherwise("the peer is not told, and waits until its own patience ends"),
-        "lanes/demand.rs::refusals_of_lanes_to_a_peer_that_does_not_read_are_bounded",
+        "peers/lanes/demand.rs::refusals_of_lanes_to_a_peer_that_does_not_read_are_bounded",
     ),
     limit(
         "time without a message after which a lane closes",
         Node("lane_idle_ms"),
         Otherwise("both ends close it when both find it idle; the next message makes it again"),
-        "lanes/idle.rs::an_idle_lane_closes_at_both_ends_and_the_next_message_makes_it_again",
+        "peers/lanes/idle.rs::an_idle_lane_closes_at_both_ends_and_the_next_message_makes_it_again",
     ),
     limit(
         "time for a dial",
@@ -347,7 +347,7 @@ const PEERS: &[Limit] = &[
         "open streams of one peer",
         Node("streams_max"),
         Otherwise("the stream is refused, counted"),
-        "streams.rs::open_streams_are_bounded_at_both_ends",
+        "delivery/streams.rs::open_streams_are_bounded_at_both_ends",
     ),
     limit(
         "bytes of one stream that came and are not read",
@@ -379,13 +379,13 @@ const APPLICATIONS: &[Limit] = &[
         "messages in the queue of a lane",
         Channel("queue_messages_max"),
         Otherwise(QUEUE_IS_FULL),
-        "overflow.rs::each_policy_keeps_the_queue_within_its_messages",
+        "traffic/overflow.rs::each_policy_keeps_the_queue_within_its_messages",
     ),
     limit(
         "bytes in the queue of a lane",
         Channel("queue_bytes_max"),
         Otherwise(QUEUE_IS_FULL),
-        "overflow.rs::each_policy_keeps_the_queue_within_its_bytes",
+        "traffic/overflow.rs::each_policy_keeps_the_queue_within_its_bytes",
     ),
     limit(
         "bytes sent on a lane and not acknowledged",
@@ -397,25 +397,25 @@ const APPLICATIONS: &[Limit] = &[
         "bytes queued and not acknowledged together, on a lane that keeps its messages",
         Channel("log_bytes_max"),
         Otherwise("`overflow` of the channel decides: reject or block"),
-        "resume.rs::the_log_is_bounded_and_a_slow_peer_makes_senders_wait",
+        "delivery/resume.rs::the_log_is_bounded_and_a_slow_peer_makes_senders_wait",
     ),
     limit(
         "time that kept messages wait for a peer that is away",
         Channel("resume_timeout_ms"),
         Otherwise("they are reported, and the channel refuses more as unreachable"),
-        "resume.rs::a_peer_that_stays_away_is_given_up_and_each_message_reported",
+        "delivery/resume.rs::a_peer_that_stays_away_is_given_up_and_each_message_reported",
     ),
     limit(
         "bytes of one peer that a causal channel holds",
         Channel("hold_back_bytes_max"),
         Otherwise("the lane is not read, so that what the peer sends waits there"),
-        "causal/main.rs::a_sender_that_has_too_much_on_hold_waits_and_the_others_do_not",
+        "delivery/causal/main.rs::a_sender_that_has_too_much_on_hold_waits_and_the_others_do_not",
     ),
     limit(
         "messages of one peer that a causal channel holds",
         Channel("hold_back_messages_max"),
         Otherwise("the lane is not read, so that what the peer sends waits there"),
-        "causal/main.rs::a_sender_that_has_too_much_on_hold_waits_and_the_others_do_not",
+        "delivery/causal/main.rs::a_sender_that_has_too_much_on_hold_waits_and_the_others_do_not",
     ),
     limit(
         "time that a message of a causal channel waits for what it follows",
@@ -423,7 +423,7 @@ const APPLICATIONS: &[Limit] = &[
         Otherwise(
             "what it follows is given up: told by `Event::GivenUp`, counted, and refused when it comes",
         ),
-        "causal/main.rs::what_does_not_come_is_given_up_told_and_refused_when_it_comes",
+        "delivery/causal/main.rs::what_does_not_come_is_given_up_told_and_refused_when_it_comes",
     ),
     limit(
         "bytes of a message's causes",
@@ -439,19 +439,19 @@ const APPLICATIONS: &[Limit] = &[
         "bytes in a channel's ring to a shard",
         Channel("ring_bytes"),
         Otherwise("`try_send` returns `Full`, the others wait"),
-        "overflow.rs::a_full_ring_refuses_and_takes_again",
+        "traffic/overflow.rs::a_full_ring_refuses_and_takes_again",
     ),
     limit(
         "bytes in an inbox",
         Node("inbox_bytes"),
         Otherwise("the shard stops reading the lanes that bring more, which stay up"),
-        "overflow.rs::a_full_inbox_stops_its_lanes_and_loses_nothing",
+        "traffic/overflow.rs::a_full_inbox_stops_its_lanes_and_loses_nothing",
     ),
     limit(
         "open requests of a node",
         Constant("REQUESTS_MAX", REQUESTS_MAX as u64, Unit::Count("requests")),
         Otherwise("refused with `TooMany`"),
-        "requests.rs::open_requests_are_bounded",
+        "delivery/requests.rs::open_requests_are_bounded",
     ),
     limit(
         "key=value pairs of a message",
@@ -463,7 +463,7 @@ const APPLICATIONS: &[Limit] = &[
         Otherwise(
             "refused with `Attributes`, as are type, keys and values above `EXTENSION_BYTES_MAX`",
         ),
-        "options.rs::what_is_beyond_the_bounds_is_refused_before_it_is_accepted",
+        "delivery/options.rs::what_is_beyond_the_bounds_is_refused_before_it_is_accepted",
     ),
     limit(
         "routing rules of a node",
@@ -475,7 +475,7 @@ const APPLICATIONS: &[Limit] = &[
         "open receipts of a node",
         Constant("RECEIPTS_MAX", RECEIPTS_MAX as u64, Unit::Count("receipts")),
         Otherwise("refused with `TooManyReceipts`"),
-        "receipts.rs::a_best_effort_channel_gives_no_receipts_and_there_is_a_bound_for_all",
+        "delivery/receipts.rs::a_best_effort_channel_gives_no_receipts_and_there_is_a_bound_for_all",
     ),
     limit(
         "acknowledgements owed to a lane because its peer's messages are refused and taken in turn",
@@ -487,13 +487,13 @@ const APPLICATIONS: &[Limit] = &[
         "time that a request waits for its reply",
         Derived("the deadline that it was sent with"),
         Otherwise("`DeadlinePassed`; what comes later is dropped, counted as `late_replies`"),
-        "requests.rs::a_deadline_ends_a_request_and_a_reply_after_it_is_counted",
+        "delivery/requests.rs::a_deadline_ends_a_request_and_a_reply_after_it_is_counted",
     ),
     limit(
         "events that wait",
         Node("events_queue_max"),
         Otherwise("the oldest are dropped, counted"),
-        "overflow.rs::a_slow_reader_of_events_loses_the_oldest",
+        "traffic/overflow.rs::a_slow_reader_of_events_loses_the_oldest",
     ),
     limit(
         "channels",
@@ -509,19 +509,19 @@ const APPLICATIONS: &[Limit] = &[
         "channels, with those that were removed and of which messages are unread",
         Derived("twice as many"),
         Otherwise("none is added before some are read: `StillInUse`"),
-        "channels/removing.rs::places_that_unread_messages_hold_are_bounded",
+        "peers/channels/removing.rs::places_that_unread_messages_hold_are_bounded",
     ),
     limit(
         "lanes to each peer, with those of a channel that is to be added",
         Node("connections_max"),
         Otherwise("it is not added: `TooManyLanes`"),
-        "channels/adding.rs::lanes_to_a_peer_are_bounded_by_its_connections",
+        "peers/channels/adding.rs::lanes_to_a_peer_are_bounded_by_its_connections",
     ),
     limit(
         "removed channels whose counters are told apart",
         Derived("the last 64 on each shard"),
         Otherwise("the counters of those before them are summed up"),
-        "channels/storm.rs::counters_of_many_removed_channels_are_summed_up",
+        "peers/channels/storm.rs::counters_of_many_removed_channels_are_summed_up",
     ),
     limit(
         "configuration file",

@@ -1,0 +1,23 @@
+//! What each kind of delivery promises, on real sockets: reliability, order, receipts, deadlines, requests, streams.
+
+#[path = "../hostile/stranger.rs"]
+#[allow(dead_code, reason = "some of what it can say is for other tests")]
+mod stranger;
+#[path = "../support/mod.rs"]
+mod support;
+
+mod caps;
+mod causal;
+mod compression;
+mod deadlines;
+mod fragments;
+mod lost_requests;
+mod monotonic;
+mod options;
+mod ordering;
+mod receipts;
+mod requests;
+mod resume;
+mod rules;
+mod streams;
+mod typed;
