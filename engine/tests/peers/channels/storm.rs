@@ -13,7 +13,7 @@ use crate::support::drained;
 
 #[test]
 fn a_thousand_channels_come_and_go_and_nothing_of_them_stays() {
-    let test = "storm::a_thousand_channels_come_and_go_and_nothing_of_them_stays";
+    let test = "channels::storm::a_thousand_channels_come_and_go_and_nothing_of_them_stays";
     in_child(test, a_thousand_channels_come_and_go);
 }
 
