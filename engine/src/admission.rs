@@ -11,7 +11,7 @@ use crate::channel_plan::ChannelEntry;
 use crate::config::Overflow;
 use crate::error::SendError;
 use crate::message::Destination;
-use crate::peer::LaneAddress;
+use crate::peer::{LaneAddress, Peer};
 use crate::ring::gate::{Gate, Refusal};
 
 /// What the gate says of one message.
@@ -84,6 +84,29 @@ pub(crate) fn lane_offsets(channel: &ChannelEntry, to: &Destination) -> Range<us
 fn next_in_turn() -> u64 {
     thread_local!(static TURN: Cell<u64> = const { Cell::new(0) });
     TURN.replace(TURN.get().wrapping_add(1))
+}
+
+/// Whether a partition keeps the channel from sending to that node. What a node sends to itself goes on.
+#[inline]
+pub(crate) fn is_restrained(channel: &ChannelEntry, to: &Peer) -> bool {
+    !channel.restrained.allows_sending() && !to.is_self()
+}
+
+/// Refuses a message, and counts that, while a partition keeps the channel from sending.
+#[inline]
+pub(crate) fn check_partition(channel: &ChannelEntry, to: &Peer) -> Result<(), SendError> {
+    if is_restrained(channel, to) {
+        channel.restrained.count_refusal();
+        return Err(partitioned(channel));
+    }
+    Ok(())
+}
+
+#[cold]
+pub(crate) fn partitioned(channel: &ChannelEntry) -> SendError {
+    SendError::Partitioned {
+        channel: channel.name.to_string(),
+    }
 }
 
 /// Holds a payload against what this node sends on the channel, and the peer takes on the lane.

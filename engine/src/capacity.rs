@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use event_listener::{EventListener, Listener};
 
-use crate::admission::lane_offsets;
+use crate::admission::{is_restrained, lane_offsets, partitioned};
 use crate::channel::Channel;
 use crate::deadline::deadline_in;
 use crate::error::SendError;
@@ -29,13 +29,16 @@ impl Channel {
     /// lanes, there is room if one of them has some.
     ///
     /// # Errors
-    /// [`SendError::Unreachable`], [`SendError::Closed`], [`SendError::ChannelRemoved`], [`SendError::OtherNode`]: nothing would be accepted
-    /// at all.
+    /// [`SendError::Unreachable`], [`SendError::Closed`], [`SendError::ChannelRemoved`], [`SendError::Partitioned`],
+    /// [`SendError::OtherNode`]: nothing would be accepted at all.
     pub fn capacity(&self, to: &Destination) -> Result<Capacity, SendError> {
         let mut refusal = SendError::Unreachable;
         let mut overloaded = false;
         if self.entry.is_removed() {
             return Err(SendError::ChannelRemoved);
+        }
+        if is_restrained(&self.entry, to.peer()) {
+            return Err(partitioned(&self.entry));
         }
         for gate in self.gates_to(to)? {
             match gate.state() {

@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 use event_listener::{EventListener, Listener};
 
 use crate::admission::{
-    Admission, Way, admit, check_size, check_size_within, lane_offset, payload_bytes, refused,
-    reserve_run, run_length, why_refused,
+    Admission, Way, admit, check_partition, check_size, check_size_within, lane_offset,
+    payload_bytes, refused, reserve_run, run_length, why_refused,
 };
 use crate::attributes::Attributes;
 use crate::channel_plan::ChannelEntry;
@@ -303,7 +303,8 @@ impl Channel {
     ) -> Result<(), NotAccepted<'p>> {
         let channel = &self.entry;
         let lane = to.peer.lane(way.offset);
-        let admitted = check_size(channel, lane, way.head, payload.len())
+        let admitted = check_partition(channel, &to.peer)
+            .and_then(|()| check_size(channel, lane, way.head, payload.len()))
             .and_then(|()| admit(channel, &lane.gate, way, payload.len()));
         match admitted {
             Ok(Admission::Queue) => {}
@@ -407,6 +408,7 @@ impl Channel {
             return Err(SendError::OtherNode);
         }
         let channel = &self.entry;
+        check_partition(channel, &to.peer)?;
         let offset = lane_offset(channel, to);
         let lane = to.peer.lane(offset);
         let (count, reserved) = match reserve_run(&lane.gate, payloads) {

@@ -21,6 +21,7 @@ use crate::delivery::WindowLimits;
 use crate::io::socket::SocketOptions;
 use crate::peer::LaneRange;
 use crate::rates::{ChannelRates, RateCaps};
+use crate::restraint::Restrained;
 use crate::ring::gate::GateLimits;
 use crate::ring::{Consumer, Producer, byte_ring};
 use crate::wire::codec::Codec;
@@ -76,6 +77,8 @@ pub(crate) struct ChannelEntry {
     removed: AtomicBool,
     /// What caps it, if anything does.
     pub(crate) rates: ChannelRates,
+    /// What a partition takes from it now.
+    pub(crate) restrained: Restrained,
     /// Of its removal.
     pub(crate) leave: Leave,
 }
@@ -255,6 +258,7 @@ impl ChannelPlan {
             message_bytes_max: AtomicUsize::new(channel.message_bytes_max),
             removed: AtomicBool::new(false),
             rates: ChannelRates::new(caps(channel)),
+            restrained: Restrained::default(),
             leave: Leave {
                 shards: AtomicUsize::new(shards),
                 ..Leave::default()

@@ -128,6 +128,15 @@ pub enum SendError {
     /// up. A peer that is reached ([`Node::reach`](crate::Node::reach)) did not answer just now.
     #[error("there is no lane to that peer: connect to it, or wait for its lane to come up")]
     Unreachable,
+    /// The cluster is parted, and the channel is not to send then (`on_partition`). It is over with the event
+    /// [`Healed`](crate::Event::Healed), or once the channel is retuned.
+    #[error(
+        "the cluster is parted, and on_partition of channel {channel} forbids to send meanwhile: send again when it has healed, or set on_partition to degraded"
+    )]
+    Partitioned {
+        /// The channel.
+        channel: String,
+    },
     /// The payload is above the channel's `message_bytes_max`, here or at the peer.
     #[error(
         "a payload of {bytes} bytes is above the {bytes_max} that both nodes take on the channel: raise message_bytes_max on both, or split the payload"

@@ -17,6 +17,7 @@ use overlane_overlays::epoch::{OverlayKind, Step as OverlayStep};
 
 use crate::error::RecvError;
 use crate::peer::Peer;
+use crate::restraint::Restraint;
 use crate::threads;
 use crate::wire::CloseReason;
 
@@ -136,6 +137,14 @@ pub enum Event {
         reported: u64,
         /// Messages that were dropped since then, on a best-effort channel.
         dropped: u64,
+    },
+    /// A partition of the cluster takes that from the channel on this node from now on, by its `on_partition`; or it
+    /// is over, or the policy another one, and nothing is taken any more ([`Restraint::None`]).
+    ChannelRestrained {
+        /// Its name.
+        channel: Arc<str>,
+        /// What it does not do.
+        restraint: Restraint,
     },
     /// A node became a member of the cluster, was started again, or proved to be alive. Messages to it are
     /// accepted from now on.

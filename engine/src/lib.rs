@@ -113,6 +113,7 @@ mod receipt_book;
 mod receiving;
 mod request;
 mod request_book;
+mod restraint;
 mod ring;
 mod router;
 mod rules;
@@ -131,10 +132,11 @@ pub use attributes::{Attributes, AttributesError, METADATA_PAIRS_MAX};
 pub use capacity::Capacity;
 pub use channel::{Broadcast, Channel};
 pub use cluster::{
-    Analysis, Blocked, BroadcastCounts, BroadcastError, Cluster, ClusterError, Condition, HOPS_KEY,
+    Analysis, Blocked, BroadcastCounts, BroadcastError, Cluster, ClusterError, Condition,
+    DECIDERS_MAX, DECISION_BYTES_MAX, DECISIONS_BYTES_MAX, DECISIONS_MAX, Decision, HOPS_KEY,
     JoinError, LeaveError, Measurements, Member, MemberStatus, MustBe, ORIGIN_KEY, OrderedBy,
-    OverlayKind, OverlayStep, OverlayView, PeerRtt, SwitchEnd, SwitchError, SwitchRecord,
-    TopologyError, Verdict, WhyBack,
+    OverlayKind, OverlayStep, OverlayView, Partition, PeerRtt, SwitchEnd, SwitchError,
+    SwitchRecord, TopologyError, Verdict, WhyBack,
 };
 pub use config::{ChannelConfig, Config};
 pub use control::wishes::ADDRESSES_MAX;
@@ -159,6 +161,7 @@ pub use rates::RateCaps;
 pub use receipt::Receipt;
 pub use receipt_book::RECEIPTS_MAX;
 pub use request_book::REQUESTS_MAX;
+pub use restraint::Restraint;
 pub use router::Router;
 pub use shard::context::{ShardContext, ShardHandle};
 pub use stream::{ReadProgress, StreamReader, StreamWriter, Streams, WriteProgress};

@@ -43,6 +43,9 @@ pub struct Metrics {
     pub late_replies: u64,
     /// What became of streams.
     pub streams: StreamMetrics,
+    /// By channel: messages, and streams, that were refused because the cluster is parted
+    /// ([`SendError::Partitioned`](crate::SendError::Partitioned)). Channels that refused none are not there.
+    pub partitioned: BTreeMap<Arc<str>, u64>,
     /// The routing rules there are, in order.
     pub rules: Vec<RuleMetrics>,
 }
@@ -275,6 +278,7 @@ impl Metrics {
             open_receipts: fabric.receipts.len(),
             late_replies: fabric.requests.late(),
             streams: stream_metrics(fabric),
+            partitioned: partitioned(fabric),
             rules: rule_metrics(fabric),
             ..Self::default()
         };
@@ -344,6 +348,12 @@ impl Metrics {
     pub fn is_drained(&self) -> bool {
         self.lanes.iter().all(ChannelMetrics::is_drained)
     }
+}
+
+fn partitioned(fabric: &Fabric) -> BTreeMap<Arc<str>, u64> {
+    let channels = fabric.channels.open().into_iter();
+    let refused = channels.map(|plan| (Arc::clone(&plan.name), plan.restrained.refused()));
+    refused.filter(|(_, refused)| *refused > 0).collect()
 }
 
 fn rule_metrics(fabric: &Fabric) -> Vec<RuleMetrics> {

@@ -94,6 +94,7 @@ fn described(event: &Event) -> (&'static str, Value) {
         Event::LaneUp { .. } | Event::LaneDown { .. } | Event::DialFailed { .. } => of_lane(event),
         Event::ChannelAdded { .. }
         | Event::ChannelRetuned { .. }
+        | Event::ChannelRestrained { .. }
         | Event::ChannelRemoved { .. } => of_channel(event),
         Event::MemberUp { .. }
         | Event::MemberChanged { .. }
@@ -171,6 +172,10 @@ fn of_channel(event: &Event) -> (&'static str, Value) {
         } => (
             "channel_retuned",
             json!({"channel": &**channel, "parameters": &**parameters}),
+        ),
+        Event::ChannelRestrained { channel, restraint } => (
+            "channel_restrained",
+            json!({"channel": &**channel, "restraint": restraint.word()}),
         ),
         Event::ChannelRemoved {
             channel,

@@ -33,6 +33,9 @@ pub struct MetricsReport {
     pub late_replies: u64,
     /// Streams.
     pub streams: StreamMetrics,
+    /// By channel: messages refused because the cluster is parted.
+    #[serde(default)]
+    pub partitioned: BTreeMap<String, u64>,
     /// Routing rules.
     pub rules: Vec<RuleMetrics>,
     /// Whether the accounting identity holds for every channel and peer.
@@ -80,6 +83,11 @@ impl MetricsReport {
             open_receipts: metrics.open_receipts,
             late_replies: metrics.late_replies,
             streams: metrics.streams,
+            partitioned: metrics
+                .partitioned
+                .iter()
+                .map(|(channel, refused)| (channel.to_string(), *refused))
+                .collect(),
             rules: metrics.rules,
             identity_holds,
         }

@@ -11,6 +11,7 @@ use event_listener::{Event, Listener};
 use crate::channel_plan::{ChannelEntry, ChannelPlan};
 use crate::config::ChannelConfig;
 use crate::error::ChannelError;
+use crate::restraint::Side;
 
 /// What is wished of the table.
 #[derive(Debug)]
@@ -25,6 +26,8 @@ pub(crate) enum ChannelWish {
         name: String,
         deadline: Instant,
     },
+    /// The cluster is parted, and this node on that side; none: it is whole.
+    Partition(Option<Side>),
 }
 
 /// What was not settled by the deadline of a removal.

@@ -5,9 +5,11 @@
 //! does what it says. `lanes`, `hearing` and `looking` are what happens to it, `wants` and `telling` what comes of it.
 //! What it must never do: wait, and keep more than its bounds for a peer.
 
+mod deciding;
 mod hearing;
 mod lanes;
 mod looking;
+mod parting;
 mod telling;
 mod wants;
 
@@ -24,16 +26,19 @@ use rand::SeedableRng;
 use rand::rngs::Xoshiro256PlusPlus;
 
 use super::book::{Book, Source};
+use super::decisions::{Decision, DecisionLog};
 use super::identity::NodeId;
 use super::machine::{Machine, MachineConfig, MachineInput, MachineTimer, Readings, machine};
+use super::parted::Parted;
 use super::payload::Addressed;
 use super::seeds::{SeedAnswer, Seeds};
 use super::strangers::Strangers;
 use super::timers::Timers;
 use super::topology::{self, OrderedBy, Topology};
-use super::view::View;
+use super::view::{PartedView, View};
 use super::words::{Greeting, Introduction, Word};
 use crate::events::Event;
+use crate::restraint::Side;
 
 /// How often a node without a neighbor asks a member. 1 s: a guess, some round trips.
 const ALONE_EVERY: Duration = Duration::from_secs(1);
@@ -75,6 +80,8 @@ pub(super) enum Happening {
     Join(Vec<String>),
     /// What came of asking at a seed's place.
     Seed(SeedAnswer),
+    /// The application has decided that.
+    Decide(Bytes),
     /// An order of the application.
     Order(Command<NodeId>),
     /// Another overlay is ordered.
@@ -108,6 +115,8 @@ pub(super) enum Deed {
     },
     /// Nothing is wanted of that peer any more.
     Release(Arc<str>),
+    /// The cluster is parted, and this node on that side; none: it is whole again.
+    TakeSide(Option<Side>),
     /// Find out what shards count.
     Measure,
     /// Find out who is at these places.
@@ -121,6 +130,8 @@ pub(super) enum Deed {
         hops: u16,
         message: Addressed,
     },
+    /// Other nodes have decided that.
+    Merge(Vec<Decision>),
     /// An order was not carried out.
     Refuse {
         command: Box<Command<NodeId>>,
@@ -155,6 +166,9 @@ pub(super) struct Driver {
     strangers: Strangers,
     seeds: Seeds,
     topology: Topology,
+    /// The partition that lasts, as far as this node knows.
+    parted: Option<Parted>,
+    decisions: DecisionLog,
     /// Peers with a lane, and when something came from each last.
     lanes: BTreeMap<NodeId, Time>,
     /// Peers whose lanes are up still, as far as the kernel knows, and that were found to be silent: to the protocols
@@ -209,6 +223,7 @@ impl Driver {
         let mut timers = Timers::new();
         timers.set(Time::ZERO + PRUNE_EVERY, Timer::Prune);
         timers.set(Time::ZERO + ALONE_EVERY, Timer::Alone);
+        let decisions = DecisionLog::new(Arc::clone(&identity.name), identity.incarnation);
         let mut book = Book::default();
         book.learn(&identity.name, &identity.addresses, Source::Itself);
         Ok(Self {
@@ -222,6 +237,8 @@ impl Driver {
             strangers: Strangers::default(),
             seeds: Seeds::new(me),
             topology,
+            parted: None,
+            decisions,
             lanes: BTreeMap::new(),
             silent: BTreeSet::new(),
             kept: BTreeSet::new(),
@@ -282,6 +299,7 @@ impl Driver {
                 self.seeds.add(places, now);
             }
             Happening::Seed(answer) => self.seed_answered(answer),
+            Happening::Decide(payload) => self.decide(payload, out),
             Happening::Order(command) => {
                 if command == Command::Leave {
                     self.seeds.clear();
@@ -316,6 +334,14 @@ impl Driver {
             next_overlay: self.machine.next_overlay().cloned(),
             neighbors: neighbors.map(|id| (id, self.book.name(id))).collect(),
             coordinator: self.machine.coordinator(),
+            parted: self.parted.as_ref().map(|parted| {
+                let (here, there) = parted.sides();
+                PartedView {
+                    here: self.names(here),
+                    there: self.names(there),
+                    has_quorum: parted.side() == Side::Quorum,
+                }
+            }),
             joins: self.joins,
             is_joined: self.is_joined(),
             has_left: self.has_left,

@@ -25,6 +25,14 @@ pub enum ClusterError {
         /// How many it was to be.
         bytes: usize,
     },
+    /// Decisions are bounded, as every node keeps them.
+    #[error(
+        "{bytes} bytes of a decision; one has at most 4096, put the rest where others can ask for it"
+    )]
+    DecisionTooLarge {
+        /// How many it was to be.
+        bytes: usize,
+    },
 }
 
 /// Why a node is not a member yet.

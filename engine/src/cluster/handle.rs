@@ -112,6 +112,18 @@ pub struct OverlayView {
     pub neighbors: Vec<String>,
 }
 
+/// A partition of the cluster, as a node sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Partition {
+    /// Members that this node reaches, itself among them, of those that were agreed on before.
+    pub here: Vec<String>,
+    /// Those that it does not reach.
+    pub there: Vec<String>,
+    /// Those that it reaches are more than half of both, or half of them and the member whose identity is the least
+    /// is among them: no other side can say the same. Channels of `on_partition = halt` go on here.
+    pub has_quorum: bool,
+}
+
 /// Counts of a node's part in broadcasts, since it started.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct BroadcastCounts {
@@ -249,6 +261,19 @@ impl Cluster {
     pub fn coordinator(&self) -> Option<String> {
         let view = self.state.view.load();
         view.coordinator.map(|id| view.name(id).to_string())
+    }
+
+    /// The partition that lasts, if the cluster is parted as far as this node can tell.
+    #[must_use]
+    pub fn partition(&self) -> Option<Partition> {
+        let view = self.state.view.load();
+        let parted = view.parted.as_ref()?;
+        let names = |names: &[Arc<str>]| names.iter().map(ToString::to_string).collect();
+        Some(Partition {
+            here: names(&parted.here),
+            there: names(&parted.there),
+            has_quorum: parted.has_quorum,
+        })
     }
 
     /// Gives all nodes another overlay while traffic flows, and waits until it is in force here, or was given up.

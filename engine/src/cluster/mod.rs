@@ -6,19 +6,22 @@
 //! sends `words` to control shards of other nodes, on the engine's own channel, or a `payload` on its channel.
 //!
 //! Beside the driver: `identity` (nodes as numbers), `book` (where they are), `strangers` (of whom that is not known yet),
-//! `seeds` and `asking` (how a newcomer finds members), `timers`, `clock`, `view`, `tuning` (from configuration to protocols), and
+//! `seeds` and `asking` (how a newcomer finds members), `parted` (on which side of a partition), `decisions` (what was decided there), `timers`, `clock`, `view`, `tuning` (from configuration to protocols), and
 //! `topology`: which overlay fits.
 
 mod asking;
 mod book;
 mod clock;
+mod decisions;
 mod driver;
 mod error;
 mod handle;
 mod identity;
 mod machine;
+mod merging;
 mod orders;
 mod outcome;
+mod parted;
 mod payload;
 mod resident;
 mod seeds;
@@ -49,8 +52,11 @@ use machine::MachineConfig;
 use orders::ClusterState;
 use resident::{ClusterResident, Parts};
 
+pub use decisions::{
+    DECIDERS_MAX, DECISION_BYTES_MAX, DECISIONS_BYTES_MAX, DECISIONS_MAX, Decision,
+};
 pub use error::{BroadcastError, ClusterError, JoinError, LeaveError, SwitchError};
-pub use handle::{BroadcastCounts, Cluster, Member, MemberStatus, OverlayView};
+pub use handle::{BroadcastCounts, Cluster, Member, MemberStatus, OverlayView, Partition};
 pub use overlane_overlays::epoch::{OverlayKind, Step as OverlayStep, WhyBack};
 pub use resident::{HOPS_KEY, ORIGIN_KEY};
 pub use topology::{

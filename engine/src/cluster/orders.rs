@@ -11,6 +11,7 @@ use bytes::Bytes;
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use overlane_overlays::epoch::OverlayKind;
 
+use super::decisions::MergeCallback;
 use super::outcome::SwitchOutcome;
 use super::topology::TopologyOrder;
 use super::view::View;
@@ -37,6 +38,10 @@ pub(super) enum Order {
     },
     /// Let every member know that of this node.
     SetMetadata(Bytes),
+    /// Let every other node know that this one has decided that.
+    Decide(Bytes),
+    /// Call that with decisions of others.
+    OnMerge(MergeCallback),
     /// Something of the topology.
     Topology(TopologyOrder),
 }

@@ -6,6 +6,7 @@
 //! does a bounded amount of work in each step.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -20,6 +21,7 @@ use overlane_overlays::{Command, WhyDown};
 
 use super::asking::{Asker, Asking};
 use super::clock::Clock;
+use super::decisions::{Decision, MergeCallback};
 use super::driver::{Deed, Driver, Happening};
 use super::identity::NodeId;
 use super::orders::{ClusterState, Order};
@@ -29,6 +31,7 @@ use super::topology::{Gathering, OrderedBy, TopologyOrder};
 use crate::capacity::Capacity;
 use crate::channel::Channel;
 use crate::channel_plan::CONTROL;
+use crate::channel_table::ChannelWish;
 use crate::control::link::ControlLink;
 use crate::control::resident::Resident;
 use crate::control::wishes::WishBook;
@@ -89,6 +92,8 @@ pub(crate) struct ClusterResident {
     switching: Vec<(u64, Sender<SwitchOutcome>)>,
     /// How some of them ended: told once the view shows it.
     switched: Vec<(Sender<SwitchOutcome>, SwitchOutcome)>,
+    /// What the application does with decisions of others.
+    merge: Option<MergeCallback>,
     /// What happened on shards since the last step.
     happened: Vec<Happening>,
 }
@@ -173,6 +178,7 @@ impl ClusterResident {
             send_again: None,
             switching: Vec::new(),
             switched: Vec::new(),
+            merge: None,
             happened: Vec::new(),
         }
     }
@@ -224,6 +230,15 @@ impl ClusterResident {
                 } => {
                     let servers = servers.iter().map(|name| NodeId::of(name)).collect();
                     self.switch(kind, servers, OrderedBy::Hand, answer, tell);
+                    continue;
+                }
+                Order::Decide(payload) => {
+                    self.give(Happening::Decide(payload), tell);
+                    continue;
+                }
+                Order::OnMerge(callback) => {
+                    self.merge = Some(callback);
+                    self.merge(self.driver.decisions_of_others());
                     continue;
                 }
                 Order::Topology(order) => {
@@ -350,6 +365,12 @@ impl ClusterResident {
                     self.wish(|wishes| wishes.reach(&peer, &addresses).map(drop));
                 }
                 Deed::Release(peer) => self.wish(|wishes| wishes.release(&peer)),
+                Deed::TakeSide(side) => {
+                    // Nobody waits for it: an event tells of each channel that changes.
+                    let wishes = &self.fabric.channels.wishes;
+                    drop(wishes.leave(ChannelWish::Partition(side)));
+                    self.link.look();
+                }
                 Deed::Measure => self.gathering.begin(),
                 Deed::Ask(places) => self.asking.ask(places),
                 Deed::Tell(event) => {
@@ -361,6 +382,7 @@ impl ClusterResident {
                     hops,
                     message,
                 } => self.deliver(&from, hops, message),
+                Deed::Merge(decisions) => self.merge(decisions),
                 Deed::Refuse { command, why } => {
                     tracing::warn!(?command, %why, "an order to the cluster was refused");
                 }
@@ -485,6 +507,18 @@ impl ClusterResident {
             None => &counters.missed,
         };
         count.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The application takes what others have decided, once it has said how.
+    fn merge(&mut self, decisions: Vec<Decision>) {
+        if decisions.is_empty() {
+            return;
+        }
+        if let Some(MergeCallback(merge)) = &mut self.merge
+            && catch_unwind(AssertUnwindSafe(|| merge(decisions))).is_err()
+        {
+            tracing::error!("the callback for decisions of other nodes panicked");
+        }
     }
 
     /// Whoever ordered a switch learns how it ended.

@@ -2,6 +2,7 @@
 //! the test keeps, in an order that a seed decides.
 
 mod parameters;
+mod partitions;
 mod topology;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,6 +14,7 @@ use bytes::Bytes;
 use overlane_overlays::epoch::{OverlayKind, Step};
 use overlane_overlays::{Command, Time, WhyDown};
 
+use super::decisions::Decision;
 use super::driver::{Deed, Driver, Happening, Identity};
 use super::identity::NodeId;
 use super::machine::MachineConfig;
@@ -21,6 +23,7 @@ use super::seeds::SeedAnswer;
 use super::topology::Readings;
 use super::words::{Introduction, Word};
 use crate::events::Event;
+use crate::restraint::Side;
 
 /// From one node to the next.
 const LATENCY: Duration = Duration::from_millis(2);
@@ -35,6 +38,8 @@ struct Node {
     told: Vec<Event>,
     delivered: Vec<(Name, Bytes)>,
     accused: usize,
+    side: Option<Side>,
+    merged: Vec<Decision>,
 }
 
 /// See the module's text.
@@ -87,6 +92,8 @@ impl World {
             told: Vec::new(),
             delivered: Vec::new(),
             accused: 0,
+            side: None,
+            merged: Vec::new(),
         };
         self.nodes.insert(Arc::clone(&name), node);
         let places = seed.map(|number| address(number).to_string());
@@ -174,6 +181,8 @@ impl World {
                     let payload = message.payload;
                     self.node(by).delivered.push((from, payload));
                 }
+                Deed::TakeSide(side) => self.node(by).side = side,
+                Deed::Merge(decisions) => self.node(by).merged.extend(decisions),
                 Deed::Accuse { .. } => self.node(by).accused += 1,
                 Deed::Measure => {
                     let readings = self.readings.clone();

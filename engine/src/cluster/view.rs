@@ -21,6 +21,8 @@ pub(crate) struct View {
     /// To whom the overlays connect this node, and their names.
     pub(crate) neighbors: BTreeMap<NodeId, Arc<str>>,
     pub(crate) coordinator: Option<NodeId>,
+    /// The sides of the partition that lasts.
+    pub(crate) parted: Option<PartedView>,
     /// How many orders to join were followed.
     pub(crate) joins: u64,
     /// There is company, or nobody to wait for.
@@ -29,6 +31,14 @@ pub(crate) struct View {
     pub(crate) has_left: bool,
     /// Seeds that were not found when they were tried last, and why.
     pub(crate) seed_failures: Vec<(String, String)>,
+}
+
+/// A partition as this node sees it.
+#[derive(Clone, Debug)]
+pub(crate) struct PartedView {
+    pub(crate) here: Arc<[Arc<str>]>,
+    pub(crate) there: Arc<[Arc<str>]>,
+    pub(crate) has_quorum: bool,
 }
 
 impl View {

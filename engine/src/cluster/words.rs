@@ -14,6 +14,7 @@ use overlane_overlays::{DecodeError, Message, Peer, decode_shared, encode_shared
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use super::decisions::{Batch, HEADS_MAX, Head};
 use super::identity::NodeId;
 use super::machine::{MACHINE_BYTES_MAX, MachineMessage};
 use super::topology::Report;
@@ -31,6 +32,8 @@ const WHO_IS: u8 = 2;
 const GREETING: u8 = 3;
 const PING: u8 = 4;
 const PONG: u8 = 5;
+const HEADS: u8 = 16;
+const DECISIONS: u8 = 17;
 
 /// Most bytes of a number.
 const NUMBER_BYTES_MAX: usize = 10;
@@ -67,6 +70,10 @@ pub(super) enum Word {
     Ping(u64),
     /// The answer to the one of that number, with what the other node measures of itself.
     Pong(u64, Report),
+    /// How far decisions are known there.
+    Heads(Vec<Head>),
+    /// Decisions of one node.
+    Decisions(Batch),
 }
 
 impl Word {
@@ -105,6 +112,16 @@ impl Word {
         encode(PONG, &(number, report))
     }
 
+    /// The bytes of heads. At most [`HEADS_MAX`].
+    pub(super) fn of_heads(heads: &[Head]) -> Bytes {
+        encode(HEADS, &heads)
+    }
+
+    /// The bytes of decisions.
+    pub(super) fn of_decisions(batch: &Batch) -> Bytes {
+        encode(DECISIONS, batch)
+    }
+
     /// Reads what a peer sent.
     ///
     /// # Errors
@@ -128,6 +145,8 @@ impl Word {
             PONG => read_within(&body, NUMBER_BYTES_MAX + Report::BYTES_MAX)
                 .map(|(number, report)| Self::Pong(number, report)),
             WHO_IS => read_list(&body, NodeId::BYTES_MAX).map(Self::WhoIs),
+            HEADS => read_heads(&body).map(Self::Heads),
+            DECISIONS => read_decisions(&body).map(Self::Decisions),
             _ => Err(DecodeError::Invalid { field: "kind" }),
         }
     }
@@ -161,6 +180,18 @@ fn read_greeting(body: &Bytes) -> Result<Greeting, DecodeError> {
     Ok(greeting)
 }
 
+fn read_heads(body: &Bytes) -> Result<Vec<Head>, DecodeError> {
+    let heads: Vec<Head> = read_within(body, 2 + HEADS_MAX * (NodeId::BYTES_MAX + 20))?;
+    at_most(&heads, HEADS_MAX, "heads")?;
+    Ok(heads)
+}
+
+fn read_decisions(body: &Bytes) -> Result<Batch, DecodeError> {
+    let batch: Batch = read_within(body, Batch::BYTES_MAX)?;
+    batch.check()?;
+    Ok(batch)
+}
+
 /// A list of at most [`NODES_MAX`] entries of at most so many bytes each.
 fn read_list<T: DeserializeOwned>(
     body: &Bytes,
@@ -192,6 +223,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::cluster::decisions::DecisionLog;
 
     fn introduction(name: &str) -> Introduction {
         Introduction {
@@ -222,6 +254,33 @@ mod tests {
         };
         let pong = Word::of_pong(u64::MAX, report);
         assert_eq!(Word::read(&pong), Ok(Word::Pong(u64::MAX, report)));
+    }
+
+    #[test]
+    fn decisions_are_read_as_they_were_written_within_their_bounds() {
+        let mut log = DecisionLog::new("a".into(), u64::MAX);
+        for _ in 0..40 {
+            log.decide(Some(true), Bytes::from_static(&[7; 600]));
+        }
+        let (batches, _) = log.compare(&[]);
+        let batch = batches.into_iter().next().unwrap();
+        let word = Word::of_decisions(&batch);
+        assert_eq!(Word::read(&word), Ok(Word::Decisions(batch.clone())));
+        assert_eq!(
+            Word::read(&Word::of_heads(&log.heads())),
+            Ok(Word::Heads(log.heads()))
+        );
+        let mut many = batch.clone();
+        many.decisions = vec![batch.decisions[0].clone(); 33];
+        let mut large = batch.clone();
+        large.decisions[0].payload = Bytes::from(vec![0; 4097]);
+        let mut nameless = batch;
+        nameless.by.clear();
+        for bad in [many, large, nameless] {
+            assert!(Word::read(&Word::of_decisions(&bad)).is_err());
+        }
+        let heads = vec![log.heads()[0]; HEADS_MAX + 1];
+        assert!(Word::read(&Word::of_heads(&heads)).is_err());
     }
 
     #[test]

@@ -5,9 +5,9 @@
 
 use super::allowed::{Allowed, Unit};
 use super::choices::{
-    COMPRESSION_WORDS, Compression, ON_LATE_WORDS, ON_RESTART_WORDS, ORDERING_WORDS,
-    OVERFLOW_WORDS, OnLate, OnRestart, Ordering, Overflow, Priority, RELIABILITY_WORDS,
-    Reliability,
+    COMPRESSION_WORDS, Compression, ON_LATE_WORDS, ON_PARTITION_WORDS, ON_RESTART_WORDS,
+    ORDERING_WORDS, OVERFLOW_WORDS, OnLate, OnPartition, OnRestart, Ordering, Overflow, Priority,
+    RELIABILITY_WORDS, Reliability,
 };
 use super::parameter::{Parameter, parameters};
 use super::setting::Setting;
@@ -62,6 +62,13 @@ parameters! {
         Unit::None, Allowed::Words(ON_LATE_WORDS);
         origin "the receiver knows best what it is worth";
         cost "refuse looks at the deadline of each message that has one; deliver leaves that to the receiver";
+    /// What the channel does while the cluster is parted: degraded goes on, read_only delivers and refuses to send, halt
+    /// does neither on the side without quorum. Of a node that is in a cluster.
+    on_partition: OnPartition = OnPartition::Degraded;
+        Unit::None, Allowed::Words(ON_PARTITION_WORDS);
+        origin "a node that reaches some can serve them";
+        cost "degraded lets both sides do what they may have to undo; read_only and halt refuse what the application \
+              has to keep meanwhile";
     /// Channels that hints of a message may move it to, in order, with + between; see Attributes::priority.
     hints: Vec<String> = Vec::new();
         Unit::None, Allowed::Described("names of channels with + between, such as urgent+bulk");

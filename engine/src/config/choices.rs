@@ -188,6 +188,20 @@ choice! {
 }
 
 choice! {
+    /// What a channel does while the cluster is parted, as far as this node can tell.
+    pub enum OnPartition (ON_PARTITION_WORDS) {
+        /// It goes on with those that are reached.
+        Degraded = "degraded",
+        /// It delivers what comes, and refuses to send: on both sides nothing new is said.
+        ReadOnly = "read_only",
+        /// On the side without quorum it does neither: what comes waits until the partition is over. The side
+        /// with more than half of the members goes on.
+        Halt = "halt",
+    }
+    later: &[];
+}
+
+choice! {
     /// In which order a channel's messages reach the receiver.
     pub enum Ordering (ORDERING_WORDS) {
         /// As they were accepted, per lane: with parallel lanes, per partition key.

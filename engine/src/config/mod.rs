@@ -39,8 +39,8 @@ pub use allowed::{Allowed, Unit, number, quantity};
 pub use channel::{CHANNEL_PARAMETERS, ChannelConfig};
 pub use channel_name::RESERVED_PREFIX;
 pub use choices::{
-    Compression, ControlPlacement, IoChoice, OnLate, OnRestart, Ordering, Overflow, OverlayChoice,
-    Priority, Reliability, RuleSet, TopologyMode,
+    Compression, ControlPlacement, IoChoice, OnLate, OnPartition, OnRestart, Ordering, Overflow,
+    OverlayChoice, Priority, Reliability, RuleSet, TopologyMode,
 };
 pub use definition::ChannelDefinition;
 #[doc(hidden)]

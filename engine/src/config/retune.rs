@@ -35,6 +35,7 @@ const RETUNABLE: &[(&str, Takes)] = &[
     ("log_bytes_max", Takes::AtOnce),
     ("resume_timeout_ms", Takes::AtOnce),
     ("on_late", Takes::AtOnce),
+    ("on_partition", Takes::AtOnce),
     ("compression", Takes::LowerAtOnce),
     ("compression_level", Takes::AtOnce),
     ("overflow", Takes::AtOnce),

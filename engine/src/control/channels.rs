@@ -17,6 +17,7 @@ use crate::config::{CHANNELS_MAX, ChannelConfig, ConfigError, Place, differences
 use crate::error::ChannelError;
 use crate::events::Event;
 use crate::peer::{LANES_MAX, LaneRange};
+use crate::restraint::{Restraint, Side};
 use crate::ring::inbox::Unread;
 
 /// Changes that are made, and not everywhere yet.
@@ -28,6 +29,8 @@ pub(super) struct Changing {
     leaving: Vec<(Arc<ChannelEntry>, Pending)>,
     /// Gone from every shard, and remembered by messages that are unread, or by senders.
     remembered: Vec<Remembered>,
+    /// Where this node is while the cluster is parted.
+    side: Option<Side>,
 }
 
 #[derive(Debug)]
@@ -45,6 +48,10 @@ impl Control {
                 ChannelWish::Retune { from, to } => self.retune_channel(&from, *to, &pending),
                 ChannelWish::Remove { name, deadline } => {
                     self.remove_channel(&name, deadline, &pending)
+                }
+                ChannelWish::Partition(side) => {
+                    self.part(side, &pending);
+                    Ok(())
                 }
             };
             if let Err(error) = made {
@@ -84,6 +91,7 @@ impl Control {
             .wishes
             .add_channel(plan.lanes(), plan.gate_limits());
         let entry = Arc::clone(&plan.entry);
+        self.restrain(&plan);
         self.fabric.rules.bind(&entry);
         let epoch = self.fabric.channels.write(index, Some(Arc::new(plan)));
         self.when_adopted(epoch, pending, Done::Added(entry));
@@ -117,6 +125,7 @@ impl Control {
         if caps(&from.config) != caps(&to) {
             self.fabric.set_rate_caps(&plan, caps(&to));
         }
+        self.restrain(&plan);
         self.fabric
             .wishes
             .retune_channel(plan.lanes(), plan.gate_limits());
@@ -150,6 +159,37 @@ impl Control {
         self.changing.leaving.push((entry, pending.clone()));
         self.fabric.ring_all();
         Ok(())
+    }
+
+    /// The cluster is parted, or whole again: channels go by their policies from now on. Those that change get a new
+    /// epoch, so that shards try again what they have kept from delivery.
+    fn part(&mut self, side: Option<Side>, pending: &Pending) {
+        self.changing.side = side;
+        for plan in self.fabric.channels.open() {
+            if self.restrain(&plan) {
+                self.fabric.wishes.stir_channel(plan.lanes());
+                for room in &plan.rooms {
+                    room.notify(usize::MAX);
+                }
+                let again = Arc::new(plan.in_phase(plan.phase));
+                self.fabric.channels.write(plan.index, Some(again));
+            }
+        }
+        self.fabric.ring_all();
+        pending.give(Ok(Done::Unchanged));
+    }
+
+    /// Whether a channel is restrained follows from its policy and the side that this node is on. True if that changed.
+    fn restrain(&self, plan: &ChannelPlan) -> bool {
+        let restraint = Restraint::of(plan.config.on_partition, self.changing.side);
+        if plan.restrained.set(restraint) == restraint {
+            return false;
+        }
+        self.link.publish(&Event::ChannelRestrained {
+            channel: Arc::clone(&plan.name),
+            restraint,
+        });
+        true
     }
 
     /// Hints lead to channels that there are, and to the channel itself.

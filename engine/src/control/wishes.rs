@@ -194,6 +194,15 @@ impl WishBook {
         }
     }
 
+    /// The control shard's: whoever waits for room on the lanes of that channel looks again at what is allowed.
+    pub(crate) fn stir_channel(&self, lanes: LaneRange) {
+        for peer in self.lock().peers() {
+            for offset in lanes.offsets() {
+                peer.lane(offset).gate.stir();
+            }
+        }
+    }
+
     /// The control shard's: nothing is accepted any more on the lanes of that channel.
     pub(crate) fn close_channel(&self, lanes: LaneRange) {
         let book = &mut *self.lock();

@@ -207,7 +207,7 @@ impl Gate {
     }
 
     /// Whoever waits looks again at what the gate is.
-    fn stir(&self) {
+    pub(crate) fn stir(&self) {
         self.room.notify(usize::MAX);
         self.eased.notify(usize::MAX);
     }

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use super::Core;
 use super::dispatch::ChannelQueue;
+use super::hand_over::parted;
 use super::report::{ChannelName, LaneCounts};
 use crate::channel_plan::{ChannelEntry, ChannelPhase, ChannelPlan};
 use crate::config::OnLate;
@@ -164,6 +165,9 @@ impl Core {
 
     /// Lanes that are up go on, as the new plan says.
     fn retune_channel(&mut self, before: &ChannelPlan, plan: &ChannelPlan) {
+        if plan.restrained.allows_delivery() {
+            self.intake.waiting.room_was_made(parted(plan.index));
+        }
         if before.config == plan.config {
             return;
         }

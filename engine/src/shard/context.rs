@@ -12,7 +12,9 @@ use std::time::{Duration, Instant};
 use super::outbox::OutgoingMessage;
 use super::timers::Deadline;
 use super::{Core, Shard};
-use crate::admission::{Admission, Way, admit, check_size, refused, reserve_run, run_length};
+use crate::admission::{
+    Admission, Way, admit, check_partition, check_size, refused, reserve_run, run_length,
+};
 use crate::attributes::Attributes;
 use crate::channel::{Channel, Waiting, given_back, unless_expired};
 use crate::deadline::deadline_in;
@@ -385,6 +387,7 @@ impl Core {
     ) -> Result<usize, SendError> {
         let plan = &self.channels[channel];
         let lane = &mut self.lanes[index as usize];
+        check_partition(plan, &lane.peer)?;
         let (count, _) = match reserve_run(&lane.address().gate, payloads) {
             Ok(reserved) => reserved,
             Err(refusal) => return refused(plan, &lane.address().gate, refusal).map(|_| 1),
@@ -410,6 +413,7 @@ impl Core {
     ) -> Result<Admission, SendError> {
         let plan = &self.channels[channel];
         let lane = &self.lanes[index as usize];
+        check_partition(plan, &lane.peer)?;
         check_size(plan, lane.address(), way.head, bytes)?;
         let admission = admit(plan, &lane.address().gate, way, bytes)?;
         if matches!(admission, Admission::Queue) && !lane.accepts_messages() {

@@ -39,6 +39,9 @@ pub(super) fn take_in_turn(
 ) -> Result<Flow, CloseReason> {
     let bytes = body.payload.len() as u64;
     let channel = usize::from(inbound.channel);
+    if !core.channels[channel].restrained.allows_delivery() {
+        return Ok(keep_from_delivery(core, lane, inbound));
+    }
     if body.head > 0 {
         let came = core.came;
         if exchange::take_answer(
@@ -110,6 +113,29 @@ pub(super) fn take_in_turn(
         }
     }
     Ok(Flow::Next)
+}
+
+/// No mailbox has this number: lanes that wait for it wait for the end of a partition.
+const PARTED: u32 = u32::MAX - 1;
+
+/// What the lanes of a channel wait for that does not deliver while the cluster is parted.
+pub(super) const fn parted(channel: usize) -> MailboxId {
+    // A channel's place is a small number.
+    #[expect(clippy::cast_possible_truncation, reason = "places are few")]
+    MailboxId::from_words(channel as u32, PARTED)
+}
+
+/// A partition keeps the channel from delivering: its lanes wait, as if an inbox were full.
+#[cold]
+fn keep_from_delivery(core: &mut Core, lane: u32, inbound: &mut Inbound) -> Flow {
+    let channel = usize::from(inbound.channel);
+    if !core.channels[channel].reliable {
+        core.lanes[lane as usize].log.tally.receive_dropped += 1;
+        return Flow::Next;
+    }
+    inbound.blocked = Some(parted(channel));
+    inbound.waits_since.get_or_insert(core.now);
+    Flow::Blocked
 }
 
 /// It is worth nothing any more, and its channel is not to deliver such.

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::task::{Poll, Waker};
 use std::thread;
 
-use crate::admission::lane_offset;
+use crate::admission::{check_partition, lane_offset};
 use crate::channel::Channel;
 use crate::error::{SendError, StreamError};
 use crate::message::Destination;
@@ -38,7 +38,7 @@ impl Channel {
     /// [`StreamError::NotReliable`] on a channel that may drop messages, [`StreamError::Causal`] on a causal one,
     /// [`StreamError::TooMany`] at
     /// `streams_max` open ones to that peer, [`StreamError::Send`] if the peer is not connected or runs an old version,
-    /// the destination is of another node, or this node stops.
+    /// the destination is of another node, a partition keeps the channel from sending, or this node stops.
     pub fn open_stream(&self, to: &Destination) -> Result<StreamWriter, StreamError> {
         if to.home != self.home {
             return Err(SendError::OtherNode.into());
@@ -47,6 +47,7 @@ impl Channel {
         if channel.is_removed() {
             return Err(SendError::ChannelRemoved.into());
         }
+        check_partition(channel, &to.peer)?;
         if channel.causal.is_some() {
             let channel = channel.name.to_string();
             return Err(StreamError::Causal { channel });

@@ -42,7 +42,7 @@ const ORDER: &[&[&str]] = &[
     &["envelope"],
     &["message", "events"],
     &["payload"],
-    &["mailboxes", "rates", "causal"],
+    &["mailboxes", "rates", "restraint", "causal"],
     &["peer", "error", "delivery", "awaited", "io::preflight"],
     &["attributes"],
     &["config"],

@@ -5,5 +5,6 @@ mod support;
 
 mod joining;
 mod nodes;
+mod partitions;
 mod switching;
 mod topology;

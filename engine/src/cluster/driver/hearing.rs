@@ -59,6 +59,8 @@ impl Driver {
             Ok(Word::WhoIs(ids)) => self.answer(peer, &ids, out),
             Ok(Word::Ping(number)) => self.answer_ping(now, peer, number, out),
             Ok(Word::Pong(number, report)) => self.topology.answered(now, peer, number, report),
+            Ok(Word::Heads(heads)) => self.heard_heads(peer, &heads, out),
+            Ok(Word::Decisions(batch)) => self.heard_decisions(peer, batch, out),
             Err(why) => out.push(Deed::Accuse {
                 peer: Arc::clone(from),
                 why,

@@ -89,6 +89,7 @@ impl Driver {
     /// Forgets where nodes are that nobody counts as members, dead or alive, and that have no lane.
     pub(super) fn prune(&mut self, now: Time, out: &mut Vec<Deed>) {
         self.timers.set(now + PRUNE_EVERY, Timer::Prune);
+        self.prune_decisions();
         let (members, lanes, kept) = (self.machine.members(), &self.lanes, &self.kept);
         let is_needed = |id: NodeId| {
             members.get(&id).is_some() || lanes.contains_key(&id) || kept.contains(&id)

@@ -17,6 +17,7 @@ use crate::events::Event;
 impl Driver {
     pub(super) fn told(&mut self, event: MachineEvent, now: Time, out: &mut Vec<Deed>) {
         self.note(&event, now);
+        self.follow_sides(&event, out);
         let event = match event {
             MachineEvent::MemberUp(id) => {
                 let Some(incarnation) = self.learn_member(id, out) else {
@@ -50,9 +51,12 @@ impl Driver {
                 self.release(Arc::clone(&member), out);
                 Event::MemberLeft { member }
             }
-            MachineEvent::NeighborUp(id) => Event::NeighborUp {
-                node: self.book.name(id),
-            },
+            MachineEvent::NeighborUp(id) => {
+                self.compare_decisions(id, out);
+                Event::NeighborUp {
+                    node: self.book.name(id),
+                }
+            }
             MachineEvent::NeighborDown(id) => Event::NeighborDown {
                 node: self.book.name(id),
             },

@@ -10,7 +10,10 @@ use overlane::config::{
 };
 use overlane::delivery::incoming::RUNS_MAX;
 use overlane::wire::{CloseReason, causes, extension, frame, hello, layout, name, parameters};
-use overlane::{ADDRESSES_MAX, METADATA_PAIRS_MAX, RECEIPTS_MAX, REQUESTS_MAX};
+use overlane::{
+    ADDRESSES_MAX, DECIDERS_MAX, DECISION_BYTES_MAX, DECISIONS_BYTES_MAX, DECISIONS_MAX,
+    METADATA_PAIRS_MAX, RECEIPTS_MAX, REQUESTS_MAX,
+};
 
 use self::Reached::{Closed, Otherwise};
 use self::Value::{Channel, Constant, Derived, Node};
@@ -476,6 +479,38 @@ const APPLICATIONS: &[Limit] = &[
         Constant("RECEIPTS_MAX", RECEIPTS_MAX as u64, Unit::Count("receipts")),
         Otherwise("refused with `TooManyReceipts`"),
         "delivery/receipts.rs::a_best_effort_channel_gives_no_receipts_and_there_is_a_bound_for_all",
+    ),
+    limit(
+        "decisions of a node that others keep",
+        Constant(
+            "DECISIONS_MAX",
+            DECISIONS_MAX as u64,
+            Unit::Count("decisions"),
+        ),
+        Otherwise("the oldest go; who misses them is told how many"),
+        "the unit tests of engine/src/cluster/decisions.rs",
+    ),
+    limit(
+        "bytes of them",
+        Constant(
+            "DECISIONS_BYTES_MAX",
+            DECISIONS_BYTES_MAX as u64,
+            Unit::Bytes,
+        ),
+        Otherwise("the oldest go"),
+        "the unit tests of engine/src/cluster/decisions.rs",
+    ),
+    limit(
+        "one decision",
+        Constant("DECISION_BYTES_MAX", DECISION_BYTES_MAX as u64, Unit::Bytes),
+        Otherwise("refused with `DecisionTooLarge`; from a peer, its lanes end"),
+        "the unit tests of engine/src/cluster/words.rs",
+    ),
+    limit(
+        "nodes whose decisions are kept",
+        Constant("DECIDERS_MAX", DECIDERS_MAX as u64, Unit::Count("nodes")),
+        Otherwise("those of others are not taken"),
+        "the unit tests of engine/src/cluster/decisions.rs",
     ),
     limit(
         "acknowledgements owed to a lane because its peer's messages are refused and taken in turn",
