@@ -6,7 +6,7 @@
 
 use clap::{Parser, Subcommand};
 
-use crate::cluster::{ChurnFlags, ClusterFlags, PartitionFlags, SwitchFlags};
+use crate::cluster::{ChurnFlags, ClusterFlags, PartitionFlags, RelayFlags, SwitchFlags};
 use crate::flags::{
     FanFlags, IsolationFlags, LatencyFlags, MainJobFlags, RawFlags, ServeFlags, ThroughputFlags,
 };
@@ -68,6 +68,8 @@ pub(crate) enum Command {
     Switch(SwitchFlags),
     /// A cluster over several hosts that are cut off from one another for a while (needs root)
     Partition(PartitionFlags),
+    /// Guaranteed messages between clients that have no lane to each other, over the servers
+    Relay(RelayFlags),
     /// Lets another host run measurements against this one, with --remote
     Serve(ServeFlags),
 }

@@ -235,6 +235,22 @@ fn nodes_form_a_cluster_and_broadcasts_come_to_each_once() {
 }
 
 #[test]
+fn what_is_relayed_between_clients_comes_once_and_is_answered() {
+    let arguments = ["relay", "--nodes", "5", "--messages", "500", "--json"];
+    let [relayed] = &objects(&bench(&arguments))[..] else {
+        panic!("one object")
+    };
+    for (key, value) in [
+        ("delivered", 1_500.0),
+        ("duplicates", 0.0),
+        ("reported", 0.0),
+    ] {
+        assert_eq!(relayed[key].as_f64(), Some(value), "{relayed}");
+    }
+    assert!(relayed["hops_max"].as_u64() >= Some(2), "{relayed}");
+}
+
+#[test]
 fn an_overlay_is_switched_and_every_message_is_accounted_for() {
     let arguments = [
         "switch",

@@ -40,6 +40,12 @@ impl Channel {
         if is_restrained(&self.entry, to.peer()) {
             return Err(partitioned(&self.entry));
         }
+        let offset = lane_offsets(&self.entry, to).start;
+        match self.relay_room(to, offset) {
+            Some(true) => return Ok(Capacity::Ok),
+            Some(false) => return Ok(Capacity::Overloaded),
+            None => {}
+        }
         for gate in self.gates_to(to)? {
             match gate.state() {
                 GateState::Open if gate.is_overloaded() => overloaded = true,

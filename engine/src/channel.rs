@@ -4,6 +4,7 @@
 //! `try_send`, never opens a connection, never decides between priorities: that is step 4.
 
 mod in_order;
+mod relayed;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -69,6 +70,12 @@ impl Channel {
             entry,
             home,
         }
+    }
+
+    /// The channel of that name, if there is one: of what a peer says, so that it may be on its way out.
+    pub(crate) fn find(fabric: &Arc<Fabric>, name: &str) -> Option<Self> {
+        let plan = fabric.channels.find(name)?;
+        Some(Self::new(Arc::clone(fabric), Arc::clone(&plan.entry)))
     }
 
     /// The channel's name.
@@ -285,6 +292,9 @@ impl Channel {
     ) -> Result<(), NotAccepted<'p>> {
         if to.home != self.home {
             return Err(NotAccepted::new(SendError::OtherNode, payload));
+        }
+        if let Some((book, ttl)) = self.relay_for(to, way) {
+            return self.attempt_over_others(book, ttl, to, way, payload);
         }
         match &self.entry.causal {
             // What a node sends to itself goes no way on which it could be late.

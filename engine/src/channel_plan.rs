@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use event_listener::Event;
 
 use crate::causal::CausalOrder;
-use crate::config::{self, ChannelConfig, Config, Overflow, Priority, Reliability};
+use crate::config::{self, ChannelConfig, Config, Overflow, Priority, Reach, Reliability};
 use crate::delivery::WindowLimits;
 use crate::io::socket::SocketOptions;
 use crate::peer::LaneRange;
@@ -74,6 +74,8 @@ pub(crate) struct ChannelEntry {
     drained: Box<[Mutex<Option<Consumer>>]>,
     overflow: AtomicU8,
     message_bytes_max: AtomicUsize,
+    /// How many nodes pass a message on to a member without a lane, at most; 0: it makes a lane.
+    relay_ttl: AtomicU8,
     removed: AtomicBool,
     /// What caps it, if anything does.
     pub(crate) rates: ChannelRates,
@@ -136,6 +138,13 @@ impl ChannelEntry {
         self.message_bytes_max.load(Ordering::Relaxed)
     }
 
+    /// How many nodes may pass a message on to a member without a lane; none if it makes one.
+    #[inline]
+    pub(crate) fn relay_ttl(&self) -> Option<u8> {
+        let ttl = self.relay_ttl.load(Ordering::Relaxed);
+        (ttl > 0).then_some(ttl)
+    }
+
     /// Whether it was removed: nothing is accepted on it any more.
     #[inline]
     pub(crate) fn is_removed(&self) -> bool {
@@ -153,11 +162,15 @@ impl ChannelEntry {
             .store(config.overflow.number(), Ordering::Relaxed);
         self.message_bytes_max
             .store(config.message_bytes_max, Ordering::Relaxed);
+        self.relay_ttl.store(relay_ttl(config), Ordering::Relaxed);
     }
 
     /// Whether messages can be taken over in runs: each of them goes the same way as its neighbours.
     pub(crate) fn takes_runs(&self) -> bool {
-        !self.drops_overflow() && !self.monotonic && self.causal.is_none()
+        !self.drops_overflow()
+            && !self.monotonic
+            && self.causal.is_none()
+            && self.relay_ttl().is_none()
     }
 
     /// Whether nothing that it accepts is dropped while its lane lives. Chunks of streams have no causes.
@@ -256,6 +269,7 @@ impl ChannelPlan {
                 .collect(),
             overflow: AtomicU8::new(channel.overflow.number()),
             message_bytes_max: AtomicUsize::new(channel.message_bytes_max),
+            relay_ttl: AtomicU8::new(relay_ttl(channel)),
             removed: AtomicBool::new(false),
             rates: ChannelRates::new(caps(channel)),
             restrained: Restrained::default(),
@@ -334,6 +348,13 @@ impl ChannelPlan {
             high_percent: channel.high_watermark_percent.into(),
             low_percent: channel.low_watermark_percent.into(),
         }
+    }
+}
+
+fn relay_ttl(channel: &ChannelConfig) -> u8 {
+    match channel.reach {
+        Reach::Dial => 0,
+        Reach::Relay => channel.relay_ttl,
     }
 }
 

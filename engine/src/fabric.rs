@@ -5,8 +5,8 @@
 //! knows neither shards nor the control shard: who needs to ask them something is handed a sender.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use crate::awaited::Awaited;
 use crate::channel_plan::ChannelEntry;
@@ -21,6 +21,7 @@ use crate::io::backend::Backend;
 use crate::mailboxes::{Mailbox, Mailboxes};
 use crate::rates::RateCaps;
 use crate::receipt_book::ReceiptBook;
+use crate::relay_book::RelayBook;
 use crate::request_book::RequestBook;
 use crate::ring::inbox::{Inboxes, ShardSet};
 use crate::ring::{Doorbell, PayloadPool};
@@ -69,6 +70,8 @@ pub(crate) struct Fabric {
     pub(crate) inboxes: Inboxes,
     /// Where dials go.
     pub(crate) detour: Detour,
+    /// Of a node in a cluster: where messages are left that go over others.
+    pub(crate) relay: OnceLock<Arc<RelayBook>>,
 }
 
 impl Fabric {

@@ -242,6 +242,17 @@ impl Mailboxes {
         Some(Mailbox { id, held })
     }
 
+    /// The mailbox of that name, if it has a receiver. For names that come from outside: they make no entry.
+    pub(crate) fn received(&self, name: &str) -> Option<Mailbox> {
+        let mut names = self.book.lock();
+        let id = *names.by_name.get(name)?;
+        let entry = names.by_id.get_mut(&id)?;
+        entry.has_receiver.then(|| Mailbox {
+            id,
+            held: self.held(id, entry),
+        })
+    }
+
     fn held(&self, id: MailboxId, entry: &mut Entry) -> Arc<Held> {
         entry.held.upgrade().unwrap_or_else(|| {
             let held = self.hold(id, &entry.name);

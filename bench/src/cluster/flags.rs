@@ -164,6 +164,44 @@ impl PartitionFlags {
     }
 }
 
+/// Flags of `relay`.
+#[derive(Debug, Args)]
+pub(crate) struct RelayFlags {
+    /// Nodes, each a process with one shard, of which one in fifty, three at least, are servers
+    #[arg(long, default_value_t = 50, value_name = "COUNT")]
+    pub(super) nodes: usize,
+    /// Messages, besides those that go one at a time
+    #[arg(long, default_value_t = 100_000, value_name = "COUNT")]
+    pub(super) messages: u32,
+    /// Bytes of each message
+    #[arg(long, default_value_t = 64, value_name = "BYTES")]
+    pub(super) payload: usize,
+    /// How long the nodes may take to agree who is a member
+    #[arg(long, default_value_t = 120, value_name = "SECONDS")]
+    pub(super) patience: u32,
+    /// One JSON object on one line instead of a table
+    #[arg(long)]
+    pub(super) json: bool,
+    #[command(flatten)]
+    pub(super) engine: Flags,
+}
+
+impl RelayFlags {
+    /// Refuses what no run could be made of: three servers and two clients there have to be.
+    pub(super) fn check(&self) -> Outcome<()> {
+        flags::within("--nodes", self.nodes, 5, 1_000)?;
+        flags::within("--messages", self.messages as usize, 1, 100_000_000)?;
+        flags::within("--payload", self.payload, HEAD_BYTES, 200 << 10)?;
+        flags::within("--patience", self.patience as usize, 1, 3_600)
+    }
+
+    /// The cluster that relays.
+    pub(super) fn cluster(&self) -> ClusterFlags {
+        let overlay = OverlayKind::ClientServer;
+        ClusterFlags::of(self.nodes, overlay, self.patience, &self.engine)
+    }
+}
+
 /// Flags of `churn`.
 #[derive(Debug, Args)]
 pub(crate) struct ChurnFlags {

@@ -1,8 +1,8 @@
-//! `overlane-bench cluster`, `churn`, `switch` and `partition`: real nodes, each a process, that form a cluster by themselves.
+//! `overlane-bench cluster`, `churn`, `switch`, `partition` and `relay`: real nodes, each a process, that form a cluster by themselves.
 //!
 //! - flags.rs: what may be asked; protocol.rs: what the processes are asked; process.rs: one of them
 //! - nodes.rs: all of them; this file: two of the runs, and what they came to; switching.rs with traffic.rs: the third;
-//!   partition.rs with hosts.rs: the fourth
+//!   partition.rs with hosts.rs: the fourth; relaying.rs: the fifth
 
 mod flags;
 mod hosts;
@@ -10,6 +10,7 @@ mod nodes;
 mod partition;
 pub(crate) mod process;
 pub(crate) mod protocol;
+mod relaying;
 mod switching;
 mod traffic;
 
@@ -17,9 +18,10 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-pub(crate) use flags::{ChurnFlags, ClusterFlags, PartitionFlags, SwitchFlags};
+pub(crate) use flags::{ChurnFlags, ClusterFlags, PartitionFlags, RelayFlags, SwitchFlags};
 use nodes::{Nodes, Reach};
 pub(crate) use partition::run as run_partition;
+pub(crate) use relaying::run as run_relay;
 pub(crate) use switching::run as run_switch;
 
 use crate::error::{BenchError, Outcome};

@@ -1,11 +1,11 @@
 //! The processes of a cluster run: started, asked all at once, killed, started again.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use overlane::OverlayKind;
-use overlane::config::Config;
+use overlane::config::{Config, Flags};
 
 use super::flags::ClusterFlags;
 use super::hosts::Hosts;
@@ -17,6 +17,8 @@ use crate::latencies::Latencies;
 use crate::node::settings::{self, Defaults};
 use crate::sample::figure;
 
+/// Where nobody listens.
+const NOWHERE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 1);
 /// An answer of every node comes within this, also where hundreds share two cores.
 const ANSWER_WITHIN: Duration = Duration::from_secs(60);
 /// Nodes of the client-server overlay that are servers: one in fifty, three at least.
@@ -29,6 +31,7 @@ pub(super) struct Nodes {
     seed: Option<SocketAddr>,
     /// Where they run, if not on this host: one after the other on each.
     hosts: Option<Hosts>,
+    hides_clients: bool,
 }
 
 /// What a series of broadcasts came to.
@@ -78,7 +81,31 @@ impl Nodes {
             running: BTreeMap::new(),
             seed: None,
             hosts: None,
+            hides_clients: false,
         })
+    }
+
+    /// Gives all nodes a channel on which what is sent to a node without a lane goes over others.
+    pub(super) fn add_channel(&mut self, name: &str, payload: usize) -> Outcome<()> {
+        let definition = format!("{name}:reliability=guaranteed,overflow=block,reach=relay");
+        let given = Flags {
+            channels: vec![settings::wide_enough(definition, payload + 1_024)],
+            ..Flags::default()
+        };
+        let defaults = Defaults {
+            places: false,
+            node: &[],
+            channels: &[],
+        };
+        let channels = settings::load(defaults, &given)?.channels;
+        let added = channels.into_iter().filter(|channel| channel.name == name);
+        self.common.channels.extend(added);
+        Ok(())
+    }
+
+    /// Nobody finds the nodes that are no servers at the address that they give: they dial, and are not dialled.
+    pub(super) fn hide_clients(&mut self) {
+        self.hides_clients = true;
     }
 
     /// The same, over hosts.
@@ -97,7 +124,11 @@ impl Nodes {
 
     /// Starts a node, which asks the first one to be let in.
     pub(super) fn start(&mut self, number: usize) -> Outcome<()> {
-        let settings = settings::as_configured(&self.common, &name(number));
+        let mut config = self.common.clone();
+        if self.hides_clients && !config.servers.contains(&name(number)) {
+            config.advertise = vec![NOWHERE];
+        }
+        let settings = settings::as_configured(&config, &name(number));
         let start = |settings: &_| Child::start(ROLE, &name(number), settings);
         let (mut child, reply) = match &self.hosts {
             None => start(&settings)?,

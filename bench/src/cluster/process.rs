@@ -1,13 +1,14 @@
 //! A process of a cluster run: one node that joins, broadcasts when told to, and notes what it hears.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use overlane::config::Seed;
 use overlane::{Cluster, Event, HOPS_KEY, Message, Node, ShardContext};
 
 use super::protocol::{
-    CHANNEL, Command, Heard, Look, MAILBOX, Reply, STEADY_MAILBOX, Specification, Split,
+    CHANNEL, Command, Heard, Look, MAILBOX, RELAYED, Relayed, Reply, STEADY_MAILBOX, Specification,
+    Split,
 };
 use super::traffic::{Receiving, Sending};
 use crate::child::Parent;
@@ -20,6 +21,8 @@ use crate::sample::Cpu;
 
 /// A switch of the overlay ends, or is given up, within this.
 const SWITCH_WITHIN: Duration = Duration::from_secs(90);
+/// What is relayed has ended within this.
+const RELAYED_WITHIN: Duration = Duration::from_secs(55);
 /// Bytes of a broadcast that say which it is and when it was sent.
 pub(super) const HEAD_BYTES: usize = 12;
 
@@ -114,6 +117,15 @@ impl Host {
                 }
                 Ok(Reply::Done)
             }
+            Command::Relay {
+                to,
+                numbers,
+                bytes,
+                one_by_one,
+            } => {
+                let relayed = self.relay(&to, numbers, bytes, one_by_one)?;
+                Ok(Reply::Relayed(relayed))
+            }
             Command::Heard => Ok(Reply::Heard(self.heard())),
             Command::BeginFlow { to, sender, hz } => {
                 self.sending = Some(Sending::start(&self.node, &to, sender, hz)?);
@@ -137,6 +149,44 @@ impl Host {
                 ))
             }
         }
+    }
+
+    /// Sends over others, and waits until nothing of it is open.
+    fn relay(
+        &self,
+        to: &str,
+        numbers: std::ops::Range<u32>,
+        bytes: usize,
+        one_by_one: bool,
+    ) -> Outcome<Relayed> {
+        let channel = self.node.channel(RELAYED).map_err(engine)?;
+        let to = self.node.destination(to, MAILBOX).map_err(engine)?;
+        let cluster = self.cluster()?;
+        let before = cluster.relay_counts();
+        let began = Instant::now();
+        let deadline = began + RELAYED_WITHIN;
+        let wait = || {
+            while cluster.relay_counts().open > 0 && Instant::now() < deadline {
+                std::thread::sleep(Duration::from_micros(100));
+            }
+        };
+        let mut payload = vec![0; bytes.max(HEAD_BYTES)];
+        for number in numbers {
+            payload[..4].copy_from_slice(&number.to_le_bytes());
+            payload[4..HEAD_BYTES].copy_from_slice(&clock::now_ns().to_le_bytes());
+            channel.send_blocking(&to, &payload).map_err(engine)?;
+            if one_by_one {
+                wait();
+            }
+        }
+        wait();
+        let after = cluster.relay_counts();
+        let took = began.elapsed().as_nanos();
+        Ok(Relayed {
+            acknowledged: after.acknowledged - before.acknowledged,
+            reported: after.reported - before.reported,
+            took_ns: u64::try_from(took).unwrap_or(u64::MAX),
+        })
     }
 
     /// Notes what was told since this was called last.

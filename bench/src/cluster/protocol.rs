@@ -17,6 +17,8 @@ pub(super) const CHANNEL: &str = "data";
 pub(super) const STEADY: &str = "steady";
 /// Its mailbox.
 pub(super) const STEADY_MAILBOX: &str = "steady";
+/// The channel of what goes over other nodes.
+pub(super) const RELAYED: &str = "relayed";
 /// The mailbox of broadcasts.
 pub(super) const MAILBOX: &str = "news";
 
@@ -41,6 +43,14 @@ pub(super) enum Command {
     Heard,
     /// Give all nodes that overlay.
     Switch(String),
+    /// Send the messages of these numbers to that node over others, and wait until each has ended.
+    Relay {
+        to: String,
+        numbers: std::ops::Range<u32>,
+        bytes: usize,
+        /// The next when the one before has arrived.
+        one_by_one: bool,
+    },
     /// Begin to send to that node, as that sender.
     BeginFlow { to: String, sender: u32, hz: u32 },
     /// Send no more.
@@ -65,6 +75,8 @@ pub(super) enum Reply {
     Members(Vec<String>),
     /// To [`Command::Heard`].
     Heard(Heard),
+    /// To [`Command::Relay`].
+    Relayed(Relayed),
     /// To [`Command::EndFlow`].
     Flow(Flow),
     /// To [`Command::Got`].
@@ -124,6 +136,14 @@ pub(super) struct Flow {
     pub(super) accepted: u64,
     /// The longest time between two messages that were accepted.
     pub(super) longest_gap_ns: u64,
+}
+
+/// What became of messages that went over other nodes.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(super) struct Relayed {
+    pub(super) acknowledged: u64,
+    pub(super) reported: u64,
+    pub(super) took_ns: u64,
 }
 
 /// What came from one sender.

@@ -6,6 +6,7 @@
 //! What it must never do: wait, and keep more than its bounds for a peer.
 
 mod deciding;
+mod finding;
 mod hearing;
 mod lanes;
 mod looking;
@@ -31,6 +32,7 @@ use super::identity::NodeId;
 use super::machine::{Machine, MachineConfig, MachineInput, MachineTimer, Readings, machine};
 use super::parted::Parted;
 use super::payload::Addressed;
+use super::relay::router::RelayRouter;
 use super::seeds::{SeedAnswer, Seeds};
 use super::strangers::Strangers;
 use super::timers::Timers;
@@ -82,6 +84,8 @@ pub(super) enum Happening {
     Seed(SeedAnswer),
     /// The application has decided that.
     Decide(Bytes),
+    /// A way to that member is needed, over so many nodes at most.
+    FindWay { to: NodeId, ttl: u8 },
     /// An order of the application.
     Order(Command<NodeId>),
     /// Another overlay is ordered.
@@ -132,6 +136,8 @@ pub(super) enum Deed {
     },
     /// Other nodes have decided that.
     Merge(Vec<Decision>),
+    /// There is a way to that member now.
+    WayFound(NodeId),
     /// An order was not carried out.
     Refuse {
         command: Box<Command<NodeId>>,
@@ -169,6 +175,7 @@ pub(super) struct Driver {
     /// The partition that lasts, as far as this node knows.
     parted: Option<Parted>,
     decisions: DecisionLog,
+    router: RelayRouter,
     /// Peers with a lane, and when something came from each last.
     lanes: BTreeMap<NodeId, Time>,
     /// Peers whose lanes are up still, as far as the kernel knows, and that were found to be silent: to the protocols
@@ -239,6 +246,7 @@ impl Driver {
             topology,
             parted: None,
             decisions,
+            router: RelayRouter::new(me, seed),
             lanes: BTreeMap::new(),
             silent: BTreeSet::new(),
             kept: BTreeSet::new(),
@@ -300,6 +308,7 @@ impl Driver {
             }
             Happening::Seed(answer) => self.seed_answered(answer),
             Happening::Decide(payload) => self.decide(payload, out),
+            Happening::FindWay { to, ttl } => self.find_way(to, ttl, out),
             Happening::Order(command) => {
                 if command == Command::Leave {
                     self.seeds.clear();

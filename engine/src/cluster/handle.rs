@@ -24,6 +24,7 @@ use crate::config::Seed;
 use crate::control::link::ControlLink;
 use crate::deadline::deadline_in;
 use crate::fabric::Fabric;
+use crate::relay_book::RelayCounts;
 use crate::threads;
 
 /// The cluster that a node is in, or can join: see [`Node::cluster`](crate::Node::cluster). Cheap to clone,
@@ -348,6 +349,13 @@ impl Cluster {
             unsent: load(&counters.unsent),
             malformed: load(&counters.malformed),
         }
+    }
+
+    /// Counts of this node's part in messages that go over others (channels with `reach = relay`).
+    #[must_use]
+    pub fn relay_counts(&self) -> RelayCounts {
+        let book = self.fabric.relay.get();
+        book.map(|book| book.counts()).unwrap_or_default()
     }
 
     /// Lets every member know that of this node: at most 512 bytes, the application's own.

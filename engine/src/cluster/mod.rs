@@ -6,7 +6,8 @@
 //! sends `words` to control shards of other nodes, on the engine's own channel, or a `payload` on its channel.
 //!
 //! Beside the driver: `identity` (nodes as numbers), `book` (where they are), `strangers` (of whom that is not known yet),
-//! `seeds` and `asking` (how a newcomer finds members), `parted` (on which side of a partition), `decisions` (what was decided there), `timers`, `clock`, `view`, `tuning` (from configuration to protocols), and
+//! `seeds` and `asking` (how a newcomer finds members), `parted` (on which side of a partition), `decisions` (what was decided there), `relay` (messages that go
+//! over others), `timers`, `clock`, `view`, `tuning` (from configuration to protocols), and
 //! `topology`: which overlay fits.
 
 mod asking;
@@ -23,6 +24,7 @@ mod orders;
 mod outcome;
 mod parted;
 mod payload;
+mod relay;
 mod resident;
 mod seeds;
 mod strangers;
@@ -42,6 +44,7 @@ use crate::control::link::ControlLink;
 use crate::error::StartError;
 use crate::fabric::Fabric;
 use crate::inbox::Inbox;
+use crate::relay_book::RelayBook;
 use crate::shard::command::CommandSender;
 use crate::wire::Name;
 use crate::wire::hello::SESSION_PLAIN;
@@ -50,6 +53,7 @@ use clock::Clock;
 use driver::{Driver, Identity};
 use machine::MachineConfig;
 use orders::ClusterState;
+use relay::carrier::Carrier;
 use resident::{ClusterResident, Parts};
 
 pub use decisions::{
@@ -67,14 +71,18 @@ pub use topology::{
 /// The mailbox in which control shards hear of payloads that are broadcast, on the payloads' channels.
 pub(crate) const PAYLOADS: &str = "overlane.broadcast";
 
-/// Has the control shard run the cluster's protocols from now on, if the configuration names an overlay. `words` and
-/// `payloads` are the inboxes of its two mailboxes.
+/// The mailbox in which they hear of messages that go over others, on the messages' channels.
+pub(crate) const RELAYED: &str = "overlane.relay";
+
+/// Has the control shard run the cluster's protocols from now on, if the configuration names an overlay. `words`,
+/// `payloads` and `relayed` are the inboxes of its mailboxes.
 pub(crate) fn start(
     fabric: &Arc<Fabric>,
     link: &Arc<ControlLink>,
     shards: &Arc<[CommandSender]>,
     words: Inbox,
     payloads: Inbox,
+    relayed: Inbox,
 ) -> Result<Cluster, StartError> {
     let config = &fabric.config;
     let broken = |what: String| StartError::Machine {
@@ -108,6 +116,10 @@ pub(crate) fn start(
         incarnation: fabric.incarnation,
         terms: plan.terms.clone(),
     };
+    let looking = Arc::clone(link);
+    let (book, offers) = RelayBook::new(move || looking.look());
+    let book = Arc::clone(fabric.relay.get_or_init(|| Arc::new(book)));
+    let carrier = Carrier::new(Arc::clone(fabric), book, offers, relayed);
     let (state, orders) = ClusterState::new(driver.view());
     let cluster = Cluster::new(Arc::clone(fabric), Arc::clone(link), Arc::clone(&state));
     if !config.seeds.is_empty() {
@@ -126,6 +138,7 @@ pub(crate) fn start(
         control: Channel::new(Arc::clone(fabric), Arc::clone(&plan.entry)),
         words,
         payloads,
+        carrier,
     })));
     Ok(cluster)
 }

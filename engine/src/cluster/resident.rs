@@ -27,6 +27,7 @@ use super::identity::NodeId;
 use super::orders::{ClusterState, Order};
 use super::outcome::SwitchOutcome;
 use super::payload::Addressed;
+use super::relay::carrier::{Carrier, Turn};
 use super::topology::{Gathering, OrderedBy, TopologyOrder};
 use crate::capacity::Capacity;
 use crate::channel::Channel;
@@ -94,6 +95,8 @@ pub(crate) struct ClusterResident {
     switched: Vec<(Sender<SwitchOutcome>, SwitchOutcome)>,
     /// What the application does with decisions of others.
     merge: Option<MergeCallback>,
+    /// What goes over this node, and from it over others.
+    carrier: Carrier,
     /// What happened on shards since the last step.
     happened: Vec<Happening>,
 }
@@ -128,6 +131,7 @@ pub(super) struct Parts {
     pub(super) control: Channel,
     pub(super) words: Inbox,
     pub(super) payloads: Inbox,
+    pub(super) carrier: Carrier,
 }
 
 /// Has the control shard look.
@@ -154,6 +158,7 @@ impl ClusterResident {
             control,
             words,
             payloads,
+            carrier,
         } = parts;
         Self {
             waker: Waker::from(Arc::new(Look(Arc::clone(&link)))),
@@ -179,6 +184,7 @@ impl ClusterResident {
             switching: Vec::new(),
             switched: Vec::new(),
             merge: None,
+            carrier,
             happened: Vec::new(),
         }
     }
@@ -332,7 +338,7 @@ impl ClusterResident {
         let mut drained = Vec::new();
         let fabric = &self.fabric;
         self.congested.retain(|(peer, channel), to| {
-            let is_full = channel_of(fabric, channel)
+            let is_full = Channel::find(fabric, channel)
                 .is_some_and(|channel| channel.capacity(to) == Ok(Capacity::Overloaded));
             if !is_full {
                 drained.push(Arc::clone(peer));
@@ -383,6 +389,9 @@ impl ClusterResident {
                     message,
                 } => self.deliver(&from, hops, message),
                 Deed::Merge(decisions) => self.merge(decisions),
+                Deed::WayFound(to) => {
+                    self.carry(tell, |carrier, turn| carrier.way_found(to, turn));
+                }
                 Deed::Refuse { command, why } => {
                     tracing::warn!(?command, %why, "an order to the cluster was refused");
                 }
@@ -422,7 +431,7 @@ impl ClusterResident {
             return;
         };
         let destination = Destination::new(peer, self.mailboxes.payloads.clone());
-        let sent = match channel_of(&self.fabric, &name) {
+        let sent = match Channel::find(&self.fabric, &name) {
             Some(channel) => channel
                 .try_send_as_named(&destination, word)
                 .map_err(|unsent| unsent.error),
@@ -487,7 +496,7 @@ impl ClusterResident {
             payload,
         } = message;
         let delivered = (|| {
-            let channel = channel_of(&self.fabric, &channel)?;
+            let channel = Channel::find(&self.fabric, &channel)?;
             let itself = self
                 .fabric
                 .wishes
@@ -507,6 +516,31 @@ impl ClusterResident {
             None => &counters.missed,
         };
         count.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Gives the carrier a turn, and does what comes of it.
+    fn carry<T>(
+        &mut self,
+        tell: &mut dyn FnMut(Event),
+        carry: impl FnOnce(&mut Carrier, &mut Turn<'_>) -> T,
+    ) -> T {
+        let mut turn = Turn {
+            driver: &mut self.driver,
+            now: self.clock.now(),
+            instant: Instant::now(),
+            waker: &self.waker,
+            finds: Vec::new(),
+            events: Vec::new(),
+        };
+        let carried = carry(&mut self.carrier, &mut turn);
+        let Turn { finds, events, .. } = turn;
+        for event in events {
+            tell(event);
+        }
+        for (to, ttl) in finds {
+            self.give(Happening::FindWay { to, ttl }, tell);
+        }
+        carried
     }
 
     /// The application takes what others have decided, once it has said how.
@@ -549,11 +583,6 @@ impl ClusterResident {
     }
 }
 
-fn channel_of(fabric: &Arc<Fabric>, name: &str) -> Option<Channel> {
-    let plan = fabric.channels.find(name)?;
-    Some(Channel::new(Arc::clone(fabric), Arc::clone(&plan.entry)))
-}
-
 impl Resident for ClusterResident {
     fn follow(&mut self, event: &Event) {
         let happening = match event {
@@ -592,7 +621,7 @@ impl Resident for ClusterResident {
         while let Some(answer) = self.asking.take_answer() {
             self.give(Happening::Seed(answer), tell);
         }
-        let is_more = self.read(tell);
+        let is_more = self.read(tell) | self.carry(tell, Carrier::turn);
         if let Some(readings) = self.gathering.take(&self.fabric) {
             self.give(Happening::Readings(readings), tell);
         }
@@ -608,7 +637,8 @@ impl Resident for ClusterResident {
 
     fn next(&self) -> Option<Instant> {
         let due = self.driver.next().map(|at| self.clock.instant(at));
-        let times = [due, self.look_for_room, self.send_again];
+        let carrier = self.carrier.next();
+        let times = [due, carrier, self.look_for_room, self.send_again];
         times.into_iter().flatten().min()
     }
 }

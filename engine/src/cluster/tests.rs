@@ -4,6 +4,7 @@
 mod parameters;
 mod partitions;
 mod topology;
+mod ways;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -40,6 +41,7 @@ struct Node {
     accused: usize,
     side: Option<Side>,
     merged: Vec<Decision>,
+    ways: Vec<NodeId>,
 }
 
 /// See the module's text.
@@ -57,6 +59,8 @@ struct World {
     config: MachineConfig,
     /// What shards count, on every node.
     readings: Readings,
+    /// The servers that nodes are told of.
+    servers: Vec<String>,
 }
 
 impl World {
@@ -65,6 +69,7 @@ impl World {
         Self {
             config: MachineConfig::default(),
             readings: Readings::default(),
+            servers: Vec::new(),
             now: Time::ZERO,
             nodes: BTreeMap::new(),
             queue: BTreeMap::new(),
@@ -82,7 +87,7 @@ impl World {
             incarnation: self.now.as_micros() + 1,
             addresses: vec![address(number)],
             first,
-            servers: Vec::new(),
+            servers: self.servers.clone(),
         };
         let driver = Driver::new(identity, self.config.clone(), self.random.u64(..));
         let node = Node {
@@ -94,6 +99,7 @@ impl World {
             accused: 0,
             side: None,
             merged: Vec::new(),
+            ways: Vec::new(),
         };
         self.nodes.insert(Arc::clone(&name), node);
         let places = seed.map(|number| address(number).to_string());
@@ -182,6 +188,7 @@ impl World {
                     self.node(by).delivered.push((from, payload));
                 }
                 Deed::TakeSide(side) => self.node(by).side = side,
+                Deed::WayFound(to) => self.node(by).ways.push(to),
                 Deed::Merge(decisions) => self.node(by).merged.extend(decisions),
                 Deed::Accuse { .. } => self.node(by).accused += 1,
                 Deed::Measure => {

@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use super::decisions::{Batch, HEADS_MAX, Head};
 use super::identity::NodeId;
 use super::machine::{MACHINE_BYTES_MAX, MachineMessage};
+use super::relay::router::{Find, Found};
 use super::topology::Report;
 use crate::wire::name::{NAME_BYTES_MAX, check_name};
 
@@ -34,6 +35,11 @@ const PING: u8 = 4;
 const PONG: u8 = 5;
 const HEADS: u8 = 16;
 const DECISIONS: u8 = 17;
+const FIND: u8 = 18;
+const FOUND: u8 = 19;
+
+/// Most bytes of what is said of a way: two identities and three numbers.
+const WAY_BYTES_MAX: usize = 2 * NodeId::BYTES_MAX + 3 * NUMBER_BYTES_MAX;
 
 /// Most bytes of a number.
 const NUMBER_BYTES_MAX: usize = 10;
@@ -74,6 +80,10 @@ pub(super) enum Word {
     Heads(Vec<Head>),
     /// Decisions of one node.
     Decisions(Batch),
+    /// Who knows a way to that member?
+    Find(Find),
+    /// A way is known.
+    Found(Found),
 }
 
 impl Word {
@@ -117,6 +127,16 @@ impl Word {
         encode(HEADS, &heads)
     }
 
+    /// The bytes of a question for a way.
+    pub(super) fn of_find(find: &Find) -> Bytes {
+        encode(FIND, find)
+    }
+
+    /// The bytes of its answer.
+    pub(super) fn of_found(found: &Found) -> Bytes {
+        encode(FOUND, found)
+    }
+
     /// The bytes of decisions.
     pub(super) fn of_decisions(batch: &Batch) -> Bytes {
         encode(DECISIONS, batch)
@@ -147,6 +167,8 @@ impl Word {
             WHO_IS => read_list(&body, NodeId::BYTES_MAX).map(Self::WhoIs),
             HEADS => read_heads(&body).map(Self::Heads),
             DECISIONS => read_decisions(&body).map(Self::Decisions),
+            FIND => read_within(&body, WAY_BYTES_MAX).map(Self::Find),
+            FOUND => read_within(&body, WAY_BYTES_MAX).map(Self::Found),
             _ => Err(DecodeError::Invalid { field: "kind" }),
         }
     }
@@ -254,6 +276,22 @@ mod tests {
         };
         let pong = Word::of_pong(u64::MAX, report);
         assert_eq!(Word::read(&pong), Ok(Word::Pong(u64::MAX, report)));
+        let (from, to) = (NodeId::of("a"), NodeId::of("b"));
+        let find = Find {
+            from,
+            number: u64::MAX,
+            to,
+            ttl: 255,
+            hops: 255,
+        };
+        assert_eq!(Word::read(&Word::of_find(&find)), Ok(Word::Find(find)));
+        let found = Found {
+            from,
+            to,
+            hops: 255,
+            ttl: 255,
+        };
+        assert_eq!(Word::read(&Word::of_found(&found)), Ok(Word::Found(found)));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use super::allowed::{Allowed, Unit};
 use super::choices::{
     COMPRESSION_WORDS, Compression, ON_LATE_WORDS, ON_PARTITION_WORDS, ON_RESTART_WORDS,
     ORDERING_WORDS, OVERFLOW_WORDS, OnLate, OnPartition, OnRestart, Ordering, Overflow, Priority,
-    RELIABILITY_WORDS, Reliability,
+    REACH_WORDS, RELIABILITY_WORDS, Reach, Reliability,
 };
 use super::parameter::{Parameter, parameters};
 use super::setting::Setting;
@@ -69,6 +69,18 @@ parameters! {
         origin "a node that reaches some can serve them";
         cost "degraded lets both sides do what they may have to undo; read_only and halt refuse what the application \
               has to keep meanwhile";
+    /// How a message gets to a member of the cluster to which there is no lane: dial makes one, relay passes it on over
+    /// neighbors of the overlay.
+    reach: Reach = Reach::Dial;
+        Unit::None, Allowed::Words(REACH_WORDS);
+        origin "a lane is faster from its second message on";
+        cost "relay costs the nodes in between, and takes as many hops; dial costs a connection for each member that is \
+              written to, and needs a way to each";
+    /// Most nodes that pass a message on, where reach is relay.
+    relay_ttl: u8 = 8;
+        Unit::Count("nodes"), Allowed::Number(1, 64);
+        origin "guess: twice the diameter of 1,000 nodes with a view of 6";
+        cost "higher asks more nodes for a way that there may not be; lower does not reach members that are further away";
     /// Channels that hints of a message may move it to, in order, with + between; see Attributes::priority.
     hints: Vec<String> = Vec::new();
         Unit::None, Allowed::Described("names of channels with + between, such as urgent+bulk");

@@ -202,6 +202,18 @@ choice! {
 }
 
 choice! {
+    /// How a message gets to a member to which there is no lane.
+    pub enum Reach (REACH_WORDS) {
+        /// A lane is made by it.
+        Dial = "dial",
+        /// Over neighbors of the overlay, hop by hop. What says more than its payload (an
+        /// [`Envelope`](crate::Envelope), a request, a message with a receipt), and a stream, makes a lane.
+        Relay = "relay",
+    }
+    later: &[];
+}
+
+choice! {
     /// In which order a channel's messages reach the receiver.
     pub enum Ordering (ORDERING_WORDS) {
         /// As they were accepted, per lane: with parallel lanes, per partition key.

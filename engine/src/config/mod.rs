@@ -40,7 +40,7 @@ pub use channel::{CHANNEL_PARAMETERS, ChannelConfig};
 pub use channel_name::RESERVED_PREFIX;
 pub use choices::{
     Compression, ControlPlacement, IoChoice, OnLate, OnPartition, OnRestart, Ordering, Overflow,
-    OverlayChoice, Priority, Reliability, RuleSet, TopologyMode,
+    OverlayChoice, Priority, Reach, Reliability, RuleSet, TopologyMode,
 };
 pub use definition::ChannelDefinition;
 #[doc(hidden)]

@@ -36,6 +36,8 @@ const RETUNABLE: &[(&str, Takes)] = &[
     ("resume_timeout_ms", Takes::AtOnce),
     ("on_late", Takes::AtOnce),
     ("on_partition", Takes::AtOnce),
+    ("reach", Takes::AtOnce),
+    ("relay_ttl", Takes::AtOnce),
     ("compression", Takes::LowerAtOnce),
     ("compression_level", Takes::AtOnce),
     ("overflow", Takes::AtOnce),

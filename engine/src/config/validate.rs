@@ -8,7 +8,7 @@ use overlane_overlays::membership::ADDRESSES_MAX;
 
 use super::channel::{CHANNEL_PARAMETERS, ChannelConfig};
 use super::channel_name::check_channel_name;
-use super::choices::{Ordering, Overflow, OverlayChoice, Reliability};
+use super::choices::{Ordering, Overflow, OverlayChoice, Reach, Reliability};
 use super::error::{ConfigError, Given, Place};
 use super::node::{Config, NODE_PARAMETERS};
 use super::parameter::Parameter;
@@ -221,6 +221,7 @@ impl ChannelConfig {
         values(CHANNEL_PARAMETERS, self, &prefix(self))?;
         self.keeping()?;
         self.causing()?;
+        self.relaying()?;
         self.watermarks()
     }
 
@@ -272,6 +273,20 @@ impl ChannelConfig {
             return conflict(
                 [given("ordering"), given("parallelism")],
                 "a causal channel has one order to each peer, which is that of one lane: take parallelism 1",
+            );
+        }
+        Ok(())
+    }
+
+    /// What goes over others has no order with what goes on a lane.
+    fn relaying(&self) -> Result<(), ConfigError> {
+        let is_ordered = matches!(self.ordering, Ordering::Causal | Ordering::Monotonic);
+        if self.reach == Reach::Relay && is_ordered {
+            let given = |name| given_from(CHANNEL_PARAMETERS, self, &prefix(self), name);
+            return conflict(
+                [given("reach"), given("ordering")],
+                "a message that is passed on over others carries neither causes nor a key: take reach = dial, or fifo or \
+                 unordered",
             );
         }
         Ok(())

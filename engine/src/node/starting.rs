@@ -5,7 +5,7 @@
 
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, AtomicU64};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use crossbeam_channel::Receiver;
@@ -16,7 +16,7 @@ use super::receiving::{boxed, shared};
 use crate::admin::Claim;
 use crate::channel_plan::{CONTROL_WORDS, plan_channels};
 use crate::channel_table::ChannelTable;
-use crate::cluster::{self, PAYLOADS};
+use crate::cluster::{self, PAYLOADS, RELAYED};
 use crate::config::{Config, ControlPlacement};
 use crate::control::link::ControlLink;
 use crate::control::routes::Routes;
@@ -227,6 +227,7 @@ impl Node {
             ended: AtomicBool::new(false),
             inboxes: Inboxes::default(),
             detour,
+            relay: OnceLock::new(),
             backend: found.backend,
             config,
         });
@@ -293,12 +294,14 @@ impl Node {
         }
         let words = self.begin_inbox(CONTROL_WORDS, WORDS_BYTES)?.wait()?;
         let payloads = self.begin_inbox(PAYLOADS, PAYLOADS_BYTES)?.wait()?;
+        let relayed = self.begin_inbox(RELAYED, PAYLOADS_BYTES)?.wait()?;
         let cluster = cluster::start(
             &self.fabric,
             &self.control_link,
             &self.commands,
             words,
             payloads,
+            relayed,
         )?;
         self.cluster = Some(cluster);
         Ok(())

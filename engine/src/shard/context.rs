@@ -164,8 +164,9 @@ impl ShardHandle {
             deadline,
         } = waiting;
         let is_here = channel.home == self.fabric.mailboxes.home() && to.home == channel.home;
-        // All who send on a causal channel take the way through the ring.
-        let is_here = is_here && channel.entry.causal.is_none();
+        // As `is_of_here` has it.
+        let is_here =
+            is_here && channel.entry.causal.is_none() && channel.entry.relay_ttl().is_none();
         if !is_here || to.peer.lane(way.offset).shard() != self.index {
             // It takes the way of any thread, where the ring can be full as well as the lane.
             return channel.send_on(to, way, deadline, payload).await;
@@ -244,13 +245,15 @@ impl Core {
     }
 
     /// Whether both are of this node, and the channel is there: what lies at its place and its lanes may be
-    /// another's otherwise. All who send on a causal channel take the way through the ring.
+    /// another's otherwise. All who send on a causal channel, or on one that passes messages on over others, take the way
+    /// of any thread.
     #[inline]
     fn is_of_here(&self, channel: &Channel, to: &Destination) -> bool {
         channel.home == self.fabric.mailboxes.home()
             && to.home == channel.home
             && !channel.entry.is_removed()
             && channel.entry.causal.is_none()
+            && channel.entry.relay_ttl().is_none()
     }
 
     /// Sends from this very shard, on the channel that the message is led to.

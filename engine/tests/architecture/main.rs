@@ -35,6 +35,7 @@ const ORDER: &[&[&str]] = &[
         "request_book",
         "receipt_book",
         "stream_book",
+        "relay_book",
     ],
     &["control::routes"],
     &["control::wishes"],

@@ -6,5 +6,6 @@ mod support;
 mod joining;
 mod nodes;
 mod partitions;
+mod relaying;
 mod switching;
 mod topology;

@@ -61,6 +61,8 @@ impl Driver {
             Ok(Word::Pong(number, report)) => self.topology.answered(now, peer, number, report),
             Ok(Word::Heads(heads)) => self.heard_heads(peer, &heads, out),
             Ok(Word::Decisions(batch)) => self.heard_decisions(peer, batch, out),
+            Ok(Word::Find(find)) => self.heard_find(peer, find, now, out),
+            Ok(Word::Found(found)) => self.heard_found(peer, found, now, out),
             Err(why) => out.push(Deed::Accuse {
                 peer: Arc::clone(from),
                 why,

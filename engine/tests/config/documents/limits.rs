@@ -12,7 +12,7 @@ use overlane::delivery::incoming::RUNS_MAX;
 use overlane::wire::{CloseReason, causes, extension, frame, hello, layout, name, parameters};
 use overlane::{
     ADDRESSES_MAX, DECIDERS_MAX, DECISION_BYTES_MAX, DECISIONS_BYTES_MAX, DECISIONS_MAX,
-    METADATA_PAIRS_MAX, RECEIPTS_MAX, REQUESTS_MAX,
+    METADATA_PAIRS_MAX, RECEIPTS_MAX, RELAYED_BYTES_MAX, RELAYED_MAX, REQUESTS_MAX,
 };
 
 use self::Reached::{Closed, Otherwise};
@@ -511,6 +511,18 @@ const APPLICATIONS: &[Limit] = &[
         Constant("DECIDERS_MAX", DECIDERS_MAX as u64, Unit::Count("nodes")),
         Otherwise("those of others are not taken"),
         "the unit tests of engine/src/cluster/decisions.rs",
+    ),
+    limit(
+        "messages under way over other nodes to one member",
+        Constant("RELAYED_MAX", RELAYED_MAX as u64, Unit::Count("messages")),
+        Otherwise("`Full`, or waiting; to all members together sixteen times as many"),
+        "the unit tests of engine/src/relay_book.rs",
+    ),
+    limit(
+        "their bytes",
+        Constant("RELAYED_BYTES_MAX", RELAYED_BYTES_MAX as u64, Unit::Bytes),
+        Otherwise("`Full`, or waiting; to all members together sixteen times as many"),
+        "the unit tests of engine/src/relay_book.rs",
     ),
     limit(
         "acknowledgements owed to a lane because its peer's messages are refused and taken in turn",
