@@ -83,6 +83,22 @@ fn the_overlay_is_switched_on_all_nodes_and_a_broadcast_comes_to_all() {
     }
     let error = home.fails(2, &["topology", "switch", "hyparview", "--node", "n1"]);
     assert!(error.contains("is the overlay already"), "{error}");
+    let history = home.json(&["topology", "history", "--node", "n1"]);
+    assert_eq!(
+        (&history[0]["by"], &history[0]["end"]),
+        (&"hand".into(), &"committed".into())
+    );
+    let said = home.text(&["topology", "analyze", "--node", "n1"]);
+    assert!(
+        said.starts_with("overlay hyparview") && said.contains("manual"),
+        "{said}"
+    );
+    let rules = home.json(&["topology", "rules", "set", "hold_looks=4", "--node", "n1"]);
+    assert_eq!(rules["hold_looks"], "4");
+    let said = home.text(&["topology", "rules", "show", "--node", "n1"]);
+    assert!(said.contains("hold_looks = 4\n"), "{said}");
+    let error = home.fails(2, &["topology", "rules", "set", "hold=4", "--node", "n1"]);
+    assert!(error.contains("there is no rule hold"), "{error}");
     let error = home.fails(2, &["topology", "switch", "ring", "--node", "n1"]);
     assert!(
         error.contains("full_mesh, hyparview, client_server or pub_sub"),

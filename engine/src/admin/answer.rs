@@ -121,6 +121,8 @@ pub enum Answer {
     Members(Vec<MemberReport>),
     /// The overlay that it is in.
     Overlay(OverlayReport),
+    /// What rules say, what became of switches, or the rules and their values.
+    Topology(serde_json::Value),
     /// A broadcast was begun.
     Broadcasting {
         /// The channel that it goes on.

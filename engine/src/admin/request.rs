@@ -47,6 +47,17 @@ pub enum Request {
         /// How long to wait.
         wait_ms: u64,
     },
+    /// What rules for switching the overlay would do now, and why.
+    Analysis {},
+    /// What became of switches of the overlay.
+    SwitchHistory {},
+    /// The rules for switching the overlay, as this node has them.
+    TopologyRules {},
+    /// Changes some of them on this node.
+    SetTopologyRules {
+        /// Each as `name=value`.
+        rules: Vec<String>,
+    },
     /// Says goodbye to the cluster.
     Leave {
         /// How long that may take.

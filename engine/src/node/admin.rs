@@ -7,6 +7,7 @@ mod channels;
 mod cluster;
 mod messages;
 mod peers;
+mod topology;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -66,6 +67,10 @@ impl Desk for FrontDesk {
             Request::Members {}
             | Request::Overlay {}
             | Request::SwitchOverlay { .. }
+            | Request::Analysis {}
+            | Request::SwitchHistory {}
+            | Request::TopologyRules {}
+            | Request::SetTopologyRules { .. }
             | Request::Leave { .. }
             | Request::Broadcast { .. } => cluster::answer(node, request),
             Request::Ping { .. } | Request::Send { .. } => messages::answer(node, request),

@@ -7,6 +7,8 @@ use overlane::Node;
 use overlane::admin::{Answer, Content, MemberReport, OverlayReport, RefusalKind, Request};
 use overlane::config::{Admin, OverlayChoice, Seed};
 
+use serde_json::Value;
+
 use super::support::{self, counting_handler, reliable, wait_until};
 use super::{Folder, ask, refused, start};
 
@@ -139,6 +141,84 @@ fn it_switches_broadcasts_and_leaves() {
     drop(b);
 }
 
+fn topology(folder: &Folder, node: &str, request: &Request) -> Value {
+    match ask(&folder.socket(node), request) {
+        Answer::Topology(value) => value,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn it_says_what_rules_would_do_sets_them_and_keeps_a_history() {
+    let folder = Folder::new();
+    let (a, b, _) = pair(&folder);
+    let analysis = topology(&folder, "a", &Request::Analysis {});
+    assert_eq!(analysis["overlay"], "full_mesh");
+    assert!(
+        analysis["rules"]
+            .as_array()
+            .is_some_and(|rules| !rules.is_empty())
+    );
+    let blocked = analysis["blocked"].as_array().expect("a list");
+    assert!(
+        blocked.iter().any(|blocked| blocked["why"] == "manual"),
+        "{blocked:?}"
+    );
+    let rules = topology(&folder, "a", &Request::TopologyRules {});
+    assert_eq!(
+        (&rules["mode"], &rules["hold_looks"]),
+        (&"manual".into(), &"3".into())
+    );
+    let set = |rules: &[&str]| Request::SetTopologyRules {
+        rules: rules.iter().map(|rule| (*rule).to_owned()).collect(),
+    };
+    let now = topology(
+        &folder,
+        "a",
+        &set(&["hold_looks=5", "topology_cooldown_s=7"]),
+    );
+    assert_eq!(
+        (&now["hold_looks"], &now["cooldown_s"]),
+        (&"5".into(), &"7".into())
+    );
+    assert_eq!(topology(&folder, "a", &Request::TopologyRules {}), now);
+    let other = topology(&folder, "b", &Request::TopologyRules {});
+    assert_eq!(other["hold_looks"], "3", "they are a node's own");
+    for (wrong, said) in [
+        ("hold_looks", "name=value"),
+        ("hold_loops=3", "there are"),
+        ("hold_looks=none", "hold_looks = none"),
+        ("mesh_below=500", "mesh_below"),
+    ] {
+        let refusal = refused(&folder.socket("a"), &set(&["cooldown_s=9", wrong]));
+        assert_eq!(refusal.kind, RefusalKind::Invalid, "{refusal:?}");
+        assert!(refusal.text.contains(said), "{refusal:?}");
+    }
+    assert_eq!(
+        topology(&folder, "a", &Request::TopologyRules {}),
+        now,
+        "as before"
+    );
+    assert_eq!(
+        topology(&folder, "a", &Request::SwitchHistory {}),
+        Value::Array(vec![])
+    );
+    let switch = Request::SwitchOverlay {
+        overlay: "hyparview".to_owned(),
+        servers: Vec::new(),
+        wait_ms: WAIT_MS,
+    };
+    ask(&folder.socket("a"), &switch);
+    let history = topology(&folder, "a", &Request::SwitchHistory {});
+    let switch = &history[0];
+    assert_eq!(
+        (&switch["from"], &switch["to"], &switch["by"]),
+        (&"full_mesh".into(), &"hyparview".into(), &"hand".into())
+    );
+    assert_eq!(switch["end"], "committed");
+    drop((a, b));
+}
+
 #[test]
 fn a_node_in_no_cluster_says_so() {
     let folder = Folder::new();
@@ -147,6 +227,8 @@ fn a_node_in_no_cluster_says_so() {
         Request::Members {},
         Request::Overlay {},
         Request::Leave { wait_ms: 1 },
+        Request::Analysis {},
+        Request::TopologyRules {},
     ] {
         let refusal = refused(&folder.socket("a"), &request);
         assert_eq!(refusal.kind, RefusalKind::Invalid);

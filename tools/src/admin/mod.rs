@@ -6,6 +6,7 @@
 pub(crate) mod channel;
 pub(crate) mod cluster;
 pub(crate) mod events;
+mod judging;
 pub(crate) mod members;
 pub(crate) mod metrics;
 pub(crate) mod peer_list;

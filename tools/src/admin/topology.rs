@@ -1,10 +1,11 @@
-//! `overlane topology`: the overlay of a cluster, shown and switched.
+//! `overlane topology`: the overlay of a cluster, shown and switched; what rules say of it is printed by `judging`.
 
 use clap::Subcommand;
 use overlane::OverlayKind;
 use overlane::admin::{Answer, OverlayReport, Request};
 use overlane::config::Printable;
 
+use super::judging::{analysis, history, rules, show};
 use super::{Target, unexpected};
 use crate::ending::{Ending, Failure, told};
 
@@ -22,6 +23,21 @@ enum Command {
         #[command(flatten)]
         target: Target,
     },
+    /// Says what rules for switching the overlay would do now, and why, from what is measured
+    Analyze {
+        #[command(flatten)]
+        target: Target,
+    },
+    /// Lists the last switches of the overlay: who ordered each, and how it ended
+    History {
+        #[command(flatten)]
+        target: Target,
+    },
+    /// Shows or changes the rules for switching the overlay
+    Rules {
+        #[command(subcommand)]
+        command: RulesCommand,
+    },
     /// Gives all nodes another overlay while traffic flows; exits with 1 if it was given up, and the old one goes on
     Switch {
         /// full_mesh, hyparview, client_server or pub_sub
@@ -37,9 +53,44 @@ enum Command {
     },
 }
 
+#[derive(Debug, Subcommand)]
+enum RulesCommand {
+    /// Shows the rules of a node and their values
+    Show {
+        #[command(flatten)]
+        target: Target,
+    },
+    /// Changes rules of a node, from its next look on; give all members the same
+    Set {
+        /// What is to change
+        #[arg(required = true, value_name = "NAME=VALUE")]
+        rules: Vec<String>,
+        #[command(flatten)]
+        target: Target,
+    },
+}
+
 pub(crate) fn run(arguments: Arguments) -> Ending {
     let (request, target) = match arguments.command {
         Command::Show { target } => (Request::Overlay {}, target),
+        Command::Analyze { target } => {
+            return told("topology", show(&Request::Analysis {}, &target, analysis));
+        }
+        Command::History { target } => {
+            return told(
+                "topology",
+                show(&Request::SwitchHistory {}, &target, history),
+            );
+        }
+        Command::Rules { command } => {
+            let (request, target) = match command {
+                RulesCommand::Show { target } => (Request::TopologyRules {}, target),
+                RulesCommand::Set { rules, target } => {
+                    (Request::SetTopologyRules { rules }, target)
+                }
+            };
+            return told("topology", show(&request, &target, rules));
+        }
         Command::Switch {
             overlay,
             servers,

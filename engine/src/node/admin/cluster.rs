@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::stopping;
+use super::{stopping, topology};
 use crate::admin::{Answer, ClusterStatus, MemberReport, OverlayReport, Refusal, Request};
 use crate::cluster::{BroadcastError, Cluster, LeaveError, Member, OverlayKind, SwitchError};
 use crate::node::Node;
@@ -32,6 +32,10 @@ pub(super) fn answer(node: &Node, request: Request) -> Result<Answer, Refusal> {
             channel,
             payload,
         } => broadcast(node, cluster, &mailbox, channel, &payload.into_bytes()),
+        Request::Analysis {}
+        | Request::SwitchHistory {}
+        | Request::TopologyRules {}
+        | Request::SetTopologyRules { .. } => topology::answer(cluster, request),
         Request::Overlay {} => Ok(Answer::Overlay(overlay_report(cluster))),
         _ => {
             let members = cluster.members();
