@@ -221,6 +221,11 @@ pub enum Event {
         /// The overlay of this node's.
         ours: OverlayKind,
     },
+    /// Another member has had this node say goodbye; [`Left`](Self::Left) follows.
+    Evicted {
+        /// Its name.
+        by: Arc<str>,
+    },
     /// This node has said goodbye to the cluster.
     Left,
     /// This subscriber did not read in time: so many events, older than the next one, were lost to

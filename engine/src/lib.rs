@@ -134,9 +134,9 @@ pub use capacity::Capacity;
 pub use channel::{Broadcast, Channel};
 pub use cluster::{
     Analysis, Blocked, BroadcastCounts, BroadcastError, Cluster, ClusterError, Condition,
-    DECIDERS_MAX, DECISION_BYTES_MAX, DECISIONS_BYTES_MAX, DECISIONS_MAX, Decision, HOPS_KEY,
-    JoinError, LeaveError, Measurements, Member, MemberStatus, MustBe, ORIGIN_KEY, OrderedBy,
-    OverlayKind, OverlayStep, OverlayView, Partition, PeerRtt, SwitchEnd, SwitchError,
+    DECIDERS_MAX, DECISION_BYTES_MAX, DECISIONS_BYTES_MAX, DECISIONS_MAX, Decision, EvictError,
+    HOPS_KEY, JoinError, LeaveError, Measurements, Member, MemberStatus, MustBe, ORIGIN_KEY,
+    OrderedBy, OverlayKind, OverlayStep, OverlayView, Partition, PeerRtt, SwitchEnd, SwitchError,
     SwitchRecord, TopologyError, Verdict, WhyBack,
 };
 pub use config::{ChannelConfig, Config};

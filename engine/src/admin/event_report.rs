@@ -102,6 +102,7 @@ fn described(event: &Event) -> (&'static str, Value) {
         | Event::MemberDown { .. }
         | Event::MemberLeft { .. }
         | Event::Coordinator { .. }
+        | Event::Evicted { .. }
         | Event::Left => of_members(event),
         Event::NeighborUp { .. }
         | Event::NeighborDown { .. }
@@ -198,6 +199,7 @@ fn of_members(event: &Event) -> (&'static str, Value) {
             "member_up",
             json!({"member": &**member, "incarnation": incarnation}),
         ),
+        Event::Evicted { by } => ("evicted", json!({"by": &**by})),
         Event::MemberChanged { member } => ("member_changed", json!({"member": &**member})),
         Event::MemberSuspect { member } => ("member_suspect", json!({"member": &**member})),
         Event::MemberDown { member } => ("member_down", json!({"member": &**member})),

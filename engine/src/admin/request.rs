@@ -58,6 +58,13 @@ pub enum Request {
         /// Each as `name=value`.
         rules: Vec<String>,
     },
+    /// Has another member say goodbye to the cluster.
+    Evict {
+        /// Its name.
+        member: String,
+        /// How long that may take.
+        wait_ms: u64,
+    },
     /// Says goodbye to the cluster.
     Leave {
         /// How long that may take.
@@ -242,6 +249,7 @@ impl Request {
             Self::RemoveChannel { wait_ms, .. }
             | Self::Connect { wait_ms, .. }
             | Self::SwitchOverlay { wait_ms, .. }
+            | Self::Evict { wait_ms, .. }
             | Self::Leave { wait_ms } => *wait_ms,
             Self::Ping { timeout_ms, .. } | Self::Send { timeout_ms, .. } => *timeout_ms,
             _ => 0,

@@ -86,6 +86,8 @@ pub(super) enum Happening {
     Decide(Bytes),
     /// A way to that member is needed, over so many nodes at most.
     FindWay { to: NodeId, ttl: u8 },
+    /// That member is to say goodbye.
+    Evict(NodeId),
     /// An order of the application.
     Order(Command<NodeId>),
     /// Another overlay is ordered.
@@ -308,6 +310,7 @@ impl Driver {
             }
             Happening::Seed(answer) => self.seed_answered(answer),
             Happening::Decide(payload) => self.decide(payload, out),
+            Happening::Evict(member) => self.send_word(member, Word::of_evict(), None, out),
             Happening::FindWay { to, ttl } => self.find_way(to, ttl, out),
             Happening::Order(command) => {
                 if command == Command::Leave {

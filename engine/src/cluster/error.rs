@@ -35,6 +35,48 @@ pub enum ClusterError {
     },
 }
 
+/// Why a member was not evicted.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum EvictError {
+    /// Nobody of that name is known here.
+    #[error("{name} is no member that this node knows; `overlane members` lists them")]
+    Unknown {
+        /// The name.
+        name: String,
+    },
+    /// It is this node.
+    #[error("this is the node itself: have it leave")]
+    Itself,
+    /// It is gone already.
+    #[error("{name} is {status} already, and forgotten after membership_forget_after_ms")]
+    Gone {
+        /// The name.
+        name: String,
+        /// down or left.
+        status: &'static str,
+    },
+    /// It has not said goodbye yet.
+    #[error(
+        "{name} has not said goodbye after {waited:?}: it may not be reached; what ends its process ends it"
+    )]
+    TimedOut {
+        /// The name.
+        name: String,
+        /// How long it was waited for.
+        waited: Duration,
+    },
+    /// The node has stopped.
+    #[error("the node has stopped")]
+    Closed,
+    /// Waited for on a thread of the engine.
+    #[error("a thread of the engine cannot wait for the cluster; ask on another one")]
+    WouldDeadlock,
+    /// The order was not taken.
+    #[error(transparent)]
+    Order(#[from] ClusterError),
+}
+
 /// Why a node is not a member yet.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]

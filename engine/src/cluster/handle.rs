@@ -15,7 +15,8 @@ use overlane_overlays::epoch::OverlayKind;
 use overlane_overlays::membership::{METADATA_BYTES_MAX, Status};
 use overlane_overlays::payload::PAYLOAD_BYTES_MAX;
 
-use super::error::{BroadcastError, ClusterError, JoinError, LeaveError, SwitchError};
+use super::error::{BroadcastError, ClusterError, EvictError, JoinError, LeaveError, SwitchError};
+use super::identity::NodeId;
 use super::orders::{ClusterState, NotTaken, Order};
 use super::outcome::SwitchOutcome;
 use super::payload::Addressed;
@@ -204,6 +205,46 @@ impl Cluster {
                 WaitFailure::TimedOut => LeaveError::TimedOut { waited: timeout },
                 WaitFailure::Closed => LeaveError::Closed,
                 WaitFailure::WouldDeadlock => LeaveError::WouldDeadlock,
+            })
+    }
+
+    /// Has a member say goodbye to everybody, and waits until this node has heard that. It goes on without a cluster, and is told
+    /// so ([`Event::Evicted`](crate::Event::Evicted)); it can join again once it is started again. Any member can evict
+    /// any other. One that does not obey, because it is not reached, is found to be down in time.
+    ///
+    /// # Errors
+    /// [`EvictError`].
+    pub fn evict(&self, name: &str, timeout: Duration) -> Result<(), EvictError> {
+        let id = NodeId::of(name);
+        let view = self.state.view.load();
+        let named = || name.to_owned();
+        if id == view.me {
+            return Err(EvictError::Itself);
+        }
+        let known = view.members.get(&id);
+        let status = known.map(|known| MemberStatus::from(known.status));
+        match status {
+            None => return Err(EvictError::Unknown { name: named() }),
+            Some(status) if !status.is_live() => {
+                let (name, status) = (named(), status.word());
+                return Err(EvictError::Gone { name, status });
+            }
+            Some(_) => {}
+        }
+        self.order(Order::Evict(named()))?;
+        let is_gone = |view: &View| {
+            view.members
+                .get(&id)
+                .is_none_or(|known| !known.status.is_live())
+        };
+        self.wait_for(timeout, is_gone)
+            .map_err(|failure| match failure {
+                WaitFailure::TimedOut => EvictError::TimedOut {
+                    name: named(),
+                    waited: timeout,
+                },
+                WaitFailure::Closed => EvictError::Closed,
+                WaitFailure::WouldDeadlock => EvictError::WouldDeadlock,
             })
     }
 

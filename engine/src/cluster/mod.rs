@@ -59,7 +59,7 @@ use resident::{ClusterResident, Parts};
 pub use decisions::{
     DECIDERS_MAX, DECISION_BYTES_MAX, DECISIONS_BYTES_MAX, DECISIONS_MAX, Decision,
 };
-pub use error::{BroadcastError, ClusterError, JoinError, LeaveError, SwitchError};
+pub use error::{BroadcastError, ClusterError, EvictError, JoinError, LeaveError, SwitchError};
 pub use handle::{BroadcastCounts, Cluster, Member, MemberStatus, OverlayView, Partition};
 pub use overlane_overlays::epoch::{OverlayKind, Step as OverlayStep, WhyBack};
 pub use resident::{HOPS_KEY, ORIGIN_KEY};

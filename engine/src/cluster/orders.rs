@@ -38,6 +38,8 @@ pub(super) enum Order {
     },
     /// Let every member know that of this node.
     SetMetadata(Bytes),
+    /// Have that member say goodbye.
+    Evict(String),
     /// Let every other node know that this one has decided that.
     Decide(Bytes),
     /// Call that with decisions of others.

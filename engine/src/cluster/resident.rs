@@ -238,6 +238,10 @@ impl ClusterResident {
                     self.switch(kind, servers, OrderedBy::Hand, answer, tell);
                     continue;
                 }
+                Order::Evict(name) => {
+                    self.give(Happening::Evict(NodeId::of(&name)), tell);
+                    continue;
+                }
                 Order::Decide(payload) => {
                     self.give(Happening::Decide(payload), tell);
                     continue;

@@ -428,6 +428,25 @@ fn a_goodbye_is_told_as_one() {
 }
 
 #[test]
+fn a_member_that_is_evicted_says_goodbye_and_is_told_by_whom() {
+    let mut world = world(12, 8, OverlayKind::HyParView);
+    world.happen("n2", Happening::Evict(NodeId::of("n5")));
+    world.run_for(Duration::from_secs(1));
+    let evicted = |event: &Event| matches!(event, Event::Evicted { by } if **by == *"n2");
+    let told = &world.nodes["n5"].told;
+    let left = |event: &Event| matches!(event, Event::Left);
+    assert!(told.iter().any(evicted) && told.iter().any(left));
+    world.kill("n5");
+    world.run_for(Duration::from_secs(10));
+    world.assert_agreed();
+    for node in world.nodes.values() {
+        let left =
+            |event: &Event| matches!(event, Event::MemberLeft { member } if **member == *"n5");
+        assert!(node.told.iter().any(left));
+    }
+}
+
+#[test]
 fn a_switch_of_the_overlay_is_told_on_all_nodes() {
     let mut world = world(9, 12, OverlayKind::FullMesh);
     let kind = OverlayKind::HyParView;

@@ -37,6 +37,7 @@ const HEADS: u8 = 16;
 const DECISIONS: u8 = 17;
 const FIND: u8 = 18;
 const FOUND: u8 = 19;
+const EVICT: u8 = 20;
 
 /// Most bytes of what is said of a way: two identities and three numbers.
 const WAY_BYTES_MAX: usize = 2 * NodeId::BYTES_MAX + 3 * NUMBER_BYTES_MAX;
@@ -84,6 +85,8 @@ pub(super) enum Word {
     Find(Find),
     /// A way is known.
     Found(Found),
+    /// Say goodbye to the cluster.
+    Evict,
 }
 
 impl Word {
@@ -137,6 +140,11 @@ impl Word {
         encode(FOUND, found)
     }
 
+    /// The bytes of an eviction.
+    pub(super) const fn of_evict() -> Bytes {
+        Bytes::from_static(&[EVICT])
+    }
+
     /// The bytes of decisions.
     pub(super) fn of_decisions(batch: &Batch) -> Bytes {
         encode(DECISIONS, batch)
@@ -164,6 +172,8 @@ impl Word {
             PING => read_within(&body, NUMBER_BYTES_MAX).map(Self::Ping),
             PONG => read_within(&body, NUMBER_BYTES_MAX + Report::BYTES_MAX)
                 .map(|(number, report)| Self::Pong(number, report)),
+            EVICT if body.is_empty() => Ok(Self::Evict),
+            EVICT => Err(DecodeError::Malformed),
             WHO_IS => read_list(&body, NodeId::BYTES_MAX).map(Self::WhoIs),
             HEADS => read_heads(&body).map(Self::Heads),
             DECISIONS => read_decisions(&body).map(Self::Decisions),
@@ -334,6 +344,8 @@ mod tests {
         assert!(Word::read(&Word::of_nodes(&[far])).is_err());
         assert!(Word::read(&Bytes::from(vec![MACHINE; WORD_BYTES_MAX + 1])).is_err());
         assert!(Word::read(&Bytes::new()).is_err());
+        assert_eq!(Word::read(&Word::of_evict()), Ok(Word::Evict));
+        assert!(Word::read(&Bytes::from_static(&[EVICT, 0])).is_err());
     }
 
     proptest! {

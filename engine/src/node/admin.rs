@@ -71,6 +71,7 @@ impl Desk for FrontDesk {
             | Request::SwitchHistory {}
             | Request::TopologyRules {}
             | Request::SetTopologyRules { .. }
+            | Request::Evict { .. }
             | Request::Leave { .. }
             | Request::Broadcast { .. } => cluster::answer(node, request),
             Request::Ping { .. } | Request::Send { .. } => messages::answer(node, request),

@@ -3,9 +3,9 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use overlane::Node;
 use overlane::admin::{Answer, Content, MemberReport, OverlayReport, RefusalKind, Request};
 use overlane::config::{Admin, OverlayChoice, Seed};
+use overlane::{Event, Node};
 
 use serde_json::Value;
 
@@ -139,6 +139,33 @@ fn it_switches_broadcasts_and_leaves() {
     );
     drop(a.stop(Duration::from_secs(30)));
     drop(b);
+}
+
+#[test]
+fn it_evicts_another_member() {
+    let folder = Folder::new();
+    let (a, b, _) = pair(&folder);
+    let events = b.events();
+    let evict = |member: &str| Request::Evict {
+        member: member.to_owned(),
+        wait_ms: WAIT_MS,
+    };
+    for (member, said) in [
+        ("a", "itself"),
+        ("c", "no member"),
+        ("b\u{1b}", "no member"),
+    ] {
+        let refusal = refused(&folder.socket("a"), &evict(member));
+        assert_eq!(refusal.kind, RefusalKind::Invalid, "{refusal:?}");
+        assert!(refusal.text.contains(said), "{refusal:?}");
+    }
+    assert_eq!(ask(&folder.socket("a"), &evict("b")), Answer::Done);
+    support::wait_for_event(&events, "it is told", |event| {
+        matches!(event, Event::Evicted { by } if **by == *"a").then_some(())
+    });
+    let gone = refused(&folder.socket("a"), &evict("b"));
+    assert!(gone.text.contains("left already"), "{gone:?}");
+    drop((a, b));
 }
 
 fn topology(folder: &Folder, node: &str, request: &Request) -> Value {

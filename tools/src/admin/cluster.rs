@@ -1,4 +1,4 @@
-//! `overlane leave` and `broadcast`: what a node does in its cluster.
+//! `overlane leave`, `evict` and `broadcast`: what a node does in its cluster.
 
 use overlane::admin::{Answer, Request};
 use overlane::config::Printable;
@@ -12,6 +12,21 @@ use crate::ending::{Ending, Failure, told};
 /// Exits with 0 once the goodbye is said, with 1 if it is not in time: others will find out that the node is gone.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Leave {
+    /// How long that may take
+    #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=600))]
+    wait_s: u64,
+    #[command(flatten)]
+    target: Target,
+}
+
+/// Has another member say goodbye to the cluster; an `overlane node` ends then.
+///
+/// Exits with 0 once that is known here, with 1 if it is not in time: one that is not reached is found to be down by itself.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Evict {
+    /// The member
+    #[arg(value_name = "NODE")]
+    member: String,
     /// How long that may take
     #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=600))]
     wait_s: u64,
@@ -40,6 +55,14 @@ pub(crate) fn leave(arguments: &Leave) -> Ending {
         wait_ms: arguments.wait_s * 1000,
     };
     told("leave", arguments.target.order(&request, "left"))
+}
+
+pub(crate) fn evict(arguments: Evict) -> Ending {
+    let request = Request::Evict {
+        member: arguments.member,
+        wait_ms: arguments.wait_s * 1000,
+    };
+    told("evict", arguments.target.order(&request, "evicted"))
 }
 
 pub(crate) fn broadcast(arguments: Broadcast) -> Ending {

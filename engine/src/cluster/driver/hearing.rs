@@ -61,6 +61,7 @@ impl Driver {
             Ok(Word::Pong(number, report)) => self.topology.answered(now, peer, number, report),
             Ok(Word::Heads(heads)) => self.heard_heads(peer, &heads, out),
             Ok(Word::Decisions(batch)) => self.heard_decisions(peer, batch, out),
+            Ok(Word::Evict) => self.evicted(from, out),
             Ok(Word::Find(find)) => self.heard_find(peer, find, now, out),
             Ok(Word::Found(found)) => self.heard_found(peer, found, now, out),
             Err(why) => out.push(Deed::Accuse {
@@ -68,6 +69,17 @@ impl Driver {
                 why,
             }),
         }
+    }
+
+    /// A member has this node say goodbye.
+    fn evicted(&mut self, by: &Arc<str>, out: &mut Vec<Deed>) {
+        if self.has_left {
+            return;
+        }
+        let by = Arc::clone(by);
+        out.push(Deed::Tell(Event::Evicted { by }));
+        self.seeds.clear();
+        self.give(Input::Command(Command::Leave), None);
     }
 
     pub(super) fn greeted(&mut self, from: &Arc<str>, greeting: Greeting, out: &mut Vec<Deed>) {

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use super::{stopping, topology};
 use crate::admin::{Answer, ClusterStatus, MemberReport, OverlayReport, Refusal, Request};
-use crate::cluster::{BroadcastError, Cluster, LeaveError, Member, OverlayKind, SwitchError};
+use crate::cluster::{
+    BroadcastError, Cluster, EvictError, LeaveError, Member, OverlayKind, SwitchError,
+};
 use crate::node::Node;
 
 pub(super) fn answer(node: &Node, request: Request) -> Result<Answer, Refusal> {
@@ -19,6 +21,15 @@ pub(super) fn answer(node: &Node, request: Request) -> Result<Answer, Refusal> {
             servers,
             wait_ms,
         } => switch(cluster, &overlay, &servers, Duration::from_millis(wait_ms)),
+        Request::Evict { member, wait_ms } => {
+            let evicted = cluster.evict(&member, Duration::from_millis(wait_ms));
+            evicted.map_err(|error| match error {
+                EvictError::Closed => stopping(),
+                EvictError::TimedOut { .. } | EvictError::Order(_) => Refusal::failed(error),
+                error => Refusal::invalid(error),
+            })?;
+            Ok(Answer::Done)
+        }
         Request::Leave { wait_ms } => {
             let left = cluster.leave(Duration::from_millis(wait_ms));
             left.map_err(|error| match error {
