@@ -33,6 +33,7 @@ use crate::ring::gate::{GateState, Refusal};
 use crate::ring::{PushError, Tag};
 use crate::threads;
 use crate::wire::Correlation;
+pub(crate) use relayed::RELAY_HEAD_BYTES_MAX;
 
 /// A named class of traffic, ready to send on. Cheap to clone, usable from any thread.
 #[doc = include_str!("../doc/channel.md")]

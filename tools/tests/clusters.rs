@@ -179,6 +179,14 @@ fn a_node_that_leaves_ends_and_the_others_know_it_left() {
             statuses(members) == ["alive", "alive", "left"]
         });
     }
+    assert_eq!(home.text(&["evict", "n2", "--node", "n1"]), "evicted\n");
+    let mut evicted = nodes.remove(1);
+    assert_eq!(
+        ends(&mut evicted.process, "the node that was evicted"),
+        Some(0)
+    );
+    let error = home.fails(2, &["evict", "n2", "--node", "n1"]);
+    assert!(error.contains("n2 is left already"), "{error}");
     for node in nodes {
         assert_eq!(node.stop().0, Some(0));
     }

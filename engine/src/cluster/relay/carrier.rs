@@ -16,9 +16,9 @@ use crossbeam_channel::Receiver;
 use futures_core::Stream;
 use overlane_overlays::Time;
 
-use super::envelope::{Envelope, Kind, TurnedBack};
+use super::envelope::{ENVELOPE_BYTES_MAX, Envelope, Kind, TurnedBack};
 use super::held::{Held, LaneName, Onward};
-use crate::channel::Channel;
+use crate::channel::{Channel, RELAY_HEAD_BYTES_MAX};
 use crate::cluster::driver::Driver;
 use crate::cluster::identity::NodeId;
 use crate::cluster::{HOPS_KEY, ORIGIN_KEY};
@@ -32,6 +32,8 @@ use crate::message::Destination;
 use crate::payload::Payload;
 use crate::peer::Peer;
 use crate::relay_book::{Offer, RelayBook, RelayEnd};
+
+const _: () = assert!(ENVELOPE_BYTES_MAX <= RELAY_HEAD_BYTES_MAX);
 
 /// Messages taken from the book, and from peers, in one turn.
 const TAKEN_PER_TURN: usize = 128;
@@ -175,9 +177,10 @@ impl Drop for Carrier {
             .into_iter()
             .chain(self.offers.try_iter().collect::<Vec<_>>())
         {
-            let end = match offer.is_awaited {
-                true => RelayEnd::Reported,
-                false => RelayEnd::Dropped,
+            let end = if offer.is_awaited {
+                RelayEnd::Reported
+            } else {
+                RelayEnd::Dropped
             };
             self.settle(&offer, end);
         }
@@ -240,9 +243,10 @@ impl Carrier {
         if !offer.is_awaited {
             // Best effort waits for no room.
             let has_room = !self.held.waits_for(&lane);
-            let end = match has_room && self.put_on_lane(&lane, &onward).is_ok() {
-                true => RelayEnd::Sent,
-                false => RelayEnd::Dropped,
+            let end = if has_room && self.put_on_lane(&lane, &onward).is_ok() {
+                RelayEnd::Sent
+            } else {
+                RelayEnd::Dropped
             };
             return self.settle(&offer, end);
         }
@@ -325,7 +329,7 @@ impl Carrier {
 /// What comes from other nodes.
 impl Carrier {
     fn take(&mut self, from: &Arc<str>, channel: Arc<str>, bytes: Bytes, turn: &mut Turn<'_>) {
-        let Some(envelope) = Envelope::read(&bytes) else {
+        let Some(mut envelope) = Envelope::read(&bytes) else {
             tracing::warn!(peer = %from, "what came to be relayed is not well formed");
             self.book.count_turned_back();
             return;
@@ -352,6 +356,8 @@ impl Carrier {
             return self.turn_back(from, &channel, &envelope, TurnedBack::NoWay, turn);
         };
         let lane = (next, channel);
+        // Then nobody else holds the bytes.
+        envelope.payload = Bytes::new();
         let onward = Onward {
             bytes: envelope.a_hop_on(bytes),
             envelope,

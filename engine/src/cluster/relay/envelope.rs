@@ -12,7 +12,7 @@ use crate::wire::name::{NAME_BYTES_MAX, check_name};
 pub(in crate::cluster) const TTL_MAX: u8 = 64;
 
 /// The most bytes of it before the payload.
-pub(crate) const ENVELOPE_BYTES_MAX: usize = FIXED_BYTES + 3 * (1 + NAME_BYTES_MAX);
+pub(in crate::cluster) const ENVELOPE_BYTES_MAX: usize = FIXED_BYTES + 3 * (1 + NAME_BYTES_MAX);
 
 const FIXED_BYTES: usize = 3 + 8;
 const TTL_AT: usize = 1;
