@@ -40,13 +40,14 @@ impl Channel {
         if is_restrained(&self.entry, to.peer()) {
             return Err(partitioned(&self.entry));
         }
+        let gates = self.gates_to(to)?;
         let offset = lane_offsets(&self.entry, to).start;
         match self.relay_room(to, offset) {
             Some(true) => return Ok(Capacity::Ok),
             Some(false) => return Ok(Capacity::Overloaded),
             None => {}
         }
-        for gate in self.gates_to(to)? {
+        for gate in gates {
             match gate.state() {
                 GateState::Open if gate.is_overloaded() => overloaded = true,
                 GateState::Open => return Ok(Capacity::Ok),

@@ -27,8 +27,6 @@ const ALL_BYTES_MAX: usize = 16 * RELAYED_BYTES_MAX;
 pub(crate) struct Offer {
     pub(crate) to: Arc<Peer>,
     pub(crate) channel: Arc<str>,
-    /// Whose gate those listen to who wait for room.
-    pub(crate) lane: usize,
     pub(crate) mailbox: Arc<str>,
     pub(crate) ttl: u8,
     /// Its end is told by its receiver.
@@ -87,6 +85,8 @@ struct Open {
     by_peer: BTreeMap<Arc<str>, (usize, usize)>,
     messages: usize,
     bytes: usize,
+    /// Members to whom there was no room, and the lane at whose gate those listen who wait for it.
+    waiting: Vec<(Arc<Peer>, usize)>,
     counts: RelayCounts,
 }
 
@@ -118,17 +118,18 @@ impl RelayBook {
     }
 
     /// Reserves room for a message to that member. A message larger than the whole bound passes if nothing else is open.
-    pub(crate) fn reserve(&self, to: &Arc<str>, bytes: usize) -> bool {
+    /// Where there is none, whoever waits at the gate of that lane of the member's is woken when there is.
+    pub(crate) fn reserve(&self, to: &Arc<Peer>, lane: usize, bytes: usize) -> bool {
         let open = &mut *self.lock();
-        let (messages, held) = open.by_peer.get(to).copied().unwrap_or_default();
-        let fits = messages == 0 || messages < RELAYED_MAX && held + bytes <= RELAYED_BYTES_MAX;
-        let fits_all =
-            open.messages == 0 || open.messages < ALL_MAX && open.bytes + bytes <= ALL_BYTES_MAX;
-        if !(fits && fits_all) {
+        if !open.fits(to.shared_name(), bytes) {
+            open.wait(to, lane);
             return false;
         }
-        open.by_peer
-            .insert(Arc::clone(to), (messages + 1, held + bytes));
+        let held = open
+            .by_peer
+            .entry(Arc::clone(to.shared_name()))
+            .or_default();
+        *held = (held.0 + 1, held.1 + bytes);
         open.messages += 1;
         open.bytes += bytes;
         open.counts.accepted += 1;
@@ -136,10 +137,14 @@ impl RelayBook {
         true
     }
 
-    /// Whether less than half of the bounds is open: from there on, those who wait are woken.
-    pub(crate) fn has_room(&self, to: &Arc<str>) -> bool {
-        let open = self.lock();
-        !open.is_crowded(to)
+    /// Whether less than half of the bounds is open; if not, whoever waits is woken when it is.
+    pub(crate) fn has_room(&self, to: &Arc<Peer>, lane: usize) -> bool {
+        let open = &mut *self.lock();
+        let has_room = !open.is_crowded(to.shared_name());
+        if !has_room {
+            open.wait(to, lane);
+        }
+        has_room
     }
 
     /// Leaves a message for which room is reserved.
@@ -163,9 +168,9 @@ impl RelayBook {
         }
     }
 
-    /// One has ended. True if there was no room until now: somebody may wait for it.
-    pub(crate) fn settle(&self, to: &Arc<str>, bytes: usize, end: RelayEnd) -> bool {
-        let open = &mut *self.lock();
+    /// One has ended. Wakes those who wait for room and have some now.
+    pub(crate) fn settle(&self, to: &Arc<str>, bytes: usize, end: RelayEnd) {
+        let mut open = self.lock();
         let counts = &mut open.counts;
         counts.open -= 1;
         let count = match end {
@@ -175,7 +180,12 @@ impl RelayBook {
             RelayEnd::Dropped => &mut counts.dropped,
         };
         *count += 1;
-        open.free(to, bytes)
+        open.free(to, bytes);
+        let ready = open.take_ready();
+        drop(open);
+        for (peer, lane) in ready {
+            peer.lane(lane).gate.stir();
+        }
     }
 
     pub(crate) fn count_passed_on(&self) {
@@ -205,18 +215,34 @@ impl RelayBook {
 }
 
 impl Open {
-    /// Whether half of a bound is reached: those who wait are not woken for each message.
-    fn is_crowded(&self, to: &Arc<str>) -> bool {
-        let (messages, bytes) = self.by_peer.get(to).copied().unwrap_or_default();
-        messages * 2 >= RELAYED_MAX
-            || bytes * 2 >= RELAYED_BYTES_MAX
-            || self.messages * 2 >= ALL_MAX
-            || self.bytes * 2 >= ALL_BYTES_MAX
+    fn of(&self, to: &Arc<str>) -> (usize, usize) {
+        self.by_peer.get(to).copied().unwrap_or_default()
     }
 
-    /// True if that makes room for those who wait.
-    fn free(&mut self, to: &Arc<str>, bytes: usize) -> bool {
-        let was_crowded = self.is_crowded(to);
+    fn fits(&self, to: &Arc<str>, bytes: usize) -> bool {
+        let (messages, held) = self.of(to);
+        let fits = messages == 0 || messages < RELAYED_MAX && held + bytes <= RELAYED_BYTES_MAX;
+        let fits_all =
+            self.messages == 0 || self.messages < ALL_MAX && self.bytes + bytes <= ALL_BYTES_MAX;
+        fits && fits_all
+    }
+
+    /// Whether half of a bound is reached: from there on, those who wait are not woken for each message.
+    fn is_crowded(&self, to: &Arc<str>) -> bool {
+        let (messages, bytes) = self.of(to);
+        let for_it = messages * 2 >= RELAYED_MAX || bytes * 2 >= RELAYED_BYTES_MAX;
+        let for_all = self.messages * 2 >= ALL_MAX || self.bytes * 2 >= ALL_BYTES_MAX;
+        for_it || for_all
+    }
+
+    fn wait(&mut self, to: &Arc<Peer>, lane: usize) {
+        let mut waiting = self.waiting.iter();
+        if !waiting.any(|(peer, at)| *at == lane && Arc::ptr_eq(peer, to)) {
+            self.waiting.push((Arc::clone(to), lane));
+        }
+    }
+
+    fn free(&mut self, to: &Arc<str>, bytes: usize) {
         self.messages -= 1;
         self.bytes -= bytes;
         if let Some((messages, held)) = self.by_peer.get_mut(to) {
@@ -226,7 +252,18 @@ impl Open {
                 self.by_peer.remove(to);
             }
         }
-        was_crowded
+    }
+
+    /// Those who wait and have room now. One who finds that it is too little waits again, until the next has ended.
+    fn take_ready(&mut self) -> Vec<(Arc<Peer>, usize)> {
+        if self.waiting.is_empty() {
+            return Vec::new();
+        }
+        let waiting = std::mem::take(&mut self.waiting);
+        let is_ready = |(peer, _): &(Arc<Peer>, usize)| !self.is_crowded(peer.shared_name());
+        let (ready, waiting) = waiting.into_iter().partition(is_ready);
+        self.waiting = waiting;
+        ready
     }
 }
 
@@ -241,17 +278,39 @@ impl fmt::Debug for RelayBook {
 
 #[cfg(test)]
 mod tests {
+    use event_listener::Listener;
+
     use super::*;
+    use crate::peer::{LaneCells, LaneRange};
+    use crate::ring::gate::GateLimits;
+
+    fn peer(name: &str) -> Arc<Peer> {
+        let peer = Peer::new(name.into(), false, LaneCells::new(7, 1, 0, 1));
+        let lanes = LaneRange {
+            channel: 0,
+            first: 0,
+            count: 1,
+            on_one_shard: false,
+        };
+        let limits = GateLimits {
+            messages_max: 1,
+            bytes_max: 1,
+            high_percent: 80,
+            low_percent: 20,
+        };
+        peer.assign_lanes(lanes, limits, false);
+        Arc::new(peer)
+    }
 
     #[test]
     fn what_is_open_is_bounded_for_each_member_and_ends_once() {
         let (book, _offers) = RelayBook::new(|| ());
-        let names: Vec<Arc<str>> = (0..20).map(|n| format!("n{n}").as_str().into()).collect();
-        assert!(book.reserve(&names[0], RELAYED_BYTES_MAX + 1), "alone");
-        assert!(!book.reserve(&names[0], 1), "no more to that one");
+        let peers: Vec<_> = (0..20).map(|n| peer(&format!("n{n}"))).collect();
+        assert!(book.reserve(&peers[0], 0, RELAYED_BYTES_MAX + 1), "alone");
+        assert!(!book.reserve(&peers[0], 0, 1), "no more to that one");
         let mut accepted = 1;
-        for name in &names[1..] {
-            while book.reserve(name, 1024) {
+        for peer in &peers[1..] {
+            while book.reserve(peer, 0, 1024) {
                 accepted += 1;
             }
         }
@@ -261,11 +320,50 @@ mod tests {
             accepted <= 16 * 256,
             "256 of 1 KiB fit for each, and 16 such for all"
         );
-        assert!(book.settle(&names[1], 1024, RelayEnd::Acknowledged));
-        assert!(book.settle(&names[1], 1024, RelayEnd::Reported));
-        assert!(book.reserve(&names[1], 1024));
+        let name = peers[1].shared_name();
+        book.settle(name, 1024, RelayEnd::Acknowledged);
+        book.settle(name, 1024, RelayEnd::Reported);
+        assert!(book.reserve(&peers[1], 0, 1024));
         let counts = book.counts();
         assert!(counts.identity_holds(), "{counts:?}");
         assert_eq!((counts.acknowledged, counts.reported), (1, 1));
+    }
+
+    /// Whoever was refused is woken, whatever had no room: its member, or all together, for which others were to blame.
+    #[test]
+    fn whoever_waits_is_woken_when_there_is_room() {
+        let (book, _offers) = RelayBook::new(|| ());
+        let (one, other) = (peer("one"), peer("other"));
+        let gate = |peer: &Arc<Peer>| peer.lane(0).gate.listen();
+        assert!(book.reserve(&one, 0, ALL_BYTES_MAX));
+        assert!(!book.reserve(&other, 0, 1), "nothing of its own is open");
+        let woken = gate(&other);
+        book.settle(one.shared_name(), ALL_BYTES_MAX, RelayEnd::Acknowledged);
+        woken
+            .wait_timeout(std::time::Duration::from_secs(30))
+            .expect("it is woken");
+        assert!(book.reserve(&other, 0, RELAYED_BYTES_MAX / 4));
+        let large = RELAYED_BYTES_MAX - 1;
+        assert!(
+            !book.reserve(&other, 0, large),
+            "not crowded, and no room for so much"
+        );
+        let woken = gate(&other);
+        book.settle(
+            other.shared_name(),
+            RELAYED_BYTES_MAX / 4,
+            RelayEnd::Acknowledged,
+        );
+        woken
+            .wait_timeout(std::time::Duration::from_secs(30))
+            .expect("it is woken");
+        assert!(book.reserve(&other, 0, large));
+        assert!(!book.has_room(&other, 0), "whoever looks waits too");
+        let woken = gate(&other);
+        book.settle(other.shared_name(), large, RelayEnd::Acknowledged);
+        woken
+            .wait_timeout(std::time::Duration::from_secs(30))
+            .expect("it is woken");
+        assert!(book.has_room(&other, 0) && book.lock().waiting.is_empty());
     }
 }

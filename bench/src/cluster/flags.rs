@@ -18,6 +18,9 @@ pub(crate) struct ClusterFlags {
     /// Without `--overlay`, which is the engine's own flag.
     #[arg(skip = OverlayKind::HyParView)]
     overlay: OverlayKind,
+    /// Clients cannot be dialled, and have a channel that passes on over others.
+    #[arg(skip)]
+    pub(super) relays: bool,
     /// Broadcasts in all, from one node after the other
     #[arg(long, default_value_t = 200, value_name = "COUNT")]
     pub(super) broadcasts: u32,
@@ -43,6 +46,7 @@ impl ClusterFlags {
         Self {
             nodes,
             overlay,
+            relays: false,
             broadcasts: 1,
             payload: HEAD_BYTES,
             idle_seconds: 0,
@@ -198,7 +202,11 @@ impl RelayFlags {
     /// The cluster that relays.
     pub(super) fn cluster(&self) -> ClusterFlags {
         let overlay = OverlayKind::ClientServer;
-        ClusterFlags::of(self.nodes, overlay, self.patience, &self.engine)
+        ClusterFlags {
+            relays: true,
+            payload: self.payload,
+            ..ClusterFlags::of(self.nodes, overlay, self.patience, &self.engine)
+        }
     }
 }
 

@@ -5,11 +5,11 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use overlane::OverlayKind;
-use overlane::config::{Config, Flags};
+use overlane::config::Config;
 
 use super::flags::ClusterFlags;
 use super::hosts::Hosts;
-use super::protocol::{CHANNEL, Command, Heard, Look, ROLE, Reply, STEADY};
+use super::protocol::{CHANNEL, Command, Heard, Look, RELAYED, ROLE, Reply, STEADY};
 use crate::accounts::Account;
 use crate::child::Child;
 use crate::error::{BenchError, Outcome};
@@ -31,6 +31,7 @@ pub(super) struct Nodes {
     seed: Option<SocketAddr>,
     /// Where they run, if not on this host: one after the other on each.
     hosts: Option<Hosts>,
+    /// Nobody finds the nodes that are no servers at the address that they give: they dial, and are not dialled.
     hides_clients: bool,
 }
 
@@ -60,6 +61,14 @@ impl Nodes {
         };
         let servers: Vec<String> = (0..servers).map(name).collect();
         let channel = format!("{CHANNEL}:priority=medium");
+        let relayed = flags.relays.then(|| {
+            let definition = format!("{RELAYED}:reliability=guaranteed,overflow=block,reach=relay");
+            settings::wide_enough(definition, flags.payload + 1_024)
+        });
+        let channel = settings::wide_enough(channel, flags.payload + 1_024);
+        let steady = format!("{STEADY}:priority=medium,reliability=guaranteed,overflow=block");
+        let channels = [Some(&channel), Some(&steady), relayed.as_ref()];
+        let channels: Vec<&str> = channels.into_iter().flatten().map(String::as_str).collect();
         let common = settings::load(
             Defaults {
                 places: false,
@@ -69,10 +78,7 @@ impl Nodes {
                     ("overlay", overlay.name()),
                     ("servers", &servers.join(",")),
                 ],
-                channels: &[
-                    &settings::wide_enough(channel, flags.payload + 1_024),
-                    &format!("{STEADY}:priority=medium,reliability=guaranteed,overflow=block"),
-                ],
+                channels: &channels,
             },
             &flags.engine,
         )?;
@@ -81,31 +87,8 @@ impl Nodes {
             running: BTreeMap::new(),
             seed: None,
             hosts: None,
-            hides_clients: false,
+            hides_clients: flags.relays,
         })
-    }
-
-    /// Gives all nodes a channel on which what is sent to a node without a lane goes over others.
-    pub(super) fn add_channel(&mut self, name: &str, payload: usize) -> Outcome<()> {
-        let definition = format!("{name}:reliability=guaranteed,overflow=block,reach=relay");
-        let given = Flags {
-            channels: vec![settings::wide_enough(definition, payload + 1_024)],
-            ..Flags::default()
-        };
-        let defaults = Defaults {
-            places: false,
-            node: &[],
-            channels: &[],
-        };
-        let channels = settings::load(defaults, &given)?.channels;
-        let added = channels.into_iter().filter(|channel| channel.name == name);
-        self.common.channels.extend(added);
-        Ok(())
-    }
-
-    /// Nobody finds the nodes that are no servers at the address that they give: they dial, and are not dialled.
-    pub(super) fn hide_clients(&mut self) {
-        self.hides_clients = true;
     }
 
     /// The same, over hosts.

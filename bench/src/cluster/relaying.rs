@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::flags::RelayFlags;
 use super::nodes::{Nodes, name, unexpected};
-use super::protocol::{Command, RELAYED, Relayed, Reply};
+use super::protocol::{Command, Relayed, Reply};
 use super::{form, of_rows, print, short};
 use crate::error::{BenchError, Outcome};
 use crate::progress::Progress;
@@ -39,8 +39,6 @@ pub(crate) fn run(flags: &RelayFlags) -> Outcome<()> {
     let cluster = flags.cluster();
     let progress = Progress::of_steps("relay", cluster.nodes as u64 + 2);
     let mut nodes = Nodes::new(&cluster)?;
-    nodes.add_channel(RELAYED, flags.payload)?;
-    nodes.hide_clients();
     form(&mut nodes, &cluster, &progress)?;
     let (from, to) = (cluster.nodes - 2, cluster.nodes - 1);
     progress.say("one at a time");

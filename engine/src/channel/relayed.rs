@@ -29,7 +29,7 @@ impl Channel {
     /// Whether there is room for more to a member that is reached over others; none if it has a lane, or makes one.
     pub(crate) fn relay_room(&self, to: &Destination, offset: usize) -> Option<bool> {
         let (book, _) = self.relay_for(to, Way::plain(offset))?;
-        Some(book.has_room(to.peer.shared_name()))
+        Some(book.has_room(&to.peer, offset))
     }
 
     #[cold]
@@ -66,13 +66,12 @@ impl Channel {
         if let Err(error) = admitted {
             return Err(NotAccepted::new(error, payload));
         }
-        if !book.reserve(to.peer.shared_name(), bytes) {
+        if !book.reserve(&to.peer, way.offset, bytes) {
             return Err(NotAccepted::new(SendError::Full, payload));
         }
         let offer = Offer {
             to: Arc::clone(&to.peer),
             channel: Arc::clone(&self.entry.name),
-            lane: way.offset,
             mailbox: to.mailbox.name().into(),
             ttl,
             is_awaited: self.entry.reliable,

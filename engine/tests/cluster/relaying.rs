@@ -128,7 +128,7 @@ fn messages_to_a_member_without_a_lane_go_over_servers_each_once_in_order() -> R
 
 #[test]
 fn what_cannot_be_relayed_is_refused_or_reported_with_its_reason() -> Result<(), TestError> {
-    let mut cluster = nodes(5).start()?;
+    let cluster = nodes(5).start()?;
     part_clients(&cluster, 5);
     let from = cluster.node(2);
     let events = from.events();
@@ -147,8 +147,6 @@ fn what_cannot_be_relayed_is_refused_or_reported_with_its_reason() -> Result<(),
             _ => None,
         })
     };
-    far.try_send(&from.destination("n4", "nobody reads it")?, b"x")
-        .expect_err("no name");
     far.try_send(&from.destination("n4", "nobody.reads.it")?, b"x")?;
     let (peer, undelivered, unknown, why) = reported("there is no mailbox");
     assert_eq!((peer.as_str(), undelivered, unknown), ("n4", 1, 0));
@@ -165,7 +163,6 @@ fn what_cannot_be_relayed_is_refused_or_reported_with_its_reason() -> Result<(),
     assert!(matches!(large.error, SendError::TooLarge { .. }));
     let sent = wait_ended(&cluster, 2);
     assert_eq!((sent.accepted, sent.reported), (2, 2));
-    cluster.kill(4);
     cluster.finish()?;
     Ok(())
 }
@@ -189,13 +186,15 @@ fn who_does_not_read_slows_the_sender_down_and_loses_nothing() -> Result<(), Tes
             Ok(()) => accepted += 1,
             Err(full) => break full,
         }
+        let open = counts(&cluster, 2).open;
         assert!(
-            accepted as usize * 2048 <= RELAYED_BYTES_MAX,
-            "it is bounded"
+            open <= (RELAYED_BYTES_MAX / 2048) as u64,
+            "it is bounded: {open}"
         );
     };
     assert_eq!(full.error, SendError::Full);
-    let all = 3 * accepted;
+    // More than all that waits on the way, at the receiver too.
+    let all = accepted + 1_500;
     let sender = std::thread::spawn(move || {
         for number in accepted..all {
             far.send_blocking(&to, payload(number))

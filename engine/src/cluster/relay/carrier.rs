@@ -51,7 +51,6 @@ const ANSWER_FOR: Duration = Duration::from_secs(30);
 struct Open {
     to: Arc<Peer>,
     channel: Arc<str>,
-    lane: usize,
     bytes: usize,
     until: Instant,
 }
@@ -168,7 +167,7 @@ impl Carrier {
 impl Drop for Carrier {
     fn drop(&mut self) {
         for open in std::mem::take(&mut self.open).into_values() {
-            self.settle_with(&open.to, open.lane, open.bytes, RelayEnd::Reported);
+            self.settle_open(&open, RelayEnd::Reported);
         }
         let finding = std::mem::take(&mut self.finding).into_values();
         let waiting = finding.flat_map(|finding| finding.waiting);
@@ -228,7 +227,6 @@ impl Carrier {
             let open = Open {
                 to: Arc::clone(&offer.to),
                 channel: Arc::clone(&offer.channel),
-                lane: offer.lane,
                 bytes: offer.payload.len(),
                 until: turn.instant + ANSWER_FOR,
             };
@@ -250,7 +248,7 @@ impl Carrier {
             };
             return self.settle(&offer, end);
         }
-        if let Err((_, why)) = self.send(&lane, onward, turn) {
+        if let Some((_, why)) = self.send(&lane, onward, turn) {
             self.answered(number, Some(why), turn);
         }
     }
@@ -266,14 +264,11 @@ impl Carrier {
 
     fn settle(&self, offer: &Offer, end: RelayEnd) {
         let bytes = offer.payload.len();
-        self.settle_with(&offer.to, offer.lane, bytes, end);
+        self.book.settle(offer.to.shared_name(), bytes, end);
     }
 
-    fn settle_with(&self, to: &Arc<Peer>, lane: usize, bytes: usize, end: RelayEnd) {
-        if self.book.settle(to.shared_name(), bytes, end) {
-            // Whoever waits for room listens there.
-            to.lane(lane).gate.stir();
-        }
+    fn settle_open(&self, open: &Open, end: RelayEnd) {
+        self.book.settle(open.to.shared_name(), open.bytes, end);
     }
 
     /// The receiver of a message has it, or somebody says why not.
@@ -285,7 +280,7 @@ impl Carrier {
             None => RelayEnd::Acknowledged,
             Some(_) => RelayEnd::Reported,
         };
-        self.settle_with(&open.to, open.lane, open.bytes, end);
+        self.settle_open(&open, end);
         if let Some(why) = why {
             if matches!(why, TurnedBack::NoWay | TurnedBack::TooFar) {
                 turn.driver.forget_way(open.to.name());
@@ -308,7 +303,7 @@ impl Carrier {
         let late: Vec<_> = late.map(|(_, open)| open).collect();
         for open in late {
             turn.driver.forget_way(open.to.name());
-            self.settle_with(&open.to, open.lane, open.bytes, RelayEnd::Reported);
+            self.settle_open(&open, RelayEnd::Reported);
             report(
                 &open.to,
                 &open.channel,
@@ -364,8 +359,8 @@ impl Carrier {
             came_from: Some(Arc::clone(from)),
         };
         match self.send(&lane, onward, turn) {
-            Ok(()) => self.book.count_passed_on(),
-            Err((onward, why)) => {
+            None => self.book.count_passed_on(),
+            Some((onward, why)) => {
                 self.turn_back(from, &lane.1, &onward.envelope, why, turn);
             }
         }
@@ -389,7 +384,7 @@ impl Carrier {
                     envelope,
                     came_from: Some(Arc::clone(from)),
                 };
-                if let Err((onward, why)) = self.send(&lane, onward, turn) {
+                if let Some((onward, why)) = self.send(&lane, onward, turn) {
                     self.turn_back(from, channel, &onward.envelope, why, turn);
                 }
             }
@@ -431,7 +426,7 @@ impl Carrier {
             envelope: answer,
             came_from: Some(Arc::clone(from)),
         };
-        if self.send(&lane, onward, turn).is_err() {
+        if self.send(&lane, onward, turn).is_some() {
             self.book.count_turned_back();
         }
     }
@@ -439,26 +434,26 @@ impl Carrier {
 
 /// One hop.
 impl Carrier {
-    /// Puts it on the lane, or behind what waits for that.
+    /// Puts it on the lane, or behind what waits for that. Gives it back, and says why, if it goes no further.
     fn send(
         &mut self,
         lane: &LaneName,
         onward: Onward,
         turn: &mut Turn<'_>,
-    ) -> Result<(), (Onward, TurnedBack)> {
+    ) -> Option<(Onward, TurnedBack)> {
         if !self.held.waits_for(lane) {
             match self.put_on_lane(lane, &onward) {
                 Ok(()) => {
                     self.has_gone(lane, &onward, turn);
-                    return Ok(());
+                    return None;
                 }
                 Err(None) => {}
-                Err(Some(why)) => return Err((onward, why)),
+                Err(Some(why)) => return Some((onward, why)),
             }
         }
-        let held = self.held.put(lane, onward);
+        let refused = self.held.put(lane, onward);
         self.try_again.get_or_insert(turn.instant + AGAIN_EVERY);
-        held.map_err(|onward| (onward, TurnedBack::NoRoom))
+        refused.map(|onward| (onward, TurnedBack::NoRoom))
     }
 
     /// Why the lane did not take it; none if it has no room now.

@@ -54,18 +54,14 @@ impl Held {
         self.lanes.contains_key(lane)
     }
 
-    /// Puts it at the end of its lane's line; gives it back if its neighbor has as much here as it may.
-    pub(in crate::cluster) fn put(
-        &mut self,
-        lane: &LaneName,
-        onward: Onward,
-    ) -> Result<(), Onward> {
+    /// Puts it at the end of its lane's line. Gives it back if its neighbor has as much here as it may.
+    pub(in crate::cluster) fn put(&mut self, lane: &LaneName, onward: Onward) -> Option<Onward> {
         let cost = onward.cost();
         if let Some(neighbor) = &onward.came_from {
             let charged = self.charged.get(neighbor).copied().unwrap_or_default();
             let fits = charged == 0 || charged + cost <= HELD_BYTES_MAX;
             if !fits || self.bytes + cost > ALL_BYTES_MAX {
-                return Err(onward);
+                return Some(onward);
             }
             self.charged.insert(Arc::clone(neighbor), charged + cost);
             self.bytes += cost;
@@ -74,7 +70,7 @@ impl Held {
             .entry(lane.clone())
             .or_default()
             .push_back(onward);
-        Ok(())
+        None
     }
 
     /// The lanes that something waits for.
@@ -139,7 +135,7 @@ mod tests {
             let put = |number: &u64| {
                 let lane = if number % 2 == 0 { &lane } else { &other };
                 held.put(lane, onward(Some(neighbor), *number, 1024))
-                    .is_ok()
+                    .is_none()
             };
             (0..10_000).take_while(put).count()
         };
@@ -154,9 +150,9 @@ mod tests {
             fill(&mut held, &format!("n{neighbor}"));
         }
         assert!(held.bytes <= ALL_BYTES_MAX);
-        assert!(held.put(&lane, onward(Some("late"), 0, 1)).is_err());
+        assert!(held.put(&lane, onward(Some("late"), 0, 1)).is_some());
         assert!(
-            held.put(&lane, onward(None, 0, 1)).is_ok(),
+            held.put(&lane, onward(None, 0, 1)).is_none(),
             "its own is bounded elsewhere"
         );
         let mut numbers = Vec::new();
@@ -170,6 +166,6 @@ mod tests {
         while held.take_first(&other).is_some() {}
         assert!(held.is_empty() && held.bytes == 0 && held.charged.is_empty());
         let large = onward(Some("greedy"), 0, 2 << 20);
-        assert!(held.put(&lane, large).is_ok(), "one of any size passes");
+        assert!(held.put(&lane, large).is_none(), "one of any size passes");
     }
 }
