@@ -4,12 +4,12 @@
 //! Called by `arrival` for messages as they come, and by `ordering` for those that had to wait for others. It notes in
 //! the lane's ledger what became of each.
 
-use super::deliver::{Body, Delivery, Receivers, Source};
+use super::deliver::{Body, Delivery, Handed, Receivers, Source};
 use super::inbound::Inbound;
 use super::{Core, exchange};
 use crate::mailboxes::MailboxId;
 use crate::message::deadline_after;
-use crate::wire::CloseReason;
+use crate::wire::{CloseReason, MessageRun};
 
 /// What to do after a frame.
 pub(super) enum Flow {
@@ -110,6 +110,32 @@ pub(super) fn take_in_turn(
         }
     }
     Ok(Flow::Next)
+}
+
+/// Messages whose turn has come, those of a run: the same as [`take_in_turn`] for each of them, at most `messages_max`,
+/// with what is the same for all done once. It leaves to that what is not as usual, the first of them too if need be.
+#[inline]
+pub(super) fn take_run_in_turn(
+    core: &mut Core,
+    receivers: &mut Receivers,
+    inbound: &mut Inbound,
+    run: &mut MessageRun<'_>,
+    messages_max: u32,
+) -> Handed {
+    let known = inbound.mailboxes.get(run.mailbox()).ok();
+    let known = known.filter(|known| known.stream.is_none());
+    let Some(mailbox) = known.and_then(|known| known.id) else {
+        return Handed::default();
+    };
+    let (peer, channel) = (&inbound.peer, inbound.channel);
+    let handed = receivers.deliver_run(core, peer, channel, mailbox, run, messages_max);
+    if handed.messages > 0 {
+        let messages = u64::from(handed.messages);
+        inbound
+            .ledger
+            .delivered(messages, handed.payload_bytes, core.now);
+    }
+    handed
 }
 
 /// It is worth nothing any more, and its channel is not to deliver such.

@@ -9,7 +9,7 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use super::Core;
-use super::arrival::{Located, take_frame};
+use super::arrival::{Located, take_frame, take_run};
 use super::connection::Inflow;
 use super::control_frames::count_control;
 use super::deliver::{InBuffer, Receivers, Source};
@@ -32,6 +32,13 @@ enum Stop {
     Blocked,
     /// The slice of time is over.
     Paused,
+}
+
+impl Stop {
+    /// Where reading stops behind a part that was read: nowhere, if that had to end for lack of bytes of its own.
+    fn unless_incomplete(self) -> Option<Self> {
+        (!matches!(self, Self::Incomplete)).then_some(self)
+    }
 }
 
 /// What reads a lane's bytes: its receiving half and its connection's landing, both taken out so that a
@@ -419,44 +426,17 @@ fn read_frames(
         stop => return Ok(stop),
     }
     loop {
-        let next = next_frame(&source.bytes()[*at..], &limits);
-        let (located, consumed) = match next.map_err(|error| error.close_reason())? {
-            Next::Frame(frame, consumed) => (Located::new(&frame, *at, consumed), consumed),
-            Next::Fragment(fragment, consumed) => {
-                *at += consumed;
-                reader.begin_fragment(core, &fragment)?;
-                *at += reader.fill_landing(&source.bytes()[*at..]);
-                match deliver_landed(core, receivers, reader)? {
-                    Stop::Incomplete => continue,
-                    stop => return Ok(stop),
-                }
+        let bytes = &source.bytes()[*at..];
+        let inbound = &mut reader.inbound;
+        let (messages, taken) = take_run(core, receivers, inbound, bytes, &limits, until_look);
+        *at += taken;
+        until_look -= messages;
+        if until_look > 0 {
+            if let Some(stop) = read_one(core, receivers, reader, source, at, &limits)? {
+                return Ok(stop);
             }
-            Next::Skip { consumed_bytes } => {
-                count_control(core, &mut reader.inbound)?;
-                *at += consumed_bytes;
-                continue;
-            }
-            Next::Incomplete { .. } => return Ok(Stop::Incomplete),
-        };
-        if located.kind == FrameKind::Compressed {
-            *at += consumed;
-            match unpack(core, receivers, reader, source, &located)? {
-                Stop::Incomplete => continue,
-                stop => return Ok(stop),
-            }
+            until_look -= 1;
         }
-        match take_frame(
-            core,
-            receivers,
-            reader.lane,
-            &mut reader.inbound,
-            source,
-            located,
-        )? {
-            Flow::Next => *at += consumed,
-            Flow::Blocked => return Ok(Stop::Blocked),
-        }
-        until_look -= 1;
         if until_look == 0 {
             until_look = MESSAGES_PER_LOOK;
             if reader.until.is_some_and(|until| Instant::now() >= until) {
@@ -464,6 +444,44 @@ fn read_frames(
             }
         }
     }
+}
+
+/// Reads the frame of `source` at `at`. Returns where reading stops, if it does.
+fn read_one(
+    core: &mut Core,
+    receivers: &mut Receivers,
+    reader: &mut Reader,
+    source: &mut impl Source,
+    at: &mut usize,
+    limits: &FrameLimits,
+) -> Result<Option<Stop>, CloseReason> {
+    let next = next_frame(&source.bytes()[*at..], limits);
+    let (located, consumed) = match next.map_err(|error| error.close_reason())? {
+        Next::Frame(frame, consumed) => (Located::new(&frame, *at, consumed), consumed),
+        Next::Fragment(fragment, consumed) => {
+            *at += consumed;
+            reader.begin_fragment(core, &fragment)?;
+            *at += reader.fill_landing(&source.bytes()[*at..]);
+            return deliver_landed(core, receivers, reader).map(Stop::unless_incomplete);
+        }
+        Next::Skip { consumed_bytes } => {
+            count_control(core, &mut reader.inbound)?;
+            *at += consumed_bytes;
+            return Ok(None);
+        }
+        Next::Incomplete { .. } => return Ok(Some(Stop::Incomplete)),
+    };
+    if located.kind == FrameKind::Compressed {
+        *at += consumed;
+        let stop = unpack(core, receivers, reader, source, &located);
+        return stop.map(Stop::unless_incomplete);
+    }
+    let inbound = &mut reader.inbound;
+    match take_frame(core, receivers, reader.lane, inbound, source, located)? {
+        Flow::Next => *at += consumed,
+        Flow::Blocked => return Ok(Some(Stop::Blocked)),
+    }
+    Ok(None)
 }
 
 /// Reads what a compressed frame stands for.

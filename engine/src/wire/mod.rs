@@ -84,8 +84,8 @@ pub use extension::{
     Correlation, Entry, Extension, ExtensionError, ExtensionWriter, Role, TraceContext,
 };
 pub use frame::{
-    BODY_BYTES_MAX, DecodeError, Frame, FrameKind, FrameLimits, HEADER_BYTES, Next, next_frame,
-    put_extended_header, put_header,
+    BODY_BYTES_MAX, DecodeError, Frame, FrameKind, FrameLimits, HEADER_BYTES, MessageRun, Next,
+    next_frame, put_extended_header, put_header,
 };
 pub use handshake::{AcceptProgress, Acceptor, DialProgress, Dialer, HandshakeError};
 pub use hello::{Agreed, HandshakeMessage, Hello, Refuse, Welcome};

@@ -138,6 +138,39 @@ impl Chunk {
         due
     }
 
+    /// Appends messages without an extension, by copy: the first of `payloads`, and those behind it that it has room for
+    /// and that are not large. Returns how many.
+    pub(super) fn push_run(
+        &mut self,
+        id: u32,
+        mailbox: Option<MailboxId>,
+        payloads: &[&[u8]],
+        chunk_bytes_max: usize,
+        large_above_bytes: usize,
+    ) -> usize {
+        let mut pushed = 0;
+        for payload in payloads {
+            let frame_bytes = HEADER_BYTES + payload.len();
+            let goes_with = payload.len() <= large_above_bytes
+                && self.has_room_for(frame_bytes, chunk_bytes_max);
+            if pushed > 0 && !goes_with {
+                break;
+            }
+            let length = u32::try_from(payload.len()).unwrap_or(u32::MAX);
+            let header = header(FrameKind::Message, length, id);
+            self.bytes.extend_from_slice(&header);
+            self.bytes.extend_from_slice(payload);
+            self.wire_bytes += frame_bytes;
+            self.payload_bytes += payload.len() as u64;
+            if let Some(mailbox) = mailbox {
+                self.mailboxes.push(mailbox);
+            }
+            pushed += 1;
+        }
+        self.messages += pushed as u64;
+        pushed
+    }
+
     /// Appends the announcement of a mailbox id.
     pub(super) fn push_announcement(&mut self, id: u32, name: &str) {
         let before = self.bytes.len();
