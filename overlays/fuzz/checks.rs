@@ -11,6 +11,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use overlane_overlays::anti_entropy::{self, AntiEntropy, Memory};
 use overlane_overlays::atomic_broadcast::{self, AtomicBroadcast};
+use overlane_overlays::broadcasts::{self, Broadcasts};
 use overlane_overlays::causal_broadcast::{self, CausalBroadcast};
 use overlane_overlays::causal_unicast::{self, CausalUnicast};
 use overlane_overlays::client_server::{self, ClientServer};
@@ -53,11 +54,12 @@ pub(crate) fn protocols(data: &[u8]) {
         Plumtree::new(ME, config)
     };
     let mesh = || FullMesh::new(ME, full_mesh::Config::default());
-    let switch = |choice: u8| {
+    let kind_of = |choice: u8| {
         let kinds = OverlayKind::ALL;
-        let kind = kinds[usize::from(choice) % kinds.len()];
-        Switch::new(ME, kind, vec![1, 2], SwitchConfig::default())
+        kinds[usize::from(choice) % kinds.len()]
     };
+    let switch =
+        |choice: u8| Switch::new(ME, kind_of(choice), vec![1, 2], SwitchConfig::default());
     let hyparview = || Stack::new(HyParView::new(ME, xbot()), plumtree());
     // These came late, and the scripts that are kept mean the others.
     match choice {
@@ -84,7 +86,9 @@ pub(crate) fn protocols(data: &[u8]) {
         }
         240..=247 => return overlay(switch(*choice), script),
         248..=255 => {
-            let below = Stack::new(switch(*choice), plumtree());
+            let broadcasts =
+                Broadcasts::new(ME, kind_of(*choice), broadcasts::Config::default());
+            let below = Stack::new(switch(*choice), broadcasts);
             let config = membership::Config::default();
             let layer = Membership::new(ME, 1, Details::default(), config);
             let members = Stack::new(below, layer.expect("no details"));

@@ -326,6 +326,8 @@ impl<P: Peer> Conductor<P> {
                     tell(next, Step::Prepared, out);
                 }
             }
+            // The broadcast below takes it.
+            Report::Linked { .. } => {}
             Report::Retired(epoch) => {
                 if let Some(kind) = self.before.remove(&epoch) {
                     let step = Step::Retired;
