@@ -11,6 +11,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use overlane_overlays::anti_entropy::{self, AntiEntropy, Memory};
 use overlane_overlays::atomic_broadcast::{self, AtomicBroadcast};
+use overlane_overlays::broadcast_kinds::{self, BroadcastKinds};
 use overlane_overlays::broadcasts::{self, Broadcasts};
 use overlane_overlays::causal_broadcast::{self, CausalBroadcast};
 use overlane_overlays::causal_unicast::{self, CausalUnicast};
@@ -83,6 +84,10 @@ pub(crate) fn protocols(data: &[u8]) {
         238 => {
             let layer = AntiEntropy::new(anti_entropy::Config::default(), Memory::default());
             return overlay(Stack::new(mesh(), layer), script);
+        }
+        239 => {
+            let layer = BroadcastKinds::new(ME, 1, broadcast_kinds::Config::default());
+            return overlay(Stack::new(hyparview(), layer), script);
         }
         240..=247 => return overlay(switch(*choice), script),
         248..=255 => {

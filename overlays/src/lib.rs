@@ -19,6 +19,7 @@
 //! - [`anti_entropy`], over any overlay: the application's state alike on all nodes in the end
 //! - [`membership`], over any broadcast: every member known everywhere; [`failure_detector`]: its ears
 //! - [`causal_broadcast`], over any broadcast: each node delivers what a message depends on before it
+//! - [`broadcast_kinds`]: plain, epidemic, causal and atomic broadcast side by side
 //! - [`causal_unicast`], over anything: the same between single nodes, acknowledged or given back
 //! - over membership: [`partitions`], which names both sides of a split, and [`coordinator`], the one
 //!   member that all who reach each other agree on
@@ -34,6 +35,7 @@
 mod alarm;
 pub mod anti_entropy;
 pub mod atomic_broadcast;
+pub mod broadcast_kinds;
 pub mod broadcasts;
 pub mod causal_broadcast;
 pub mod causal_unicast;

@@ -7,6 +7,7 @@ use std::path::Path;
 use bytes::Bytes;
 use overlane_overlays::anti_entropy::{self, Digest, Entry, Range};
 use overlane_overlays::atomic_broadcast::{self, Says, View};
+use overlane_overlays::broadcast_kinds;
 use overlane_overlays::broadcasts::{self, Broadcasts};
 use overlane_overlays::causal_broadcast::{self, Again, Counts, Round};
 use overlane_overlays::causal_unicast::{self, Ack, Data, Need};
@@ -452,6 +453,17 @@ proptest! {
         script in script(causal_broadcast().prop_map(Half::<Below, _>::Upper))
     ) {
         checks::protocols(&[&[8], script.as_slice()].concat());
+    }
+
+    #[test]
+    fn all_kinds_of_broadcast_side_by_side_survive_any_messages(
+        script in script(prop_oneof![
+            2 => plumtree().prop_map(|message| Half::Lower(Half::Upper(message))),
+            1 => causal_broadcast().prop_map(|message| Half::Upper(Half::Lower(message))),
+            1 => atomic().prop_map(|message| Half::Upper(Half::Upper(message))),
+        ].prop_map(|message: Half<Below, broadcast_kinds::Message<u32>>| message))
+    ) {
+        checks::protocols(&[&[239], script.as_slice()].concat());
     }
 
     #[test]

@@ -36,7 +36,7 @@ mod server;
 mod socket;
 
 pub use answer::{
-    Answer, ChannelStatus, ClusterStatus, MemberReport, NodeStatus, OverlayReport, PeerStatus,
+    Answer, BroadcastReport, ChannelStatus, ClusterStatus, MemberReport, NodeStatus, OverlayReport, PeerStatus,
     Refusal, RefusalKind, Reply, SendOutcome,
 };
 pub use client::{Client, ClientError, Following};
