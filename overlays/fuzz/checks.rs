@@ -59,8 +59,7 @@ pub(crate) fn protocols(data: &[u8]) {
         let kinds = OverlayKind::ALL;
         kinds[usize::from(choice) % kinds.len()]
     };
-    let switch =
-        |choice: u8| Switch::new(ME, kind_of(choice), vec![1, 2], SwitchConfig::default());
+    let switch = |choice: u8| Switch::new(ME, kind_of(choice), vec![1, 2], SwitchConfig::default());
     let hyparview = || Stack::new(HyParView::new(ME, xbot()), plumtree());
     // These came late, and the scripts that are kept mean the others.
     match choice {
@@ -91,8 +90,7 @@ pub(crate) fn protocols(data: &[u8]) {
         }
         240..=247 => return overlay(switch(*choice), script),
         248..=255 => {
-            let broadcasts =
-                Broadcasts::new(ME, kind_of(*choice), broadcasts::Config::default());
+            let broadcasts = Broadcasts::new(ME, kind_of(*choice), broadcasts::Config::default());
             let below = Stack::new(switch(*choice), broadcasts);
             let config = membership::Config::default();
             let layer = Membership::new(ME, 1, Details::default(), config);

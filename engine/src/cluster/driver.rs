@@ -131,10 +131,7 @@ pub(super) enum Deed {
     },
     /// So many broadcasts of others will not be delivered here: causal ones that did not come in time, or such as were
     /// heard of and got from nobody.
-    Missed {
-        sort: Option<Sort>,
-        messages: u64,
-    },
+    Missed { sort: Option<Sort>, messages: u64 },
     /// An atomic broadcast of this node has ended.
     AtomicEnded {
         id: MessageId,

@@ -162,7 +162,9 @@ pub enum TopicError {
     #[error(transparent)]
     Mailbox(#[from] NameError),
     /// The node takes part in as many as it may.
-    #[error("the node subscribes to {most} topics already; give one up, or raise pub_sub_topics_max")]
+    #[error(
+        "the node subscribes to {most} topics already; give one up, or raise pub_sub_topics_max"
+    )]
     TooMany {
         /// How many are allowed.
         most: usize,

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use overlane_overlays::{AtomicOutcome, Refusal};
 use overlane_overlays::epoch::{OverlayKind, WhyBack};
+use overlane_overlays::{AtomicOutcome, Refusal};
 
 use super::error::{AtomicError, SwitchError};
 

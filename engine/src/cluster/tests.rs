@@ -282,9 +282,7 @@ impl World {
             BroadcastKind::Plain => Happening::Order(Command::Broadcast(body)),
             BroadcastKind::Causal => Happening::Order(Command::CausalBroadcast(body)),
             BroadcastKind::Atomic => Happening::Atomic(body),
-            BroadcastKind::Epidemic => {
-                Happening::Order(Command::Broadcast(body.epidemically()))
-            }
+            BroadcastKind::Epidemic => Happening::Order(Command::Broadcast(body.epidemically())),
         };
         self.happen(by, happening);
     }

@@ -28,7 +28,10 @@ impl<T> Timers<T> {
     /// After a span, and up to the sixteenth part of it later: at a moment that other timers share.
     pub(super) fn set_after(&mut self, now: Time, after: Duration, id: T) {
         let grid = grid_of(after);
-        let at = (now + after).as_micros().div_ceil(grid).saturating_mul(grid);
+        let at = (now + after)
+            .as_micros()
+            .div_ceil(grid)
+            .saturating_mul(grid);
         self.set(Time::from_micros(at), id);
     }
 

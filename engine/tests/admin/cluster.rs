@@ -179,7 +179,10 @@ fn broadcasts_of_all_kinds(folder: &Folder, count: &std::sync::atomic::AtomicU64
     }
     let refusal = refused(&socket, &broadcast("total"));
     assert_eq!(refusal.kind, RefusalKind::Invalid);
-    assert!(refusal.text.contains("plain, causal, atomic or epidemic"), "{refusal:?}");
+    assert!(
+        refusal.text.contains("plain, causal, atomic or epidemic"),
+        "{refusal:?}"
+    );
 
     let topic = "weather".to_owned();
     let publish = Request::Publish {

@@ -59,8 +59,17 @@ fn each_kind_comes_to_every_member_once_and_is_counted_as_what_it_is() {
                 };
                 assert_eq!(counted, expected, "{overlay:?}");
             }
-            assert_eq!(of_kind(&counts, "topic"), KindCounts { kind: "topic", ..KindCounts::default() });
-            assert_eq!((counts.started, counts.delivered), (4, 4 * (NODES as u64 - 1)));
+            assert_eq!(
+                of_kind(&counts, "topic"),
+                KindCounts {
+                    kind: "topic",
+                    ..KindCounts::default()
+                }
+            );
+            assert_eq!(
+                (counts.started, counts.delivered),
+                (4, 4 * (NODES as u64 - 1))
+            );
             assert_eq!((counts.missed, counts.given_up), (0, 0));
             let metrics = member.node.metrics();
             assert!(metrics.identity_holds(), "{metrics:#?}");
@@ -76,7 +85,11 @@ fn what_names_no_channel_or_no_mailbox_or_is_too_large_is_refused() {
         assert!(cluster.broadcast_as(kind, "none", MAILBOX, "x").is_err());
         assert!(cluster.broadcast_as(kind, CHANNEL, "", "x").is_err());
         let large = vec![0; 300 << 10];
-        assert!(cluster.broadcast_as(kind, CHANNEL, MAILBOX, &large).is_err());
+        assert!(
+            cluster
+                .broadcast_as(kind, CHANNEL, MAILBOX, &large)
+                .is_err()
+        );
     }
     assert_eq!(counts(&members[0]).started, 0);
 }
@@ -86,7 +99,7 @@ fn an_atomic_broadcast_ends_as_none_where_a_member_is_gone_and_not_yet_known_to_
     let mut members = cluster(3, OverlayChoice::FullMesh);
     let gone = members.pop().expect("three");
     drop(gone);
-    let cluster = members[0].cluster();
+    let cluster = members[0].cluster().clone();
     match cluster.broadcast_atomic(CHANNEL, MAILBOX, "all or none", GENEROUS) {
         // It was in the view, and said nothing.
         Err(AtomicError::Aborted { .. }) => assert!(members[1].inbox.try_recv().is_none()),

@@ -82,7 +82,10 @@ fn publications_come_to_subscribers_alone_also_to_late_ones_and_after_one_is_gon
         until_reached(publisher, &mut rest[2], "again");
         // Nobody else ever heard of any of it.
         for number in [0, 2, 4] {
-            assert!(members[number].inbox.try_recv().is_none(), "{overlay:?} {number}");
+            assert!(
+                members[number].inbox.try_recv().is_none(),
+                "{overlay:?} {number}"
+            );
             assert_eq!(members[number].cluster().broadcast_counts().delivered, 0);
         }
         for member in &members {
@@ -114,17 +117,31 @@ fn topics_are_bounded_in_number_and_length() {
     let members = cluster(2, OverlayChoice::PubSub);
     let cluster = members[0].cluster();
     for bad in ["", "a\n", &"a".repeat(256)] {
-        assert!(matches!(cluster.subscribe(bad, MAILBOX), Err(TopicError::Name(_))));
-        assert!(matches!(cluster.publish(CHANNEL, bad, "x"), Err(TopicError::Name(_))));
+        assert!(matches!(
+            cluster.subscribe(bad, MAILBOX),
+            Err(TopicError::Name(_))
+        ));
+        assert!(matches!(
+            cluster.publish(CHANNEL, bad, "x"),
+            Err(TopicError::Name(_))
+        ));
     }
-    assert!(matches!(cluster.subscribe("a", ""), Err(TopicError::Mailbox(_))));
-    assert!(matches!(cluster.publish("none", "a", "x"), Err(TopicError::Broadcast(_))));
+    assert!(matches!(
+        cluster.subscribe("a", ""),
+        Err(TopicError::Mailbox(_))
+    ));
+    assert!(matches!(
+        cluster.publish("none", "a", "x"),
+        Err(TopicError::Broadcast(_))
+    ));
     for number in 0..64 {
         let subscribed = cluster.subscribe(&format!("topic {number}"), MAILBOX);
         subscribed.expect("64 are allowed");
     }
     let refused = cluster.subscribe("one more", MAILBOX);
     assert_eq!(refused, Err(TopicError::TooMany { most: 64 }));
-    cluster.subscribe("topic 7", "another").expect("it is one of them");
+    cluster
+        .subscribe("topic 7", "another")
+        .expect("it is one of them");
     assert_eq!(cluster.subscriptions().len(), 64);
 }

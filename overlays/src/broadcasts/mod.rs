@@ -132,13 +132,7 @@ impl<P: Peer> Broadcasts<P> {
         pass_on(inner, Message::Epidemic, Timer::Epidemic, out);
     }
 
-    fn broadcast<R: Rng>(
-        &mut self,
-        now: Time,
-        payload: Payload,
-        random: &mut R,
-        out: &mut Out<P>,
-    ) {
+    fn broadcast<R: Rng>(&mut self, now: Time, payload: Payload, random: &mut R, out: &mut Out<P>) {
         if payload.is_epidemic() {
             let payload = payload.as_any_other();
             self.epidemic(now, broadcast(payload), random, out);

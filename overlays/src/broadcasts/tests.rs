@@ -91,7 +91,10 @@ fn the_overlay_in_force_chooses_and_each_broadcast_has_the_links_of_its_own() {
     let mut to: Vec<u32> = sent.iter().flat_map(|(to, _)| to).copied().collect();
     to.sort_unstable();
     assert_eq!(to, [1, 2, 9], "nobody of the mesh alone: {sent:?}");
-    assert!(sent.iter().all(|(_, sent)| matches!(sent, Message::Tree(_))));
+    assert!(
+        sent.iter()
+            .all(|(_, sent)| matches!(sent, Message::Tree(_)))
+    );
 
     bench.commit(OverlayKind::FullMesh);
     let sent = bench.broadcast(payload());

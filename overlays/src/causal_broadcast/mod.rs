@@ -352,7 +352,9 @@ impl<P: Peer> CausalBroadcast<P> {
     /// All others cost nothing.
     fn tick_later(&mut self, out: &mut Out<P>) {
         let is_joining = self.joining.is_some_and(Joining::has_begun);
-        if !self.is_ticking && (is_joining || self.number > 0 || self.hold.counts().next().is_some()) {
+        if !self.is_ticking
+            && (is_joining || self.number > 0 || self.hold.counts().next().is_some())
+        {
             self.is_ticking = true;
             out.push(Output::SetTimer {
                 id: Timer::Period,

@@ -265,7 +265,9 @@ impl<P: Peer> Switch<P> {
     /// Which overlays connect this node to a peer.
     fn links_to(&self, peer: P) -> Links {
         let told = self.slots.iter().filter(|slot| slot.told.contains(&peer));
-        told.fold(Links::default(), |links, slot| links.with(slot.proposal.kind))
+        told.fold(Links::default(), |links, slot| {
+            links.with(slot.proposal.kind)
+        })
     }
 
     /// Notes that one overlay connects this node to a peer, or no longer does, and tells it to the broadcast.

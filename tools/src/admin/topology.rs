@@ -75,7 +75,9 @@ fn of_kind(counts: &BroadcastReport) -> Option<String> {
     } = counts;
     let happened = started + delivered + missed + refused > 0;
     (happened && kind != "plain").then(|| {
-        format!("{kind} {started} started, {delivered} delivered, {missed} missed, {refused} refused")
+        format!(
+            "{kind} {started} started, {delivered} delivered, {missed} missed, {refused} refused"
+        )
     })
 }
 

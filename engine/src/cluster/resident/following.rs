@@ -87,9 +87,7 @@ impl ClusterResident {
     ) {
         let order = match kind {
             BroadcastKind::Plain => Happening::Order(Command::Broadcast(payload)),
-            BroadcastKind::Epidemic => {
-                Happening::Order(Command::Broadcast(payload.epidemically()))
-            }
+            BroadcastKind::Epidemic => Happening::Order(Command::Broadcast(payload.epidemically())),
             BroadcastKind::Causal => Happening::Order(Command::CausalBroadcast(payload)),
             BroadcastKind::Atomic => Happening::Atomic(payload),
         };
@@ -207,10 +205,7 @@ impl ClusterResident {
 }
 
 /// Why an order was refused, if it was.
-fn refusal_of(
-    deeds: &[Deed],
-    is_order: impl Fn(&Command<NodeId>) -> bool,
-) -> Option<Refusal> {
+fn refusal_of(deeds: &[Deed], is_order: impl Fn(&Command<NodeId>) -> bool) -> Option<Refusal> {
     deeds.iter().find_map(|deed| match deed {
         Deed::Refuse { command, why } => is_order(command).then_some(*why),
         _ => None,

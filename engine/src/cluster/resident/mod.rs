@@ -121,12 +121,7 @@ impl ClusterResident {
             waker: Waker::from(Arc::new(Look(Arc::clone(&link)))),
             asking: Asking::new(asker, Arc::clone(&link)),
             gathering: Gathering::new(shards),
-            outgoing: Outgoing::new(
-                Arc::clone(&fabric),
-                Arc::clone(&state),
-                control,
-                mailboxes,
-            ),
+            outgoing: Outgoing::new(Arc::clone(&fabric), Arc::clone(&state), control, mailboxes),
             fabric,
             link,
             clock,

@@ -72,9 +72,8 @@ fn every_kind_reaches_all_once_over_every_overlay() {
             let count = |kind: BroadcastKind| {
                 let prefix = format!("{kind} of ");
                 let got = node.delivered.iter();
-                let got = got.filter(|(from, payload)| {
-                    **payload == *format!("{prefix}{from}").as_bytes()
-                });
+                let got = got
+                    .filter(|(from, payload)| **payload == *format!("{prefix}{from}").as_bytes());
                 let senders: BTreeSet<_> = got.clone().map(|(from, _)| from).collect();
                 assert_eq!(senders.len(), got.count(), "{overlay} {name}: {kind} twice");
                 senders.len()

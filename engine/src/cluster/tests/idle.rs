@@ -29,7 +29,9 @@ fn an_idle_node_wakes_a_few_times_a_second_and_shows_nothing_new() {
     for (seed, overlay) in (130..).zip(KINDS) {
         let mut world = world(seed, 24, overlay);
         let (steps, timers, views) = idle_minute(&mut world);
-        println!("{overlay}: {steps} steps in a minute, {timers} of them for timers, {views} views");
+        println!(
+            "{overlay}: {steps} steps in a minute, {timers} of them for timers, {views} views"
+        );
         // A probe each second, its answer, the answer to another one's, and what the overlay has to say.
         assert!(timers <= 200, "{overlay}: {timers} timers");
         assert!(steps <= 600, "{overlay}: {steps} steps");
