@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use overlane::BroadcastKind;
 use serde::Serialize;
 
 use super::flags::BroadcastFlags;
@@ -60,6 +61,10 @@ pub(crate) fn run(flags: &BroadcastFlags) -> Outcome<()> {
         p99_us: reach.latencies.percentile_us(99.0),
     };
     print(&figures, figures.table(), flags.json);
+    // An epidemic one may miss some: the figures say how many.
+    if flags.kind == BroadcastKind::Epidemic {
+        return Ok(());
+    }
     judge(&[&reach])
 }
 
