@@ -409,7 +409,7 @@ fn a_split_is_told_with_both_sides_and_heals() {
                 .parts
                 .insert(format!("n{number}").into(), number % ways);
         }
-        world.run_for(Duration::from_secs(30));
+        world.run_for(Duration::from_secs(45));
         for (name, view) in world.views() {
             let side = world.nodes.keys();
             let side = side.filter(|other| world.part(other) == world.part(&name));
