@@ -31,21 +31,20 @@ impl Driver {
         self.give(Input::Command(command), None);
     }
 
+    /// Broadcasts of others that are known not to come here any more. One that comes after all is counted no more.
+    pub(in crate::cluster) fn given_up(&self) -> u64 {
+        self.machine.given_up()
+    }
+
     /// Tells what was given up since it was told last.
     pub(super) fn tell_given_up(&mut self, out: &mut Vec<Deed>) {
-        let given_up = self.machine.given_up();
-        if given_up > self.given_up {
-            let messages = given_up - self.given_up;
-            out.push(Deed::Missed {
-                sort: None,
-                messages,
-            });
+        let messages = self.given_up().saturating_sub(self.given_up);
+        if messages > 0 {
+            self.given_up += messages;
             out.push(Deed::Tell(Event::BroadcastsMissed {
                 sender: None,
                 messages,
             }));
         }
-        // One that came after all is counted no more, and not told again should it be given up again.
-        self.given_up = self.given_up.max(given_up);
     }
 }
