@@ -129,9 +129,8 @@ pub(super) enum Deed {
         hops: u16,
         message: Addressed,
     },
-    /// So many broadcasts of others will not be delivered here: causal ones that did not come in time, or such as were
-    /// heard of and got from nobody.
-    Missed { sort: Option<Sort>, messages: u64 },
+    /// So many broadcasts of others will not be delivered here, as they did not come in time.
+    Missed { sort: Sort, messages: u64 },
     /// An atomic broadcast of this node has ended.
     AtomicEnded {
         id: MessageId,
@@ -207,7 +206,7 @@ pub(super) struct Driver {
     is_seeking: bool,
     /// Times that a neighbor came or went.
     neighbors: u64,
-    /// Broadcasts of others that were told as given up.
+    /// The most broadcasts of others that were given up: so many were told.
     given_up: u64,
     /// What was shown last.
     shown: Option<Glance>,

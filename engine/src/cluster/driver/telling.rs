@@ -87,7 +87,7 @@ impl Driver {
             } => {
                 let messages = (last - first).saturating_add(1);
                 out.push(Deed::Missed {
-                    sort: Some(Sort::Broadcast(BroadcastKind::Causal)),
+                    sort: Sort::Broadcast(BroadcastKind::Causal),
                     messages,
                 });
                 Event::BroadcastsMissed {

@@ -198,12 +198,8 @@ impl ClusterResident {
                     message,
                 } => self.deliver(&from, hops, message),
                 Deed::Missed { sort, messages } => {
-                    let counters = &self.state.counters;
-                    let missed = match sort {
-                        Some(sort) => &counters.of(sort).missed,
-                        None => &counters.given_up,
-                    };
-                    missed.fetch_add(messages, Ordering::Relaxed);
+                    let counters = self.state.counters.of(sort);
+                    counters.missed.fetch_add(messages, Ordering::Relaxed);
                 }
                 Deed::AtomicEnded { id, outcome } => self.atomic_ended(id, outcome),
                 Deed::Refuse { command, why } => self.refused(&command, why),
@@ -235,6 +231,8 @@ impl ClusterResident {
 
     /// Shows what is true now, if that is something else than before, and answers what waits for it.
     fn publish(&mut self) {
+        let given_up = &self.state.counters.given_up;
+        given_up.store(self.driver.given_up(), Ordering::Relaxed);
         let changed = self.driver.take_changed_view();
         if let Some(view) = changed {
             self.state.view.store(Arc::new(view));
