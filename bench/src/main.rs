@@ -130,6 +130,7 @@ fn run(cli: Cli) -> Outcome<()> {
         Some(Command::Rules(flags)) => rules::run(&flags),
         Some(Command::Cluster(flags)) => cluster::run(&flags),
         Some(Command::Churn(flags)) => cluster::run_churn(&flags),
+        Some(Command::Broadcast(flags)) => cluster::run_broadcast(&flags),
         Some(Command::Switch(flags)) => cluster::run_switch(&flags),
         Some(Command::Partition(flags)) => cluster::run_partition(&flags),
         Some(Command::Serve(flags)) => remote::server::run(&flags),

@@ -131,10 +131,11 @@ pub use attributes::{Attributes, AttributesError, METADATA_PAIRS_MAX};
 pub use capacity::Capacity;
 pub use channel::{Broadcast, Channel};
 pub use cluster::{
-    Analysis, Blocked, BroadcastCounts, BroadcastError, Cluster, ClusterError, Condition, HOPS_KEY,
-    JoinError, LeaveError, Measurements, Member, MemberStatus, MustBe, ORIGIN_KEY, OrderedBy,
-    OverlayKind, OverlayStep, OverlayView, PeerRtt, SwitchEnd, SwitchError, SwitchRecord,
-    TopologyError, Verdict, WhyBack,
+    Analysis, AtomicError, AtomicOutcome, Blocked, BroadcastCounts, BroadcastError, BroadcastKind,
+    Cluster, ClusterError, Condition, HOPS_KEY, JoinError, KindCounts, LeaveError, Measurements,
+    Member, MemberStatus, MustBe, ORIGIN_KEY, OrderedBy, OverlayKind, OverlayStep, OverlayView,
+    PeerRtt, SwitchEnd, SwitchError, SwitchRecord, TOPIC_KEY, TopicError, TopologyError,
+    UnknownKind, Verdict, WhyBack,
 };
 pub use config::{ChannelConfig, Config};
 pub use control::wishes::ADDRESSES_MAX;

@@ -26,11 +26,33 @@ pub struct Payload {
     /// What the application sent, or a layer of its own. Not encoded: the tail of its message.
     #[serde(skip)]
     pub body: Bytes,
+    /// It is to go epidemically. Not encoded: says it on the node where it begins.
+    #[serde(skip)]
+    is_epidemic: bool,
 }
 
 impl Payload {
     /// The most bytes of the head when encoded.
     pub(crate) const HEAD_ENCODED_MAX: usize = 2 + HEAD_BYTES_MAX;
+
+    /// The same, to be sent epidemically, by layers that have the choice ([`crate::broadcasts`]).
+    #[must_use]
+    pub const fn epidemically(mut self) -> Self {
+        self.is_epidemic = true;
+        self
+    }
+
+    /// The same without that.
+    #[must_use]
+    pub(crate) const fn as_any_other(mut self) -> Self {
+        self.is_epidemic = false;
+        self
+    }
+
+    /// Whether it is to go epidemically.
+    pub(crate) const fn is_epidemic(&self) -> bool {
+        self.is_epidemic
+    }
 
     /// Bytes of all of it.
     pub(crate) fn len(&self) -> usize {
@@ -106,8 +128,8 @@ impl<'de> Deserialize<'de> for Head {
 impl From<Bytes> for Payload {
     fn from(body: Bytes) -> Self {
         Self {
-            head: Head::default(),
             body,
+            ..Self::default()
         }
     }
 }

@@ -1,10 +1,11 @@
-//! `overlane-bench cluster`, `churn`, `switch` and `partition`: real nodes, each a process, that form a cluster by themselves.
+//! `overlane-bench cluster`, `churn`, `broadcast`, `switch` and `partition`: real nodes, each a process, that form a cluster by themselves.
 //!
 //! - flags.rs: what may be asked; protocol.rs: what the processes are asked; process.rs: one of them
 //! - nodes.rs: all of them; this file: two of the runs, and what they came to; switching.rs with traffic.rs: the third;
-//!   partition.rs with hosts.rs: the fourth
+//!   partition.rs with hosts.rs: the fourth; flood.rs: broadcasts as fast as one node takes them
 
 mod flags;
+mod flood;
 mod hosts;
 mod nodes;
 mod partition;
@@ -17,7 +18,8 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-pub(crate) use flags::{ChurnFlags, ClusterFlags, PartitionFlags, SwitchFlags};
+pub(crate) use flags::{BroadcastFlags, ChurnFlags, ClusterFlags, PartitionFlags, SwitchFlags};
+pub(crate) use flood::run as run_broadcast;
 use nodes::{Nodes, Reach};
 pub(crate) use partition::run as run_partition;
 pub(crate) use switching::run as run_switch;

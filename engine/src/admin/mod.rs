@@ -36,8 +36,8 @@ mod server;
 mod socket;
 
 pub use answer::{
-    Answer, ChannelStatus, ClusterStatus, MemberReport, NodeStatus, OverlayReport, PeerStatus,
-    Refusal, RefusalKind, Reply, SendOutcome,
+    Answer, BroadcastReport, ChannelStatus, ClusterStatus, MemberReport, NodeStatus, OverlayReport,
+    PeerStatus, Refusal, RefusalKind, Reply, SendOutcome,
 };
 pub use client::{Client, ClientError, Following};
 pub use event_report::EventReport;

@@ -11,11 +11,14 @@
 
 mod asking;
 mod book;
+mod broadcast_handle;
 mod clock;
+mod counts;
 mod driver;
 mod error;
 mod handle;
 mod identity;
+mod kind;
 mod machine;
 mod orders;
 mod outcome;
@@ -26,6 +29,7 @@ mod strangers;
 #[cfg(test)]
 mod tests;
 mod timers;
+mod topics;
 mod topology;
 mod topology_handle;
 mod tuning;
@@ -49,10 +53,15 @@ use machine::MachineConfig;
 use orders::ClusterState;
 use resident::{ClusterResident, Parts};
 
-pub use error::{BroadcastError, ClusterError, JoinError, LeaveError, SwitchError};
-pub use handle::{BroadcastCounts, Cluster, Member, MemberStatus, OverlayView};
+pub use counts::{BroadcastCounts, KindCounts};
+pub use error::{
+    AtomicError, BroadcastError, ClusterError, JoinError, LeaveError, SwitchError, TopicError,
+};
+pub use handle::{Cluster, Member, MemberStatus, OverlayView};
+pub use kind::{BroadcastKind, UnknownKind};
+pub use overlane_overlays::AtomicOutcome;
 pub use overlane_overlays::epoch::{OverlayKind, Step as OverlayStep, WhyBack};
-pub use resident::{HOPS_KEY, ORIGIN_KEY};
+pub use resident::{HOPS_KEY, ORIGIN_KEY, TOPIC_KEY};
 pub use topology::{
     Analysis, Blocked, Condition, Measurements, MustBe, OrderedBy, PeerRtt, SwitchEnd,
     SwitchRecord, TopologyError, Verdict,

@@ -37,6 +37,8 @@ pub(super) struct Seeds {
     me: NodeId,
     seeds: Vec<Seed>,
     failures: u32,
+    /// Times that something came of one of them.
+    changes: u64,
     /// When they are tried, or looked at, next.
     next: Option<Time>,
 }
@@ -47,6 +49,7 @@ impl Seeds {
             me,
             seeds: Vec::new(),
             failures: 0,
+            changes: 0,
             next: None,
         }
     }
@@ -68,8 +71,14 @@ impl Seeds {
 
     /// The node does not want to be a member any more.
     pub(super) fn clear(&mut self) {
+        self.changes += 1;
         self.seeds.clear();
         self.next = None;
+    }
+
+    /// As long as this is the same, so is what can be told of them.
+    pub(super) const fn changes(&self) -> u64 {
+        self.changes
     }
 
     pub(super) const fn next(&self) -> Option<Time> {
@@ -105,6 +114,7 @@ impl Seeds {
 
     /// That node is at that place.
     pub(super) fn found(&mut self, place: &str, id: NodeId) {
+        self.changes += 1;
         if let Some(seed) = self.at(place) {
             seed.found = Some(id);
             seed.failure = None;
@@ -113,6 +123,7 @@ impl Seeds {
 
     /// Nobody was found there.
     pub(super) fn failed(&mut self, place: &str, why: String) {
+        self.changes += 1;
         if let Some(seed) = self.at(place) {
             seed.failure = Some(why);
         }

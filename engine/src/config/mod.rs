@@ -53,9 +53,9 @@ pub use flags::{Flags, augment, flag};
 pub use gauge_rule::GaugeRule;
 pub use load::{FILE_DEFAULT, Sources};
 pub use node::{
-    ClientServerConfig, Config, ConfigBuilder, FullMeshConfig, HyParViewConfig, MembershipConfig,
-    NODE_GROUPS, NODE_PARAMETERS, PartitionsConfig, PlumtreeConfig, PubSubConfig, SwitchingConfig,
-    TopologyConfig,
+    BroadcastConfig, ClientServerConfig, Config, ConfigBuilder, FullMeshConfig, HyParViewConfig,
+    MembershipConfig, NODE_GROUPS, NODE_PARAMETERS, PartitionsConfig, PlumtreeConfig, PubSubConfig,
+    SwitchingConfig, TopologyConfig,
 };
 pub use parameter::{Group, Parameter};
 pub use pattern::{Metadata, Named, Pattern};

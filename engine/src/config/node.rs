@@ -24,7 +24,9 @@ use super::seed::Seed;
 use super::setting::Setting;
 pub use builder::ConfigBuilder;
 pub use overlays::{ClientServerConfig, FullMeshConfig, HyParViewConfig, PubSubConfig};
-pub use protocols::{MembershipConfig, PartitionsConfig, PlumtreeConfig, SwitchingConfig};
+pub use protocols::{
+    BroadcastConfig, MembershipConfig, PartitionsConfig, PlumtreeConfig, SwitchingConfig,
+};
 pub use topology::TopologyConfig;
 
 /// The words of a parameter that is on or off.
@@ -37,6 +39,7 @@ pub static NODE_GROUPS: &[&Group] = &[
     &overlays::CLIENT_SERVER,
     &overlays::PUB_SUB,
     &protocols::PLUMTREE,
+    &protocols::BROADCAST,
     &protocols::MEMBERSHIP,
     &protocols::PARTITIONS,
     &protocols::SWITCHING,
@@ -315,6 +318,8 @@ parameters! {
         pub_sub: PubSubConfig;
         /// Broadcasts.
         plumtree: PlumtreeConfig;
+        /// The kinds of broadcast.
+        broadcast: BroadcastConfig;
         /// Membership and failure detection.
         membership: MembershipConfig;
         /// Detection of partitions.

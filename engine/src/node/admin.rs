@@ -3,6 +3,7 @@
 //! Made when a node with an admin socket starts. Called on the server's threads, which may block; whatever a request
 //! brings, it does no more than an application could.
 
+mod broadcasts;
 mod channels;
 mod cluster;
 mod messages;
@@ -67,7 +68,10 @@ impl Desk for FrontDesk {
             | Request::Overlay {}
             | Request::SwitchOverlay { .. }
             | Request::Leave { .. }
-            | Request::Broadcast { .. } => cluster::answer(node, request),
+            | Request::Broadcast { .. }
+            | Request::Publish { .. }
+            | Request::Subscribe { .. }
+            | Request::Unsubscribe { .. } => cluster::answer(node, request),
             Request::Ping { .. } | Request::Send { .. } => messages::answer(node, request),
             // The connection answers it.
             Request::Events {} => Ok(Answer::Following),

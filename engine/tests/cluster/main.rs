@@ -3,7 +3,9 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod broadcasts;
 mod joining;
 mod nodes;
 mod switching;
+mod topics;
 mod topology;

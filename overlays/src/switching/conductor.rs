@@ -326,6 +326,8 @@ impl<P: Peer> Conductor<P> {
                     tell(next, Step::Prepared, out);
                 }
             }
+            // The broadcast below takes it.
+            Report::Linked { .. } => {}
             Report::Retired(epoch) => {
                 if let Some(kind) = self.before.remove(&epoch) {
                     let step = Step::Retired;
@@ -422,6 +424,17 @@ impl<P: Peer> Conductor<P> {
                 }
             }
             Event::Epoch(report) => self.report(report, out),
+            Event::Refused {
+                command: Command::Broadcast(payload),
+                why,
+            } => match payload.clone().unmark() {
+                Some((KIND_APPLICATION, payload)) => {
+                    let command = Command::Broadcast(payload);
+                    out.push(Output::Event(Event::Refused { command, why }));
+                }
+                // Whom these words do not reach learns the state of others when it speaks to them.
+                _ => {}
+            },
             event => {
                 let member = match &event {
                     Event::MemberUp(peer) => Some((*peer, true)),

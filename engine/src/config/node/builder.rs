@@ -7,7 +7,7 @@ use super::super::channel::ChannelConfig;
 use super::super::error::ConfigError;
 use super::super::rule::Rule;
 use super::{
-    ClientServerConfig, Config, FullMeshConfig, HyParViewConfig, MembershipConfig,
+    BroadcastConfig, ClientServerConfig, Config, FullMeshConfig, HyParViewConfig, MembershipConfig,
     PartitionsConfig, PlumtreeConfig, PubSubConfig, SwitchingConfig, TopologyConfig,
 };
 
@@ -96,6 +96,13 @@ impl ConfigBuilder {
     #[must_use]
     pub fn plumtree(mut self, plumtree: PlumtreeConfig) -> Self {
         self.config.plumtree = plumtree;
+        self
+    }
+
+    /// Parameters of the kinds of broadcast.
+    #[must_use]
+    pub fn broadcast(mut self, broadcast: BroadcastConfig) -> Self {
+        self.config.broadcast = broadcast;
         self
     }
 

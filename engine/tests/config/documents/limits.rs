@@ -344,6 +344,42 @@ const PEERS: &[Limit] = &[
         "hostile/floods.rs::a_flooding_channel_starves_only_lower_priorities_counted",
     ),
     limit(
+        "causal broadcasts held back, a quarter of them for one sender",
+        Node("broadcast_causal_held_max"),
+        Otherwise("the longest wait ends: what is missing is given up and told"),
+        "the unit tests of overlays/src/hold_back",
+    ),
+    limit(
+        "bytes of them, a quarter for one sender",
+        Node("broadcast_causal_held_bytes_max"),
+        Otherwise("the longest wait ends: what is missing is given up and told"),
+        "the unit tests of overlays/src/hold_back",
+    ),
+    limit(
+        "causal broadcasts kept for those that miss them",
+        Node("broadcast_causal_kept_max"),
+        Otherwise("the oldest are let go of"),
+        "the unit tests of overlays/src/causal_broadcast",
+    ),
+    limit(
+        "atomic broadcasts of one member that this node is prepared for",
+        Node("broadcast_atomic_rounds_max"),
+        Otherwise("it votes against more, and nobody delivers them"),
+        "the unit tests of overlays/src/atomic_broadcast",
+    ),
+    limit(
+        "bytes of atomic broadcasts under way",
+        Node("broadcast_atomic_bytes_max"),
+        Otherwise("it votes against more, and nobody delivers them"),
+        "the unit tests of overlays/src/atomic_broadcast",
+    ),
+    limit(
+        "topics of others that a node of a publish-subscribe overlay remembers",
+        Node("pub_sub_topics_known_max"),
+        Otherwise("a random one is forgotten, and asked for when it is needed"),
+        "the unit tests of overlays/src/pub_sub",
+    ),
+    limit(
         "open streams of one peer",
         Node("streams_max"),
         Otherwise("the stream is refused, counted"),
@@ -375,6 +411,12 @@ const QUEUE_IS_FULL: &str = "`overflow` of the channel decides; drops are counte
      newest message besides, while the kernel has all the others";
 
 const APPLICATIONS: &[Limit] = &[
+    limit(
+        "topics that a node subscribes to",
+        Node("pub_sub_topics_max"),
+        Otherwise("refused with `TooMany`"),
+        "cluster/topics.rs::topics_are_bounded_in_number_and_length",
+    ),
     limit(
         "messages in the queue of a lane",
         Channel("queue_messages_max"),
