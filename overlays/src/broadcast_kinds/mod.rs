@@ -10,7 +10,6 @@ use rand::Rng;
 use crate::atomic_broadcast::{self, AtomicBroadcast};
 use crate::causal_broadcast::{self, CausalBroadcast};
 use crate::event::{Command, Delivery, Event, Input, InputOf, Output, OutputOf, Peer, Protocol};
-use crate::message;
 use crate::payload::Payload;
 use crate::stack::{Half, Stack};
 use crate::store::MessageId;
@@ -186,10 +185,7 @@ impl<P: Peer> BroadcastKinds<P> {
     }
 }
 
-impl<P: Peer> Protocol<P> for BroadcastKinds<P>
-where
-    Message<P>: message::Message,
-{
+impl<P: Peer> Protocol<P> for BroadcastKinds<P> {
     type Message = Message<P>;
     type Timer = Timer;
 

@@ -9,7 +9,7 @@
 //! (`Report::Linked`), so during a switch, when both overlays are there, neither broadcast floods the
 //! links of the other one. The overlay in force decides which of them a message of this node begins with;
 //! what was begun before ends where it began, also while others are an epoch behind.
-//! A payload that nobody marked is never sent by two of them, so nothing comes twice.
+//! Each message is begun by one of them, so nothing comes twice.
 
 mod message;
 #[cfg(test)]

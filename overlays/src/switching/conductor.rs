@@ -427,14 +427,13 @@ impl<P: Peer> Conductor<P> {
             Event::Refused {
                 command: Command::Broadcast(payload),
                 why,
-            } => match payload.clone().unmark() {
-                Some((KIND_APPLICATION, payload)) => {
+            } => {
+                // Whom own words do not reach learns the state of others when it speaks to them.
+                if let Some((KIND_APPLICATION, payload)) = payload.unmark() {
                     let command = Command::Broadcast(payload);
                     out.push(Output::Event(Event::Refused { command, why }));
                 }
-                // Whom these words do not reach learns the state of others when it speaks to them.
-                _ => {}
-            },
+            }
             event => {
                 let member = match &event {
                     Event::MemberUp(peer) => Some((*peer, true)),
