@@ -116,6 +116,7 @@ mod request_book;
 mod ring;
 mod router;
 mod rules;
+mod session;
 mod shard;
 mod steering;
 mod stream;

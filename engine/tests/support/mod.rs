@@ -6,6 +6,7 @@
 )]
 
 pub mod accounting;
+pub mod authority;
 pub mod child;
 pub mod payload;
 pub mod process;
@@ -15,7 +16,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Sender, bounded};
-use overlane::config::{ChannelConfig, ConfigBuilder, IoChoice, Reliability};
+use overlane::config::{
+    ChannelConfig, ConfigBuilder, IoChoice, Reliability, Secrets, SecurityMode, TlsConfig,
+};
+use authority::{Authority, Certified, Folder};
 use overlane::{Config, Metrics, Node};
 use overlane_proxy::Proxy;
 
@@ -82,6 +86,30 @@ pub fn best_effort(name: &str) -> ChannelConfig {
 /// Starts a node of that configuration.
 pub fn start(config: ConfigBuilder) -> Node {
     Node::start(config.build().expect("a valid configuration")).expect("the node starts")
+}
+
+/// The configuration of a node with a certificate, whose files are in `folder`.
+pub fn with_tls(
+    builder: ConfigBuilder,
+    folder: &Folder,
+    certified: &Certified,
+    trusts: &Authority,
+) -> ConfigBuilder {
+    static NODES: AtomicU64 = AtomicU64::new(0);
+    let name = format!("node-{}", NODES.fetch_add(1, Ordering::Relaxed));
+    let [certificate, key, authorities] = folder.node(&name, certified, trusts);
+    builder.security(SecurityMode::Tls).tls(TlsConfig {
+        certificate,
+        key,
+        authorities,
+        ..TlsConfig::default()
+    })
+}
+
+/// The configuration of a node with these secrets, the one to dial with first.
+pub fn with_secrets(builder: ConfigBuilder, secrets: &[&str]) -> ConfigBuilder {
+    let secrets = Secrets::read(&secrets.join("\n")).expect("good secrets");
+    builder.security(SecurityMode::Psk).secrets(secrets)
 }
 
 /// Connects both to each other, as two nodes that have each other in their configuration.

@@ -3,6 +3,7 @@
 //! Filled by the outbox, compressed by `packing`, sent by `lane`. It belongs to its connection, because the
 //! kernel reads its bytes where they lie; it says how they go to the kernel, and sends nothing itself.
 
+use std::io::IoSlice;
 use std::rc::Rc;
 
 use super::chunk::{Chunk, ChunkPool};
@@ -10,6 +11,9 @@ use crate::deadline::Moment;
 
 /// Chunks in one batch.
 pub(super) const BATCH_CHUNKS_MAX: usize = 7;
+
+/// What a batch keeps of the memory that its session fills: a send quantum and its records fit.
+const SEALED_BYTES_KEPT: usize = 128 << 10;
 
 /// What a batch held, for the ledgers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -42,6 +46,8 @@ pub(crate) struct Batch {
     pub(super) chunks: Vec<Rc<Chunk>>,
     /// What goes out in place of the chunks, if they are compressed.
     compressed: Vec<u8>,
+    /// What goes out in place of all of it, if the connection has a session.
+    sealed: Vec<u8>,
     pub(super) load: Load,
     sent: usize,
     vectors: Vec<Vector>,
@@ -109,9 +115,31 @@ impl Batch {
         self.load.wire_bytes = (self.control.len() + compressed.len()) as u64;
     }
 
+    /// What `seal` makes of its bytes goes out in their place; what is kept to be sent again stays as it is. Nothing
+    /// has been sent yet.
+    pub(crate) fn seal<E>(
+        &mut self,
+        seal: impl FnOnce(&[IoSlice<'_>], &mut Vec<u8>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let mut pieces = vec![IoSlice::new(&self.control)];
+        if self.compressed.is_empty() {
+            for chunk in &self.chunks {
+                chunk.each_piece(|piece| pieces.push(IoSlice::new(piece)));
+            }
+        } else {
+            pieces.push(IoSlice::new(&self.compressed));
+        }
+        seal(&pieces, &mut self.sealed)?;
+        self.load.wire_bytes = self.sealed.len() as u64;
+        Ok(())
+    }
+
     /// The pieces not sent yet.
     pub(crate) fn shape(&mut self) -> Shape<'_> {
         let sent = self.sent;
+        if !self.sealed.is_empty() {
+            return Shape::Contiguous(&self.sealed[sent..]);
+        }
         if !self.compressed.is_empty() {
             return self.shape_compressed();
         }
@@ -151,6 +179,8 @@ impl Batch {
         }
         self.control.clear();
         self.compressed.clear();
+        self.sealed.clear();
+        self.sealed.shrink_to(SEALED_BYTES_KEPT);
         self.sent = 0;
         std::mem::take(&mut self.load)
     }

@@ -215,7 +215,7 @@ impl Chunk {
     }
 
     /// Calls `each` with its bytes as they go out, piece by piece.
-    pub(super) fn each_piece(&self, mut each: impl FnMut(&[u8])) {
+    pub(super) fn each_piece<'c>(&'c self, mut each: impl FnMut(&'c [u8])) {
         let mut from = self.head;
         for piece in &self.shared {
             each(&self.bytes[from..piece.at]);
