@@ -5,14 +5,13 @@
 
 use super::allowed::{Allowed, Unit};
 use super::setting::Setting;
-use crate::wire::name::check_name;
+use crate::wire::NAME_BYTES_MAX;
 
 /// The most patterns in a list: a guess. Each is tried when a lane is made.
 pub const PATTERNS_MAX: usize = 64;
 
 /// What is read, as the end of a sentence that starts with "expected".
-pub(super) const PATTERNS: &str =
-    "at most 64 names with + between, in which * stands for any text, such as web-*+db-1";
+pub(super) const PATTERNS: &str = "at most 64 names with + between, of A-Z a-z 0-9 _ . - @ : / and * for any text, such as web-*+db-1";
 
 /// Names, in each of which `*` stands for any text. An empty list says nothing: what that means is for
 /// whoever asks.
@@ -78,14 +77,19 @@ fn fits(pattern: &str, name: &str) -> bool {
     rest.ends_with(last)
 }
 
+/// Nothing that separates keys or entries in flags and variables is in it.
+fn is_pattern(text: &str) -> bool {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-@:/*{}".contains(&byte);
+    (1..=NAME_BYTES_MAX).contains(&text.len()) && text.bytes().all(is_plain)
+}
+
 impl Setting for NamePatterns {
     fn read(text: &str, unit: Unit, allowed: &Allowed) -> Result<Self, String> {
         let text = text.trim();
         // A list in a file has commas between its entries.
         let entries = text.split(['+', ',']).map(str::trim);
         let patterns: Vec<_> = { entries }.filter(|_| !text.is_empty()).collect();
-        let is_right = |pattern: &&str| check_name(pattern).is_ok() && !pattern.contains(';');
-        if patterns.len() <= PATTERNS_MAX && patterns.iter().all(is_right) {
+        if patterns.len() <= PATTERNS_MAX && patterns.iter().all(|pattern| is_pattern(pattern)) {
             Ok(Self(patterns.into_iter().map(str::to_owned).collect()))
         } else {
             Err(allowed.sentence(unit))
@@ -138,7 +142,7 @@ mod tests {
             assert_eq!(read(text).expect("patterns").print(Unit::None), text);
         }
         assert_eq!(read("a, b"), Ok(NamePatterns::from(["a", "b"])));
-        for text in ["a++b", "a;b", "\u{7}"] {
+        for text in ["a++b", "a;b", "\u{7}", "a b", "?"] {
             assert!(read(text).is_err(), "{text:?}");
         }
         assert!(read(&["a"; PATTERNS_MAX + 1].join("+")).is_err());

@@ -112,10 +112,13 @@ impl Setting for String {
 impl Setting for PathBuf {
     fn read(text: &str, unit: Unit, allowed: &Allowed) -> Result<Self, String> {
         let text = text.trim();
-        if text.contains(char::is_control) {
-            return Err(allowed.sentence(unit));
+        // A word without a / is more likely a mistake than a file beside the program.
+        let is_file = text.contains('/') && !text.ends_with('/') && !text.contains(char::is_control);
+        if is_file || text.is_empty() {
+            Ok(Self::from(text))
+        } else {
+            Err(allowed.sentence(unit))
         }
-        Ok(Self::from(text))
     }
 
     fn print(&self, _: Unit) -> String {

@@ -2,7 +2,7 @@
 //!
 //! Called by `security` at the start and when files have changed. An error names the file and says what would be right.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use rustls::RootCertStore;
 use rustls::pki_types::pem::PemObject;
@@ -21,13 +21,7 @@ const CERTIFICATES_MAX: usize = 256;
 pub(super) fn read_settings(config: &TlsConfig) -> Result<TlsSettings, SecurityError> {
     let chain = read_certificates(&config.certificate)?;
     let key = read_key(&config.key)?;
-    let mut authorities = RootCertStore::empty();
-    for authority in read_certificates(&config.authorities)? {
-        authorities.add(authority).map_err(|error| SecurityError {
-            what: format!("{} has a certificate that is no authority: {error}", config.authorities.display()),
-            remedy: "give `tls_authorities` the certificates that sign those of nodes".to_owned(),
-        })?;
-    }
+    let authorities = read_authorities(&config.authorities)?;
     TlsSettings::new(chain, key, authorities).map_err(|what| SecurityError {
         what: format!(
             "the certificate {} and the key {} cannot be used: {what}",
@@ -38,7 +32,23 @@ pub(super) fn read_settings(config: &TlsConfig) -> Result<TlsSettings, SecurityE
     })
 }
 
-fn read_certificates(path: &PathBuf) -> Result<Vec<CertificateDer<'static>>, SecurityError> {
+/// The certificates that sign those of nodes.
+pub(super) fn read_authorities(path: &Path) -> Result<RootCertStore, SecurityError> {
+    let mut authorities = RootCertStore::empty();
+    for authority in read_certificates(path)? {
+        authorities.add(authority).map_err(|error| SecurityError {
+            what: format!(
+                "{} has a certificate that is no authority: {error}",
+                path.display()
+            ),
+            remedy: "give `tls_authorities` the certificates that sign those of nodes".to_owned(),
+        })?;
+    }
+    Ok(authorities)
+}
+
+/// The certificates in a file, at least one.
+pub(super) fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, SecurityError> {
     let text = read_file(path)?;
     let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&text)
         .take(CERTIFICATES_MAX)
@@ -53,7 +63,7 @@ fn read_certificates(path: &PathBuf) -> Result<Vec<CertificateDer<'static>>, Sec
     }
 }
 
-fn read_key(path: &PathBuf) -> Result<PrivateKeyDer<'static>, SecurityError> {
+fn read_key(path: &Path) -> Result<PrivateKeyDer<'static>, SecurityError> {
     let text: Zeroizing<Vec<u8>> = read_file(path)?;
     PrivateKeyDer::from_pem_slice(&text).map_err(|_| no_pem(path, "a private key"))
 }

@@ -3,10 +3,11 @@
 //! A session stands between a connection and everything that reads or writes it: the Hello, the Welcome and all
 //! frames go through it, and nothing above it knows which kind it is. A connection without one is `plain`.
 //! State machines without I/O: bytes in, plain bytes and bytes to send out. Called by shards, and by the thread
-//! that asks who is at an address; it owns no socket, reads no file after the start, and decides about no lane.
+//! that asks who is at an address; it owns no socket, reads files only when it is told to look, and decides about no lane.
 
 mod certificates;
 mod error;
+mod examine;
 mod files;
 mod identity;
 mod opening;
@@ -21,14 +22,13 @@ mod tests;
 use std::io::IoSlice;
 
 pub(crate) use error::SessionError;
+pub use examine::protection;
 pub(crate) use identity::Identity;
 pub(crate) use security::{Reload, Security};
 
+use crate::wire::layout::SESSION_HANDSHAKE_BYTES_MAX;
 use psk::Psk;
 use tls::Tls;
-
-/// What a stranger may make this node read before it is authenticated: room for a chain of a few certificates.
-pub(crate) const SESSION_HANDSHAKE_BYTES_MAX: usize = 16 << 10;
 
 /// Plain bytes in one record: what a receiver has to have in full before it can read any of them. TLS knows no
 /// larger ones, and a receive buffer has as many by default.

@@ -86,8 +86,6 @@ pub(super) struct Psk {
     came: Vec<u8>,
     /// Who is at the other end, until `Session` has been told.
     identity: Option<Identity>,
-    /// A record before it is encrypted.
-    record: Vec<u8>,
 }
 
 enum Stage {
@@ -123,7 +121,6 @@ impl Psk {
             stage,
             came: Vec::new(),
             identity: None,
-            record: Vec::new(),
         }
     }
 
@@ -308,8 +305,9 @@ impl Psk {
         let Stage::Established(noise) = &mut self.stage else {
             return Err(Error::broken("there is no session yet"));
         };
-        let record = &mut self.record;
-        record.clear();
+        // Small pieces together make a record.
+        let said: usize = pieces.iter().map(|piece| piece.len()).sum();
+        let mut record = Vec::with_capacity(said.min(RECORD_BYTES_MAX));
         for piece in pieces {
             let mut piece = &piece[..];
             while !piece.is_empty() {
@@ -323,13 +321,13 @@ impl Psk {
                 record.extend_from_slice(&piece[..taken]);
                 piece = &piece[taken..];
                 if record.len() == RECORD_BYTES_MAX {
-                    seal_record(noise, record, sealed)?;
+                    seal_record(noise, &record, sealed)?;
                     record.clear();
                 }
             }
         }
         if !record.is_empty() {
-            seal_record(noise, record, sealed)?;
+            seal_record(noise, &record, sealed)?;
         }
         Ok(())
     }

@@ -82,8 +82,6 @@ pub(crate) struct Connection {
     pub(crate) address: Option<SocketAddr>,
     /// What protects it; `None` where it is plain.
     pub(super) session: Option<Box<Session>>,
-    /// Memory for what its session opens.
-    pub(super) plain: Vec<u8>,
     /// When it must have become a lane, while it has not.
     pub(super) handshake_by: Option<Instant>,
     /// The batch being sent, when `sending`.
@@ -116,7 +114,6 @@ impl Connection {
             closing: false,
             address,
             session: None,
-            plain: Vec::new(),
             handshake_by: None,
             batch: Batch::default(),
             send_header: Box::default(),

@@ -524,7 +524,10 @@ impl Core {
             }
         }
         if let Some(session) = &mut socket.session {
-            let sealed = socket.batch.seal(|pieces, sealed| session.seal(pieces, sealed));
+            let pool = &mut self.sending.pool;
+            let sealed = socket
+                .batch
+                .seal(pool, |pieces, sealed| session.seal(pieces, sealed));
             if let Err(error) = sealed {
                 let peer = lane.peer.name();
                 tracing::warn!(peer, reason = %error.reason, %error, "a session has failed");

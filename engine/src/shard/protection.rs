@@ -13,7 +13,7 @@ use crate::io::socket;
 use crate::session::{Session, SessionError};
 use crate::wire::HandshakeMessage;
 
-/// A connection whose session has opened so many bytes at once keeps no memory for it: most bring less.
+/// A shard keeps the memory that sessions opened bytes into, if it is no larger: receive buffers hold less by default.
 const PLAIN_BYTES_KEPT: usize = 64 << 10;
 
 /// Sends a handshake message through the session, if there is one.
@@ -71,7 +71,7 @@ impl Core {
     ) -> Option<Option<Vec<u8>>> {
         let carrier = self.connections.get(connection)?;
         let session = carrier.session.as_mut()?;
-        let mut plain = std::mem::take(&mut carrier.plain);
+        let mut plain = std::mem::take(&mut self.intake.plain);
         let bytes = filled.bytes();
         self.lanes[lane as usize].log.tally.bytes_received += bytes.len() as u64;
         // What it has to answer goes ahead of the next batch.
@@ -87,12 +87,10 @@ impl Core {
     }
 
     /// The memory of what was opened serves for what comes next.
-    pub(super) fn keep_plain(&mut self, connection: u32, mut plain: Vec<u8>) {
-        if plain.capacity() <= PLAIN_BYTES_KEPT
-            && let Some(carrier) = self.connections.get(connection)
-        {
+    pub(super) fn keep_plain(&mut self, mut plain: Vec<u8>) {
+        if plain.capacity() <= PLAIN_BYTES_KEPT {
             plain.clear();
-            carrier.plain = plain;
+            self.intake.plain = plain;
         }
     }
 

@@ -70,12 +70,12 @@ pub(super) fn receive(
         Inflow::Filled { class, filled, at } => {
             if let Some(plain) = core.open_sealed(lane, connection, &filled) {
                 core.intake.buffers[class].give_back(filled);
-                return receive_opened(core, receivers, lane, connection, plain?, 0, until);
+                return receive_opened(core, receivers, lane, plain?, 0, until);
             }
             receive_filled(core, receivers, lane, class, filled, at, until)
         }
         Inflow::Opened { plain, at } => {
-            receive_opened(core, receivers, lane, connection, plain, at, until)
+            receive_opened(core, receivers, lane, plain, at, until)
         }
         Inflow::Landed { bytes } => {
             receive_landed(core, receivers, lane, connection, bytes);
@@ -120,7 +120,6 @@ fn receive_opened(
     core: &mut Core,
     receivers: &mut Receivers,
     lane: u32,
-    connection: u32,
     plain: Vec<u8>,
     mut at: usize,
     until: Instant,
@@ -133,7 +132,7 @@ fn receive_opened(
     if is_paused {
         return Some(Inflow::Opened { plain, at });
     }
-    core.keep_plain(connection, plain);
+    core.keep_plain(plain);
     None
 }
 

@@ -78,6 +78,10 @@ pub(crate) fn sample<S: Default + PartialEq>(parameter: &Parameter<S>) -> String
     let candidates = match (parameter.name, parameter.allowed) {
         ("node_name" | "cluster", _) => vec!["other".to_string()],
         ("listen", _) => vec!["127.0.0.1:7999".to_string()],
+        ("revoked" | "tls_certificate" | "tls_key" | "tls_authorities" | "psk_secret_file", _) => {
+            vec!["/etc/overlane/a".to_string()]
+        }
+        ("tls_names" | "peers_allowed" | "mailboxes_allowed", _) => vec!["web-*+db".to_string()],
         ("admin", _) => vec!["/run/overlane/a.sock".to_string()],
         ("seeds", _) => vec!["node-1.example:7400,[::1]:7401".to_string()],
         ("advertise", _) => vec!["10.0.0.1:7400,[fd00::1]:7400".to_string()],

@@ -174,7 +174,8 @@ fn each_wrong_certificate_is_refused_for_its_own_reason() {
     let heard = || caught.load(Ordering::Relaxed);
     crate::support::wait_until("a letter with the right certificate", heard, |count| *count == 1);
     honest.target.disconnect("mallory").expect("a name");
-    dials.join().expect("it was let in").starts_with(b"OVLN");
+    let answer = dials.join().expect("it speaks to the end");
+    assert!(answer.starts_with(b"OVLN"), "it got a Welcome");
     honest.finish();
 }
 
@@ -297,7 +298,7 @@ fn failed_dial(stranger: ConfigBuilder, honest: &Honest) -> CloseReason {
         Event::DialFailed { reason, .. } => Some(*reason),
         _ => None,
     });
-    stranger.stop(GENEROUS);
+    drop(stranger);
     reason
 }
 
@@ -426,12 +427,29 @@ fn a_recorded_handshake_opens_nothing() {
     let mut said = vec![0; 200];
     came.read_exact(&mut said).expect("its Hello, sealed");
     drop((came, target, listener));
-    dialer.stop(GENEROUS);
+    drop(dialer);
     let before = honest.target.metrics().refused_connections;
     let mut again = Stranger::connect(honest.target.local_addr());
     again.say(&[first, said].concat());
     again.ends();
     counted(&honest, CloseReason::SessionBroken);
     assert_eq!(before.get(&CloseReason::SessionBroken), None);
+    finish(honest, &caught);
+}
+
+/// A ClientHello that never ends: its first record is right, and so are those behind it.
+#[test]
+fn a_session_that_goes_on_for_ever_is_closed() {
+    let (honest, _, _folder) = with_certificates();
+    let caught = trap(&honest);
+    let mut record = vec![0x16, 3, 1, 0x10, 0, 1, 0, 0xea, 0x60];
+    record.resize(5 + 0x1000, 0);
+    let mut stranger = Stranger::connect(honest.target.local_addr());
+    for _ in 0..20 {
+        stranger.say(&record);
+        record[5] = 0;
+    }
+    stranger.ends();
+    honest.refused(CloseReason::HandshakeTooLarge, 1);
     finish(honest, &caught);
 }

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use rcgen::string::Ia5String;
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
     KeyUsagePurpose, SanType, SerialNumber, date_time_ymd,
@@ -53,7 +54,7 @@ impl Authority {
     pub fn sign(&self, node: &str, valid: Valid, serial: u64) -> Certified {
         let key = KeyPair::generate().expect("a key");
         let mut params = CertificateParams::default();
-        let uri = format!("overlane:{node}").try_into().expect("plain text");
+        let uri = Ia5String::try_from(format!("overlane:{node}")).expect("plain text");
         params.subject_alt_names = vec![SanType::URI(uri)];
         params.serial_number = Some(SerialNumber::from(serial));
         params.extended_key_usages = vec![

@@ -43,7 +43,7 @@ pub fn hold(node: &Node) -> Sender<()> {
 /// A node's configuration on any free port, with one shard, not pinned, and as many descriptors as
 /// there can be: tests run side by side, in one process.
 pub fn config(name: &str) -> ConfigBuilder {
-    Config::builder()
+    let config = Config::builder()
         .name(name)
         .cluster(cluster())
         .listen("127.0.0.1:0".parse().expect("an address"))
@@ -52,7 +52,12 @@ pub fn config(name: &str) -> ConfigBuilder {
         .pin(false)
         .raise_open_files(true)
         .reconnect_base_ms(5)
-        .reconnect_max_ms(50)
+        .reconnect_max_ms(50);
+    match std::env::var("TEST_SECURITY").as_deref() {
+        Ok("psk") => with_secrets(config, &["the secret of all nodes of a test"]),
+        Ok(other) => panic!("TEST_SECURITY is {other}, which is not psk"),
+        Err(_) => config,
+    }
 }
 
 /// How the nodes of the tests do their I/O: all tests of nodes run on both backends.

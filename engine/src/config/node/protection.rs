@@ -12,7 +12,8 @@ use super::super::setting::Setting;
 use super::Config;
 
 /// How paths of files are described.
-pub(super) const FILE: Allowed = Allowed::Described("the path of a file");
+pub(super) const FILE: Allowed =
+    Allowed::Described("the path of a file, with a / in it, such as /etc/overlane/node.crt");
 
 group! {
     /// With `security = "tls"`: certificates.

@@ -8,6 +8,7 @@
     reason = "shared with the tests of nodes"
 )]
 mod authority;
+mod noise;
 mod psk;
 mod tls;
 

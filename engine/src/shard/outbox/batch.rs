@@ -12,9 +12,6 @@ use crate::deadline::Moment;
 /// Chunks in one batch.
 pub(super) const BATCH_CHUNKS_MAX: usize = 7;
 
-/// What a batch keeps of the memory that its session fills: a send quantum and its records fit.
-const SEALED_BYTES_KEPT: usize = 128 << 10;
-
 /// What a batch held, for the ledgers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Load {
@@ -119,6 +116,7 @@ impl Batch {
     /// has been sent yet.
     pub(crate) fn seal<E>(
         &mut self,
+        pool: &mut ChunkPool,
         seal: impl FnOnce(&[IoSlice<'_>], &mut Vec<u8>) -> Result<(), E>,
     ) -> Result<(), E> {
         let mut pieces = vec![IoSlice::new(&self.control)];
@@ -129,6 +127,7 @@ impl Batch {
         } else {
             pieces.push(IoSlice::new(&self.compressed));
         }
+        self.sealed = pool.buffer();
         seal(&pieces, &mut self.sealed)?;
         self.load.wire_bytes = self.sealed.len() as u64;
         Ok(())
@@ -179,8 +178,9 @@ impl Batch {
         }
         self.control.clear();
         self.compressed.clear();
-        self.sealed.clear();
-        self.sealed.shrink_to(SEALED_BYTES_KEPT);
+        if !self.sealed.is_empty() {
+            pool.take_back(std::mem::take(&mut self.sealed));
+        }
         self.sent = 0;
         std::mem::take(&mut self.load)
     }
