@@ -28,9 +28,7 @@ use crate::config::{Config, ConfigError, Rule, check_rules};
 use crate::control::link::ControlLink;
 use crate::control::wishes::Wish;
 use crate::deadline::deadline_in;
-use crate::error::{
-    NameError, NotConnected, SecurityError, SendError, StartError, WaitError,
-};
+use crate::error::{NameError, NotConnected, SecurityError, SendError, StartError, WaitError};
 use crate::events::Events;
 use crate::fabric::Fabric;
 use crate::inbox::Inbox;

@@ -122,7 +122,9 @@ fn make_node(issue: &Issue) -> Result<Ending, Failure> {
     let key = KeyPair::generate().map_err(|error| failed(&error))?;
     let mut params = CertificateParams::default();
     between(&mut params, *days);
-    params.distinguished_name.push(DnType::CommonName, node.as_str());
+    params
+        .distinguished_name
+        .push(DnType::CommonName, node.as_str());
     let uri = Ia5String::try_from(format!("overlane:{node}")).map_err(|error| failed(&error))?;
     params.subject_alt_names = vec![SanType::URI(uri)];
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
@@ -131,7 +133,9 @@ fn make_node(issue: &Issue) -> Result<Ending, Failure> {
         ExtendedKeyUsagePurpose::ClientAuth,
     ];
     params.use_authority_key_identifier_extension = true;
-    let certificate = params.signed_by(&key, &issuer).map_err(|error| failed(&error))?;
+    let certificate = params
+        .signed_by(&key, &issuer)
+        .map_err(|error| failed(&error))?;
     let (crt, secret) = files(&place.dir, node);
     write_new(&secret, KEY_MODE, &key.serialize_pem())?;
     write_new(&crt, CERTIFICATE_MODE, &certificate.pem())?;
@@ -164,7 +168,10 @@ fn between(params: &mut CertificateParams, days: u32) {
 
 /// Certificate and key of that name.
 fn files(dir: &Path, name: &str) -> (PathBuf, PathBuf) {
-    (dir.join(format!("{name}.crt")), dir.join(format!("{name}.key")))
+    (
+        dir.join(format!("{name}.crt")),
+        dir.join(format!("{name}.key")),
+    )
 }
 
 /// Writes a file that is not there yet.
@@ -180,12 +187,17 @@ fn write_new(path: &Path, mode: u32, text: &str) -> Result<(), Failure> {
 
 fn unwritten(path: &Path, error: &std::io::Error) -> Failure {
     let path = path.display();
-    let what = format!("{path} cannot be written: {error}; an earlier one is not overwritten: move it away");
+    let what = format!(
+        "{path} cannot be written: {error}; an earlier one is not overwritten: move it away"
+    );
     Failure::new(Ending::NotWritten, what)
 }
 
 fn failed(error: &rcgen::Error) -> Failure {
-    Failure::new(Ending::BadInput, format_args!("no certificate was made: {error}"))
+    Failure::new(
+        Ending::BadInput,
+        format_args!("no certificate was made: {error}"),
+    )
 }
 
 fn said(text: &str) -> Result<Ending, Failure> {

@@ -293,7 +293,12 @@ fn certificates_are_made_and_judged() {
         assert_eq!(about.permissions().mode() & 0o777, mode, "{file}");
     }
     let checked = run(doctor(), &["--config", config]);
-    for check in ["security", "key_file", "certificate_names", "certificate_expiry"] {
+    for check in [
+        "security",
+        "key_file",
+        "certificate_names",
+        "certificate_expiry",
+    ] {
         let line = line(&checked, check);
         assert!(line.starts_with("ok"), "{line}");
     }
@@ -306,10 +311,19 @@ fn certificates_are_made_and_judged() {
     let key = folder.join("a.key");
     std::fs::set_permissions(&key, PermissionsExt::from_mode(0o644)).expect("it is ours");
     let warned = line(&run(doctor(), &["--config", config]), "key_file");
-    assert!(warned.starts_with("warn") && warned.contains("chmod 600"), "{warned}");
+    assert!(
+        warned.starts_with("warn") && warned.contains("chmod 600"),
+        "{warned}"
+    );
     // Nothing is overwritten.
     let again = clean(Command::new(env!("CARGO_BIN_EXE_overlane")))
-        .args(["cert", "issue", "a", "--dir", folder.to_str().expect("plain")])
+        .args([
+            "cert",
+            "issue",
+            "a",
+            "--dir",
+            folder.to_str().expect("plain"),
+        ])
         .output()
         .expect("it runs");
     assert_eq!(again.status.code(), Some(4));
@@ -321,14 +335,24 @@ fn certificates_are_made_and_judged() {
     assert_eq!(other.status.code(), Some(2));
     assert!(text(&other.stderr).contains("overlane cert init"));
     std::fs::write(&key, "no key").expect("it is ours");
-    assert_fails(&run(doctor(), &["--config", config]), "security", &["a.key", "private key"]);
+    assert_fails(
+        &run(doctor(), &["--config", config]),
+        "security",
+        &["a.key", "private key"],
+    );
 }
 
 #[test]
 fn a_certificate_that_ends_soon_is_told() {
     let folder = with_certificates("a_certificate_that_ends_soon_is_told", "7");
     let config = folder.join("a.toml");
-    let checked = run(doctor(), &["--config", config.to_str().expect("a plain path")]);
+    let checked = run(
+        doctor(),
+        &["--config", config.to_str().expect("a plain path")],
+    );
     let line = line(&checked, "certificate_expiry");
-    assert!(line.starts_with("warn") && line.contains("7 days"), "{line}");
+    assert!(
+        line.starts_with("warn") && line.contains("7 days"),
+        "{line}"
+    );
 }

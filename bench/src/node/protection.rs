@@ -56,7 +56,9 @@ fn provide_certificate(flags: &mut Flags) -> Outcome<()> {
 }
 
 fn provide_secret(flags: &mut Flags) -> Outcome<()> {
-    let secret: String = std::iter::repeat_with(fastrand::alphanumeric).take(32).collect();
+    let secret: String = std::iter::repeat_with(fastrand::alphanumeric)
+        .take(32)
+        .collect();
     let file = write("secret", &secret)?;
     flags.node.push(("psk_secret_file", file));
     Ok(())

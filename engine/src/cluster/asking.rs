@@ -182,7 +182,11 @@ impl Line {
             session: Some(session),
         };
         line.send(&first)?;
-        while line.session.as_ref().is_some_and(|session| session.identity().is_none()) {
+        while line
+            .session
+            .as_ref()
+            .is_some_and(|session| session.identity().is_none())
+        {
             line.hear()?;
         }
         Ok(line)

@@ -5,9 +5,9 @@
 
 use super::allowed::{Allowed, Unit};
 use super::choices::{
-    CHANNEL_SECURITY_WORDS, COMPRESSION_WORDS, ChannelSecurity, Compression, ON_LATE_WORDS, ON_RESTART_WORDS, ORDERING_WORDS,
-    OVERFLOW_WORDS, OnLate, OnRestart, Ordering, Overflow, Priority, RELIABILITY_WORDS,
-    Reliability,
+    CHANNEL_SECURITY_WORDS, COMPRESSION_WORDS, ChannelSecurity, Compression, ON_LATE_WORDS,
+    ON_RESTART_WORDS, ORDERING_WORDS, OVERFLOW_WORDS, OnLate, OnRestart, Ordering, Overflow,
+    Priority, RELIABILITY_WORDS, Reliability,
 };
 use super::names::{NamePatterns, PATTERNS};
 use super::parameter::{Parameter, parameters};

@@ -41,8 +41,8 @@ pub use allowed::{Allowed, Unit, number, quantity};
 pub use channel::{CHANNEL_PARAMETERS, ChannelConfig};
 pub use channel_name::RESERVED_PREFIX;
 pub use choices::{
-    ChannelSecurity, Compression, ControlPlacement, IoChoice, OnLate, OnRestart, Ordering, Overflow, OverlayChoice,
-    Priority, Reliability, RuleSet, SecurityMode, TopologyMode,
+    ChannelSecurity, Compression, ControlPlacement, IoChoice, OnLate, OnRestart, Ordering,
+    Overflow, OverlayChoice, Priority, Reliability, RuleSet, SecurityMode, TopologyMode,
 };
 pub use definition::ChannelDefinition;
 #[doc(hidden)]

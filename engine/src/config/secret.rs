@@ -32,7 +32,9 @@ pub struct Secrets(Vec<Zeroizing<Vec<u8>>>);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SecretError {
     /// There is none.
-    #[error("there is no secret: give one of at least 16 bytes, such as `openssl rand -hex 32` makes")]
+    #[error(
+        "there is no secret: give one of at least 16 bytes, such as `openssl rand -hex 32` makes"
+    )]
     None,
     /// There are too many.
     #[error(
@@ -53,7 +55,9 @@ pub enum SecretError {
         bytes: usize,
     },
     /// It is there twice.
-    #[error("both secrets are the same: give the one that is to come or to go in the second line, or none")]
+    #[error(
+        "both secrets are the same: give the one that is to come or to go in the second line, or none"
+    )]
     Same,
 }
 
@@ -124,7 +128,13 @@ mod tests {
         let wrong = [
             (String::new(), SecretError::None),
             (" \n".to_owned(), SecretError::None),
-            ("a".repeat(15), SecretError::Length { place: 1, bytes: 15 }),
+            (
+                "a".repeat(15),
+                SecretError::Length {
+                    place: 1,
+                    bytes: 15,
+                },
+            ),
             (
                 format!("{ONE}\nshort"),
                 SecretError::Length { place: 2, bytes: 5 },

@@ -113,7 +113,8 @@ impl Setting for PathBuf {
     fn read(text: &str, unit: Unit, allowed: &Allowed) -> Result<Self, String> {
         let text = text.trim();
         // A word without a / is more likely a mistake than a file beside the program.
-        let is_file = text.contains('/') && !text.ends_with('/') && !text.contains(char::is_control);
+        let is_file =
+            text.contains('/') && !text.ends_with('/') && !text.contains(char::is_control);
         if is_file || text.is_empty() {
             Ok(Self::from(text))
         } else {
@@ -237,7 +238,10 @@ fn peer(entry: &str) -> Option<(String, SocketAddr)> {
 #[must_use]
 pub fn is_node_name(text: &str) -> bool {
     let is_more = |byte: u8| byte.is_ascii_uppercase() || byte == b'@';
-    let rest: String = text.chars().filter(|c| !c.is_ascii() || !is_more(*c as u8)).collect();
+    let rest: String = text
+        .chars()
+        .filter(|c| !c.is_ascii() || !is_more(*c as u8))
+        .collect();
     !text.is_empty() && text.len() <= NAME_BYTES_MAX && (rest.is_empty() || is_name(&rest))
 }
 

@@ -10,7 +10,9 @@ use overlane_overlays::membership::ADDRESSES_MAX;
 
 use super::channel::{CHANNEL_PARAMETERS, ChannelConfig};
 use super::channel_name::check_channel_name;
-use super::choices::{ChannelSecurity, Ordering, Overflow, OverlayChoice, Reliability, SecurityMode};
+use super::choices::{
+    ChannelSecurity, Ordering, Overflow, OverlayChoice, Reliability, SecurityMode,
+};
 use super::error::{ConfigError, Given, Place};
 use super::node::{Config, NODE_PARAMETERS, TlsConfig};
 use super::parameter::Parameter;
@@ -199,7 +201,11 @@ impl Config {
         match self.security {
             SecurityMode::Plain if is_loopback || self.insecure => Ok(()),
             SecurityMode::Plain => conflict(
-                [self.given("listen"), self.given("security"), self.given("insecure")],
+                [
+                    self.given("listen"),
+                    self.given("security"),
+                    self.given("insecure"),
+                ],
                 "set security to tls or psk, which protect lanes beyond loopback (docs/security.md), or insecure to true \
                  where every host that reaches the address may send",
             ),
@@ -210,7 +216,10 @@ impl Config {
                     authorities,
                     ..
                 } = &self.tls;
-                if [certificate, key, authorities].iter().all(|file| is_file(file)) {
+                if [certificate, key, authorities]
+                    .iter()
+                    .all(|file| is_file(file))
+                {
                     return Ok(());
                 }
                 conflict(
@@ -223,7 +232,9 @@ impl Config {
                     "name all three files; `overlane cert init` and `overlane cert issue` make them",
                 )
             }
-            SecurityMode::Psk if is_file(&self.psk.secret_file) == self.secrets.is_empty() => Ok(()),
+            SecurityMode::Psk if is_file(&self.psk.secret_file) == self.secrets.is_empty() => {
+                Ok(())
+            }
             SecurityMode::Psk => conflict(
                 [self.given("security"), self.given("psk_secret_file")],
                 "give a secret of at least 16 bytes in the file that psk_secret_file names, or in OVERLANE_PSK_SECRET, \

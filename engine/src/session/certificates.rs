@@ -48,7 +48,9 @@ pub(super) fn read_authorities(path: &Path) -> Result<RootCertStore, SecurityErr
 }
 
 /// The certificates in a file, at least one.
-pub(super) fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, SecurityError> {
+pub(super) fn read_certificates(
+    path: &Path,
+) -> Result<Vec<CertificateDer<'static>>, SecurityError> {
     let text = read_file(path)?;
     let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&text)
         .take(CERTIFICATES_MAX)

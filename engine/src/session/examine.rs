@@ -38,7 +38,9 @@ pub fn protection(config: &Config) -> Vec<Check> {
         SecurityMode::Tls => &[("key_file", &config.tls.key)],
         SecurityMode::Psk => &[("secret_file", &config.psk.secret_file)],
     };
-    let named = secrets.iter().filter(|(_, path)| !path.as_os_str().is_empty());
+    let named = secrets
+        .iter()
+        .filter(|(_, path)| !path.as_os_str().is_empty());
     checks.extend(named.map(|(name, path)| Check {
         name,
         outcome: readers(path),

@@ -66,27 +66,22 @@ impl Identity {
             let text = format!("node {node} is not who the other side has proven to be: {self}");
             return Err(SessionError::new(CloseReason::NameNotProven, text));
         }
-        if revoked.has(node, self) {
+        if self.is_revoked(node, revoked) {
             let text = format!("node {node} is in this node's list of revoked names and serials");
             return Err(SessionError::new(CloseReason::Revoked, text));
         }
         Ok(())
     }
 
-    /// The serial of its certificate.
-    pub(super) fn serial(&self) -> Option<&[u8]> {
-        match self {
-            Self::Named(_) => None,
-            Self::Certified { serial, .. } => Some(serial),
-        }
-    }
-
-    /// The names in its certificate.
-    pub(super) fn certified_names(&self) -> &[Box<str>] {
-        match self {
-            Self::Named(_) => &[],
-            Self::Certified { names, .. } => names,
-        }
+    /// Whether the node, or a name in its certificate, or its serial is in the list.
+    fn is_revoked(&self, node: &str, revoked: &Revoked) -> bool {
+        revoked.has_name(node)
+            || match self {
+                Self::Named(_) => false,
+                Self::Certified { names, serial } => {
+                    names.iter().any(|name| revoked.has_name(name)) || revoked.has_serial(serial)
+                }
+            }
     }
 }
 

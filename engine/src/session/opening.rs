@@ -100,7 +100,9 @@ fn kind_of(first: &[u8]) -> Result<Option<SecurityMode>, SessionError> {
         }
     }
     let shown = first[..first.len().min(4)].escape_ascii();
-    let text = format!("the connection began with {shown}: something else than Overlane is at the other end");
+    let text = format!(
+        "the connection began with {shown}: something else than Overlane is at the other end"
+    );
     Err(SessionError::new(CloseReason::WrongMagic, text))
 }
 
@@ -125,6 +127,8 @@ fn mismatch(theirs: SecurityMode, ours: SecurityMode) -> SessionError {
     let (theirs, ours) = (theirs.word(), ours.word());
     SessionError::new(
         CloseReason::SessionMismatch,
-        format!("the other side speaks {theirs}, this node {ours}: set `security` to the same on both"),
+        format!(
+            "the other side speaks {theirs}, this node {ours}: set `security` to the same on both"
+        ),
     )
 }

@@ -15,7 +15,7 @@ use super::error::SessionError;
 use super::identity::Identity;
 use super::opening::Opening;
 use super::{RECORD_BYTES_MAX, SessionError as Error};
-use crate::config::{SecurityMode, Secrets};
+use crate::config::{Secrets, SecurityMode};
 use crate::wire::{CloseReason, NAME_BYTES_MAX, Name, PSK_MAGIC};
 
 /// X25519, AES-256-GCM, SHA-256: what `ring` does with the instructions of the processor.
@@ -257,7 +257,9 @@ impl Psk {
     }
 
     fn established(&mut self, noise: HandshakeState, node: Name) -> Result<(), Error> {
-        let transport = noise.into_transport_mode().map_err(|error| failed(&error))?;
+        let transport = noise
+            .into_transport_mode()
+            .map_err(|error| failed(&error))?;
         self.stage = Stage::Established(Box::new(transport));
         self.identity = Some(Identity::named(node));
         Ok(())
@@ -386,7 +388,11 @@ fn read_message(
 fn check_prefix(came: &[u8], number: u8) -> Result<(), Error> {
     let behind_magic = came.get(PSK_MAGIC.len()..).unwrap_or_default();
     let expected = [VERSION, number];
-    match behind_magic.iter().zip(expected).find(|(came, right)| **came != *right) {
+    match behind_magic
+        .iter()
+        .zip(expected)
+        .find(|(came, right)| **came != *right)
+    {
         Some(_) => Err(malformed()),
         None => Ok(()),
     }
@@ -444,7 +450,10 @@ fn check_cluster(keys: &PskKeys, theirs: Option<&str>) -> Result<(), Error> {
         return Ok(());
     }
     let theirs = theirs.unwrap_or("not a name");
-    let text = format!("the cluster is {}, the other side's is {theirs}", keys.cluster);
+    let text = format!(
+        "the cluster is {}, the other side's is {theirs}",
+        keys.cluster
+    );
     Err(Error::new(CloseReason::WrongCluster, text))
 }
 

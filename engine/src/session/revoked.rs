@@ -4,7 +4,6 @@
 
 use std::collections::BTreeSet;
 
-use super::identity::Identity;
 use crate::config::Printable;
 use crate::wire::name::check_name;
 
@@ -52,14 +51,14 @@ impl Revoked {
         Ok(revoked)
     }
 
-    /// Whether the node of that name, or the certificate that it shows, is revoked.
-    pub(super) fn has(&self, node: &str, identity: &Identity) -> bool {
-        let names = identity.certified_names().iter();
-        self.names.contains(node)
-            || { names }.any(|name| self.names.contains(name))
-            || identity
-                .serial()
-                .is_some_and(|serial| self.serials.contains(without_zeros(serial)))
+    /// Whether a node of that name is revoked.
+    pub(super) fn has_name(&self, name: &str) -> bool {
+        self.names.contains(name)
+    }
+
+    /// Whether a certificate with that serial is.
+    pub(super) fn has_serial(&self, serial: &[u8]) -> bool {
+        self.serials.contains(without_zeros(serial))
     }
 }
 
@@ -90,31 +89,32 @@ fn without_zeros(number: &[u8]) -> &[u8] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::Name;
-
-    fn named(name: &str) -> Identity {
-        Identity::named(Name::new(name).expect("a name"))
-    }
 
     #[test]
     fn names_and_serials_are_revoked() {
         let text = "# who has left\nnode-a\n\n  serial:0A:ff # lost\nserial: 7\n";
         let revoked = Revoked::read(text).expect("a good list");
-        assert!(revoked.has("node-a", &named("node-a")));
-        assert!(!revoked.has("node-b", &named("node-b")));
-        let shows = |serial: &[u8], name: &str| Identity::Certified {
-            names: vec![name.into()],
-            serial: serial.into(),
-        };
-        assert!(revoked.has("b", &shows(&[0, 0x0a, 0xff], "b")));
-        assert!(revoked.has("b", &shows(&[7], "b")));
-        assert!(!revoked.has("b", &shows(&[8], "b")));
-        assert!(revoked.has("b", &shows(&[8], "node-a")), "a name in the certificate");
+        assert!(revoked.has_name("node-a"));
+        assert!(!revoked.has_name("node-b") && !revoked.has_name("# who has left"));
+        for (serial, is_revoked) in [
+            (&[0x0a, 0xff][..], true),
+            (&[0, 0x0a, 0xff], true),
+            (&[7], true),
+            (&[8], false),
+            (&[], false),
+        ] {
+            assert_eq!(revoked.has_serial(serial), is_revoked, "{serial:?}");
+        }
     }
 
     #[test]
     fn a_line_that_is_neither_is_named() {
-        for (text, line) in [("a\nserial:xyz", 2), ("serial:", 1), ("serial:00", 1), ("\u{7}", 1)] {
+        for (text, line) in [
+            ("a\nserial:xyz", 2),
+            ("serial:", 1),
+            ("serial:00", 1),
+            ("\u{7}", 1),
+        ] {
             let error = Revoked::read(text).expect_err("no list");
             assert!(error.starts_with(&format!("line {line} ")), "{error}");
         }

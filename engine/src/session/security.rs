@@ -133,9 +133,7 @@ impl Security {
         let guard = match &**self.credentials.load() {
             Credentials::Plain => return Ok(None),
             Credentials::Tls(settings) => Guard::Tls(Box::new(Tls::dial(settings, &mut first)?)),
-            Credentials::Psk(keys) => {
-                Guard::Psk(Box::new(Psk::dial(keys, expected, &mut first)?))
-            }
+            Credentials::Psk(keys) => Guard::Psk(Box::new(Psk::dial(keys, expected, &mut first)?)),
         };
         Ok(Some((Box::new(Session::new(guard)), first)))
     }
@@ -238,7 +236,10 @@ impl Sources {
         let bytes = read_file(&self.revoked)?;
         let text = std::str::from_utf8(&bytes).map_err(|error| error.to_string());
         text.and_then(Revoked::read).map_err(|why| SecurityError {
-            what: format!("the list of the revoked, {}, cannot be used: {why}", self.revoked.display()),
+            what: format!(
+                "the list of the revoked, {}, cannot be used: {why}",
+                self.revoked.display()
+            ),
             remedy: "correct it, or give `revoked` another file".to_owned(),
         })
     }

@@ -40,7 +40,9 @@ pub(crate) struct TlsSettings {
 
 impl fmt::Debug for TlsSettings {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("TlsSettings").finish_non_exhaustive()
+        formatter
+            .debug_struct("TlsSettings")
+            .finish_non_exhaustive()
     }
 }
 
@@ -57,8 +59,10 @@ impl TlsSettings {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let versions = &[&rustls::version::TLS13];
         let authorities = Arc::new(authorities);
-        let dialers =
-            WebPkiClientVerifier::builder_with_provider(Arc::clone(&authorities), Arc::clone(&provider));
+        let dialers = WebPkiClientVerifier::builder_with_provider(
+            Arc::clone(&authorities),
+            Arc::clone(&provider),
+        );
         let mut accepting = ServerConfig::builder_with_provider(Arc::clone(&provider))
             .with_protocol_versions(versions)
             .map_err(|error| error.to_string())?

@@ -241,7 +241,10 @@ impl Core {
 
     /// Somebody has said Hello: may the other end of its session be the node that it says it is?
     fn examine_newcomer(&mut self, newcomer: Newcomer) -> io::Result<()> {
-        let identity = newcomer.session.as_ref().and_then(|session| session.identity());
+        let identity = newcomer
+            .session
+            .as_ref()
+            .and_then(|session| session.identity());
         let name = newcomer.hello.node.as_str();
         let checked = identity.map(|identity| self.fabric.security.check(identity, name));
         match checked {

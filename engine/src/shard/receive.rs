@@ -74,9 +74,7 @@ pub(super) fn receive(
             }
             receive_filled(core, receivers, lane, class, filled, at, until)
         }
-        Inflow::Opened { plain, at } => {
-            receive_opened(core, receivers, lane, plain, at, until)
-        }
+        Inflow::Opened { plain, at } => receive_opened(core, receivers, lane, plain, at, until),
         Inflow::Landed { bytes } => {
             receive_landed(core, receivers, lane, connection, bytes);
             None
@@ -282,10 +280,7 @@ impl Reader {
             && let Some(carrier) = core.connections.get(connection)
         {
             carrier.landing = landing;
-            if is_filling
-                && carrier.lands()
-                && carrier.receiving == Some(OperationKind::Receive)
-            {
+            if is_filling && carrier.lands() && carrier.receiving == Some(OperationKind::Receive) {
                 core.call_off_receive(connection);
             }
         }

@@ -6,9 +6,7 @@
 //! decide whether a lane is wanted (see [`Hello::judge`], [`super::lane_choice`]) nor watch the
 //! deadline: both are the caller's.
 use super::close::CloseReason;
-use super::hello::{
-    Agreed, HandshakeMessage, Hello, Refuse, Welcome, first_mandatory,
-};
+use super::hello::{Agreed, HandshakeMessage, Hello, Refuse, Welcome, first_mandatory};
 use super::layout::{
     HANDSHAKE_BODY_BYTES_MAX, MAGIC, MalformedBody, PREFIX_BYTES, PSK_MAGIC, is_tls_record,
 };
@@ -29,9 +27,7 @@ pub enum HandshakeError {
         came: Vec<u8>,
     },
     /// The other side protects the connection with a session, and this one does not.
-    #[error(
-        "the other side speaks {came}, this node plain: set `security` to the same on both"
-    )]
+    #[error("the other side speaks {came}, this node plain: set `security` to the same on both")]
     OtherSession {
         /// What it speaks.
         came: &'static str,

@@ -87,7 +87,9 @@ pub use frame::{
     BODY_BYTES_MAX, DecodeError, Frame, FrameKind, FrameLimits, HEADER_BYTES, MessageRun, Next,
     next_frame, put_extended_header, put_header,
 };
-pub use handshake::{AcceptProgress, Acceptor, DialProgress, Dialer, HandshakeError, RefusalReader};
+pub use handshake::{
+    AcceptProgress, Acceptor, DialProgress, Dialer, HandshakeError, RefusalReader,
+};
 pub use hello::{Agreed, HandshakeMessage, Hello, Refuse, Welcome};
 pub use layout::{PSK_MAGIC, is_tls_record};
 pub use name::{NAME_BYTES_MAX, Name, NameError};

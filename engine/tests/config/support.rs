@@ -97,6 +97,8 @@ pub(crate) fn sample<S: Default + PartialEq>(parameter: &Parameter<S>) -> String
         ("message_type", _) => vec!["order.*".to_string()],
         ("metadata", _) => vec!["tenant=7&region=eu".to_string()],
         ("peer", _) => vec!["db-*".to_string()],
+        // TLS needs three files.
+        ("security", Allowed::Words(words)) if words.contains(&"psk") => vec!["psk".to_string()],
         (_, Allowed::Words(words)) => words.iter().map(|word| (*word).to_string()).collect(),
         (_, Allowed::Number(least, most) | Allowed::PowerOfTwo(least, most)) => {
             let default: u64 =

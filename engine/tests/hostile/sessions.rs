@@ -28,9 +28,8 @@ const OTHER_SECRET: &str = "a secret that none of them has";
 /// Both honest nodes with certificates, and who signs them.
 fn with_certificates() -> (Honest, Authority, Folder) {
     let (authority, folder) = (Authority::new("ours"), Folder::new());
-    let protect = |node: &str, config| {
-        with_tls(config, &folder, &authority.certify(node), &authority)
-    };
+    let protect =
+        |node: &str, config| with_tls(config, &folder, &authority.certify(node), &authority);
     (Honest::protected(protect), authority, folder)
 }
 
@@ -85,7 +84,10 @@ impl ServerCertVerifier for Credulous {
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        vec![SignatureScheme::ECDSA_NISTP256_SHA256, SignatureScheme::ED25519]
+        vec![
+            SignatureScheme::ECDSA_NISTP256_SHA256,
+            SignatureScheme::ED25519,
+        ]
     }
 }
 
@@ -117,7 +119,11 @@ fn speak_tls(to: SocketAddr, shown: Option<&Certified>, bytes: &[u8]) -> Vec<u8>
     let mut stream = StreamOwned::new(connection, socket);
     // Whether it is refused while it speaks or afterwards is a matter of time.
     let mut answer = Vec::new();
-    if stream.write_all(bytes).and_then(|()| stream.flush()).is_ok() {
+    if stream
+        .write_all(bytes)
+        .and_then(|()| stream.flush())
+        .is_ok()
+    {
         drop(stream.read_to_end(&mut answer));
     }
     answer
@@ -172,7 +178,9 @@ fn each_wrong_certificate_is_refused_for_its_own_reason() {
     let address = honest.target.local_addr();
     let dials = std::thread::spawn(move || speak_tls(address, Some(&mallory), &hello));
     let heard = || caught.load(Ordering::Relaxed);
-    crate::support::wait_until("a letter with the right certificate", heard, |count| *count == 1);
+    crate::support::wait_until("a letter with the right certificate", heard, |count| {
+        *count == 1
+    });
     honest.target.disconnect("mallory").expect("a name");
     let answer = dials.join().expect("it speaks to the end");
     assert!(answer.starts_with(b"OVLN"), "it got a Welcome");
@@ -226,7 +234,11 @@ fn client_hello_of_tls_1_2() -> Vec<u8> {
     body.extend([7; 32]);
     // No session; two cipher suites; no compression.
     body.extend([0, 0, 4, 0xc0, 0x2b, 0xc0, 0x2f, 1, 0]);
-    body.extend(u16::try_from(extensions.len()).expect("a few").to_be_bytes());
+    body.extend(
+        u16::try_from(extensions.len())
+            .expect("a few")
+            .to_be_bytes(),
+    );
     body.extend(extensions);
     let length = u16::try_from(body.len()).expect("a few");
     let mut hello = vec![0x16, 3, 1];
@@ -310,7 +322,9 @@ fn dial(stranger: &Node, honest: &Honest) {
 /// Waits until the target has refused somebody for that reason.
 fn counted(honest: &Honest, reason: CloseReason) {
     let refused = || honest.target.metrics().refused_connections;
-    crate::support::wait_until("the refusal", refused, |refused| refused.contains_key(&reason));
+    crate::support::wait_until("the refusal", refused, |refused| {
+        refused.contains_key(&reason)
+    });
 }
 
 #[test]
@@ -324,7 +338,10 @@ fn nodes_that_are_protected_otherwise_learn_why_at_both_ends() {
     assert_eq!(reason, CloseReason::SecretWrong);
     counted(&honest, CloseReason::SecretWrong);
     let other_cluster = with_secrets(stranger().cluster("elsewhere"), &[SECRET]);
-    assert_eq!(failed_dial(other_cluster, &honest), CloseReason::WrongCluster);
+    assert_eq!(
+        failed_dial(other_cluster, &honest),
+        CloseReason::WrongCluster
+    );
     counted(&honest, CloseReason::WrongCluster);
     let with_certificate = with_tls(stranger(), &folder, &ours.certify("mallory"), &ours);
     for stranger in [with_certificate, stranger()] {
@@ -339,9 +356,17 @@ fn a_node_with_another_authority_learns_why_at_both_ends() {
     let (honest, _, folder) = with_certificates();
     let caught = trap(&honest);
     let theirs = Authority::new("theirs");
-    let stranger = with_tls(config("mallory"), &folder, &theirs.certify("mallory"), &theirs);
+    let stranger = with_tls(
+        config("mallory"),
+        &folder,
+        &theirs.certify("mallory"),
+        &theirs,
+    );
     // It does not trust the target either, and finds that first.
-    assert_eq!(failed_dial(stranger, &honest), CloseReason::CertificateUntrusted);
+    assert_eq!(
+        failed_dial(stranger, &honest),
+        CloseReason::CertificateUntrusted
+    );
     finish(honest, &caught);
 }
 

@@ -18,8 +18,8 @@ use crate::support::accounting::{all_acknowledged, check_accounting, counted};
 use crate::support::authority::{Authority, Folder, Valid};
 use crate::support::payload::{self, Streams};
 use crate::support::{
-    Ends, GENEROUS, config, connect_both, connect_through_proxy, counting_handler, drained, reliable,
-    start, use_lane, wait_for_event, wait_until, with_secrets, with_tls,
+    Ends, GENEROUS, config, connect_both, connect_through_proxy, counting_handler, drained,
+    reliable, start, use_lane, wait_for_event, wait_until, with_secrets, with_tls,
 };
 
 const SECRET: &str = "the secret that both of them have";
@@ -81,8 +81,20 @@ fn everything_that_a_lane_carries_comes_through_its_session() {
         let (a, b) = (node("a"), node("app@10.0.0.1"));
         connect_both(&a, &b);
         let mut inbox = b.inbox("in").expect("a mailbox");
-        let sizes = [0, 1, 100, 1000, 3000, 8_191, 20_000, 65_536, 300_000, 1 << 20];
-        let payload = |size: usize| -> Vec<u8> { (0..size).map(|at| (at * 7 % 251) as u8).collect() };
+        let sizes = [
+            0,
+            1,
+            100,
+            1000,
+            3000,
+            8_191,
+            20_000,
+            65_536,
+            300_000,
+            1 << 20,
+        ];
+        let payload =
+            |size: usize| -> Vec<u8> { (0..size).map(|at| (at * 7 % 251) as u8).collect() };
         for round in 0..5 {
             for size in sizes {
                 send(&a, "app@10.0.0.1", "in", payload(size));
@@ -117,9 +129,7 @@ fn what_is_kept_is_sent_again_in_a_new_session() {
         let channel = reliable("data")
             .reliability(Reliability::Guaranteed)
             .overflow(Overflow::Block);
-        let node = |name: &str| {
-            start(protection.give(name, config(name)).channel(channel.clone()))
-        };
+        let node = |name: &str| start(protection.give(name, config(name)).channel(channel.clone()));
         let (a, b) = (node("a"), node("b"));
         let proxy = connect_through_proxy(&a, &b);
         let mut inbox = b.inbox("in").expect("a mailbox");
@@ -368,10 +378,16 @@ fn new_certificates_count_without_a_restart() {
     for name in ["a", "b"] {
         folder.node(name, &new.certify(name), &new);
     }
-    newcomer.wait_connected("a", GENEROUS).expect("it is let in");
+    newcomer
+        .wait_connected("a", GENEROUS)
+        .expect("it is let in");
     // The lane between the two was made with the old ones, and goes on.
     use_lane(&a, "b", "data", "nowhere");
-    let closes = |node: &Node, peer: &str| node.metrics().channel(peer, "data").map(|lane| lane.closes.clone());
+    let closes = |node: &Node, peer: &str| {
+        node.metrics()
+            .channel(peer, "data")
+            .map(|lane| lane.closes.clone())
+    };
     assert!(closes(&a, "b").is_some_and(|closes| closes.is_empty()));
 }
 
@@ -380,7 +396,10 @@ fn a_channel_is_for_the_peers_that_it_names() {
     let node = |name: &str, channel: ChannelConfig| start(config(name).channel(channel));
     let named = reliable("data").peers_allowed(NamePatterns::from(["web-*"]));
     let a = node("a", named);
-    let (web, other) = (node("web-1", reliable("data")), node("other", reliable("data")));
+    let (web, other) = (
+        node("web-1", reliable("data")),
+        node("other", reliable("data")),
+    );
     for peer in [&web, &other] {
         connect_both(&a, peer);
     }
@@ -432,9 +451,15 @@ fn a_channel_reaches_the_mailboxes_that_it_names() {
 #[test]
 fn a_channel_that_has_to_be_protected_is_on_no_plain_node() {
     let required = || reliable("data").security(ChannelSecurity::Required);
-    let error = config("a").channel(required()).build().expect_err("it is plain");
+    let error = config("a")
+        .channel(required())
+        .build()
+        .expect_err("it is plain");
     let said = error.to_string();
-    assert!(said.contains("channel.data.security") && said.contains("psk"), "{said}");
+    assert!(
+        said.contains("channel.data.security") && said.contains("psk"),
+        "{said}"
+    );
     let plain = start(config("a"));
     plain.add_channel(required()).expect_err("nor is it added");
     let protected = start(with_secrets(config("b"), &[SECRET]).channel(required()));

@@ -15,11 +15,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use authority::{Authority, Certified, Folder};
 use crossbeam_channel::{Sender, bounded};
 use overlane::config::{
     ChannelConfig, ConfigBuilder, IoChoice, Reliability, Secrets, SecurityMode, TlsConfig,
 };
-use authority::{Authority, Certified, Folder};
 use overlane::{Config, Metrics, Node};
 use overlane_proxy::Proxy;
 

@@ -102,7 +102,9 @@ fn running(folder: &Path) -> Vec<(String, PathBuf)> {
     };
     let sockets = entries.flatten().filter_map(|entry| {
         let file = entry.file_name().into_string().ok()?;
-        let name = file.strip_suffix(SUFFIX).filter(|name| is_node_name(name))?;
+        let name = file
+            .strip_suffix(SUFFIX)
+            .filter(|name| is_node_name(name))?;
         Some((name.to_owned(), entry.path()))
     });
     // Those that dead processes left are still there.

@@ -16,7 +16,7 @@ use std::io::IoSlice;
 use std::sync::Arc;
 
 use super::{Security, Session, SessionError};
-use crate::config::{Config, SecurityMode, Secrets};
+use crate::config::{Config, Secrets, SecurityMode};
 use crate::wire::CloseReason;
 
 const SECRET: &str = "one secret of a test cluster";
@@ -154,7 +154,10 @@ fn carries_one_way(from: &mut End, to: &mut End, seed: u64) {
             rest = &rest[taken..];
         }
         // Nothing is held back.
-        assert!(to.plain[heard..] == pieces.concat(), "round {round} of seed {seed}");
+        assert!(
+            to.plain[heard..] == pieces.concat(),
+            "round {round} of seed {seed}"
+        );
         heard = to.plain.len();
     }
 }

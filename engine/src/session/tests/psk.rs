@@ -21,7 +21,9 @@ fn each_end_learns_the_name_of_the_other() {
     assert_eq!(a.check(&identity(&dialer), "app@10.0.0.1"), Ok(()));
     assert_eq!(b.check(&identity(&acceptor), "a"), Ok(()));
     for other in ["b", "A", "a@", ""] {
-        let error = b.check(&identity(&acceptor), other).expect_err("another name");
+        let error = b
+            .check(&identity(&acceptor), other)
+            .expect_err("another name");
         assert_eq!(error.reason, CloseReason::NameNotProven);
     }
 }
@@ -84,7 +86,9 @@ fn a_message_that_is_repeated_opens_nothing() {
     let said = dialer.take_out();
     // All of it once more, by somebody who has seen it.
     let mut again = End::accept(&b);
-    again.hear(&first).expect("it cannot be told from a new one");
+    again
+        .hear(&first)
+        .expect("it cannot be told from a new one");
     let error = again.hear(&said).expect_err("its keys are others");
     assert_eq!(error.reason, CloseReason::SessionBroken);
     assert!(again.plain.is_empty());
@@ -107,7 +111,9 @@ fn every_bit_of_a_handshake_counts() {
     };
     for bit in 0..first.len() * 8 {
         let mut acceptor = End::accept(&b);
-        let error = acceptor.hear(&flipped(&first, bit)).expect_err("it was altered");
+        let error = acceptor
+            .hear(&flipped(&first, bit))
+            .expect_err("it was altered");
         let is_told = !acceptor.take_out().is_empty();
         assert!(!acceptor.is_established() && is_told, "bit {bit}: {error}");
     }
@@ -117,7 +123,9 @@ fn every_bit_of_a_handshake_counts() {
         let mut acceptor = End::accept(&b);
         acceptor.hear(&dialer.take_out()).expect("a good message");
         let answer = acceptor.take_out();
-        let error = dialer.hear(&flipped(&answer, bit)).expect_err("it was altered");
+        let error = dialer
+            .hear(&flipped(&answer, bit))
+            .expect_err("it was altered");
         assert!(!dialer.is_established(), "bit {bit}: {error}");
     }
 }
@@ -126,7 +134,9 @@ fn every_bit_of_a_handshake_counts() {
 fn nothing_is_kept_of_who_does_not_stop_talking() {
     let b = psk("b", &[SECRET]);
     let mut acceptor = End::accept(&b);
-    acceptor.hear(b"OVLP\x01\x01").expect("so far it may be right");
+    acceptor
+        .hear(b"OVLP\x01\x01")
+        .expect("so far it may be right");
     let error = acceptor.hear(&[7; 1 << 20]).expect_err("too much");
     assert_eq!(error.reason, CloseReason::HandshakeTooLarge);
 }
@@ -163,7 +173,9 @@ fn keys_change_after_a_while_at_both_ends_alike() {
             dialer.say(&[b"x"]);
         }
         let out = dialer.take_out();
-        acceptor.hear(&out).unwrap_or_else(|error| panic!("{error}"));
+        acceptor
+            .hear(&out)
+            .unwrap_or_else(|error| panic!("{error}"));
         acceptor.plain.clear();
     }
 }
@@ -173,5 +185,8 @@ fn no_text_form_shows_a_secret() {
     let a = psk("a", &[SECRET, OTHER_SECRET]);
     let dialer = End::dial(&a, None);
     let shown = format!("{a:?} {:?}", dialer.session);
-    assert!(!shown.contains("secret of") && !shown.contains("another"), "{shown}");
+    assert!(
+        !shown.contains("secret of") && !shown.contains("another"),
+        "{shown}"
+    );
 }

@@ -121,7 +121,11 @@ fn each_wrong_certificate_has_its_own_reason_at_both_ends() {
         let bad = node("a", &certified, &ours);
         let expected = Found::Acceptor(found_by_us, Some(told_as));
         assert_eq!(found(&bad, &good), expected, "as dialer");
-        assert_eq!(found(&good, &bad), Found::Dialer(found_by_us), "as acceptor");
+        assert_eq!(
+            found(&good, &bad),
+            Found::Dialer(found_by_us),
+            "as acceptor"
+        );
     }
 }
 
@@ -152,7 +156,9 @@ fn who_speaks_something_else_is_told_apart() {
         let error = acceptor.hear(bytes).expect_err("it is no dialer");
         assert_eq!(error.reason, reason, "{error}");
         let mut dialer = End::dial(&a.security, None);
-        dialer.hear(&acceptor.take_out()).expect_err("a refusal in clear");
+        dialer
+            .hear(&acceptor.take_out())
+            .expect_err("a refusal in clear");
     }
 }
 
@@ -190,8 +196,13 @@ fn the_revoked_are_refused_by_name_and_by_serial() {
     }
     lists.write("revoked", "serial:nonsense");
     let told = b.security.reload();
-    assert!(matches!(told[..], [super::super::Reload::Failed(_)]), "{told:?}");
-    b.security.check(identity, "a").expect_err("the last good list counts");
+    assert!(
+        matches!(told[..], [super::super::Reload::Failed(_)]),
+        "{told:?}"
+    );
+    b.security
+        .check(identity, "a")
+        .expect_err("the last good list counts");
     assert!(b.security.reload().is_empty(), "it is not said again");
 }
 
@@ -218,7 +229,10 @@ fn new_sessions_go_by_new_files() {
     let certified = new.certify("b");
     folder.write("b.key", &certified.key);
     let told = b.security.reload();
-    assert!(matches!(told[..], [super::super::Reload::Failed(_)]), "{told:?}");
+    assert!(
+        matches!(told[..], [super::super::Reload::Failed(_)]),
+        "{told:?}"
+    );
     folder.node("b", &certified, &new);
     assert_eq!(b.security.reload(), [super::super::Reload::Credentials]);
     assert_eq!(found(&newcomer, &b), Found::Both);
