@@ -79,6 +79,7 @@ fn main() -> ExitCode {
             Err(answer) => return answered_by_clap(&answer),
         },
     };
+    node::protection::clean();
     let shown = shown::lost().map_or(Ok(()), |lost| Err(BenchError::StandardOutput(lost)));
     match outcome.and(shown) {
         Ok(()) => ExitCode::SUCCESS,

@@ -13,6 +13,7 @@ use crate::wire::stream::CancelReason;
 
 debug_as_message!(
     StartError,
+    SecurityError,
     AdminError,
     NameError,
     ChannelError,
@@ -41,6 +42,9 @@ pub enum StartError {
         /// How to remedy it.
         remedy: String,
     },
+    /// Lanes cannot be protected as the configuration says.
+    #[error(transparent)]
+    Security(#[from] SecurityError),
     /// The listening address could not be taken.
     #[error(
         "cannot listen on {address}: {source}; choose another `listen` address or end the program that holds it"
@@ -67,6 +71,16 @@ pub enum StartError {
         /// What went wrong.
         reason: String,
     },
+}
+
+/// Why lanes cannot be protected as the configuration says. It shows no secret and no key.
+#[derive(Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{what}; {remedy}")]
+pub struct SecurityError {
+    /// What is wrong.
+    pub what: String,
+    /// How to remedy it.
+    pub remedy: String,
 }
 
 /// Why an admin socket could not be made.

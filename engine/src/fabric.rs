@@ -16,7 +16,7 @@ use crate::control::routes::Routes;
 use crate::control::wishes::WishBook;
 use crate::deadline::Clock;
 use crate::detour::Detour;
-use crate::error::Reported;
+use crate::error::{Reported, SecurityError};
 use crate::io::backend::Backend;
 use crate::mailboxes::{Mailbox, Mailboxes};
 use crate::rates::RateCaps;
@@ -25,6 +25,7 @@ use crate::request_book::RequestBook;
 use crate::ring::inbox::{Inboxes, ShardSet};
 use crate::ring::{Doorbell, PayloadPool};
 use crate::rules::RuleBook;
+use crate::session::{Reload, Security};
 use crate::stream_book::{Owed, StreamBook};
 
 /// How a thread reaches a shard.
@@ -69,6 +70,8 @@ pub(crate) struct Fabric {
     pub(crate) inboxes: Inboxes,
     /// Where dials go.
     pub(crate) detour: Detour,
+    /// What protects connections.
+    pub(crate) security: Arc<Security>,
 }
 
 impl Fabric {
@@ -87,6 +90,32 @@ impl Fabric {
             shard.inbox_room.store(true, Ordering::Release);
             shard.doorbell.ring();
         }
+    }
+
+    /// Goes by the files that protect lanes as they are now, if they have changed. True if so.
+    ///
+    /// # Errors
+    /// What cannot be used; what counted before goes on.
+    pub(crate) fn reload_security(&self) -> Result<bool, SecurityError> {
+        let mut failed = None;
+        let told = self.security.reload();
+        let is_changed = !told.is_empty();
+        for reload in told {
+            match reload {
+                Reload::Credentials => {
+                    tracing::info!("new lanes are protected by what has changed in files");
+                }
+                Reload::Revoked => {
+                    tracing::info!("the list of the revoked has changed");
+                    self.ring_all();
+                }
+                Reload::Failed(error) => {
+                    tracing::warn!(%error, "files that protect lanes have changed, and what counted before goes on");
+                    failed = Some(error);
+                }
+            }
+        }
+        failed.map_or(Ok(is_changed), Err)
     }
 
     /// Caps a channel: lanes that wait by the old caps are to look at the new.

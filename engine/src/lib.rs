@@ -116,6 +116,7 @@ mod request_book;
 mod ring;
 mod router;
 mod rules;
+mod session;
 mod shard;
 mod steering;
 mod stream;
@@ -142,7 +143,7 @@ pub use control::wishes::ADDRESSES_MAX;
 pub use envelope::Envelope;
 pub use error::{
     AdminError, ChannelError, NameError, NotConnected, RecvError, Reported, RequestError,
-    SendError, StartError, StreamError, Unsent, WaitError,
+    SecurityError, SendError, StartError, StreamError, Unsent, WaitError,
 };
 pub use events::{Event, Events};
 pub use inbox::{Inbox, Received};
@@ -161,5 +162,6 @@ pub use receipt::Receipt;
 pub use receipt_book::RECEIPTS_MAX;
 pub use request_book::REQUESTS_MAX;
 pub use router::Router;
+pub use session::protection as protection_checks;
 pub use shard::context::{ShardContext, ShardHandle};
 pub use stream::{ReadProgress, StreamReader, StreamWriter, Streams, WriteProgress};

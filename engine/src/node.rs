@@ -28,7 +28,7 @@ use crate::config::{Config, ConfigError, Rule, check_rules};
 use crate::control::link::ControlLink;
 use crate::control::wishes::Wish;
 use crate::deadline::deadline_in;
-use crate::error::{NameError, NotConnected, SendError, StartError, WaitError};
+use crate::error::{NameError, NotConnected, SecurityError, SendError, StartError, WaitError};
 use crate::events::Events;
 use crate::fabric::Fabric;
 use crate::inbox::Inbox;
@@ -141,6 +141,16 @@ impl Node {
     #[must_use]
     pub fn local_addr(&self) -> SocketAddr {
         self.fabric.address
+    }
+
+    /// Reads the files of certificates, secrets and of the revoked again, if they have changed, as the node does by
+    /// itself every `security_reload_ms`: new lanes are protected by what is in them now, and lanes of the revoked
+    /// end. True if any had changed.
+    ///
+    /// # Errors
+    /// [`SecurityError`]: what is in a file cannot be used. What counted before goes on.
+    pub fn reload_security(&self) -> Result<bool, SecurityError> {
+        self.fabric.reload_security()
     }
 
     /// The number that tells this start of the node from earlier ones.

@@ -1,6 +1,7 @@
 //! The command line of Overlane: one file or folder per subcommand, which this file only names.
 
 mod admin;
+mod cert;
 mod completions;
 mod demo;
 mod doctor;
@@ -52,6 +53,7 @@ enum Command {
     Connect(admin::peers::Connect),
     Disconnect(admin::peers::Disconnect),
     Forget(admin::peers::Forget),
+    Cert(cert::Arguments),
     Doctor(Box<doctor::Arguments>),
     Proxy(Box<proxy::Arguments>),
     SendFile(Box<files::send::Arguments>),
@@ -84,6 +86,7 @@ impl Command {
             Self::Connect(arguments) => admin::peers::connect(arguments),
             Self::Disconnect(arguments) => admin::peers::disconnect(arguments),
             Self::Forget(arguments) => admin::peers::forget(arguments),
+            Self::Cert(arguments) => cert::run(&arguments),
             Self::Doctor(arguments) => doctor::run(*arguments),
             Self::Proxy(arguments) => proxy::run(&arguments),
             Self::SendFile(arguments) => files::send::run(*arguments),

@@ -45,7 +45,6 @@ use crate::fabric::Fabric;
 use crate::inbox::Inbox;
 use crate::shard::command::CommandSender;
 use crate::wire::Name;
-use crate::wire::hello::SESSION_PLAIN;
 use asking::Asker;
 use clock::Clock;
 use driver::{Driver, Identity};
@@ -107,7 +106,8 @@ pub(crate) fn start(
     let asker = Asker {
         cluster: name(&config.cluster)?,
         node: name(&config.node_name)?,
-        session: name(SESSION_PLAIN)?,
+        session: name(fabric.security.mode().word())?,
+        security: Arc::clone(&fabric.security),
         incarnation: fabric.incarnation,
         terms: plan.terms.clone(),
     };

@@ -18,6 +18,7 @@ mod gauge_rule;
 mod key_values;
 mod layers;
 mod load;
+mod names;
 mod nearest;
 mod node;
 mod parameter;
@@ -27,6 +28,7 @@ mod printable;
 mod profile;
 mod retune;
 mod rule;
+mod secret;
 mod seed;
 mod service_links;
 mod setting;
@@ -39,8 +41,8 @@ pub use allowed::{Allowed, Unit, number, quantity};
 pub use channel::{CHANNEL_PARAMETERS, ChannelConfig};
 pub use channel_name::RESERVED_PREFIX;
 pub use choices::{
-    Compression, ControlPlacement, IoChoice, OnLate, OnRestart, Ordering, Overflow, OverlayChoice,
-    Priority, Reliability, RuleSet, TopologyMode,
+    ChannelSecurity, Compression, ControlPlacement, IoChoice, OnLate, OnRestart, Ordering,
+    Overflow, OverlayChoice, Priority, Reliability, RuleSet, SecurityMode, TopologyMode,
 };
 pub use definition::ChannelDefinition;
 #[doc(hidden)]
@@ -52,10 +54,11 @@ pub use file::FILE_BYTES_MAX;
 pub use flags::{Flags, augment, flag};
 pub use gauge_rule::GaugeRule;
 pub use load::{FILE_DEFAULT, Sources};
+pub use names::{NamePatterns, PATTERNS_MAX};
 pub use node::{
     BroadcastConfig, ClientServerConfig, Config, ConfigBuilder, FullMeshConfig, HyParViewConfig,
-    MembershipConfig, NODE_GROUPS, NODE_PARAMETERS, PartitionsConfig, PlumtreeConfig, PubSubConfig,
-    SwitchingConfig, TopologyConfig,
+    MembershipConfig, NODE_GROUPS, NODE_PARAMETERS, PartitionsConfig, PlumtreeConfig, PskConfig,
+    PubSubConfig, SwitchingConfig, TlsConfig, TopologyConfig,
 };
 pub use parameter::{Group, Parameter};
 pub use pattern::{Metadata, Named, Pattern};
@@ -64,8 +67,9 @@ pub use profile::Profile;
 pub(crate) use retune::differences;
 pub use retune::{Takes, retunable};
 pub use rule::{RULE_PARAMETERS, RULES_MAX, Rule};
+pub use secret::{SECRET_BYTES_MAX, SECRET_BYTES_MIN, SECRETS_MAX, SecretError, Secrets};
 pub use seed::{Seed, SeedError};
-pub use setting::is_name;
+pub use setting::{is_name, is_node_name};
 pub use validate::CHANNELS_MAX;
 pub(crate) use validate::check_rules;
 pub use workload::Workload;

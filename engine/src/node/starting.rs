@@ -17,7 +17,7 @@ use crate::admin::Claim;
 use crate::channel_plan::{CONTROL_WORDS, plan_channels};
 use crate::channel_table::ChannelTable;
 use crate::cluster::{self, PAYLOADS};
-use crate::config::{Config, ControlPlacement};
+use crate::config::{Config, ControlPlacement, SecurityMode};
 use crate::control::link::ControlLink;
 use crate::control::routes::Routes;
 use crate::control::wishes::WishBook;
@@ -36,6 +36,7 @@ use crate::ring::inbox::Inboxes;
 use crate::ring::{Doorbell, PayloadPool};
 use crate::router::Router;
 use crate::rules::{RuleBook, RuleTable};
+use crate::session::Security;
 use crate::shard::command::{Command, CommandSender};
 use crate::shard::context::ShardContext;
 use crate::shard::deliver::Handler;
@@ -155,6 +156,14 @@ impl Node {
         // Channels that are added later say the same.
         let incarnation = config.incarnation.unwrap_or_else(milliseconds_since_1970);
         config.incarnation = Some(incarnation);
+        let security = Security::load(&config)?;
+        if config.security == SecurityMode::Plain && config.insecure {
+            tracing::warn!(
+                listen = %config.listen,
+                "lanes are not protected (insecure = true): every host that reaches this node can join, send, and read what is \
+                 on the network; set `security` to tls or psk"
+            );
+        }
         socket::await_free_port(config.listen);
         let found = preflight::start(&config).map_err(|failure| StartError::Machine {
             what: failure.what,
@@ -227,6 +236,7 @@ impl Node {
             ended: AtomicBool::new(false),
             inboxes: Inboxes::default(),
             detour,
+            security,
             backend: found.backend,
             config,
         });

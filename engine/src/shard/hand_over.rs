@@ -59,7 +59,7 @@ pub(super) fn take_in_turn(
         }
     }
     let mut mailbox = match addressee {
-        Addressee::Named(name) => core.fabric.mailboxes.find(name),
+        Addressee::Named(name) => core.mailbox_for_peers(inbound.channel, name),
         Addressee::Announced(id) => {
             let known = inbound.mailboxes.get(*id);
             let known = known.map_err(|error| error.close_reason())?;
@@ -164,6 +164,14 @@ fn resolve_late(
         return None;
     }
     known.looked_at = version;
-    known.id = core.fabric.mailboxes.find(&known.name);
+    known.id = core.mailbox_for_peers(inbound.channel, &known.name);
     known.id
+}
+
+impl Core {
+    /// The mailbox of that name, if peers may send to it on the channel.
+    pub(super) fn mailbox_for_peers(&self, channel: u16, name: &str) -> Option<MailboxId> {
+        let opens = self.channels[usize::from(channel)].opens(name);
+        self.fabric.mailboxes.find(name).filter(|_| opens)
+    }
 }

@@ -523,6 +523,18 @@ impl Core {
                 lane.log.tally.note_packed(from_bytes, to_bytes);
             }
         }
+        if let Some(session) = &mut socket.session {
+            let pool = &mut self.sending.pool;
+            let sealed = socket
+                .batch
+                .seal(pool, |pieces, sealed| session.seal(pieces, sealed));
+            if let Err(error) = sealed {
+                let peer = lane.peer.name();
+                tracing::warn!(peer, reason = %error.reason, %error, "a session has failed");
+                self.end_lane(index, error.reason);
+                return Ok(0);
+            }
+        }
         let wire_bytes = socket.batch.load().wire_bytes;
         lane.log.tally.note_batch(wire_bytes);
         if let Some(inbound) = &mut lane.link.inbound {

@@ -34,6 +34,7 @@ mod ordered;
 mod ordering;
 mod outbox;
 mod packing;
+mod protection;
 mod quiet;
 mod reach;
 mod reading;
@@ -143,6 +144,8 @@ pub(crate) struct Core {
     channels: ShardChannels,
     /// As `Fabric::rate_changes` was when caps were looked at last.
     rate_changes_seen: u64,
+    /// As `Security::revocations` was when lanes were looked at last.
+    revocations_seen: u64,
     routing: Routing,
     lanes: Vec<Lane>,
     queues: Vec<ChannelQueue>,

@@ -68,8 +68,13 @@ pub(super) fn receive(
 ) -> Option<Inflow> {
     match inflow {
         Inflow::Filled { class, filled, at } => {
+            if let Some(plain) = core.open_sealed(lane, connection, &filled) {
+                core.intake.buffers[class].give_back(filled);
+                return receive_opened(core, receivers, lane, plain?, 0, until);
+            }
             receive_filled(core, receivers, lane, class, filled, at, until)
         }
+        Inflow::Opened { plain, at } => receive_opened(core, receivers, lane, plain, at, until),
         Inflow::Landed { bytes } => {
             receive_landed(core, receivers, lane, connection, bytes);
             None
@@ -105,6 +110,27 @@ fn receive_filled(
         return Some(Inflow::Filled { class, filled, at });
     }
     core.intake.buffers[class].give_back(filled);
+    None
+}
+
+/// What a session has opened: borrowed, so that its memory serves for what comes next.
+fn receive_opened(
+    core: &mut Core,
+    receivers: &mut Receivers,
+    lane: u32,
+    plain: Vec<u8>,
+    mut at: usize,
+    until: Instant,
+) -> Option<Inflow> {
+    let mut reader = Reader::take(core, lane, Some(until))?;
+    let source = &mut Payload::Borrowed(&plain);
+    let outcome = read_source(core, receivers, &mut reader, source, &mut at);
+    let is_paused = matches!(outcome, Ok(Stop::Paused));
+    reader.finish(core, outcome);
+    if is_paused {
+        return Some(Inflow::Opened { plain, at });
+    }
+    core.keep_plain(plain);
     None
 }
 
@@ -254,7 +280,7 @@ impl Reader {
             && let Some(carrier) = core.connections.get(connection)
         {
             carrier.landing = landing;
-            if is_filling && carrier.receiving == Some(OperationKind::Receive) {
+            if is_filling && carrier.lands() && carrier.receiving == Some(OperationKind::Receive) {
                 core.call_off_receive(connection);
             }
         }

@@ -73,6 +73,7 @@ impl Shard {
         core.follow_routes();
         core.follow_requests();
         core.follow_caps();
+        core.follow_revocations();
         let mut worked = obey(core, receivers);
         worked |= core.follow_streams();
         worked |= core.hear_answers()?;
@@ -267,6 +268,7 @@ impl Core {
             || self.timers.next().is_some_and(|at| at <= self.now)
             || self.has_new_request_deadline()
             || self.has_new_caps()
+            || self.has_new_revocations()
             || self.owes_streams()
             || self.has_ready()
     }

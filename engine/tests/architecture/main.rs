@@ -43,6 +43,7 @@ const ORDER: &[&[&str]] = &[
     &["message", "events"],
     &["payload"],
     &["mailboxes", "rates", "causal"],
+    &["session"],
     &["peer", "error", "delivery", "awaited", "io::preflight"],
     &["attributes"],
     &["config"],

@@ -6,9 +6,13 @@ use std::net::SocketAddr;
 use super::super::channel::ChannelConfig;
 use super::super::error::ConfigError;
 use super::super::rule::Rule;
+use super::super::secret::Secrets;
 use super::{
     BroadcastConfig, ClientServerConfig, Config, FullMeshConfig, HyParViewConfig, MembershipConfig,
-    PartitionsConfig, PlumtreeConfig, PubSubConfig, SwitchingConfig, TopologyConfig,
+    PartitionsConfig, PlumtreeConfig, PskConfig, PubSubConfig, SwitchingConfig, TlsConfig,
+    TopologyConfig,
+    PartitionsConfig, PlumtreeConfig, PskConfig, PubSubConfig, SwitchingConfig, TlsConfig,
+    TopologyConfig,
 };
 
 /// Builds a [`Config`]; [`build`](Self::build) checks it.
@@ -131,6 +135,27 @@ impl ConfigBuilder {
     #[must_use]
     pub fn topology(mut self, topology: TopologyConfig) -> Self {
         self.config.topology = topology;
+        self
+    }
+
+    /// Certificates, with `security = "tls"`.
+    #[must_use]
+    pub fn tls(mut self, tls: TlsConfig) -> Self {
+        self.config.tls = tls;
+        self
+    }
+
+    /// The file of the secret, with `security = "psk"`.
+    #[must_use]
+    pub fn psk(mut self, psk: PskConfig) -> Self {
+        self.config.psk = psk;
+        self
+    }
+
+    /// The secrets themselves, with `security = "psk"`.
+    #[must_use]
+    pub fn secrets(mut self, secrets: Secrets) -> Self {
+        self.config.secrets = secrets;
         self
     }
 

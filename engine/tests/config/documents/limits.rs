@@ -81,6 +81,16 @@ const STRANGERS: &[Limit] = &[
         "hostile/handshakes.rs::a_handshake_over_its_limit_is_closed",
     ),
     limit(
+        "handshake of a session, before the other side is authenticated",
+        Constant(
+            "wire::layout::SESSION_HANDSHAKE_BYTES_MAX",
+            layout::SESSION_HANDSHAKE_BYTES_MAX as u64,
+            Unit::Bytes,
+        ),
+        Closed(CloseReason::HandshakeTooLarge),
+        "hostile/sessions.rs::a_session_that_goes_on_for_ever_is_closed",
+    ),
+    limit(
         "time for a handshake",
         Node("handshake_deadline_ms"),
         Closed(CloseReason::HandshakeTimeout),
