@@ -40,6 +40,7 @@ impl Config {
         self.quanta()?;
         self.reconnecting()?;
         self.connections()?;
+        self.showing()?;
         self.joining()?;
         self.protocols()
     }
@@ -156,6 +157,19 @@ impl Config {
                 ],
                 "allow a connection for each configured peer, and the lanes of all channels to one of them, \
                  or give channels less parallelism",
+            );
+        }
+        Ok(())
+    }
+
+    /// Who sees a node over HTTP is of this host, or has a token.
+    fn showing(&self) -> Result<(), ConfigError> {
+        let address = self.http.address();
+        let is_of_host = address.is_none_or(|it| it.ip().to_canonical().is_loopback());
+        if !is_of_host && self.http_token_file.path().is_none() {
+            return conflict(
+                [self.given("http"), self.given("http_token_file")],
+                "beyond loopback name a file with a token, which scrapers then give, or take 127.0.0.1",
             );
         }
         Ok(())
