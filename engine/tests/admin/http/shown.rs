@@ -63,10 +63,9 @@ fn the_api_says_what_the_admin_socket_says() {
 
 #[test]
 fn a_node_is_ready_when_it_has_joined_and_until_it_stops() {
-    let nowhere = TcpListener::bind(anywhere())
-        .expect("a free port")
-        .local_addr();
-    let seed = nowhere.expect("an address").to_string();
+    // It is held, so that nobody else listens there, and says nothing.
+    let silent = TcpListener::bind(anywhere()).expect("a free port");
+    let seed = silent.local_addr().expect("an address").to_string();
     let config = config("a").overlay(OverlayChoice::FullMesh);
     let lonely = support::start(config.clone().seeds([seed.parse().expect("a seed")]));
     let got = get(address(&lonely), "/readyz");
