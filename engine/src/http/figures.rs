@@ -384,6 +384,20 @@ pub(super) const CLUSTER: &[Figure<ClusterScrape>] = &[
     figure(
         Count,
         Plain,
+        "broadcasts_refused",
+        "Broadcasts ordered here and not begun",
+        |of| of.broadcasts.refused,
+    ),
+    figure(
+        Count,
+        Plain,
+        "broadcasts_given_up",
+        "Broadcasts of others that were heard of and got from nobody",
+        |of| of.broadcasts.given_up,
+    ),
+    figure(
+        Count,
+        Plain,
         "cluster_messages_unsent",
         "Messages of the cluster's protocols that found no room on a lane",
         |of| of.broadcasts.unsent,
