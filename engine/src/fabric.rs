@@ -64,6 +64,8 @@ pub(crate) struct Fabric {
     /// Memory of large payloads, sent and received.
     pub(crate) payloads: Arc<PayloadPool>,
     pub(crate) shards: Vec<ShardLink>,
+    /// The node is about to stop, or stops: it is not to be sent work.
+    pub(crate) retiring: AtomicBool,
     pub(crate) stopping: AtomicBool,
     /// No shard runs any more.
     pub(crate) ended: AtomicBool,
@@ -137,6 +139,15 @@ impl Fabric {
 
     pub(crate) fn has_ended(&self) -> bool {
         self.ended.load(Ordering::Acquire)
+    }
+
+    /// The node is about to stop.
+    pub(crate) fn retire(&self) {
+        self.retiring.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn is_retiring(&self) -> bool {
+        self.retiring.load(Ordering::Acquire)
     }
 
     /// Accepts no more messages.

@@ -23,6 +23,7 @@
 //! | send what is long, such as a file | [`Channel::open_stream`], [`StreamWriter`], [`Node::streams`], [`StreamReader`] |
 //! | count what became of every message | [`Metrics`] |
 //! | administer a node that runs, from another process | [`admin`], [`Config::admin`] |
+//! | scrape, watch and probe a node over HTTP | [`http`], [`Config::http`] |
 //! | take it all in at once | [`prelude`] |
 //!
 //! Calls that can wait come twice: in a task of any runtime (`send`, `recv`, `stop_async`), and blocking a
@@ -97,6 +98,7 @@ pub mod events;
 mod extended;
 mod fabric;
 mod fnv;
+pub mod http;
 mod inbox;
 mod io;
 mod mailboxes;
@@ -116,6 +118,7 @@ mod request_book;
 mod ring;
 mod router;
 mod rules;
+mod serving;
 mod session;
 mod shard;
 mod steering;
@@ -153,7 +156,8 @@ pub use mailboxes::Mailbox;
 pub use message::{Destination, Message, OwnedMessage, ReplyHandle};
 pub use metrics::{ChannelMetrics, Metrics, RuleMetrics, ShardMetrics, StreamMetrics};
 pub use node::{
-    Node, NodeBuilder, PeerInfo, RemovedChannel, StopReport, UnfinishedCause, UnfinishedShard,
+    Node, NodeBuilder, PeerInfo, ReloadReport, RemovedChannel, StopReport, UnfinishedCause,
+    UnfinishedShard,
 };
 pub use payload::{IntoPayload, Payload};
 pub use peer::Peer;

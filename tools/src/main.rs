@@ -12,7 +12,9 @@ mod json;
 mod node;
 mod proxy;
 mod sim;
+mod supervisor;
 mod table;
+mod top;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -48,6 +50,8 @@ enum Command {
     Channel(admin::channel::Arguments),
     Rules(admin::rules::Arguments),
     Metrics(admin::metrics::Arguments),
+    Top(top::Arguments),
+    Reload(admin::reload::Arguments),
     Ping(admin::ping::Arguments),
     Send(admin::send::Arguments),
     Connect(admin::peers::Connect),
@@ -81,6 +85,8 @@ impl Command {
             Self::Channel(arguments) => admin::channel::run(&arguments),
             Self::Rules(arguments) => admin::rules::run(arguments),
             Self::Metrics(arguments) => admin::metrics::run(&arguments),
+            Self::Top(arguments) => top::run(&arguments),
+            Self::Reload(arguments) => admin::reload::run(&arguments),
             Self::Ping(arguments) => admin::ping::run(&arguments),
             Self::Send(arguments) => admin::send::run(arguments),
             Self::Connect(arguments) => admin::peers::connect(arguments),

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::PROTOCOL_VERSION;
 use super::event_report::EventReport;
 use super::metrics_report::MetricsReport;
+use crate::config::Change;
 use crate::metrics::RuleMetrics;
 
 /// A line from a node.
@@ -159,6 +160,13 @@ pub enum Answer {
         channel: Option<String>,
         /// What became of it.
         outcome: SendOutcome,
+    },
+    /// Its configuration was read again and followed.
+    Reloaded {
+        /// What is as it says now.
+        changed: Vec<Change>,
+        /// What will be as it says when the node is started again.
+        needs_restart: Vec<Change>,
     },
     /// What happens follows, a line each.
     Following,

@@ -93,6 +93,11 @@ pub enum Request {
         /// The topic.
         topic: String,
     },
+    /// Reads the node's configuration again and follows it.
+    Reload {
+        /// How long what was accepted on channels that are gone may take to be delivered.
+        wait_ms: u64,
+    },
     /// What happens from now on, a line each, until the client goes.
     Events {},
     /// Its counters.
@@ -262,6 +267,7 @@ impl Request {
             Self::RemoveChannel { wait_ms, .. }
             | Self::Connect { wait_ms, .. }
             | Self::SwitchOverlay { wait_ms, .. }
+            | Self::Reload { wait_ms }
             | Self::Leave { wait_ms } => *wait_ms,
             Self::Ping { timeout_ms, .. } | Self::Send { timeout_ms, .. } => *timeout_ms,
             Self::Broadcast { wait_ms, .. } => wait_ms.unwrap_or(ATOMIC_WAIT_MS),

@@ -21,6 +21,7 @@ use super::choices::{
     CONTROL_WORDS, ControlPlacement, IO_WORDS, IoChoice, OVERLAY_WORDS, OverlayChoice,
     SECURITY_WORDS, SecurityMode,
 };
+use super::http::{HTTP_ADDRESSES, Http, TOKEN_FILES, TokenFile};
 use super::parameter::{Group, Parameter, joined, parameters};
 use super::rule::Rule;
 use super::secret::Secrets;
@@ -333,6 +334,17 @@ parameters! {
         Unit::None, Allowed::Described(ADMIN_PATHS);
         origin "a library opens nothing that it was not asked for";
         cost "a thread; whoever runs as the same user, or as root, can change the node";
+    /// Address at which the node shows its metrics and its state over HTTP; port 0 takes any free port. Nothing can be changed there.
+    http: Http = Http::Off;
+        Unit::None, Allowed::Described(HTTP_ADDRESSES);
+        origin "a library opens nothing that it was not asked for";
+        cost "a thread; whoever reaches the address sees what the node does, beyond loopback whoever has the token of http_token_file, \
+              which goes over the network in the clear";
+    /// File with the token that is asked for over HTTP, in the header `Authorization: Bearer TOKEN`; read when the node starts.
+    http_token_file: TokenFile = TokenFile::None;
+        Unit::None, Allowed::Described(TOKEN_FILES);
+        origin "on loopback only users of this host can ask";
+        cost "who scrapes has to know the token";
 
     beside {
         /// The full mesh.

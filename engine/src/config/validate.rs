@@ -47,6 +47,7 @@ impl Config {
         self.quanta()?;
         self.reconnecting()?;
         self.connections()?;
+        self.showing()?;
         self.joining()?;
         self.protection()?;
         self.protocols()
@@ -183,6 +184,19 @@ impl Config {
                     self.given("security"),
                 ],
                 "set the node's security to tls or psk, or the channel's to as_node",
+            );
+        }
+        Ok(())
+    }
+
+    /// Who sees a node over HTTP is of this host, or has a token.
+    fn showing(&self) -> Result<(), ConfigError> {
+        let address = self.http.address();
+        let is_of_host = address.is_none_or(|it| it.ip().to_canonical().is_loopback());
+        if !is_of_host && self.http_token_file.path().is_none() {
+            return conflict(
+                [self.given("http"), self.given("http_token_file")],
+                "beyond loopback name a file with a token, which scrapers then give, or take 127.0.0.1",
             );
         }
         Ok(())

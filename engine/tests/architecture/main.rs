@@ -17,6 +17,7 @@ const ORDER: &[&[&str]] = &[
     &["testing"],
     &["typed"],
     &["node"],
+    &["http"],
     &["admin"],
     &["cluster"],
     &["metrics", "inbox"],
@@ -51,6 +52,7 @@ const ORDER: &[&[&str]] = &[
     &[
         "ring",
         "io",
+        "serving",
         "deadline",
         "detour",
         "threads",

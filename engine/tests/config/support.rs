@@ -83,6 +83,8 @@ pub(crate) fn sample<S: Default + PartialEq>(parameter: &Parameter<S>) -> String
         }
         ("tls_names" | "peers_allowed" | "mailboxes_allowed", _) => vec!["web-*+db".to_string()],
         ("admin", _) => vec!["/run/overlane/a.sock".to_string()],
+        ("http", _) => vec!["127.0.0.1:7480".to_string()],
+        ("http_token_file", _) => vec!["/etc/overlane/http.token".to_string()],
         ("seeds", _) => vec!["node-1.example:7400,[::1]:7401".to_string()],
         ("advertise", _) => vec!["10.0.0.1:7400,[fd00::1]:7400".to_string()],
         ("topology_gauges", _) => vec!["session_ms>500=full_mesh".to_string()],

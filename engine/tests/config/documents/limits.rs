@@ -9,6 +9,7 @@ use overlane::config::{
     quantity,
 };
 use overlane::delivery::incoming::RUNS_MAX;
+use overlane::http;
 use overlane::wire::{CloseReason, causes, extension, frame, hello, layout, name, parameters};
 use overlane::{ADDRESSES_MAX, METADATA_PAIRS_MAX, RECEIPTS_MAX, REQUESTS_MAX};
 
@@ -670,6 +671,61 @@ const CLIENTS: &[Limit] = &[
     ),
 ];
 
+const VIEWERS: &[Limit] = &[
+    limit(
+        "head of a request",
+        Constant(
+            "http::HEAD_BYTES_MAX",
+            http::HEAD_BYTES_MAX as u64,
+            Unit::Bytes,
+        ),
+        Otherwise("answered with 431"),
+        "the unit tests of engine/src/http/request.rs",
+    ),
+    limit(
+        "headers of a request",
+        Constant(
+            "http::HEADERS_MAX",
+            http::HEADERS_MAX as u64,
+            Unit::Count("headers"),
+        ),
+        Otherwise("answered with 431"),
+        "the unit tests of engine/src/http/request.rs",
+    ),
+    limit(
+        "body of a request",
+        Derived("none is read; only GET and HEAD are answered"),
+        Otherwise("answered with 405"),
+        "admin/http/hostile.rs::what_is_no_request_is_refused_and_the_node_goes_on",
+    ),
+    limit(
+        "requests of a connection",
+        Derived("1"),
+        Otherwise("the connection is closed"),
+        "admin/http/hostile.rs::what_is_no_request_is_refused_and_the_node_goes_on",
+    ),
+    limit(
+        "time for a request",
+        Derived("5 s, and 10 s until the answer is taken"),
+        Otherwise("answered with 408; the connection is closed"),
+        "admin/http/hostile.rs::a_head_that_does_not_end_is_let_go_in_time",
+    ),
+    limit(
+        "connections",
+        Derived("16, as of the admin socket"),
+        Otherwise(
+            "the one that has said nothing for the longest time makes room; where all are being answered, 503",
+        ),
+        "admin/http/hostile.rs::hundreds_of_silent_connections_keep_nobody_out",
+    ),
+    limit(
+        "series of `/metrics`",
+        Derived("by channels, shards, reasons and rules; by peers only with `peers=1`"),
+        Otherwise("there are no others"),
+        "the unit tests of engine/src/http/exposition.rs",
+    ),
+];
+
 fn parameter<S: Default>(table: &[overlane::config::Parameter<S>], name: &str) -> (String, String) {
     let parameter = table.iter().find(|parameter| parameter.name == name);
     let parameter = parameter.unwrap_or_else(|| panic!("there is no parameter {name}"));
@@ -717,11 +773,13 @@ fn assert_has_test(file: &str, test: &str) {
 fn document() -> String {
     format!(
         "{INTRODUCTION}## What strangers can do\n\n{}\n## What peers can do\n\n{}\n\
-         ## What applications can do\n\n{}\n## What clients of the admin socket can do\n\n{}",
+         ## What applications can do\n\n{}\n## What clients of the admin socket can do\n\n{}\n\
+         ## What clients of the HTTP address can do\n\n{}",
         table(STRANGERS),
         table(PEERS),
         table(APPLICATIONS),
-        table(CLIENTS)
+        table(CLIENTS),
+        table(VIEWERS)
     )
 }
 
