@@ -14,7 +14,7 @@ use super::lane::ENDED_BEFORE;
 use super::lane::log::Unsendable;
 use super::lane_state::Stage;
 use super::reading::take_inflow;
-use super::receive::{release_ready, retry_blocked};
+use super::retry::{release_ready, retry_blocked};
 use super::spin::Spin;
 use super::stretch::{self, Stretch};
 use super::tasks::Tasks;
