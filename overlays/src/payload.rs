@@ -26,9 +26,22 @@ pub struct Payload {
     /// What the application sent, or a layer of its own. Not encoded: the tail of its message.
     #[serde(skip)]
     pub body: Bytes,
-    /// It is to go epidemically. Not encoded: says it on the node where it begins.
+    /// How it is to go. Not encoded: says it on the node where it begins.
     #[serde(skip)]
-    is_epidemic: bool,
+    spread: Spread,
+}
+
+/// How a payload is to go, for layers that have the choice ([`crate::broadcasts`]).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Spread {
+    /// As fits the overlay in force.
+    #[default]
+    Fitting,
+    /// Epidemically.
+    Epidemic,
+    /// Over every overlay that there is, so it may come twice: for words that do no harm then, and have to come while one
+    /// overlay takes the place of another.
+    EveryWay,
 }
 
 impl Payload {
@@ -37,21 +50,20 @@ impl Payload {
 
     /// The same, to be sent epidemically, by layers that have the choice ([`crate::broadcasts`]).
     #[must_use]
-    pub const fn epidemically(mut self) -> Self {
-        self.is_epidemic = true;
-        self
+    pub const fn epidemically(self) -> Self {
+        self.spread_as(Spread::Epidemic)
     }
 
-    /// The same without that.
+    /// The same, to be sent like this.
     #[must_use]
-    pub(crate) const fn as_any_other(mut self) -> Self {
-        self.is_epidemic = false;
+    pub(crate) const fn spread_as(mut self, spread: Spread) -> Self {
+        self.spread = spread;
         self
     }
 
-    /// Whether it is to go epidemically.
-    pub(crate) const fn is_epidemic(&self) -> bool {
-        self.is_epidemic
+    /// How it is to go.
+    pub(crate) const fn spread(&self) -> Spread {
+        self.spread
     }
 
     /// Bytes of all of it.

@@ -131,6 +131,7 @@ impl Seeds {
 
     /// The node that was found there does not let this one in.
     pub(super) fn refused(&mut self, id: NodeId, why: &str) {
+        self.changes += 1;
         for seed in self.seeds.iter_mut().filter(|seed| seed.found == Some(id)) {
             seed.failure = Some(why.to_owned());
         }
@@ -217,5 +218,24 @@ mod tests {
         seeds.found("me:1", NodeId::of("me"));
         assert!(seeds.are_this_node());
         assert!(seeds.due(at(9), false, |_| false).is_empty());
+    }
+
+    #[test]
+    fn what_can_be_told_of_them_changes_with_a_number() {
+        let mut seeds = Seeds::new(NodeId::of("me"));
+        seeds.add(vec!["a:1".to_owned()], at(0));
+        let mut before = (seeds.changes(), seeds.failures());
+        let steps: [fn(&mut Seeds); 4] = [
+            |seeds| seeds.failed("a:1", "nobody".to_owned()),
+            |seeds| seeds.found("a:1", NodeId::of("a")),
+            |seeds| seeds.refused(NodeId::of("a"), "names are unique"),
+            Seeds::clear,
+        ];
+        for step in steps {
+            step(&mut seeds);
+            let after = (seeds.changes(), seeds.failures());
+            assert!(after.0 != before.0 && after.1 != before.1, "{after:?}");
+            before = after;
+        }
     }
 }

@@ -9,7 +9,8 @@
 //! (`Report::Linked`), so during a switch, when both overlays are there, neither broadcast floods the
 //! links of the other one. The overlay in force decides which of them a message of this node begins with;
 //! what was begun before ends where it began, also while others are an epoch behind.
-//! Each message is begun by one of them, so nothing comes twice.
+//! Each message is begun by one of them, so nothing comes twice. The exception are the words by which the
+//! overlay is switched: they go both ways, as either overlay may be broken where it matters.
 
 mod message;
 #[cfg(test)]
@@ -26,7 +27,7 @@ use crate::direct::{self, Direct};
 use crate::epidemic::{self, Epidemic};
 use crate::epoch::{Links, Order, OverlayKind, Report};
 use crate::event::{Command, Event, Input, InputOf, Output, OutputOf, Peer, Protocol};
-use crate::payload::Payload;
+use crate::payload::{Payload, Spread};
 use crate::plumtree::{self, Plumtree};
 use crate::time::Time;
 
@@ -133,13 +134,18 @@ impl<P: Peer> Broadcasts<P> {
     }
 
     fn broadcast<R: Rng>(&mut self, now: Time, payload: Payload, random: &mut R, out: &mut Out<P>) {
-        if payload.is_epidemic() {
-            let payload = payload.as_any_other();
-            self.epidemic(now, broadcast(payload), random, out);
-        } else if self.kind == OverlayKind::FullMesh {
-            self.direct(now, broadcast(payload), random, out);
-        } else {
-            self.tree(now, broadcast(payload), random, out);
+        let spread = payload.spread();
+        let payload = payload.spread_as(Spread::Fitting);
+        match spread {
+            Spread::Epidemic => self.epidemic(now, broadcast(payload), random, out),
+            Spread::EveryWay => {
+                self.direct(now, broadcast(payload.clone()), random, out);
+                self.tree(now, broadcast(payload), random, out);
+            }
+            Spread::Fitting if self.kind == OverlayKind::FullMesh => {
+                self.direct(now, broadcast(payload), random, out);
+            }
+            Spread::Fitting => self.tree(now, broadcast(payload), random, out),
         }
     }
 

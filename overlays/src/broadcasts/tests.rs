@@ -178,3 +178,21 @@ fn a_link_that_is_gone_is_gone_for_its_broadcast_alone() {
     let sent = bench.broadcast(payload());
     assert_eq!(sent.iter().map(|(to, _)| to.len()).sum::<usize>(), 2);
 }
+
+#[test]
+fn what_has_to_come_while_the_overlay_is_switched_goes_over_both() {
+    for kind in OverlayKind::ALL {
+        let mut bench = Bench::new(kind);
+        bench.link(1, true, false);
+        bench.link(2, false, true);
+        let sent = bench.broadcast(payload().spread_as(Spread::EveryWay));
+        let [
+            (mesh, Message::Direct(_)),
+            (sparse, Message::Tree(plumtree::Message::Ihave(_))),
+        ] = &sent[..]
+        else {
+            panic!("{kind}: {sent:?}");
+        };
+        assert_eq!((&mesh[..], &sparse[..]), (&[1][..], &[2][..]));
+    }
+}

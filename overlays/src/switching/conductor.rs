@@ -19,7 +19,7 @@ use crate::event::{
     Command, Delivery, Event, Input, InputOf, Output, OutputOf, Peer, Protocol, Refusal,
 };
 use crate::message::{decode, encode};
-use crate::payload::Payload;
+use crate::payload::{Payload, Spread};
 use crate::time::Time;
 
 /// First byte of a broadcast of the application.
@@ -478,9 +478,11 @@ fn tell<P: Peer>(proposal: &Proposal<P>, step: Step, out: &mut Out<P>) {
     out.push(Output::Event(Event::Switching { epoch, kind, step }));
 }
 
-/// Broadcasts something to the conductors of all nodes.
+/// Broadcasts something to the conductors of all nodes, over both overlays where there are two: a word that comes twice
+/// is heard once.
 fn say<P: Peer>(words: &Words<P>, out: &mut Out<P>) {
     let payload = Payload::from(encode(words)).marked(KIND_WORDS);
+    let payload = payload.spread_as(Spread::EveryWay);
     out.push(Output::Below(Command::Broadcast(payload)));
 }
 
