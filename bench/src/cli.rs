@@ -6,7 +6,9 @@
 
 use clap::{Parser, Subcommand};
 
-use crate::cluster::{ChurnFlags, ClusterFlags, PartitionFlags, RelayFlags, SwitchFlags};
+use crate::cluster::{
+    BroadcastFlags, ChurnFlags, ClusterFlags, PartitionFlags, RelayFlags, SwitchFlags,
+};
 use crate::flags::{
     FanFlags, IsolationFlags, LatencyFlags, MainJobFlags, RawFlags, ServeFlags, ThroughputFlags,
 };
@@ -64,6 +66,8 @@ pub(crate) enum Command {
     Cluster(ClusterFlags),
     /// The same, some of them killed at once and started again
     Churn(ChurnFlags),
+    /// Broadcasts through a cluster, as fast as one node takes them
+    Broadcast(BroadcastFlags),
     /// The overlay of a cluster switched again and again while guaranteed messages flow
     Switch(SwitchFlags),
     /// A cluster over several hosts that are cut off from one another for a while (needs root)

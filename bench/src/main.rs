@@ -79,6 +79,7 @@ fn main() -> ExitCode {
             Err(answer) => return answered_by_clap(&answer),
         },
     };
+    node::protection::clean();
     let shown = shown::lost().map_or(Ok(()), |lost| Err(BenchError::StandardOutput(lost)));
     match outcome.and(shown) {
         Ok(()) => ExitCode::SUCCESS,
@@ -130,6 +131,7 @@ fn run(cli: Cli) -> Outcome<()> {
         Some(Command::Rules(flags)) => rules::run(&flags),
         Some(Command::Cluster(flags)) => cluster::run(&flags),
         Some(Command::Churn(flags)) => cluster::run_churn(&flags),
+        Some(Command::Broadcast(flags)) => cluster::run_broadcast(&flags),
         Some(Command::Switch(flags)) => cluster::run_switch(&flags),
         Some(Command::Partition(flags)) => cluster::run_partition(&flags),
         Some(Command::Relay(flags)) => cluster::run_relay(&flags),

@@ -212,6 +212,12 @@ fn nodes_form_a_cluster_and_broadcasts_come_to_each_once() {
     ] {
         assert_eq!(formed[key].as_f64(), Some(value), "{formed}");
     }
+    let [flooded] = &run(&["broadcast", "--nodes", "3", "--payload", "1000"])[..] else {
+        panic!("one object")
+    };
+    for (key, value) in [("broadcasts", 4.0), ("reach_percent", 100.0)] {
+        assert_eq!(flooded[key].as_f64(), Some(value), "{flooded}");
+    }
     let [churned] = &run(&[
         "churn",
         "--nodes",

@@ -18,8 +18,8 @@ use overlane::wire::mailbox::{Announced, AnnouncedMailboxes};
 use overlane::wire::{
     AcceptProgress, Acceptor, Ack, ChannelTerms, DecodeError, DialProgress, Dialer, Entry,
     Extension, ExtensionError, ExtensionWriter, Frame, FrameKind, FrameLimits, HEADER_BYTES,
-    HandshakeError, HandshakeMessage, Hello, Name, Next, Parameters, Progress, VersionRange,
-    next_frame, put_extended_header, put_header,
+    HandshakeError, HandshakeMessage, Hello, MessageRun, Name, Next, Parameters, Progress,
+    VersionRange, next_frame, put_extended_header, put_header,
 };
 
 /// A stream of frames. The first byte chooses the limit, the version, the codec, and the pieces for the
@@ -57,6 +57,30 @@ pub(crate) fn frames(data: &[u8]) {
     }
 }
 
+/// A run holds the frames that reading one by one finds, up to the first that is no plain message for its mailbox.
+fn check_run(bytes: &[u8], limits: &FrameLimits) {
+    let mut rest = bytes;
+    let mut plain = || match next_frame(rest, limits) {
+        Ok(Next::Frame(frame, consumed_bytes))
+            if frame.kind == FrameKind::Message && frame.extension == Extension::NONE =>
+        {
+            rest = &rest[consumed_bytes..];
+            Some((frame.word, frame.body))
+        }
+        _ => None,
+    };
+    let Some(mut run) = MessageRun::begin(bytes, limits) else {
+        assert_eq!(plain(), None);
+        return;
+    };
+    let mailbox = run.mailbox();
+    while let Some(payload) = run.payload() {
+        assert_eq!(plain(), Some((mailbox, payload)));
+        run.skip(payload);
+    }
+    assert!(plain().is_none_or(|(word, _)| word != mailbox));
+}
+
 /// Kind, word, extension, body.
 type OwnedFrame = (FrameKind, u32, Vec<u8>, Vec<u8>);
 
@@ -69,6 +93,7 @@ fn read_frames(
     let mut consumed_total = 0;
     loop {
         let rest = &bytes[consumed_total..];
+        check_run(rest, limits);
         match next_frame(rest, limits) {
             Ok(Next::Frame(frame, consumed_bytes)) => {
                 assert_eq!(encode(&frame), rest[..consumed_bytes]);

@@ -16,7 +16,9 @@ use std::time::{Duration, Instant};
 use event_listener::Event;
 
 use crate::causal::CausalOrder;
-use crate::config::{self, ChannelConfig, Config, Overflow, Priority, Reach, Reliability};
+use crate::config::{
+    self, ChannelConfig, Config, Overflow, Priority, RESERVED_PREFIX, Reach, Reliability,
+};
 use crate::delivery::WindowLimits;
 use crate::io::socket::SocketOptions;
 use crate::peer::LaneRange;
@@ -237,6 +239,18 @@ impl Deref for ChannelPlan {
 }
 
 impl ChannelPlan {
+    /// Whether there may be lanes to that peer.
+    pub(crate) fn admits(&self, peer: &str) -> bool {
+        let allowed = &self.config.peers_allowed;
+        allowed.is_empty() || allowed.has(peer)
+    }
+
+    /// Whether peers may send to that mailbox of this node. The engine's own are parts of what a channel does.
+    pub(crate) fn opens(&self, mailbox: &str) -> bool {
+        let allowed = &self.config.mailboxes_allowed;
+        allowed.is_empty() || mailbox.starts_with(RESERVED_PREFIX) || allowed.has(mailbox)
+    }
+
     /// The first plan of a channel at that place in the table, with a ring on each shard.
     pub(crate) fn new(
         node: &Config,

@@ -13,9 +13,11 @@ use crate::wire::stream::CancelReason;
 
 debug_as_message!(
     StartError,
+    SecurityError,
     AdminError,
     NameError,
     ChannelError,
+    ReloadError,
     NotConnected,
     WaitError,
     RecvError,
@@ -41,6 +43,9 @@ pub enum StartError {
         /// How to remedy it.
         remedy: String,
     },
+    /// Lanes cannot be protected as the configuration says.
+    #[error(transparent)]
+    Security(#[from] SecurityError),
     /// The listening address could not be taken.
     #[error(
         "cannot listen on {address}: {source}; choose another `listen` address or end the program that holds it"
@@ -50,6 +55,22 @@ pub enum StartError {
         address: SocketAddr,
         /// What the kernel said.
         source: io::Error,
+    },
+    /// The address for HTTP could not be taken.
+    #[error(
+        "cannot serve HTTP on {address}: {source}; choose another `http` address, end the program that holds it, or take `off`"
+    )]
+    Http {
+        /// The address asked for.
+        address: SocketAddr,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// The token that is to be asked for over HTTP could not be read.
+    #[error("{what}")]
+    HttpToken {
+        /// What is wrong with its file, and what would be right.
+        what: String,
     },
     /// A name of a peer or mailbox cannot be used.
     #[error(transparent)]
@@ -67,6 +88,16 @@ pub enum StartError {
         /// What went wrong.
         reason: String,
     },
+}
+
+/// Why lanes cannot be protected as the configuration says. It shows no secret and no key.
+#[derive(Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{what}; {remedy}")]
+pub struct SecurityError {
+    /// What is wrong.
+    pub what: String,
+    /// How to remedy it.
+    pub remedy: String,
 }
 
 /// Why an admin socket could not be made.
@@ -517,6 +548,44 @@ impl NameError {
             why: why.to_string(),
         }
     }
+}
+
+/// Shards that gave no sign in time that they go on.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "shards {shards:?} do not go on: a handler or a task keeps each of them busy or waits for something; it must return soon and never block"
+)]
+pub struct NoPulse {
+    /// Which, from 0.
+    pub shards: Vec<usize>,
+}
+
+/// Why a configuration that was read again was not followed. Nothing was changed then, but for
+/// [`Halfway`](Self::Halfway).
+#[derive(Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReloadError {
+    /// Nobody said where the configuration comes from.
+    #[error(
+        "the program has not said how the configuration of this node is read again: start it with NodeBuilder::reload_with, or as `overlane node`"
+    )]
+    NoSource,
+    /// The configuration is wrong.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// It is right for a start, and not for this node as it runs.
+    #[error(
+        "what can be changed while the node runs does not go together with what needs a restart: {0}; start the node again"
+    )]
+    Together(ConfigError),
+    /// Something came between. What was done before that stays, and the next time the rest is tried again.
+    #[error(
+        "a part of the changes was made, then it broke off: {why}; correct that and read it again"
+    )]
+    Halfway {
+        /// What came between.
+        why: String,
+    },
 }
 
 /// Why a channel was not added, retuned or removed. Nothing was changed then, but for

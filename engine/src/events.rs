@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, RecvTimeoutError, TryRecvError};
 use event_listener::EventListener;
 use futures_core::Stream;
+use overlane_overlays::AtomicOutcome;
 use overlane_overlays::epoch::{OverlayKind, Step as OverlayStep};
 
 use crate::error::RecvError;
@@ -225,6 +226,21 @@ pub enum Event {
     Evicted {
         /// Its name.
         by: Arc<str>,
+    },
+    /// Broadcasts that this node will not deliver: causal ones of a sender that did not come in time, or such as others had
+    /// and nobody brought when they were asked for.
+    BroadcastsMissed {
+        /// Who sent them, where that is known.
+        sender: Option<Arc<str>>,
+        /// How many.
+        messages: u64,
+    },
+    /// An atomic broadcast has ended: told to its sender, and to who was ready to deliver it and does not.
+    AtomicEnded {
+        /// Who sent it.
+        sender: Arc<str>,
+        /// How, with the names of members that were not ready.
+        outcome: AtomicOutcome<Arc<str>>,
     },
     /// This node has said goodbye to the cluster.
     Left,

@@ -16,7 +16,7 @@ use crate::control::routes::Routes;
 use crate::control::wishes::WishBook;
 use crate::deadline::Clock;
 use crate::detour::Detour;
-use crate::error::Reported;
+use crate::error::{Reported, SecurityError};
 use crate::io::backend::Backend;
 use crate::mailboxes::{Mailbox, Mailboxes};
 use crate::rates::RateCaps;
@@ -26,6 +26,7 @@ use crate::request_book::RequestBook;
 use crate::ring::inbox::{Inboxes, ShardSet};
 use crate::ring::{Doorbell, PayloadPool};
 use crate::rules::RuleBook;
+use crate::session::{Reload, Security};
 use crate::stream_book::{Owed, StreamBook};
 
 /// How a thread reaches a shard.
@@ -64,6 +65,8 @@ pub(crate) struct Fabric {
     /// Memory of large payloads, sent and received.
     pub(crate) payloads: Arc<PayloadPool>,
     pub(crate) shards: Vec<ShardLink>,
+    /// The node is about to stop, or stops: it is not to be sent work.
+    pub(crate) retiring: AtomicBool,
     pub(crate) stopping: AtomicBool,
     /// No shard runs any more.
     pub(crate) ended: AtomicBool,
@@ -72,6 +75,8 @@ pub(crate) struct Fabric {
     pub(crate) detour: Detour,
     /// Of a node in a cluster: where messages are left that go over others.
     pub(crate) relay: OnceLock<Arc<RelayBook>>,
+    /// What protects connections.
+    pub(crate) security: Arc<Security>,
 }
 
 impl Fabric {
@@ -90,6 +95,32 @@ impl Fabric {
             shard.inbox_room.store(true, Ordering::Release);
             shard.doorbell.ring();
         }
+    }
+
+    /// Goes by the files that protect lanes as they are now, if they have changed. True if so.
+    ///
+    /// # Errors
+    /// What cannot be used; what counted before goes on.
+    pub(crate) fn reload_security(&self) -> Result<bool, SecurityError> {
+        let mut failed = None;
+        let told = self.security.reload();
+        let is_changed = !told.is_empty();
+        for reload in told {
+            match reload {
+                Reload::Credentials => {
+                    tracing::info!("new lanes are protected by what has changed in files");
+                }
+                Reload::Revoked => {
+                    tracing::info!("the list of the revoked has changed");
+                    self.ring_all();
+                }
+                Reload::Failed(error) => {
+                    tracing::warn!(%error, "files that protect lanes have changed, and what counted before goes on");
+                    failed = Some(error);
+                }
+            }
+        }
+        failed.map_or(Ok(is_changed), Err)
     }
 
     /// Caps a channel: lanes that wait by the old caps are to look at the new.
@@ -111,6 +142,15 @@ impl Fabric {
 
     pub(crate) fn has_ended(&self) -> bool {
         self.ended.load(Ordering::Acquire)
+    }
+
+    /// The node is about to stop.
+    pub(crate) fn retire(&self) {
+        self.retiring.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn is_retiring(&self) -> bool {
+        self.retiring.load(Ordering::Acquire)
     }
 
     /// Accepts no more messages.

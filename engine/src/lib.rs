@@ -23,6 +23,7 @@
 //! | send what is long, such as a file | [`Channel::open_stream`], [`StreamWriter`], [`Node::streams`], [`StreamReader`] |
 //! | count what became of every message | [`Metrics`] |
 //! | administer a node that runs, from another process | [`admin`], [`Config::admin`] |
+//! | scrape, watch and probe a node over HTTP | [`http`], [`Config::http`] |
 //! | take it all in at once | [`prelude`] |
 //!
 //! Calls that can wait come twice: in a task of any runtime (`send`, `recv`, `stop_async`), and blocking a
@@ -97,6 +98,7 @@ pub mod events;
 mod extended;
 mod fabric;
 mod fnv;
+pub mod http;
 mod inbox;
 mod io;
 mod mailboxes;
@@ -118,6 +120,8 @@ mod restraint;
 mod ring;
 mod router;
 mod rules;
+mod serving;
+mod session;
 mod shard;
 mod steering;
 mod stream;
@@ -133,18 +137,19 @@ pub use attributes::{Attributes, AttributesError, METADATA_PAIRS_MAX};
 pub use capacity::Capacity;
 pub use channel::{Broadcast, Channel};
 pub use cluster::{
-    Analysis, Blocked, BroadcastCounts, BroadcastError, Cluster, ClusterError, Condition,
-    DECIDERS_MAX, DECISION_BYTES_MAX, DECISIONS_BYTES_MAX, DECISIONS_MAX, Decision, EvictError,
-    HOPS_KEY, JoinError, LeaveError, Measurements, Member, MemberStatus, MustBe, ORIGIN_KEY,
-    OrderedBy, OverlayKind, OverlayStep, OverlayView, Partition, PeerRtt, SwitchEnd, SwitchError,
-    SwitchRecord, TopologyError, Verdict, WhyBack,
+    Analysis, AtomicError, AtomicOutcome, Blocked, BroadcastCounts, BroadcastError, BroadcastKind,
+    Cluster, ClusterError, Condition, DECIDERS_MAX, DECISION_BYTES_MAX, DECISIONS_BYTES_MAX,
+    DECISIONS_MAX, Decision, EvictError, HOPS_KEY, JoinError, KindCounts, LeaveError, Measurements,
+    Member, MemberStatus, MustBe, ORIGIN_KEY, OrderedBy, OverlayKind, OverlayStep, OverlayView,
+    Partition, PeerRtt, SwitchEnd, SwitchError, SwitchRecord, TOPIC_KEY, TopicError, TopologyError,
+    UnknownKind, Verdict, WhyBack,
 };
 pub use config::{ChannelConfig, Config};
 pub use control::wishes::ADDRESSES_MAX;
 pub use envelope::Envelope;
 pub use error::{
     AdminError, ChannelError, NameError, NotConnected, RecvError, Reported, RequestError,
-    SendError, StartError, StreamError, Unsent, WaitError,
+    SecurityError, SendError, StartError, StreamError, Unsent, WaitError,
 };
 pub use events::{Event, Events};
 pub use inbox::{Inbox, Received};
@@ -154,7 +159,8 @@ pub use mailboxes::Mailbox;
 pub use message::{Destination, Message, OwnedMessage, ReplyHandle};
 pub use metrics::{ChannelMetrics, Metrics, RuleMetrics, ShardMetrics, StreamMetrics};
 pub use node::{
-    Node, NodeBuilder, PeerInfo, RemovedChannel, StopReport, UnfinishedCause, UnfinishedShard,
+    Node, NodeBuilder, PeerInfo, ReloadReport, RemovedChannel, StopReport, UnfinishedCause,
+    UnfinishedShard,
 };
 pub use payload::{IntoPayload, Payload};
 pub use peer::Peer;
@@ -165,5 +171,6 @@ pub use relay_book::{RELAYED_BYTES_MAX, RELAYED_MAX, RelayCounts};
 pub use request_book::REQUESTS_MAX;
 pub use restraint::Restraint;
 pub use router::Router;
+pub use session::protection as protection_checks;
 pub use shard::context::{ShardContext, ShardHandle};
 pub use stream::{ReadProgress, StreamReader, StreamWriter, Streams, WriteProgress};

@@ -75,7 +75,7 @@ pub struct StreamMetrics {
 }
 
 /// One channel to one peer, all its parallel lanes together.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ChannelMetrics {
     /// The peer's name; empty in [`Metrics::departed`] and [`Metrics::removed`].
     pub peer: String,

@@ -5,7 +5,10 @@
 
 mod admin;
 mod channels;
+mod http;
+mod pulse;
 mod receiving;
+mod reloading;
 mod starting;
 mod stopping;
 
@@ -18,9 +21,11 @@ use std::time::Duration;
 use event_listener::Listener;
 
 pub use channels::RemovedChannel;
+pub use reloading::ReloadReport;
 pub use starting::NodeBuilder;
 pub use stopping::{StopReport, UnfinishedCause, UnfinishedShard};
 
+use self::reloading::Reloading;
 use crate::admin::Server;
 use crate::channel::Channel;
 use crate::cluster::Cluster;
@@ -28,7 +33,7 @@ use crate::config::{Config, ConfigError, Rule, check_rules};
 use crate::control::link::ControlLink;
 use crate::control::wishes::Wish;
 use crate::deadline::deadline_in;
-use crate::error::{NameError, NotConnected, SendError, StartError, WaitError};
+use crate::error::{NameError, NotConnected, SecurityError, SendError, StartError, WaitError};
 use crate::events::Events;
 use crate::fabric::Fabric;
 use crate::inbox::Inbox;
@@ -65,6 +70,10 @@ pub struct Node {
     cluster: Option<Cluster>,
     /// Where the node is administered, if it is.
     admin: Option<Server>,
+    /// Where it shows itself over HTTP, if it does.
+    http: Option<crate::http::Server>,
+    /// How its configuration is read again.
+    reloading: Arc<Reloading>,
     /// Inboxes that the builder asked for and nobody has taken yet.
     prepared: Mutex<BTreeMap<String, Inbox>>,
     /// The limit of open files is raised for as long as this is held; dropped after the threads.
@@ -120,6 +129,8 @@ impl Node {
             control: None,
             cluster: self.cluster.clone(),
             admin: None,
+            http: None,
+            reloading: Arc::clone(&self.reloading),
             prepared: Mutex::default(),
             open_files: None,
         }
@@ -141,6 +152,23 @@ impl Node {
     #[must_use]
     pub fn local_addr(&self) -> SocketAddr {
         self.fabric.address
+    }
+
+    /// Reads the files of certificates, secrets and of the revoked again, if they have changed, as the node does by
+    /// itself every `security_reload_ms`: new lanes are protected by what is in them now, and lanes of the revoked
+    /// end. True if any had changed.
+    ///
+    /// # Errors
+    /// [`SecurityError`]: what is in a file cannot be used. What counted before goes on.
+    pub fn reload_security(&self) -> Result<bool, SecurityError> {
+        self.fabric.reload_security()
+    }
+
+    /// The address at which it shows itself over HTTP, if the configuration names one ([`Config::http`]), with the port
+    /// that was taken if it said 0.
+    #[must_use]
+    pub fn http_addr(&self) -> Option<SocketAddr> {
+        self.http.as_ref().map(crate::http::Server::address)
     }
 
     /// The number that tells this start of the node from earlier ones.

@@ -11,6 +11,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use overlane_overlays::anti_entropy::{self, AntiEntropy, Memory};
 use overlane_overlays::atomic_broadcast::{self, AtomicBroadcast};
+use overlane_overlays::broadcast_kinds::{self, BroadcastKinds};
+use overlane_overlays::broadcasts::{self, Broadcasts};
 use overlane_overlays::causal_broadcast::{self, CausalBroadcast};
 use overlane_overlays::causal_unicast::{self, CausalUnicast};
 use overlane_overlays::client_server::{self, ClientServer};
@@ -53,11 +55,11 @@ pub(crate) fn protocols(data: &[u8]) {
         Plumtree::new(ME, config)
     };
     let mesh = || FullMesh::new(ME, full_mesh::Config::default());
-    let switch = |choice: u8| {
+    let kind_of = |choice: u8| {
         let kinds = OverlayKind::ALL;
-        let kind = kinds[usize::from(choice) % kinds.len()];
-        Switch::new(ME, kind, vec![1, 2], SwitchConfig::default())
+        kinds[usize::from(choice) % kinds.len()]
     };
+    let switch = |choice: u8| Switch::new(ME, kind_of(choice), vec![1, 2], SwitchConfig::default());
     let hyparview = || Stack::new(HyParView::new(ME, xbot()), plumtree());
     // These came late, and the scripts that are kept mean the others.
     match choice {
@@ -82,9 +84,14 @@ pub(crate) fn protocols(data: &[u8]) {
             let layer = AntiEntropy::new(anti_entropy::Config::default(), Memory::default());
             return overlay(Stack::new(mesh(), layer), script);
         }
+        239 => {
+            let layer = BroadcastKinds::new(ME, 1, broadcast_kinds::Config::default());
+            return overlay(Stack::new(hyparview(), layer), script);
+        }
         240..=247 => return overlay(switch(*choice), script),
         248..=255 => {
-            let below = Stack::new(switch(*choice), plumtree());
+            let broadcasts = Broadcasts::new(ME, kind_of(*choice), broadcasts::Config::default());
+            let below = Stack::new(switch(*choice), broadcasts);
             let config = membership::Config::default();
             let layer = Membership::new(ME, 1, Details::default(), config);
             let members = Stack::new(below, layer.expect("no details"));

@@ -147,6 +147,34 @@ pub enum Report<P> {
     Ready(Epoch<P>),
     /// The overlay of this epoch, no longer in force, is closed.
     Retired(Epoch<P>),
+    /// Overlays connect this node to a peer otherwise than before.
+    Linked {
+        /// To whom.
+        peer: P,
+        /// By which.
+        links: Links,
+    },
+}
+
+/// Which overlays connect a node to a peer, as its broadcast sees them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Links {
+    /// A full mesh, where all are neighbors of all.
+    pub mesh: bool,
+    /// Any other one.
+    pub sparse: bool,
+}
+
+impl Links {
+    /// These, and one of that overlay.
+    #[must_use]
+    pub fn with(self, kind: OverlayKind) -> Self {
+        let is_mesh = kind == OverlayKind::FullMesh;
+        Self {
+            mesh: self.mesh || is_mesh,
+            sparse: self.sparse || !is_mesh,
+        }
+    }
 }
 
 /// How far a change of the overlay has come on this node.

@@ -169,6 +169,9 @@ pub enum Command<P> {
     Leave,
     /// Deliver to every member.
     Broadcast(Payload),
+    /// Deliver to every member, after what this node had delivered or sent before. Layer:
+    /// [`crate::broadcast_kinds`].
+    CausalBroadcast(Payload),
     /// Deliver to all of these members or to none, this node among them. Answered by [`Event::Atomic`].
     AtomicBroadcast {
         /// Each member and its incarnation: a node that has started again since is another one.
@@ -230,9 +233,9 @@ impl<P> Command<P> {
     /// [`Refusal::TooLarge`].
     pub fn check_size(&self) -> Result<(), Refusal> {
         let (bytes, bytes_max) = match self {
-            Self::Broadcast(payload) | Self::AtomicBroadcast { payload, .. } => {
-                (payload.body.len(), PAYLOAD_BYTES_MAX)
-            }
+            Self::Broadcast(payload)
+            | Self::CausalBroadcast(payload)
+            | Self::AtomicBroadcast { payload, .. } => (payload.body.len(), PAYLOAD_BYTES_MAX),
             Self::Publish(_, payload) | Self::Relay { payload, .. } => {
                 (payload.len(), PAYLOAD_BYTES_MAX)
             }

@@ -13,11 +13,13 @@
 //! - overlays, who connects to whom: [`full_mesh`], [`hyparview`], [`client_server`],
 //!   [`pub_sub`]
 //! - [`switching`]: one of them in place of another while it carries; [`epoch`]: its words
-//! - broadcast, over any overlay: [`plumtree`], [`epidemic`]; [`direct`], where all are neighbors
+//! - broadcast, over any overlay: [`plumtree`], [`epidemic`]; [`direct`], where all are neighbors;
+//!   [`broadcasts`]: of these the one that fits, while the overlay is switched
 //! - [`atomic_broadcast`], over any overlay: all members of a stated view deliver, or none
 //! - [`anti_entropy`], over any overlay: the application's state alike on all nodes in the end
 //! - [`membership`], over any broadcast: every member known everywhere; [`failure_detector`]: its ears
 //! - [`causal_broadcast`], over any broadcast: each node delivers what a message depends on before it
+//! - [`broadcast_kinds`]: plain, epidemic, causal and atomic broadcast side by side
 //! - [`causal_unicast`], over anything: the same between single nodes, acknowledged or given back
 //! - over membership: [`partitions`], which names both sides of a split, and [`coordinator`], the one
 //!   member that all who reach each other agree on
@@ -33,6 +35,8 @@
 mod alarm;
 pub mod anti_entropy;
 pub mod atomic_broadcast;
+pub mod broadcast_kinds;
+pub mod broadcasts;
 pub mod causal_broadcast;
 pub mod causal_unicast;
 pub mod client_server;

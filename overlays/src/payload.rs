@@ -26,11 +26,45 @@ pub struct Payload {
     /// What the application sent, or a layer of its own. Not encoded: the tail of its message.
     #[serde(skip)]
     pub body: Bytes,
+    /// How it is to go. Not encoded: says it on the node where it begins.
+    #[serde(skip)]
+    spread: Spread,
+}
+
+/// How a payload is to go, for layers that have the choice ([`crate::broadcasts`]).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Spread {
+    /// As fits the overlay in force.
+    #[default]
+    Fitting,
+    /// Epidemically.
+    Epidemic,
+    /// Over every overlay that there is, so it may come twice: for words that do no harm then, and have to come while one
+    /// overlay takes the place of another.
+    EveryWay,
 }
 
 impl Payload {
     /// The most bytes of the head when encoded.
     pub(crate) const HEAD_ENCODED_MAX: usize = 2 + HEAD_BYTES_MAX;
+
+    /// The same, to be sent epidemically, by layers that have the choice ([`crate::broadcasts`]).
+    #[must_use]
+    pub const fn epidemically(self) -> Self {
+        self.spread_as(Spread::Epidemic)
+    }
+
+    /// The same, to be sent like this.
+    #[must_use]
+    pub(crate) const fn spread_as(mut self, spread: Spread) -> Self {
+        self.spread = spread;
+        self
+    }
+
+    /// How it is to go.
+    pub(crate) const fn spread(&self) -> Spread {
+        self.spread
+    }
 
     /// Bytes of all of it.
     pub(crate) fn len(&self) -> usize {
@@ -106,8 +140,8 @@ impl<'de> Deserialize<'de> for Head {
 impl From<Bytes> for Payload {
     fn from(body: Bytes) -> Self {
         Self {
-            head: Head::default(),
             body,
+            ..Self::default()
         }
     }
 }

@@ -7,14 +7,16 @@ use std::path::Path;
 use bytes::Bytes;
 use overlane_overlays::anti_entropy::{self, Digest, Entry, Range};
 use overlane_overlays::atomic_broadcast::{self, Says, View};
+use overlane_overlays::broadcast_kinds;
+use overlane_overlays::broadcasts::{self, Broadcasts};
 use overlane_overlays::causal_broadcast::{self, Again, Counts, Round};
 use overlane_overlays::causal_unicast::{self, Ack, Data, Need};
 use overlane_overlays::direct::{self, Head};
+use overlane_overlays::epidemic;
 use overlane_overlays::epoch::{Epoch, OverlayKind, Proposal};
 use overlane_overlays::full_mesh;
 use overlane_overlays::hyparview::{self, XbotMessage};
 use overlane_overlays::membership::Membership;
-use overlane_overlays::plumtree::Plumtree;
 use overlane_overlays::plumtree::{self, Announcement, Gossip};
 use overlane_overlays::stack::Half;
 use overlane_overlays::switching::{self, Conductor, Switch};
@@ -27,7 +29,7 @@ mod checks;
 
 /// What nodes say to each other whose overlay can be switched.
 type WholeMessage = <Stack<
-    Stack<Stack<Switch<u32>, Plumtree<u32>>, Membership<u32>>,
+    Stack<Stack<Switch<u32>, Broadcasts<u32>>, Membership<u32>>,
     Conductor<u32>,
 > as Protocol<u32>>::Message;
 
@@ -306,6 +308,24 @@ fn direct() -> impl Strategy<Value = direct::Message<u32>> {
     ]
 }
 
+fn epidemic() -> impl Strategy<Value = epidemic::Message<u32>> {
+    (peer(), id(), 0_u16..20, 0_u16..20).prop_map(|(sender, id, hops, ttl)| epidemic::Message {
+        sender,
+        id,
+        hops,
+        ttl,
+        payload: Bytes::from_static(&[0, 1, 2]).into(),
+    })
+}
+
+fn broadcasts() -> impl Strategy<Value = broadcasts::Message<u32>> {
+    prop_oneof![
+        plumtree().prop_map(broadcasts::Message::Tree),
+        direct().prop_map(broadcasts::Message::Direct),
+        epidemic().prop_map(broadcasts::Message::Epidemic),
+    ]
+}
+
 fn atomic() -> impl Strategy<Value = atomic_broadcast::Message<u32>> {
     let view = || {
         prop::collection::btree_map(0_u32..5, 1_u64..3, 1..5)
@@ -410,7 +430,7 @@ proptest! {
         choice in 248_u8..=255,
         script in script(prop_oneof![
             3 => switching().prop_map(|message| Half::Lower(Half::Lower(Half::Lower(message)))),
-            1 => plumtree().prop_map(|message| Half::Lower(Half::Lower(Half::Upper(message)))),
+            1 => broadcasts().prop_map(|message| Half::Lower(Half::Lower(Half::Upper(message)))),
         ].prop_map(|message: WholeMessage| message))
     ) {
         checks::protocols(&[&[choice], script.as_slice()].concat());
@@ -433,6 +453,17 @@ proptest! {
         script in script(causal_broadcast().prop_map(Half::<Below, _>::Upper))
     ) {
         checks::protocols(&[&[8], script.as_slice()].concat());
+    }
+
+    #[test]
+    fn all_kinds_of_broadcast_side_by_side_survive_any_messages(
+        script in script(prop_oneof![
+            2 => plumtree().prop_map(|message| Half::Lower(Half::Upper(message))),
+            1 => causal_broadcast().prop_map(|message| Half::Upper(Half::Lower(message))),
+            1 => atomic().prop_map(|message| Half::Upper(Half::Upper(message))),
+        ].prop_map(|message: Half<Below, broadcast_kinds::Message<u32>>| message))
+    ) {
+        checks::protocols(&[&[239], script.as_slice()].concat());
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use overlane::config::{Config, Flags, Printable, Sources};
 use overlane::preflight::{self, Check, Outcome};
+use overlane::protection_checks;
 use serde_json::json;
 
 use crate::ending::{Ending, ended, print};
@@ -53,6 +54,7 @@ fn checks(sources: &Sources) -> Vec<Check> {
                 environment(sources),
             ];
             checks.extend(preflight::checks(&config));
+            checks.extend(protection_checks(&config));
             checks
         }
         Err(error) => {

@@ -23,6 +23,43 @@ pub(crate) fn interrupts<T: Send + 'static>(
     into: Sender<T>,
     what: impl FnOnce() -> T + Send + 'static,
 ) -> Result<(), Failure> {
+    let mut what = Some(what);
+    watch(move |_| {
+        if let Some(what) = what.take() {
+            // Nobody listens any more when the command has ended by itself.
+            let _ = into.send(what());
+        }
+        Next::BySignal
+    })
+}
+
+/// The same for a command that SIGHUP does not end: each of those is told by `hangup`, whatever else by `end`.
+pub(crate) fn interrupts_and_hangups<T: Send + 'static>(
+    into: Sender<T>,
+    hangup: impl Fn() -> T + Send + 'static,
+    end: impl Fn() -> T + Send + 'static,
+) -> Result<(), Failure> {
+    watch(move |signal| {
+        let is_hangup = signal == Signal::SIGHUP;
+        let _ = into.send(if is_hangup { hangup() } else { end() });
+        if is_hangup {
+            Next::Wait
+        } else {
+            Next::BySignal
+        }
+    })
+}
+
+/// What becomes of the next signal.
+enum Next {
+    /// It is told as well.
+    Wait,
+    /// It does what signals do.
+    BySignal,
+}
+
+/// Tells each signal to `told`, as long as that wants the next.
+fn watch(mut told: impl FnMut(Signal) -> Next + Send + 'static) -> Result<(), Failure> {
     let failed = |error: std::io::Error| {
         let what = format!("signals cannot be waited for: {error}");
         Failure::new(Ending::MachineLacks, what)
@@ -35,13 +72,14 @@ pub(crate) fn interrupts<T: Send + 'static>(
         .map_err(|errno| failed(errno.into()))?;
     let waiting = std::thread::Builder::new().name("interrupt".into());
     let started = waiting.spawn(move || {
-        if signals.wait().is_ok() {
-            // Nobody listens any more when the command has ended by itself.
-            let _ = into.send(what());
-            // This thread takes the next one, by its default action.
-            let _ = signals.thread_unblock();
-            std::thread::park();
+        while let Ok(signal) = signals.wait() {
+            if matches!(told(signal), Next::BySignal) {
+                break;
+            }
         }
+        // This thread takes the next one, by its default action.
+        let _ = signals.thread_unblock();
+        std::thread::park();
     });
     started.map(drop).map_err(failed)
 }

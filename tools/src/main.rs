@@ -1,6 +1,7 @@
 //! The command line of Overlane: one file or folder per subcommand, which this file only names.
 
 mod admin;
+mod cert;
 mod completions;
 mod demo;
 mod doctor;
@@ -11,7 +12,9 @@ mod json;
 mod node;
 mod proxy;
 mod sim;
+mod supervisor;
 mod table;
+mod top;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -40,16 +43,22 @@ enum Command {
     Leave(admin::cluster::Leave),
     Evict(admin::cluster::Evict),
     Broadcast(admin::cluster::Broadcast),
+    Publish(admin::cluster::Publish),
+    Subscribe(admin::cluster::Subscribe),
+    Unsubscribe(admin::cluster::Unsubscribe),
     Peers(admin::peer_list::Arguments),
     Events(admin::events::Arguments),
     Channel(admin::channel::Arguments),
     Rules(admin::rules::Arguments),
     Metrics(admin::metrics::Arguments),
+    Top(top::Arguments),
+    Reload(admin::reload::Arguments),
     Ping(admin::ping::Arguments),
     Send(admin::send::Arguments),
     Connect(admin::peers::Connect),
     Disconnect(admin::peers::Disconnect),
     Forget(admin::peers::Forget),
+    Cert(cert::Arguments),
     Doctor(Box<doctor::Arguments>),
     Proxy(Box<proxy::Arguments>),
     SendFile(Box<files::send::Arguments>),
@@ -70,16 +79,22 @@ impl Command {
             Self::Leave(arguments) => admin::cluster::leave(&arguments),
             Self::Evict(arguments) => admin::cluster::evict(arguments),
             Self::Broadcast(arguments) => admin::cluster::broadcast(arguments),
+            Self::Publish(arguments) => admin::cluster::publish(arguments),
+            Self::Subscribe(arguments) => admin::cluster::subscribe(arguments),
+            Self::Unsubscribe(arguments) => admin::cluster::unsubscribe(arguments),
             Self::Peers(arguments) => admin::peer_list::run(&arguments),
             Self::Events(arguments) => admin::events::run(&arguments),
             Self::Channel(arguments) => admin::channel::run(&arguments),
             Self::Rules(arguments) => admin::rules::run(arguments),
             Self::Metrics(arguments) => admin::metrics::run(&arguments),
+            Self::Top(arguments) => top::run(&arguments),
+            Self::Reload(arguments) => admin::reload::run(&arguments),
             Self::Ping(arguments) => admin::ping::run(&arguments),
             Self::Send(arguments) => admin::send::run(arguments),
             Self::Connect(arguments) => admin::peers::connect(arguments),
             Self::Disconnect(arguments) => admin::peers::disconnect(arguments),
             Self::Forget(arguments) => admin::peers::forget(arguments),
+            Self::Cert(arguments) => cert::run(&arguments),
             Self::Doctor(arguments) => doctor::run(*arguments),
             Self::Proxy(arguments) => proxy::run(&arguments),
             Self::SendFile(arguments) => files::send::run(*arguments),

@@ -3,19 +3,20 @@
 mod printing;
 
 use std::io::IsTerminal;
-use std::sync::mpsc::{Sender, channel};
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
-use overlane::config::{Admin, Config, Flags, Printable, Seed, Sources};
+use overlane::config::{Admin, Config, ConfigError, Flags, Printable, Seed, Sources};
 use overlane::{Cluster, Event, Events, JoinError, Node, StopReport};
 use serde_json::json;
 use tracing_subscriber::EnvFilter;
 
-use crate::admin::places;
+use crate::admin::{places, reload};
 use crate::ending::{Ending, Failure, complain, print, told};
-use crate::interrupt::interrupts;
+use crate::interrupt::interrupts_and_hangups;
 use crate::json;
+use crate::supervisor::Supervisor;
 
 /// The channel of a node whose configuration has none.
 const CHANNEL: &str = "messages";
@@ -29,12 +30,18 @@ const JOIN_PATIENCE: Duration = Duration::from_secs(10);
 /// How long it is waited for the rest of the time: as good as for ever.
 const JOIN_WAIT: Duration = Duration::from_secs(365 * 86_400);
 
+/// How long what was accepted may take to be delivered on channels that a configuration has no more.
+const REMOVAL_PATIENCE: Duration = Duration::from_secs(10);
+
 /// Runs a node until Ctrl-C or SIGTERM.
 ///
 /// It prints a line when it is up, when it has joined the cluster, what comes to its mailboxes, and how it stopped. It is
 /// in a cluster with the overlay full_mesh, and begins one unless --join or `seeds` say where there is one; `overlay = none`
 /// leaves it alone. A configuration without channels gets one, named messages. Unless `admin` says otherwise it has an admin socket, named after it, in the folder overlane of
 /// XDG_RUNTIME_DIR, or in /tmp/overlane-UID. RUST_LOG chooses what is logged on standard error [default: warn].
+///
+/// SIGHUP has it read its configuration again, as `overlane reload` does. SIGTERM and Ctrl-C have it say goodbye, settle
+/// what it had accepted, and end.
 ///
 /// Exits with 0 if all that it had accepted was settled when it stopped, with 1 if not. A second signal ends it at once.
 #[derive(Debug, clap::Args)]
@@ -68,17 +75,18 @@ fn node(arguments: Arguments) -> Result<Ending, Failure> {
     if let Some(parent) = arguments.parent {
         end_with(parent)?;
     }
-    let (end, ends) = channel();
-    interrupts(end.clone(), || ())?;
+    let (tell, happens) = channel();
+    interrupts_and_hangups(tell.clone(), || Happened::Hangup, || Happened::End)?;
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
     let log = tracing_subscriber::fmt().with_env_filter(filter);
     let colours = std::io::stderr().is_terminal();
     log.with_ansi(colours).with_writer(std::io::stderr).init();
-    let config = configuration(arguments.flags, arguments.join)?;
+    let given = Given::new(arguments.flags, arguments.join);
+    let config = given.first()?;
+    let admin = config.admin.clone();
+    let started = Node::builder(config.clone()).reload_with(move || given.again(&admin));
     let builder = arguments.mailbox.iter();
-    let builder = builder.fold(Node::builder(config.clone()), |builder, name| {
-        builder.inbox(name)
-    });
+    let builder = builder.fold(started, |builder, name| builder.inbox(name));
     let node = builder.start()?;
     introduce(&node, &config, json)?;
     printing::start(&node, &arguments.mailbox, json)?;
@@ -86,10 +94,23 @@ fn node(arguments: Arguments) -> Result<Ending, Failure> {
         if !config.seeds.is_empty() {
             tell_when_joined(cluster.clone(), json);
         }
-        end_when_left(node.events(), end);
+        end_when_left(node.events(), tell);
     }
-    // By a signal, or as the node has left its cluster.
-    let _ = ends.recv();
+    let supervisor = Supervisor::of_process();
+    supervisor.ready(&node);
+    // Until a signal says so, or the node has left its cluster.
+    loop {
+        match happens.recv_timeout(supervisor.patience()) {
+            Ok(Happened::Hangup) => {
+                supervisor.reloading();
+                read_again(&node, json)?;
+                supervisor.ready(&node);
+            }
+            Err(RecvTimeoutError::Timeout) => supervisor.beat(&node),
+            Ok(Happened::End) | Err(RecvTimeoutError::Disconnected) => break,
+        }
+    }
+    supervisor.stopping();
     let report = node.stop(Duration::from_secs(arguments.stop_s));
     stopped(&report, json)
 }
@@ -104,11 +125,14 @@ fn introduce(node: &Node, config: &Config, json: bool) -> Result<(), Failure> {
         "address": node.local_addr(),
         "incarnation": node.incarnation(),
         "admin": admin,
+        "http": node.http_addr(),
         "overlay": config.overlay.word(),
         "channels": channels.collect::<Vec<_>>(),
     });
+    let http = node.http_addr();
+    let http = http.map_or_else(String::new, |address| format!("; http://{address}"));
     let text = format!(
-        "node {} of cluster {} is up at {}; overlay {}; admin socket {}\n",
+        "node {} of cluster {} is up at {}; overlay {}; admin socket {}{http}\n",
         node.name(),
         config.cluster,
         node.local_addr(),
@@ -118,25 +142,76 @@ fn introduce(node: &Node, config: &Config, json: bool) -> Result<(), Failure> {
     say(json, &up, &text)
 }
 
-/// The configuration, with an overlay, a channel and an admin socket where none are said.
-fn configuration(flags: Flags, join: Vec<Seed>) -> Result<Config, Failure> {
-    let bad = |error| Failure::new(Ending::BadInput, format_args!("{error}"));
-    let mut sources = Sources::of_process(flags);
-    sources.defaults.push(("overlay", OVERLAY.to_owned()));
-    let mut config = sources.load().map_err(bad)?;
-    if config.channels.is_empty() {
-        sources.flags.channels.push(CHANNEL.to_owned());
-        config = sources.load().map_err(bad)?;
+/// What a running node waits for.
+enum Happened {
+    /// It is to read its configuration again.
+    Hangup,
+    /// It is to end.
+    End,
+}
+
+/// Where the configuration comes from.
+struct Given {
+    sources: Sources,
+    join: Vec<Seed>,
+}
+
+impl Given {
+    fn new(flags: Flags, join: Vec<Seed>) -> Self {
+        let mut sources = Sources::of_process(flags);
+        sources.defaults.push(("overlay", OVERLAY.to_owned()));
+        Self { sources, join }
     }
-    if !join.is_empty() && config.overlay.kind().is_none() {
-        let what = "--join needs an overlay, the same as the cluster's: leave out overlay = none";
-        return Err(Failure::new(Ending::BadInput, what));
+
+    /// The configuration, with an overlay, a channel and an admin socket where none are said.
+    fn first(&self) -> Result<Config, Failure> {
+        let bad = |error| Failure::new(Ending::BadInput, format_args!("{error}"));
+        let mut config = self.load().map_err(bad)?;
+        if !self.join.is_empty() && config.overlay.kind().is_none() {
+            let what =
+                "--join needs an overlay, the same as the cluster's: leave out overlay = none";
+            return Err(Failure::new(Ending::BadInput, what));
+        }
+        if config.admin == Admin::Auto {
+            config.admin = Admin::At(places::socket_for(&config.node_name)?);
+        }
+        Ok(config)
     }
-    config.seeds.extend(join);
-    if config.admin == Admin::Auto {
-        config.admin = Admin::At(places::socket_for(&config.node_name)?);
+
+    /// The same once more, for a node that runs.
+    fn again(&self, admin: &Admin) -> Result<Config, ConfigError> {
+        let mut config = self.load()?;
+        if config.admin == Admin::Auto {
+            config.admin.clone_from(admin);
+        }
+        Ok(config)
     }
-    Ok(config)
+
+    fn load(&self) -> Result<Config, ConfigError> {
+        let mut config = self.sources.load()?;
+        if config.channels.is_empty() {
+            let mut sources = self.sources.clone();
+            sources.flags.channels.push(CHANNEL.to_owned());
+            config = sources.load()?;
+        }
+        config.seeds.extend(self.join.iter().cloned());
+        Ok(config)
+    }
+}
+
+/// Has the node read its configuration again, and says what came of it.
+fn read_again(node: &Node, json: bool) -> Result<(), Failure> {
+    match node.reload(REMOVAL_PATIENCE) {
+        Ok(report) => {
+            let text = reload::text(&report.changed, &report.needs_restart);
+            say(json, &json!({"reloaded": report}), &text)
+        }
+        Err(error) => {
+            // The node goes on as it was.
+            complain(format_args!("overlane node: not reloaded: {error}"));
+            Ok(())
+        }
+    }
 }
 
 /// Says when the node is a member among others, and once if that takes long.
@@ -159,12 +234,12 @@ fn tell_when_joined(cluster: Cluster, json: bool) {
 }
 
 /// A node that has left its cluster has no more to do, and cannot join again.
-fn end_when_left(events: Events, end: Sender<()>) {
+fn end_when_left(events: Events, tell: Sender<Happened>) {
     std::thread::spawn(move || {
         while let Ok(event) = events.recv() {
             if matches!(event, Event::Left) {
                 // Nobody listens any more when it ends already.
-                let _ = end.send(());
+                let _ = tell.send(Happened::End);
             }
         }
     });

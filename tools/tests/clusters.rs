@@ -129,6 +129,43 @@ fn the_overlay_is_switched_on_all_nodes_and_a_broadcast_comes_to_all() {
     }
     let started = home.json(&["topology", "show", "--node", "n2"]);
     assert_eq!(started["broadcasts_started"], 1);
+    let all_or_none = [
+        "broadcast",
+        "inbox",
+        "now",
+        "--kind",
+        "atomic",
+        "--node",
+        "n2",
+    ];
+    assert_eq!(
+        home.text(&all_or_none),
+        "delivered by 2 members over messages\n"
+    );
+    for (index, node) in nodes.iter_mut().enumerate() {
+        if index != 1 {
+            assert_eq!(node.says()["message"]["text"], "now");
+        }
+    }
+    let error = home.fails(2, &["broadcast", "inbox", "x", "--kind", "total"]);
+    assert!(
+        error.contains("plain, causal, atomic or epidemic"),
+        "{error}"
+    );
+    let said = home.text(&["subscribe", "weather", "--node", "n1"]);
+    assert_eq!(said, "subscribed\n");
+    let said = home.text(&["publish", "weather", "sun", "--node", "n2"]);
+    assert_eq!(said, "on its way over messages\n");
+    let message = &nodes[0].says()["message"];
+    assert_eq!(
+        (&message["from"], &message["text"], &message["topic"]),
+        (&"n2".into(), &"sun".into(), &"weather".into())
+    );
+    assert_eq!(
+        home.text(&["unsubscribe", "weather", "--node", "n1"]),
+        "unsubscribed\n"
+    );
+    home.fails(2, &["unsubscribe", "weather", "--node", "n1"]);
     home.fails(
         2,
         &[

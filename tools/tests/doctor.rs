@@ -260,3 +260,99 @@ fn an_unknown_flag_is_refused_with_exit_code_2() {
         text(&output.stderr)
     );
 }
+
+/// A folder with an authority and a certificate for node `a`, and the configuration of that node.
+fn with_certificates(test: &str, days: &str) -> std::path::PathBuf {
+    let folder = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(test);
+    drop(std::fs::remove_dir_all(&folder));
+    let dir = folder.to_str().expect("a plain path");
+    for arguments in [
+        &["cert", "init", "--dir", dir][..],
+        &["cert", "issue", "a", "--dir", dir, "--days", days],
+    ] {
+        let output = clean(Command::new(env!("CARGO_BIN_EXE_overlane")))
+            .args(arguments)
+            .output()
+            .expect("it runs");
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        if arguments.contains(&"issue") {
+            std::fs::write(folder.join("a.toml"), &output.stdout).expect("it can be written");
+        }
+    }
+    folder
+}
+
+#[test]
+fn certificates_are_made_and_judged() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = with_certificates("certificates_are_made_and_judged", "365");
+    let config = folder.join("a.toml");
+    let config = config.to_str().expect("a plain path");
+    for (file, mode) in [("authority.key", 0o600), ("a.key", 0o600), ("a.crt", 0o644)] {
+        let about = folder.join(file).metadata().expect("it was made");
+        assert_eq!(about.permissions().mode() & 0o777, mode, "{file}");
+    }
+    let checked = run(doctor(), &["--config", config]);
+    for check in [
+        "security",
+        "key_file",
+        "certificate_names",
+        "certificate_expiry",
+    ] {
+        let line = line(&checked, check);
+        assert!(line.starts_with("ok"), "{line}");
+    }
+    assert!(line(&checked, "certificate_expiry").contains("valid for 364 days"));
+    assert_fails(
+        &run(doctor(), &["--config", config, "--node-name", "b"]),
+        "certificate_names",
+        &["not for node b", "overlane cert issue b"],
+    );
+    let key = folder.join("a.key");
+    std::fs::set_permissions(&key, PermissionsExt::from_mode(0o644)).expect("it is ours");
+    let warned = line(&run(doctor(), &["--config", config]), "key_file");
+    assert!(
+        warned.starts_with("warn") && warned.contains("chmod 600"),
+        "{warned}"
+    );
+    // Nothing is overwritten.
+    let again = clean(Command::new(env!("CARGO_BIN_EXE_overlane")))
+        .args([
+            "cert",
+            "issue",
+            "a",
+            "--dir",
+            folder.to_str().expect("plain"),
+        ])
+        .output()
+        .expect("it runs");
+    assert_eq!(again.status.code(), Some(4));
+    assert!(text(&again.stderr).contains("not overwritten"));
+    let other = clean(Command::new(env!("CARGO_BIN_EXE_overlane")))
+        .args(["cert", "issue", "a", "--dir", "nowhere-at-all"])
+        .output()
+        .expect("it runs");
+    assert_eq!(other.status.code(), Some(2));
+    assert!(text(&other.stderr).contains("overlane cert init"));
+    std::fs::write(&key, "no key").expect("it is ours");
+    assert_fails(
+        &run(doctor(), &["--config", config]),
+        "security",
+        &["a.key", "private key"],
+    );
+}
+
+#[test]
+fn a_certificate_that_ends_soon_is_told() {
+    let folder = with_certificates("a_certificate_that_ends_soon_is_told", "7");
+    let config = folder.join("a.toml");
+    let checked = run(
+        doctor(),
+        &["--config", config.to_str().expect("a plain path")],
+    );
+    let line = line(&checked, "certificate_expiry");
+    assert!(
+        line.starts_with("warn") && line.contains("7 days"),
+        "{line}"
+    );
+}

@@ -1,5 +1,7 @@
 //! `overlane node`, and the commands that ask it, as a user runs them.
 
+#[path = "nodes/operating.rs"]
+mod operating;
 mod support;
 
 use std::io::{BufRead, BufReader, Read, Write};

@@ -1,8 +1,8 @@
 //! What may be asked of a cluster run, and what is refused at once.
 
 use clap::Args;
-use overlane::OverlayKind;
 use overlane::config::Flags;
+use overlane::{BroadcastKind, OverlayKind};
 
 use super::hosts::HOSTS_MAX;
 use super::process::HEAD_BYTES;
@@ -75,6 +75,61 @@ impl ClusterFlags {
         flags::within("--payload", self.payload, HEAD_BYTES, 200 << 10)?;
         flags::within("--idle-seconds", self.idle_seconds as usize, 0, 3_600)?;
         flags::within("--patience", self.patience as usize, 1, 3_600)
+    }
+}
+
+/// Flags of `broadcast`.
+#[derive(Debug, Args)]
+pub(crate) struct BroadcastFlags {
+    /// Nodes, each a process with one shard
+    #[arg(long, default_value_t = 3, value_name = "COUNT")]
+    pub(super) nodes: usize,
+    /// Broadcasts, all from the first node, as fast as it takes them
+    #[arg(long, default_value_t = 10_000, value_name = "COUNT")]
+    pub(super) broadcasts: u32,
+    /// Bytes of each
+    #[arg(long, default_value_t = 64, value_name = "BYTES")]
+    pub(super) payload: usize,
+    /// plain, causal or epidemic
+    #[arg(long, default_value_t = BroadcastKind::Plain, value_name = "KIND")]
+    pub(super) kind: BroadcastKind,
+    /// How long they may take to come to all, and the nodes to form the cluster
+    #[arg(long, default_value_t = 120, value_name = "SECONDS")]
+    pub(super) patience: u32,
+    /// One JSON object on one line instead of a table
+    #[arg(long)]
+    pub(super) json: bool,
+    #[command(flatten)]
+    pub(super) engine: Flags,
+}
+
+impl BroadcastFlags {
+    /// Refuses what no run could be made of.
+    pub(super) fn check(&self) -> Outcome<()> {
+        flags::within("--nodes", self.nodes, 2, 200)?;
+        flags::within("--broadcasts", self.broadcasts as usize, 1, 10_000_000)?;
+        flags::within("--payload", self.payload, HEAD_BYTES, 200 << 10)?;
+        flags::within("--patience", self.patience as usize, 1, 3_600)?;
+        if self.kind == BroadcastKind::Atomic {
+            return Err(BenchError::BadInput(
+                "--kind: an atomic broadcast waits for all members; take plain, causal or epidemic"
+                    .into(),
+            ));
+        }
+        Ok(())
+    }
+
+    /// The cluster that they go through.
+    pub(super) fn cluster(&self) -> ClusterFlags {
+        ClusterFlags {
+            payload: self.payload,
+            ..ClusterFlags::of(
+                self.nodes,
+                OverlayKind::HyParView,
+                self.patience,
+                &self.engine,
+            )
+        }
     }
 }
 

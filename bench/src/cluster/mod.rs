@@ -1,10 +1,12 @@
-//! `overlane-bench cluster`, `churn`, `switch`, `partition` and `relay`: real nodes, each a process, that form a cluster by themselves.
+//! `overlane-bench cluster`, `churn`, `broadcast`, `switch`, `partition` and `relay`: real nodes, each a process, that form a cluster by themselves.
 //!
 //! - flags.rs: what may be asked; protocol.rs: what the processes are asked; process.rs: one of them
 //! - nodes.rs: all of them; this file: two of the runs, and what they came to; switching.rs with traffic.rs: the third;
-//!   partition.rs with hosts.rs: the fourth; relaying.rs: the fifth
+//!   partition.rs with hosts.rs: the fourth; flood.rs: broadcasts as fast as one node takes them;
+//!   relaying.rs: messages between clients
 
 mod flags;
+mod flood;
 mod hosts;
 mod nodes;
 mod partition;
@@ -18,7 +20,10 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-pub(crate) use flags::{ChurnFlags, ClusterFlags, PartitionFlags, RelayFlags, SwitchFlags};
+pub(crate) use flags::{
+    BroadcastFlags, ChurnFlags, ClusterFlags, PartitionFlags, RelayFlags, SwitchFlags,
+};
+pub(crate) use flood::run as run_broadcast;
 use nodes::{Nodes, Reach};
 pub(crate) use partition::run as run_partition;
 pub(crate) use relaying::run as run_relay;

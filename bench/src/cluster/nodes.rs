@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
-use overlane::OverlayKind;
 use overlane::config::Config;
+use overlane::{BroadcastKind, OverlayKind};
 
 use super::flags::ClusterFlags;
 use super::hosts::Hosts;
@@ -259,6 +259,47 @@ impl Nodes {
             let numbers = number..number + 1;
             self.ask(*sender, &Command::Broadcast { numbers, bytes })?;
         }
+        self.reach(&numbers, before, expected, within)
+    }
+
+    /// Broadcasts all of them from the first node, as fast as it takes them. What came of it, and how long it took until
+    /// all had come.
+    pub(super) fn flood(
+        &mut self,
+        numbers: std::ops::Range<u32>,
+        bytes: usize,
+        kind: BroadcastKind,
+        within: Duration,
+    ) -> Outcome<(Reach, Duration)> {
+        self.ask_all(&Command::Heard)?;
+        let before: u64 = self.look()?.iter().map(|look| look.heard).sum();
+        let others = self.running.len() as u64 - 1;
+        let expected = others * u64::from(numbers.end - numbers.start);
+        let began = Instant::now();
+        let flood = Command::Flood {
+            numbers: numbers.clone(),
+            bytes,
+            kind: kind.name().to_owned(),
+        };
+        self.tell(0, &flood)?;
+        self.answer(0, within)?;
+        let reach = self.reach(
+            &numbers,
+            before,
+            expected,
+            within.saturating_sub(began.elapsed()),
+        )?;
+        Ok((reach, began.elapsed()))
+    }
+
+    /// Waits until what is to come has, or for `within`, and gathers it.
+    fn reach(
+        &mut self,
+        numbers: &std::ops::Range<u32>,
+        before: u64,
+        expected: u64,
+        within: Duration,
+    ) -> Outcome<Reach> {
         let deadline = Instant::now() + within;
         while Instant::now() < deadline {
             let heard: u64 = self.look()?.iter().map(|look| look.heard).sum();
@@ -275,7 +316,7 @@ impl Nodes {
             let Reply::Heard(heard) = reply else {
                 return Err(unexpected(&reply));
             };
-            reach.add(heard, &numbers);
+            reach.add(heard, numbers);
         }
         Ok(reach)
     }

@@ -1,10 +1,14 @@
 //! A process of a cluster run: one node that joins, broadcasts when told to, and notes what it hears.
 
+use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use overlane::config::Seed;
-use overlane::{Cluster, Event, HOPS_KEY, Message, Node, ShardContext};
+use overlane::{
+    BroadcastError, BroadcastKind, Cluster, ClusterError, Event, HOPS_KEY, Message, Node,
+    ShardContext,
+};
 
 use super::protocol::{
     CHANNEL, Command, Heard, Look, MAILBOX, RELAYED, Relayed, Reply, STEADY_MAILBOX, Specification,
@@ -23,6 +27,8 @@ use crate::sample::Cpu;
 const SWITCH_WITHIN: Duration = Duration::from_secs(90);
 /// What is relayed has ended within this.
 const RELAYED_WITHIN: Duration = Duration::from_secs(55);
+/// While the node takes no more broadcasts.
+const BUSY_PAUSE: Duration = Duration::from_micros(200);
 /// Bytes of a broadcast that say which it is and when it was sent.
 pub(super) const HEAD_BYTES: usize = 12;
 
@@ -126,6 +132,14 @@ impl Host {
                 let relayed = self.relay(&to, numbers, bytes, one_by_one)?;
                 Ok(Reply::Relayed(relayed))
             }
+            Command::Flood {
+                numbers,
+                bytes,
+                kind,
+            } => {
+                let kind = kind.parse().map_err(engine)?;
+                self.flood(numbers, bytes, kind)
+            }
             Command::Heard => Ok(Reply::Heard(self.heard())),
             Command::BeginFlow { to, sender, hz } => {
                 self.sending = Some(Sending::start(&self.node, &to, sender, hz)?);
@@ -187,6 +201,25 @@ impl Host {
             reported: after.reported - before.reported,
             took_ns: u64::try_from(took).unwrap_or(u64::MAX),
         })
+    }
+
+    fn flood(&self, numbers: Range<u32>, bytes: usize, kind: BroadcastKind) -> Outcome<Reply> {
+        let cluster = self.cluster()?;
+        let mut payload = vec![0; bytes.max(HEAD_BYTES)];
+        for number in numbers {
+            payload[..4].copy_from_slice(&number.to_le_bytes());
+            payload[4..HEAD_BYTES].copy_from_slice(&clock::now_ns().to_le_bytes());
+            loop {
+                match cluster.broadcast_as(kind, CHANNEL, MAILBOX, &payload) {
+                    Ok(()) => break,
+                    Err(BroadcastError::Order(ClusterError::Busy)) => {
+                        std::thread::sleep(BUSY_PAUSE)
+                    }
+                    Err(error) => return Err(engine(error)),
+                }
+            }
+        }
+        Ok(Reply::Done)
     }
 
     /// Notes what was told since this was called last.

@@ -39,6 +39,12 @@ pub(super) enum Command {
         numbers: std::ops::Range<u32>,
         bytes: usize,
     },
+    /// The same of a kind, as fast as the node takes them.
+    Flood {
+        numbers: std::ops::Range<u32>,
+        bytes: usize,
+        kind: String,
+    },
     /// What it has heard since it was asked last.
     Heard,
     /// Give all nodes that overlay.

@@ -13,6 +13,7 @@ use overlane::config::{
 };
 use serde::{Deserialize, Serialize};
 
+use super::protection;
 use crate::error::{BenchError, Outcome};
 
 /// Node parameters that the harness gives each node by itself.
@@ -60,13 +61,14 @@ pub(crate) fn load(defaults: Defaults<'_>, given: &Flags) -> Outcome<Config> {
         )));
     }
     let mut flags = given.clone();
+    protection::provide(&mut flags)?;
     // The harness starts no programs but its own, so that a raised limit is inherited by no other.
     let of_all = [("raise_open_files", "true")];
     let node = of_all
         .iter()
         .chain(defaults.node)
         .map(|(name, value)| (*name, (*value).to_owned()));
-    flags.node = node.chain(given.node.iter().cloned()).collect();
+    flags.node = node.chain(flags.node).collect();
     let channels = defaults
         .channels
         .iter()
@@ -122,6 +124,8 @@ impl Settings {
     pub(crate) fn listening_at(&self, address: IpAddr) -> Outcome<Self> {
         let mut config = self.config()?;
         config.listen = SocketAddr::new(address, 0);
+        // Who measures plain lanes between hosts wants them plain.
+        config.insecure |= !address.is_loopback();
         Ok(Self::of(&config))
     }
 

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::PROTOCOL_VERSION;
 use super::event_report::EventReport;
 use super::metrics_report::MetricsReport;
+use crate::config::Change;
 use crate::metrics::RuleMetrics;
 
 /// A line from a node.
@@ -130,6 +131,11 @@ pub enum Answer {
         /// Live members besides this node, as far as it knows.
         members: usize,
     },
+    /// A publication was begun.
+    Publishing {
+        /// The channel that it goes on.
+        channel: String,
+    },
     /// Its counters.
     Metrics(MetricsReport),
     /// Its channels, in their order.
@@ -156,6 +162,13 @@ pub enum Answer {
         channel: Option<String>,
         /// What became of it.
         outcome: SendOutcome,
+    },
+    /// Its configuration was read again and followed.
+    Reloaded {
+        /// What is as it says now.
+        changed: Vec<Change>,
+        /// What will be as it says when the node is started again.
+        needs_restart: Vec<Change>,
     },
     /// What happens follows, a line each.
     Following,
@@ -259,8 +272,32 @@ pub struct OverlayReport {
     pub broadcasts_started: u64,
     /// Broadcasts of others that were delivered here.
     pub broadcasts_delivered: u64,
-    /// Broadcasts of others that came and found no room or no channel here.
+    /// Broadcasts of others that came and found no room or no channel here, or causal ones that did not come in time.
     pub broadcasts_missed: u64,
+    /// Broadcasts of others, of the cluster's own protocols too, that were heard of and got from nobody.
+    #[serde(default)]
+    pub broadcasts_given_up: u64,
+    /// Broadcasts by kind, and publications.
+    #[serde(default)]
+    pub broadcasts: Vec<BroadcastReport>,
+    /// Topics that the node subscribes to.
+    #[serde(default)]
+    pub topics: Vec<String>,
+}
+
+/// Broadcasts of one kind, or publications.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BroadcastReport {
+    /// plain, causal, atomic, epidemic or topic.
+    pub kind: String,
+    /// Begun here.
+    pub started: u64,
+    /// Of others, delivered here.
+    pub delivered: u64,
+    /// Of others, which came and found no room or no channel, or not in time.
+    pub missed: u64,
+    /// Ordered here and not begun.
+    pub refused: u64,
 }
 
 /// A peer of a node.

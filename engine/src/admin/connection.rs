@@ -2,8 +2,7 @@
 //!
 //! Runs on a thread of its own, which may block; each wait has a deadline. Called by the server alone.
 
-use std::io::{self, ErrorKind, Read, Write};
-use std::net::Shutdown;
+use std::io::{self, ErrorKind};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
@@ -12,8 +11,8 @@ use super::answer::{Answer, Refusal, RefusalKind, Reply};
 use super::event_report::EventReport;
 use super::lines::Lines;
 use super::request::{REQUEST_BYTES_MAX, Request};
-use super::seats::{FOLLOWERS_MAX, Seated};
 use crate::error::RecvError;
+use crate::serving::{FOLLOWERS_MAX, Seated, Stream, part, read_by, write_by};
 
 /// How long a connection may do nothing between two requests.
 const IDLE_MAX: Duration = Duration::from_secs(60);
@@ -28,7 +27,11 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 const PIECE_BYTES: usize = 16 << 10;
 
 /// Serves a connection until its end.
-pub(super) fn serve(stream: &UnixStream, seated: &Seated, desk: &dyn Desk) -> io::Result<()> {
+pub(super) fn serve(
+    stream: &UnixStream,
+    seated: &Seated<UnixStream>,
+    desk: &dyn Desk,
+) -> io::Result<()> {
     let mut lines = Lines::new(REQUEST_BYTES_MAX);
     loop {
         let line = match read_line(stream, &mut lines)? {
@@ -65,12 +68,7 @@ pub(super) fn turn_away(stream: &UnixStream) {
         RefusalKind::Busy,
         "there are too many connections to this admin socket, and nothing was done: try again",
     );
-    let line = Reply::Refused(refusal).line() + "\n";
-    let mut stream = stream;
-    // Who does not take it finds the connection closed.
-    let _ = stream.set_nonblocking(true);
-    let _ = stream.write_all(line.as_bytes());
-    let _ = stream.shutdown(Shutdown::Both);
+    part(stream, (Reply::Refused(refusal).line() + "\n").as_bytes());
 }
 
 enum Came {
@@ -97,42 +95,20 @@ fn read_line(stream: &UnixStream, lines: &mut Lines) -> io::Result<Came> {
             begun = true;
             deadline = Instant::now() + LINE_TIME_MAX;
         }
-        let Some(left) = left_until(deadline) else {
-            return Ok(Came::End);
-        };
-        stream.set_read_timeout(Some(left))?;
-        let mut reading = stream;
-        match reading.read(&mut piece) {
-            Ok(0) => return Ok(Came::End),
-            Ok(bytes) => lines.push(&piece[..bytes]),
-            Err(error) if is_passing(&error) => {}
-            Err(error) => return Err(error),
+        match read_by(stream, &mut piece, deadline)? {
+            None | Some(0) => return Ok(Came::End),
+            Some(bytes) => lines.push(&piece[..bytes]),
         }
     }
 }
 
 fn write(stream: &UnixStream, reply: &Reply) -> io::Result<()> {
     let line = reply.line() + "\n";
-    let deadline = Instant::now() + LINE_TIME_MAX;
-    let mut left = line.as_bytes();
-    while !left.is_empty() {
-        let Some(time_left) = left_until(deadline) else {
-            return Err(ErrorKind::TimedOut.into());
-        };
-        stream.set_write_timeout(Some(time_left))?;
-        let mut writing = stream;
-        match writing.write(left) {
-            Ok(0) => return Err(ErrorKind::WriteZero.into()),
-            Ok(bytes) => left = &left[bytes..],
-            Err(error) if is_passing(&error) => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(())
+    write_by(stream, line.as_bytes(), Instant::now() + LINE_TIME_MAX)
 }
 
 /// A line for each event, until the client goes, does not read, or the node has stopped.
-fn follow(stream: &UnixStream, seated: &Seated, desk: &dyn Desk) -> io::Result<()> {
+fn follow(stream: &UnixStream, seated: &Seated<UnixStream>, desk: &dyn Desk) -> io::Result<()> {
     if !seated.begin_following() {
         let text = format!("{FOLLOWERS_MAX} connections follow the events of this node already");
         return write(
@@ -153,22 +129,8 @@ fn follow(stream: &UnixStream, seated: &Seated, desk: &dyn Desk) -> io::Result<(
 
 /// Whether the client is still there: it has nothing to say while it follows, so what can be read is its end.
 fn is_there(stream: &UnixStream) -> io::Result<bool> {
-    stream.set_nonblocking(true)?;
-    let mut reading = stream;
-    let read = reading.read(&mut [0]);
-    stream.set_nonblocking(false)?;
+    stream.set_waiting(false)?;
+    let read = stream.receive(&mut [0]);
+    stream.set_waiting(true)?;
     Ok(read.is_err_and(|error| error.kind() == ErrorKind::WouldBlock))
-}
-
-fn left_until(deadline: Instant) -> Option<Duration> {
-    let left = deadline.saturating_duration_since(Instant::now());
-    (!left.is_zero()).then_some(left)
-}
-
-/// The time allowed for one call has passed, or a signal came: the deadline decides.
-fn is_passing(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted
-    )
 }

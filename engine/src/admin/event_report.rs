@@ -8,7 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use crate::cluster::{OverlayStep, WhyBack};
+use crate::cluster::{AtomicOutcome, OverlayStep, WhyBack};
 use crate::events::Event;
 
 /// An event of a node.
@@ -110,7 +110,26 @@ fn described(event: &Event) -> (&'static str, Value) {
         | Event::OtherOverlay { .. }
         | Event::Partitioned { .. }
         | Event::Healed { .. } => of_overlay(event),
+        Event::BroadcastsMissed { sender, messages } => (
+            "broadcasts_missed",
+            json!({"sender": sender.as_deref(), "messages": messages}),
+        ),
+        Event::AtomicEnded { sender, outcome } => {
+            let (outcome, missing) = match outcome {
+                AtomicOutcome::Committed => ("committed", Vec::new()),
+                AtomicOutcome::Aborted { missing } => ("aborted", names(missing)),
+                AtomicOutcome::Unknown => ("unknown", Vec::new()),
+            };
+            (
+                "atomic_ended",
+                json!({"sender": &**sender, "outcome": outcome, "missing": missing}),
+            )
+        }
     }
+}
+
+fn names(names: &[Arc<str>]) -> Vec<String> {
+    names.iter().map(|name| name.to_string()).collect()
 }
 
 fn of_lane(event: &Event) -> (&'static str, Value) {
@@ -210,8 +229,6 @@ fn of_members(event: &Event) -> (&'static str, Value) {
 }
 
 fn of_overlay(event: &Event) -> (&'static str, Value) {
-    let names =
-        |names: &[Arc<str>]| -> Vec<String> { names.iter().map(|name| name.to_string()).collect() };
     match event {
         Event::NeighborUp { node } => ("neighbor_up", json!({"node": &**node})),
         Event::NeighborDown { node } => ("neighbor_down", json!({"node": &**node})),

@@ -31,20 +31,19 @@ mod event_report;
 pub mod lines;
 mod metrics_report;
 pub mod request;
-mod seats;
 mod server;
 mod socket;
 
+pub use crate::serving::{CONNECTIONS_MAX, FOLLOWERS_MAX};
 pub use answer::{
-    Answer, ChannelStatus, ClusterStatus, MemberReport, NodeStatus, OverlayReport, PeerStatus,
-    Refusal, RefusalKind, Reply, SendOutcome,
+    Answer, BroadcastReport, ChannelStatus, ClusterStatus, MemberReport, NodeStatus, OverlayReport,
+    PeerStatus, Refusal, RefusalKind, Reply, SendOutcome,
 };
 pub use client::{Client, ClientError, Following};
 pub use event_report::EventReport;
 pub use lines::{LineTooLong, Lines};
 pub use metrics_report::{LatencyReport, MetricsReport};
 pub use request::{Content, REQUEST_BYTES_MAX, Request};
-pub use seats::{CONNECTIONS_MAX, FOLLOWERS_MAX};
 pub(crate) use server::Server;
 pub(crate) use socket::Claim;
 

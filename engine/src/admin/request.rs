@@ -19,6 +19,9 @@ pub const REQUEST_BYTES_MAX: usize = 1 << 20;
 /// The longest that a request may wait for other nodes.
 pub const WAIT_MS_MAX: u64 = 600_000;
 
+/// How long an atomic broadcast is waited for where nobody says so. 10 s: as long as votes are waited for, and told.
+pub(crate) const ATOMIC_WAIT_MS: u64 = 10_000;
+
 /// The most payload bytes of a ping.
 pub const PING_BYTES_MAX: usize = 64 << 10;
 
@@ -77,8 +80,41 @@ pub enum Request {
         /// The channel; otherwise the only one is taken.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         channel: Option<String>,
+        /// plain, causal, atomic or epidemic; otherwise plain. The answer to an atomic one waits until it is decided.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        kind: Option<String>,
+        /// How long the answer to an atomic one may take; 10 s if it is not said.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        wait_ms: Option<u64>,
         /// What is sent.
         payload: Content,
+    },
+    /// Sends a message to every other node that subscribes to a topic.
+    Publish {
+        /// The topic.
+        topic: String,
+        /// The channel; otherwise the only one is taken.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        channel: Option<String>,
+        /// What is sent.
+        payload: Content,
+    },
+    /// Has what is published to a topic come to a mailbox of the node.
+    Subscribe {
+        /// The topic.
+        topic: String,
+        /// The mailbox.
+        mailbox: String,
+    },
+    /// Ends that.
+    Unsubscribe {
+        /// The topic.
+        topic: String,
+    },
+    /// Reads the node's configuration again and follows it.
+    Reload {
+        /// How long what was accepted on channels that are gone may take to be delivered.
+        wait_ms: u64,
     },
     /// What happens from now on, a line each, until the client goes.
     Events {},
@@ -250,8 +286,10 @@ impl Request {
             | Self::Connect { wait_ms, .. }
             | Self::SwitchOverlay { wait_ms, .. }
             | Self::Evict { wait_ms, .. }
+            | Self::Reload { wait_ms }
             | Self::Leave { wait_ms } => *wait_ms,
             Self::Ping { timeout_ms, .. } | Self::Send { timeout_ms, .. } => *timeout_ms,
+            Self::Broadcast { wait_ms, .. } => wait_ms.unwrap_or(ATOMIC_WAIT_MS),
             _ => 0,
         }
     }

@@ -6,7 +6,7 @@
 //! checks as on any lane.
 
 use std::collections::BTreeSet;
-use std::io::{Read, Write};
+use std::io::{IoSlice, Read, Write};
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::sync::Arc;
 use std::thread;
@@ -16,6 +16,7 @@ use crossbeam_channel::{Receiver, Sender, unbounded};
 
 use super::seeds::SeedAnswer;
 use crate::control::link::ControlLink;
+use crate::session::{Security, Session};
 use crate::wire::hello::WHO;
 use crate::wire::parameters::Parameters;
 use crate::wire::progress::Progress;
@@ -36,6 +37,7 @@ pub(super) struct Asker {
     pub(super) cluster: Name,
     pub(super) node: Name,
     pub(super) session: Name,
+    pub(super) security: Arc<Security>,
     pub(super) incarnation: u64,
     pub(super) terms: ChannelTerms,
 }
@@ -126,7 +128,7 @@ fn who_is_at(asker: &Asker, place: &str) -> Result<(String, SocketAddr), String>
 
 fn who_is(asker: &Asker, address: SocketAddr) -> Result<String, String> {
     let lost = |error: std::io::Error| error.to_string();
-    let mut stream = TcpStream::connect_timeout(&address, PATIENCE).map_err(lost)?;
+    let stream = TcpStream::connect_timeout(&address, PATIENCE).map_err(lost)?;
     stream.set_read_timeout(Some(PATIENCE)).map_err(lost)?;
     stream.set_write_timeout(Some(PATIENCE)).map_err(lost)?;
     let channel = Name::new(WHO).map_err(|error| error.to_string())?;
@@ -144,18 +146,92 @@ fn who_is(asker: &Asker, address: SocketAddr) -> Result<String, String> {
         terms: asker.terms.clone(),
         unknown: Parameters::default(),
     });
-    stream.write_all(&hello).map_err(lost)?;
-    let mut buffer = [0; 512];
+    let mut line = Line::secured(stream, &asker.security)?;
+    line.say(&hello)?;
     loop {
-        let bytes = stream.read(&mut buffer).map_err(lost)?;
-        if bytes == 0 {
-            return Err("it closed the connection without an answer".to_owned());
-        }
-        match dialer.receive(&buffer[..bytes]) {
+        match dialer.receive(&line.hear()?) {
             Ok(DialProgress::NeedMore) => {}
-            Ok(DialProgress::Welcomed { welcome, .. }) => return Ok(welcome.node.to_string()),
+            Ok(DialProgress::Welcomed { welcome, .. }) => {
+                line.check(&asker.security, &welcome.node)?;
+                return Ok(welcome.node.to_string());
+            }
             Ok(DialProgress::Refused { refuse, .. }) => return Err(refuse.text().to_owned()),
             Err(error) => return Err(error.to_string()),
         }
+    }
+}
+
+/// A connection on which this thread waits, with its session.
+struct Line {
+    stream: TcpStream,
+    session: Option<Box<Session>>,
+}
+
+impl Line {
+    /// The session is there, if there is to be one.
+    fn secured(stream: TcpStream, security: &Security) -> Result<Self, String> {
+        let begun = security.dial(None).map_err(|error| error.text)?;
+        let Some((session, first)) = begun else {
+            return Ok(Self {
+                stream,
+                session: None,
+            });
+        };
+        let mut line = Self {
+            stream,
+            session: Some(session),
+        };
+        line.send(&first)?;
+        while line
+            .session
+            .as_ref()
+            .is_some_and(|session| session.identity().is_none())
+        {
+            line.hear()?;
+        }
+        Ok(line)
+    }
+
+    fn say(&mut self, bytes: &[u8]) -> Result<(), String> {
+        let Some(session) = &mut self.session else {
+            return self.send(bytes);
+        };
+        let mut sealed = Vec::new();
+        let pieces = [IoSlice::new(bytes)];
+        session
+            .seal(&pieces, &mut sealed)
+            .map_err(|error| error.text)?;
+        self.send(&sealed)
+    }
+
+    fn send(&mut self, bytes: &[u8]) -> Result<(), String> {
+        self.stream
+            .write_all(bytes)
+            .map_err(|error| error.to_string())
+    }
+
+    /// What comes next, none of it while only the session has said something.
+    fn hear(&mut self) -> Result<Vec<u8>, String> {
+        let mut buffer = vec![0; 4096];
+        let bytes = self.stream.read(&mut buffer);
+        let bytes = bytes.map_err(|error| error.to_string())?;
+        if bytes == 0 {
+            return Err("it closed the connection without an answer".to_owned());
+        }
+        buffer.truncate(bytes);
+        let Some(session) = &mut self.session else {
+            return Ok(buffer);
+        };
+        let (mut plain, mut answer) = (Vec::new(), Vec::new());
+        let opened = session.open(&buffer, &mut plain, &mut answer);
+        self.send(&answer)?;
+        opened.map(|()| plain).map_err(|error| error.text)
+    }
+
+    /// Whether the session proves that name.
+    fn check(&self, security: &Security, node: &str) -> Result<(), String> {
+        let identity = { self.session.as_ref() }.and_then(|session| session.identity());
+        let checked = identity.map_or(Ok(()), |identity| security.check(identity, node));
+        checked.map_err(|error| error.text)
     }
 }

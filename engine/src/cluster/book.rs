@@ -88,6 +88,11 @@ impl Book {
         self.known.get(&id)
     }
 
+    /// How many nodes are known.
+    pub(super) fn len(&self) -> usize {
+        self.known.len()
+    }
+
     /// Its name; its identity in digits, if the name is not known.
     pub(super) fn name(&self, id: NodeId) -> Arc<str> {
         let known = self.known.get(&id);

@@ -2,7 +2,8 @@
 //!
 //! It owns the protocols (`machine`), their timers, the address book and the seeds, and knows names and addresses
 //! where they know identities. It has no socket, clock or thread: `resident` hands it what happens with the time, and
-//! does what it says. `lanes`, `hearing` and `looking` are what happens to it, `wants` and `telling` what comes of it.
+//! does what it says. `lanes`, `hearing`, `sending` and `looking` are what happens to it, `wants` and `telling` what comes of
+//! it.
 //! What it must never do: wait, and keep more than its bounds for a peer.
 
 mod deciding;
@@ -11,6 +12,7 @@ mod hearing;
 mod lanes;
 mod looking;
 mod parting;
+mod sending;
 mod telling;
 mod wants;
 
@@ -20,9 +22,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use overlane_overlays::epoch::OverlayKind;
+use overlane_overlays::epoch::{Epoch, OverlayKind};
 use overlane_overlays::membership::Details;
-use overlane_overlays::{Command, DecodeError, Input, Refusal, Time, WhyDown};
+use overlane_overlays::{
+    AtomicOutcome, Command, DecodeError, Input, MessageId, Payload, Refusal, Time, TopicId, WhyDown,
+};
 use rand::SeedableRng;
 use rand::rngs::Xoshiro256PlusPlus;
 
@@ -31,7 +35,7 @@ use super::decisions::{Decision, DecisionLog};
 use super::identity::NodeId;
 use super::machine::{Machine, MachineConfig, MachineInput, MachineTimer, Readings, machine};
 use super::parted::Parted;
-use super::payload::Addressed;
+use super::payload::{Addressed, Sort};
 use super::relay::router::RelayRouter;
 use super::seeds::{SeedAnswer, Seeds};
 use super::strangers::Strangers;
@@ -90,6 +94,10 @@ pub(super) enum Happening {
     Evict(NodeId),
     /// An order of the application.
     Order(Command<NodeId>),
+    /// The application wants this delivered by all live members or by none.
+    Atomic(Payload),
+    /// The application publishes this.
+    Publish { topic: TopicId, body: Bytes },
     /// Another overlay is ordered.
     Switch {
         kind: OverlayKind,
@@ -140,6 +148,13 @@ pub(super) enum Deed {
     Merge(Vec<Decision>),
     /// There is a way to that member now.
     WayFound(NodeId),
+    /// So many broadcasts of others will not be delivered here, as they did not come in time.
+    Missed { sort: Sort, messages: u64 },
+    /// An atomic broadcast of this node has ended.
+    AtomicEnded {
+        id: MessageId,
+        outcome: AtomicOutcome<Arc<str>>,
+    },
     /// An order was not carried out.
     Refuse {
         command: Box<Command<NodeId>>,
@@ -159,6 +174,24 @@ enum Timer {
     Prune,
     /// The node may have been left without a neighbor.
     Alone,
+}
+
+/// What tells two views apart, without a look at every member.
+#[derive(Debug, PartialEq, Eq)]
+struct Glance {
+    members: u64,
+    overlay: Epoch<NodeId>,
+    next: Option<Epoch<NodeId>>,
+    neighbors: u64,
+    /// How many names are known: that of a neighbor may be among the new ones.
+    names: usize,
+    coordinator: Option<NodeId>,
+    /// On which side of a partition the node is.
+    side: Option<Side>,
+    joins: u64,
+    is_joined: bool,
+    has_left: bool,
+    seeds: u64,
 }
 
 /// See the module's text.
@@ -194,6 +227,14 @@ pub(super) struct Driver {
     /// How often it was ordered to join.
     joins: u64,
     has_left: bool,
+    /// The timer for a node without a neighbor is set.
+    is_seeking: bool,
+    /// Times that a neighbor came or went.
+    neighbors: u64,
+    /// The most broadcasts of others that were given up: so many were told.
+    given_up: u64,
+    /// What was shown last.
+    shown: Option<Glance>,
 }
 
 impl Driver {
@@ -257,6 +298,10 @@ impl Driver {
             asking: Vec::new(),
             joins: 0,
             has_left: false,
+            is_seeking: true,
+            neighbors: 0,
+            given_up: 0,
+            shown: None,
         })
     }
 
@@ -290,6 +335,7 @@ impl Driver {
         }
         self.look(now, out);
         self.run(now, out);
+        self.tell_given_up(out);
     }
 
     /// Takes what happened.
@@ -318,10 +364,13 @@ impl Driver {
                 }
                 self.give(Input::Command(command), None);
             }
+            Happening::Atomic(payload) => self.broadcast_atomically(payload),
+            Happening::Publish { topic, body } => self.publish(topic, body),
             Happening::Switch { kind, servers, by } => self.switch(kind, servers, by),
             Happening::Readings(readings) => self.topology.read(now, readings),
         }
         self.run(now, out);
+        self.tell_given_up(out);
     }
 
     /// Whether the node is a member of a cluster with others, or is to be one by itself.
@@ -334,6 +383,38 @@ impl Driver {
     pub(super) fn next_epoch(&self) -> Option<u64> {
         let next = self.machine.next_overlay()?;
         Some(next.epoch.number)
+    }
+
+    /// The last atomic broadcast of this node.
+    pub(super) fn last_atomic(&self) -> Option<MessageId> {
+        self.machine.last_atomic()
+    }
+
+    /// What can be seen of the cluster from here, if that is something else than when it was last asked.
+    pub(super) fn take_changed_view(&mut self) -> Option<View> {
+        let glance = Some(self.glance());
+        if self.shown == glance {
+            return None;
+        }
+        self.shown = glance;
+        Some(self.view())
+    }
+
+    fn glance(&self) -> Glance {
+        let next = self.machine.next_overlay();
+        Glance {
+            members: self.machine.members().changes(),
+            overlay: self.machine.overlay().epoch,
+            next: next.map(|next| next.epoch),
+            neighbors: self.neighbors,
+            names: self.book.len(),
+            coordinator: self.machine.coordinator(),
+            side: self.parted.as_ref().map(Parted::side),
+            joins: self.joins,
+            is_joined: self.is_joined(),
+            has_left: self.has_left,
+            seeds: self.seeds.changes(),
+        }
     }
 
     /// What can be seen of the cluster from here.

@@ -161,6 +161,72 @@ pub enum BroadcastError {
     Order(#[from] ClusterError),
 }
 
+/// Why an atomic broadcast was not delivered by all.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum AtomicError {
+    /// It was not taken.
+    #[error(transparent)]
+    Broadcast(#[from] BroadcastError),
+    /// The protocol did not begin it.
+    #[error("the atomic broadcast was not begun: {0}")]
+    Refused(Refusal),
+    /// Nobody delivers it.
+    #[error("nobody delivers it: {}", not_ready(missing))]
+    Aborted {
+        /// Members that were not ready in time.
+        missing: Vec<String>,
+    },
+    /// Nobody remembers how it ended, as this node was cut off meanwhile.
+    #[error("nobody remembers how it ended, as this node was cut off for too long")]
+    Unknown,
+    /// It takes longer. An event tells how it ends.
+    #[error("it had not ended after {waited:?}; it goes on, and an event tells how it ends")]
+    TimedOut {
+        /// How long it was waited for.
+        waited: Duration,
+    },
+    /// Waited for on a thread of the engine.
+    #[error(
+        "a thread of the engine cannot wait for the cluster; use broadcast_as and follow events"
+    )]
+    WouldDeadlock,
+}
+
+fn not_ready(missing: &[String]) -> String {
+    if missing.is_empty() {
+        return "a member had no room, or went away; send it again".to_owned();
+    }
+    let missing = missing.join(", ");
+    format!("{missing} did not say in time to be ready; send it again, or without waiting for them")
+}
+
+/// Why a topic was not subscribed to, or nothing was published to it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum TopicError {
+    /// Topics are named as channels are.
+    #[error("a topic is named as a channel is, by 1 to 255 bytes of printable text: {0}")]
+    Name(String),
+    /// The mailbox is none.
+    #[error(transparent)]
+    Mailbox(#[from] NameError),
+    /// The node takes part in as many as it may.
+    #[error(
+        "the node subscribes to {most} topics already; give one up, or raise pub_sub_topics_max"
+    )]
+    TooMany {
+        /// How many are allowed.
+        most: usize,
+    },
+    /// There is no such subscription.
+    #[error("the node does not subscribe to {0}")]
+    NotSubscribed(String),
+    /// The publication was not taken.
+    #[error(transparent)]
+    Broadcast(#[from] BroadcastError),
+}
+
 /// Why the overlay was not switched.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]

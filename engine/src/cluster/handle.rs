@@ -5,7 +5,6 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -13,13 +12,11 @@ use crossbeam_channel::{RecvTimeoutError, bounded};
 use event_listener::Listener;
 use overlane_overlays::epoch::OverlayKind;
 use overlane_overlays::membership::{METADATA_BYTES_MAX, Status};
-use overlane_overlays::payload::PAYLOAD_BYTES_MAX;
 
-use super::error::{BroadcastError, ClusterError, EvictError, JoinError, LeaveError, SwitchError};
+use super::error::{ClusterError, EvictError, JoinError, LeaveError, SwitchError};
 use super::identity::NodeId;
 use super::orders::{ClusterState, NotTaken, Order};
 use super::outcome::SwitchOutcome;
-use super::payload::Addressed;
 use super::view::View;
 use crate::config::Seed;
 use crate::control::link::ControlLink;
@@ -32,9 +29,9 @@ use crate::threads;
 /// usable from any thread.
 #[derive(Clone, Debug)]
 pub struct Cluster {
-    fabric: Arc<Fabric>,
+    pub(super) fabric: Arc<Fabric>,
     link: Arc<ControlLink>,
-    state: Arc<ClusterState>,
+    pub(super) state: Arc<ClusterState>,
 }
 
 /// A node of the cluster, as this node knows it.
@@ -124,22 +121,6 @@ pub struct Partition {
     /// Those that it reaches are more than half of both, or half of them and the member whose identity is the least
     /// is among them: no other side can say the same. Channels of `on_partition = halt` go on here.
     pub has_quorum: bool,
-}
-
-/// Counts of a node's part in broadcasts, since it started.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct BroadcastCounts {
-    /// Begun here.
-    pub started: u64,
-    /// Of other nodes, given to their mailboxes here.
-    pub delivered: u64,
-    /// Of other nodes, which came and found no channel of their name here, or no room on it.
-    pub missed: u64,
-    /// Messages of the cluster's protocols, payloads passed on among them, that found no room on a lane. They are
-    /// repaired by the protocols.
-    pub unsent: u64,
-    /// Messages of control shards of other nodes that are against the rules.
-    pub malformed: u64,
 }
 
 impl Cluster {
@@ -345,50 +326,6 @@ impl Cluster {
             Ok(other) => Err(other.error(kind)),
             Err(RecvTimeoutError::Timeout) => Err(SwitchError::TimedOut { waited: timeout }),
             Err(RecvTimeoutError::Disconnected) => Err(SwitchError::Closed),
-        }
-    }
-
-    /// Sends a message to that mailbox on every other member, on that channel, passed on from node to node along the
-    /// overlay. It comes to a member once; a receiver finds the name of this node under the key
-    /// [`ORIGIN_KEY`](super::ORIGIN_KEY) of its metadata. Does not wait: what comes of it, the broadcast
-    /// layer sees to, and [`broadcast_counts`](Self::broadcast_counts) counts.
-    ///
-    /// # Errors
-    /// [`BroadcastError`].
-    pub fn broadcast(
-        &self,
-        channel: &str,
-        mailbox: &str,
-        payload: impl AsRef<[u8]>,
-    ) -> Result<(), BroadcastError> {
-        let payload = payload.as_ref();
-        if self.fabric.channels.find(channel).is_none() {
-            return Err(BroadcastError::NoChannel(channel.to_owned()));
-        }
-        self.fabric.mailboxes.get(mailbox)?;
-        let body = Addressed::write(channel, mailbox, payload);
-        let bytes_max = PAYLOAD_BYTES_MAX - (body.len() - payload.len());
-        if payload.len() > bytes_max {
-            let bytes = payload.len();
-            return Err(BroadcastError::TooLarge { bytes, bytes_max });
-        }
-        self.order(Order::Broadcast(body))
-            .map_err(BroadcastError::from)
-    }
-
-    /// Counts of this node's part in broadcasts.
-    #[must_use]
-    pub fn broadcast_counts(&self) -> BroadcastCounts {
-        let counters = &self.state.counters;
-        let load = |count: &std::sync::atomic::AtomicUsize| {
-            u64::try_from(count.load(Ordering::Relaxed)).unwrap_or(u64::MAX)
-        };
-        BroadcastCounts {
-            started: load(&counters.started),
-            delivered: load(&counters.delivered),
-            missed: load(&counters.missed),
-            unsent: load(&counters.unsent),
-            malformed: load(&counters.malformed),
         }
     }
 

@@ -12,12 +12,15 @@
 
 mod asking;
 mod book;
+mod broadcast_handle;
 mod clock;
+mod counts;
 mod decisions;
 mod driver;
 mod error;
 mod handle;
 mod identity;
+mod kind;
 mod machine;
 mod merging;
 mod orders;
@@ -31,6 +34,7 @@ mod strangers;
 #[cfg(test)]
 mod tests;
 mod timers;
+mod topics;
 mod topology;
 mod topology_handle;
 mod tuning;
@@ -47,7 +51,6 @@ use crate::inbox::Inbox;
 use crate::relay_book::RelayBook;
 use crate::shard::command::CommandSender;
 use crate::wire::Name;
-use crate::wire::hello::SESSION_PLAIN;
 use asking::Asker;
 use clock::Clock;
 use driver::{Driver, Identity};
@@ -56,13 +59,19 @@ use orders::ClusterState;
 use relay::carrier::Carrier;
 use resident::{ClusterResident, Parts};
 
+pub use counts::{BroadcastCounts, KindCounts};
 pub use decisions::{
     DECIDERS_MAX, DECISION_BYTES_MAX, DECISIONS_BYTES_MAX, DECISIONS_MAX, Decision,
 };
-pub use error::{BroadcastError, ClusterError, EvictError, JoinError, LeaveError, SwitchError};
-pub use handle::{BroadcastCounts, Cluster, Member, MemberStatus, OverlayView, Partition};
+pub use error::{
+    AtomicError, BroadcastError, ClusterError, EvictError, JoinError, LeaveError, SwitchError,
+    TopicError,
+};
+pub use handle::{Cluster, Member, MemberStatus, OverlayView, Partition};
+pub use kind::{BroadcastKind, UnknownKind};
+pub use overlane_overlays::AtomicOutcome;
 pub use overlane_overlays::epoch::{OverlayKind, Step as OverlayStep, WhyBack};
-pub use resident::{HOPS_KEY, ORIGIN_KEY};
+pub use resident::{HOPS_KEY, ORIGIN_KEY, TOPIC_KEY};
 pub use topology::{
     Analysis, Blocked, Condition, Measurements, MustBe, OrderedBy, PeerRtt, SwitchEnd,
     SwitchRecord, TopologyError, Verdict,
@@ -112,7 +121,8 @@ pub(crate) fn start(
     let asker = Asker {
         cluster: name(&config.cluster)?,
         node: name(&config.node_name)?,
-        session: name(SESSION_PLAIN)?,
+        session: name(fabric.security.mode().word())?,
+        security: Arc::clone(&fabric.security),
         incarnation: fabric.incarnation,
         terms: plan.terms.clone(),
     };

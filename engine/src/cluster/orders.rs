@@ -9,10 +9,14 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
+use overlane_overlays::TopicId;
 use overlane_overlays::epoch::OverlayKind;
 
+use super::counts::Counters;
 use super::decisions::MergeCallback;
-use super::outcome::SwitchOutcome;
+use super::kind::BroadcastKind;
+use super::outcome::{AtomicEnd, SwitchOutcome};
+use super::topics::Topics;
 use super::topology::TopologyOrder;
 use super::view::View;
 
@@ -28,8 +32,18 @@ pub(super) enum Order {
     Join(Vec<String>),
     /// Say goodbye.
     Leave,
-    /// Broadcast this, channel and mailbox included.
-    Broadcast(Bytes),
+    /// Broadcast this, channel and mailbox included. How an atomic one ends is answered.
+    Broadcast {
+        kind: BroadcastKind,
+        body: Bytes,
+        answer: Option<Sender<AtomicEnd>>,
+    },
+    /// Publish this to that topic, channel and topic included.
+    Publish { topic: TopicId, body: Bytes },
+    /// Take part in that topic.
+    Subscribe(TopicId),
+    /// No longer take part in it.
+    Unsubscribe(TopicId),
     /// Switch the overlay.
     Switch {
         kind: OverlayKind,
@@ -58,20 +72,8 @@ pub(crate) struct ClusterState {
     broadcast_bytes: AtomicUsize,
     /// How often it was ordered to join.
     joins: AtomicU64,
+    pub(super) topics: Topics,
     pub(super) counters: Counters,
-}
-
-/// Broadcasts, counted.
-#[derive(Debug, Default)]
-pub(super) struct Counters {
-    pub(super) started: AtomicUsize,
-    pub(super) delivered: AtomicUsize,
-    /// Came, and found no room, or no channel, on this node.
-    pub(super) missed: AtomicUsize,
-    /// Messages of protocols that found no room on a lane; the protocols repair that.
-    pub(super) unsent: AtomicUsize,
-    /// What peers sent that is against the rules.
-    pub(super) malformed: AtomicUsize,
 }
 
 /// Why an order was not taken.
@@ -93,6 +95,7 @@ impl ClusterState {
             orders,
             broadcast_bytes: AtomicUsize::new(0),
             joins: AtomicU64::new(0),
+            topics: Topics::default(),
             counters: Counters::default(),
         };
         (Arc::new(state), taken)
@@ -134,7 +137,7 @@ impl ClusterState {
 impl Order {
     fn broadcast_bytes(&self) -> usize {
         match self {
-            Self::Broadcast(body) => body.len(),
+            Self::Broadcast { body, .. } | Self::Publish { body, .. } => body.len(),
             _ => 0,
         }
     }

@@ -37,6 +37,8 @@ pub(super) struct Seeds {
     me: NodeId,
     seeds: Vec<Seed>,
     failures: u32,
+    /// Times that something came of one of them.
+    changes: u64,
     /// When they are tried, or looked at, next.
     next: Option<Time>,
 }
@@ -47,6 +49,7 @@ impl Seeds {
             me,
             seeds: Vec::new(),
             failures: 0,
+            changes: 0,
             next: None,
         }
     }
@@ -68,8 +71,14 @@ impl Seeds {
 
     /// The node does not want to be a member any more.
     pub(super) fn clear(&mut self) {
+        self.changes += 1;
         self.seeds.clear();
         self.next = None;
+    }
+
+    /// As long as this is the same, so is what can be told of them.
+    pub(super) const fn changes(&self) -> u64 {
+        self.changes
     }
 
     pub(super) const fn next(&self) -> Option<Time> {
@@ -105,6 +114,7 @@ impl Seeds {
 
     /// That node is at that place.
     pub(super) fn found(&mut self, place: &str, id: NodeId) {
+        self.changes += 1;
         if let Some(seed) = self.at(place) {
             seed.found = Some(id);
             seed.failure = None;
@@ -113,6 +123,7 @@ impl Seeds {
 
     /// Nobody was found there.
     pub(super) fn failed(&mut self, place: &str, why: String) {
+        self.changes += 1;
         if let Some(seed) = self.at(place) {
             seed.failure = Some(why);
         }
@@ -120,6 +131,7 @@ impl Seeds {
 
     /// The node that was found there does not let this one in.
     pub(super) fn refused(&mut self, id: NodeId, why: &str) {
+        self.changes += 1;
         for seed in self.seeds.iter_mut().filter(|seed| seed.found == Some(id)) {
             seed.failure = Some(why.to_owned());
         }
@@ -206,5 +218,24 @@ mod tests {
         seeds.found("me:1", NodeId::of("me"));
         assert!(seeds.are_this_node());
         assert!(seeds.due(at(9), false, |_| false).is_empty());
+    }
+
+    #[test]
+    fn what_can_be_told_of_them_changes_with_a_number() {
+        let mut seeds = Seeds::new(NodeId::of("me"));
+        seeds.add(vec!["a:1".to_owned()], at(0));
+        let mut before = (seeds.changes(), seeds.failures());
+        let steps: [fn(&mut Seeds); 4] = [
+            |seeds| seeds.failed("a:1", "nobody".to_owned()),
+            |seeds| seeds.found("a:1", NodeId::of("a")),
+            |seeds| seeds.refused(NodeId::of("a"), "names are unique"),
+            Seeds::clear,
+        ];
+        for step in steps {
+            step(&mut seeds);
+            let after = (seeds.changes(), seeds.failures());
+            assert!(after.0 != before.0 && after.1 != before.1, "{after:?}");
+            before = after;
+        }
     }
 }

@@ -1,6 +1,8 @@
 //! Drivers of several nodes with a simulated network between them: what they say to do is done, at a time that
 //! the test keeps, in an order that a seed decides.
 
+mod broadcasts;
+mod idle;
 mod parameters;
 mod partitions;
 mod topology;
@@ -13,13 +15,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use overlane_overlays::epoch::{OverlayKind, Step};
-use overlane_overlays::{Command, Time, WhyDown};
+use overlane_overlays::{Command, Payload, Time, WhyDown};
 
 use super::decisions::Decision;
 use super::driver::{Deed, Driver, Happening, Identity};
 use super::identity::NodeId;
+use super::kind::BroadcastKind;
 use super::machine::MachineConfig;
-use super::payload::Addressed;
+use super::payload::{Addressed, Sort};
 use super::seeds::SeedAnswer;
 use super::topology::Readings;
 use super::words::{Introduction, Word};
@@ -42,6 +45,13 @@ struct Node {
     side: Option<Side>,
     merged: Vec<Decision>,
     ways: Vec<NodeId>,
+    /// Words that it sent.
+    sent: u64,
+    /// Times that a timer woke it, and that anything at all did.
+    timer_steps: u64,
+    steps: u64,
+    /// Views of it that were something else than the one before.
+    views: u64,
 }
 
 /// See the module's text.
@@ -100,6 +110,10 @@ impl World {
             side: None,
             merged: Vec::new(),
             ways: Vec::new(),
+            sent: 0,
+            timer_steps: 0,
+            steps: 0,
+            views: 0,
         };
         self.nodes.insert(Arc::clone(&name), node);
         let places = seed.map(|number| address(number).to_string());
@@ -152,7 +166,8 @@ impl World {
             if node.driver.next().is_some_and(|at| at <= self.now) {
                 let mut deeds = Vec::new();
                 node.driver.run_due(self.now, &mut deeds);
-                self.carry_out(&name, deeds);
+                node.timer_steps += 1;
+                self.stepped(&name, deeds);
             }
         }
     }
@@ -161,14 +176,23 @@ impl World {
         if let Some(node) = self.nodes.get_mut(to) {
             let mut deeds = Vec::new();
             node.driver.handle(self.now, happening, &mut deeds);
-            self.carry_out(to, deeds);
+            self.stepped(to, deeds);
         }
+    }
+
+    /// As the resident does after each step.
+    fn stepped(&mut self, name: &Name, deeds: Vec<Deed>) {
+        let node = self.node(name);
+        node.steps += 1;
+        node.views += u64::from(node.driver.take_changed_view().is_some());
+        self.carry_out(name, deeds);
     }
 
     fn carry_out(&mut self, by: &Name, deeds: Vec<Deed>) {
         for deed in deeds {
             match deed {
                 Deed::Send { to, word, channel } => {
+                    self.node(by).sent += 1;
                     assert_eq!(channel.is_some(), is_payload(&word), "its own channel");
                     if self.is_cut(by, &to) {
                         continue;
@@ -195,8 +219,12 @@ impl World {
                     let readings = self.readings.clone();
                     self.happen(by, Happening::Readings(readings));
                 }
-                Deed::Keep { .. } | Deed::Reach { .. } | Deed::Release(_) | Deed::Refuse { .. } => {
-                }
+                Deed::Keep { .. }
+                | Deed::Reach { .. }
+                | Deed::Release(_)
+                | Deed::Refuse { .. }
+                | Deed::Missed { .. }
+                | Deed::AtomicEnded { .. } => {}
             }
         }
     }
@@ -260,8 +288,19 @@ impl World {
     }
 
     fn broadcast(&mut self, by: &str, payload: &[u8]) {
-        let body = Addressed::write("data", "in", payload);
-        self.happen(by, Happening::Order(Command::Broadcast(body.into())));
+        self.broadcast_as(BroadcastKind::Plain, by, payload);
+    }
+
+    fn broadcast_as(&mut self, kind: BroadcastKind, by: &str, payload: &[u8]) {
+        let body = Addressed::write(Sort::Broadcast(kind), "data", "in", payload);
+        let body = Payload::from(body);
+        let happening = match kind {
+            BroadcastKind::Plain => Happening::Order(Command::Broadcast(body)),
+            BroadcastKind::Causal => Happening::Order(Command::CausalBroadcast(body)),
+            BroadcastKind::Atomic => Happening::Atomic(body),
+            BroadcastKind::Epidemic => Happening::Order(Command::Broadcast(body.epidemically())),
+        };
+        self.happen(by, happening);
     }
 
     fn order(&mut self, by: &str, command: Command<NodeId>) {
@@ -276,7 +315,7 @@ fn address(number: u16) -> SocketAddr {
 fn is_payload(word: &Bytes) -> bool {
     use overlane_overlays::Message;
     match Word::read(word) {
-        Ok(Word::Machine(message)) => Addressed::channel_of(&message.tail()).is_some(),
+        Ok(Word::Machine(message)) => Addressed::glance(&message.tail()).is_some(),
         _ => false,
     }
 }
@@ -386,7 +425,7 @@ fn a_split_is_told_with_both_sides_and_heals() {
                 .parts
                 .insert(format!("n{number}").into(), number % ways);
         }
-        world.run_for(Duration::from_secs(30));
+        world.run_for(Duration::from_secs(45));
         for (name, view) in world.views() {
             let side = world.nodes.keys();
             let side = side.filter(|other| world.part(other) == world.part(&name));

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use overlane_overlays::switching::{ConductorConfig, Overlays, SwitchConfig};
 use overlane_overlays::{
-    StoreConfig, failure_detector, full_mesh, hyparview, membership, partitions, plumtree, pub_sub,
+    Limits, StoreConfig, atomic_broadcast, broadcast_kinds, broadcasts, causal_broadcast, direct,
+    epidemic, failure_detector, full_mesh, hyparview, membership, partitions, plumtree, pub_sub,
 };
 
 use super::machine::MachineConfig;
@@ -27,7 +28,8 @@ impl MachineConfig {
                 join_every: ms(switching.join_every_ms),
                 gather_for: ms(switching.gather_for_ms),
             },
-            plumtree: broadcast(config),
+            broadcasts: broadcasts(config),
+            kinds: kinds(config),
             membership: members(config),
             conductor: ConductorConfig {
                 prepare_max: ms(switching.prepare_max_ms),
@@ -127,6 +129,49 @@ fn broadcast(config: &Config) -> plumtree::Config {
             senders_for: ms(set.senders_for_ms),
         },
         missing_max: set.missing_max,
+    }
+}
+
+/// A full mesh gathers, keeps and waits for as much as a tree.
+fn broadcasts(config: &Config) -> broadcasts::Config {
+    let tree = broadcast(config);
+    broadcasts::Config {
+        direct: direct::Config {
+            tell_after: tree.announce_after,
+            catch_up_for: tree.catch_up_for,
+            store: tree.store.clone(),
+            missing_max: tree.missing_max,
+        },
+        epidemic: epidemic::Config {
+            fan_out: config.broadcast.epidemic_fan_out,
+            ttl: config.broadcast.epidemic_ttl,
+            store: tree.store.clone(),
+        },
+        plumtree: tree,
+    }
+}
+
+fn kinds(config: &Config) -> broadcast_kinds::Config {
+    let set = &config.broadcast;
+    broadcast_kinds::Config {
+        causal: causal_broadcast::Config {
+            wait_max: ms(set.causal_wait_max_ms),
+            hold_back: Limits {
+                messages_max: set.causal_held_max,
+                bytes_max: set.causal_held_bytes_max,
+                ..Limits::default()
+            },
+            kept_messages_max: set.causal_kept_max,
+            kept_bytes_max: set.causal_kept_bytes_max,
+            ..causal_broadcast::Config::default()
+        },
+        atomic: atomic_broadcast::Config {
+            rounds_own_max: set.atomic_rounds_max,
+            rounds_per_peer_max: set.atomic_rounds_max,
+            payload_bytes_max: set.atomic_bytes_max,
+            vote_within: ms(set.atomic_vote_within_ms),
+            ..atomic_broadcast::Config::default()
+        },
     }
 }
 

@@ -5,10 +5,11 @@
 
 use super::allowed::{Allowed, Unit};
 use super::choices::{
-    COMPRESSION_WORDS, Compression, ON_LATE_WORDS, ON_PARTITION_WORDS, ON_RESTART_WORDS,
-    ORDERING_WORDS, OVERFLOW_WORDS, OnLate, OnPartition, OnRestart, Ordering, Overflow, Priority,
-    REACH_WORDS, RELIABILITY_WORDS, Reach, Reliability,
+    CHANNEL_SECURITY_WORDS, COMPRESSION_WORDS, ChannelSecurity, Compression, ON_LATE_WORDS,
+    ON_PARTITION_WORDS, ON_RESTART_WORDS, ORDERING_WORDS, OVERFLOW_WORDS, OnLate, OnPartition,
+    OnRestart, Ordering, Overflow, Priority, REACH_WORDS, RELIABILITY_WORDS, Reach, Reliability,
 };
+use super::names::{NamePatterns, PATTERNS};
 use super::parameter::{Parameter, parameters};
 use super::setting::Setting;
 use crate::wire::frame::PAYLOAD_BYTES_MAX;
@@ -205,6 +206,21 @@ parameters! {
         Unit::Count("messages"), Allowed::Number(0, 1 << 40);
         origin "a cap has to be asked for";
         cost "as rate_bytes_max";
+    /// Whether the channel may be on a node whose lanes are not protected: required refuses to be there.
+    security: ChannelSecurity = ChannelSecurity::AsNode;
+        Unit::None, Allowed::Words(CHANNEL_SECURITY_WORDS);
+        origin "a node protects all its lanes alike";
+        cost "required keeps a node that is plain from starting, or from adding the channel";
+    /// Peers that there are lanes to on the channel: names with + between, in which * stands for any text; none named: all.
+    peers_allowed: NamePatterns = NamePatterns::default();
+        Unit::None, Allowed::Described(PATTERNS);
+        origin "members of a cluster trust each other";
+        cost "what is sent to others is reported, and their lanes are refused; without a session a name proves nothing";
+    /// Mailboxes of this node that peers reach on the channel, besides the engine's own; none named: all.
+    mailboxes_allowed: NamePatterns = NamePatterns::default();
+        Unit::None, Allowed::Described(PATTERNS);
+        origin "members of a cluster trust each other";
+        cost "messages to others are refused as if there were no such mailbox";
     /// SO_PRIORITY of the lanes' sockets; auto leaves it to the kernel.
     so_priority: Option<u8> as u8 = None;
         Unit::None, Allowed::Number(0, 6);

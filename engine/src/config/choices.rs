@@ -275,6 +275,30 @@ choice! {
 }
 
 choice! {
+    /// How a node protects its connections. All nodes of a cluster have the same.
+    pub enum SecurityMode (SECURITY_WORDS) {
+        /// Not at all: whoever reaches it can send, and whoever sees the network can read.
+        Plain = "plain",
+        /// TLS 1.3, in which both nodes show a certificate.
+        Tls = "tls",
+        /// Encrypted, between nodes that have the same secret.
+        Psk = "psk",
+    }
+    later: &[];
+}
+
+choice! {
+    /// What a channel asks of the sessions of its lanes.
+    pub enum ChannelSecurity (CHANNEL_SECURITY_WORDS) {
+        /// What the node has.
+        AsNode = "as_node",
+        /// Lanes are protected, or there are none.
+        Required = "required",
+    }
+    later: &[];
+}
+
+choice! {
     /// Where the control shard runs.
     pub enum ControlPlacement (CONTROL_WORDS) {
         /// On a thread of its own, not pinned.

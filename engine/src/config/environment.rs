@@ -25,6 +25,9 @@ const CHANNEL: &str = "OVERLANE_CHANNEL";
 /// The variable with routing rules, semicolons between.
 const RULE: &str = "OVERLANE_RULE";
 
+/// The variable with the secrets of `security = "psk"`: no parameter, so that no text form shows it.
+pub(super) const SECRET: &str = "OVERLANE_PSK_SECRET";
+
 /// Belongs to the project's tests: lets them rewrite generated documents.
 const BLESS: &str = "OVERLANE_BLESS";
 
@@ -43,6 +46,8 @@ enum Use {
     Channels,
     /// Routing rules.
     Rules,
+    /// Secrets.
+    Secret,
     /// The parameter of a node.
     Parameter(&'static str),
     /// One of the engine's, and empty.
@@ -59,6 +64,7 @@ fn use_of(name: &str, value: &str) -> Use {
     let used = match name {
         BLESS => return Use::Elsewhere,
         FILE | PROFILE => Use::Elsewhere,
+        SECRET => Use::Secret,
         CHANNEL => Use::Channels,
         RULE => Use::Rules,
         _ => match { parameter }.find(|known| variable(known) == name) {
@@ -88,6 +94,7 @@ pub(super) fn apply(
             Use::Elsewhere | Use::Empty | Use::ServiceLink => {}
             Use::Channels => channels(layers, value, &place)?,
             Use::Rules => layers.rules(entries(value), &place)?,
+            Use::Secret => layers.secrets(value, place)?,
             Use::Parameter(parameter) => layers.node(parameter, value, place)?,
             Use::Unknown => return Err(unknown(place, name)),
         }

@@ -13,7 +13,8 @@ use super::nearest::did_you_mean;
 use super::node::{Config, NODE_GROUPS, NODE_PARAMETERS};
 use super::profile::Profile;
 use super::rule::Rule;
-use super::setting::is_name;
+use super::secret::Secrets;
+use super::setting::is_node_name;
 use super::validate::rule_path;
 
 /// The parameter whose values are merged by name.
@@ -80,7 +81,7 @@ impl Layers {
         place: Place,
     ) -> Result<(), ConfigError> {
         let text = format!("{name}={address}");
-        if is_name(name) && !address.contains(',') {
+        if is_node_name(name) && !address.contains(',') {
             return self.node(PEERS, &text, place);
         }
         // Not left to the list, to which this might look like two peers.
@@ -119,6 +120,17 @@ impl Layers {
                 right,
             })?;
         self.places.insert(path, place);
+        Ok(())
+    }
+
+    /// Secrets from text, which no error shows.
+    pub(super) fn secrets(&mut self, text: &str, place: Place) -> Result<(), ConfigError> {
+        self.config.secrets = Secrets::read(text).map_err(|wrong| ConfigError::Refused {
+            place,
+            key: "secret".to_string(),
+            value: "(not shown)".to_string(),
+            right: wrong.to_string(),
+        })?;
         Ok(())
     }
 

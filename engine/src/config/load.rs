@@ -2,6 +2,7 @@
 //!
 //! Later wins. This is the one place where the process's own environment is looked at.
 
+use std::fmt;
 use std::path::PathBuf;
 
 use clap::ArgMatches;
@@ -17,8 +18,8 @@ use super::profile::Profile;
 /// The file that is read when none is named and it is there.
 pub const FILE_DEFAULT: &str = "overlane.toml";
 
-/// All that a configuration is put together from.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// All that a configuration is put together from. Its `Debug` shows no secret.
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Sources {
     /// Parameters of the node whose default is another one in this program, and that default: all that is given counts
     /// more, a profile too.
@@ -29,6 +30,22 @@ pub struct Sources {
     pub flags: Flags,
     /// File to read when neither flags nor environment name one.
     pub file_default: Option<PathBuf>,
+}
+
+impl fmt::Debug for Sources {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shown = self.environment.iter().map(|(name, value)| {
+            let is_secret = name == environment::SECRET;
+            (name, if is_secret { "(not shown)" } else { value })
+        });
+        formatter
+            .debug_struct("Sources")
+            .field("defaults", &self.defaults)
+            .field("environment", &shown.collect::<Vec<_>>())
+            .field("flags", &self.flags)
+            .field("file_default", &self.file_default)
+            .finish()
+    }
 }
 
 impl Config {

@@ -15,9 +15,11 @@ mod error;
 mod file;
 mod flags;
 mod gauge_rule;
+mod http;
 mod key_values;
 mod layers;
 mod load;
+mod names;
 mod nearest;
 mod node;
 mod parameter;
@@ -25,8 +27,10 @@ mod pattern;
 mod placement;
 mod printable;
 mod profile;
+mod reload;
 mod retune;
 mod rule;
+mod secret;
 mod seed;
 mod service_links;
 mod setting;
@@ -39,8 +43,9 @@ pub use allowed::{Allowed, Unit, number, quantity};
 pub use channel::{CHANNEL_PARAMETERS, ChannelConfig};
 pub use channel_name::RESERVED_PREFIX;
 pub use choices::{
-    Compression, ControlPlacement, IoChoice, OnLate, OnPartition, OnRestart, Ordering, Overflow,
-    OverlayChoice, Priority, Reach, Reliability, RuleSet, TopologyMode,
+    ChannelSecurity, Compression, ControlPlacement, IoChoice, OnLate, OnPartition, OnRestart,
+    Ordering, Overflow, OverlayChoice, Priority, Reach, Reliability, RuleSet, SecurityMode,
+    TopologyMode,
 };
 pub use definition::ChannelDefinition;
 #[doc(hidden)]
@@ -51,21 +56,26 @@ pub use error::{ConfigError, Given, Place};
 pub use file::FILE_BYTES_MAX;
 pub use flags::{Flags, augment, flag};
 pub use gauge_rule::GaugeRule;
+pub use http::{Http, TokenFile};
 pub use load::{FILE_DEFAULT, Sources};
+pub use names::{NamePatterns, PATTERNS_MAX};
 pub use node::{
-    ClientServerConfig, Config, ConfigBuilder, FullMeshConfig, HyParViewConfig, MembershipConfig,
-    NODE_GROUPS, NODE_PARAMETERS, PartitionsConfig, PlumtreeConfig, PubSubConfig, SwitchingConfig,
-    TopologyConfig,
+    BroadcastConfig, ClientServerConfig, Config, ConfigBuilder, FullMeshConfig, HyParViewConfig,
+    MembershipConfig, NODE_GROUPS, NODE_PARAMETERS, PartitionsConfig, PlumtreeConfig, PskConfig,
+    PubSubConfig, SwitchingConfig, TlsConfig, TopologyConfig,
 };
 pub use parameter::{Group, Parameter};
 pub use pattern::{Metadata, Named, Pattern};
 pub use printable::Printable;
 pub use profile::Profile;
+pub use reload::{Change, reloadable};
+pub(crate) use reload::{Reload, reload};
 pub(crate) use retune::differences;
 pub use retune::{Takes, retunable};
 pub use rule::{RULE_PARAMETERS, RULES_MAX, Rule};
+pub use secret::{SECRET_BYTES_MAX, SECRET_BYTES_MIN, SECRETS_MAX, SecretError, Secrets};
 pub use seed::{Seed, SeedError};
-pub use setting::is_name;
+pub use setting::{is_name, is_node_name};
 pub use validate::CHANNELS_MAX;
 pub(crate) use validate::check_rules;
 pub use workload::Workload;

@@ -6,25 +6,33 @@
 
 mod builder;
 mod overlays;
+mod protection;
 mod protocols;
 mod topology;
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 
 use super::admin::{ADMIN_PATHS, Admin};
 use super::allowed::{Allowed, Unit};
 use super::channel::ChannelConfig;
 use super::choices::{
     CONTROL_WORDS, ControlPlacement, IO_WORDS, IoChoice, OVERLAY_WORDS, OverlayChoice,
+    SECURITY_WORDS, SecurityMode,
 };
+use super::http::{HTTP_ADDRESSES, Http, TOKEN_FILES, TokenFile};
 use super::parameter::{Group, Parameter, joined, parameters};
 use super::rule::Rule;
+use super::secret::Secrets;
 use super::seed::Seed;
 use super::setting::Setting;
 pub use builder::ConfigBuilder;
 pub use overlays::{ClientServerConfig, FullMeshConfig, HyParViewConfig, PubSubConfig};
-pub use protocols::{MembershipConfig, PartitionsConfig, PlumtreeConfig, SwitchingConfig};
+pub use protection::{PskConfig, TlsConfig};
+pub use protocols::{
+    BroadcastConfig, MembershipConfig, PartitionsConfig, PlumtreeConfig, SwitchingConfig,
+};
 pub use topology::TopologyConfig;
 
 /// The words of a parameter that is on or off.
@@ -37,10 +45,13 @@ pub static NODE_GROUPS: &[&Group] = &[
     &overlays::CLIENT_SERVER,
     &overlays::PUB_SUB,
     &protocols::PLUMTREE,
+    &protocols::BROADCAST,
     &protocols::MEMBERSHIP,
     &protocols::PARTITIONS,
     &protocols::SWITCHING,
     &topology::TOPOLOGY,
+    &protection::TLS,
+    &protection::PSK,
 ];
 
 /// The definitions of all parameters of a node: those in no group first, then group by group.
@@ -67,7 +78,7 @@ const COUNT: usize = {
 };
 
 /// How names are described in messages and documentation.
-const NAME: Allowed = Allowed::Described("1 to 255 of the characters a-z 0-9 _ . -");
+const NAME: Allowed = Allowed::Described("1 to 255 of the characters A-Z a-z 0-9 _ . - @");
 
 parameters! {
     /// What a node needs to know to start: plain values, checked by [`validate`](Self::validate).
@@ -96,8 +107,28 @@ parameters! {
     /// Address that lanes from other nodes come to; port 0 takes any free port.
     listen: SocketAddr = SocketAddr::from((Ipv4Addr::LOCALHOST, 7400));
         Unit::None, Allowed::Described("an address and port such as 127.0.0.1:7400");
-        origin "loopback, because lanes are not authenticated yet; the port is a guess";
-        cost "an address beyond loopback lets every host that reaches it send";
+        origin "loopback, because nothing protects lanes by default; the port is a guess";
+        cost "an address beyond loopback needs security, or insecure: every host that reaches it can send then";
+    /// How lanes are protected: not at all, by certificates, or by a secret that all nodes have. The same on all nodes of a cluster.
+    security: SecurityMode = SecurityMode::Plain;
+        Unit::None, Allowed::Words(SECURITY_WORDS);
+        origin "a node on loopback, where it begins, has nobody to fear but this host";
+        cost "tls and psk encrypt each byte and prove who is at the other end, and take time of the shards for it";
+    /// Whether a node may listen beyond loopback with nothing to protect its lanes.
+    insecure: bool = false;
+        Unit::None, BOOLEAN;
+        origin "the design: beyond loopback a node is protected unless somebody asks for the contrary";
+        cost "true lets every host that reaches the node join, send, and be any node; each start warns of it";
+    /// File with those that are refused although their session is right, a name of a node or `serial:` and digits of a certificate on each line.
+    revoked: PathBuf = PathBuf::new();
+        Unit::None, protection::FILE;
+        origin "nobody is revoked at first";
+        cost "none; it is read again when it changes, and lanes of the revoked end";
+    /// How often the files of certificates, secrets and of the revoked are looked at; 0: only when the program asks for it.
+    security_reload_ms: u64 = 5000;
+        Unit::Milliseconds, Allowed::Number(0, 86_400_000);
+        origin "guess: sooner than a person looks whether it has worked";
+        cost "higher goes by changed files later; lower looks at them more often";
     /// Data shards: threads that each own a share of the lanes; 0 is one for each usable core, as far as a CPU quota allows.
     shards: usize = 0;
         Unit::Count("shards"), Allowed::Number(0, 256);
@@ -303,6 +334,17 @@ parameters! {
         Unit::None, Allowed::Described(ADMIN_PATHS);
         origin "a library opens nothing that it was not asked for";
         cost "a thread; whoever runs as the same user, or as root, can change the node";
+    /// Address at which the node shows its metrics and its state over HTTP; port 0 takes any free port. Nothing can be changed there.
+    http: Http = Http::Off;
+        Unit::None, Allowed::Described(HTTP_ADDRESSES);
+        origin "a library opens nothing that it was not asked for";
+        cost "a thread; whoever reaches the address sees what the node does, beyond loopback whoever has the token of http_token_file, \
+              which goes over the network in the clear";
+    /// File with the token that is asked for over HTTP, in the header `Authorization: Bearer TOKEN`; read when the node starts.
+    http_token_file: TokenFile = TokenFile::None;
+        Unit::None, Allowed::Described(TOKEN_FILES);
+        origin "on loopback only users of this host can ask";
+        cost "who scrapes has to know the token";
 
     beside {
         /// The full mesh.
@@ -315,6 +357,8 @@ parameters! {
         pub_sub: PubSubConfig;
         /// Broadcasts.
         plumtree: PlumtreeConfig;
+        /// The kinds of broadcast.
+        broadcast: BroadcastConfig;
         /// Membership and failure detection.
         membership: MembershipConfig;
         /// Detection of partitions.
@@ -323,6 +367,12 @@ parameters! {
         switching: SwitchingConfig;
         /// Switching it by rules and for workloads.
         topology: TopologyConfig;
+        /// Certificates.
+        tls: TlsConfig;
+        /// The file of the secret.
+        psk: PskConfig;
+        /// With `security = "psk"`: the secrets, where they come from no file.
+        secrets: Secrets;
         /// The channels, in no particular order. Empty is a node without channels.
         channels: Vec<ChannelConfig>;
         /// The routing rules, in order: the first that matches decides.

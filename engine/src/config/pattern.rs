@@ -3,7 +3,7 @@
 //! Each prints as it is read, and holds nothing that separates keys or rules in flags and variables.
 
 use super::allowed::{Allowed, Unit};
-use super::setting::{Setting, is_name};
+use super::setting::{Setting, is_name, is_node_name};
 use crate::wire::extension::METADATA_PAIRS_MAX;
 use crate::wire::name::check_name;
 
@@ -44,7 +44,7 @@ impl Pattern {
     /// Whether names of nodes can fit it.
     pub(super) fn is_of_names(&self) -> bool {
         let (text, is_beginning) = self.parts();
-        is_name(text) || (is_beginning && text.is_empty())
+        is_node_name(text) || (is_beginning && text.is_empty())
     }
 }
 

@@ -56,6 +56,8 @@ const RETUNABLE: &[(&str, Takes)] = &[
     ("peer_rate_bytes_max", Takes::AtOnce),
     ("peer_rate_messages_max", Takes::AtOnce),
     ("hints", Takes::AtOnce),
+    ("peers_allowed", Takes::NextConnection),
+    ("mailboxes_allowed", Takes::NextConnection),
     ("so_priority", Takes::AtOnce),
     ("dscp", Takes::AtOnce),
     ("notsent_lowat_bytes", Takes::AtOnce),

@@ -129,7 +129,7 @@ impl Rule {
             self.clone().set(parameter.name, &value, path, &place)?;
         }
         if !self.peer.is_of_names() {
-            let right = "the name of a node: 1 to 255 of the characters a-z 0-9 _ . -, and a * at the end for any rest";
+            let right = "the name of a node: 1 to 255 of the characters A-Z a-z 0-9 _ . - @, and a * at the end for any rest";
             let key = format!("{path}.peer");
             return Err(refused(&place, &key, self.peer.text(), right.to_string()));
         }

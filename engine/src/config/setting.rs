@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use super::address::{check_listen, check_peer_address};
 use super::allowed::{Allowed, Unit, number, quantity};
@@ -92,9 +93,10 @@ impl Setting for SocketAddr {
     }
 }
 
+/// Names of nodes and clusters.
 impl Setting for String {
     fn read(text: &str, unit: Unit, allowed: &Allowed) -> Result<Self, String> {
-        if is_name(text) {
+        if is_node_name(text) {
             Ok(text.to_string())
         } else {
             Err(allowed.sentence(unit))
@@ -106,7 +108,26 @@ impl Setting for String {
     }
 }
 
-/// Names of channels. The plus separates them where commas separate keys.
+/// Paths of files; an empty text is none.
+impl Setting for PathBuf {
+    fn read(text: &str, unit: Unit, allowed: &Allowed) -> Result<Self, String> {
+        let text = text.trim();
+        // A word without a / is more likely a mistake than a file beside the program.
+        let is_file =
+            text.contains('/') && !text.ends_with('/') && !text.contains(char::is_control);
+        if is_file || text.is_empty() {
+            Ok(Self::from(text))
+        } else {
+            Err(allowed.sentence(unit))
+        }
+    }
+
+    fn print(&self, _: Unit) -> String {
+        self.to_string_lossy().into_owned()
+    }
+}
+
+/// Names of channels or nodes. The plus separates them where commas separate keys.
 impl Setting for Vec<String> {
     fn read(text: &str, unit: Unit, allowed: &Allowed) -> Result<Self, String> {
         let text = text.replace('+', ",");
@@ -114,7 +135,7 @@ impl Setting for Vec<String> {
         let mut distinct = names.clone();
         distinct.sort_unstable();
         distinct.dedup();
-        if names.iter().all(|name| is_name(name)) && distinct.len() == names.len() {
+        if names.iter().all(|name| is_node_name(name)) && distinct.len() == names.len() {
             Ok(names)
         } else {
             Err(format!("{}, each once", allowed.sentence(unit)))
@@ -207,13 +228,24 @@ fn entries(text: &str) -> impl Iterator<Item = &str> {
 /// `name=address`.
 fn peer(entry: &str) -> Option<(String, SocketAddr)> {
     let (name, address) = entry.split_once('=')?;
-    if !is_name(name) {
+    if !is_node_name(name) {
         return None;
     }
     Some((name.to_string(), address.trim().parse().ok()?))
 }
 
-/// Whether the text can name a node, a cluster or a channel.
+/// Whether the text can name a node or a cluster: as a channel, and with capitals and `@`, as in `app@10.0.0.1`.
+#[must_use]
+pub fn is_node_name(text: &str) -> bool {
+    let is_more = |byte: u8| byte.is_ascii_uppercase() || byte == b'@';
+    let rest: String = text
+        .chars()
+        .filter(|c| !c.is_ascii() || !is_more(*c as u8))
+        .collect();
+    !text.is_empty() && text.len() <= NAME_BYTES_MAX && (rest.is_empty() || is_name(&rest))
+}
+
+/// Whether the text can name a channel.
 #[must_use]
 pub fn is_name(text: &str) -> bool {
     let allowed = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'.' | b'-');

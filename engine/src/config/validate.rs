@@ -3,14 +3,18 @@
 //! Called by the builder, by loading and by every start. Looks at the configuration only: whether
 //! the machine can carry it (cores, descriptors, ports) is asked by `preflight`.
 
+use std::path::Path;
+
 use overlane_overlays::client_server::SERVERS_MAX;
 use overlane_overlays::membership::ADDRESSES_MAX;
 
 use super::channel::{CHANNEL_PARAMETERS, ChannelConfig};
 use super::channel_name::check_channel_name;
-use super::choices::{Ordering, Overflow, OverlayChoice, Reach, Reliability};
+use super::choices::{
+    ChannelSecurity, Ordering, Overflow, OverlayChoice, Reach, Reliability, SecurityMode,
+};
 use super::error::{ConfigError, Given, Place};
-use super::node::{Config, NODE_PARAMETERS};
+use super::node::{Config, NODE_PARAMETERS, TlsConfig};
 use super::parameter::Parameter;
 use super::rule::{RULES_MAX, Rule};
 
@@ -31,6 +35,9 @@ impl Config {
             channel.validate()?;
         }
         self.channel_names()?;
+        for channel in &self.channels {
+            self.check_session_of(channel)?;
+        }
         let known: Vec<_> = self.channels.iter().map(|channel| &*channel.name).collect();
         for channel in &self.channels {
             channel.check_hints(&known)?;
@@ -40,7 +47,9 @@ impl Config {
         self.quanta()?;
         self.reconnecting()?;
         self.connections()?;
+        self.showing()?;
         self.joining()?;
+        self.protection()?;
         self.protocols()
     }
 
@@ -159,6 +168,93 @@ impl Config {
             );
         }
         Ok(())
+    }
+
+    /// A channel that has to be protected is. Asked for channels that are added, too.
+    ///
+    /// # Errors
+    /// It cannot be on this node.
+    pub(crate) fn check_session_of(&self, channel: &ChannelConfig) -> Result<(), ConfigError> {
+        let is_required = channel.security == ChannelSecurity::Required;
+        if is_required && self.security == SecurityMode::Plain {
+            let path = prefix(channel);
+            return conflict(
+                [
+                    given_from(CHANNEL_PARAMETERS, channel, &path, "security"),
+                    self.given("security"),
+                ],
+                "set the node's security to tls or psk, or the channel's to as_node",
+            );
+        }
+        Ok(())
+    }
+
+    /// Who sees a node over HTTP is of this host, or has a token.
+    fn showing(&self) -> Result<(), ConfigError> {
+        let address = self.http.address();
+        let is_of_host = address.is_none_or(|it| it.ip().to_canonical().is_loopback());
+        if !is_of_host && self.http_token_file.path().is_none() {
+            return conflict(
+                [self.given("http"), self.given("http_token_file")],
+                "beyond loopback name a file with a token, which scrapers then give, or take 127.0.0.1",
+            );
+        }
+        Ok(())
+    }
+
+    /// What protects lanes, and what it needs.
+    fn protection(&self) -> Result<(), ConfigError> {
+        let is_loopback = self.listen.ip().to_canonical().is_loopback();
+        let is_plain = self.security == SecurityMode::Plain;
+        if is_plain && is_file(&self.revoked) {
+            return conflict(
+                [self.given("security"), self.given("revoked")],
+                "set security to tls or psk: without a session nobody can be told from the revoked",
+            );
+        }
+        match self.security {
+            SecurityMode::Plain if is_loopback || self.insecure => Ok(()),
+            SecurityMode::Plain => conflict(
+                [
+                    self.given("listen"),
+                    self.given("security"),
+                    self.given("insecure"),
+                ],
+                "set security to tls or psk, which protect lanes beyond loopback (docs/security.md), or insecure to true \
+                 where every host that reaches the address may send",
+            ),
+            SecurityMode::Tls => {
+                let TlsConfig {
+                    certificate,
+                    key,
+                    authorities,
+                    ..
+                } = &self.tls;
+                if [certificate, key, authorities]
+                    .iter()
+                    .all(|file| is_file(file))
+                {
+                    return Ok(());
+                }
+                conflict(
+                    [
+                        self.given("security"),
+                        self.given("tls_certificate"),
+                        self.given("tls_key"),
+                        self.given("tls_authorities"),
+                    ],
+                    "name all three files; `overlane cert init` and `overlane cert issue` make them",
+                )
+            }
+            SecurityMode::Psk if is_file(&self.psk.secret_file) == self.secrets.is_empty() => {
+                Ok(())
+            }
+            SecurityMode::Psk => conflict(
+                [self.given("security"), self.given("psk_secret_file")],
+                "give a secret of at least 16 bytes in the file that psk_secret_file names, or in OVERLANE_PSK_SECRET, \
+                 and not in both",
+            ),
+        }
     }
 
     /// What a node needs to be in a cluster.
@@ -407,6 +503,11 @@ fn given_from<S: Default>(
         value,
         place: Some(Place::Code),
     }
+}
+
+/// Whether a file is named.
+fn is_file(path: &Path) -> bool {
+    !path.as_os_str().is_empty()
 }
 
 /// Values that do not go together, and what would be right.

@@ -79,6 +79,7 @@ impl Control {
         let node = &self.fabric.config;
         let (_, plans) = self.fabric.channels.snapshot();
         check_new(&plans, config, node.connections_max)?;
+        node.check_session_of(config)?;
         self.check_hints(config)?;
         let index = free_place(&plans).ok_or(ChannelError::StillInUse)?;
         let lanes = usize::from(config.parallelism);

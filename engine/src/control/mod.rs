@@ -15,7 +15,7 @@ pub(crate) mod wishes;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 
@@ -46,6 +46,8 @@ pub(crate) struct Control {
     homeless: BTreeMap<Arc<str>, (Arc<Peer>, Wish)>,
     changing: Changing,
     resident: Option<Box<dyn Resident>>,
+    /// When the files that protect lanes are looked at next.
+    files_due: Option<Instant>,
 }
 
 /// A place whose peer is gone: free when nobody remembers that peer.
@@ -90,7 +92,9 @@ impl Control {
             homeless: BTreeMap::new(),
             changing: Changing::default(),
             resident: None,
+            files_due: None,
         };
+        control.look_at_files_later(Instant::now());
         control.place(itself, Wish::none());
         control
     }
@@ -106,7 +110,8 @@ impl Control {
 
     /// When a step has something to do at the latest.
     pub(crate) fn next(&self) -> Option<Instant> {
-        self.resident.as_ref()?.next()
+        let resident = self.resident.as_ref().and_then(|resident| resident.next());
+        [resident, self.files_due].into_iter().flatten().min()
     }
 
     /// Does what there is to do, without waiting.
@@ -115,8 +120,24 @@ impl Control {
             self.follow(notice);
         }
         if self.next().is_some_and(|at| at <= now) {
-            self.run_resident();
+            self.meet_due(now);
         }
+    }
+
+    /// Something is due.
+    fn meet_due(&mut self, now: Instant) {
+        if self.files_due.is_some_and(|at| at <= now) {
+            // It has said by itself what came of it.
+            let _ = self.fabric.reload_security();
+            self.look_at_files_later(now);
+        }
+        self.run_resident();
+    }
+
+    fn look_at_files_later(&mut self, now: Instant) {
+        let every = Duration::from_millis(self.fabric.config.security_reload_ms);
+        let looks = !every.is_zero() && self.fabric.security.has_files();
+        self.files_due = looks.then(|| now + every);
     }
 
     /// Follows what happens until the last shard has ended.
@@ -129,7 +150,7 @@ impl Control {
             match notice {
                 Ok(Notice::End) | Err(RecvTimeoutError::Disconnected) => break,
                 Ok(notice) => self.follow(notice),
-                Err(RecvTimeoutError::Timeout) => self.run_resident(),
+                Err(RecvTimeoutError::Timeout) => self.meet_due(Instant::now()),
             }
         }
         self.look();

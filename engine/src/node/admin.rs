@@ -3,6 +3,7 @@
 //! Made when a node with an admin socket starts. Called on the server's threads, which may block; whatever a request
 //! brings, it does no more than an application could.
 
+mod broadcasts;
 mod channels;
 mod cluster;
 mod messages;
@@ -10,32 +11,39 @@ mod peers;
 mod topology;
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::Node;
 use crate::admin::{
     Answer, Desk, MetricsReport, NodeStatus, Refusal, RefusalKind, Request, Server,
 };
 use crate::config::{Place, Rule};
-use crate::error::{ChannelError, NameError, StartError};
+use crate::error::{ChannelError, NameError, ReloadError, StartError};
 use crate::events::Events;
 
 pub(super) use messages::answer_pings;
 
 /// Answers for a node.
-struct FrontDesk {
+pub(super) struct FrontDesk {
     /// A second handle, without the node's threads: dropping it ends nothing.
-    node: Node,
-    started: Instant,
+    pub(super) node: Node,
+    pub(super) started: Instant,
+}
+
+impl FrontDesk {
+    /// For a node that starts now.
+    pub(super) fn of(node: &Node) -> Self {
+        Self {
+            node: node.without_threads(),
+            started: Instant::now(),
+        }
+    }
 }
 
 /// Serves a socket that was taken for the node.
 pub(super) fn serve(node: &Node, claim: crate::admin::Claim) -> Result<Server, StartError> {
-    let desk = FrontDesk {
-        node: node.without_threads(),
-        started: Instant::now(),
-    };
-    Server::start(claim, Arc::new(desk)).map_err(|error| StartError::Machine {
+    let desk = Arc::new(FrontDesk::of(node));
+    Server::start(claim, desk).map_err(|error| StartError::Machine {
         what: format!("the admin socket is not served: no thread could be made ({error})"),
         remedy: "raise the limit of threads (ulimit -u), or start without `admin`".to_owned(),
     })
@@ -55,6 +63,7 @@ impl Desk for FrontDesk {
                 Ok(Answer::Metrics(report))
             }
             Request::Rules {} => Ok(Answer::Rules(node.metrics().rules)),
+            Request::Reload { wait_ms } => reload(node, Duration::from_millis(wait_ms)),
             Request::SetRules { rules } => set_rules(node, &rules),
             Request::Channels {}
             | Request::AddChannel { .. }
@@ -73,7 +82,10 @@ impl Desk for FrontDesk {
             | Request::SetTopologyRules { .. }
             | Request::Evict { .. }
             | Request::Leave { .. }
-            | Request::Broadcast { .. } => cluster::answer(node, request),
+            | Request::Broadcast { .. }
+            | Request::Publish { .. }
+            | Request::Subscribe { .. }
+            | Request::Unsubscribe { .. } => cluster::answer(node, request),
             Request::Ping { .. } | Request::Send { .. } => messages::answer(node, request),
             // The connection answers it.
             Request::Events {} => Ok(Answer::Following),
@@ -112,6 +124,17 @@ impl FrontDesk {
                 .map(|lane| lane.queued + lane.in_flight)
                 .sum(),
         })
+    }
+}
+
+fn reload(node: &Node, wait: Duration) -> Result<Answer, Refusal> {
+    match node.reload(wait) {
+        Ok(report) => Ok(Answer::Reloaded {
+            changed: report.changed,
+            needs_restart: report.needs_restart,
+        }),
+        Err(error @ ReloadError::Halfway { .. }) => Err(Refusal::failed(error)),
+        Err(error) => Err(Refusal::invalid(error)),
     }
 }
 

@@ -12,12 +12,14 @@ use crossbeam_channel::Receiver;
 
 use super::Node;
 use super::admin;
+use super::http;
 use super::receiving::{boxed, shared};
+use super::reloading::{Reloading, Source};
 use crate::admin::Claim;
 use crate::channel_plan::{CONTROL_WORDS, plan_channels};
 use crate::channel_table::ChannelTable;
 use crate::cluster::{self, PAYLOADS, RELAYED};
-use crate::config::{Config, ControlPlacement};
+use crate::config::{Config, ConfigError, ControlPlacement, SecurityMode};
 use crate::control::link::ControlLink;
 use crate::control::routes::Routes;
 use crate::control::wishes::WishBook;
@@ -36,6 +38,7 @@ use crate::ring::inbox::Inboxes;
 use crate::ring::{Doorbell, PayloadPool};
 use crate::router::Router;
 use crate::rules::{RuleBook, RuleTable};
+use crate::session::Security;
 use crate::shard::command::{Command, CommandSender};
 use crate::shard::context::ShardContext;
 use crate::shard::deliver::Handler;
@@ -52,6 +55,7 @@ pub struct NodeBuilder {
     config: Config,
     mailboxes: Vec<(String, Receiving)>,
     detour: Detour,
+    source: Option<Source>,
 }
 
 /// How a mailbox is to be received.
@@ -77,6 +81,7 @@ impl NodeBuilder {
             config,
             mailboxes: Vec::new(),
             detour: Detour::default(),
+            source: None,
         }
     }
 
@@ -116,6 +121,20 @@ impl NodeBuilder {
         self.add(mailbox, Receiving::Inbox)
     }
 
+    /// Says how the configuration is read again when [`Node::reload`] is called, or the admin socket is asked to: usually the
+    /// way it was read for this start. It is called on the thread that asks, and may block.
+    #[must_use]
+    pub fn reload_with<F>(self, source: F) -> Self
+    where
+        F: Fn() -> Result<Config, ConfigError> + Send + Sync + 'static,
+    {
+        let source: Source = Box::new(source);
+        Self {
+            source: Some(source),
+            ..self
+        }
+    }
+
     /// Starts the node.
     ///
     /// # Errors
@@ -123,7 +142,10 @@ impl NodeBuilder {
     pub fn start(self) -> Result<Node, StartError> {
         // Before anything runs: what is wrong with it is told at once.
         let claim = self.config.admin.path().map(Claim::take).transpose()?;
+        let shown = http::claim(&self.config)?;
+        let reloading = Reloading::new(self.source, self.config.clone());
         let mut node = Node::start_alone(self.config, self.detour)?;
+        node.reloading = Arc::new(reloading);
         if claim.is_some() {
             admin::answer_pings(&node)?;
         }
@@ -144,6 +166,9 @@ impl NodeBuilder {
         if let Some(claim) = claim {
             node.admin = Some(admin::serve(&node, claim)?);
         }
+        if let Some(shown) = shown {
+            node.http = Some(http::serve(&node, shown)?);
+        }
         Ok(node)
     }
 }
@@ -155,6 +180,14 @@ impl Node {
         // Channels that are added later say the same.
         let incarnation = config.incarnation.unwrap_or_else(milliseconds_since_1970);
         config.incarnation = Some(incarnation);
+        let security = Security::load(&config)?;
+        if config.security == SecurityMode::Plain && config.insecure {
+            tracing::warn!(
+                listen = %config.listen,
+                "lanes are not protected (insecure = true): every host that reaches this node can join, send, and read what is \
+                 on the network; set `security` to tls or psk"
+            );
+        }
         socket::await_free_port(config.listen);
         let found = preflight::start(&config).map_err(|failure| StartError::Machine {
             what: failure.what,
@@ -223,11 +256,13 @@ impl Node {
             rules: RuleBook::new(rules),
             payloads: PayloadPool::new(),
             shards: links,
+            retiring: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
             ended: AtomicBool::new(false),
             inboxes: Inboxes::default(),
             detour,
             relay: OnceLock::new(),
+            security,
             backend: found.backend,
             config,
         });
@@ -255,6 +290,8 @@ impl Node {
             control: None,
             cluster: None,
             admin: None,
+            http: None,
+            reloading: Arc::default(),
             prepared: Mutex::default(),
             open_files: machine.open_files,
         };

@@ -110,6 +110,7 @@ impl Node {
     }
 
     fn shut_down(&mut self, deadline: Duration) -> StopReport {
+        self.fabric.retire();
         self.say_goodbye(deadline);
         let (asked, deadline) = (Instant::now(), deadline_in(deadline));
         let admin = self.admin.take();
@@ -124,6 +125,11 @@ impl Node {
         };
         if let Some(admin) = admin {
             admin.end();
+        }
+        // Until here it told whoever asked that the node is stopping.
+        if let Some(http) = self.http.take() {
+            http.close();
+            http.end();
         }
         let metrics = Metrics::merge(&self.fabric, &reports.try_iter().collect::<Vec<_>>());
         let unsettled = metrics

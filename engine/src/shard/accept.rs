@@ -15,6 +15,7 @@ use super::connection::Phase;
 use super::handshake::HANDSHAKE_BUFFER_BYTES;
 use super::lane::reason_of;
 use super::lifecycle::Joined;
+use super::protection;
 use super::timers::Deadline;
 use crate::control::link::Notice;
 use crate::control::routes::Route;
@@ -25,7 +26,9 @@ use crate::peer::Peer;
 use crate::wire::hello::{LocalNode, WHO};
 use crate::wire::lane_choice::RemoteNode;
 use crate::wire::progress::Progress;
-use crate::wire::{AcceptProgress, Acceptor, Agreed, CloseReason, HandshakeMessage, Refuse};
+use crate::wire::{
+    AcceptProgress, Acceptor, Agreed, CloseReason, HandshakeError, HandshakeMessage, Refuse,
+};
 
 /// There is one accept on each shard, and it belongs to no connection.
 const ACCEPT: Operation = Operation {
@@ -60,12 +63,22 @@ impl Core {
             self.refused_connection(address, reason, String::new());
             return Ok(());
         }
+        let session = match self.fabric.security.accept() {
+            Ok(session) => session,
+            Err(error) => {
+                self.refused_connection(address, error.reason, error.text);
+                return Ok(());
+            }
+        };
         let buffer = vec![0; HANDSHAKE_BUFFER_BYTES].into_boxed_slice();
         let phase = Phase::Greeted {
             acceptor: Acceptor::new(),
             buffer,
         };
         let index = self.connections.insert(descriptor, phase, address);
+        if let Some(connection) = self.connections.get(index) {
+            connection.session = session;
+        }
         self.await_handshake(index)
     }
 
@@ -144,13 +157,25 @@ impl Core {
                 );
             }
         };
-        match acceptor.receive(&buffer[..bytes]) {
+        let opened;
+        let came = match (&mut connection.session, &connection.socket) {
+            (Some(session), Some(socket)) => {
+                match protection::hear(socket, session, &buffer[..bytes]) {
+                    Ok(plain) if plain.is_empty() => return self.receive_handshake(index),
+                    Ok(plain) => opened = plain,
+                    Err(error) => return self.drop_stranger(index, error.reason, &error.text),
+                }
+                &opened[..]
+            }
+            _ => &buffer[..bytes],
+        };
+        match acceptor.receive(came) {
             Ok(AcceptProgress::NeedMore) => self.receive_handshake(index),
             Ok(AcceptProgress::Done {
                 hello,
                 consumed_bytes: consumed,
             }) => {
-                let early = buffer[consumed..bytes].to_vec();
+                let early = came[consumed..].to_vec();
                 self.call_off_handshake_deadline(index);
                 // Nothing is under way on it now: it leaves this table with its socket alive.
                 self.connections.set_closing(index);
@@ -160,23 +185,24 @@ impl Core {
                 let Some(socket) = connection.socket else {
                     return Ok(());
                 };
-                self.place_newcomer(Newcomer {
+                self.examine_newcomer(Newcomer {
                     socket,
                     address,
+                    session: connection.session,
                     hello,
                     early,
                 })
             }
             Err(error) => {
                 let refuse = acceptor.refusal(&error);
+                let is_told = matches!(error, HandshakeError::Refused { .. });
                 if let Some(connection) = self.connections.get(index)
-                    && let Some(descriptor) = &connection.socket
+                    && let Some(socket) = &connection.socket
+                    && !is_told
                 {
                     // If even this does not go out, the peer sees the connection end.
-                    drop(socket::send_now(
-                        descriptor,
-                        &HandshakeMessage::Refuse(refuse).encode(),
-                    ));
+                    let refuse = HandshakeMessage::Refuse(refuse);
+                    drop(protection::say(socket, &mut connection.session, &refuse));
                 }
                 self.drop_stranger(index, error.close_reason(), &error.to_string())
             }
@@ -213,6 +239,24 @@ impl Core {
         }));
     }
 
+    /// Somebody has said Hello: may the other end of its session be the node that it says it is?
+    fn examine_newcomer(&mut self, newcomer: Newcomer) -> io::Result<()> {
+        let identity = newcomer
+            .session
+            .as_ref()
+            .and_then(|session| session.identity());
+        let name = newcomer.hello.node.as_str();
+        let checked = identity.map(|identity| self.fabric.security.check(identity, name));
+        match checked {
+            None | Some(Ok(())) => self.place_newcomer(newcomer),
+            Some(Err(error)) => {
+                let refuse = Refuse::new(error.reason, &error.text);
+                self.refuse_newcomer(newcomer, refuse);
+                Ok(())
+            }
+        }
+    }
+
     /// Somebody has said Hello: to the shard that owns the lane, which may be this one.
     pub(super) fn place_newcomer(&mut self, newcomer: Newcomer) -> io::Result<()> {
         let hello = &newcomer.hello;
@@ -225,6 +269,7 @@ impl Core {
         let local = LocalNode {
             cluster: &self.fabric.config.cluster,
             name: &self.fabric.config.node_name,
+            session: self.fabric.security.mode().word(),
         };
         let agreed = match hello.judge(local, channel.map(|plan| &plan.terms)) {
             Ok(agreed) => agreed,
@@ -233,6 +278,9 @@ impl Core {
                 return Ok(());
             }
         };
+        if channel.is_some_and(|plan| !plan.admits(hello.node.as_str())) {
+            return self.turn_away(newcomer, CloseReason::PeerNotAllowed);
+        }
         let offset = channel.map_or(0, |plan| plan.first_lane + usize::from(hello.lane));
         let Some(Route { peer, .. }) = self.fabric.routes.find(&hello.node) else {
             self.ask_for_place(newcomer);
@@ -252,31 +300,27 @@ impl Core {
     }
 
     /// Somebody who knows this node's address wants to know its name.
-    fn tell_who(&mut self, newcomer: Newcomer) {
+    fn tell_who(&mut self, mut newcomer: Newcomer) {
         let hello = &newcomer.hello;
         let local = LocalNode {
             cluster: &self.fabric.config.cluster,
             name: &self.fabric.config.node_name,
+            session: self.fabric.security.mode().word(),
         };
         match hello.judge(local, Some(&hello.terms)) {
             Ok(agreed) => {
                 let (node, incarnation) = (self.names.node.clone(), self.fabric.incarnation);
                 let welcome = hello.welcome(node, incarnation, Progress::default(), &agreed);
-                let answer = HandshakeMessage::Welcome(welcome).encode();
-                // If it does not go out, whoever asked sees the connection end.
-                drop(socket::send_now(&newcomer.socket, &answer));
+                newcomer.tell(&HandshakeMessage::Welcome(welcome));
             }
             Err(refuse) => self.refuse_newcomer(newcomer, refuse),
         }
     }
 
-    pub(super) fn refuse_newcomer(&mut self, newcomer: Newcomer, refuse: Refuse) {
+    pub(super) fn refuse_newcomer(&mut self, mut newcomer: Newcomer, refuse: Refuse) {
         let refuse = refuse.in_version(newcomer.hello.layout_version());
         let (reason, text) = (refuse.reason(), refuse.text().to_owned());
-        drop(socket::send_now(
-            &newcomer.socket,
-            &HandshakeMessage::Refuse(refuse).encode(),
-        ));
+        newcomer.tell(&HandshakeMessage::Refuse(refuse));
         self.refused_connection(
             newcomer.address,
             reason,
@@ -337,51 +381,39 @@ impl Core {
         newcomer: Newcomer,
         agreed: Agreed,
     ) -> io::Result<()> {
-        let Newcomer {
-            socket,
-            address,
-            hello,
-            early,
-        } = newcomer;
         let peer = Arc::clone(&self.lanes[lane as usize].peer);
-        let session = match peer.join(hello.incarnation) {
+        let incarnation = newcomer.hello.incarnation;
+        let session = match peer.join(incarnation) {
             Ok(session) => session,
             Err(error) => {
                 // A dial of this node's own may have been given up for it.
                 self.peer_lost(lane);
-                let newcomer = Newcomer {
-                    socket,
-                    address,
-                    hello,
-                    early,
-                };
                 self.doubt_rival(&peer, error.reason());
                 return self.turn_away(newcomer, error.reason());
             }
         };
-        let ours = self.lanes[lane as usize]
-            .log
-            .progress(Some(hello.incarnation));
-        if let Err(reason) = self.meet(lane, hello.progress, hello.incarnation, false) {
+        let log = &self.lanes[lane as usize].log;
+        let ours = log.progress(Some(incarnation));
+        if let Err(reason) = self.meet(lane, newcomer.hello.progress, incarnation, false) {
             peer.leave(reason);
             self.control_link.stir(&peer);
             self.peer_lost(lane);
-            let newcomer = Newcomer {
-                socket,
-                address,
-                hello,
-                early,
-            };
             return self.turn_away(newcomer, reason);
         }
-        let welcome = hello.welcome(
+        let Newcomer {
+            socket,
+            address,
+            session: mut protected_by,
+            hello,
+            early,
+        } = newcomer;
+        let welcome = HandshakeMessage::Welcome(hello.welcome(
             self.names.node.clone(),
             self.fabric.incarnation,
             ours,
             &agreed,
-        );
-        if let Err(error) = socket::send_now(&socket, &HandshakeMessage::Welcome(welcome).encode())
-        {
+        ));
+        if let Err(error) = protection::say(&socket, &mut protected_by, &welcome) {
             self.refused_connection(address, CloseReason::Reset, error.to_string());
             // Nothing was asked on it yet.
             let _ = peer.leave(CloseReason::Reset);
@@ -393,9 +425,12 @@ impl Core {
         let index = self
             .connections
             .insert(socket, Phase::Lane { lane }, address);
+        if let Some(connection) = self.connections.get(index) {
+            connection.session = protected_by;
+        }
         let joined = Joined {
             dialed: false,
-            incarnation: hello.incarnation,
+            incarnation,
             session,
             agreed,
         };

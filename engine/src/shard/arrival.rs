@@ -7,10 +7,12 @@
 use super::Core;
 use super::control_frames::take_control;
 use super::deliver::{Body, Receivers, Source};
-use super::hand_over::{Addressee, Flow, take_in_turn};
+use super::hand_over::{Addressee, Flow, take_in_turn, take_run_in_turn};
 use super::inbound::Inbound;
 use super::ordering::take_in_order;
-use crate::wire::{CloseReason, Extension, Frame, FrameKind, HEADER_BYTES};
+use crate::wire::{
+    CloseReason, Extension, Frame, FrameKind, FrameLimits, HEADER_BYTES, MessageRun,
+};
 
 /// Where a frame lies in its source, copied out of the borrow.
 pub(super) struct Located {
@@ -54,6 +56,30 @@ pub(super) fn take_frame(
         body: &source.bytes()[body.payload],
     };
     take_control(core, lane, inbound, &frame).map(|()| Flow::Next)
+}
+
+/// Messages that `bytes` begin with, if they are plain ones for one mailbox, at most `messages_max`. Returns how many
+/// there were and how many bytes they took; what is not of that kind is left to [`take_frame`].
+#[inline]
+pub(super) fn take_run(
+    core: &mut Core,
+    receivers: &mut Receivers,
+    inbound: &mut Inbound,
+    bytes: &[u8],
+    limits: &FrameLimits,
+    messages_max: u32,
+) -> (u32, usize) {
+    if inbound.is_quiet {
+        return (0, 0);
+    }
+    let Some(mut run) = MessageRun::begin(bytes, limits) else {
+        return (0, 0);
+    };
+    let handed = take_run_in_turn(core, receivers, inbound, &mut run, messages_max);
+    if handed.messages > 0 {
+        inbound.renamed_in_a_row = 0;
+    }
+    (handed.messages, bytes.len() - run.rest().len())
 }
 
 #[inline]

@@ -17,6 +17,7 @@ use super::report::ShardReport;
 use crate::mailboxes::{Mailbox, MailboxId};
 use crate::peer::Peer;
 use crate::ring::Doorbell;
+use crate::session::Session;
 use crate::wire::{Agreed, CloseReason, Hello};
 
 /// A connection whose Hello was read by the shard that accepted it, for the shard that owns the lane.
@@ -24,6 +25,8 @@ use crate::wire::{Agreed, CloseReason, Hello};
 pub(crate) struct Newcomer {
     pub(crate) socket: OwnedFd,
     pub(crate) address: Option<SocketAddr>,
+    /// What protects the connection.
+    pub(crate) session: Option<Box<Session>>,
     pub(crate) hello: Box<Hello>,
     /// Bytes that came behind the Hello.
     pub(crate) early: Vec<u8>,

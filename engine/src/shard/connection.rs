@@ -15,6 +15,7 @@ use super::strangers::Strangers;
 use crate::io::operation::{Operation, OperationKind};
 use crate::io::receive_buffers::Filled;
 use crate::io::socket;
+use crate::session::Session;
 use crate::wire::{Acceptor, CloseReason, Dialer};
 
 /// What a connection is at.
@@ -25,6 +26,8 @@ pub(crate) enum Phase {
         lane: u32,
         address: Box<socket2::SockAddr>,
     },
+    /// The session's handshake is under way; the Hello waits for its end.
+    Securing { lane: u32, buffer: Box<[u8]> },
     /// Hello sent, waiting for the answer.
     Greeting {
         lane: u32,
@@ -49,6 +52,8 @@ pub(super) enum Inflow {
         filled: Filled,
         at: usize,
     },
+    /// Plain bytes from `at` on: a session has opened them.
+    Opened { plain: Vec<u8>, at: usize },
     /// Bytes in the connection's landing.
     Landed { bytes: usize },
     /// It has ended.
@@ -58,7 +63,10 @@ pub(super) enum Inflow {
 impl Phase {
     /// Whether this node dials on it, and has no lane yet.
     fn is_dial(&self) -> bool {
-        matches!(self, Self::Connecting { .. } | Self::Greeting { .. })
+        matches!(
+            self,
+            Self::Connecting { .. } | Self::Securing { .. } | Self::Greeting { .. }
+        )
     }
 }
 
@@ -72,6 +80,8 @@ pub(crate) struct Connection {
     /// Shut down, or its socket handed over; freed with its last operation.
     pub(crate) closing: bool,
     pub(crate) address: Option<SocketAddr>,
+    /// What protects it; `None` where it is plain.
+    pub(super) session: Option<Box<Session>>,
     /// When it must have become a lane, while it has not.
     pub(super) handshake_by: Option<Instant>,
     /// The batch being sent, when `sending`.
@@ -103,6 +113,7 @@ impl Connection {
             phase,
             closing: false,
             address,
+            session: None,
             handshake_by: None,
             batch: Batch::default(),
             send_header: Box::default(),
@@ -125,9 +136,9 @@ impl Connection {
         }
     }
 
-    /// Whether it is to receive into its landing.
+    /// Whether it is to receive into its landing: not where a session has to open the bytes first.
     pub(super) fn lands(&self) -> bool {
-        self.landing.as_ref().is_some_and(|landing| landing.lands())
+        self.session.is_none() && self.landing.as_ref().is_some_and(|landing| landing.lands())
     }
 
     fn is_quiet(&self) -> bool {

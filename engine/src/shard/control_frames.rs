@@ -73,9 +73,10 @@ fn announce(
     }
     let names = &core.fabric.mailboxes;
     let looked_at = names.version();
+    let channel = inbound.channel;
     let resolve = |name: &str| KnownMailbox {
         name: Box::from(name),
-        id: names.find(name),
+        id: core.mailbox_for_peers(channel, name),
         looked_at,
         stream: stream_place(name),
     };

@@ -21,6 +21,7 @@ use crate::peer::Peer;
 use crate::request::asked;
 use crate::ring::inbox::InboxWriter;
 use crate::ring::{PushError, Tag};
+use crate::wire::MessageRun;
 use crate::wire::extension::extension_block_bytes;
 
 /// A handler, run on the shard with borrowed bytes.
@@ -136,6 +137,21 @@ impl Delivery {
     }
 }
 
+/// What was handed over of a run.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Handed {
+    pub(super) messages: u32,
+    pub(super) payload_bytes: u64,
+}
+
+impl Handed {
+    #[inline]
+    fn count(&mut self, payload: &[u8]) {
+        self.messages += 1;
+        self.payload_bytes += payload.len() as u64;
+    }
+}
+
 /// The receivers of a shard's mailboxes.
 pub(crate) struct Receivers {
     fabric: Arc<Fabric>,
@@ -184,6 +200,7 @@ impl Receivers {
         source: &mut impl Source,
         body: Body,
     ) -> Delivery {
+        self.follow_names(core);
         let Some((mailbox, receiver)) = self.by_mailbox.get_mut(&mailbox) else {
             return Delivery::NoMailbox;
         };
@@ -191,10 +208,6 @@ impl Receivers {
             MailboxReceiver::Handler(handler) => {
                 let channel_index = usize::from(channel);
                 let block = body.extension(source.bytes());
-                if self.names_epoch != core.channels.epoch() {
-                    self.names_epoch = core.channels.epoch();
-                    core.channels.names_into(&mut self.names);
-                }
                 let message = Message {
                     from,
                     channel: &self.names[channel_index],
@@ -215,11 +228,7 @@ impl Receivers {
                 Delivery::Delivered
             }
             MailboxReceiver::Inbox(inbox) => {
-                let mut tag = Tag {
-                    lane: from.place().unwrap_or(u32::MAX),
-                    mailbox: 0,
-                    extra: u32::from(channel),
-                };
+                let mut tag = plain_tag(from, channel);
                 if body.head > 0 {
                     tag.extra |= EXTENDED;
                     tag.mailbox = self.fabric.clock.ms(core.came).0;
@@ -231,6 +240,93 @@ impl Receivers {
                 delivery
             }
         }
+    }
+
+    /// Hands over messages without an extension that follow each other and are for one mailbox: as
+    /// [`deliver`](Self::deliver) does with each, at most `messages_max` of them. It stops ahead of the first one that
+    /// it cannot hand over, and behind one whose handler panicked.
+    #[inline]
+    pub(super) fn deliver_run(
+        &mut self,
+        core: &mut Core,
+        from: &Arc<Peer>,
+        channel: u16,
+        mailbox: MailboxId,
+        run: &mut MessageRun<'_>,
+        messages_max: u32,
+    ) -> Handed {
+        let mut handed = Handed::default();
+        self.follow_names(core);
+        let Some((mailbox, receiver)) = self.by_mailbox.get_mut(&mailbox) else {
+            return handed;
+        };
+        match receiver {
+            MailboxReceiver::Handler(handler) => {
+                let channel_index = usize::from(channel);
+                let channel = &self.names[channel_index];
+                let came = core.came;
+                let replies = &self.fabric.replies;
+                let mut context = ShardContext { core };
+                let outcome = catch_unwind(AssertUnwindSafe(|| {
+                    while handed.messages < messages_max
+                        && let Some(payload) = run.payload()
+                    {
+                        run.skip(payload);
+                        handed.count(payload);
+                        let message = Message {
+                            from,
+                            channel,
+                            channel_index,
+                            mailbox,
+                            payload,
+                            block: &[],
+                            exchange: None,
+                            came,
+                            replies,
+                        };
+                        handler(&mut context, message);
+                    }
+                }));
+                if outcome.is_err() {
+                    core.count_handler_panic(mailbox);
+                }
+            }
+            MailboxReceiver::Inbox(inbox) => {
+                let tag = plain_tag(from, channel);
+                while handed.messages < messages_max
+                    && let Some(payload) = run.payload()
+                    && payload.len() <= self.fabric.config.inline_bytes_max
+                    && inbox.takes_inline(payload.len())
+                    && inbox.push(tag, payload).is_ok()
+                {
+                    run.skip(payload);
+                    handed.count(payload);
+                }
+                if handed.messages > 0 {
+                    core.touch_inbox(inbox);
+                }
+            }
+        }
+        handed
+    }
+
+    /// The names of the channels are those of the shard's table.
+    #[inline]
+    fn follow_names(&mut self, core: &Core) {
+        if self.names_epoch != core.channels.epoch() {
+            self.names_epoch = core.channels.epoch();
+            core.channels.names_into(&mut self.names);
+        }
+    }
+}
+
+/// What an inbox is told beside a message without an extension.
+#[inline]
+fn plain_tag(from: &Peer, channel: u16) -> Tag {
+    Tag {
+        lane: from.place().unwrap_or(u32::MAX),
+        mailbox: 0,
+        extra: u32::from(channel),
     }
 }
 

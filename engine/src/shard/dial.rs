@@ -16,13 +16,18 @@ use super::handshake::HANDSHAKE_BUFFER_BYTES;
 use super::lane::reason_of;
 use super::lane_state::{Due, Moment};
 use super::lifecycle::Joined;
+use super::protection;
 use crate::config::Config;
 use crate::control::link::Notice;
 use crate::delivery::BackoffLimits;
 use crate::events::Event;
 use crate::io::operation::{OperationKind, SocketCall};
 use crate::io::socket;
-use crate::wire::{Agreed, CloseReason, DialProgress, Dialer, Hello, Name, Parameters, Welcome};
+use crate::session::Session;
+use crate::wire::{
+    Agreed, CloseReason, DialProgress, Dialer, HandshakeMessage, Hello, Name, Parameters, Refuse,
+    Welcome,
+};
 
 /// When a shard dials again.
 #[derive(Debug)]
@@ -136,6 +141,12 @@ impl Core {
                 return Ok(());
             }
         };
+        let state = &self.lanes[lane as usize];
+        if !self.channels[state.channel].admits(state.peer.name()) {
+            let reason = CloseReason::PeerNotAllowed;
+            self.dial_failed(lane, None, reason, reason.sentence().to_owned());
+            return Ok(());
+        }
         match socket::dialing_socket(address) {
             Ok(socket) => self.connect(lane, socket, address),
             Err(error) => {
@@ -209,27 +220,106 @@ impl Core {
             let detail = "the kernel connected the dial to itself".to_owned();
             return self.give_up_dial(index, lane, CloseReason::ConnectRefused, detail);
         }
-        let (dialer, bytes) = Dialer::new(self.hello(lane));
+        let peer = Arc::clone(&self.lanes[lane as usize].peer);
+        match self.fabric.security.dial(Some(peer.name())) {
+            Ok(None) => {
+                if self.greet(index, lane)? {
+                    self.await_handshake(index)?;
+                }
+                Ok(())
+            }
+            Ok(Some((session, first))) => self.begin_session(index, lane, session, &first),
+            Err(error) => self.give_up_dial(index, lane, error.reason, error.text),
+        }
+    }
+
+    /// The session has to be there before anything is said.
+    fn begin_session(
+        &mut self,
+        index: u32,
+        lane: u32,
+        session: Box<Session>,
+        first: &[u8],
+    ) -> io::Result<()> {
         let Some(connection) = self.connections.get(index) else {
             return Ok(());
         };
-        let sent = connection
-            .socket
-            .as_ref()
-            .map(|socket| socket::send_now(socket, &bytes));
-        if let Some(Err(error)) = sent {
+        connection.session = Some(session);
+        let socket = connection.socket.as_ref();
+        if let Some(Err(error)) = socket.map(|socket| socket::send_now(socket, first)) {
             return self.give_up_dial(index, lane, CloseReason::Reset, error.to_string());
         }
         let buffer = vec![0; HANDSHAKE_BUFFER_BYTES].into_boxed_slice();
-        self.connections.set_phase(
-            index,
-            Phase::Greeting {
-                lane,
-                dialer,
-                buffer,
-            },
-        );
+        self.connections
+            .set_phase(index, Phase::Securing { lane, buffer });
         self.await_handshake(index)
+    }
+
+    /// Bytes of the session's handshake have come.
+    pub(super) fn secured(&mut self, index: u32, lane: u32, result: i32) -> io::Result<()> {
+        let bytes = match usize::try_from(result) {
+            Ok(bytes) if bytes > 0 => bytes,
+            Ok(_) => {
+                let detail = "the peer closed the connection before there was a session".to_owned();
+                return self.give_up_dial(index, lane, CloseReason::PeerClosed, detail);
+            }
+            Err(_) => {
+                let detail = io::Error::from_raw_os_error(-result).to_string();
+                return self.give_up_dial(index, lane, reason_of(result), detail);
+            }
+        };
+        let Some(connection) = self.connections.get(index) else {
+            return Ok(());
+        };
+        let (Phase::Securing { buffer, .. }, Some(session), Some(socket)) = (
+            &connection.phase,
+            &mut connection.session,
+            &connection.socket,
+        ) else {
+            return Ok(());
+        };
+        // An acceptor says nothing within the session before the Hello.
+        if let Err(error) = protection::hear(socket, session, &buffer[..bytes]) {
+            return self.give_up_dial(index, lane, error.reason, error.text);
+        }
+        let Some(identity) = session.identity() else {
+            return self.receive_handshake(index);
+        };
+        let peer = &self.lanes[lane as usize].peer;
+        if let Err(error) = self.fabric.security.check(identity, peer.name()) {
+            let refuse = HandshakeMessage::Refuse(Refuse::new(error.reason, &error.text));
+            // If it does not go out, the other side sees the connection end.
+            drop(protection::say(socket, &mut connection.session, &refuse));
+            return self.give_up_dial(index, lane, error.reason, error.text);
+        }
+        if self.greet(index, lane)? {
+            self.receive_handshake(index)?;
+        }
+        Ok(())
+    }
+
+    /// Says Hello. False if that was in vain.
+    fn greet(&mut self, index: u32, lane: u32) -> io::Result<bool> {
+        let hello = self.hello(lane);
+        let Some(connection) = self.connections.get(index) else {
+            return Ok(false);
+        };
+        let message = HandshakeMessage::Hello(Box::new(hello.clone()));
+        let socket = connection.socket.as_ref();
+        let said = socket.map(|socket| protection::say(socket, &mut connection.session, &message));
+        if let Some(Err(error)) = said {
+            self.give_up_dial(index, lane, CloseReason::Reset, error.to_string())?;
+            return Ok(false);
+        }
+        let (dialer, _) = Dialer::new(hello);
+        let buffer = vec![0; HANDSHAKE_BUFFER_BYTES].into_boxed_slice();
+        let phase = Phase::Greeting {
+            lane,
+            dialer,
+            buffer,
+        };
+        self.connections.set_phase(index, phase);
+        Ok(true)
     }
 
     pub(super) fn hello(&self, lane: u32) -> Hello {
@@ -267,14 +357,26 @@ impl Core {
         let Phase::Greeting { dialer, buffer, .. } = &mut connection.phase else {
             return Ok(());
         };
-        match dialer.receive(&buffer[..bytes]) {
+        let opened;
+        let came = match (&mut connection.session, &connection.socket) {
+            (Some(session), Some(socket)) => {
+                match protection::hear(socket, session, &buffer[..bytes]) {
+                    Ok(plain) if plain.is_empty() => return self.receive_handshake(index),
+                    Ok(plain) => opened = plain,
+                    Err(error) => return self.give_up_dial(index, lane, error.reason, error.text),
+                }
+                &opened[..]
+            }
+            _ => &buffer[..bytes],
+        };
+        match dialer.receive(came) {
             Ok(DialProgress::NeedMore) => self.receive_handshake(index),
             Ok(DialProgress::Welcomed {
                 welcome,
                 agreed,
                 consumed_bytes: consumed,
             }) => {
-                let early = buffer[consumed..bytes].to_vec();
+                let early = came[consumed..].to_vec();
                 self.welcomed(index, lane, &welcome, agreed, early)
             }
             Ok(DialProgress::Refused {

@@ -4,12 +4,12 @@
 //! Called by `arrival` for messages as they come, and by `ordering` for those that had to wait for others. It notes in
 //! the lane's ledger what became of each.
 
-use super::deliver::{Body, Delivery, Receivers, Source};
+use super::deliver::{Body, Delivery, Handed, Receivers, Source};
 use super::inbound::Inbound;
 use super::{Core, exchange};
 use crate::mailboxes::MailboxId;
 use crate::message::deadline_after;
-use crate::wire::CloseReason;
+use crate::wire::{CloseReason, MessageRun};
 
 /// What to do after a frame.
 pub(super) enum Flow {
@@ -62,7 +62,7 @@ pub(super) fn take_in_turn(
         }
     }
     let mut mailbox = match addressee {
-        Addressee::Named(name) => core.fabric.mailboxes.find(name),
+        Addressee::Named(name) => core.mailbox_for_peers(inbound.channel, name),
         Addressee::Announced(id) => {
             let known = inbound.mailboxes.get(*id);
             let known = known.map_err(|error| error.close_reason())?;
@@ -138,6 +138,36 @@ fn keep_from_delivery(core: &mut Core, lane: u32, inbound: &mut Inbound) -> Flow
     Flow::Blocked
 }
 
+/// Messages whose turn has come, those of a run: the same as [`take_in_turn`] for each of them, at most `messages_max`,
+/// with what is the same for all done once. It leaves to that what is not as usual, the first of them too if need be.
+#[inline]
+pub(super) fn take_run_in_turn(
+    core: &mut Core,
+    receivers: &mut Receivers,
+    inbound: &mut Inbound,
+    run: &mut MessageRun<'_>,
+    messages_max: u32,
+) -> Handed {
+    let channel = usize::from(inbound.channel);
+    if !core.channels[channel].restrained.allows_delivery() {
+        return Handed::default();
+    }
+    let known = inbound.mailboxes.get(run.mailbox()).ok();
+    let known = known.filter(|known| known.stream.is_none());
+    let Some(mailbox) = known.and_then(|known| known.id) else {
+        return Handed::default();
+    };
+    let (peer, channel) = (&inbound.peer, inbound.channel);
+    let handed = receivers.deliver_run(core, peer, channel, mailbox, run, messages_max);
+    if handed.messages > 0 {
+        let messages = u64::from(handed.messages);
+        inbound
+            .ledger
+            .delivered(messages, handed.payload_bytes, core.now);
+    }
+    handed
+}
+
 /// It is worth nothing any more, and its channel is not to deliver such.
 #[cold]
 fn refuse_late(core: &mut Core, lane: u32, inbound: &mut Inbound, bytes: u64) {
@@ -164,6 +194,14 @@ fn resolve_late(
         return None;
     }
     known.looked_at = version;
-    known.id = core.fabric.mailboxes.find(&known.name);
+    known.id = core.mailbox_for_peers(inbound.channel, &known.name);
     known.id
+}
+
+impl Core {
+    /// The mailbox of that name, if peers may send to it on the channel.
+    pub(super) fn mailbox_for_peers(&self, channel: u16, name: &str) -> Option<MailboxId> {
+        let opens = self.channels[usize::from(channel)].opens(name);
+        self.fabric.mailboxes.find(name).filter(|_| opens)
+    }
 }

@@ -66,8 +66,9 @@ impl Core {
             return Ok(());
         };
         let raw = socket::raw(descriptor);
-        let (Phase::Greeting { buffer, .. } | Phase::Greeted { buffer, .. }) =
-            &mut connection.phase
+        let (Phase::Securing { buffer, .. }
+        | Phase::Greeting { buffer, .. }
+        | Phase::Greeted { buffer, .. }) = &mut connection.phase
         else {
             return Ok(());
         };
@@ -87,6 +88,7 @@ impl Core {
             return Ok(());
         }
         match connection.phase {
+            Phase::Securing { lane, .. } => self.secured(index, lane, result),
             Phase::Greeting { lane, .. } => self.answered(index, lane, result),
             Phase::Greeted { .. } => self.greeted(index, result),
             Phase::Connecting { .. } | Phase::Lane { .. } => Ok(()),
@@ -108,6 +110,10 @@ impl Core {
                 CloseReason::ConnectTimeout,
                 "nobody answered".to_owned(),
             ),
+            Phase::Securing { lane, .. } => {
+                let detail = "the peer did not go on with the session".to_owned();
+                self.give_up_dial(index, lane, CloseReason::HandshakeTimeout, detail)
+            }
             Phase::Greeting { lane, .. } => {
                 let detail = "the peer did not answer the Hello".to_owned();
                 self.give_up_dial(index, lane, CloseReason::HandshakeTimeout, detail)

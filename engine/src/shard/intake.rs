@@ -59,6 +59,8 @@ pub(super) struct Intake {
     pub(super) early: Vec<u32>,
     /// Lanes stopped by a full inbox.
     pub(super) waiting: WaitingLanes,
+    /// Memory for what sessions open.
+    pub(super) plain: Vec<u8>,
     /// Inboxes pushed to this turn.
     touched: Vec<Arc<InboxSignals>>,
 }
@@ -84,6 +86,7 @@ impl Intake {
             inflow: Default::default(),
             early: Vec::new(),
             waiting: WaitingLanes::default(),
+            plain: Vec::new(),
             touched: Vec::new(),
         };
         let mut priorities: Vec<_> = plans.iter().flatten().map(|plan| plan.priority).collect();

@@ -30,7 +30,6 @@ use crate::io::operation::{OperationKind, SocketCall};
 use crate::io::socket::{self, Standing};
 use crate::mailboxes::MailboxId;
 use crate::order_tag::OrderTag;
-use crate::payload::Payload;
 use crate::peer::{LaneAddress, Peer};
 use crate::wire::mailbox_ids::Assigned;
 use crate::wire::{CloseReason, FrameKind};
@@ -289,15 +288,8 @@ impl Lane {
         };
         self.log.ledger.accept(payloads.len() as u64);
         self.log.hold_name(&fabric.mailboxes, mailbox);
-        for payload in payloads {
-            let message = OutgoingMessage {
-                mailbox,
-                order,
-                is_extended: false,
-                payload: Payload::Borrowed(payload),
-            };
-            self.log.outbox.push_message(pool, id, message);
-        }
+        let to = (mailbox, order);
+        self.log.outbox.push_run(pool, id, to, payloads);
         self.log.tally.note_depth(self.log.outbox.messages());
         true
     }
@@ -529,6 +521,18 @@ impl Core {
                 .pack(plan, terms, &mut lane.log.payoff, &mut socket.batch);
             if let Some((from_bytes, to_bytes)) = packed {
                 lane.log.tally.note_packed(from_bytes, to_bytes);
+            }
+        }
+        if let Some(session) = &mut socket.session {
+            let pool = &mut self.sending.pool;
+            let sealed = socket
+                .batch
+                .seal(pool, |pieces, sealed| session.seal(pieces, sealed));
+            if let Err(error) = sealed {
+                let peer = lane.peer.name();
+                tracing::warn!(peer, reason = %error.reason, %error, "a session has failed");
+                self.end_lane(index, error.reason);
+                return Ok(0);
             }
         }
         let wire_bytes = socket.batch.load().wire_bytes;

@@ -472,7 +472,9 @@ impl Core {
         // has a multishot receive that waits for data on a socket that never connected.
         let kind = match connection.phase {
             Phase::Connecting { .. } => Some(OperationKind::Connect),
-            Phase::Greeting { .. } | Phase::Greeted { .. } => Some(OperationKind::ReceiveHandshake),
+            Phase::Securing { .. } | Phase::Greeting { .. } | Phase::Greeted { .. } => {
+                Some(OperationKind::ReceiveHandshake)
+            }
             Phase::Lane { .. } => connection.receiving,
         };
         if let Some(kind) = kind {

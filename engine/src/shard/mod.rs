@@ -19,6 +19,7 @@ mod dial;
 mod dispatch;
 mod exchange;
 mod expiry;
+mod frames;
 mod hand_over;
 mod handshake;
 mod inbound;
@@ -34,12 +35,15 @@ mod ordered;
 mod ordering;
 mod outbox;
 mod packing;
+mod protection;
 mod quiet;
 mod reach;
+mod reader;
 mod reading;
 mod receive;
 pub(crate) mod report;
 mod rest;
+mod retry;
 mod rivals;
 mod route;
 mod sending;
@@ -143,6 +147,8 @@ pub(crate) struct Core {
     channels: ShardChannels,
     /// As `Fabric::rate_changes` was when caps were looked at last.
     rate_changes_seen: u64,
+    /// As `Security::revocations` was when lanes were looked at last.
+    revocations_seen: u64,
     routing: Routing,
     lanes: Vec<Lane>,
     queues: Vec<ChannelQueue>,

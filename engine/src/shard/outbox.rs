@@ -17,6 +17,7 @@ use std::rc::Rc;
 
 use crate::awaited::Awaited;
 use crate::deadline::{Moment, earlier};
+use crate::mailboxes::MailboxId;
 use crate::order_tag::OrderTag;
 use crate::payload::Payload;
 use crate::wire::extension::extension_block_bytes;
@@ -195,6 +196,52 @@ impl Outbox {
         if due.is_some() {
             self.first_due = earlier(self.first_due, due);
         }
+    }
+
+    /// Appends messages without an extension, by copy, that are for one mailbox: what [`push_message`](Self::push_message)
+    /// does with each.
+    pub(crate) fn push_run(
+        &mut self,
+        pool: &mut ChunkPool,
+        id: u32,
+        (mailbox, order): (MailboxId, OrderTag),
+        payloads: &[&[u8]],
+    ) {
+        let mut rest = payloads;
+        while let Some(first) = rest.first() {
+            let pushed = if self.overtaken.is_empty() && first.len() <= self.large_above_bytes {
+                self.push_run_into_chunk(pool, id, mailbox, rest)
+            } else {
+                let message = OutgoingMessage {
+                    mailbox,
+                    order,
+                    is_extended: false,
+                    payload: Payload::Borrowed(first),
+                };
+                self.push_message(pool, id, message);
+                1
+            };
+            rest = &rest[pushed..];
+        }
+    }
+
+    /// Appends as many of `payloads`, none of which is large at the front, as go into one chunk: at least one.
+    fn push_run_into_chunk(
+        &mut self,
+        pool: &mut ChunkPool,
+        id: u32,
+        mailbox: MailboxId,
+        payloads: &[&[u8]],
+    ) -> usize {
+        let noted = self.notes_mailboxes.then_some(mailbox);
+        let (chunk_bytes_max, large_above) = (self.chunk_bytes_max, self.large_above_bytes);
+        let chunk = self.chunk_for(pool, HEADER_BYTES + payloads[0].len());
+        let before = chunk.payload_bytes();
+        let pushed = chunk.push_run(id, noted, payloads, chunk_bytes_max, large_above);
+        let bytes = chunk.payload_bytes() - before;
+        self.messages += pushed as u64;
+        self.payload_bytes += bytes;
+        pushed
     }
 
     /// Whether it may not overtake what is there.
@@ -478,8 +525,61 @@ impl Outbox {
 mod tests {
     use bytes::Bytes;
 
+    use proptest::prelude::*;
+
     use super::*;
-    use crate::mailboxes::MailboxId;
+
+    proptest! {
+        /// Also while a large message waits, and where little may be under way.
+        #[test]
+        fn a_run_goes_out_as_its_messages_one_by_one(
+            lengths in prop::collection::vec(prop_oneof![0..200_usize, 0..30_000_usize], 1..80),
+            depth in prop_oneof![Just(u64::MAX), 16_000..200_000_u64],
+            has_fragments: bool,
+            notes: bool,
+            waits in prop::option::of(0..60_000_usize),
+        ) {
+            let mut pool = ChunkPool::default();
+            let payloads: Vec<Vec<u8>> = lengths.iter().zip(0..).map(|(&length, byte)| vec![byte; length]).collect();
+            let to = (MailboxId::from_words(3, 1), OrderTag::WITHOUT_KEY);
+            let message = |bytes| OutgoingMessage {
+                mailbox: to.0,
+                order: to.1,
+                is_extended: false,
+                payload: Payload::Borrowed(bytes),
+            };
+            let waiting = waits.map(|bytes| vec![0xff; bytes]);
+            let [mut single, mut run] = [(); 2].map(|()| {
+                let mut outbox = if notes { Outbox::noting_mailboxes() } else { Outbox::default() };
+                outbox.set_depth(depth);
+                outbox.set_fragments(has_fragments.then_some(Fragments { above_bytes: 16 << 10, keeps_order: true }));
+                waiting.iter().for_each(|bytes| outbox.push_message(&mut pool, 7, message(bytes)));
+                outbox
+            });
+            payloads.iter().for_each(|bytes| single.push_message(&mut pool, 7, message(bytes)));
+            let slices: Vec<&[u8]> = payloads.iter().map(Vec::as_slice).collect();
+            run.push_run(&mut pool, 7, to, &slices);
+            let mut sent = [Vec::new(), Vec::new()];
+            for (outbox, sent) in [&mut single, &mut run].into_iter().zip(&mut sent) {
+                prop_assert_eq!(outbox.messages(), (slices.len() + usize::from(waits.is_some())) as u64);
+                while outbox.messages() > 0 {
+                    let mut batch = Batch::default();
+                    outbox.fill(&mut batch, 64 << 10, Moment(0));
+                    for chunk in batch.chunks() {
+                        chunk.each_piece(|bytes| sent.extend_from_slice(bytes));
+                        chunk.each_message(|taken| {
+                            let noted = taken.mailbox.map_or(u64::MAX, MailboxId::number);
+                            sent.extend_from_slice(&noted.to_le_bytes());
+                        });
+                    }
+                    batch.finish(&mut pool);
+                }
+                prop_assert_eq!(outbox.payload_bytes(), 0);
+            }
+            let [single, run] = sent;
+            prop_assert!(single == run, "{} and {} bytes", single.len(), run.len());
+        }
+    }
 
     #[test]
     fn a_chunk_that_absorbs_another_holds_the_messages_of_both_in_order() {

@@ -34,7 +34,6 @@ use crate::fabric::Fabric;
 use crate::io::backend::{Backend, ShardIo};
 use crate::threads::EngineThread;
 use crate::wire::Name;
-use crate::wire::hello::SESSION_PLAIN;
 
 /// Memory glommio registers for file I/O on each of its three rings; the network code uses none of
 /// it, and glommio's default is above the usual limit of locked memory.
@@ -174,7 +173,7 @@ impl Shard {
             names: OwnNames {
                 cluster: name(&config.cluster)?,
                 node: name(&config.node_name)?,
-                session: name(SESSION_PLAIN)?,
+                session: name(fabric.security.mode().word())?,
             },
             shards,
             control_link,
@@ -190,6 +189,7 @@ impl Shard {
             requests_due: None,
             control_due: None,
             rate_changes_seen: 0,
+            revocations_seen: 0,
             packing: Packing::default(),
             channels: ShardChannels::default(),
             routing: Routing::new(),

@@ -378,6 +378,10 @@ impl Core {
             self.cancel_stream(lane, id, Side::Reader, CancelReason::NotReliable);
             return Ok(());
         }
+        if !plan.opens(mailbox) {
+            self.cancel_stream(lane, id, Side::Reader, CancelReason::NobodyAccepts);
+            return Ok(());
+        }
         match self
             .fabric
             .streams

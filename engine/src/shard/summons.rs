@@ -103,12 +103,17 @@ impl Core {
         self.say(peer, offset, FrameKind::Decline, word);
     }
 
-    /// A frame about the lane at `offset`. False if there is no control lane to say it on.
+    /// A frame about the lane at `offset`. False if there is no control lane to say it on, or the lane's channel was
+    /// removed since it was wanted.
     fn say(&mut self, peer: &Arc<Peer>, offset: usize, kind: FrameKind, word: u32) -> bool {
         let Some(control) = self.used_lane_to(peer, peer.control_offset()) else {
             return false;
         };
-        let channel = &self.channels[peer.lane(offset).channel()];
+        let channel = peer.lane(offset).channel();
+        if !self.channels.knows(channel) {
+            return false;
+        }
+        let channel = &self.channels[channel];
         let state = &mut self.lanes[control as usize];
         if !state.takes_messages() {
             return false;

@@ -14,7 +14,7 @@ use super::lane::ENDED_BEFORE;
 use super::lane::log::Unsendable;
 use super::lane_state::Stage;
 use super::reading::take_inflow;
-use super::receive::{release_ready, retry_blocked};
+use super::retry::{release_ready, retry_blocked};
 use super::spin::Spin;
 use super::stretch::{self, Stretch};
 use super::tasks::Tasks;
@@ -73,6 +73,7 @@ impl Shard {
         core.follow_routes();
         core.follow_requests();
         core.follow_caps();
+        core.follow_revocations();
         let mut worked = obey(core, receivers);
         worked |= core.follow_streams();
         worked |= core.hear_answers()?;
@@ -267,6 +268,7 @@ impl Core {
             || self.timers.next().is_some_and(|at| at <= self.now)
             || self.has_new_request_deadline()
             || self.has_new_caps()
+            || self.has_new_revocations()
             || self.owes_streams()
             || self.has_ready()
     }

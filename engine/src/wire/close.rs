@@ -89,12 +89,25 @@ close_reasons! {
     NameTaken = 33, "name_taken", "another process of that name is up, and names are unique in a cluster";
     ParameterUnknown = 34, "parameter_unknown", "a mandatory parameter of the handshake is not known here";
     SessionUnknown = 35, "session_unknown", "the other side wants a kind of session that is not known here";
+    Revoked = 36, "revoked", "the node or its certificate is in the list of the revoked";
+    PeerNotAllowed = 37, "peer_not_allowed", "the channel is not for that peer: see peers_allowed";
     // 40..: another connection took the lane's place, or kept it.
     SimultaneousDial = 40, "simultaneous_dial", "both nodes dialled and the other dial is kept";
     AlreadyUp = 41, "already_up", "the lane is already up on another connection";
     Replaced = 42, "replaced", "the peer dialled this lane anew and the new connection is kept";
     StaleIncarnation = 43, "stale_incarnation", "a newer start of that node is already known";
     PeerRestarted = 44, "peer_restarted", "the peer was started again";
+    // 50..: the session, and who may be at its other end.
+    SessionMismatch = 50, "session_mismatch", "the two nodes protect their connections differently: see security";
+    SessionBroken = 51, "session_broken", "bytes of the session were altered, left out, repeated, or cannot be read";
+    SecretWrong = 52, "secret_wrong", "the two nodes have no secret in common, or the handshake was altered";
+    TlsVersion = 53, "tls_version", "the other side does not speak TLS 1.3";
+    CertificateMissing = 54, "certificate_missing", "one side has shown no certificate";
+    CertificateExpired = 55, "certificate_expired", "a certificate has expired";
+    CertificateNotYetValid = 56, "certificate_not_yet_valid", "a certificate is not valid yet, or a clock is wrong";
+    CertificateUntrusted = 57, "certificate_untrusted", "a certificate is signed by no authority that the other side trusts";
+    CertificateBad = 58, "certificate_bad", "a certificate cannot be used: it cannot be read, or is for another purpose";
+    NameNotProven = 59, "name_not_proven", "the session does not prove the name that the other side says it has";
     // 60..: the peer broke the rules of the wire.
     FrameTooLarge = 60, "frame_too_large", "a frame is over the size limit of the channel";
     FrameMalformed = 61, "frame_malformed", "a frame has a body that its kind cannot have";

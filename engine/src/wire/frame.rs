@@ -372,6 +372,67 @@ pub fn next_frame<'a>(buffer: &'a [u8], limits: &FrameLimits) -> Result<Next<'a>
     })
 }
 
+/// Messages without an extension, for one mailbox, that follow each other in a buffer: what a busy lane carries most,
+/// read by a loop that looks at nothing else.
+///
+/// It ends ahead of whatever is not such a whole message within the limits; [`next_frame`] tells what that is.
+#[derive(Clone, Debug)]
+pub struct MessageRun<'a> {
+    rest: &'a [u8],
+    mailbox: u32,
+    body_bytes_max: u32,
+}
+
+impl<'a> MessageRun<'a> {
+    /// The run that `buffer` begins with; `None` if its first frame is not such a message.
+    #[inline]
+    #[must_use]
+    pub fn begin(buffer: &'a [u8], limits: &FrameLimits) -> Option<Self> {
+        let (header, _) = Header::ref_from_prefix(buffer).ok()?;
+        let run = Self {
+            rest: buffer,
+            mailbox: header.word.get(),
+            body_bytes_max: limits.body_bytes_max,
+        };
+        run.payload().map(|_| run)
+    }
+
+    /// The id of the mailbox that all of them are for.
+    #[must_use]
+    pub const fn mailbox(&self) -> u32 {
+        self.mailbox
+    }
+
+    /// The payload of the next message.
+    #[inline]
+    #[must_use]
+    pub fn payload(&self) -> Option<&'a [u8]> {
+        let (header, rest) = Header::ref_from_prefix(self.rest).ok()?;
+        let first = header.body_bytes_and_kind.get();
+        let body_bytes = first & BODY_BYTES_MASK;
+        let belongs = first >> KIND_SHIFT == FrameKind::Message as u32
+            && header.word.get() == self.mailbox
+            && body_bytes <= self.body_bytes_max;
+        if belongs {
+            rest.get(..body_bytes as usize)
+        } else {
+            None
+        }
+    }
+
+    /// What is behind the messages that were skipped.
+    #[must_use]
+    pub const fn rest(&self) -> &'a [u8] {
+        self.rest
+    }
+
+    /// Goes on behind the message whose payload that is.
+    #[inline]
+    pub fn skip(&mut self, payload: &[u8]) {
+        self.rest = &self.rest[HEADER_BYTES + payload.len()..];
+    }
+}
+
 /// All but messages without an extension: rarer, so kept out of the hot loop.
 #[inline(never)]
 fn next_other_frame<'a>(

@@ -6,10 +6,10 @@
 //! decide whether a lane is wanted (see [`Hello::judge`], [`super::lane_choice`]) nor watch the
 //! deadline: both are the caller's.
 use super::close::CloseReason;
-use super::hello::{
-    Agreed, HandshakeMessage, Hello, Refuse, SESSION_PLAIN, Welcome, first_mandatory,
+use super::hello::{Agreed, HandshakeMessage, Hello, Refuse, Welcome, first_mandatory};
+use super::layout::{
+    HANDSHAKE_BODY_BYTES_MAX, MAGIC, MalformedBody, PREFIX_BYTES, PSK_MAGIC, is_tls_record,
 };
-use super::layout::{HANDSHAKE_BODY_BYTES_MAX, MAGIC, MalformedBody, PREFIX_BYTES};
 use super::name::Name;
 use super::terms::ChannelTerms;
 use super::version::{VERSION, VersionRange};
@@ -25,6 +25,20 @@ pub enum HandshakeError {
     WrongMagic {
         /// What came up to the first wrong byte.
         came: Vec<u8>,
+    },
+    /// The other side protects the connection with a session, and this one does not.
+    #[error("the other side speaks {came}, this node plain: set `security` to the same on both")]
+    OtherSession {
+        /// What it speaks.
+        came: &'static str,
+    },
+    /// The other side ends the handshake.
+    #[error("the other side refuses: {text}")]
+    Refused {
+        /// Why.
+        reason: CloseReason,
+        /// What it says about it.
+        text: String,
     },
     /// The other side speaks a version that this node does not.
     #[error(
@@ -74,6 +88,8 @@ impl HandshakeError {
     pub const fn close_reason(&self) -> CloseReason {
         match self {
             Self::WrongMagic { .. } => CloseReason::WrongMagic,
+            Self::OtherSession { .. } => CloseReason::SessionMismatch,
+            Self::Refused { reason, .. } => *reason,
             Self::WrongVersion { .. } => CloseReason::WrongVersion,
             Self::TooLarge { .. } => CloseReason::HandshakeTooLarge,
             Self::Malformed(_) => CloseReason::HandshakeMalformed,
@@ -201,9 +217,8 @@ impl Dialer {
         };
         if extensible.session != self.hello.session {
             let text = format!(
-                "the acceptor goes on with a session of kind {}, this node knows {SESSION_PLAIN} \
-                 alone",
-                extensible.session
+                "the acceptor goes on with a session of kind {}, this node has {}",
+                extensible.session, self.hello.session
             );
             let reason = CloseReason::SessionUnknown;
             return Err(HandshakeError::Unknown { reason, text });
@@ -268,6 +283,10 @@ impl Acceptor {
                 hello,
                 consumed_bytes,
             }),
+            Some((HandshakeMessage::Refuse(refuse), _)) => Err(HandshakeError::Refused {
+                reason: refuse.reason().seen_by_peer(),
+                text: refuse.text().to_owned(),
+            }),
             Some(_) => Err(MalformedBody::Field("an answer came where a Hello is due").into()),
         }
     }
@@ -277,6 +296,26 @@ impl Acceptor {
     pub fn refusal(&self, error: &HandshakeError) -> Refuse {
         let version = self.reader.version.unwrap_or(VERSION);
         error.refusal().in_version(version)
+    }
+}
+
+/// Reads what an acceptor says, in clear, where it refuses before there is a session.
+#[derive(Debug, Default)]
+pub struct RefusalReader {
+    reader: MessageReader,
+}
+
+impl RefusalReader {
+    /// Takes bytes that came from the acceptor; the refusal once it is whole.
+    ///
+    /// # Errors
+    /// [`HandshakeError`]: it is none.
+    pub fn receive(&mut self, bytes: &[u8]) -> Result<Option<Refuse>, HandshakeError> {
+        match self.reader.receive(bytes)? {
+            None => Ok(None),
+            Some((HandshakeMessage::Refuse(refuse), _)) => Ok(Some(refuse)),
+            Some(_) => Err(MalformedBody::Field("only a Refuse comes in clear").into()),
+        }
     }
 }
 
@@ -330,6 +369,10 @@ fn check_magic(buffer: &[u8]) -> Result<(), HandshakeError> {
         .zip(MAGIC)
         .position(|(&came, expected)| came != expected)
     {
+        Some(0) if is_tls_record(buffer[0]) => Err(HandshakeError::OtherSession { came: "tls" }),
+        Some(_) if buffer.starts_with(&PSK_MAGIC) => {
+            Err(HandshakeError::OtherSession { came: "psk" })
+        }
         Some(wrong) => Err(HandshakeError::WrongMagic {
             came: buffer[..=wrong].to_vec(),
         }),

@@ -15,7 +15,7 @@ use super::version::{VERSION, VERSION_EXTENSIBLE, VersionRange};
 /// The longest text of a [`Refuse`], in bytes.
 pub const REFUSE_TEXT_BYTES_MAX: usize = 512;
 
-/// The one kind of session that this version knows: bytes go over the connection as they are.
+/// The session of connections that have none: bytes go over them as they are. The others are `tls` and `psk`.
 pub const SESSION_PLAIN: &str = "plain";
 
 /// A Hello for this channel asks for the name of the node that it reaches, and for no lane: the answer is a
@@ -54,7 +54,7 @@ pub struct Hello {
     /// The priority that the dialer gives the channel, 0 to 7. No term: each end serves the lane by
     /// its own. Version 1 wants them equal.
     pub priority: u8,
-    /// How the connection is protected after the handshake: [`SESSION_PLAIN`]. Not in version 1.
+    /// How the connection is protected: [`SESSION_PLAIN`], `tls` or `psk`. Not in version 1, which is plain.
     pub session: Name,
     /// How far the dialer is with the lane's earlier connections. Not in version 1.
     pub progress: Progress,
@@ -125,6 +125,8 @@ pub struct LocalNode<'a> {
     pub cluster: &'a str,
     /// This node's name.
     pub name: &'a str,
+    /// The session that its connections have.
+    pub session: &'a str,
 }
 
 impl Agreed {
@@ -246,7 +248,7 @@ impl Hello {
             return Err((CloseReason::WrongVersion, text));
         };
         self.examine_names(local)?;
-        self.examine_unknown()?;
+        self.examine_unknown(local)?;
         let Some(terms) = terms else {
             let text = format!("node {} has no channel {}", local.name, self.channel);
             return Err((CloseReason::ChannelUnknown, text));
@@ -288,11 +290,11 @@ impl Hello {
         }
     }
 
-    fn examine_unknown(&self) -> Result<(), (CloseReason, String)> {
-        if self.session.as_str() != SESSION_PLAIN {
+    fn examine_unknown(&self, local: LocalNode<'_>) -> Result<(), (CloseReason, String)> {
+        if self.session.as_str() != local.session {
             let text = format!(
-                "the dialer wants a session of kind {}, this node knows {SESSION_PLAIN} alone",
-                self.session
+                "the dialer wants a session of kind {}, this node has {}",
+                self.session, local.session
             );
             return Err((CloseReason::SessionUnknown, text));
         }

@@ -20,6 +20,18 @@ use super::version::{VERSION_EXTENSIBLE, VersionRange};
 /// The first bytes of every connection, in both directions.
 pub const MAGIC: [u8; 4] = *b"OVLN";
 
+/// The first bytes of every connection whose session is `psk`.
+pub const PSK_MAGIC: [u8; 4] = *b"OVLP";
+
+/// What a stranger may make a node read for the handshake of a session: room for a chain of a few certificates.
+pub const SESSION_HANDSHAKE_BYTES_MAX: usize = 16 << 10;
+
+/// Whether a connection that begins with that byte speaks TLS: change of cipher, alert, handshake, data, heartbeat.
+#[must_use]
+pub const fn is_tls_record(first: u8) -> bool {
+    matches!(first, 20..=24)
+}
+
 /// Bytes in front of each handshake message: magic, version, length of the body.
 pub const PREFIX_BYTES: usize = 8;
 

@@ -84,12 +84,15 @@ pub use extension::{
     Correlation, Entry, Extension, ExtensionError, ExtensionWriter, Role, TraceContext,
 };
 pub use frame::{
-    BODY_BYTES_MAX, DecodeError, Frame, FrameKind, FrameLimits, HEADER_BYTES, Next, next_frame,
-    put_extended_header, put_header,
+    BODY_BYTES_MAX, DecodeError, Frame, FrameKind, FrameLimits, HEADER_BYTES, MessageRun, Next,
+    next_frame, put_extended_header, put_header,
 };
-pub use handshake::{AcceptProgress, Acceptor, DialProgress, Dialer, HandshakeError};
+pub use handshake::{
+    AcceptProgress, Acceptor, DialProgress, Dialer, HandshakeError, RefusalReader,
+};
 pub use hello::{Agreed, HandshakeMessage, Hello, Refuse, Welcome};
-pub use name::{Name, NameError};
+pub use layout::{PSK_MAGIC, is_tls_record};
+pub use name::{NAME_BYTES_MAX, Name, NameError};
 pub use parameters::{Parameter, Parameters};
 pub use progress::Progress;
 pub use terms::ChannelTerms;

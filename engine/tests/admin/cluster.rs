@@ -107,6 +107,8 @@ fn it_switches_broadcasts_and_leaves() {
     let broadcast = |mailbox: &str, channel: Option<&str>| Request::Broadcast {
         mailbox: mailbox.to_owned(),
         channel: channel.map(str::to_owned),
+        kind: None,
+        wait_ms: None,
         payload: Content::Text("to all".to_owned()),
     };
     let begun = Answer::Broadcasting {
@@ -127,6 +129,7 @@ fn it_switches_broadcasts_and_leaves() {
         refused(&socket, &broadcast("", None)).kind,
         RefusalKind::Invalid
     );
+    broadcasts_of_all_kinds(&folder, &count);
     support::accounting::check_accounting(&[&a, &b]);
     assert_eq!(
         ask(&socket, &Request::Leave { wait_ms: WAIT_MS }),
@@ -262,4 +265,54 @@ fn a_node_in_no_cluster_says_so() {
         assert!(refusal.text.contains("in no cluster"), "{refusal:?}");
     }
     drop(node);
+}
+
+/// Each kind is sent and counted, what is no kind is refused, and `b` hears of a topic once it subscribes.
+fn broadcasts_of_all_kinds(folder: &Folder, count: &std::sync::atomic::AtomicU64) {
+    let socket = folder.socket("a");
+    let broadcast = |kind: &str| Request::Broadcast {
+        mailbox: "in".to_owned(),
+        channel: None,
+        kind: Some(kind.to_owned()),
+        wait_ms: Some(WAIT_MS),
+        payload: Content::Text("to all".to_owned()),
+    };
+    for kind in ["plain", "causal", "atomic", "epidemic"] {
+        let before = count.load(Ordering::Relaxed);
+        ask(&socket, &broadcast(kind));
+        let comes = || count.load(Ordering::Relaxed);
+        wait_until("it comes", comes, |count| *count == before + 1);
+        let counted = overlay(folder, "b").broadcasts;
+        let counted = counted.iter().find(|counts| counts.kind == kind);
+        assert!(counted.expect("it is counted").delivered > 0, "{kind}");
+    }
+    let refusal = refused(&socket, &broadcast("total"));
+    assert_eq!(refusal.kind, RefusalKind::Invalid);
+    assert!(
+        refusal.text.contains("plain, causal, atomic or epidemic"),
+        "{refusal:?}"
+    );
+
+    let topic = "weather".to_owned();
+    let publish = Request::Publish {
+        topic: topic.clone(),
+        channel: None,
+        payload: Content::Text("sun".to_owned()),
+    };
+    let mailbox = "in".to_owned();
+    let subscribe = Request::Subscribe {
+        topic: topic.clone(),
+        mailbox,
+    };
+    assert_eq!(ask(&folder.socket("b"), &subscribe), Answer::Done);
+    assert_eq!(overlay(folder, "b").topics, [&*topic]);
+    let before = count.load(Ordering::Relaxed);
+    let channel = "data".to_owned();
+    assert_eq!(ask(&socket, &publish), Answer::Publishing { channel });
+    let comes = || count.load(Ordering::Relaxed);
+    wait_until("it comes", comes, |count| *count == before + 1);
+    let unsubscribe = Request::Unsubscribe { topic };
+    assert_eq!(ask(&folder.socket("b"), &unsubscribe), Answer::Done);
+    let refusal = refused(&folder.socket("b"), &unsubscribe);
+    assert_eq!(refusal.kind, RefusalKind::Invalid);
 }

@@ -1,9 +1,12 @@
-//! The admin socket of a node: what it answers, who may make it, and clients that break its rules.
+//! How a node is looked at and administered from outside: the admin socket and HTTP, what they answer, who may ask, and clients
+//! that break their rules.
 
 mod answers;
 mod cluster;
 mod hostile;
+mod http;
 mod path;
+mod reloading;
 #[path = "../support/mod.rs"]
 mod support;
 

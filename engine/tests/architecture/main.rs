@@ -17,6 +17,7 @@ const ORDER: &[&[&str]] = &[
     &["testing"],
     &["typed"],
     &["node"],
+    &["http"],
     &["admin"],
     &["cluster"],
     &["metrics", "inbox"],
@@ -44,6 +45,7 @@ const ORDER: &[&[&str]] = &[
     &["message", "events"],
     &["payload"],
     &["mailboxes", "rates", "restraint", "causal"],
+    &["session"],
     &["peer", "error", "delivery", "awaited", "io::preflight"],
     &["attributes"],
     &["config"],
@@ -51,6 +53,7 @@ const ORDER: &[&[&str]] = &[
     &[
         "ring",
         "io",
+        "serving",
         "deadline",
         "detour",
         "threads",

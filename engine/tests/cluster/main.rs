@@ -3,9 +3,11 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod broadcasts;
 mod joining;
 mod nodes;
 mod partitions;
 mod relaying;
 mod switching;
+mod topics;
 mod topology;

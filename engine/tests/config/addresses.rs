@@ -75,12 +75,42 @@ fn addresses_of_hosts_are_accepted() {
         "[fe80::1%2]:7400",
     ] {
         assert_eq!(
-            load(&flags(&["--listen", address])).listen,
+            load(&flags(&["--listen", address, "--insecure", "true"])).listen,
             address.parse().expect("an address")
         );
     }
     for address in ["127.0.0.1:1", "[::1]:7400", "[fe80::1%2]:7400"] {
         let config = load(&flags(&["--peer", &format!("b={address}")]));
         assert_eq!(config.peers["b"], address.parse().expect("an address"));
+    }
+}
+
+/// Beyond loopback a node is protected, or somebody has asked for the contrary.
+#[test]
+fn beyond_loopback_nothing_is_plain_unless_asked_for() {
+    for address in [
+        "0.0.0.0:7400",
+        "192.0.2.1:0",
+        "[::]:0",
+        "[::ffff:192.0.2.1]:1",
+    ] {
+        let error = error_of(&flags(&["--listen", address]));
+        for part in [address, "security = plain", "psk", "insecure"] {
+            assert!(error.contains(part), "{error:?} lacks {part:?}");
+        }
+        let secret = (
+            "OVERLANE_PSK_SECRET".to_string(),
+            "0123456789abcdef".to_string(),
+        );
+        let protected = ["--listen", address, "--security", "psk"];
+        load(&sources(None, &[secret], &protected));
+    }
+    for address in [
+        "127.0.0.1:0",
+        "127.9.9.9:1",
+        "[::1]:0",
+        "[::ffff:127.0.0.1]:1",
+    ] {
+        load(&flags(&["--listen", address]));
     }
 }

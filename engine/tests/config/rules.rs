@@ -160,7 +160,7 @@ fn what_a_rule_says_has_to_agree() {
         &error(vec![data(), sizes]),
         &["rule.2.payload_bytes_min", "`2`"],
     );
-    assert_says(&error(vec![data().peer("B")]), &["rule.1.peer", "`B`"]);
+    assert_says(&error(vec![data().peer("b!")]), &["rule.1.peer", "`b!`"]);
     let text = error(vec![data().message_type("a,b")]);
     assert_says(&text, &["rule.1.message_type", "`a,b`", "without commas"]);
     let many = error(vec![data(); RULES_MAX + 1]);

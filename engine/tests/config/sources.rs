@@ -24,13 +24,26 @@ fn node_with(values: &[(&str, &str)]) -> Config {
 }
 
 /// What a parameter makes no sense without.
-fn companion(name: &str) -> Option<(&'static str, &'static str)> {
+fn companions(name: &str) -> &'static [(&'static str, &'static str)] {
     match name {
-        "seeds" | "topology_mode" => Some(("overlay", "hyparview")),
-        "topology_size_only_servers_above" => Some(("topology_size_only_mesh_below", "0")),
-        "servers" => Some(("overlay", "client_server")),
-        _ => None,
+        "seeds" | "topology_mode" => &[("overlay", "hyparview")],
+        "topology_size_only_servers_above" => &[("topology_size_only_mesh_below", "0")],
+        "servers" => &[("overlay", "client_server")],
+        "security" => &[("psk_secret_file", "/etc/overlane/secret")],
+        "revoked" => PROTECTED,
+        _ => &[],
     }
+}
+
+/// What makes a node that is not plain.
+const PROTECTED: &[(&str, &str)] = &[
+    ("security", "psk"),
+    ("psk_secret_file", "/etc/overlane/secret"),
+];
+
+fn lines(values: &[(&str, &str)]) -> String {
+    let line = |(name, text): &(&str, &str)| format!("{name} = \"{text}\"\n");
+    values.iter().map(line).collect()
 }
 
 /// A node with the channels `data`, one parameter of which is changed, and `urgent`.
@@ -54,13 +67,11 @@ fn each_node_parameter_comes_from_file_environment_and_flag() {
     for parameter in NODE_PARAMETERS {
         let name = parameter.name;
         let text = sample(parameter);
-        let companion = companion(name);
         let mut values = vec![(name, text.as_str())];
-        values.extend(companion);
+        values.extend(companions(name));
         let expected = node_with(&values);
-        let line = |(name, text): (&str, &str)| format!("{name} = \"{text}\"\n");
-        let beside = FileText::new(companion.map(line).unwrap_or_default());
-        let file = FileText::new(values.iter().copied().map(line).collect::<String>());
+        let beside = FileText::new(lines(companions(name)));
+        let file = FileText::new(lines(&values));
         assert_eq!(
             load(&sources(Some(&file), &[], &[])),
             expected,
@@ -85,9 +96,14 @@ fn each_channel_parameter_comes_from_file_environment_and_flag() {
     for parameter in CHANNEL_PARAMETERS {
         let name = parameter.name;
         let text = sample(parameter);
-        let expected = channel_with(name, &text);
-        let file = format!("[channel.data]\n{name} = \"{text}\"\n[channel.urgent]\n");
-        let file = FileText::new(file);
+        let node = if name == "security" { PROTECTED } else { &[] };
+        let expected = Config {
+            channels: channel_with(name, &text).channels,
+            ..node_with(node)
+        };
+        let beside = lines(node);
+        let file = format!("{beside}[channel.data]\n{name} = \"{text}\"\n[channel.urgent]\n");
+        let (file, beside) = (FileText::new(file), FileText::new(beside));
         assert_eq!(
             load(&sources(Some(&file), &[], &[])),
             expected,
@@ -97,12 +113,16 @@ fn each_channel_parameter_comes_from_file_environment_and_flag() {
         let both = format!("{definition};urgent");
         let variables = [("OVERLANE_CHANNEL".to_string(), both)];
         assert_eq!(
-            load(&environment(&variables)),
+            load(&sources(Some(&beside), &variables, &[])),
             expected,
             "variable {definition}"
         );
         assert_eq!(
-            load(&flags(&["--channel", &definition, "--channel", "urgent"])),
+            load(&sources(
+                Some(&beside),
+                &[],
+                &["--channel", &definition, "--channel", "urgent"]
+            )),
             expected,
             "flag {definition}"
         );

@@ -78,7 +78,13 @@ pub(crate) fn sample<S: Default + PartialEq>(parameter: &Parameter<S>) -> String
     let candidates = match (parameter.name, parameter.allowed) {
         ("node_name" | "cluster", _) => vec!["other".to_string()],
         ("listen", _) => vec!["127.0.0.1:7999".to_string()],
+        ("revoked" | "tls_certificate" | "tls_key" | "tls_authorities" | "psk_secret_file", _) => {
+            vec!["/etc/overlane/a".to_string()]
+        }
+        ("tls_names" | "peers_allowed" | "mailboxes_allowed", _) => vec!["web-*+db".to_string()],
         ("admin", _) => vec!["/run/overlane/a.sock".to_string()],
+        ("http", _) => vec!["127.0.0.1:7480".to_string()],
+        ("http_token_file", _) => vec!["/etc/overlane/http.token".to_string()],
         ("seeds", _) => vec!["node-1.example:7400,[::1]:7401".to_string()],
         ("advertise", _) => vec!["10.0.0.1:7400,[fd00::1]:7400".to_string()],
         ("topology_gauges", _) => vec!["session_ms>500=full_mesh".to_string()],
@@ -93,6 +99,8 @@ pub(crate) fn sample<S: Default + PartialEq>(parameter: &Parameter<S>) -> String
         ("message_type", _) => vec!["order.*".to_string()],
         ("metadata", _) => vec!["tenant=7&region=eu".to_string()],
         ("peer", _) => vec!["db-*".to_string()],
+        // TLS needs three files.
+        ("security", Allowed::Words(words)) if words.contains(&"psk") => vec!["psk".to_string()],
         (_, Allowed::Words(words)) => words.iter().map(|word| (*word).to_string()).collect(),
         (_, Allowed::Number(least, most) | Allowed::PowerOfTwo(least, most)) => {
             let default: u64 =

@@ -41,6 +41,20 @@ impl Honest {
         channels: Vec<ChannelConfig>,
         tune: impl FnOnce(ConfigBuilder) -> ConfigBuilder,
     ) -> Self {
+        Self::with_both(channels, tune, |config| config)
+    }
+
+    /// Both nodes with the usual channels, each with what `protect` gives the node of that name.
+    pub(crate) fn protected(protect: impl Fn(&str, ConfigBuilder) -> ConfigBuilder) -> Self {
+        let target = |config| protect("target", config);
+        Self::with_both(channels(), target, |config| protect("friend", config))
+    }
+
+    fn with_both(
+        channels: Vec<ChannelConfig>,
+        tune: impl FnOnce(ConfigBuilder) -> ConfigBuilder,
+        tune_friend: impl FnOnce(ConfigBuilder) -> ConfigBuilder,
+    ) -> Self {
         let with_channels = |config: ConfigBuilder| {
             channels
                 .iter()
@@ -48,7 +62,7 @@ impl Honest {
         };
         // Two shards, so that connections are accepted on one and handed to the other.
         let target = start(tune(with_channels(config("target").shards(2))));
-        let friend = start(with_channels(config("friend")));
+        let friend = start(tune_friend(with_channels(config("friend"))));
         echo(&target);
         let back = friend.inbox("back").expect("a mailbox");
         friend

@@ -23,6 +23,7 @@ mod honest;
 mod lanes;
 mod mailboxes;
 mod resume;
+mod sessions;
 mod silence;
 mod stranger;
 mod streams;

@@ -10,5 +10,6 @@ mod channels;
 mod lanes;
 mod lifecycle;
 mod presence;
+mod protection;
 mod reach;
 mod reconnect;

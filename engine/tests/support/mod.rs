@@ -6,6 +6,7 @@
 )]
 
 pub mod accounting;
+pub mod authority;
 pub mod child;
 pub mod payload;
 pub mod process;
@@ -14,8 +15,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use authority::{Authority, Certified, Folder};
 use crossbeam_channel::{Sender, bounded};
-use overlane::config::{ChannelConfig, ConfigBuilder, IoChoice, Reliability};
+use overlane::config::{
+    ChannelConfig, ConfigBuilder, IoChoice, Reliability, Secrets, SecurityMode, TlsConfig,
+};
 use overlane::{Config, Metrics, Node};
 use overlane_proxy::Proxy;
 
@@ -39,7 +43,7 @@ pub fn hold(node: &Node) -> Sender<()> {
 /// A node's configuration on any free port, with one shard, not pinned, and as many descriptors as
 /// there can be: tests run side by side, in one process.
 pub fn config(name: &str) -> ConfigBuilder {
-    Config::builder()
+    let config = Config::builder()
         .name(name)
         .cluster(cluster())
         .listen("127.0.0.1:0".parse().expect("an address"))
@@ -48,7 +52,12 @@ pub fn config(name: &str) -> ConfigBuilder {
         .pin(false)
         .raise_open_files(true)
         .reconnect_base_ms(5)
-        .reconnect_max_ms(50)
+        .reconnect_max_ms(50);
+    match std::env::var("TEST_SECURITY").as_deref() {
+        Ok("psk") => with_secrets(config, &["the secret of all nodes of a test"]),
+        Ok(other) => panic!("TEST_SECURITY is {other}, which is not psk"),
+        Err(_) => config,
+    }
 }
 
 /// How the nodes of the tests do their I/O: all tests of nodes run on both backends.
@@ -82,6 +91,30 @@ pub fn best_effort(name: &str) -> ChannelConfig {
 /// Starts a node of that configuration.
 pub fn start(config: ConfigBuilder) -> Node {
     Node::start(config.build().expect("a valid configuration")).expect("the node starts")
+}
+
+/// The configuration of a node with a certificate, whose files are in `folder`.
+pub fn with_tls(
+    builder: ConfigBuilder,
+    folder: &Folder,
+    certified: &Certified,
+    trusts: &Authority,
+) -> ConfigBuilder {
+    static NODES: AtomicU64 = AtomicU64::new(0);
+    let name = format!("node-{}", NODES.fetch_add(1, Ordering::Relaxed));
+    let [certificate, key, authorities] = folder.node(&name, certified, trusts);
+    builder.security(SecurityMode::Tls).tls(TlsConfig {
+        certificate,
+        key,
+        authorities,
+        ..TlsConfig::default()
+    })
+}
+
+/// The configuration of a node with these secrets, the one to dial with first.
+pub fn with_secrets(builder: ConfigBuilder, secrets: &[&str]) -> ConfigBuilder {
+    let secrets = Secrets::read(&secrets.join("\n")).expect("good secrets");
+    builder.security(SecurityMode::Psk).secrets(secrets)
 }
 
 /// Connects both to each other, as two nodes that have each other in their configuration.

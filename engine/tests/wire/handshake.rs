@@ -40,6 +40,7 @@ fn hello() -> Hello {
 }
 
 const LOCAL: LocalNode<'static> = LocalNode {
+    session: SESSION_PLAIN,
     cluster: "prod",
     name: "node-b",
 };

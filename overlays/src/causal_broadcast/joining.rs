@@ -24,11 +24,17 @@ impl Joining {
     pub(super) const fn new() -> Self {
         Self { since: None }
     }
+
+    /// Whether there is somebody to ask.
+    pub(super) const fn has_begun(self) -> bool {
+        self.since.is_some()
+    }
 }
 
 impl<P: Peer> CausalBroadcast<P> {
     pub(super) fn start<R: Rng>(&mut self, random: &mut R, out: &mut Out<P>) {
         let phase = random.random_range(0.0..=1.0);
+        self.is_ticking = true;
         out.push(Output::SetTimer {
             id: Timer::Period,
             after: self.config.period.mul_f64(phase),

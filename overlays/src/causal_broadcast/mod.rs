@@ -110,6 +110,8 @@ pub struct CausalBroadcast<P> {
     /// Bytes sent in answer to questions within this period, by who asked.
     answered: BTreeMap<P, usize>,
     is_looking: bool,
+    /// A timer for the next period is set.
+    is_ticking: bool,
     counters: Counters,
 }
 
@@ -137,6 +139,7 @@ impl<P: Peer> CausalBroadcast<P> {
             behind: BTreeMap::new(),
             answered: BTreeMap::new(),
             is_looking: false,
+            is_ticking: false,
             config,
             counters: Counters::default(),
         }
@@ -327,10 +330,7 @@ impl<P: Peer> CausalBroadcast<P> {
     }
 
     fn period<R: Rng>(&mut self, now: Time, random: &mut R, out: &mut Out<P>) {
-        out.push(Output::SetTimer {
-            id: Timer::Period,
-            after: self.config.period,
-        });
+        self.is_ticking = false;
         self.answered.clear();
         self.join_period(now, random, out);
         self.catch_up(now, out);
@@ -345,6 +345,21 @@ impl<P: Peer> CausalBroadcast<P> {
             let is_known = |life: &Life<P>| known.binary_search(life).is_ok();
             self.stability.forget(is_known);
             self.needs.retain(|life, _| is_known(life));
+        }
+    }
+
+    /// A node that looks for where to begin has periods, and one that has sent or heard of anything that is not forgotten.
+    /// All others cost nothing.
+    fn tick_later(&mut self, out: &mut Out<P>) {
+        let is_joining = self.joining.is_some_and(Joining::has_begun);
+        if !self.is_ticking
+            && (is_joining || self.number > 0 || self.hold.counts().next().is_some())
+        {
+            self.is_ticking = true;
+            out.push(Output::SetTimer {
+                id: Timer::Period,
+                after: self.config.period,
+            });
         }
     }
 
@@ -391,6 +406,7 @@ impl<P: Peer> Protocol<P> for CausalBroadcast<P> {
         }
         self.tell(now, out);
         self.look_later(now, out);
+        self.tick_later(out);
     }
 }
 

@@ -224,9 +224,11 @@ fn bodies_are_never_copied() {
     a.input(Input::Command(Command::Broadcast(body.clone().into())));
     let payload = a.down().remove(0);
     b.hear(1, &payload);
-    let Some(Output::Event(Event::Delivered(delivery))) = b.out.pop() else {
-        panic!("delivered");
-    };
+    let delivered = b.out.drain(..).find_map(|output| match output {
+        Output::Event(Event::Delivered(delivery)) => Some(delivery),
+        _ => None,
+    });
+    let delivery = delivered.expect("delivered");
     assert_eq!(delivery.payload.body.as_ptr(), body.as_ptr());
     let gap = Gap {
         life: life(1),

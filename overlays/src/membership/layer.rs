@@ -79,6 +79,16 @@ impl<P: Peer> Membership<P> {
                     _ => self.counters.malformed += 1,
                 }
             }
+            Event::Refused {
+                command: Command::Broadcast(payload),
+                why,
+            } => {
+                // Own news that was refused comes round by exchange.
+                if let Some((KIND_APPLICATION, payload)) = payload.unmark() {
+                    let command = Command::Broadcast(payload);
+                    out.push(Output::Event(Event::Refused { command, why }));
+                }
+            }
             other => out.push(Output::Event(other)),
         }
     }

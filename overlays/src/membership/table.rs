@@ -57,6 +57,7 @@ pub struct Table<P> {
     known: usize,
     live: usize,
     sum: u64,
+    changes: u64,
     /// Members not heard of since this node slept: no part of the sums, and told to nobody.
     doubted: BTreeSet<P>,
 }
@@ -75,6 +76,7 @@ impl<P: Peer> Table<P> {
             known: 0,
             live: 0,
             sum: 0,
+            changes: 0,
             doubted: BTreeSet::new(),
         }
     }
@@ -89,6 +91,12 @@ impl<P: Peer> Table<P> {
     #[must_use]
     pub const fn known(&self) -> usize {
         self.known
+    }
+
+    /// How often an entry was added, changed or removed: as long as this is the same, so is every entry.
+    #[must_use]
+    pub const fn changes(&self) -> u64 {
+        self.changes
     }
 
     /// Equal on two nodes if, but for an unlikely collision, they agree on the live members and
@@ -187,11 +195,14 @@ impl<P: Peer> Table<P> {
         let live = usize::from(entry.status.is_live());
         let (old_weight, old_live) = match found {
             Ok(at) => {
+                let is_same = bucket.entries[at] == entry;
+                self.changes += u64::from(!is_same);
                 let old = std::mem::replace(&mut bucket.entries[at], entry);
                 (weigh(&old), usize::from(old.status.is_live()))
             }
             Err(at) => {
                 self.known += 1;
+                self.changes += 1;
                 bucket.entries.reserve_exact(1);
                 bucket.entries.insert(at, entry);
                 (0, 0)
@@ -223,6 +234,7 @@ impl<P: Peer> Table<P> {
         bucket.sum = bucket.sum.wrapping_sub(weight);
         self.sum = self.sum.wrapping_sub(weight);
         self.known -= 1;
+        self.changes += 1;
         self.live -= usize::from(old.status.is_live());
     }
 

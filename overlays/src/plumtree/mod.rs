@@ -53,7 +53,7 @@ use crate::store::{Content, Look, MessageId, Numbering, Seen, Store};
 use crate::time::Time;
 use links::{Links, Push};
 use pruning::Pruning;
-use repair::{Feed, Missing, Tail, Trouble};
+use repair::{Feed, GivenUp, Missing, Tail, Trouble};
 use shortening::{Calm, MainSender};
 
 /// Timers of Plumtree.
@@ -96,6 +96,7 @@ pub struct Plumtree<P> {
     /// Announcements gathered for lazy links, with the link that each is not for.
     gathered: Vec<(Announcement, Option<P>)>,
     missing: Missing<P>,
+    given_up: GivenUp,
     feed: Feed,
     trouble: Trouble,
     /// The latest message of each sender that was not announced along the tree often enough yet.
@@ -120,6 +121,7 @@ impl<P: Peer> Plumtree<P> {
             paging: false,
             gathered: Vec::new(),
             missing: Missing::new(),
+            given_up: GivenUp::new(),
             feed: Feed::Broken,
             trouble: Trouble::new(),
             tails: BTreeMap::new(),
@@ -131,6 +133,13 @@ impl<P: Peer> Plumtree<P> {
     /// The last message that this node broadcast.
     pub(crate) const fn last_sent(&self) -> Option<MessageId> {
         self.numbering.last()
+    }
+
+    /// Messages that others announced and that came from nobody: all who announced them were asked in vain, or are
+    /// gone.
+    #[must_use]
+    pub const fn given_up(&self) -> u64 {
+        self.given_up.count()
     }
 
     /// The neighbors that payloads are sent to at once.
@@ -310,6 +319,7 @@ impl<P: Peer> Plumtree<P> {
         if hops > HOPS_MAX {
             return;
         }
+        self.given_up.came(id);
         let found = self.missing.found(now, id, from);
         if let Some(after) = found.announced_for.filter(|_| !late) {
             self.pace.copies_apart(now, after);

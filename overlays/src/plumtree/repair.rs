@@ -4,7 +4,7 @@
 //! Where the tree is broken asking makes the link eager, so the tree grows together; where a message
 //! was lost on its way and those before and after it came, the tree stays as it is.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::ops::Bound;
 use std::time::Duration;
 
@@ -110,6 +110,52 @@ impl<P: Peer> Wait<P> {
         known.at = now;
         self.answer_is_due(now, within);
         true
+    }
+}
+
+/// Messages that nobody brought who was asked for them. One that comes after all is none any more.
+#[derive(Debug)]
+pub(super) struct GivenUp {
+    count: u64,
+    /// The latest of them.
+    ids: VecDeque<MessageId>,
+}
+
+/// Messages given up that are remembered, in case they come. 256: a guess; a switch or the loss of a neighbor gives up
+/// what it alone had announced, until another one announces it.
+const GIVEN_UP_MAX: usize = 256;
+
+impl GivenUp {
+    pub(super) const fn new() -> Self {
+        Self {
+            count: 0,
+            ids: VecDeque::new(),
+        }
+    }
+
+    pub(super) const fn count(&self) -> u64 {
+        self.count
+    }
+
+    fn note(&mut self, id: MessageId) {
+        if self.ids.contains(&id) {
+            return;
+        }
+        self.count += 1;
+        if self.ids.len() == GIVEN_UP_MAX {
+            self.ids.pop_front();
+        }
+        self.ids.push_back(id);
+    }
+
+    /// A message came.
+    pub(super) fn came(&mut self, id: MessageId) {
+        if self.ids.is_empty() {
+            return;
+        }
+        let before = self.ids.len();
+        self.ids.retain(|known| *known != id);
+        self.count -= (before - self.ids.len()) as u64;
     }
 }
 
@@ -310,6 +356,7 @@ impl<P: Peer> Plumtree<P> {
         let Some(to) = next.map(|known| known.peer) else {
             // All were asked in vain. The next announcement begins anew.
             self.missing.waits.remove(&id);
+            self.given_up.note(id);
             return;
         };
         let grafts = self.feed != Feed::Flowing || self.trouble.is_great();

@@ -4,6 +4,7 @@ use bytes::Bytes;
 
 use super::NodeId;
 use super::subject::Inspect;
+use crate::broadcasts::{self, Broadcasts};
 use crate::client_server::ClientServer;
 use crate::direct::{self, Direct};
 use crate::epidemic::{self, Epidemic};
@@ -56,6 +57,20 @@ impl Inspect for Direct<NodeId> {
 impl Inspect for Epidemic<NodeId> {
     fn payload(message: &epidemic::Message<NodeId>) -> Option<Bytes> {
         Some(message.payload.body.clone())
+    }
+
+    fn check(&self) -> Result<(), String> {
+        self.check()
+    }
+}
+
+impl Inspect for Broadcasts<NodeId> {
+    fn payload(message: &broadcasts::Message<NodeId>) -> Option<Bytes> {
+        match message {
+            broadcasts::Message::Tree(message) => Plumtree::payload(message),
+            broadcasts::Message::Direct(message) => Direct::payload(message),
+            broadcasts::Message::Epidemic(message) => Epidemic::payload(message),
+        }
     }
 
     fn check(&self) -> Result<(), String> {

@@ -1,7 +1,7 @@
 //! Switching overlays in the simulator: broadcasts flow all the time, and each of them has to reach every
 //! node exactly once, whatever becomes of the change.
 //!
-//! Runs the whole stack: switch, Plumtree, membership, conductor. [`Traffic`] watches each delivery and
+//! Runs the whole stack: switch, broadcasts, membership, conductor. [`Traffic`] watches each delivery and
 //! each step of a change; the phases are functions on [`Cluster`].
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,20 +21,23 @@ use super::network::NetworkConfig;
 use super::subject::{Inspect, Observer};
 use super::workload::Progress;
 use super::world::World;
+use crate::broadcasts::{self, Broadcasts};
 use crate::epoch::{Epoch, OverlayKind, Step, WhyBack};
 use crate::event::{Command, Event};
 use crate::membership::Config;
-use crate::plumtree::{self, Plumtree};
 use crate::stack::Stack;
 use crate::switching::{Conductor, ConductorConfig, Overlays, Switch, SwitchConfig};
 use crate::time::Time;
 
 /// A node whose overlay can be switched.
-pub type Switchable = Stack<Over<Stack<Switch<NodeId>, Plumtree<NodeId>>>, Conductor<NodeId>>;
+pub type Switchable = Stack<Over<Stack<Switch<NodeId>, Broadcasts<NodeId>>>, Conductor<NodeId>>;
 
 /// How long a node has been a part of the cluster before it has to get every broadcast.
 const SETTLED_AFTER: Duration = Duration::from_secs(20);
 const SECOND: Duration = Duration::from_secs(1);
+/// Every how many steps the state of a node is checked: a check looks at each message that the node keeps, which are
+/// thousands where broadcasts are many.
+const CHECKED_EVERY: u64 = 61;
 /// Least time between two broadcasts.
 const INTERVAL_MIN: Duration = Duration::from_millis(1);
 
@@ -78,6 +81,7 @@ pub struct Traffic {
     /// What was wrong with the state of a node, or with what it told.
     pub violation: Option<String>,
     neighbors: BTreeMap<NodeId, BTreeSet<NodeId>>,
+    steps: u64,
     /// Publications that came, with their topics.
     pub published: Vec<(NodeId, u64, Bytes)>,
 }
@@ -137,6 +141,10 @@ impl Observer<Switchable> for Traffic {
     }
 
     fn stepped(&mut self, at: Time, node: NodeId, state: &Switchable) {
+        self.steps += 1;
+        if !self.steps.is_multiple_of(CHECKED_EVERY) {
+            return;
+        }
         if let Err(what) = state.check() {
             self.broken(at, node, &what);
         }
@@ -233,7 +241,8 @@ impl Cluster {
         let below = servers.clone();
         let carrier = Box::new(move |node| {
             let switch = Switch::new(node, kind, below.clone(), switch_config());
-            Stack::new(switch, Plumtree::new(node, plumtree::Config::default()))
+            let broadcasts = Broadcasts::new(node, kind, broadcasts::Config::default());
+            Stack::new(switch, broadcasts)
         });
         let mut over = with_membership(Config::default(), None, carrier);
         let make = Box::new(move |node, starts| {

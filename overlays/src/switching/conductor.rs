@@ -19,7 +19,7 @@ use crate::event::{
     Command, Delivery, Event, Input, InputOf, Output, OutputOf, Peer, Protocol, Refusal,
 };
 use crate::message::{decode, encode};
-use crate::payload::Payload;
+use crate::payload::{Payload, Spread};
 use crate::time::Time;
 
 /// First byte of a broadcast of the application.
@@ -326,6 +326,8 @@ impl<P: Peer> Conductor<P> {
                     tell(next, Step::Prepared, out);
                 }
             }
+            // The broadcast below takes it.
+            Report::Linked { .. } => {}
             Report::Retired(epoch) => {
                 if let Some(kind) = self.before.remove(&epoch) {
                     let step = Step::Retired;
@@ -422,6 +424,16 @@ impl<P: Peer> Conductor<P> {
                 }
             }
             Event::Epoch(report) => self.report(report, out),
+            Event::Refused {
+                command: Command::Broadcast(payload),
+                why,
+            } => {
+                // Whom own words do not reach learns the state of others when it speaks to them.
+                if let Some((KIND_APPLICATION, payload)) = payload.unmark() {
+                    let command = Command::Broadcast(payload);
+                    out.push(Output::Event(Event::Refused { command, why }));
+                }
+            }
             event => {
                 let member = match &event {
                     Event::MemberUp(peer) => Some((*peer, true)),
@@ -466,9 +478,11 @@ fn tell<P: Peer>(proposal: &Proposal<P>, step: Step, out: &mut Out<P>) {
     out.push(Output::Event(Event::Switching { epoch, kind, step }));
 }
 
-/// Broadcasts something to the conductors of all nodes.
+/// Broadcasts something to the conductors of all nodes, over both overlays where there are two: a word that comes twice
+/// is heard once.
 fn say<P: Peer>(words: &Words<P>, out: &mut Out<P>) {
     let payload = Payload::from(encode(words)).marked(KIND_WORDS);
+    let payload = payload.spread_as(Spread::EveryWay);
     out.push(Output::Below(Command::Broadcast(payload)));
 }
 

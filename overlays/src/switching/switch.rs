@@ -17,7 +17,7 @@ use serde::Serialize;
 use super::any::{AnyMessage, AnyOverlay, AnyTimer, Overlays};
 use super::message::Message;
 use super::slot::Slot;
-use crate::epoch::{Epoch, Order, OverlayKind, Proposal, Report};
+use crate::epoch::{Epoch, Links, Order, OverlayKind, Proposal, Report};
 use crate::event::{
     Command, Event, Input, InputOf, Output, OutputOf, Overlay, Peer, Protocol, Refusal, TopicId,
     WhyDown,
@@ -262,20 +262,51 @@ impl<P: Peer> Switch<P> {
         others.any(|slot| slot.told.contains(&peer))
     }
 
+    /// Which overlays connect this node to a peer.
+    fn links_to(&self, peer: P) -> Links {
+        let told = self.slots.iter().filter(|slot| slot.told.contains(&peer));
+        told.fold(Links::default(), |links, slot| {
+            links.with(slot.proposal.kind)
+        })
+    }
+
+    /// Notes that one overlay connects this node to a peer, or no longer does, and tells it to the broadcast.
+    fn relink(&mut self, life: u32, peer: P, is_up: bool, out: &mut Out<P>) {
+        let before = self.links_to(peer);
+        if let Some(slot) = self.slot_of_life(life) {
+            if is_up {
+                slot.told.insert(peer);
+            } else {
+                slot.told.remove(&peer);
+            }
+        }
+        self.tell_links(before, peer, out);
+    }
+
+    fn tell_links(&self, before: Links, peer: P, out: &mut Out<P>) {
+        let links = self.links_to(peer);
+        if links != before {
+            let linked = Report::Linked { peer, links };
+            out.push(Output::Event(Event::Epoch(linked)));
+        }
+    }
+
     fn slot_event(&mut self, life: u32, event: Event<P>, out: &mut Out<P>) {
         let current = self.current;
+        if let Event::NeighborUp(peer) | Event::NeighborDown(peer) = event {
+            let is_up = matches!(event, Event::NeighborUp(_));
+            self.relink(life, peer, is_up, out);
+        }
         let Some(slot) = self.slot_of_life(life) else {
             return;
         };
         match event {
             Event::NeighborUp(peer) => {
-                slot.told.insert(peer);
                 if !self.is_neighbor_of_other(life, peer) {
                     out.push(Output::Event(event));
                 }
             }
             Event::NeighborDown(peer) => {
-                slot.told.remove(&peer);
                 if !self.is_neighbor_of_other(life, peer) {
                     out.push(Output::Event(event));
                 }
@@ -342,6 +373,8 @@ impl<P: Peer> Switch<P> {
             }
         }
         for peer in &slot.told {
+            let before = self.links_to(*peer).with(slot.proposal.kind);
+            self.tell_links(before, *peer, out);
             if !self.is_neighbor_of_other(life, *peer) {
                 out.push(Output::Event(Event::NeighborDown(*peer)));
             }

@@ -77,7 +77,7 @@ fn events(arguments: &Arguments) -> Result<Ending, Failure> {
         print(&if arguments.target.json {
             json::line(&event)
         } else {
-            text(&event)
+            line_of(&event)
         })?;
         left -= 1;
         if left == 0 && !arguments.follow {
@@ -98,7 +98,7 @@ fn stopped(follow: bool) -> Result<Ending, Failure> {
 }
 
 /// Time of day in UTC, the kind, and what the event says by name.
-fn text(event: &EventReport) -> String {
+pub(crate) fn line_of(event: &EventReport) -> String {
     let (seconds, ms) = (event.time_ms / 1000 % 86_400, event.time_ms % 1000);
     let (hour, minute, second) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
     let mut line = format!(
@@ -130,7 +130,7 @@ mod tests {
         let line = r#"{"time_ms":3723004,"event":"dial_failed","peer":"b","lane":0,"detail":"no\u001b[2J way\n","parameters":["x","y"],"address":null}"#;
         let event: EventReport = serde_json::from_str(line).expect("an event");
         assert_eq!(
-            text(&event),
+            line_of(&event),
             "01:02:03.004  dial_failed      peer=b  lane=0  detail=no\\u{1b}[2J way\\n  parameters=x,y  address=-\n"
         );
     }

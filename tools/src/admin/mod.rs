@@ -13,6 +13,7 @@ pub(crate) mod peer_list;
 pub(crate) mod peers;
 pub(crate) mod ping;
 pub(crate) mod places;
+pub(crate) mod reload;
 pub(crate) mod rules;
 pub(crate) mod send;
 pub(crate) mod status;
@@ -86,7 +87,7 @@ impl Target {
 }
 
 /// A node of another version answers something else.
-fn unexpected(answer: &Answer) -> Failure {
+pub(crate) fn unexpected(answer: &Answer) -> Failure {
     let what = format!("the node gave an answer to something else: {answer:?}");
     Failure::new(Ending::NoNode, what)
 }

@@ -9,7 +9,7 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
-use overlane::config::{Printable, is_name};
+use overlane::config::{Printable, is_node_name};
 
 use crate::ending::{Ending, Failure};
 
@@ -28,9 +28,9 @@ fn folder() -> PathBuf {
 
 /// The socket of the node of that name.
 pub(crate) fn socket_of(name: &str) -> Result<PathBuf, Failure> {
-    if !is_name(name) {
+    if !is_node_name(name) {
         let what = format!(
-            "`{}` is no name of a node: 1 to 255 of the characters a-z 0-9 _ . -",
+            "`{}` is no name of a node: 1 to 255 of the characters A-Z a-z 0-9 _ . - @",
             Printable(name)
         );
         return Err(Failure::new(Ending::BadInput, what));
@@ -102,7 +102,9 @@ fn running(folder: &Path) -> Vec<(String, PathBuf)> {
     };
     let sockets = entries.flatten().filter_map(|entry| {
         let file = entry.file_name().into_string().ok()?;
-        let name = file.strip_suffix(SUFFIX).filter(|name| is_name(name))?;
+        let name = file
+            .strip_suffix(SUFFIX)
+            .filter(|name| is_node_name(name))?;
         Some((name.to_owned(), entry.path()))
     });
     // Those that dead processes left are still there.

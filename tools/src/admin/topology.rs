@@ -2,7 +2,7 @@
 
 use clap::Subcommand;
 use overlane::OverlayKind;
-use overlane::admin::{Answer, OverlayReport, Request};
+use overlane::admin::{Answer, BroadcastReport, OverlayReport, Request};
 use overlane::config::Printable;
 
 use super::judging::{analysis, history, rules, show};
@@ -115,6 +115,23 @@ fn ask(request: &Request, target: &Target) -> Result<Ending, Failure> {
     }
 }
 
+/// Broadcasts of a kind, if there were any; of plain ones alone the sum says it all.
+fn of_kind(counts: &BroadcastReport) -> Option<String> {
+    let BroadcastReport {
+        kind,
+        started,
+        delivered,
+        missed,
+        refused,
+    } = counts;
+    let happened = started + delivered + missed + refused > 0;
+    (happened && kind != "plain").then(|| {
+        format!(
+            "{kind} {started} started, {delivered} delivered, {missed} missed, {refused} refused"
+        )
+    })
+}
+
 fn text(overlay: &OverlayReport) -> String {
     let listed = |names: &[String]| match names {
         [] => "none".to_owned(),
@@ -138,6 +155,16 @@ fn text(overlay: &OverlayReport) -> String {
         ),
         ("broadcasts", broadcasts),
     ];
+    if overlay.broadcasts_given_up > 0 {
+        lines.push(("given up", overlay.broadcasts_given_up.to_string()));
+    }
+    let kinds: Vec<_> = overlay.broadcasts.iter().filter_map(of_kind).collect();
+    if !kinds.is_empty() {
+        lines.push(("by kind", kinds.join("; ")));
+    }
+    if !overlay.topics.is_empty() {
+        lines.push(("topics", listed(&overlay.topics)));
+    }
     if !overlay.servers.is_empty() {
         lines.insert(2, ("servers", listed(&overlay.servers)));
     }

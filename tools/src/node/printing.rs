@@ -1,7 +1,7 @@
 //! What comes to the mailboxes of a node that nobody else reads: printed, a message a line.
 
 use overlane::config::Printable;
-use overlane::{Inbox, Node, ORIGIN_KEY, OwnedMessage};
+use overlane::{Inbox, Node, ORIGIN_KEY, OwnedMessage, TOPIC_KEY};
 use serde_json::json;
 
 use crate::ending::{Ending, Failure, complain, print};
@@ -48,6 +48,14 @@ fn from(message: &OwnedMessage) -> String {
     }
 }
 
+/// The topic that it was published to, if it was.
+fn topic(message: &OwnedMessage) -> Option<String> {
+    let topic = message
+        .metadata(TOPIC_KEY)
+        .filter(|_| message.from().is_self());
+    topic.map(|topic| String::from_utf8_lossy(topic).into_owned())
+}
+
 fn object(message: &OwnedMessage) -> String {
     let payload = message.payload();
     let text = std::str::from_utf8(payload).ok();
@@ -55,6 +63,7 @@ fn object(message: &OwnedMessage) -> String {
         "from": from(message),
         "channel": message.channel(),
         "mailbox": message.mailbox().name(),
+        "topic": topic(message),
         "bytes": payload.len(),
         "text": text,
     }}))
@@ -66,9 +75,11 @@ fn sentence(message: &OwnedMessage) -> String {
         Ok(text) => Printable(text.trim_end_matches('\n')).to_string(),
         Err(_) => format!("({} bytes)", payload.len()),
     };
+    let topic = topic(message).map(|topic| format!(" ({})", Printable(&topic)));
     format!(
-        "{} from {} on {}: {what}\n",
+        "{}{} from {} on {}: {what}\n",
         Printable(message.mailbox().name()),
+        topic.unwrap_or_default(),
         Printable(&from(message)),
         Printable(message.channel())
     )

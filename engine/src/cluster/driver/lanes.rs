@@ -88,7 +88,7 @@ impl Driver {
 
     /// Forgets where nodes are that nobody counts as members, dead or alive, and that have no lane.
     pub(super) fn prune(&mut self, now: Time, out: &mut Vec<Deed>) {
-        self.timers.set(now + PRUNE_EVERY, Timer::Prune);
+        self.timers.set_after(now, PRUNE_EVERY, Timer::Prune);
         self.prune_decisions();
         let (members, lanes, kept) = (self.machine.members(), &self.lanes, &self.kept);
         let is_needed = |id: NodeId| {
@@ -105,11 +105,21 @@ impl Driver {
         out.push(Deed::Release(name));
     }
 
+    /// Looks again in a while, if it has no neighbor now. A node that has one needs no timer: it notices when the last goes.
+    pub(super) fn seek_company_later(&mut self, now: Time) {
+        if self.is_seeking || self.has_left || !self.machine.neighbors().is_empty() {
+            return;
+        }
+        self.is_seeking = true;
+        self.timers.set_after(now, ALONE_EVERY, Timer::Alone);
+    }
+
     /// A node without a neighbor that knows members asks one of them to be let in again, another one each time: after
     /// a split, most of those that the overlay remembers may be out of reach.
     pub(super) fn seek_company(&mut self, now: Time) {
-        self.timers.set(now + ALONE_EVERY, Timer::Alone);
-        if self.has_left || !self.machine.neighbors().is_empty() {
+        self.is_seeking = false;
+        self.seek_company_later(now);
+        if !self.is_seeking {
             return;
         }
         let members = self.machine.members().iter();

@@ -5,13 +5,14 @@
 use std::sync::Arc;
 
 use overlane_overlays::membership::Details;
-use overlane_overlays::{Delivery, Time};
+use overlane_overlays::{AtomicOutcome, Delivery, Time};
 
 use super::{Deed, Driver};
 use crate::cluster::book::Source;
 use crate::cluster::identity::NodeId;
+use crate::cluster::kind::BroadcastKind;
 use crate::cluster::machine::{MachineEvent, Readings as _};
-use crate::cluster::payload::Addressed;
+use crate::cluster::payload::{Addressed, Sort};
 use crate::events::Event;
 
 impl Driver {
@@ -53,13 +54,18 @@ impl Driver {
             }
             MachineEvent::NeighborUp(id) => {
                 self.compare_decisions(id, out);
+                self.neighbors += 1;
                 Event::NeighborUp {
                     node: self.book.name(id),
                 }
             }
-            MachineEvent::NeighborDown(id) => Event::NeighborDown {
-                node: self.book.name(id),
-            },
+            MachineEvent::NeighborDown(id) => {
+                self.neighbors += 1;
+                self.seek_company_later(now);
+                Event::NeighborDown {
+                    node: self.book.name(id),
+                }
+            }
             MachineEvent::Coordinator(id) => Event::Coordinator {
                 member: self.book.name(id),
             },
@@ -75,6 +81,37 @@ impl Driver {
                 kind,
                 step,
             },
+            MachineEvent::Missed {
+                sender,
+                first,
+                last,
+                ..
+            } => {
+                let messages = (last - first).saturating_add(1);
+                out.push(Deed::Missed {
+                    sort: Sort::Broadcast(BroadcastKind::Causal),
+                    messages,
+                });
+                Event::BroadcastsMissed {
+                    sender: Some(self.book.name(sender)),
+                    messages,
+                }
+            }
+            MachineEvent::Atomic {
+                sender,
+                id,
+                outcome,
+            } => {
+                let outcome = self.named(outcome);
+                if sender == self.me {
+                    let outcome = outcome.clone();
+                    out.push(Deed::AtomicEnded { id, outcome });
+                }
+                Event::AtomicEnded {
+                    sender: self.book.name(sender),
+                    outcome,
+                }
+            }
             MachineEvent::Delivered(delivery) => return self.delivered(&delivery, out),
             MachineEvent::Refused { command, why } => {
                 let command = Box::new(command);
@@ -86,13 +123,22 @@ impl Driver {
                 Event::Left
             }
             // Of layers that this node does not have, and of the halves of a switch among themselves.
-            MachineEvent::Atomic { .. }
-            | MachineEvent::Written { .. }
+            MachineEvent::Written { .. }
             | MachineEvent::Relayed { .. }
-            | MachineEvent::Epoch(_)
-            | MachineEvent::Missed { .. } => return,
+            | MachineEvent::Epoch(_) => return,
         };
         out.push(Deed::Tell(event));
+    }
+
+    /// With the names of members.
+    fn named(&self, outcome: AtomicOutcome<NodeId>) -> AtomicOutcome<Arc<str>> {
+        match outcome {
+            AtomicOutcome::Committed => AtomicOutcome::Committed,
+            AtomicOutcome::Aborted { missing } => AtomicOutcome::Aborted {
+                missing: missing.into_iter().map(|id| self.book.name(id)).collect(),
+            },
+            AtomicOutcome::Unknown => AtomicOutcome::Unknown,
+        }
     }
 
     pub(super) fn names(&self, ids: Vec<NodeId>) -> Arc<[Arc<str>]> {
@@ -117,7 +163,10 @@ impl Driver {
     }
 
     pub(super) fn delivered(&self, delivery: &Delivery<NodeId>, out: &mut Vec<Deed>) {
-        if let Some(message) = Addressed::read(&delivery.payload.body) {
+        let message = Addressed::read(&delivery.payload.body);
+        // A topic carries publications alone.
+        let fits = |message: &Addressed| delivery.topic.is_none() || message.sort == Sort::Topic;
+        if let Some(message) = message.filter(fits) {
             let from = self.book.name(delivery.sender);
             out.push(Deed::Deliver {
                 from,

@@ -58,7 +58,9 @@ impl Driver {
                     self.reach(peer, out);
                 }
             }
-            Output::SetTimer { id, after } => self.timers.set(now + after, Timer::Machine(id)),
+            Output::SetTimer { id, after } => {
+                self.timers.set_after(now, after, Timer::Machine(id));
+            }
             Output::Event(event) => self.told(event, now, out),
             // An order that none of the protocols owns.
             Output::Below(_) => {}
@@ -74,7 +76,7 @@ impl Driver {
     ) {
         let word = Word::of_machine(message);
         let tail = message.tail();
-        let channel = Addressed::channel_of(&tail);
+        let channel = Addressed::glance(&tail).map(|(_, channel)| channel);
         let me = self.me;
         for peer in to.iter().filter(|peer| **peer != me) {
             if self.is_known(*peer) {

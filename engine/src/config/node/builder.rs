@@ -6,9 +6,11 @@ use std::net::SocketAddr;
 use super::super::channel::ChannelConfig;
 use super::super::error::ConfigError;
 use super::super::rule::Rule;
+use super::super::secret::Secrets;
 use super::{
-    ClientServerConfig, Config, FullMeshConfig, HyParViewConfig, MembershipConfig,
-    PartitionsConfig, PlumtreeConfig, PubSubConfig, SwitchingConfig, TopologyConfig,
+    BroadcastConfig, ClientServerConfig, Config, FullMeshConfig, HyParViewConfig, MembershipConfig,
+    PartitionsConfig, PlumtreeConfig, PskConfig, PubSubConfig, SwitchingConfig, TlsConfig,
+    TopologyConfig,
 };
 
 /// Builds a [`Config`]; [`build`](Self::build) checks it.
@@ -99,6 +101,13 @@ impl ConfigBuilder {
         self
     }
 
+    /// Parameters of the kinds of broadcast.
+    #[must_use]
+    pub fn broadcast(mut self, broadcast: BroadcastConfig) -> Self {
+        self.config.broadcast = broadcast;
+        self
+    }
+
     /// Parameters of membership and failure detection.
     #[must_use]
     pub fn membership(mut self, membership: MembershipConfig) -> Self {
@@ -124,6 +133,27 @@ impl ConfigBuilder {
     #[must_use]
     pub fn topology(mut self, topology: TopologyConfig) -> Self {
         self.config.topology = topology;
+        self
+    }
+
+    /// Certificates, with `security = "tls"`.
+    #[must_use]
+    pub fn tls(mut self, tls: TlsConfig) -> Self {
+        self.config.tls = tls;
+        self
+    }
+
+    /// The file of the secret, with `security = "psk"`.
+    #[must_use]
+    pub fn psk(mut self, psk: PskConfig) -> Self {
+        self.config.psk = psk;
+        self
+    }
+
+    /// The secrets themselves, with `security = "psk"`.
+    #[must_use]
+    pub fn secrets(mut self, secrets: Secrets) -> Self {
+        self.config.secrets = secrets;
         self
     }
 

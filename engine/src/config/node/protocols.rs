@@ -64,6 +64,61 @@ group! {
 }
 
 group! {
+    /// The kinds of broadcast: `plain` goes as `[plumtree]` says, in a full mesh too, where it needs no tree.
+    pub struct BroadcastConfig in broadcast as BROADCAST;
+    /// Neighbors that each node sends a new epidemic broadcast to.
+    epidemic_fan_out: usize = 4;
+        Unit::Count("neighbors"), Allowed::Number(1, 1_024);
+        origin "the HyParView paper's: one less than its active view";
+        cost "higher reaches more and sends as many more copies";
+    /// Hops that an epidemic broadcast may make.
+    epidemic_ttl: u16 = 32;
+        Unit::Count("hops"), Allowed::Number(1, 1_024);
+        origin "guess: four times what 10,000 nodes need";
+        cost "lower reaches fewer; higher is of no use";
+    /// The longest that a causal broadcast waits for what it depends on; then that is given up and told.
+    causal_wait_max_ms: u64 = 10_000;
+        Unit::Milliseconds, Allowed::Number(100, 600_000);
+        origin "guess: above the repair of a broadcast tree";
+        cost "higher delays what follows a lost message; lower gives up what is late";
+    /// Most causal broadcasts held back; a quarter of them for one sender.
+    causal_held_max: usize = 4_096;
+        Unit::Count("messages"), Allowed::Number(4, 1 << 20);
+        origin "guess: seconds of a busy cluster";
+        cost "higher is memory; lower ends the longest wait sooner";
+    /// Most bytes of their payloads; a quarter of them for one sender.
+    causal_held_bytes_max: usize = 16 << 20;
+        Unit::Bytes, Allowed::Number(1 << 20, 1 << 34);
+        origin "guess: as much as plumtree_payload_bytes_max";
+        cost "as broadcast_causal_held_max";
+    /// Most causal broadcasts kept for those that miss them, until every live member has them.
+    causal_kept_max: usize = 16_384;
+        Unit::Count("messages"), Allowed::Number(16, 1 << 24);
+        origin "guess: about 4 MiB without payloads";
+        cost "higher is memory; lower cannot repair what is late";
+    /// Most bytes of their payloads.
+    causal_kept_bytes_max: usize = 16 << 20;
+        Unit::Bytes, Allowed::Number(4096, 1 << 34);
+        origin "guess: as much as plumtree_payload_bytes_max, whose memory they share";
+        cost "as broadcast_causal_kept_max";
+    /// How long the sender of an atomic broadcast waits until all say that they are ready.
+    atomic_vote_within_ms: u64 = 5_000;
+        Unit::Milliseconds, Allowed::Number(100, 600_000);
+        origin "guess: many round trips, so that messages may be lost";
+        cost "higher waits longer for a member that is slow or gone; lower gives up where members are slow";
+    /// Most atomic broadcasts of this node under way at a time; others are prepared for as many of it.
+    atomic_rounds_max: usize = 16;
+        Unit::Count("broadcasts"), Allowed::Number(1, 4_096);
+        origin "guess";
+        cost "higher is memory on every member; lower refuses sooner";
+    /// Most bytes of the payloads of atomic broadcasts under way, of all members together.
+    atomic_bytes_max: usize = 16 << 20;
+        Unit::Bytes, Allowed::Number(1 << 20, 1 << 34);
+        origin "guess: 64 of the largest";
+        cost "as broadcast_atomic_rounds_max";
+}
+
+group! {
     /// Membership and failure detection: who is a member, and who is down.
     pub struct MembershipConfig in membership as MEMBERSHIP;
     /// Time between two probes of a member.

@@ -2,11 +2,9 @@
 
 use std::time::Duration;
 
-use super::{stopping, topology};
+use super::{broadcasts, stopping, topology};
 use crate::admin::{Answer, ClusterStatus, MemberReport, OverlayReport, Refusal, Request};
-use crate::cluster::{
-    BroadcastError, Cluster, EvictError, LeaveError, Member, OverlayKind, SwitchError,
-};
+use crate::cluster::{Cluster, EvictError, LeaveError, Member, OverlayKind, SwitchError};
 use crate::node::Node;
 
 pub(super) fn answer(node: &Node, request: Request) -> Result<Answer, Refusal> {
@@ -38,11 +36,10 @@ pub(super) fn answer(node: &Node, request: Request) -> Result<Answer, Refusal> {
             })?;
             Ok(Answer::Done)
         }
-        Request::Broadcast {
-            mailbox,
-            channel,
-            payload,
-        } => broadcast(node, cluster, &mailbox, channel, &payload.into_bytes()),
+        Request::Broadcast { .. }
+        | Request::Publish { .. }
+        | Request::Subscribe { .. }
+        | Request::Unsubscribe { .. } => broadcasts::answer(node, cluster, request),
         Request::Analysis {}
         | Request::SwitchHistory {}
         | Request::TopologyRules {}
@@ -92,6 +89,13 @@ fn overlay_report(cluster: &Cluster) -> OverlayReport {
         broadcasts_started: counts.started,
         broadcasts_delivered: counts.delivered,
         broadcasts_missed: counts.missed,
+        broadcasts_given_up: counts.given_up,
+        broadcasts: counts.kinds.iter().map(broadcasts::report).collect(),
+        topics: cluster
+            .subscriptions()
+            .into_iter()
+            .map(|(topic, _)| topic)
+            .collect(),
     }
 }
 
@@ -109,32 +113,4 @@ fn switch(
         error => Refusal::failed(error),
     })?;
     Ok(Answer::Overlay(overlay_report(cluster)))
-}
-
-fn broadcast(
-    node: &Node,
-    cluster: &Cluster,
-    mailbox: &str,
-    channel: Option<String>,
-    payload: &[u8],
-) -> Result<Answer, Refusal> {
-    let open = node.fabric.channels.open();
-    let channel = match (channel, open.as_slice()) {
-        (Some(channel), _) => channel,
-        (None, [only]) => only.name.to_string(),
-        (None, _) => {
-            let names: Vec<_> = open.iter().map(|plan| &*plan.name).collect();
-            let text = format!("say which channel: there are {}", names.join(", "));
-            return Err(Refusal::invalid(text));
-        }
-    };
-    let begun = cluster.broadcast(&channel, mailbox, payload);
-    begun.map_err(|error| match error {
-        BroadcastError::Order(_) => Refusal::failed(error),
-        error => Refusal::invalid(error),
-    })?;
-    Ok(Answer::Broadcasting {
-        channel,
-        members: cluster.live().saturating_sub(1),
-    })
 }

@@ -3,6 +3,7 @@
 //! Filled by the outbox, compressed by `packing`, sent by `lane`. It belongs to its connection, because the
 //! kernel reads its bytes where they lie; it says how they go to the kernel, and sends nothing itself.
 
+use std::io::IoSlice;
 use std::rc::Rc;
 
 use super::chunk::{Chunk, ChunkPool};
@@ -42,6 +43,8 @@ pub(crate) struct Batch {
     pub(super) chunks: Vec<Rc<Chunk>>,
     /// What goes out in place of the chunks, if they are compressed.
     compressed: Vec<u8>,
+    /// What goes out in place of all of it, if the connection has a session.
+    sealed: Vec<u8>,
     pub(super) load: Load,
     sent: usize,
     vectors: Vec<Vector>,
@@ -109,9 +112,33 @@ impl Batch {
         self.load.wire_bytes = (self.control.len() + compressed.len()) as u64;
     }
 
+    /// What `seal` makes of its bytes goes out in their place; what is kept to be sent again stays as it is. Nothing
+    /// has been sent yet.
+    pub(crate) fn seal<E>(
+        &mut self,
+        pool: &mut ChunkPool,
+        seal: impl FnOnce(&[IoSlice<'_>], &mut Vec<u8>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let mut pieces = vec![IoSlice::new(&self.control)];
+        if self.compressed.is_empty() {
+            for chunk in &self.chunks {
+                chunk.each_piece(|piece| pieces.push(IoSlice::new(piece)));
+            }
+        } else {
+            pieces.push(IoSlice::new(&self.compressed));
+        }
+        self.sealed = pool.buffer();
+        seal(&pieces, &mut self.sealed)?;
+        self.load.wire_bytes = self.sealed.len() as u64;
+        Ok(())
+    }
+
     /// The pieces not sent yet.
     pub(crate) fn shape(&mut self) -> Shape<'_> {
         let sent = self.sent;
+        if !self.sealed.is_empty() {
+            return Shape::Contiguous(&self.sealed[sent..]);
+        }
         if !self.compressed.is_empty() {
             return self.shape_compressed();
         }
@@ -151,6 +178,9 @@ impl Batch {
         }
         self.control.clear();
         self.compressed.clear();
+        if !self.sealed.is_empty() {
+            pool.take_back(std::mem::take(&mut self.sealed));
+        }
         self.sent = 0;
         std::mem::take(&mut self.load)
     }

@@ -138,6 +138,39 @@ impl Chunk {
         due
     }
 
+    /// Appends messages without an extension, by copy: the first of `payloads`, and those behind it that it has room for
+    /// and that are not large. Returns how many.
+    pub(super) fn push_run(
+        &mut self,
+        id: u32,
+        mailbox: Option<MailboxId>,
+        payloads: &[&[u8]],
+        chunk_bytes_max: usize,
+        large_above_bytes: usize,
+    ) -> usize {
+        let mut pushed = 0;
+        for payload in payloads {
+            let frame_bytes = HEADER_BYTES + payload.len();
+            let goes_with = payload.len() <= large_above_bytes
+                && self.has_room_for(frame_bytes, chunk_bytes_max);
+            if pushed > 0 && !goes_with {
+                break;
+            }
+            let length = u32::try_from(payload.len()).unwrap_or(u32::MAX);
+            let header = header(FrameKind::Message, length, id);
+            self.bytes.extend_from_slice(&header);
+            self.bytes.extend_from_slice(payload);
+            self.wire_bytes += frame_bytes;
+            self.payload_bytes += payload.len() as u64;
+            if let Some(mailbox) = mailbox {
+                self.mailboxes.push(mailbox);
+            }
+            pushed += 1;
+        }
+        self.messages += pushed as u64;
+        pushed
+    }
+
     /// Appends the announcement of a mailbox id.
     pub(super) fn push_announcement(&mut self, id: u32, name: &str) {
         let before = self.bytes.len();
@@ -182,7 +215,7 @@ impl Chunk {
     }
 
     /// Calls `each` with its bytes as they go out, piece by piece.
-    pub(super) fn each_piece(&self, mut each: impl FnMut(&[u8])) {
+    pub(super) fn each_piece<'c>(&'c self, mut each: impl FnMut(&'c [u8])) {
         let mut from = self.head;
         for piece in &self.shared {
             each(&self.bytes[from..piece.at]);
@@ -511,14 +544,25 @@ pub(crate) struct ChunkPool {
 
 impl ChunkPool {
     pub(super) fn chunk(&mut self) -> Chunk {
-        let bytes = self
-            .free
-            .pop()
-            .unwrap_or_else(|| Vec::with_capacity(CHUNK_BYTES));
-        self.unused = self.unused.min(self.free.len());
         Chunk {
-            bytes,
+            bytes: self.buffer(),
             ..Chunk::default()
+        }
+    }
+
+    /// An empty buffer, for what a session seals.
+    pub(super) fn buffer(&mut self) -> Vec<u8> {
+        let spare = self.free.pop();
+        self.unused = self.unused.min(self.free.len());
+        spare.unwrap_or_else(|| Vec::with_capacity(CHUNK_BYTES))
+    }
+
+    /// Takes a buffer back, unless it has become large.
+    pub(super) fn take_back(&mut self, mut bytes: Vec<u8>) {
+        let is_usual = (CHUNK_BYTES..=4 * CHUNK_BYTES).contains(&bytes.capacity());
+        if self.free.len() < POOL_CHUNKS_MAX && is_usual {
+            bytes.clear();
+            self.free.push(bytes);
         }
     }
 
@@ -530,11 +574,7 @@ impl ChunkPool {
     }
 
     pub(super) fn reuse(&mut self, chunk: Chunk) {
-        let mut bytes = chunk.bytes;
-        if self.free.len() < POOL_CHUNKS_MAX && bytes.capacity() >= CHUNK_BYTES {
-            bytes.clear();
-            self.free.push(bytes);
-        }
+        self.take_back(chunk.bytes);
     }
 
     /// Gives back what nobody has needed since this was called last.

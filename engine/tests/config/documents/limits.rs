@@ -9,6 +9,7 @@ use overlane::config::{
     quantity,
 };
 use overlane::delivery::incoming::RUNS_MAX;
+use overlane::http;
 use overlane::wire::{CloseReason, causes, extension, frame, hello, layout, name, parameters};
 use overlane::{
     ADDRESSES_MAX, DECIDERS_MAX, DECISION_BYTES_MAX, DECISIONS_BYTES_MAX, DECISIONS_MAX,
@@ -82,6 +83,16 @@ const STRANGERS: &[Limit] = &[
         Derived("one handshake message and its prefix of 8 bytes"),
         Closed(CloseReason::HandshakeTooLarge),
         "hostile/handshakes.rs::a_handshake_over_its_limit_is_closed",
+    ),
+    limit(
+        "handshake of a session, before the other side is authenticated",
+        Constant(
+            "wire::layout::SESSION_HANDSHAKE_BYTES_MAX",
+            layout::SESSION_HANDSHAKE_BYTES_MAX as u64,
+            Unit::Bytes,
+        ),
+        Closed(CloseReason::HandshakeTooLarge),
+        "hostile/sessions.rs::a_session_that_goes_on_for_ever_is_closed",
     ),
     limit(
         "time for a handshake",
@@ -347,6 +358,42 @@ const PEERS: &[Limit] = &[
         "hostile/floods.rs::a_flooding_channel_starves_only_lower_priorities_counted",
     ),
     limit(
+        "causal broadcasts held back, a quarter of them for one sender",
+        Node("broadcast_causal_held_max"),
+        Otherwise("the longest wait ends: what is missing is given up and told"),
+        "the unit tests of overlays/src/hold_back",
+    ),
+    limit(
+        "bytes of them, a quarter for one sender",
+        Node("broadcast_causal_held_bytes_max"),
+        Otherwise("the longest wait ends: what is missing is given up and told"),
+        "the unit tests of overlays/src/hold_back",
+    ),
+    limit(
+        "causal broadcasts kept for those that miss them",
+        Node("broadcast_causal_kept_max"),
+        Otherwise("the oldest are let go of"),
+        "the unit tests of overlays/src/causal_broadcast",
+    ),
+    limit(
+        "atomic broadcasts of one member that this node is prepared for",
+        Node("broadcast_atomic_rounds_max"),
+        Otherwise("it votes against more, and nobody delivers them"),
+        "the unit tests of overlays/src/atomic_broadcast",
+    ),
+    limit(
+        "bytes of atomic broadcasts under way",
+        Node("broadcast_atomic_bytes_max"),
+        Otherwise("it votes against more, and nobody delivers them"),
+        "the unit tests of overlays/src/atomic_broadcast",
+    ),
+    limit(
+        "topics of others that a node of a publish-subscribe overlay remembers",
+        Node("pub_sub_topics_known_max"),
+        Otherwise("a random one is forgotten, and asked for when it is needed"),
+        "the unit tests of overlays/src/pub_sub",
+    ),
+    limit(
         "open streams of one peer",
         Node("streams_max"),
         Otherwise("the stream is refused, counted"),
@@ -378,6 +425,12 @@ const QUEUE_IS_FULL: &str = "`overflow` of the channel decides; drops are counte
      newest message besides, while the kernel has all the others";
 
 const APPLICATIONS: &[Limit] = &[
+    limit(
+        "topics that a node subscribes to",
+        Node("pub_sub_topics_max"),
+        Otherwise("refused with `TooMany`"),
+        "cluster/topics.rs::topics_are_bounded_in_number_and_length",
+    ),
     limit(
         "messages in the queue of a lane",
         Channel("queue_messages_max"),
@@ -665,6 +718,61 @@ const CLIENTS: &[Limit] = &[
     ),
 ];
 
+const VIEWERS: &[Limit] = &[
+    limit(
+        "head of a request",
+        Constant(
+            "http::HEAD_BYTES_MAX",
+            http::HEAD_BYTES_MAX as u64,
+            Unit::Bytes,
+        ),
+        Otherwise("answered with 431"),
+        "the unit tests of engine/src/http/request.rs",
+    ),
+    limit(
+        "headers of a request",
+        Constant(
+            "http::HEADERS_MAX",
+            http::HEADERS_MAX as u64,
+            Unit::Count("headers"),
+        ),
+        Otherwise("answered with 431"),
+        "the unit tests of engine/src/http/request.rs",
+    ),
+    limit(
+        "body of a request",
+        Derived("none is read; only GET and HEAD are answered"),
+        Otherwise("answered with 405"),
+        "admin/http/hostile.rs::what_is_no_request_is_refused_and_the_node_goes_on",
+    ),
+    limit(
+        "requests of a connection",
+        Derived("1"),
+        Otherwise("the connection is closed"),
+        "admin/http/hostile.rs::what_is_no_request_is_refused_and_the_node_goes_on",
+    ),
+    limit(
+        "time for a request",
+        Derived("5 s, and 10 s until the answer is taken"),
+        Otherwise("answered with 408; the connection is closed"),
+        "admin/http/hostile.rs::a_head_that_does_not_end_is_let_go_in_time",
+    ),
+    limit(
+        "connections",
+        Derived("16, as of the admin socket"),
+        Otherwise(
+            "the one that has said nothing for the longest time makes room; where all are being answered, 503",
+        ),
+        "admin/http/hostile.rs::hundreds_of_silent_connections_keep_nobody_out",
+    ),
+    limit(
+        "series of `/metrics`",
+        Derived("by channels, shards, reasons and rules; by peers only with `peers=1`"),
+        Otherwise("there are no others"),
+        "the unit tests of engine/src/http/exposition.rs",
+    ),
+];
+
 fn parameter<S: Default>(table: &[overlane::config::Parameter<S>], name: &str) -> (String, String) {
     let parameter = table.iter().find(|parameter| parameter.name == name);
     let parameter = parameter.unwrap_or_else(|| panic!("there is no parameter {name}"));
@@ -712,11 +820,13 @@ fn assert_has_test(file: &str, test: &str) {
 fn document() -> String {
     format!(
         "{INTRODUCTION}## What strangers can do\n\n{}\n## What peers can do\n\n{}\n\
-         ## What applications can do\n\n{}\n## What clients of the admin socket can do\n\n{}",
+         ## What applications can do\n\n{}\n## What clients of the admin socket can do\n\n{}\n\
+         ## What clients of the HTTP address can do\n\n{}",
         table(STRANGERS),
         table(PEERS),
         table(APPLICATIONS),
-        table(CLIENTS)
+        table(CLIENTS),
+        table(VIEWERS)
     )
 }
 

@@ -3,7 +3,7 @@
 use overlane::Config;
 use overlane::config::{
     CHANNEL_PARAMETERS, NODE_GROUPS, NODE_PARAMETERS, Parameter, Profile, RULE_PARAMETERS,
-    RULES_MAX, flag, retunable, variable,
+    RULES_MAX, flag, reloadable, retunable, variable,
 };
 
 use super::{assert_document, default_of, head, row};
@@ -108,7 +108,14 @@ is `active_max = 6` under `[hyparview]`. All nodes of a cluster should have the 
 const RETUNING: &str = "\
 \n## Changing a channel while it is used\n\n\
 `Node::add_channel`, `retune_channel` and `remove_channel` change the channels of one node while it runs.\n\
-Parameters of a node are read when it starts. Those of a channel, by when a change counts on lanes that are up:\n\n";
+Of the parameters of a channel, by when a change counts on lanes that are up:\n\n";
+
+const RELOADING: &str = "\
+\n## Reading the configuration again\n\n\
+`overlane reload`, SIGHUP to `overlane node`, and `Node::reload` read file, environment and flags again and follow what they say\n\
+otherwise than when they were read last; what was changed by hand meanwhile stays otherwise. Where the configuration is wrong,\n\
+nothing is changed. Channels that are new are added, those that are gone removed, parameters of channels changed as the table\n\
+above says, rules replaced as a whole. These parameters of a node can change while it runs; all others are reported as waiting for a restart:\n\n";
 
 fn document() -> String {
     let example: String = FILE_EXAMPLE
@@ -136,7 +143,8 @@ fn document() -> String {
              NAME:KEY=VALUE,...` and `OVERLANE_CHANNEL` as keys.\n\n{}{RETUNING}{}",
             table(CHANNEL_PARAMETERS, |name| format!("`{name}`")),
             retuning()
-        ),
+        ) + RELOADING
+            + &reloading(),
         format!(
             "\n## Parameters of a routing rule\n\nIn a file under `[[rule]]`, one for each, with \
              `channel = \"NAME\"`; in `--rule CHANNEL:KEY=VALUE,...` and `OVERLANE_RULE` as keys. The first \
@@ -204,6 +212,15 @@ fn retuning() -> String {
         text += &row(&[&format!("`{}`", parameter.name), takes]);
     }
     text
+}
+
+/// Which parameters of a node can be changed while it runs.
+fn reloading() -> String {
+    let can = NODE_PARAMETERS
+        .iter()
+        .filter(|known| reloadable(known.name));
+    let names: Vec<_> = can.map(|known| format!("`{}`", known.name)).collect();
+    names.join(", ") + "\n"
 }
 
 fn table<S: Default>(parameters: &[Parameter<S>], names: impl Fn(&str) -> String) -> String {

@@ -1,13 +1,14 @@
-//! Who is connected to the admin socket: how many, and who has to make room.
+//! Who is connected to a server: how many, and who has to make room.
 //!
 //! Used by the server's threads. A connection has a seat from its acceptance to its end. A request is begun only by
 //! who still has its seat, so who is told that there was no room can be sure that nothing was done.
 
-use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Most connections to an admin socket.
+use super::stream::Stream;
+
+/// Most connections to a server.
 pub const CONNECTIONS_MAX: usize = 16;
 
 /// Most of them that follow what happens; the others are left to requests.
@@ -26,46 +27,61 @@ enum Doing {
 }
 
 #[derive(Debug)]
-struct Seat {
+struct Seat<S> {
     number: u64,
-    stream: Arc<UnixStream>,
+    stream: Arc<S>,
     doing: Doing,
 }
 
-#[derive(Debug, Default)]
-struct Taken {
-    seats: Vec<Seat>,
+#[derive(Debug)]
+struct Taken<S> {
+    seats: Vec<Seat<S>>,
     next: u64,
     threads: usize,
     closed: bool,
 }
 
 /// The seats of a server.
-#[derive(Debug, Default)]
-pub(super) struct Seats {
-    taken: Mutex<Taken>,
+#[derive(Debug)]
+pub(super) struct Seats<S> {
+    taken: Mutex<Taken<S>>,
     gone: Condvar,
 }
 
 /// A seat, by its number. Dropping it gives it back, and says that its thread has gone.
 #[derive(Debug)]
-pub(super) struct Seated {
-    seats: Arc<Seats>,
+pub(crate) struct Seated<S> {
+    seats: Arc<Seats<S>>,
     number: u64,
 }
 
 /// What came of a connection that asked for a seat.
 #[derive(Debug)]
-pub(super) enum Arrival {
+pub(super) enum Arrival<S> {
     /// It has one. Another that did nothing may have lost its own to it.
-    Seated(Seated, Option<Arc<UnixStream>>),
+    Seated(Seated<S>, Option<Arc<S>>),
     /// All are busy.
     Full,
 }
 
-impl Seats {
+impl<S> Default for Seats<S> {
+    fn default() -> Self {
+        let taken = Taken {
+            seats: Vec::new(),
+            next: 0,
+            threads: 0,
+            closed: false,
+        };
+        Self {
+            taken: Mutex::new(taken),
+            gone: Condvar::new(),
+        }
+    }
+}
+
+impl<S: Stream> Seats<S> {
     /// Gives a connection a seat; if all are taken, that of whoever has done nothing for the longest time.
-    pub(super) fn arrive(self: &Arc<Self>, stream: &Arc<UnixStream>) -> Arrival {
+    pub(super) fn arrive(self: &Arc<Self>, stream: &Arc<S>) -> Arrival<S> {
         let mut taken = self.lock();
         if taken.closed || taken.threads >= THREADS_MAX {
             return Arrival::Full;
@@ -104,10 +120,9 @@ impl Seats {
         self.clear(|_| true);
     }
 
-    fn clear(&self, is_meant: impl Fn(&Seat) -> bool) {
+    fn clear(&self, is_meant: impl Fn(&Seat<S>) -> bool) {
         for seat in self.lock().seats.iter().filter(|seat| is_meant(seat)) {
-            // One that has ended already needs no end.
-            let _ = seat.stream.shutdown(std::net::Shutdown::Both);
+            seat.stream.end();
         }
     }
 
@@ -118,13 +133,15 @@ impl Seats {
             .wait_timeout_while(self.lock(), patience, |taken| taken.threads > 0);
         drop(waited.unwrap_or_else(PoisonError::into_inner));
     }
+}
 
-    fn lock(&self) -> MutexGuard<'_, Taken> {
+impl<S> Seats<S> {
+    fn lock(&self) -> MutexGuard<'_, Taken<S>> {
         self.taken.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn longest_idle(seats: &[Seat]) -> Option<usize> {
+fn longest_idle<S>(seats: &[Seat<S>]) -> Option<usize> {
     let idle = seats
         .iter()
         .enumerate()
@@ -135,14 +152,14 @@ fn longest_idle(seats: &[Seat]) -> Option<usize> {
     idle.min().map(|(_, index)| index)
 }
 
-impl Seated {
+impl<S> Seated<S> {
     /// A request has come whole. False if the seat is another's by now: then it must not be carried out.
-    pub(super) fn begin_request(&self) -> bool {
+    pub(crate) fn begin_request(&self) -> bool {
         self.set(Doing::Request)
     }
 
     /// It is answered. False if another request is not to be waited for.
-    pub(super) fn end_request(&self) -> bool {
+    pub(crate) fn end_request(&self) -> bool {
         let mut taken = self.seats.lock();
         let has_seat = set(
             &mut taken.seats,
@@ -153,7 +170,7 @@ impl Seated {
     }
 
     /// From a request on: events are followed. False if too many do that already.
-    pub(super) fn begin_following(&self) -> bool {
+    pub(crate) fn begin_following(&self) -> bool {
         let mut taken = self.seats.lock();
         let following = taken
             .seats
@@ -170,12 +187,12 @@ impl Seated {
     }
 }
 
-fn set(seats: &mut [Seat], number: u64, doing: Doing) -> bool {
+fn set<S>(seats: &mut [Seat<S>], number: u64, doing: Doing) -> bool {
     let seat = seats.iter_mut().find(|seat| seat.number == number);
     seat.map(|seat| seat.doing = doing).is_some()
 }
 
-impl Drop for Seated {
+impl<S> Drop for Seated<S> {
     fn drop(&mut self) {
         let mut taken = self.seats.lock();
         taken.seats.retain(|seat| seat.number != self.number);
@@ -187,12 +204,13 @@ impl Drop for Seated {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::net::UnixStream;
 
-    fn seats() -> Arc<Seats> {
+    fn seats() -> Arc<Seats<UnixStream>> {
         Arc::new(Seats::default())
     }
 
-    fn arrive(seats: &Arc<Seats>) -> Option<(Seated, bool)> {
+    fn arrive(seats: &Arc<Seats<UnixStream>>) -> Option<(Seated<UnixStream>, bool)> {
         let (stream, _) = UnixStream::pair().expect("a pair");
         match seats.arrive(&Arc::new(stream)) {
             Arrival::Seated(seated, displaced) => Some((seated, displaced.is_some())),

@@ -1,0 +1,120 @@
+//! The kinds of broadcast over real sockets, and what is counted of them.
+
+use overlane::config::OverlayChoice;
+use overlane::{AtomicError, BroadcastCounts, BroadcastKind, KindCounts};
+
+use crate::nodes::{CHANNEL, MAILBOX, Member, cluster};
+use crate::support::{GENEROUS, wait_until};
+
+const NODES: usize = 5;
+
+fn counts(member: &Member) -> BroadcastCounts {
+    member.cluster().broadcast_counts()
+}
+
+fn of_kind(counts: &BroadcastCounts, kind: &str) -> KindCounts {
+    let found = counts.kinds.iter().find(|counts| counts.kind == kind);
+    *found.expect("each kind is counted")
+}
+
+/// Begins a broadcast; an atomic one is waited for.
+fn begin(member: &Member, kind: BroadcastKind, payload: &str) {
+    let cluster = member.cluster();
+    if kind == BroadcastKind::Atomic {
+        let all = cluster.broadcast_atomic(CHANNEL, MAILBOX, payload, GENEROUS);
+        all.expect("all are there");
+    } else {
+        let begun = cluster.broadcast_as(kind, CHANNEL, MAILBOX, payload);
+        begun.expect("there is room");
+    }
+}
+
+#[test]
+fn each_kind_comes_to_every_member_once_and_is_counted_as_what_it_is() {
+    for overlay in [OverlayChoice::FullMesh, OverlayChoice::HyParView] {
+        let mut members = cluster(NODES, overlay);
+        for kind in BroadcastKind::ALL {
+            for member in &members {
+                begin(member, kind, kind.name());
+            }
+            for member in &mut members {
+                for _ in 1..NODES {
+                    // Five nodes are all neighbors of each other, and an epidemic goes to four.
+                    let came = member.inbox.recv_timeout(GENEROUS).expect("it comes");
+                    assert_eq!(came.payload(), kind.name().as_bytes());
+                }
+            }
+        }
+        for member in &mut members {
+            assert!(member.inbox.try_recv().is_none(), "one came twice");
+            let counts = counts(member);
+            for kind in BroadcastKind::ALL {
+                let counted = of_kind(&counts, kind.name());
+                let expected = KindCounts {
+                    kind: kind.name(),
+                    started: 1,
+                    delivered: NODES as u64 - 1,
+                    missed: 0,
+                    refused: 0,
+                };
+                assert_eq!(counted, expected, "{overlay:?}");
+            }
+            assert_eq!(
+                of_kind(&counts, "topic"),
+                KindCounts {
+                    kind: "topic",
+                    ..KindCounts::default()
+                }
+            );
+            assert_eq!(
+                (counts.started, counts.delivered),
+                (4, 4 * (NODES as u64 - 1))
+            );
+            assert_eq!((counts.missed, counts.given_up), (0, 0));
+            let metrics = member.node.metrics();
+            assert!(metrics.identity_holds(), "{metrics:#?}");
+        }
+    }
+}
+
+#[test]
+fn what_names_no_channel_or_no_mailbox_or_is_too_large_is_refused() {
+    let members = cluster(2, OverlayChoice::FullMesh);
+    for kind in BroadcastKind::ALL {
+        let cluster = members[0].cluster();
+        assert!(cluster.broadcast_as(kind, "none", MAILBOX, "x").is_err());
+        assert!(cluster.broadcast_as(kind, CHANNEL, "", "x").is_err());
+        let large = vec![0; 300 << 10];
+        assert!(
+            cluster
+                .broadcast_as(kind, CHANNEL, MAILBOX, &large)
+                .is_err()
+        );
+    }
+    assert_eq!(counts(&members[0]).started, 0);
+}
+
+#[test]
+fn an_atomic_broadcast_ends_as_none_where_a_member_is_gone_and_not_yet_known_to_be() {
+    let mut members = cluster(3, OverlayChoice::FullMesh);
+    let gone = members.pop().expect("three");
+    drop(gone);
+    let cluster = members[0].cluster().clone();
+    match cluster.broadcast_atomic(CHANNEL, MAILBOX, "all or none", GENEROUS) {
+        // It was in the view, and said nothing.
+        Err(AtomicError::Aborted { .. }) => assert!(members[1].inbox.try_recv().is_none()),
+        // It was told down before: not in the view.
+        Ok(()) => {
+            let came = members[1].inbox.recv_timeout(GENEROUS).expect("it comes");
+            assert_eq!(came.payload(), b"all or none");
+        }
+        Err(other) => panic!("{other}"),
+    }
+    // Once it is down it is in no view.
+    let live = || members[0].live().len();
+    wait_until("it is told down", live, |live| *live == 2);
+    let all = cluster.broadcast_atomic(CHANNEL, MAILBOX, "the others", GENEROUS);
+    all.expect("all that live are there");
+    let came = members[1].inbox.recv_timeout(GENEROUS).expect("it comes");
+    assert_eq!(came.payload(), b"the others");
+}
