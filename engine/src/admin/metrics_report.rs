@@ -7,7 +7,9 @@ use std::collections::BTreeMap;
 use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 
-use crate::metrics::{ChannelMetrics, Metrics, RuleMetrics, ShardMetrics, StreamMetrics};
+use crate::metrics::{
+    ChannelMetrics, DiscoveryMetrics, Metrics, RuleMetrics, ShardMetrics, StreamMetrics,
+};
 use crate::wire::CloseReason;
 
 /// The counters of a node since it started; [`Metrics`] says what each means.
@@ -35,6 +37,9 @@ pub struct MetricsReport {
     pub streams: StreamMetrics,
     /// Routing rules.
     pub rules: Vec<RuleMetrics>,
+    /// Discoveries.
+    #[serde(default)]
+    pub discoveries: Vec<DiscoveryMetrics>,
     /// Whether the accounting identity holds for every channel and peer.
     pub identity_holds: bool,
 }
@@ -81,6 +86,7 @@ impl MetricsReport {
             late_replies: metrics.late_replies,
             streams: metrics.streams,
             rules: metrics.rules,
+            discoveries: metrics.discoveries,
             identity_holds,
         }
     }

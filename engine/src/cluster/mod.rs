@@ -6,7 +6,7 @@
 //! sends `words` to control shards of other nodes, on the engine's own channel, or a `payload` on its channel.
 //!
 //! Beside the driver: `identity` (nodes as numbers), `book` (where they are), `strangers` (of whom that is not known yet),
-//! `seeds` and `asking` (how a newcomer finds members), `timers`, `clock`, `view`, `tuning` (from configuration to protocols), and
+//! `seeds` and `asking` (how a newcomer finds members), `discovered` (what discoveries find), `timers`, `clock`, `view`, `tuning` (from configuration to protocols), and
 //! `topology`: which overlay fits.
 
 mod asking;
@@ -14,11 +14,13 @@ mod book;
 mod broadcast_handle;
 mod clock;
 mod counts;
+mod discovered;
 mod driver;
 mod error;
 mod handle;
 mod identity;
 mod kind;
+mod libcluster;
 mod machine;
 mod orders;
 mod outcome;
@@ -58,6 +60,7 @@ pub use error::{
 };
 pub use handle::{Cluster, Member, MemberStatus, OverlayView};
 pub use kind::{BroadcastKind, UnknownKind};
+pub use libcluster::{BadNodes, LibclusterTopology};
 pub use overlane_overlays::AtomicOutcome;
 pub use overlane_overlays::epoch::{OverlayKind, Step as OverlayStep, WhyBack};
 pub use resident::{HOPS_KEY, ORIGIN_KEY, TOPIC_KEY};
@@ -99,6 +102,11 @@ pub(crate) fn start(
         addresses,
         first,
         servers: config.servers.clone(),
+        discoveries: config
+            .discovery
+            .iter()
+            .map(|known| known.name.clone())
+            .collect(),
     };
     let driver = Driver::new(identity, MachineConfig::of(config), fastrand::u64(..))
         .map_err(|error| broken(error.to_string()))?;
@@ -111,7 +119,7 @@ pub(crate) fn start(
         incarnation: fabric.incarnation,
         terms: plan.terms.clone(),
     };
-    let (state, orders) = ClusterState::new(driver.view());
+    let (state, orders) = ClusterState::new(driver.view(), &config.discovery);
     let cluster = Cluster::new(Arc::clone(fabric), Arc::clone(link), Arc::clone(&state));
     if !config.seeds.is_empty() {
         // The queue is empty, so there is room.

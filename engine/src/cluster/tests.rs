@@ -88,6 +88,7 @@ impl World {
             addresses: vec![address(number)],
             first,
             servers: Vec::new(),
+            discoveries: Vec::new(),
         };
         let driver = Driver::new(identity, self.config.clone(), self.random.u64(..));
         let node = Node {

@@ -26,6 +26,7 @@ use crate::control::wishes::WishBook;
 use crate::control::{self, Control};
 use crate::deadline::Clock;
 use crate::detour::Detour;
+use crate::discovery;
 use crate::error::{NameError, StartError};
 use crate::fabric::{Fabric, ShardLink};
 use crate::io::preflight::{self, Machine};
@@ -288,6 +289,7 @@ impl Node {
             threads: Vec::new(),
             control: None,
             cluster: None,
+            discovery: None,
             admin: None,
             http: None,
             reloading: Arc::default(),
@@ -337,6 +339,7 @@ impl Node {
             words,
             payloads,
         )?;
+        self.discovery = discovery::start(&self.fabric, &cluster)?;
         self.cluster = Some(cluster);
         Ok(())
     }
