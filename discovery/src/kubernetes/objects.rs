@@ -475,7 +475,7 @@ mod tests {
             "",
             "{}",
             r#"{"type":"NEW","object":{}}"#,
-            r#"{"type":"ADDED","object":[]}"#,
+            r#"{"type":"ADDED","object":5}"#,
         ] {
             assert!(Change::read(bad.as_bytes(), Lookup::Pods).is_err(), "{bad}");
         }

@@ -232,7 +232,7 @@ fn names_of_a_real_server_come_and_go() {
     look_until(
         &mut addresses,
         "it answers that there is no such name",
-        <[&str]>::is_empty,
+        |found| found.is_empty(),
     );
     server.set("10.0.0.1 nodes.example n1.example\nfd00::1 nodes.example\n");
     look_until(&mut addresses, "both addresses are found", |found| {
@@ -247,5 +247,5 @@ fn names_of_a_real_server_come_and_go() {
         found == ["10.0.0.2:7400"]
     });
     server.set("");
-    look_until(&mut addresses, "the name is gone", <[&str]>::is_empty);
+    look_until(&mut addresses, "the name is gone", |found| found.is_empty());
 }

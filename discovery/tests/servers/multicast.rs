@@ -1,6 +1,7 @@
 //! Beacons over real sockets, on loopback: multicast of both versions, and broadcast.
 
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use overlane_discovery::multicast::{Beacon, Multicast, Network};
@@ -87,12 +88,13 @@ fn nodes_find_each_other_by_broadcast() {
 fn who_has_another_secret_or_none_is_not_found_and_counted() {
     let network = on_loopback("239.255.45.91");
     let deadline = Instant::now() + GENEROUS;
+    let done = AtomicBool::new(false);
     std::thread::scope(|scope| {
-        let (network, done) = (&network, &std::sync::atomic::AtomicBool::new(false));
+        let (network, done) = (&network, &done);
         for (name, secret) in [("b", Some("another secret than that")), ("c", None)] {
             scope.spawn(move || {
                 let mut other = node(network, name, 9, secret);
-                while !done.load(std::sync::atomic::Ordering::SeqCst) {
+                while !done.load(Ordering::SeqCst) {
                     let found = other.look(&Stop::default()).expect("it goes on");
                     assert!(found.places().is_empty(), "{name} believes nobody");
                 }
@@ -106,7 +108,7 @@ fn who_has_another_secret_or_none_is_not_found_and_counted() {
             refused += found.refusals();
             assert!(Instant::now() < deadline, "{refused} beacons were refused");
         }
-        done.store(true, std::sync::atomic::Ordering::SeqCst);
+        done.store(true, Ordering::SeqCst);
     });
 }
 

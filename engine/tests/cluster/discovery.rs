@@ -379,7 +379,7 @@ fn a_node_alone_waits_for_its_discoveries_and_for_nobody_else() {
     let member = node(0, SocketAddr::from(([127, 0, 0, 1], 0)), &dns);
     let error = member
         .cluster()
-        .wait_joined(Duration::from_secs(2))
+        .wait_joined(Duration::from_secs(10))
         .expect_err("the server is ill");
     assert!(
         error
@@ -436,7 +436,7 @@ fn a_node_does_not_take_another_one_of_its_name_for_itself() {
     let second = Member::start_with(config, OverlayChoice::FullMesh, &[]);
     let error = second
         .cluster()
-        .wait_joined(Duration::from_secs(2))
+        .wait_joined(Duration::from_secs(10))
         .expect_err("the name is taken");
     assert!(error.to_string().contains("names are unique"), "{error}");
     drop(first);

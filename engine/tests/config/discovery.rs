@@ -324,3 +324,46 @@ fn a_mistake_in_a_topology_of_libcluster_is_said_with_its_line() {
         }
     }
 }
+
+/// The text of a file of `docs/kubernetes`.
+fn manifest(name: &str) -> String {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+        .join("../docs/kubernetes")
+        .join(name);
+    std::fs::read_to_string(path).expect("the manifest is there")
+}
+
+#[test]
+fn the_variables_of_the_stateful_set_are_a_configuration() {
+    let text = manifest("statefulset.yaml");
+    let lines: Vec<_> = text.lines().map(str::trim).collect();
+    let variables: Vec<(String, String)> = lines
+        .windows(2)
+        .filter_map(|pair| {
+            let name = pair[0].strip_prefix("- name: OVERLANE_")?;
+            let value = pair[1].strip_prefix("value: ")?;
+            let value = value.replace("$(POD_NAME)", "overlane-0");
+            let value = value.replace("$(POD_IP)", "10.1.2.3");
+            Some((format!("OVERLANE_{name}"), value))
+        })
+        .collect();
+    let config = load(&environment(&variables));
+    assert_eq!(config.node_name, "overlane-0");
+    assert_eq!(config.listen.to_string(), "10.1.2.3:7400");
+    let pods = &config.discovery[0];
+    assert_eq!(pods.strategy, StrategyChoice::Kubernetes);
+    // The label that the Service and the pods have, the port of both, and the role.
+    for name in ["statefulset.yaml", "service.yaml"] {
+        let text = manifest(name);
+        let label = pods.selector.text().replace('=', ": ");
+        assert!(text.contains(&label) && text.contains("7400"), "{name}");
+    }
+    let role = manifest("rbac.yaml");
+    for allowed in [
+        "apiGroups: [\"discovery.k8s.io\"]",
+        "resources: [\"endpointslices\"]",
+        "verbs: [\"list\", \"watch\"]",
+    ] {
+        assert!(role.contains(allowed), "the role lacks {allowed}");
+    }
+}
