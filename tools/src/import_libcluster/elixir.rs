@@ -183,9 +183,10 @@ impl<'t> File<'t> {
                 let key = key.trim().trim_end_matches(':').trim_matches('"');
                 (key.to_owned(), node.child_by_field_name("value")?)
             }
-            "tuple" | "binary_operator" if node.named_child_count() == 2 => {
-                (self.single(node.named_child(0)?, 0)?, node.named_child(1)?)
-            }
+            "tuple" | "binary_operator" => match named_children(node)[..] {
+                [key, value] => (self.single(key, 0)?, value),
+                _ => return None,
+            },
             _ => return None,
         };
         Some(Pair {
@@ -208,7 +209,8 @@ impl<'t> File<'t> {
             return unknown();
         }
         if node.kind() == "list" {
-            let entries = named_children(node).filter(|entry| entry.kind() != "comment");
+            let entries = named_children(node).into_iter();
+            let entries = entries.filter(|entry| entry.kind() != "comment");
             let entries: Option<Vec<_>> =
                 entries.map(|entry| self.single(entry, depth + 1)).collect();
             return entries.map_or_else(unknown, |entries| {
@@ -228,9 +230,8 @@ impl<'t> File<'t> {
         }
         match node.kind() {
             "atom" => Some(self.text(node).trim_start_matches(':').to_owned()),
-            "alias" | "identifier" if node.kind() == "alias" => Some(self.text(node).to_owned()),
+            "alias" | "boolean" => Some(self.text(node).to_owned()),
             "integer" => Some(self.text(node).replace('_', "")),
-            "boolean" => Some(self.text(node).to_owned()),
             "string" | "charlist" | "quoted_atom" | "sigil" => self.quoted(node, depth),
             "call" => self.call(node, depth),
             "binary_operator" => self.operation(node, depth),
@@ -268,8 +269,8 @@ impl<'t> File<'t> {
     /// `System.get_env`, `System.fetch_env!`, and conversions of one text to another kind.
     fn call(&self, node: Node<'_>, depth: usize) -> Option<String> {
         let target = self.text(node.child_by_field_name("target")?);
-        let arguments = named_children(node).find(|child| child.kind() == "arguments")?;
-        let argument = |index| self.single(arguments.named_child(index)?, depth + 1);
+        let arguments = arguments(node);
+        let argument = |index: usize| self.single(*arguments.get(index)?, depth + 1);
         match target {
             "System.get_env" => (self.environment)(&argument(0)?).or_else(|| argument(1)),
             "System.fetch_env!" => (self.environment)(&argument(0)?),
@@ -287,22 +288,29 @@ impl<'t> File<'t> {
         if node.kind() == "call" {
             let target = self.text(node.child_by_field_name("target")?);
             if matches!(target, "System.get_env" | "System.fetch_env!") {
-                let arguments = named_children(node).find(|child| child.kind() == "arguments")?;
-                return self.single(arguments.named_child(0)?, depth + 1);
+                return self.single(*arguments(node).first()?, depth + 1);
             }
         }
-        named_children(node).find_map(|child| self.variable(child, depth + 1))
+        let mut children = named_children(node).into_iter();
+        children.find_map(|child| self.variable(child, depth + 1))
     }
 }
 
-fn named_children(node: Node<'_>) -> impl Iterator<Item = Node<'_>> {
-    let count = u32::try_from(node.named_child_count()).unwrap_or(u32::MAX);
-    (0..count).filter_map(move |index| node.named_child(index.try_into().unwrap_or_default()))
+/// What a call is given.
+fn arguments(call: Node<'_>) -> Vec<Node<'_>> {
+    let mut children = named_children(call).into_iter();
+    let arguments = children.find(|child| child.kind() == "arguments");
+    arguments.map(named_children).unwrap_or_default()
+}
+
+fn named_children(node: Node<'_>) -> Vec<Node<'_>> {
+    node.named_children(&mut node.walk()).collect()
 }
 
 /// The only thing in brackets.
 fn only(node: Node<'_>) -> Option<Node<'_>> {
-    (node.named_child_count() == 1)
-        .then(|| node.named_child(0))
-        .flatten()
+    match named_children(node)[..] {
+        [child] => Some(child),
+        _ => None,
+    }
 }
