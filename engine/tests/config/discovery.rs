@@ -183,7 +183,7 @@ fn a_mistake_in_a_discovery_is_said_with_what_is_right() {
         ),
         (
             "[discovery.A]\nstrategy = \"local\"",
-            &["discovery name: `A`", "a-z 0-9"],
+            &["`A` is not a value of discovery name", "a-z 0-9"],
         ),
         (
             "[discovery]\nstrategy = \"local\"",
