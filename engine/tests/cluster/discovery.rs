@@ -146,6 +146,8 @@ fn by_addresses_in_dns() {
 
 /// The name goes, and then the server: the cluster stays, and says that something is wrong.
 fn an_answer_that_lost_all_harms_nobody(members: &[Member], server: &NameServer) {
+    let places = || members[0].node.metrics().discoveries[0].places.len();
+    wait_until("it has seen all six", places, |places| *places == 6);
     let events = members[0].node.events();
     server.remove("nodes.example");
     let why = wait_for_event(&events, "the answer that lost all", |event| match event {
