@@ -5,6 +5,8 @@
 
 mod values;
 
+use std::fmt;
+
 use super::allowed::{Allowed, Unit};
 use super::choices::{
     ADDRESS_WORDS, AddressMode, KubernetesLookup, LOOKUP_WORDS, STRATEGY_WORDS, StrategyChoice,
@@ -349,6 +351,20 @@ impl DiscoveryConfig {
     /// What the setters change.
     fn settings(&mut self) -> &mut Self {
         self
+    }
+}
+
+/// As `--discovery` reads it: what is the default is left out.
+impl fmt::Display for DiscoveryConfig {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}:strategy={}", self.name, self.strategy.word())?;
+        for parameter in DISCOVERY_PARAMETERS {
+            let value = parameter.get(self);
+            if parameter.name != "strategy" && value != parameter.default_text() {
+                write!(formatter, ",{}={value}", parameter.name)?;
+            }
+        }
+        Ok(())
     }
 }
 

@@ -79,6 +79,13 @@ fn each_parameter_of_a_discovery_comes_from_file_environment_and_flag() {
                 Ok(())
             );
         }
+        let printed = expected.to_string();
+        let flags_again = flags(&["--overlay", "full_mesh", "--discovery", &printed]);
+        assert_eq!(
+            load(&flags_again).discovery,
+            [expected.clone()],
+            "{printed}"
+        );
         let expected = vec![expected];
         let lines: String = settings
             .iter()
