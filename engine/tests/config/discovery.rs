@@ -344,7 +344,7 @@ fn manifest(name: &str) -> String {
 fn the_variables_of_the_stateful_set_are_a_configuration() {
     let text = manifest("statefulset.yaml");
     let lines: Vec<_> = text.lines().map(str::trim).collect();
-    let variables: Vec<(String, String)> = lines
+    let mut variables: Vec<(String, String)> = lines
         .windows(2)
         .filter_map(|pair| {
             let name = pair[0].strip_prefix("- name: OVERLANE_")?;
@@ -354,6 +354,9 @@ fn the_variables_of_the_stateful_set_are_a_configuration() {
             Some((format!("OVERLANE_{name}"), value))
         })
         .collect();
+    assert!(text.contains("- name: OVERLANE_PSK_SECRET"));
+    let secret = "what the Secret has".to_owned();
+    variables.push(("OVERLANE_PSK_SECRET".to_owned(), secret));
     let config = load(&environment(&variables));
     assert_eq!(config.node_name, "overlane-0");
     assert_eq!(config.listen.to_string(), "10.1.2.3:7400");

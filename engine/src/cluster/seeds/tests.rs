@@ -190,12 +190,14 @@ fn who_has_left_looks_for_nobody() {
 
 #[test]
 fn what_can_be_told_of_them_changes_with_a_number() {
-    let mut seeds = Seeds::new(NodeId::of("me"), Vec::new(), Vec::new());
+    let mut seeds = without(&["dns"]);
     seeds.add(vec!["a:1".to_owned()], at(0));
     let mut before = (seeds.changes(), seeds.failures());
-    let steps: [fn(&mut Seeds); 4] = [
+    let steps: [fn(&mut Seeds); 6] = [
         |seeds| seeds.failed("a:1", "nobody".to_owned()),
         |seeds| seeds.found("a:1", NodeId::of("a")),
+        |seeds| seeds.discovery_failed(0, "no server".to_owned()),
+        |seeds| seeds.discovered(0, Vec::new(), at(1), false),
         |seeds| seeds.refused(NodeId::of("a"), "names are unique"),
         Seeds::clear,
     ];
