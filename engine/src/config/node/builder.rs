@@ -11,8 +11,6 @@ use super::{
     BroadcastConfig, ClientServerConfig, Config, FullMeshConfig, HyParViewConfig, MembershipConfig,
     PartitionsConfig, PlumtreeConfig, PskConfig, PubSubConfig, SwitchingConfig, TlsConfig,
     TopologyConfig,
-    PartitionsConfig, PlumtreeConfig, PskConfig, PubSubConfig, SwitchingConfig, TlsConfig,
-    TopologyConfig,
 };
 
 /// Builds a [`Config`]; [`build`](Self::build) checks it.
