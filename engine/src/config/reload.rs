@@ -202,7 +202,7 @@ mod tests {
             what(&reload.changed),
             [
                 ("topology_cooldown_s", "300", "9"),
-                ("channel.data.priority", "4", "2"),
+                ("channel.data.priority", "medium", "2"),
                 ("channel.new", "", "added"),
                 ("channel.old", "there", ""),
             ]
