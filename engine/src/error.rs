@@ -78,6 +78,14 @@ pub enum StartError {
     /// The socket by which the node is to be administered could not be made.
     #[error(transparent)]
     Admin(#[from] AdminError),
+    /// A discovery could not begin.
+    #[error("discovery {discovery} cannot begin: {why}")]
+    Discovery {
+        /// Its name.
+        discovery: String,
+        /// What is wrong, and what would be right.
+        why: String,
+    },
     /// A shard's thread could not be made or could not set itself up.
     #[error(
         "shard {shard} did not start: {reason}; run `overlane doctor` to see what this machine lacks"

@@ -242,6 +242,24 @@ pub enum Event {
         /// How, with the names of members that were not ready.
         outcome: AtomicOutcome<Arc<str>>,
     },
+    /// A discovery found places where it had found none, or finds some no more. Who was a member there stays one.
+    Discovered {
+        /// Its name.
+        discovery: Arc<str>,
+        /// Places that are new: `host:port`.
+        fresh: Arc<[String]>,
+        /// Places that are not found any more.
+        gone: Arc<[String]>,
+    },
+    /// A discovery could not look, or its answer had lost all its places. What it had found before stays.
+    DiscoveryFailed {
+        /// Its name.
+        discovery: Arc<str>,
+        /// Why.
+        why: String,
+        /// How long until it looks again.
+        retry_in: Duration,
+    },
     /// This node has said goodbye to the cluster.
     Left,
     /// This subscriber did not read in time: so many events, older than the next one, were lost to

@@ -92,6 +92,7 @@ mod control;
 mod deadline;
 pub mod delivery;
 mod detour;
+mod discovery;
 mod envelope;
 pub mod error;
 pub mod events;
@@ -137,12 +138,12 @@ pub use attributes::{Attributes, AttributesError, METADATA_PAIRS_MAX};
 pub use capacity::Capacity;
 pub use channel::{Broadcast, Channel};
 pub use cluster::{
-    Analysis, AtomicError, AtomicOutcome, Blocked, BroadcastCounts, BroadcastError, BroadcastKind,
-    Cluster, ClusterError, Condition, DECIDERS_MAX, DECISION_BYTES_MAX, DECISIONS_BYTES_MAX,
-    DECISIONS_MAX, Decision, EvictError, HOPS_KEY, JoinError, KindCounts, LeaveError, Measurements,
-    Member, MemberStatus, MustBe, ORIGIN_KEY, OrderedBy, OverlayKind, OverlayStep, OverlayView,
-    Partition, PeerRtt, SwitchEnd, SwitchError, SwitchRecord, TOPIC_KEY, TopicError, TopologyError,
-    UnknownKind, Verdict, WhyBack,
+    Analysis, AtomicError, AtomicOutcome, BadNodes, Blocked, BroadcastCounts, BroadcastError,
+    BroadcastKind, Cluster, ClusterError, Condition, DECIDERS_MAX, DECISION_BYTES_MAX,
+    DECISIONS_BYTES_MAX, DECISIONS_MAX, Decision, EvictError, HOPS_KEY, JoinError, KindCounts,
+    LeaveError, LibclusterTopology, Measurements, Member, MemberStatus, MustBe, ORIGIN_KEY,
+    OrderedBy, OverlayKind, OverlayStep, OverlayView, Partition, PeerRtt, SwitchEnd, SwitchError,
+    SwitchRecord, TOPIC_KEY, TopicError, TopologyError, UnknownKind, Verdict, WhyBack,
 };
 pub use config::{ChannelConfig, Config};
 pub use control::wishes::ADDRESSES_MAX;
@@ -157,7 +158,9 @@ pub use io::backend::Backend;
 pub use io::preflight;
 pub use mailboxes::Mailbox;
 pub use message::{Destination, Message, OwnedMessage, ReplyHandle};
-pub use metrics::{ChannelMetrics, Metrics, RuleMetrics, ShardMetrics, StreamMetrics};
+pub use metrics::{
+    ChannelMetrics, DiscoveryMetrics, Metrics, RuleMetrics, ShardMetrics, StreamMetrics,
+};
 pub use node::{
     Node, NodeBuilder, PeerInfo, ReloadReport, RemovedChannel, StopReport, UnfinishedCause,
     UnfinishedShard,

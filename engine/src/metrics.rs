@@ -48,6 +48,8 @@ pub struct Metrics {
     pub partitioned: BTreeMap<Arc<str>, u64>,
     /// The routing rules there are, in order.
     pub rules: Vec<RuleMetrics>,
+    /// The discoveries of the node, in order.
+    pub discoveries: Vec<DiscoveryMetrics>,
 }
 
 /// A routing rule.
@@ -59,6 +61,29 @@ pub struct RuleMetrics {
     pub channel: String,
     /// Messages that it decided for since the rules were set, whether they were accepted or not.
     pub matched: u64,
+}
+
+/// A discovery of a node: what it found, and how often it looked.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DiscoveryMetrics {
+    /// Its name.
+    pub name: String,
+    /// Its strategy.
+    pub strategy: String,
+    /// The places that it finds now: `host:port`.
+    pub places: Vec<String>,
+    /// How often it looked.
+    pub looks: u64,
+    /// How often that failed.
+    pub failures: u64,
+    /// How often an answer had lost all its places, and those of the one before stayed.
+    pub lost_all: u64,
+    /// Answers of others that were not believed: beacons with a wrong signature, of another time, or repeated.
+    pub refused: u64,
+    /// Places of the last answer for which there was no room.
+    pub left_out: usize,
+    /// What was wrong when it looked last, if anything was.
+    pub failure: Option<String>,
 }
 
 /// The streams of a node, over all peers.

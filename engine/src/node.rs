@@ -33,6 +33,7 @@ use crate::config::{Config, ConfigError, Rule, check_rules};
 use crate::control::link::ControlLink;
 use crate::control::wishes::Wish;
 use crate::deadline::deadline_in;
+use crate::discovery::Discovery;
 use crate::error::{NameError, NotConnected, SecurityError, SendError, StartError, WaitError};
 use crate::events::Events;
 use crate::fabric::Fabric;
@@ -68,6 +69,8 @@ pub struct Node {
     control: Option<EngineThread>,
     /// The cluster, if the configuration names an overlay.
     cluster: Option<Cluster>,
+    /// What looks for other nodes, if the configuration says how.
+    discovery: Option<Discovery>,
     /// Where the node is administered, if it is.
     admin: Option<Server>,
     /// Where it shows itself over HTTP, if it does.
@@ -128,6 +131,7 @@ impl Node {
             threads: Vec::new(),
             control: None,
             cluster: self.cluster.clone(),
+            discovery: None,
             admin: None,
             http: None,
             reloading: Arc::clone(&self.reloading),
@@ -515,9 +519,14 @@ impl Node {
     /// not within 10 s is left out. On a thread of the engine, which cannot wait for shards, all are.
     #[must_use]
     pub fn metrics(&self) -> Metrics {
-        if threads::is_own() {
-            return Metrics::merge(&self.fabric, &[]);
+        let mut metrics = if threads::is_own() {
+            Metrics::merge(&self.fabric, &[])
+        } else {
+            Metrics::gather(&self.fabric, &self.commands, PATIENCE)
+        };
+        if let Some(cluster) = &self.cluster {
+            metrics.discoveries = cluster.discoveries();
         }
-        Metrics::gather(&self.fabric, &self.commands, PATIENCE)
+        metrics
     }
 }

@@ -7,13 +7,13 @@ use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use overlane::config::is_node_name;
 use rcgen::string::Ia5String;
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose, SanType,
+    KeyUsagePurpose, SanType, date_time_ymd,
 };
 
 use crate::ending::{Ending, Failure, print, told};
@@ -161,9 +161,11 @@ fn authority_params() -> CertificateParams {
 
 /// Valid from now on for so many days.
 fn between(params: &mut CertificateParams, days: u32) {
-    let now = SystemTime::now();
-    params.not_before = (now - CLOCKS_DIFFER).into();
-    params.not_after = (now + Duration::from_secs(86_400) * days).into();
+    let epoch = date_time_ymd(1970, 1, 1);
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    let now = now.unwrap_or_default();
+    params.not_before = epoch + now.saturating_sub(CLOCKS_DIFFER);
+    params.not_after = epoch + now + Duration::from_secs(86_400) * days;
 }
 
 /// Certificate and key of that name.

@@ -7,6 +7,7 @@ mod demo;
 mod doctor;
 mod ending;
 mod files;
+mod import_libcluster;
 mod interrupt;
 mod json;
 mod node;
@@ -63,6 +64,7 @@ enum Command {
     Proxy(Box<proxy::Arguments>),
     SendFile(Box<files::send::Arguments>),
     ReceiveFile(Box<files::receive::Arguments>),
+    ImportLibcluster(import_libcluster::Arguments),
     Sim(Box<sim::Arguments>),
     Completions(completions::Completions),
     Man(completions::Man),
@@ -99,6 +101,7 @@ impl Command {
             Self::Proxy(arguments) => proxy::run(&arguments),
             Self::SendFile(arguments) => files::send::run(*arguments),
             Self::ReceiveFile(arguments) => files::receive::run(*arguments),
+            Self::ImportLibcluster(arguments) => import_libcluster::run(&arguments),
             Self::Sim(arguments) => sim::run(&arguments),
             Self::Completions(arguments) => {
                 completions::completions(&arguments, CommandLine::command())

@@ -169,7 +169,7 @@ impl Host {
     fn relay(
         &self,
         to: &str,
-        numbers: std::ops::Range<u32>,
+        numbers: Range<u32>,
         bytes: usize,
         one_by_one: bool,
     ) -> Outcome<Relayed> {

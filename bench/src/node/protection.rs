@@ -20,10 +20,16 @@ static MADE: Mutex<Option<PathBuf>> = Mutex::new(None);
 
 /// Adds to the flags what `--security` needs and the user does not give.
 pub(super) fn provide(flags: &mut Flags) -> Outcome<()> {
-    let given = |name: &str| flags.node.iter().rev().find(|(known, _)| *known == name);
-    match given("security").map(|(_, value)| value.as_str()) {
-        Some("tls") if given("tls_certificate").is_none() => provide_certificate(flags),
-        Some("psk") if given("psk_secret_file").is_none() => provide_secret(flags),
+    let given = |name: &str| {
+        let mut last_first = flags.node.iter().rev();
+        let found = last_first.find(|(known, _)| *known == name);
+        found.map(|(_, value)| value.clone())
+    };
+    let has_certificate = given("tls_certificate").is_some();
+    let has_secret = given("psk_secret_file").is_some();
+    match given("security").as_deref() {
+        Some("tls") if !has_certificate => provide_certificate(flags),
+        Some("psk") if !has_secret => provide_secret(flags),
         _ => Ok(()),
     }
 }

@@ -8,8 +8,8 @@ use std::hash::{BuildHasher, Hasher};
 use std::net::{IpAddr, SocketAddr};
 
 use overlane::config::{
-    CHANNEL_PARAMETERS, ChannelConfig, Config, Flags, NODE_PARAMETERS, Parameter, Place, Rule,
-    Sources,
+    CHANNEL_PARAMETERS, ChannelConfig, Config, DISCOVERY_PARAMETERS, DiscoveryConfig, Flags,
+    NODE_PARAMETERS, Parameter, Place, Rule, Sources, StrategyChoice,
 };
 use serde::{Deserialize, Serialize};
 
@@ -31,6 +31,7 @@ pub(crate) struct Settings {
     channels: Vec<(String, Values)>,
     /// Routing rules, in the form of `--rule`.
     rules: Vec<String>,
+    discoveries: Vec<(String, Values)>,
 }
 
 /// What a test asks of its nodes before the user's flags change it.
@@ -117,6 +118,11 @@ impl Settings {
             node: values(NODE_PARAMETERS, config),
             channels: config.channels.iter().map(channel).collect(),
             rules: config.rules.iter().map(Rule::to_string).collect(),
+            discoveries: config
+                .discovery
+                .iter()
+                .map(|known| (known.name.clone(), values(DISCOVERY_PARAMETERS, known)))
+                .collect(),
         }
     }
 
@@ -141,6 +147,11 @@ impl Settings {
         for rule in &self.rules {
             let rule = Rule::read(rule, &Place::Code).map_err(refused)?;
             config.rules.push(rule);
+        }
+        for (name, values) in &self.discoveries {
+            let mut discovery = DiscoveryConfig::new(name, StrategyChoice::Static);
+            set(DISCOVERY_PARAMETERS, &mut discovery, values)?;
+            config.discovery.push(discovery);
         }
         config.validate().map_err(refused)?;
         Ok(config)
@@ -171,7 +182,16 @@ impl Settings {
         let channels: Vec<String> = channels.collect();
         let rules = self.rules.iter().map(|rule| format!("rule {rule}"));
         let rules: Vec<String> = rules.collect();
-        let all = [node.join(", "), channels.join("; "), rules.join("; ")];
+        let discoveries = self.discoveries.iter();
+        let discoveries: Vec<String> = discoveries
+            .map(|(name, _)| format!("discovery {name}"))
+            .collect();
+        let all = [
+            node.join(", "),
+            channels.join("; "),
+            rules.join("; "),
+            discoveries.join("; "),
+        ];
         let given = all.into_iter().filter(|part| !part.is_empty());
         given.collect::<Vec<_>>().join("; ")
     }

@@ -125,6 +125,7 @@ fn described(event: &Event) -> (&'static str, Value) {
                 json!({"sender": &**sender, "outcome": outcome, "missing": missing}),
             )
         }
+        Event::Discovered { .. } | Event::DiscoveryFailed { .. } => of_discovery(event),
     }
 }
 
@@ -249,6 +250,32 @@ fn of_overlay(event: &Event) -> (&'static str, Value) {
             json!({"here": names(here), "there": names(there)}),
         ),
         Event::Healed { missing } => ("healed", json!({"missing": names(missing)})),
+        _ => ("other", Value::Null),
+    }
+}
+
+fn of_discovery(event: &Event) -> (&'static str, Value) {
+    match event {
+        Event::Discovered {
+            discovery,
+            fresh,
+            gone,
+        } => (
+            "discovered",
+            json!({"discovery": &**discovery, "fresh": &**fresh, "gone": &**gone}),
+        ),
+        Event::DiscoveryFailed {
+            discovery,
+            why,
+            retry_in,
+        } => (
+            "discovery_failed",
+            json!({
+                "discovery": &**discovery,
+                "why": why,
+                "retry_in_ms": u64::try_from(retry_in.as_millis()).unwrap_or(u64::MAX),
+            }),
+        ),
         _ => ("other", Value::Null),
     }
 }

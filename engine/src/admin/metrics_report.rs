@@ -7,7 +7,9 @@ use std::collections::BTreeMap;
 use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 
-use crate::metrics::{ChannelMetrics, Metrics, RuleMetrics, ShardMetrics, StreamMetrics};
+use crate::metrics::{
+    ChannelMetrics, DiscoveryMetrics, Metrics, RuleMetrics, ShardMetrics, StreamMetrics,
+};
 use crate::wire::CloseReason;
 
 /// The counters of a node since it started; [`Metrics`] says what each means.
@@ -38,6 +40,9 @@ pub struct MetricsReport {
     pub partitioned: BTreeMap<String, u64>,
     /// Routing rules.
     pub rules: Vec<RuleMetrics>,
+    /// Discoveries.
+    #[serde(default)]
+    pub discoveries: Vec<DiscoveryMetrics>,
     /// Whether the accounting identity holds for every channel and peer.
     pub identity_holds: bool,
 }
@@ -89,6 +94,7 @@ impl MetricsReport {
                 .map(|(channel, refused)| (channel.to_string(), *refused))
                 .collect(),
             rules: metrics.rules,
+            discoveries: metrics.discoveries,
             identity_holds,
         }
     }

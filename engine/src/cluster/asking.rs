@@ -17,7 +17,7 @@ use crossbeam_channel::{Receiver, Sender, unbounded};
 use super::seeds::SeedAnswer;
 use crate::control::link::ControlLink;
 use crate::session::{Security, Session};
-use crate::wire::hello::WHO;
+use crate::wire::hello::{WHO, Welcome};
 use crate::wire::parameters::Parameters;
 use crate::wire::progress::Progress;
 use crate::wire::version::VersionRange;
@@ -153,7 +153,7 @@ fn who_is(asker: &Asker, address: SocketAddr) -> Result<String, String> {
             Ok(DialProgress::NeedMore) => {}
             Ok(DialProgress::Welcomed { welcome, .. }) => {
                 line.check(&asker.security, &welcome.node)?;
-                return Ok(welcome.node.to_string());
+                return who(asker, &welcome);
             }
             Ok(DialProgress::Refused { refuse, .. }) => return Err(refuse.text().to_owned()),
             Err(error) => return Err(error.to_string()),
@@ -234,4 +234,16 @@ impl Line {
         let checked = identity.map_or(Ok(()), |identity| security.check(identity, node));
         checked.map_err(|error| error.text)
     }
+}
+
+/// The name of whoever answered: this node itself too, whatever its address looks like from outside.
+fn who(asker: &Asker, welcome: &Welcome) -> Result<String, String> {
+    let is_named_alike = welcome.node == asker.node;
+    if is_named_alike && welcome.incarnation != asker.incarnation {
+        return Err(format!(
+            "another node there is named {}, as this one; names are unique in a cluster",
+            asker.node
+        ));
+    }
+    Ok(welcome.node.to_string())
 }

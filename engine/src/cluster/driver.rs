@@ -2,8 +2,8 @@
 //!
 //! It owns the protocols (`machine`), their timers, the address book and the seeds, and knows names and addresses
 //! where they know identities. It has no socket, clock or thread: `resident` hands it what happens with the time, and
-//! does what it says. `lanes`, `hearing`, `sending` and `looking` are what happens to it, `wants` and `telling` what comes of
-//! it.
+//! does what it says. `lanes`, `hearing`, `seeking`, `sending` and `looking` are what happens to it, `wants` and `telling`
+//! what comes of it.
 //! What it must never do: wait, and keep more than its bounds for a peer.
 
 mod deciding;
@@ -12,6 +12,7 @@ mod hearing;
 mod lanes;
 mod looking;
 mod parting;
+mod seeking;
 mod sending;
 mod telling;
 mod wants;
@@ -63,6 +64,8 @@ pub(crate) struct Identity {
     pub(crate) first: OverlayKind,
     /// Of a client-server overlay at the beginning: its servers.
     pub(crate) servers: Vec<String>,
+    /// Names of the discoveries that look for seeds.
+    pub(crate) discoveries: Vec<String>,
 }
 
 /// What happens to the node.
@@ -84,6 +87,13 @@ pub(super) enum Happening {
     Drained(Arc<str>),
     /// The cluster is to be entered at these places.
     Join(Vec<String>),
+    /// A discovery, by its number, finds these places now.
+    Discovered {
+        discovery: usize,
+        places: Vec<String>,
+    },
+    /// It could not look, and why.
+    DiscoveryFailed { discovery: usize, why: String },
     /// What came of asking at a seed's place.
     Seed(SeedAnswer),
     /// The application has decided that.
@@ -270,6 +280,8 @@ impl Driver {
                 addresses: identity.addresses.clone(),
             },
         });
+        let here = identity.addresses.clone();
+        let discoveries = identity.discoveries.clone();
         let mut timers = Timers::new();
         timers.set(Time::ZERO + PRUNE_EVERY, Timer::Prune);
         timers.set(Time::ZERO + ALONE_EVERY, Timer::Alone);
@@ -285,7 +297,7 @@ impl Driver {
             timers,
             book,
             strangers: Strangers::default(),
-            seeds: Seeds::new(me),
+            seeds: Seeds::new(me, here, discoveries),
             topology,
             parted: None,
             decisions,
@@ -327,11 +339,8 @@ impl Driver {
         for peer in self.strangers.take_given_up(now) {
             self.give_down(peer, WhyDown::TimedOut);
         }
-        let table = self.machine.members();
-        let is_member = |id| table.get(&id).is_some_and(|entry| entry.status.is_live());
-        let places = self.seeds.due(now, self.is_joined(), is_member);
-        if !places.is_empty() {
-            out.push(Deed::Ask(places));
+        if self.seeds.next().is_some_and(|at| at <= now) {
+            self.ask_seeds(now, out);
         }
         self.look(now, out);
         self.run(now, out);
@@ -353,6 +362,13 @@ impl Driver {
             Happening::Join(places) => {
                 self.joins += 1;
                 self.seeds.add(places, now);
+            }
+            Happening::Discovered { discovery, places } => {
+                let is_joined = self.is_joined();
+                self.seeds.discovered(discovery, places, now, is_joined);
+            }
+            Happening::DiscoveryFailed { discovery, why } => {
+                self.seeds.discovery_failed(discovery, why);
             }
             Happening::Seed(answer) => self.seed_answered(answer),
             Happening::Decide(payload) => self.decide(payload, out),
@@ -438,6 +454,7 @@ impl Driver {
             joins: self.joins,
             is_joined: self.is_joined(),
             has_left: self.has_left,
+            seeds: self.seeds.places(),
             seed_failures: self.seeds.failures(),
         }
     }

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use crossbeam_channel::{RecvTimeoutError, bounded};
 use event_listener::Listener;
+use overlane_discovery::Report;
 use overlane_overlays::epoch::OverlayKind;
 use overlane_overlays::membership::{METADATA_BYTES_MAX, Status};
 
@@ -23,6 +24,7 @@ use crate::control::link::ControlLink;
 use crate::deadline::deadline_in;
 use crate::fabric::Fabric;
 use crate::relay_book::RelayCounts;
+use crate::metrics::DiscoveryMetrics;
 use crate::threads;
 
 /// The cluster that a node is in, or can join: see [`Node::cluster`](crate::Node::cluster). Cheap to clone,
@@ -350,6 +352,32 @@ impl Cluster {
         self.order(Order::SetMetadata(metadata))
     }
 
+    /// The discoveries of this node, in the order of the configuration: what they find, and how often they looked.
+    #[must_use]
+    pub fn discoveries(&self) -> Vec<DiscoveryMetrics> {
+        self.state.discoveries.all()
+    }
+
+    /// Takes what came of a discovery's look. One for which there is no room is lost: the next look repeats it.
+    pub(crate) fn discovered(&self, discovery: usize, report: Report) {
+        if let Some(sighting) = self.state.discoveries.count(discovery, report) {
+            let _ = self.order(Order::Discovered(sighting));
+        }
+    }
+
+    pub(super) fn fabric(&self) -> &Fabric {
+        &self.fabric
+    }
+
+    pub(super) fn view(&self) -> Arc<View> {
+        self.state.view.load_full()
+    }
+
+    /// Wishes have changed.
+    pub(super) fn look(&self) {
+        self.link.look();
+    }
+
     /// Leaves an order for the control shard.
     pub(super) fn order(&self, order: Order) -> Result<(), ClusterError> {
         self.state.order(order).map_err(|refused| match refused {
@@ -360,7 +388,7 @@ impl Cluster {
         Ok(())
     }
 
-    fn wait_for(
+    pub(super) fn wait_for(
         &self,
         timeout: Duration,
         holds: impl Fn(&View) -> bool,
@@ -385,7 +413,7 @@ impl Cluster {
 }
 
 /// Why a wait ended in vain.
-enum WaitFailure {
+pub(super) enum WaitFailure {
     TimedOut,
     Closed,
     WouldDeadlock,

@@ -6,8 +6,9 @@
 //! sends `words` to control shards of other nodes, on the engine's own channel, or a `payload` on its channel.
 //!
 //! Beside the driver: `identity` (nodes as numbers), `book` (where they are), `strangers` (of whom that is not known yet),
-//! `seeds` and `asking` (how a newcomer finds members), `parted` (on which side of a partition), `decisions` (what was decided there), `relay` (messages that go
-//! over others), `timers`, `clock`, `view`, `tuning` (from configuration to protocols), and
+//! `seeds` and `asking` (how a newcomer finds members), `discovered` (what discoveries find), `parted` (on which side of a
+//! partition), `decisions` (what was decided there), `relay` (messages that go over others), `timers`, `clock`, `view`,
+//! `tuning` (from configuration to protocols), and
 //! `topology`: which overlay fits.
 
 mod asking;
@@ -16,11 +17,13 @@ mod broadcast_handle;
 mod clock;
 mod counts;
 mod decisions;
+mod discovered;
 mod driver;
 mod error;
 mod handle;
 mod identity;
 mod kind;
+mod libcluster;
 mod machine;
 mod merging;
 mod orders;
@@ -69,6 +72,7 @@ pub use error::{
 };
 pub use handle::{Cluster, Member, MemberStatus, OverlayView, Partition};
 pub use kind::{BroadcastKind, UnknownKind};
+pub use libcluster::{BadNodes, LibclusterTopology};
 pub use overlane_overlays::AtomicOutcome;
 pub use overlane_overlays::epoch::{OverlayKind, Step as OverlayStep, WhyBack};
 pub use resident::{HOPS_KEY, ORIGIN_KEY, TOPIC_KEY};
@@ -114,6 +118,11 @@ pub(crate) fn start(
         addresses,
         first,
         servers: config.servers.clone(),
+        discoveries: config
+            .discovery
+            .iter()
+            .map(|known| known.name.clone())
+            .collect(),
     };
     let driver = Driver::new(identity, MachineConfig::of(config), fastrand::u64(..))
         .map_err(|error| broken(error.to_string()))?;
@@ -130,7 +139,7 @@ pub(crate) fn start(
     let (book, offers) = RelayBook::new(move || looking.look());
     let book = Arc::clone(fabric.relay.get_or_init(|| Arc::new(book)));
     let carrier = Carrier::new(Arc::clone(fabric), book, offers, relayed);
-    let (state, orders) = ClusterState::new(driver.view());
+    let (state, orders) = ClusterState::new(driver.view(), &config.discovery);
     let cluster = Cluster::new(Arc::clone(fabric), Arc::clone(link), Arc::clone(&state));
     if !config.seeds.is_empty() {
         // The queue is empty, so there is room.

@@ -14,11 +14,13 @@ use overlane_overlays::epoch::OverlayKind;
 
 use super::counts::Counters;
 use super::decisions::MergeCallback;
+use super::discovered::{Discoveries, Sighting};
 use super::kind::BroadcastKind;
 use super::outcome::{AtomicEnd, SwitchOutcome};
 use super::topics::Topics;
 use super::topology::TopologyOrder;
 use super::view::View;
+use crate::config::DiscoveryConfig;
 
 /// Orders that wait at a time.
 const ORDERS_MAX: usize = 1_024;
@@ -30,6 +32,8 @@ const BROADCAST_BYTES_MAX: usize = 4 << 20;
 pub(super) enum Order {
     /// Enter it at one of these places.
     Join(Vec<String>),
+    /// That came of a discovery's look.
+    Discovered(Sighting),
     /// Say goodbye.
     Leave,
     /// Broadcast this, channel and mailbox included. How an atomic one ends is answered.
@@ -74,6 +78,7 @@ pub(crate) struct ClusterState {
     joins: AtomicU64,
     pub(super) topics: Topics,
     pub(super) counters: Counters,
+    pub(super) discoveries: Discoveries,
 }
 
 /// Why an order was not taken.
@@ -86,8 +91,8 @@ pub(super) enum NotTaken {
 }
 
 impl ClusterState {
-    /// With that first view. The orders come out of the receiver.
-    pub(super) fn new(view: View) -> (Arc<Self>, Receiver<Order>) {
+    /// With that first view and those discoveries. The orders come out of the receiver.
+    pub(super) fn new(view: View, discoveries: &[DiscoveryConfig]) -> (Arc<Self>, Receiver<Order>) {
         let (orders, taken) = bounded(ORDERS_MAX);
         let state = Self {
             view: ArcSwap::from_pointee(view),
@@ -97,6 +102,7 @@ impl ClusterState {
             joins: AtomicU64::new(0),
             topics: Topics::default(),
             counters: Counters::default(),
+            discoveries: Discoveries::new(discoveries),
         };
         (Arc::new(state), taken)
     }

@@ -1,11 +1,15 @@
-//! Seeds: nodes that a newcomer asks to be let in, and when it asks them again.
+//! Seeds: places where a newcomer asks to be let in, and when it asks there again.
 //!
 //! A state machine without I/O. A seed may be known by its address alone; who is there is found out by asking
-//! (`asking`). All seeds are tried at once: one that answers is enough, and one that cannot be found harms
-//! nobody. While the node knows nobody they are tried again, after 1, 2, 4 up to 30 s; once it is a member, only
-//! when less than half of them are live members, as after a partition that outlasted everybody's memory.
-//! Driven by `driver`.
+//! (`asking`). Some are named by the configuration or by an application, others are found by discoveries, which name
+//! other ones from time to time. Several are tried at once: one that answers is enough, and one that cannot be found
+//! harms nobody. While the node knows nobody they are tried again, after 1, 2, 4 up to 30 s. Once it is a member, those
+//! that were named are tried only when less than half of them are live members, as after a partition that outlasted
+//! everybody's memory; those that were found whenever nobody knows a member there, as two halves of a cluster that
+//! began apart find each other so. A place that is found no more is not tried any more, and that is all: it says nothing
+//! about a member. Driven by `driver`.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -20,14 +24,35 @@ const RETRY_MAX: Duration = Duration::from_secs(30);
 /// How often a member looks whether its seeds are members. 60 s: a guess, far above what a restart of a seed
 /// takes.
 const LOOK_AGAIN: Duration = Duration::from_secs(60);
+/// How long a member leaves a place that was just found to itself. 2 s: a guess; whoever starts there finds the cluster
+/// too, and is a member by then.
+const FRESH_FOR: Duration = Duration::from_secs(2);
+/// Most places that are tried at a time. 16: a guess; one that answers is enough, and a thousand nodes that each tried a
+/// thousand places would be a storm.
+const TRIED_MAX: usize = 16;
 
 /// A seed, and what came of it.
 #[derive(Debug)]
 struct Seed {
     /// As it was given: an address, or host and port.
     place: String,
+    /// The same, if it is an address.
+    address: Option<SocketAddr>,
+    /// The configuration or the application named it.
+    is_named: bool,
+    /// The discoveries that found it, by number.
+    found_by: BTreeSet<usize>,
     found: Option<NodeId>,
     /// Why it was not found when it was tried last.
+    failure: Option<String>,
+}
+
+/// A discovery, and what came of it.
+#[derive(Debug, Default)]
+struct Discovered {
+    name: String,
+    has_answered: bool,
+    /// Why it did not answer when it looked last.
     failure: Option<String>,
 }
 
@@ -35,21 +60,42 @@ struct Seed {
 #[derive(Debug)]
 pub(super) struct Seeds {
     me: NodeId,
+    /// Where this node is.
+    here: Vec<SocketAddr>,
     seeds: Vec<Seed>,
+    discovered: BTreeMap<usize, Discovered>,
     failures: u32,
     /// Times that something came of one of them.
     changes: u64,
+    /// Where those that are tried next begin.
+    turn: usize,
     /// When they are tried, or looked at, next.
     next: Option<Time>,
 }
 
+/// What the driver knows of members.
+pub(super) trait Members {
+    /// Whether that node is a live one.
+    fn is_member(&self, id: NodeId) -> bool;
+    /// Whether a live one is there.
+    fn is_member_at(&self, address: SocketAddr) -> bool;
+}
+
 impl Seeds {
-    pub(super) const fn new(me: NodeId) -> Self {
+    /// Of a node at those addresses, with discoveries of those names.
+    pub(super) fn new(me: NodeId, here: Vec<SocketAddr>, discoveries: Vec<String>) -> Self {
+        let discovered = discoveries.into_iter().map(|name| Discovered {
+            name,
+            ..Discovered::default()
+        });
         Self {
             me,
+            here,
             seeds: Vec::new(),
+            discovered: discovered.enumerate().collect(),
             failures: 0,
             changes: 0,
+            turn: 0,
             next: None,
         }
     }
@@ -57,22 +103,57 @@ impl Seeds {
     /// Ask at these places too, and at all of them at once.
     pub(super) fn add(&mut self, places: Vec<String>, now: Time) {
         for place in places {
-            if !self.seeds.iter().any(|seed| seed.place == place) {
-                self.seeds.push(Seed {
-                    place,
-                    found: None,
-                    failure: None,
-                });
-            }
+            self.at_or_new(place).is_named = true;
         }
         self.failures = 0;
         self.next = Some(now);
+    }
+
+    /// A discovery finds these places now, and no others.
+    pub(super) fn discovered(
+        &mut self,
+        discovery: usize,
+        places: Vec<String>,
+        now: Time,
+        is_joined: bool,
+    ) {
+        let Some(known) = self.discovered.get_mut(&discovery) else {
+            // The node has left.
+            return;
+        };
+        self.changes += 1;
+        known.has_answered = true;
+        known.failure = None;
+        for seed in &mut self.seeds {
+            seed.found_by.remove(&discovery);
+        }
+        let before = self.seeds.len();
+        for place in places {
+            self.at_or_new(place).found_by.insert(discovery);
+        }
+        let has_fresh = self.seeds.len() > before;
+        self.seeds
+            .retain(|seed| seed.is_named || !seed.found_by.is_empty());
+        if has_fresh {
+            self.failures = 0;
+            let soon = if is_joined { now + FRESH_FOR } else { now };
+            self.next = Some(self.next.map_or(soon, |next| next.min(soon)));
+        }
+    }
+
+    /// A discovery could not look, and why.
+    pub(super) fn discovery_failed(&mut self, discovery: usize, why: String) {
+        self.changes += 1;
+        if let Some(known) = self.discovered.get_mut(&discovery) {
+            known.failure = Some(why);
+        }
     }
 
     /// The node does not want to be a member any more.
     pub(super) fn clear(&mut self) {
         self.changes += 1;
         self.seeds.clear();
+        self.discovered.clear();
         self.next = None;
     }
 
@@ -85,23 +166,35 @@ impl Seeds {
         self.next
     }
 
-    /// The places to ask now, if it is time. `is_joined` says whether the node is a member of anything,
-    /// `is_member` whether a node is a live one.
+    /// The places to ask now, if it is time. `is_joined` says whether the node is a member of anything.
     pub(super) fn due(
         &mut self,
         now: Time,
         is_joined: bool,
-        is_member: impl Fn(NodeId) -> bool,
+        members: &impl Members,
     ) -> Vec<String> {
         if self.next.is_none_or(|next| next > now) {
             return Vec::new();
         }
-        let missing = self.seeds.iter().filter(|seed| {
-            let found = seed.found;
-            !found.is_some_and(|id| id == self.me || is_member(id))
+        let missing: Vec<_> = self
+            .seeds
+            .iter()
+            .map(|seed| !self.is_settled(seed, members))
+            .collect();
+        let of_named = || {
+            self.seeds
+                .iter()
+                .zip(&missing)
+                .filter(|(seed, _)| seed.is_named)
+        };
+        let named_missing = of_named().filter(|(_, missing)| **missing).count();
+        let enough_named = is_joined && named_missing * 2 <= of_named().count();
+        let wanted = self.seeds.iter().zip(&missing).filter(|(seed, missing)| {
+            let is_needed = !(enough_named && seed.found_by.is_empty());
+            **missing && is_needed
         });
-        let missing: Vec<_> = missing.map(|seed| seed.place.clone()).collect();
-        if missing.is_empty() || (is_joined && missing.len() * 2 <= self.seeds.len()) {
+        let wanted: Vec<_> = wanted.map(|(seed, _)| seed.place.clone()).collect();
+        if wanted.is_empty() {
             self.failures = 0;
             self.next = (!self.seeds.is_empty()).then(|| now + LOOK_AGAIN);
             return Vec::new();
@@ -109,7 +202,28 @@ impl Seeds {
         let wait = RETRY_FIRST * 2_u32.pow(self.failures.min(5));
         self.failures = self.failures.saturating_add(1);
         self.next = Some(now + wait.min(RETRY_MAX));
-        missing
+        self.in_turn(wanted)
+    }
+
+    /// Some of them, others each time.
+    fn in_turn(&mut self, mut wanted: Vec<String>) -> Vec<String> {
+        if wanted.len() <= TRIED_MAX {
+            return wanted;
+        }
+        let begin = self.turn % wanted.len();
+        self.turn = self.turn.wrapping_add(TRIED_MAX);
+        wanted.rotate_left(begin);
+        wanted.truncate(TRIED_MAX);
+        wanted
+    }
+
+    /// Whether there is nothing to be asked at a place: this node is there, or a member.
+    fn is_settled(&self, seed: &Seed, members: &impl Members) -> bool {
+        let is_known = seed
+            .found
+            .is_some_and(|id| id == self.me || members.is_member(id));
+        let is_known_at = |address| self.here.contains(&address) || members.is_member_at(address);
+        is_known || seed.address.is_some_and(is_known_at)
     }
 
     /// That node is at that place.
@@ -125,6 +239,8 @@ impl Seeds {
     pub(super) fn failed(&mut self, place: &str, why: String) {
         self.changes += 1;
         if let Some(seed) = self.at(place) {
+            // Whoever was there before is not there now.
+            seed.found = None;
             seed.failure = Some(why);
         }
     }
@@ -141,18 +257,50 @@ impl Seeds {
         self.seeds.iter_mut().find(|seed| seed.place == place)
     }
 
-    /// Whether all seeds are this node itself: then there is nobody to wait for.
-    pub(super) fn are_this_node(&self) -> bool {
-        self.seeds.iter().all(|seed| seed.found == Some(self.me))
+    fn at_or_new(&mut self, place: String) -> &mut Seed {
+        let known = self.seeds.iter().position(|seed| seed.place == place);
+        let index = known.unwrap_or_else(|| {
+            self.seeds.push(Seed {
+                address: place.parse().ok(),
+                place,
+                is_named: false,
+                found_by: BTreeSet::new(),
+                found: None,
+                failure: None,
+            });
+            self.seeds.len() - 1
+        });
+        &mut self.seeds[index]
     }
 
-    /// Places where nobody was found, and why.
+    /// Whether there is nobody to wait for: all seeds are this node itself, and all discoveries have answered.
+    pub(super) fn are_this_node(&self) -> bool {
+        let is_here = |seed: &Seed| {
+            let is_own = |address| self.here.contains(&address);
+            seed.found == Some(self.me) || seed.address.is_some_and(is_own)
+        };
+        self.seeds.iter().all(is_here) && self.discovered.values().all(|known| known.has_answered)
+    }
+
+    /// Who is at which place, as far as that is known.
+    pub(super) fn places(&self) -> Vec<(String, Option<NodeId>)> {
+        let places = self.seeds.iter();
+        places
+            .map(|seed| (seed.place.clone(), seed.found))
+            .collect()
+    }
+
+    /// Places where nobody was found, and discoveries that could not look, and why.
     pub(super) fn failures(&self) -> Vec<(String, String)> {
-        let failed = self.seeds.iter().filter_map(|seed| {
+        let seeds = self.seeds.iter().filter_map(|seed| {
             let why = seed.failure.clone()?;
             Some((seed.place.clone(), why))
         });
-        failed.collect()
+        let discoveries = self.discovered.values().filter_map(|known| {
+            let why = known.failure.clone()?;
+            Some((format!("discovery {}", known.name), why))
+        });
+        seeds.chain(discoveries).collect()
     }
 }
 
@@ -166,76 +314,4 @@ pub(crate) struct SeedAnswer {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const fn at(seconds: u64) -> Time {
-        Time::from_micros(seconds * 1_000_000)
-    }
-
-    fn seeds() -> Seeds {
-        let mut seeds = Seeds::new(NodeId::of("me"));
-        seeds.add(vec!["a:1".into(), "b:1".into(), "a:1".into()], at(0));
-        seeds
-    }
-
-    #[test]
-    fn they_are_tried_again_more_and_more_seldom_while_nobody_is_known() {
-        let mut seeds = seeds();
-        let tried = (0..=100).filter(|second| {
-            let due = seeds.due(at(*second), false, |_| false);
-            assert!(due.is_empty() || due == ["a:1", "b:1"]);
-            !due.is_empty()
-        });
-        assert_eq!(tried.collect::<Vec<_>>(), [0, 1, 3, 7, 15, 31, 61, 91]);
-    }
-
-    #[test]
-    fn a_member_tries_them_only_when_few_of_them_are_members() {
-        let mut seeds = seeds();
-        let (a, b) = (NodeId::of("a"), NodeId::of("b"));
-        assert_eq!(seeds.due(at(0), false, |_| false).len(), 2);
-        seeds.found("a:1", a);
-        seeds.failed("b:1", "refused".into());
-        assert_eq!(seeds.failures(), [("b:1".into(), "refused".into())]);
-        // Half of them is enough.
-        assert!(seeds.due(at(1), true, |id| id == a).is_empty());
-        assert!(seeds.due(at(60), true, |_| false).is_empty());
-        assert_eq!(seeds.due(at(61), true, |_| false).len(), 2);
-        seeds.found("b:1", b);
-        assert!(seeds.failures().is_empty());
-        seeds.refused(b, "the name is taken");
-        assert_eq!(seeds.failures().len(), 1);
-        assert!(seeds.due(at(100), true, |_| true).is_empty());
-    }
-
-    #[test]
-    fn a_node_that_is_its_own_only_seed_waits_for_nobody() {
-        let mut seeds = Seeds::new(NodeId::of("me"));
-        seeds.add(vec!["me:1".into()], at(0));
-        assert!(!seeds.are_this_node());
-        assert_eq!(seeds.due(at(0), false, |_| false), ["me:1"]);
-        seeds.found("me:1", NodeId::of("me"));
-        assert!(seeds.are_this_node());
-        assert!(seeds.due(at(9), false, |_| false).is_empty());
-    }
-
-    #[test]
-    fn what_can_be_told_of_them_changes_with_a_number() {
-        let mut seeds = Seeds::new(NodeId::of("me"));
-        seeds.add(vec!["a:1".to_owned()], at(0));
-        let mut before = (seeds.changes(), seeds.failures());
-        let steps: [fn(&mut Seeds); 4] = [
-            |seeds| seeds.failed("a:1", "nobody".to_owned()),
-            |seeds| seeds.found("a:1", NodeId::of("a")),
-            |seeds| seeds.refused(NodeId::of("a"), "names are unique"),
-            Seeds::clear,
-        ];
-        for step in steps {
-            step(&mut seeds);
-            let after = (seeds.changes(), seeds.failures());
-            assert!(after.0 != before.0 && after.1 != before.1, "{after:?}");
-            before = after;
-        }
-    }
-}
+mod tests;

@@ -98,6 +98,7 @@ impl World {
             addresses: vec![address(number)],
             first,
             servers: self.servers.clone(),
+            discoveries: Vec::new(),
         };
         let driver = Driver::new(identity, self.config.clone(), self.random.u64(..));
         let node = Node {

@@ -29,6 +29,8 @@ pub(crate) struct View {
     pub(crate) is_joined: bool,
     /// The node has said goodbye to everybody.
     pub(crate) has_left: bool,
+    /// Places where members were looked for, and who is there as far as that is known.
+    pub(crate) seeds: Vec<(String, Option<NodeId>)>,
     /// Seeds that were not found when they were tried last, and why.
     pub(crate) seed_failures: Vec<(String, String)>,
 }

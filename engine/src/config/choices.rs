@@ -1,5 +1,5 @@
 //! The parameters whose value is a choice: priority, reliability, ordering, compression, overflow, io,
-//! control, overlay.
+//! control, overlay, discovery.
 //!
 //! Each choice is its text form, both ways. What the design names but this version does not do is
 //! refused here with a sentence that says what is available.
@@ -82,6 +82,9 @@ macro_rules! choice {
         pub(super) const $words: &[&str] = &[$($word),+];
 
         impl $name {
+            /// All of them, in the order of their words.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),+];
+
             /// The word that stands for it in files, environment and flags.
             #[must_use]
             pub const fn word(self) -> &'static str {
@@ -131,13 +134,6 @@ choice! {
 }
 
 impl Overflow {
-    const ALL: [Self; 4] = [
-        Self::Reject,
-        Self::Block,
-        Self::DropOldest,
-        Self::DropNewest,
-    ];
-
     /// A number that stands for it, in a word that threads share.
     pub(crate) const fn number(self) -> u8 {
         self as u8
@@ -345,6 +341,59 @@ choice! {
         Default = "default",
         /// By size alone: full mesh, then client-server, then HyParView.
         Scale = "scale",
+    }
+    later: &[];
+}
+
+choice! {
+    /// How a node finds others.
+    pub enum StrategyChoice (STRATEGY_WORDS) {
+        /// At places that are named.
+        Static = "static",
+        /// At hosts that a file names.
+        HostsFile = "hosts_file",
+        /// At the addresses of a host name (A and AAAA).
+        Dns = "dns",
+        /// At the hosts and ports of a service (SRV).
+        DnsSrv = "dns_srv",
+        /// Those of this host and user, by their admin sockets.
+        Local = "local",
+        /// By beacons to the whole network.
+        Multicast = "multicast",
+        /// By the API of Kubernetes.
+        Kubernetes = "kubernetes",
+        /// At the addresses of a headless Service.
+        KubernetesDns = "kubernetes_dns",
+        /// At the hosts and ports of a headless Service.
+        KubernetesDnsSrv = "kubernetes_dns_srv",
+        /// By the metadata service of Rancher.
+        Rancher = "rancher",
+    }
+    later: &[];
+}
+
+choice! {
+    /// What of Kubernetes' objects says where nodes are.
+    pub enum KubernetesLookup (LOOKUP_WORDS) {
+        /// The EndpointSlices of Services with the selector's labels: pods that are ready.
+        EndpointSlices = "endpoint_slices",
+        /// Their Endpoints, as before Kubernetes 1.33.
+        Endpoints = "endpoints",
+        /// The pods with the labels themselves.
+        Pods = "pods",
+    }
+    later: &[];
+}
+
+choice! {
+    /// How a node that Kubernetes names is dialled.
+    pub enum AddressMode (ADDRESS_WORDS) {
+        /// At its address.
+        Ip = "ip",
+        /// At the name that DNS has for its address.
+        Dns = "dns",
+        /// At the name of its host within its Service.
+        Hostname = "hostname",
     }
     later: &[];
 }

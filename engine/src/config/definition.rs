@@ -1,4 +1,4 @@
-//! The text that defines a channel: `name:key=value,...`, for flags and environment alike.
+//! The text that defines a channel, or a discovery: `name:key=value,...`, for flags and environment alike.
 //!
 //! Reading checks names, keys and values; what is accepted prints back as an equal definition.
 
@@ -6,9 +6,10 @@ use std::fmt;
 
 use super::channel::CHANNEL_PARAMETERS;
 use super::channel_name::check_channel_name;
+use super::discovery::{DISCOVERY_PARAMETERS, unknown_discovery_key};
 use super::error::{ConfigError, Place};
 use super::key_values::{read_settings, refused};
-use super::layers::{Layers, unknown_channel_key};
+use super::layers::{Kind, Layers, unknown_channel_key};
 
 /// A channel to add, or parameters to change of a channel that is there already.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,10 +25,7 @@ impl ChannelDefinition {
     /// # Errors
     /// The first part that is not right, with what would be.
     pub fn read(text: &str, place: &Place) -> Result<Self, ConfigError> {
-        let (name, settings) = match text.split_once(':') {
-            Some((name, settings)) => (name.trim(), Some(settings)),
-            None => (text.trim(), None),
-        };
+        let (name, settings) = parts(text);
         check_channel_name(name).map_err(|right| refused(place, "channel name", name, right))?;
         let path = format!("channel.{name}");
         let unknown = |key: &str| unknown_channel_key(place.clone(), name, key);
@@ -64,17 +62,40 @@ impl fmt::Display for ChannelDefinition {
 }
 
 impl Layers {
-    /// Lays a channel definition over what is there.
+    /// Lays the text that defines a channel or a discovery over what is there.
     pub(super) fn define(
         &mut self,
-        definition: &ChannelDefinition,
+        kind: Kind,
+        text: &str,
         place: &Place,
     ) -> Result<(), ConfigError> {
-        self.channel(definition.name(), place)?;
-        for (key, value) in definition.settings() {
-            self.channel_key(definition.name(), key, value, place.clone())?;
+        let (name, settings) = match kind {
+            Kind::Channel => {
+                let definition = ChannelDefinition::read(text, place)?;
+                (definition.name, definition.settings)
+            }
+            Kind::Discovery => {
+                let (name, settings) = parts(text);
+                let path = format!("discovery.{name}");
+                let unknown = |key: &str| unknown_discovery_key(place.clone(), name, key);
+                let settings =
+                    read_settings(DISCOVERY_PARAMETERS, settings, &path, place, unknown)?;
+                (name.to_string(), settings)
+            }
+        };
+        self.add(kind, &name, place)?;
+        for (key, value) in settings {
+            self.set(kind, &name, key, &value, place.clone())?;
         }
         Ok(())
+    }
+}
+
+/// `name` and `key=value,...` of a definition.
+fn parts(text: &str) -> (&str, Option<&str>) {
+    match text.split_once(':') {
+        Some((name, settings)) => (name.trim(), Some(settings)),
+        None => (text.trim(), None),
     }
 }
 

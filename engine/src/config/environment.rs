@@ -2,9 +2,8 @@
 //!
 //! An empty variable counts as unset: scripts and service files often cannot leave one out.
 
-use super::definition::ChannelDefinition;
 use super::error::{ConfigError, Place};
-use super::layers::Layers;
+use super::layers::{Kind, Layers};
 use super::nearest::nearest;
 use super::node::NODE_PARAMETERS;
 use super::printable::Printable;
@@ -21,6 +20,9 @@ pub(super) const PROFILE: &str = "OVERLANE_PROFILE";
 
 /// The variable with channel definitions, semicolons between.
 const CHANNEL: &str = "OVERLANE_CHANNEL";
+
+/// The variable with discoveries, semicolons between.
+const DISCOVERY: &str = "OVERLANE_DISCOVERY";
 
 /// The variable with routing rules, semicolons between.
 const RULE: &str = "OVERLANE_RULE";
@@ -42,8 +44,8 @@ pub fn variable(parameter: &str) -> String {
 enum Use {
     /// Read elsewhere: it names the file or the profile, or belongs to tests.
     Elsewhere,
-    /// Channel definitions.
-    Channels,
+    /// Definitions of channels or discoveries.
+    Named(Kind),
     /// Routing rules.
     Rules,
     /// Secrets.
@@ -65,7 +67,8 @@ fn use_of(name: &str, value: &str) -> Use {
         BLESS => return Use::Elsewhere,
         FILE | PROFILE => Use::Elsewhere,
         SECRET => Use::Secret,
-        CHANNEL => Use::Channels,
+        CHANNEL => Use::Named(Kind::Channel),
+        DISCOVERY => Use::Named(Kind::Discovery),
         RULE => Use::Rules,
         _ => match { parameter }.find(|known| variable(known) == name) {
             Some(parameter) => Use::Parameter(parameter),
@@ -92,7 +95,11 @@ pub(super) fn apply(
         };
         match use_of(name, value) {
             Use::Elsewhere | Use::Empty | Use::ServiceLink => {}
-            Use::Channels => channels(layers, value, &place)?,
+            Use::Named(kind) => {
+                for text in entries(value) {
+                    layers.define(kind, text, &place)?;
+                }
+            }
             Use::Rules => layers.rules(entries(value), &place)?,
             Use::Secret => layers.secrets(value, place)?,
             Use::Parameter(parameter) => layers.node(parameter, value, place)?,
@@ -126,13 +133,6 @@ fn ours(variables: &[(String, String)]) -> impl Iterator<Item = &(String, String
         .filter(|(name, _)| name.starts_with(PREFIX))
 }
 
-fn channels(layers: &mut Layers, value: &str, place: &Place) -> Result<(), ConfigError> {
-    for text in entries(value) {
-        layers.define(&ChannelDefinition::read(text, place)?, place)?;
-    }
-    Ok(())
-}
-
 /// The parts that semicolons separate.
 fn entries(value: &str) -> impl Iterator<Item = &str> {
     value.split(';').filter(|text| !text.trim().is_empty())
@@ -141,7 +141,10 @@ fn entries(value: &str) -> impl Iterator<Item = &str> {
 fn unknown(place: Place, name: &str) -> ConfigError {
     let known = NODE_PARAMETERS.iter().map(|parameter| parameter.name);
     let stem = name[PREFIX.len()..].to_ascii_lowercase();
-    let near = nearest(&stem, known.chain(["config", "profile", "channel", "rule"]));
+    let near = nearest(
+        &stem,
+        known.chain(["config", "profile", "channel", "discovery", "rule"]),
+    );
     let right = match (stem.as_str(), near) {
         ("port" | "host" | "address", _) => {
             format!("give address and port together, as {PREFIX}LISTEN=127.0.0.1:7400")

@@ -2,6 +2,8 @@
 //!
 //! Called by `load.rs`. What the keys mean is in `layers.rs`; what a value may be, in the tables.
 
+mod libcluster;
+
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
@@ -10,13 +12,13 @@ use std::sync::Arc;
 use toml::Spanned;
 use toml::de::{DeInteger, DeString, DeTable, DeValue};
 
-use super::channel::CHANNEL_PARAMETERS;
 use super::error::{ConfigError, Place};
-use super::layers::{Layers, PEERS};
+use super::layers::{Kind, Layers, PEERS};
 use super::node::{NODE_GROUPS, NODE_PARAMETERS};
 use super::printable::Printable;
 use super::profile::Profile;
 use super::rule::Rule;
+use libcluster::LIBCLUSTER;
 
 /// Largest configuration file; one of a thousand channels would be under 100 KiB.
 pub const FILE_BYTES_MAX: u64 = 1 << 20;
@@ -155,7 +157,8 @@ impl Reader {
         Ok(())
     }
 
-    /// The tables of one part: node parameters and their groups, peers, channels and rules. `prefix` names the part.
+    /// The tables of one part: node parameters and their groups, peers, channels, discoveries and rules. `prefix` names the
+    /// part.
     fn node(
         &self,
         layers: &mut Layers,
@@ -165,15 +168,17 @@ impl Reader {
         for (key, value) in in_order(table) {
             let at = self.at(prefix, key);
             let name: &str = key.get_ref();
+            if let Some(kind) = Kind::of_table(name) {
+                let right = format!(
+                    "a table for each {name}, such as [{}.data] in single brackets",
+                    at.path
+                );
+                self.named(layers, kind, &at, self.table(value, &at, &right)?)?;
+                continue;
+            }
             match (name, value.get_ref()) {
+                (LIBCLUSTER, _) => self.libcluster(layers, &at, value)?,
                 ("profile", _) if prefix.is_empty() => {}
-                ("channel", _) => {
-                    let right = format!(
-                        "a table for each channel, such as [{}.data] in single brackets",
-                        at.path
-                    );
-                    self.channels(layers, &at, self.table(value, &at, &right)?)?;
-                }
                 ("rule", _) => {
                     let rules = self.rules(value, &at)?;
                     layers.replace_rules(rules);
@@ -204,31 +209,32 @@ impl Reader {
         Ok(())
     }
 
-    fn channels(
+    /// The tables of channels, or of discoveries.
+    fn named(
         &self,
         layers: &mut Layers,
+        kind: Kind,
         at: &At,
-        channels: &DeTable<'_>,
+        tables: &DeTable<'_>,
     ) -> Result<(), ConfigError> {
-        for (name, settings) in in_order(channels) {
-            let of_channel = self.at(&format!("{}.", at.path), name);
-            let right = if CHANNEL_PARAMETERS
-                .iter()
-                .any(|known| known.name == name.get_ref())
-            {
+        for (name, settings) in in_order(tables) {
+            let of_one = self.at(&format!("{}.", at.path), name);
+            let right = if kind.is_key(name.get_ref()) {
+                let word = kind.table();
                 format!(
-                    "a table for each channel: put {name} under [{}.NAME]",
+                    "a table for each {word}: put {} under [{}.NAME]",
+                    name.get_ref(),
                     at.path
                 )
             } else {
-                format!("a table, [{}]", of_channel.path)
+                format!("a table, [{}]", of_one.path)
             };
-            let settings = self.table(settings, &of_channel, &right)?;
-            layers.channel(name.get_ref(), &self.place(&of_channel))?;
+            let settings = self.table(settings, &of_one, &right)?;
+            layers.add(kind, name.get_ref(), &self.place(&of_one))?;
             for (key, value) in in_order(settings) {
-                let at = self.at(&format!("{}.", of_channel.path), key);
+                let at = self.at(&format!("{}.", of_one.path), key);
                 let text = self.text(value, &at)?;
-                layers.channel_key(name.get_ref(), key.get_ref(), &text, self.place(&at))?;
+                layers.set(kind, name.get_ref(), key.get_ref(), &text, self.place(&at))?;
             }
         }
         Ok(())

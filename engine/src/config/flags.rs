@@ -4,9 +4,8 @@ use std::sync::LazyLock;
 
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches};
 
-use super::definition::ChannelDefinition;
 use super::error::{ConfigError, Place};
-use super::layers::{Layers, PEERS};
+use super::layers::{Kind, Layers, PEERS};
 use super::node::NODE_PARAMETERS;
 
 /// The values of the engine's flags, as they were given; nothing is checked yet.
@@ -40,6 +39,8 @@ pub struct Flags {
     pub profile: Option<String>,
     /// `--channel`, each time it was given.
     pub channels: Vec<String>,
+    /// `--discovery`, each time it was given.
+    pub discoveries: Vec<String>,
     /// `--rule`, each time it was given.
     pub rules: Vec<String>,
     /// `--peer`, each time it was given.
@@ -89,6 +90,10 @@ pub fn augment(command: Command) -> Command {
             "Adds a channel or changes its parameters; can be given several times \
              [env: OVERLANE_CHANNEL]",
         ))
+        .arg(several("discovery").value_name("NAME:KEY=VALUE,...").help(
+            "Adds a way to find other nodes or changes its parameters; can be given several times \
+             [env: OVERLANE_DISCOVERY]",
+        ))
         .arg(several("rule").value_name("CHANNEL:KEY=VALUE,...").help(
             "Adds a routing rule: which messages go on that channel; can be given several times, in order \
              [env: OVERLANE_RULE]",
@@ -134,6 +139,7 @@ impl Flags {
             config: one("config"),
             profile: one("profile"),
             channels: all("channel"),
+            discoveries: all("discovery"),
             rules: all("rule"),
             peers: all("peer"),
             node: named()
@@ -150,11 +156,16 @@ impl Flags {
         for value in &self.peers {
             layers.node(PEERS, value, Place::Flag { flag: flag(PEERS) })?;
         }
-        let place = Place::Flag {
-            flag: "--channel".to_string(),
-        };
-        for value in &self.channels {
-            layers.define(&ChannelDefinition::read(value, &place)?, &place)?;
+        for (kind, texts) in [
+            (Kind::Channel, &self.channels),
+            (Kind::Discovery, &self.discoveries),
+        ] {
+            let place = Place::Flag {
+                flag: format!("--{}", kind.table()),
+            };
+            for text in texts {
+                layers.define(kind, text, &place)?;
+            }
         }
         let place = Place::Flag {
             flag: "--rule".to_string(),

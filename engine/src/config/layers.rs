@@ -1,16 +1,21 @@
 //! Lays one source over another and remembers where each value came from.
 //!
 //! Called by the readers of file, environment and flags, in order of precedence. Values are
-//! replaced, and so are the rules as a whole; peers and channels are merged by name. Reads no source itself.
+//! replaced, and so are the rules as a whole; peers, channels and discoveries are merged by name. Reads no source itself.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use super::channel::{CHANNEL_PARAMETERS, ChannelConfig};
 use super::channel_name::check_channel_name;
+use super::choices::StrategyChoice;
+use super::discovery::{
+    DISCOVERY_PARAMETERS, DiscoveryConfig, check_discovery_name, unknown_discovery_key,
+};
 use super::error::{ConfigError, Given, Place};
 use super::nearest::did_you_mean;
 use super::node::{Config, NODE_GROUPS, NODE_PARAMETERS};
+use super::parameter::Parameter;
 use super::profile::Profile;
 use super::rule::Rule;
 use super::secret::Secrets;
@@ -93,32 +98,66 @@ impl Layers {
         })
     }
 
-    /// Adds a channel if it is not there yet.
-    pub(super) fn channel(&mut self, name: &str, place: &Place) -> Result<(), ConfigError> {
-        self.entry(name, place).map(|_| ())
+    /// Adds a channel or a discovery if it is not there yet.
+    pub(super) fn add(&mut self, kind: Kind, name: &str, place: &Place) -> Result<(), ConfigError> {
+        kind.check_name(name)
+            .map_err(|right| ConfigError::Refused {
+                place: place.clone(),
+                key: format!("{} name", kind.table()),
+                value: name.to_string(),
+                right,
+            })?;
+        match kind {
+            Kind::Channel => {
+                named(
+                    &mut self.config.channels,
+                    |known| known.name == name,
+                    || ChannelConfig::new(name),
+                );
+            }
+            Kind::Discovery => {
+                named(
+                    &mut self.config.discovery,
+                    |known| known.name == name,
+                    || DiscoveryConfig::new(name, StrategyChoice::Static),
+                );
+            }
+        }
+        Ok(())
     }
 
-    /// Sets a parameter of a channel, which is added if it is not there yet.
-    pub(super) fn channel_key(
+    /// Sets a parameter of a channel or a discovery, which is added if it is not there yet.
+    pub(super) fn set(
         &mut self,
-        channel: &str,
+        kind: Kind,
+        name: &str,
         key: &str,
         text: &str,
         place: Place,
     ) -> Result<(), ConfigError> {
-        let Some(parameter) = CHANNEL_PARAMETERS.iter().find(|known| known.name == key) else {
-            return Err(unknown_channel_key(place, channel, key));
+        if !kind.is_key(key) {
+            return Err(kind.unknown_key(place, name, key));
+        }
+        self.add(kind, name, &place)?;
+        let set = match kind {
+            Kind::Channel => {
+                let mut all = self.config.channels.iter_mut();
+                let channel = all.find(|known| known.name == name);
+                set_in(CHANNEL_PARAMETERS, channel, key, text)
+            }
+            Kind::Discovery => {
+                let mut all = self.config.discovery.iter_mut();
+                let discovery = all.find(|known| known.name == name);
+                set_in(DISCOVERY_PARAMETERS, discovery, key, text)
+            }
         };
-        let path = format!("channel.{channel}.{key}");
-        let entry = self.entry(channel, &place)?;
-        parameter
-            .set(entry, text)
-            .map_err(|right| ConfigError::Refused {
-                place: place.clone(),
-                key: path.clone(),
-                value: text.to_string(),
-                right,
-            })?;
+        let path = format!("{}.{name}.{key}", kind.table());
+        set.map_err(|right| ConfigError::Refused {
+            place: place.clone(),
+            key: path.clone(),
+            value: text.to_string(),
+            right,
+        })?;
         self.places.insert(path, place);
         Ok(())
     }
@@ -185,21 +224,72 @@ impl Layers {
             ..given
         }
     }
+}
 
-    fn entry(&mut self, name: &str, place: &Place) -> Result<&mut ChannelConfig, ConfigError> {
-        check_channel_name(name).map_err(|right| ConfigError::Refused {
-            place: place.clone(),
-            key: "channel name".to_string(),
-            value: name.to_string(),
-            right,
-        })?;
-        let channels = &mut self.config.channels;
-        let index = channels.iter().position(|channel| channel.name == name);
-        let index = index.unwrap_or_else(|| {
-            channels.push(ChannelConfig::new(name));
-            channels.len() - 1
-        });
-        Ok(&mut channels[index])
+/// What a configuration has several of, told apart by their names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Channel,
+    Discovery,
+}
+
+impl Kind {
+    /// The kind whose table in a file, and whose variable in small letters, has that name.
+    pub(super) fn of_table(table: &str) -> Option<Self> {
+        [Self::Channel, Self::Discovery]
+            .into_iter()
+            .find(|kind| kind.table() == table)
+    }
+
+    /// The name of its table in a file.
+    pub(super) const fn table(self) -> &'static str {
+        match self {
+            Self::Channel => "channel",
+            Self::Discovery => "discovery",
+        }
+    }
+
+    /// Whether it has a parameter of that name.
+    pub(super) fn is_key(self, key: &str) -> bool {
+        match self {
+            Self::Channel => CHANNEL_PARAMETERS.iter().any(|known| known.name == key),
+            Self::Discovery => DISCOVERY_PARAMETERS.iter().any(|known| known.name == key),
+        }
+    }
+
+    fn check_name(self, name: &str) -> Result<(), String> {
+        match self {
+            Self::Channel => check_channel_name(name),
+            Self::Discovery => check_discovery_name(name),
+        }
+    }
+
+    fn unknown_key(self, place: Place, name: &str, key: &str) -> ConfigError {
+        match self {
+            Self::Channel => unknown_channel_key(place, name, key),
+            Self::Discovery => unknown_discovery_key(place, name, key),
+        }
+    }
+}
+
+/// Adds one if none fits.
+fn named<T>(all: &mut Vec<T>, fits: impl Fn(&T) -> bool, new: impl FnOnce() -> T) {
+    if !all.iter().any(fits) {
+        all.push(new());
+    }
+}
+
+/// Sets a parameter that the table has.
+fn set_in<S: Default>(
+    table: &[Parameter<S>],
+    settings: Option<&mut S>,
+    key: &str,
+    text: &str,
+) -> Result<(), String> {
+    let parameter = table.iter().find(|known| known.name == key);
+    match parameter.zip(settings) {
+        Some((parameter, settings)) => parameter.set(settings, text),
+        None => Ok(()),
     }
 }
 
@@ -212,7 +302,9 @@ pub(super) fn unknown_node_key(place: Place, key: &str) -> ConfigError {
         let groups = NODE_GROUPS.iter().map(|group| group.name);
         did_you_mean(
             key,
-            known.chain(groups).chain(["channel", "rule", "profile"]),
+            known
+                .chain(groups)
+                .chain(["channel", "discovery", "libcluster", "rule", "profile"]),
             "docs/tuning.md lists them all",
         )
     };

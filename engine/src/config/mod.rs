@@ -1,6 +1,6 @@
 //! One definition of each parameter: file, environment, flag, builder and documentation follow.
 //!
-//! `node.rs` with `node/`, `channel.rs` and `rule.rs` hold the definitions; everything else here is driven by their tables.
+//! `node.rs` with `node/`, `channel.rs`, `rule.rs` and `discovery.rs` hold the definitions; everything else here is driven by their tables.
 
 mod address;
 mod admin;
@@ -10,6 +10,7 @@ mod channel;
 mod channel_name;
 mod choices;
 mod definition;
+mod discovery;
 mod environment;
 mod error;
 mod file;
@@ -18,6 +19,7 @@ mod gauge_rule;
 mod http;
 mod key_values;
 mod layers;
+mod libcluster;
 mod load;
 mod names;
 mod nearest;
@@ -43,13 +45,17 @@ pub use allowed::{Allowed, Unit, number, quantity};
 pub use channel::{CHANNEL_PARAMETERS, ChannelConfig};
 pub use channel_name::RESERVED_PREFIX;
 pub use choices::{
-    ChannelSecurity, Compression, ControlPlacement, IoChoice, OnLate, OnPartition, OnRestart,
-    Ordering, Overflow, OverlayChoice, Priority, Reach, Reliability, RuleSet, SecurityMode,
-    TopologyMode,
+    AddressMode, ChannelSecurity, Compression, ControlPlacement, IoChoice, KubernetesLookup,
+    OnLate, OnPartition, OnRestart, Ordering, Overflow, OverlayChoice, Priority, Reach,
+    Reliability, RuleSet, SecurityMode, StrategyChoice, TopologyMode,
 };
 pub use definition::ChannelDefinition;
 #[doc(hidden)]
 pub use definition::fuzz_channel_definition;
+pub use discovery::{
+    BaseUrl, DISCOVERIES_MAX, DISCOVERY_PARAMETERS, DiscoveryConfig, Group as MulticastGroup,
+    HostName, Hosts, Interface, NameServers, PathText, Selector, VariableName, strategies_of,
+};
 pub use environment::{PREFIX as ENVIRONMENT_PREFIX, variable};
 pub(crate) use error::debug_as_message;
 pub use error::{ConfigError, Given, Place};
@@ -57,6 +63,10 @@ pub use file::FILE_BYTES_MAX;
 pub use flags::{Flags, augment, flag};
 pub use gauge_rule::GaugeRule;
 pub use http::{Http, TokenFile};
+pub use libcluster::{
+    LIBCLUSTER_FUNCTIONS, LIBCLUSTER_FUNCTIONS_REMARK, LibclusterImport, LibclusterValue,
+    import_libcluster, libcluster_module, libcluster_strategy,
+};
 pub use load::{FILE_DEFAULT, Sources};
 pub use names::{NamePatterns, PATTERNS_MAX};
 pub use node::{

@@ -21,6 +21,7 @@ use super::choices::{
     CONTROL_WORDS, ControlPlacement, IO_WORDS, IoChoice, OVERLAY_WORDS, OverlayChoice,
     SECURITY_WORDS, SecurityMode,
 };
+use super::discovery::DiscoveryConfig;
 use super::http::{HTTP_ADDRESSES, Http, TOKEN_FILES, TokenFile};
 use super::parameter::{Group, Parameter, joined, parameters};
 use super::rule::Rule;
@@ -377,5 +378,7 @@ parameters! {
         channels: Vec<ChannelConfig>;
         /// The routing rules, in order: the first that matches decides.
         rules: Vec<Rule>;
+        /// How the node finds others, besides its seeds.
+        discovery: Vec<DiscoveryConfig>;
     }
 }

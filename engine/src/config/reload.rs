@@ -85,6 +85,15 @@ pub(crate) fn reload(
             is: texts(wanted),
         });
     }
+    if loaded.discovery != wanted.discovery {
+        let texts = |config: &Config| {
+            let discoveries = config.discovery.iter().map(ToString::to_string);
+            discoveries.collect::<Vec<_>>().join("; ")
+        };
+        let what = "discovery".to_string();
+        let (was, is) = (texts(loaded), texts(wanted));
+        reload.note(false, Change { what, was, is });
+    }
     reload.target.validate()?;
     Ok(reload)
 }
@@ -193,7 +202,7 @@ mod tests {
             what(&reload.changed),
             [
                 ("topology_cooldown_s", "300", "9"),
-                ("channel.data.priority", "4", "2"),
+                ("channel.data.priority", "medium", "2"),
                 ("channel.new", "", "added"),
                 ("channel.old", "there", ""),
             ]

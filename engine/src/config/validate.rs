@@ -13,6 +13,7 @@ use super::channel_name::check_channel_name;
 use super::choices::{
     ChannelSecurity, Ordering, Overflow, OverlayChoice, Reach, Reliability, SecurityMode,
 };
+use super::discovery::{DISCOVERIES_MAX, DiscoveryConfig};
 use super::error::{ConfigError, Given, Place};
 use super::node::{Config, NODE_PARAMETERS, TlsConfig};
 use super::parameter::Parameter;
@@ -50,6 +51,7 @@ impl Config {
         self.showing()?;
         self.joining()?;
         self.protection()?;
+        self.discoveries()?;
         self.protocols()
     }
 
@@ -77,6 +79,30 @@ impl Config {
             return conflict([derived("channels", &names.len().to_string())], &right);
         }
         Ok(())
+    }
+
+    fn discoveries(&self) -> Result<(), ConfigError> {
+        let mut names: Vec<&str> = self.discovery.iter().map(|known| &*known.name).collect();
+        names.sort_unstable();
+        if let Some(pair) = names.windows(2).find(|pair| pair[0] == pair[1]) {
+            return conflict(
+                [derived("discovery", pair[0])],
+                "give each discovery another name",
+            );
+        }
+        if names.len() > DISCOVERIES_MAX {
+            let right = format!("a node has at most {DISCOVERIES_MAX} discoveries");
+            return conflict([derived("discovery", &names.len().to_string())], &right);
+        }
+        if let Some(name) = names.first()
+            && self.overlay == OverlayChoice::None
+        {
+            return conflict(
+                [self.given("overlay"), derived("discovery", name)],
+                "choose an overlay, such as hyparview; without one the node joins nobody",
+            );
+        }
+        self.discovery.iter().try_for_each(DiscoveryConfig::check)
     }
 
     fn core_list(&self) -> Result<(), ConfigError> {

@@ -75,15 +75,14 @@ fn metrics(head: &Head, exhibit: &dyn Exhibit) -> Response {
 
 /// Whether that is a name or an address that nobody else can be found by.
 fn is_this_host(host: &str) -> bool {
+    let is_loopback = |name: &str| name.parse().is_ok_and(|it: IpAddr| it.is_loopback());
     let name = match host.rsplit_once(':') {
         Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
         _ => host,
     };
     let name = name.trim_start_matches('[').trim_end_matches(']');
-    name.eq_ignore_ascii_case("localhost")
-        || name
-            .parse()
-            .is_ok_and(|address: IpAddr| address.is_loopback())
+    // An address of version 6 without brackets has no port.
+    name.eq_ignore_ascii_case("localhost") || is_loopback(name) || is_loopback(host)
 }
 
 #[cfg(test)]

@@ -26,6 +26,7 @@ use crate::control::wishes::WishBook;
 use crate::control::{self, Control};
 use crate::deadline::Clock;
 use crate::detour::Detour;
+use crate::discovery;
 use crate::error::{NameError, StartError};
 use crate::fabric::{Fabric, ShardLink};
 use crate::io::preflight::{self, Machine};
@@ -289,6 +290,7 @@ impl Node {
             threads: Vec::new(),
             control: None,
             cluster: None,
+            discovery: None,
             admin: None,
             http: None,
             reloading: Arc::default(),
@@ -340,6 +342,7 @@ impl Node {
             payloads,
             relayed,
         )?;
+        self.discovery = discovery::start(&self.fabric, &cluster)?;
         self.cluster = Some(cluster);
         Ok(())
     }

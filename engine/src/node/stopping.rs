@@ -111,6 +111,10 @@ impl Node {
 
     fn shut_down(&mut self, deadline: Duration) -> StopReport {
         self.fabric.retire();
+        let discovery = self.discovery.take();
+        if let Some(discovery) = &discovery {
+            discovery.stop();
+        }
         self.say_goodbye(deadline);
         let (asked, deadline) = (Instant::now(), deadline_in(deadline));
         let admin = self.admin.take();
@@ -130,6 +134,11 @@ impl Node {
         if let Some(http) = self.http.take() {
             http.close();
             http.end();
+        }
+        if let Some(discovery) = discovery
+            && !threads::is_own()
+        {
+            discovery.join();
         }
         let metrics = Metrics::merge(&self.fabric, &reports.try_iter().collect::<Vec<_>>());
         let unsettled = metrics

@@ -18,6 +18,7 @@ const ORDER: &[&[&str]] = &[
     &["typed"],
     &["node"],
     &["http"],
+    &["discovery"],
     &["admin"],
     &["cluster"],
     &["metrics", "inbox"],

@@ -1,10 +1,14 @@
 //! A cluster forms by itself over real sockets: join, members, broadcasts, goodbyes, switches of the overlay.
 
+#[path = "../../../discovery/tests/servers/stand_in/mod.rs"]
+mod stand_in;
 #[path = "../support/mod.rs"]
 mod support;
 
 mod broadcasts;
+mod discovery;
 mod joining;
+mod libcluster;
 mod nodes;
 mod partitions;
 mod relaying;

@@ -2,6 +2,7 @@
 
 mod addresses;
 mod definitions;
+mod discovery;
 mod documents;
 mod files;
 mod mistakes;

@@ -1,8 +1,8 @@
 //! Every parameter, driven from the tables: defaults round-trip, bad values are refused.
 
 use overlane::config::{
-    Allowed, CHANNEL_PARAMETERS, ChannelConfig, Config, ConfigError, NODE_PARAMETERS, Parameter,
-    RULE_PARAMETERS, Unit,
+    Allowed, CHANNEL_PARAMETERS, ChannelConfig, Config, ConfigError, DISCOVERY_PARAMETERS,
+    NODE_PARAMETERS, Parameter, RULE_PARAMETERS, Unit,
 };
 
 fn defaults_round_trip<S: Default + Clone + PartialEq + std::fmt::Debug>(table: &[Parameter<S>]) {
@@ -24,6 +24,7 @@ fn the_default_of_every_parameter_reads_back_as_itself() {
     defaults_round_trip(NODE_PARAMETERS);
     defaults_round_trip(CHANNEL_PARAMETERS);
     defaults_round_trip(RULE_PARAMETERS);
+    defaults_round_trip(DISCOVERY_PARAMETERS);
 }
 
 #[test]
@@ -68,6 +69,7 @@ fn bad_values_are_refused<S: Default + Clone + PartialEq + std::fmt::Debug>(
 fn values_outside_the_range_are_refused_and_change_nothing() {
     bad_values_are_refused(NODE_PARAMETERS);
     bad_values_are_refused(CHANNEL_PARAMETERS);
+    bad_values_are_refused(DISCOVERY_PARAMETERS);
 }
 
 #[test]
@@ -87,6 +89,7 @@ fn the_ends_of_every_range_are_accepted() {
     }
     check(NODE_PARAMETERS);
     check(CHANNEL_PARAMETERS);
+    check(DISCOVERY_PARAMETERS);
 }
 
 #[test]
@@ -105,6 +108,7 @@ fn names_end_in_the_unit_of_their_value() {
     }
     check(NODE_PARAMETERS);
     check(CHANNEL_PARAMETERS);
+    check(DISCOVERY_PARAMETERS);
 }
 
 #[test]

@@ -95,6 +95,19 @@ pub(crate) fn sample<S: Default + PartialEq>(parameter: &Parameter<S>) -> String
         ("cores", _) => vec!["1,0".to_string()],
         ("peers", _) => vec!["b=127.0.0.1:7001,c=[::1]:7002".to_string()],
         ("priority", _) => vec!["high".to_string()],
+        ("hosts", _) => vec!["a.example:7400+[::1]:7401".to_string()],
+        ("file" | "directory" | "secret_file" | "account", _) => {
+            vec!["/run/overlane/b".to_string()]
+        }
+        ("query" | "service" | "namespace" | "domain" | "port_name", _) => {
+            vec!["other.example".to_string()]
+        }
+        ("server", _) => vec!["10.0.0.53:53+[::1]:53".to_string()],
+        ("group", _) => vec!["239.1.2.3:4589".to_string()],
+        ("interface", _) => vec!["eth0".to_string()],
+        ("secret_env", _) => vec!["CLUSTER_SECRET".to_string()],
+        ("selector", _) => vec!["app=overlane&tier=core".to_string()],
+        ("url", _) => vec!["http://127.0.0.1:8001".to_string()],
         ("hints" | "named", _) => vec!["urgent".to_string()],
         ("message_type", _) => vec!["order.*".to_string()],
         ("metadata", _) => vec!["tenant=7&region=eu".to_string()],

@@ -1,7 +1,7 @@
 //! `overlane metrics`: what a node has counted.
 
 use overlane::admin::{Answer, MetricsReport, Request};
-use overlane::{ChannelMetrics, ShardMetrics};
+use overlane::{ChannelMetrics, DiscoveryMetrics, ShardMetrics};
 
 use super::{Target, unexpected};
 use crate::ending::{Ending, Failure, told};
@@ -46,6 +46,11 @@ fn text(report: &MetricsReport) -> String {
         text += "\n";
     }
     text += &table(&SHARD_COLUMNS, &shards);
+    if !report.discoveries.is_empty() {
+        let rows: Vec<_> = report.discoveries.iter().map(discovery_row).collect();
+        text += "\n";
+        text += &table(&DISCOVERY_COLUMNS, &rows);
+    }
     let accounted = if report.identity_holds {
         "all"
     } else {
@@ -113,5 +118,31 @@ fn shard_row((index, shard): (usize, &ShardMetrics)) -> Vec<String> {
     let mut row = vec![index.to_string()];
     row.extend([shard.turns, shard.idle_turns, shard.parks, calls].map(|count| count.to_string()));
     row.push(shard.connections.to_string());
+    row
+}
+
+const DISCOVERY_COLUMNS: [Column; 8] = [
+    Column::Word("discovery"),
+    Column::Word("strategy"),
+    Column::Number("places"),
+    Column::Number("looks"),
+    Column::Number("failures"),
+    Column::Number("lost all"),
+    Column::Number("refused"),
+    Column::Word("failure"),
+];
+
+fn discovery_row(discovery: &DiscoveryMetrics) -> Vec<String> {
+    let places = u64::try_from(discovery.places.len()).unwrap_or(u64::MAX);
+    let counts = [
+        places,
+        discovery.looks,
+        discovery.failures,
+        discovery.lost_all,
+        discovery.refused,
+    ];
+    let mut row = vec![discovery.name.clone(), discovery.strategy.clone()];
+    row.extend(counts.map(|count| count.to_string()));
+    row.push(discovery.failure.clone().unwrap_or_else(|| "-".to_owned()));
     row
 }

@@ -1,30 +1,20 @@
-//! Where the admin sockets of this user's nodes are: `overlane node` makes them there, the other commands look there.
+//! Which admin socket a command means: `overlane node` makes one, the other commands look for it.
 //!
-//! The folder is `overlane` in the user's runtime directory, or, where there is none, one in /tmp that must be this user's
-//! alone: whoever else could write to it could be asked in place of a node.
+//! The folder and who may write to it are the engine's (`overlane::admin`), as nodes look there too.
 
-use std::fs::{self, DirBuilder};
+use std::fs::DirBuilder;
 use std::io::{self, ErrorKind};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::os::unix::fs::DirBuilderExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
+use overlane::admin::{SOCKET_SUFFIX, folder, is_own, sockets_in};
 use overlane::config::{Printable, is_node_name};
 
 use crate::ending::{Ending, Failure};
 
-/// How the names of the files end, behind the name of the node.
-const SUFFIX: &str = ".sock";
-
 /// The variable of the parameter `admin`.
 const VARIABLE: &str = "OVERLANE_ADMIN";
-
-fn folder() -> PathBuf {
-    match std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from) {
-        Some(runtime) if runtime.is_absolute() => runtime.join("overlane"),
-        _ => PathBuf::from(format!("/tmp/overlane-{}", nix::unistd::geteuid())),
-    }
-}
 
 /// The socket of the node of that name.
 pub(crate) fn socket_of(name: &str) -> Result<PathBuf, Failure> {
@@ -35,7 +25,7 @@ pub(crate) fn socket_of(name: &str) -> Result<PathBuf, Failure> {
         );
         return Err(Failure::new(Ending::BadInput, what));
     }
-    Ok(folder().join(format!("{name}{SUFFIX}")))
+    Ok(folder().join(format!("{name}{SOCKET_SUFFIX}")))
 }
 
 /// The socket for a node that is about to start, in a folder that is there and this user's alone.
@@ -58,9 +48,7 @@ fn make(folder: &Path) -> Result<(), Failure> {
         Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
         made => made.map_err(failed)?,
     }
-    let about = fs::symlink_metadata(folder).map_err(failed)?;
-    let is_own = about.uid() == nix::unistd::geteuid().as_raw();
-    if about.is_dir() && is_own && about.mode() & 0o022 == 0 {
+    if is_own(folder).map_err(failed)? {
         return Ok(());
     }
     let what = format!(
@@ -97,27 +85,16 @@ pub(crate) fn the_only_one() -> Result<PathBuf, Failure> {
 
 /// Names and sockets of the nodes that answer there, by name.
 fn running(folder: &Path) -> Vec<(String, PathBuf)> {
-    let Ok(entries) = fs::read_dir(folder) else {
-        return Vec::new();
-    };
-    let sockets = entries.flatten().filter_map(|entry| {
-        let file = entry.file_name().into_string().ok()?;
-        let name = file
-            .strip_suffix(SUFFIX)
-            .filter(|name| is_node_name(name))?;
-        Some((name.to_owned(), entry.path()))
-    });
     // Those that dead processes left are still there.
-    let mut running: Vec<_> = sockets
-        .filter(|(_, path)| UnixStream::connect(path).is_ok())
-        .collect();
-    running.sort();
-    running
+    let answers = |(_, path): &(String, PathBuf)| UnixStream::connect(path).is_ok();
+    let sockets = sockets_in(folder).unwrap_or_default().into_iter();
+    sockets.filter(answers).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
     use std::os::unix::net::UnixListener;
 
     fn empty(name: &str) -> PathBuf {

@@ -66,7 +66,7 @@ fn a_node_reads_its_file_again_when_it_is_told_to() {
     write("spin_us = 9\n[channel.data]\npriority = 3\n[channel.more]\n");
     assert_eq!(
         home.text(&["reload"]),
-        "changed       channel.data.priority: 4 -> 3\n\
+        "changed       channel.data.priority: medium -> 3\n\
          changed       channel.more: - -> added\n\
          needs restart spin_us: 50 -> 9\n"
     );

@@ -1,6 +1,6 @@
 //! What control shards of other nodes say: messages for the protocols, who they are, and where others are to be found.
 //!
-//! Called by the driver for each word that comes, and for answers of seeds. It believes nobody's word about another node's
+//! Called by the driver for each word that comes. It believes nobody's word about another node's
 //! name, and none about its address while the node itself has said another.
 
 use std::sync::Arc;
@@ -11,26 +11,11 @@ use overlane_overlays::{Command, DecodeError, Input, Time};
 use super::{Deed, Driver};
 use crate::cluster::book::Source;
 use crate::cluster::identity::NodeId;
-use crate::cluster::seeds::SeedAnswer;
 use crate::cluster::strangers::Stranger;
 use crate::cluster::words::{Greeting, Introduction, Word};
 use crate::events::Event;
 
 impl Driver {
-    pub(super) fn seed_answered(&mut self, answer: SeedAnswer) {
-        match answer.found {
-            Ok((name, address)) => {
-                let id = NodeId::of(&name);
-                self.seeds.found(&answer.place, id);
-                if id != self.me {
-                    self.book.learn(&name, &[address], Source::Seed);
-                    self.give(Input::Command(Command::Join(id)), None);
-                }
-            }
-            Err(why) => self.seeds.failed(&answer.place, why),
-        }
-    }
-
     pub(super) fn received(
         &mut self,
         from: &Arc<str>,

@@ -11,6 +11,7 @@ use overlane_overlays::{AtomicOutcome, Command, MessageId, Payload, Refusal};
 
 use super::{ClusterResident, Tell};
 use crate::cluster::counts::count;
+use crate::cluster::discovered::Sighting;
 use crate::cluster::driver::{Deed, Happening};
 use crate::cluster::identity::NodeId;
 use crate::cluster::kind::BroadcastKind;
@@ -74,6 +75,10 @@ impl ClusterResident {
                     self.take_callback(callback);
                     continue;
                 }
+                Order::Discovered(sighting) => {
+                    self.discovered(sighting, tell);
+                    continue;
+                }
                 Order::Join(places) => Happening::Join(places),
                 Order::Leave => Happening::Order(Command::Leave),
                 Order::Subscribe(topic) => Happening::Order(Command::Subscribe(topic)),
@@ -81,6 +86,18 @@ impl ClusterResident {
                 Order::SetMetadata(metadata) => Happening::Order(Command::SetMetadata(metadata)),
             };
             self.give(happening, tell);
+        }
+    }
+
+    fn discovered(&mut self, sighting: Sighting, tell: Tell<'_>) {
+        let discovery = sighting.discovery;
+        let happening = match sighting.found {
+            Ok(places) => Happening::Discovered { discovery, places },
+            Err(why) => Happening::DiscoveryFailed { discovery, why },
+        };
+        self.give(happening, tell);
+        if let Some(event) = sighting.event {
+            tell(event);
         }
     }
 

@@ -4,6 +4,7 @@
 use std::net::SocketAddr;
 
 use super::super::channel::ChannelConfig;
+use super::super::discovery::DiscoveryConfig;
 use super::super::error::ConfigError;
 use super::super::rule::Rule;
 use super::super::secret::Secrets;
@@ -63,6 +64,13 @@ impl ConfigBuilder {
     #[must_use]
     pub fn rule(mut self, rule: Rule) -> Self {
         self.config.rules.push(rule);
+        self
+    }
+
+    /// Adds a way to find other nodes.
+    #[must_use]
+    pub fn discover(mut self, discovery: DiscoveryConfig) -> Self {
+        self.config.discovery.push(discovery);
         self
     }
 

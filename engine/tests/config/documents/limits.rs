@@ -69,6 +69,46 @@ const fn limit(what: &'static str, value: Value, reached: Reached, proof: &'stat
 
 const STRANGERS: &[Limit] = &[
     limit(
+        "beacon of multicast",
+        Constant(
+            "discovery::multicast::PACKET_BYTES_MAX",
+            overlane_discovery::multicast::PACKET_BYTES_MAX as u64,
+            Unit::Bytes,
+        ),
+        Otherwise("it is not believed, counted as `refused`"),
+        "`discovery/src/multicast/packet.rs`",
+    ),
+    limit(
+        "senders of beacons that are remembered",
+        Constant(
+            "discovery::multicast::SENDERS_MAX",
+            overlane_discovery::multicast::SENDERS_MAX as u64,
+            Unit::Count("senders"),
+        ),
+        Otherwise("beacons of others are not believed until one of them has been silent for 30 s"),
+        "`discovery/src/multicast/guard.rs`",
+    ),
+    limit(
+        "places of a discovery",
+        Constant(
+            "discovery::PLACES_MAX",
+            overlane_discovery::PLACES_MAX as u64,
+            Unit::Count("places"),
+        ),
+        Otherwise("the rest is counted as `left_out`"),
+        "`discovery/src/found.rs`",
+    ),
+    limit(
+        "records of an answer of DNS",
+        Constant(
+            "discovery::resolver::RECORDS_MAX",
+            overlane_discovery::resolver::RECORDS_MAX as u64,
+            Unit::Count("records"),
+        ),
+        Otherwise("the rest is left out"),
+        "`discovery/src/resolver/message.rs`",
+    ),
+    limit(
         "handshake message",
         Constant(
             "wire::layout::HANDSHAKE_BODY_BYTES_MAX",

@@ -2,8 +2,9 @@
 
 use overlane::Config;
 use overlane::config::{
-    CHANNEL_PARAMETERS, NODE_GROUPS, NODE_PARAMETERS, Parameter, Profile, RULE_PARAMETERS,
-    RULES_MAX, flag, reloadable, retunable, variable,
+    CHANNEL_PARAMETERS, DISCOVERIES_MAX, DISCOVERY_PARAMETERS, NODE_GROUPS, NODE_PARAMETERS,
+    Parameter, Profile, RULE_PARAMETERS, RULES_MAX, StrategyChoice, flag, reloadable, retunable,
+    strategies_of, variable,
 };
 
 use super::{assert_document, default_of, head, row};
@@ -12,8 +13,8 @@ use crate::support::{FileText, load, sources};
 const INTRODUCTION: &str = "\
 # Tuning
 
-Every parameter of a node, its channels and its routing rules. This file follows from the definitions in
-`engine/src/config/node.rs`, `node/`, `channel.rs` and `rule.rs`; a test fails when it differs from them, and
+Every parameter of a node, its channels, its routing rules and its discoveries. This file follows from the definitions in
+`engine/src/config/node.rs`, `node/`, `channel.rs`, `rule.rs` and `discovery.rs`; a test fails when it differs from them, and
 `OVERLANE_BLESS=1 cargo test -p overlane --test config documents` writes it anew.
 
 ## Where values come from
@@ -28,7 +29,7 @@ Later ones win:
 4. environment variables `OVERLANE_*`
 5. flags
 
-Single values are replaced, and so are the rules, as a whole; channels and peers are merged by name. A peer with the node's own name
+Single values are replaced, and so are the rules, as a whole; channels, discoveries and peers are merged by name. A peer with the node's own name
 is left out, so that all nodes of a cluster can share one list. A key, variable or flag that is not
 in this file is refused, and so is a value outside its range, with the place (of a file also the
 line), the value and what would be right. `overlane doctor` takes the same sources and says whether
@@ -46,6 +47,7 @@ const FILE_EXAMPLE: &str = r#"node_name = "a"
 listen = "127.0.0.1:7400"
 spin_us = 20
 inbox_bytes = "2MiB"
+overlay = "hyparview"
 
 [peers]
 b = "127.0.0.1:7401"
@@ -65,6 +67,10 @@ notsent_lowat_bytes = "256KiB"
 [channel.gossip]
 priority = "low"
 reliability = "best_effort"
+
+[discovery.nodes]
+strategy = "dns"
+query = "nodes.example"
 
 [[rule]]
 channel = "coordination"
@@ -89,6 +95,8 @@ The same as environment variables, with semicolons between channels, and between
     OVERLANE_PEERS=b=127.0.0.1:7401,c=127.0.0.1:7402
     OVERLANE_CHANNEL=coordination:priority=high;data:parallelism=4,notsent_lowat_bytes=256KiB
     OVERLANE_RULE=coordination:message_type=vote.*;data
+    OVERLANE_OVERLAY=hyparview
+    OVERLANE_DISCOVERY=nodes:strategy=dns,query=nodes.example
 
 And as flags, of every program that takes them:
 
@@ -97,6 +105,7 @@ And as flags, of every program that takes them:
     --channel coordination:priority=high
     --channel data:parallelism=4,notsent_lowat_bytes=256KiB
     --rule coordination:message_type=vote.* --rule data
+    --overlay hyparview --discovery nodes:strategy=dns,query=nodes.example
 ";
 
 const GROUPS: &str = "\
@@ -152,8 +161,29 @@ fn document() -> String {
              ([decision 0032](decisions/0032-routing-rules-and-hints.md)).\n\n{}",
             table(RULE_PARAMETERS, |name| format!("`{name}`"))
         ),
+        format!(
+            "\n## Parameters of a discovery\n\nIn a file under `[discovery.NAME]`; in `--discovery \
+             NAME:KEY=VALUE,...` and `OVERLANE_DISCOVERY` as keys. At most {DISCOVERIES_MAX}; \
+             [discovery.md](discovery.md) has an example of each strategy.\n\n{}\nWhich parameters a \
+             strategy has:\n\n{}",
+            table(DISCOVERY_PARAMETERS, |name| format!("`{name}`")),
+            of_strategies()
+        ),
     ]
     .concat()
+}
+
+/// For each strategy its parameters.
+fn of_strategies() -> String {
+    let mut text = head(&["Strategy", "Parameters"]);
+    for strategy in StrategyChoice::ALL {
+        let names = DISCOVERY_PARAMETERS.iter().map(|known| known.name);
+        let names =
+            names.filter(|name| *name != "strategy" && strategies_of(name).contains(strategy));
+        let names: Vec<_> = names.map(|name| format!("`{name}`")).collect();
+        text += &row(&[&format!("`{}`", strategy.word()), &names.join(", ")]);
+    }
+    text
 }
 
 /// The parameters of a node that are in no group.

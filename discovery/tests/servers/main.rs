@@ -1,0 +1,41 @@
+//! Strategies against servers: stand-ins written here from the documentation of the real ones, and a real name server
+//! where there is one.
+
+mod dns;
+mod kubernetes;
+mod multicast;
+mod rancher;
+mod stand_in;
+
+use std::time::{Duration, Instant};
+
+/// How long any condition may take on a loaded machine.
+const GENEROUS: Duration = Duration::from_secs(60);
+
+/// The places that a look found, as text.
+fn texts(found: &overlane_discovery::Found) -> Vec<&str> {
+    found
+        .places()
+        .iter()
+        .map(overlane_discovery::Place::text)
+        .collect()
+}
+
+/// Looks until what is found `holds`.
+fn look_until(
+    strategy: &mut dyn overlane_discovery::Strategy,
+    what: &str,
+    holds: impl Fn(&[&str]) -> bool,
+) {
+    let stop = overlane_discovery::Stop::default();
+    let deadline = Instant::now() + GENEROUS;
+    loop {
+        let found = strategy.look(&stop);
+        let is_so = found.as_ref().is_ok_and(|found| holds(&texts(found)));
+        if is_so {
+            return;
+        }
+        assert!(Instant::now() < deadline, "{what}: {found:?}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}

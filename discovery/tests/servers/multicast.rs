@@ -1,0 +1,170 @@
+//! Beacons over real sockets, on loopback: multicast of both versions, and broadcast.
+
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use overlane_discovery::multicast::{Beacon, Multicast, Network};
+use overlane_discovery::secret::Secret;
+use overlane_discovery::{Stop, Strategy};
+use socket2::{Domain, Socket, Type};
+
+use crate::{GENEROUS, look_until};
+
+const PERIOD: Duration = Duration::from_millis(200);
+const SECRET: &str = "a secret of these tests";
+
+/// A port that nobody else uses now.
+fn free_port() -> u16 {
+    let socket = UdpSocket::bind("0.0.0.0:0").expect("a port");
+    socket.local_addr().expect("an address").port()
+}
+
+fn on_loopback(group: &str) -> Network {
+    Network {
+        group: SocketAddr::new(group.parse().expect("a group"), free_port()),
+        interface: Some("lo".to_owned()),
+        ttl: 1,
+        broadcast: false,
+    }
+}
+
+fn node(network: &Network, name: &str, port: u16, secret: Option<&str>) -> Multicast {
+    let beacon = Beacon {
+        cluster: "c".into(),
+        node: name.into(),
+        incarnation: 1,
+        addresses: vec![SocketAddr::from(([127, 0, 0, 1], port))],
+        sequence: 0,
+        time_ms: 0,
+    };
+    let secret = secret.map(|text| Secret::of_text(text).expect("a secret"));
+    Multicast::new(network.clone(), secret, beacon, PERIOD)
+}
+
+/// Two nodes that look at the same time, until each has found the other.
+fn find_each_other(network: &Network, secret: Option<&str>) {
+    std::thread::scope(|scope| {
+        for (name, port, other) in [("a", 1, "127.0.0.1:2"), ("b", 2, "127.0.0.1:1")] {
+            scope.spawn(move || {
+                let mut this = node(network, name, port, secret);
+                look_until(&mut this, name, |found| found == [other]);
+                // The other one may not have heard of this one yet.
+                let until = Instant::now() + 5 * PERIOD;
+                while Instant::now() < until {
+                    this.look(&Stop::default()).expect("it goes on");
+                }
+            });
+        }
+    });
+}
+
+#[test]
+fn nodes_find_each_other_by_multicast_of_version_4() {
+    find_each_other(&on_loopback("239.255.45.90"), Some(SECRET));
+}
+
+#[test]
+fn nodes_find_each_other_by_multicast_of_version_6() {
+    if UdpSocket::bind("[::1]:0").is_err() {
+        println!("this machine has no IPv6");
+        return;
+    }
+    find_each_other(&on_loopback("ff02::4590"), Some(SECRET));
+}
+
+#[test]
+fn nodes_find_each_other_by_broadcast() {
+    let network = Network {
+        // Loopback's own broadcast address.
+        broadcast: true,
+        interface: None,
+        ..on_loopback("127.255.255.255")
+    };
+    find_each_other(&network, None);
+}
+
+#[test]
+fn who_has_another_secret_or_none_is_not_found_and_counted() {
+    let network = on_loopback("239.255.45.91");
+    let deadline = Instant::now() + GENEROUS;
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let (network, done) = (&network, &done);
+        for (name, secret) in [("b", Some("another secret than that")), ("c", None)] {
+            scope.spawn(move || {
+                let mut other = node(network, name, 9, secret);
+                while !done.load(Ordering::SeqCst) {
+                    let found = other.look(&Stop::default()).expect("it goes on");
+                    assert!(found.places().is_empty(), "{name} believes nobody");
+                }
+            });
+        }
+        let mut this = node(network, "a", 1, Some(SECRET));
+        let mut refused = 0;
+        while refused < 10 {
+            let found = this.look(&Stop::default()).expect("it goes on");
+            assert!(found.places().is_empty());
+            refused += found.refusals();
+            assert!(Instant::now() < deadline, "{refused} beacons were refused");
+        }
+        done.store(true, Ordering::SeqCst);
+    });
+}
+
+/// A socket that hears a group on loopback beside the nodes, and can speak to it.
+fn recorder(group: SocketAddr) -> UdpSocket {
+    let socket = Socket::new(Domain::IPV4, Type::DGRAM, None).expect("a socket");
+    socket.set_reuse_address(true).expect("a socket");
+    socket.bind(&group.into()).expect("the group's port");
+    let (SocketAddr::V4(group), loopback) = (group, Ipv4Addr::LOCALHOST) else {
+        panic!("a group of version 4");
+    };
+    socket
+        .join_multicast_v4(group.ip(), &loopback)
+        .expect("loopback");
+    socket.set_multicast_if_v4(&loopback).expect("loopback");
+    socket.set_read_timeout(Some(GENEROUS)).expect("a socket");
+    socket.into()
+}
+
+#[test]
+fn a_beacon_that_was_recorded_and_is_sent_again_counts_once() {
+    let network = on_loopback("239.255.45.92");
+    let recorder = recorder(network.group);
+    let mut sender = node(&network, "b", 2, Some(SECRET));
+    sender.look(&Stop::default()).expect("it speaks");
+    let mut buffer = [0; 2_048];
+    let length = recorder.recv(&mut buffer).expect("it is heard");
+    drop(sender);
+    let mut this = node(&network, "a", 1, Some(SECRET));
+    this.look(&Stop::default()).expect("it listens");
+    let deadline = Instant::now() + GENEROUS;
+    let (mut found, mut refused) = (false, 0);
+    while !found || refused < 3 {
+        recorder
+            .send_to(&buffer[..length], network.group)
+            .expect("it is sent");
+        let looked = this.look(&Stop::default()).expect("it goes on");
+        found |= !looked.places().is_empty();
+        refused += looked.refusals();
+        assert!(
+            Instant::now() < deadline,
+            "found: {found}, refused: {refused}"
+        );
+    }
+}
+
+#[test]
+fn an_interface_that_is_not_there_is_named() {
+    let network = Network {
+        interface: Some("nosuch0".to_owned()),
+        ..on_loopback("239.255.45.93")
+    };
+    let error = node(&network, "a", 1, None).look(&Stop::default());
+    let error = error.expect_err("there is none").to_string();
+    assert!(
+        error.contains("nosuch0") && error.contains("ip link"),
+        "{error}"
+    );
+}
