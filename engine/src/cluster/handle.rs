@@ -23,8 +23,8 @@ use crate::config::Seed;
 use crate::control::link::ControlLink;
 use crate::deadline::deadline_in;
 use crate::fabric::Fabric;
-use crate::relay_book::RelayCounts;
 use crate::metrics::DiscoveryMetrics;
+use crate::relay_book::RelayCounts;
 use crate::threads;
 
 /// The cluster that a node is in, or can join: see [`Node::cluster`](crate::Node::cluster). Cheap to clone,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use overlane::config::{Overflow, OverlayChoice, Reach, Reliability};
+use overlane::config::{NamePatterns, Overflow, OverlayChoice, Reach, Reliability};
 use overlane::testing::{Formation, TestCluster, TestClusterBuilder, TestError};
 use overlane::{
     ChannelConfig, Event, HOPS_KEY, Inbox, ORIGIN_KEY, RELAYED_BYTES_MAX, RelayCounts, SendError,
@@ -17,6 +17,7 @@ fn nodes(count: usize) -> TestClusterBuilder {
     let far = ChannelConfig::new("far")
         .reliability(Reliability::Guaranteed)
         .overflow(Overflow::Block)
+        .mailboxes_allowed(NamePatterns::from(["in", "slow", "nobody*"]))
         .reach(Reach::Relay);
     let loose = ChannelConfig::new("loose")
         .reliability(Reliability::BestEffort)
@@ -151,6 +152,11 @@ fn what_cannot_be_relayed_is_refused_or_reported_with_its_reason() -> Result<(),
     let (peer, undelivered, unknown, why) = reported("there is no mailbox");
     assert_eq!((peer.as_str(), undelivered, unknown), ("n4", 1, 0));
     assert!(why.contains("no such mailbox"), "{why}");
+    let mut closed = cluster.node(4).inbox("closed")?;
+    far.try_send(&from.destination("n4", "closed")?, b"x")?;
+    let (.., why) = reported("mailboxes_allowed leaves it out");
+    assert!(why.contains("no such mailbox"), "{why}");
+    assert!(closed.recv_timeout(Duration::from_millis(1)).is_err());
     far.try_send(&from.destination("n99", "in")?, b"x")?;
     let (peer, .., why) = reported("there is no such member");
     assert_eq!(peer, "n99");
@@ -162,7 +168,7 @@ fn what_cannot_be_relayed_is_refused_or_reported_with_its_reason() -> Result<(),
         .expect_err("no room for names");
     assert!(matches!(large.error, SendError::TooLarge { .. }));
     let sent = wait_ended(&cluster, 2);
-    assert_eq!((sent.accepted, sent.reported), (2, 2));
+    assert_eq!((sent.accepted, sent.reported), (3, 3));
     cluster.finish()?;
     Ok(())
 }

@@ -22,6 +22,7 @@ use crate::channel::{Channel, RELAY_HEAD_BYTES_MAX};
 use crate::cluster::driver::Driver;
 use crate::cluster::identity::NodeId;
 use crate::cluster::{HOPS_KEY, ORIGIN_KEY};
+use crate::config::RESERVED_PREFIX;
 use crate::envelope::Envelope as Message;
 use crate::error::SendError;
 use crate::events::Event;
@@ -202,6 +203,10 @@ impl Carrier {
         }
         if !turn.driver.is_live_member(offer.to.name()) {
             return self.give_up(&offer, NO_MEMBER, turn);
+        }
+        let plan = self.fabric.channels.find(&offer.channel);
+        if plan.is_some_and(|plan| !plan.admits(offer.to.name())) {
+            return self.give_up(&offer, NOT_ALLOWED, turn);
         }
         let Some(next) = turn.driver.way_to(offer.to.name(), turn.now) else {
             turn.finds.push((to, offer.ttl));
@@ -467,8 +472,7 @@ impl Carrier {
             .map_err(|_| Some(TurnedBack::NoWay))?;
         let sent = if *next == self.me {
             let envelope = &onward.envelope;
-            let mailbox = fabric.mailboxes.received(&envelope.mailbox);
-            let mailbox = mailbox.ok_or(Some(TurnedBack::NoMailbox))?;
+            let mailbox = self.mailbox_for(channel.name(), envelope).map_err(Some)?;
             let hops = u16::from(envelope.hops.saturating_add(1)).to_le_bytes();
             let message = Message::new(onward.bytes.clone())
                 .metadata(ORIGIN_KEY, envelope.from.as_bytes())
@@ -485,6 +489,18 @@ impl Carrier {
             SendError::TooLarge { .. } | SendError::ChannelRemoved => Some(TurnedBack::NoChannel),
             _ => Some(TurnedBack::NoWay),
         })
+    }
+
+    /// The mailbox that it is for. On the node's lane to itself nothing is asked any more, so it is asked here whether the
+    /// channel is for its sender, and the mailbox for peers: those of the engine are not.
+    fn mailbox_for(&self, channel: &str, envelope: &Envelope) -> Result<Mailbox, TurnedBack> {
+        let plan = self.fabric.channels.find(channel);
+        let plan = plan.filter(|plan| plan.admits(&envelope.from));
+        let plan = plan.ok_or(TurnedBack::NoChannel)?;
+        let name = &*envelope.mailbox;
+        let is_open = plan.opens(name) && !name.starts_with(RESERVED_PREFIX);
+        let mailbox = self.fabric.mailboxes.received(name);
+        mailbox.filter(|_| is_open).ok_or(TurnedBack::NoMailbox)
     }
 
     /// The lane has taken it.
@@ -536,6 +552,7 @@ impl Carrier {
 
 /// Why a message does not even begin.
 const NO_MEMBER: &str = "it was for a node that is no live member of the cluster";
+const NOT_ALLOWED: &str = "peers_allowed of the channel does not name the member it was for";
 /// Why nobody knows what became of one.
 const UNANSWERED: &str = "it went over other nodes, and its receiver did not say that it has it";
 
