@@ -192,7 +192,7 @@ impl Session {
 
     /// The settings, with the address of this host, if what they hold is bounded.
     fn allowed_settings(&self, settings: Settings) -> Outcome<Settings> {
-        let mut config: Config = settings.config()?;
+        let config = settings.config()?;
         allow_bytes("inbox_bytes", config.inbox_bytes, HELD_BYTES_MAX)?;
         if config.channels.len() > CHANNELS_MAX {
             return Err(refused(format!("more than {CHANNELS_MAX} channels")));
@@ -213,8 +213,7 @@ impl Session {
                 config.shards
             )));
         }
-        config.listen = SocketAddr::new(self.own, 0);
-        Ok(Settings::of(&config))
+        Settings::of(&config).listening_at(self.own)
     }
 }
 

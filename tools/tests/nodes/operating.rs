@@ -124,6 +124,23 @@ fn a_node_says_where_it_shows_itself() {
     assert!(error.contains("off, or an address and port"), "{error}");
 }
 
+/// The same command as the process that a watchdog is meant for.
+fn watched(command: &Command) -> Command {
+    let mut shell = Command::new("sh");
+    shell.args(["-c", "WATCHDOG_PID=$$ exec \"$0\" \"$@\""]);
+    shell.arg(command.get_program()).args(command.get_args());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => shell.env(name, value),
+            None => shell.env_remove(name),
+        };
+    }
+    if let Some(folder) = command.get_current_dir() {
+        shell.current_dir(folder);
+    }
+    shell
+}
+
 #[test]
 fn a_supervisor_hears_that_a_node_is_up_goes_on_reloads_and_stops() {
     let home = Home::new("notify");
@@ -147,7 +164,7 @@ fn a_supervisor_hears_that_a_node_is_up_goes_on_reloads_and_stops() {
         "--overlay",
         "none",
     ];
-    let mut command = home.command(&arguments);
+    let mut command = watched(&home.command(&arguments));
     command
         .env("NOTIFY_SOCKET", &path)
         .env("WATCHDOG_USEC", "1000000");
