@@ -6,7 +6,6 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use overlane::config::Config;
 use serde::de::DeserializeOwned;
 
 use super::line::Connection;
@@ -238,6 +237,8 @@ fn refused(what: String) -> BenchError {
 
 #[cfg(test)]
 mod tests {
+    use overlane::config::Config;
+
     use super::*;
     use crate::exit::Exit;
     use crate::ping::Pace;
