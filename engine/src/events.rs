@@ -227,8 +227,8 @@ pub enum Event {
         /// Its name.
         by: Arc<str>,
     },
-    /// Broadcasts that this node will not deliver: causal ones of a sender that did not come in time, or such as others had
-    /// and nobody brought when they were asked for.
+    /// Broadcasts that this node does not wait for any more: causal ones of a sender that did not come in time, which are
+    /// not delivered if they come after all, or such as others had and nobody brought when they were asked for.
     BroadcastsMissed {
         /// Who sent them, where that is known.
         sender: Option<Arc<str>>,

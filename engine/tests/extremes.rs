@@ -4,11 +4,12 @@
 mod support;
 
 use overlane::config::{
-    Allowed, CHANNEL_PARAMETERS, ChannelConfig, Config, NODE_PARAMETERS, Ordering, Overflow,
-    OverlayChoice, Reliability,
+    Allowed, CHANNEL_PARAMETERS, ChannelConfig, ChannelSecurity, Config, NODE_PARAMETERS, Ordering,
+    Overflow, OverlayChoice, Reliability, Secrets, SecurityMode, TlsConfig,
 };
 use overlane::{Message, Node, ShardContext};
 use support::accounting::check_accounting;
+use support::authority::{Authority, Folder};
 use support::{GENEROUS, config, connect_both, drained, start};
 
 /// The least and the greatest value, if the parameter has such.
@@ -22,8 +23,10 @@ fn ends_of(allowed: Allowed) -> Vec<String> {
     }
 }
 
-/// Changes the others where values must agree, and leaves the one that is tried.
-fn agree(config: &mut Config, tried: &str) {
+/// Changes the others where values must agree, and leaves the one that is tried. The files that they name are in the
+/// folder, if there is one.
+#[must_use]
+fn agree(config: &mut Config, tried: &str) -> Option<Folder> {
     if tried == "receive_quantum_bytes" {
         config.receive_buffer_bytes = config
             .receive_buffer_bytes
@@ -66,6 +69,35 @@ fn agree(config: &mut Config, tried: &str) {
     agree_sizes(config, tried);
     // As many connections as there are lanes to the one peer that is counted on.
     config.connections_max = config.connections_max.max(config.lanes_per_peer());
+    agree_protection(config)
+}
+
+/// The same, of what protects lanes.
+fn agree_protection(config: &mut Config) -> Option<Folder> {
+    let mut channels = config.channels.iter();
+    let is_required = channels.any(|channel| channel.security == ChannelSecurity::Required);
+    if is_required && config.security == SecurityMode::Plain {
+        config.security = SecurityMode::Psk;
+    }
+    match config.security {
+        SecurityMode::Plain => None,
+        SecurityMode::Psk => {
+            config.secrets = Secrets::read("sixteen bytes of it").expect("long enough");
+            None
+        }
+        SecurityMode::Tls => {
+            let (folder, authority) = (Folder::new(), Authority::new("ours"));
+            let certified = authority.certify(&config.node_name);
+            let [certificate, key, authorities] = folder.node("node", &certified, &authority);
+            config.tls = TlsConfig {
+                certificate,
+                key,
+                authorities,
+                ..TlsConfig::default()
+            };
+            Some(folder)
+        }
+    }
 }
 
 /// The same, of the cluster's protocols: each pair is a lower and an upper bound.
@@ -200,7 +232,7 @@ fn a_node_starts_with_both_ends_of_every_parameter_of_a_node() {
             parameter
                 .set(&mut config, &value)
                 .unwrap_or_else(|right| panic!("{what}: {right}"));
-            agree(&mut config, parameter.name);
+            let _files = agree(&mut config, parameter.name);
             carries(config, &what);
         }
     }
@@ -253,7 +285,7 @@ fn a_node_starts_with_both_ends_of_every_parameter_of_a_channel() {
                 .unwrap_or_else(|right| panic!("{what}: {right}"));
             let mut config = config("a").build().expect("valid");
             config.channels.push(channel);
-            agree(&mut config, parameter.name);
+            let _files = agree(&mut config, parameter.name);
             carries(config, &what);
         }
     }

@@ -6,7 +6,6 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use overlane::config::Config;
 use serde::de::DeserializeOwned;
 
 use super::line::Connection;
@@ -192,7 +191,7 @@ impl Session {
 
     /// The settings, with the address of this host, if what they hold is bounded.
     fn allowed_settings(&self, settings: Settings) -> Outcome<Settings> {
-        let mut config: Config = settings.config()?;
+        let config = settings.config()?;
         allow_bytes("inbox_bytes", config.inbox_bytes, HELD_BYTES_MAX)?;
         if config.channels.len() > CHANNELS_MAX {
             return Err(refused(format!("more than {CHANNELS_MAX} channels")));
@@ -213,8 +212,7 @@ impl Session {
                 config.shards
             )));
         }
-        config.listen = SocketAddr::new(self.own, 0);
-        Ok(Settings::of(&config))
+        Settings::of(&config).listening_at(self.own)
     }
 }
 
@@ -239,6 +237,8 @@ fn refused(what: String) -> BenchError {
 
 #[cfg(test)]
 mod tests {
+    use overlane::config::Config;
+
     use super::*;
     use crate::exit::Exit;
     use crate::ping::Pace;

@@ -29,7 +29,7 @@ fn what_is_no_answer_is_a_failure_that_says_so() {
     for (status, body, says) in [
         (404, "not found".to_owned(), "answered 404: not found"),
         (302, String::new(), "answered 302"),
-        (200, "[]".to_owned(), "not as expected"),
+        (200, "\"a text\"".to_owned(), "not as expected"),
         (200, huge, "more than 4194304 bytes"),
     ] {
         let server = WebServer::start(move |_, answering| answering.whole(status, &body));

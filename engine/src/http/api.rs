@@ -10,8 +10,11 @@ use super::response::Response;
 use crate::admin::{Answer, Refusal, RefusalKind, Request};
 use crate::config::Printable;
 
+/// What is asked of the node, for a head.
+type Ask = fn(&Head) -> Request;
+
 /// What can be asked for, with the parameters that it takes.
-const PATHS: &[(&str, &[&str], fn(&Head) -> Request)] = &[
+const PATHS: &[(&str, &[&str], Ask)] = &[
     ("status", &[], |_| Request::Status {}),
     ("members", &[], |_| Request::Members {}),
     ("overlay", &[], |_| Request::Overlay {}),

@@ -421,7 +421,7 @@ fn open_record(
     let read = noise.read_message(record, &mut plain[start..]);
     plain.truncate(start + read.as_ref().copied().unwrap_or(0));
     read.map_err(|_| Error::broken("a record was altered, left out or repeated"))?;
-    if noise.receiving_nonce() % RECORDS_PER_KEY == 0 {
+    if noise.receiving_nonce().is_multiple_of(RECORDS_PER_KEY) {
         noise.rekey_incoming();
     }
     Ok(())
@@ -439,7 +439,7 @@ fn seal_record(
     sealed.resize(start + bytes, 0);
     let written = noise.write_message(record, &mut sealed[start..]);
     written.map_err(|error| failed(&error))?;
-    if noise.sending_nonce() % RECORDS_PER_KEY == 0 {
+    if noise.sending_nonce().is_multiple_of(RECORDS_PER_KEY) {
         noise.rekey_outgoing();
     }
     Ok(())

@@ -70,6 +70,9 @@ struct Seen {
     revoked: Vec<Option<Stamp>>,
 }
 
+/// A session of a connection that was dialled, and the bytes with which it begins.
+pub(crate) type Begun = (Box<Session>, Vec<u8>);
+
 impl Security {
     /// Reads all that the configuration names.
     ///
@@ -125,10 +128,7 @@ impl Security {
     ///
     /// # Errors
     /// A session cannot begin.
-    pub(crate) fn dial(
-        &self,
-        expected: Option<&str>,
-    ) -> Result<Option<(Box<Session>, Vec<u8>)>, SessionError> {
+    pub(crate) fn dial(&self, expected: Option<&str>) -> Result<Option<Begun>, SessionError> {
         let mut first = Vec::new();
         let guard = match &**self.credentials.load() {
             Credentials::Plain => return Ok(None),

@@ -111,7 +111,7 @@ mod tests {
         let bind = |file: &str| UnixListener::bind(folder.join(file)).expect("a free path");
         let (_b, _a) = (bind("b.sock"), bind("a.sock"));
         drop(bind("dead.sock"));
-        let (_other, _bad) = (bind("other"), bind("Bad.sock"));
+        let (_other, _bad) = (bind("other"), bind("b!.sock"));
         let names: Vec<_> = running(&folder).into_iter().map(|(name, _)| name).collect();
         assert_eq!(names, ["a", "b"]);
         assert!(running(&folder.join("nowhere")).is_empty());
@@ -135,7 +135,7 @@ mod tests {
 
     #[test]
     fn a_name_that_leads_elsewhere_is_refused() {
-        for name in ["../x", "", "a/b", "A"] {
+        for name in ["../x", "", "a/b", "a!"] {
             assert!(socket_of(name).is_err(), "{name}");
         }
     }

@@ -326,14 +326,19 @@ mod tests {
             is_known
         }
 
-        /// Follows the ways from one node to another. The hops; none if they end before.
+        /// Something goes the ways from one node to another, and teaches each on it the way back. The hops; none if they
+        /// end before.
         fn follow(&mut self, from: usize, to: usize) -> Option<usize> {
             let (mut at, mut hops) = (from, 0);
             while at != to {
                 let lanes = self.has_lane(at);
                 let via = self.routers[at].way(id(to), Time::ZERO, lanes)?;
-                at = self.number(via);
+                let before = std::mem::replace(&mut at, self.number(via));
                 hops += 1;
+                if !self.links[at].contains(&from) {
+                    let gone = u8::try_from(hops).expect("few");
+                    self.routers[at].learn(id(from), id(before), gone, Time::ZERO);
+                }
                 if hops > self.links.len() {
                     return None;
                 }

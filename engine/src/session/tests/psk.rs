@@ -137,7 +137,7 @@ fn nothing_is_kept_of_who_does_not_stop_talking() {
     acceptor
         .hear(b"OVLP\x01\x01")
         .expect("so far it may be right");
-    let error = acceptor.hear(&[7; 1 << 20]).expect_err("too much");
+    let error = acceptor.hear(&vec![7; 1 << 20]).expect_err("too much");
     assert_eq!(error.reason, CloseReason::HandshakeTooLarge);
 }
 
