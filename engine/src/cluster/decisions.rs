@@ -217,8 +217,10 @@ impl DecisionLog {
     /// Takes what another node passed on.
     pub(super) fn take(&mut self, batch: Batch) -> Taken {
         let by = NodeId::of(&batch.by);
-        let mut taken = Taken::default();
-        taken.is_refused = by != self.me && self.is_full(by);
+        let mut taken = Taken {
+            is_refused: by != self.me && self.is_full(by),
+            ..Taken::default()
+        };
         if by == self.me || taken.is_refused {
             return taken;
         }
