@@ -265,6 +265,17 @@ fn a_secret_is_rotated_under_traffic_and_nothing_is_lost() {
                 })
             })
             .collect();
+        // A lane that has not been up refuses while its peer is away.
+        wait_until(
+            "the lanes carry",
+            || {
+                counts
+                    .iter()
+                    .map(|count| count.load(Ordering::Relaxed))
+                    .min()
+            },
+            |least| *least > Some(0),
+        );
         for secrets in [
             &[SECRET, NEW_SECRET][..],
             &[NEW_SECRET, SECRET],
