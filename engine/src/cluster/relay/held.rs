@@ -133,7 +133,11 @@ mod tests {
         let other: LaneName = ("next".into(), "bulk".into());
         let fill = |held: &mut Held, neighbor: &str| {
             let put = |number: &u64| {
-                let lane = if number.is_multiple_of(2) { &lane } else { &other };
+                let lane = if number.is_multiple_of(2) {
+                    &lane
+                } else {
+                    &other
+                };
                 held.put(lane, onward(Some(neighbor), *number, 1024))
                     .is_none()
             };
