@@ -165,7 +165,7 @@ impl Cluster {
     /// As [`join`](Self::join).
     pub fn wait_joined(&self, timeout: Duration) -> Result<(), JoinError> {
         let joins = self.state.joins();
-        self.wait_for(timeout, |view| view.is_joined && view.joins >= joins)
+        self.wait_for(timeout, |view| view.has_joined(joins))
             .map_err(|failure| match failure {
                 WaitFailure::TimedOut => JoinError::TimedOut {
                     waited: timeout,
@@ -262,7 +262,8 @@ impl Cluster {
     /// Whether this node is a member among others, or the only one that there is to be.
     #[must_use]
     pub fn is_joined(&self) -> bool {
-        self.state.view.load().is_joined
+        let joins = self.state.joins();
+        self.state.view.load().has_joined(joins)
     }
 
     /// The overlay that carries now.

@@ -44,6 +44,12 @@ pub(crate) struct PartedView {
 }
 
 impl View {
+    /// Whether this node is in its cluster, with so many orders to join followed: until it has heard of its seeds, it
+    /// waits for nobody and is not in it all the same.
+    pub(crate) fn has_joined(&self, joins: u64) -> bool {
+        self.is_joined && self.joins >= joins
+    }
+
     /// The name of a member; its identity in digits if it is not known.
     pub(crate) fn name(&self, id: NodeId) -> Arc<str> {
         match self.members.get(&id) {
