@@ -9,7 +9,7 @@
 use bytes::{BufMut, Bytes, BytesMut};
 
 use super::kind::BroadcastKind;
-use crate::wire::name::check_name;
+use super::names::{put_name, take_name};
 
 /// First bytes of every payload of the application; what other layers broadcast begins with a short length.
 const MARK: [u8; 8] = *b"\xffOVLNapp";
@@ -73,8 +73,7 @@ impl Addressed {
         bytes.put_slice(&MARK);
         bytes.put_u8(u8::try_from(sort.index()).unwrap_or(u8::MAX));
         for name in [channel, to] {
-            bytes.put_u8(u8::try_from(name.len()).unwrap_or(u8::MAX));
-            bytes.put_slice(name.as_bytes());
+            put_name(&mut bytes, name);
         }
         bytes.put_slice(payload);
         bytes.freeze()
@@ -104,14 +103,6 @@ impl Addressed {
 fn take_sort(body: &[u8]) -> Option<(Sort, &[u8])> {
     let (sort, rest) = body.strip_prefix(&MARK)?.split_first()?;
     Some((*Sort::ALL.get(usize::from(*sort))?, rest))
-}
-
-fn take_name(bytes: &[u8]) -> Option<(&str, &[u8])> {
-    let (length, rest) = bytes.split_first()?;
-    let (name, rest) = rest.split_at_checked(usize::from(*length))?;
-    let name = str::from_utf8(name).ok()?;
-    check_name(name).ok()?;
-    Some((name, rest))
 }
 
 #[cfg(test)]

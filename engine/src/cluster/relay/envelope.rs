@@ -6,7 +6,8 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 
-use crate::wire::name::{NAME_BYTES_MAX, check_name};
+use crate::cluster::names::{put_name, take_name};
+use crate::wire::name::NAME_BYTES_MAX;
 
 /// Hops that anything goes at most, whatever its sender says.
 pub(in crate::cluster) const TTL_MAX: u8 = 64;
@@ -102,9 +103,7 @@ impl Envelope {
         bytes.put_u8(self.hops);
         bytes.put_u64_le(self.number);
         for name in [&self.from, &self.to, &self.mailbox] {
-            // Names are of at most 255 bytes.
-            bytes.put_u8(u8::try_from(name.len()).unwrap_or(u8::MAX));
-            bytes.put_slice(name.as_bytes());
+            put_name(&mut bytes, name);
         }
         bytes.put_slice(&self.payload);
         bytes.freeze()
@@ -170,14 +169,6 @@ impl Envelope {
 
 /// The way back may be another one by now. 4: a guess.
 const ANSWER_HOPS_MORE: u8 = 4;
-
-fn take_name(bytes: &[u8]) -> Option<(&str, &[u8])> {
-    let (length, rest) = bytes.split_first()?;
-    let (name, rest) = rest.split_at_checked(usize::from(*length))?;
-    let name = str::from_utf8(name).ok()?;
-    check_name(name).ok()?;
-    Some((name, rest))
-}
 
 #[cfg(test)]
 mod tests {
