@@ -157,19 +157,13 @@ impl Core {
                 );
             }
         };
-        let opened;
-        let came = match (&mut connection.session, &connection.socket) {
-            (Some(session), Some(socket)) => {
-                match protection::hear(socket, session, &buffer[..bytes]) {
-                    Ok(plain) if plain.is_empty() => return self.receive_handshake(index),
-                    Ok(plain) => opened = plain,
-                    Err(error) => return self.drop_stranger(index, error.reason, &error.text),
-                }
-                &opened[..]
-            }
-            _ => &buffer[..bytes],
+        let (socket, session) = (&connection.socket, &mut connection.session);
+        let came = match protection::opened(socket.as_ref(), session, &buffer[..bytes]) {
+            Ok(came) if came.is_empty() => return self.receive_handshake(index),
+            Ok(came) => came,
+            Err(error) => return self.drop_stranger(index, error.reason, &error.text),
         };
-        match acceptor.receive(came) {
+        match acceptor.receive(&came) {
             Ok(AcceptProgress::NeedMore) => self.receive_handshake(index),
             Ok(AcceptProgress::Done {
                 hello,

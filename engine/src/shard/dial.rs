@@ -357,19 +357,13 @@ impl Core {
         let Phase::Greeting { dialer, buffer, .. } = &mut connection.phase else {
             return Ok(());
         };
-        let opened;
-        let came = match (&mut connection.session, &connection.socket) {
-            (Some(session), Some(socket)) => {
-                match protection::hear(socket, session, &buffer[..bytes]) {
-                    Ok(plain) if plain.is_empty() => return self.receive_handshake(index),
-                    Ok(plain) => opened = plain,
-                    Err(error) => return self.give_up_dial(index, lane, error.reason, error.text),
-                }
-                &opened[..]
-            }
-            _ => &buffer[..bytes],
+        let (socket, session) = (&connection.socket, &mut connection.session);
+        let came = match protection::opened(socket.as_ref(), session, &buffer[..bytes]) {
+            Ok(came) if came.is_empty() => return self.receive_handshake(index),
+            Ok(came) => came,
+            Err(error) => return self.give_up_dial(index, lane, error.reason, error.text),
         };
-        match dialer.receive(came) {
+        match dialer.receive(&came) {
             Ok(DialProgress::NeedMore) => self.receive_handshake(index),
             Ok(DialProgress::Welcomed {
                 welcome,

@@ -3,6 +3,7 @@
 //! Called by `dial` and `accept` for handshakes, by `receive` and `lane` for batches. What a session is, `session`
 //! knows; what becomes of a connection whose session fails, its callers.
 
+use std::borrow::Cow;
 use std::io::{self, IoSlice};
 use std::os::fd::OwnedFd;
 
@@ -50,6 +51,21 @@ pub(super) fn hear(
         drop(socket::send_now(socket, &answer));
     }
     heard.map(|()| plain)
+}
+
+/// What came in a handshake, in plain bytes: as it is, or through the session. None while that has not been established.
+///
+/// # Errors
+/// As [`hear`].
+pub(super) fn opened<'a>(
+    socket: Option<&OwnedFd>,
+    session: &mut Option<Box<Session>>,
+    bytes: &'a [u8],
+) -> Result<Cow<'a, [u8]>, SessionError> {
+    match (session, socket) {
+        (Some(session), Some(socket)) => hear(socket, session, bytes).map(Cow::Owned),
+        _ => Ok(Cow::Borrowed(bytes)),
+    }
 }
 
 impl Newcomer {
