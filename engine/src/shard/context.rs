@@ -163,11 +163,9 @@ impl ShardHandle {
             way,
             deadline,
         } = waiting;
-        let is_here = channel.home == self.fabric.mailboxes.home() && to.home == channel.home;
-        // As `is_of_here` has it.
-        let is_here =
-            is_here && channel.entry.causal.is_none() && channel.entry.relay_ttl().is_none();
-        if !is_here || to.peer.lane(way.offset).shard() != self.index {
+        if !goes_straight(&self.fabric, channel, to)
+            || to.peer.lane(way.offset).shard() != self.index
+        {
             // It takes the way of any thread, where the ring can be full as well as the lane.
             return channel.send_on(to, way, deadline, payload).await;
         }
@@ -244,16 +242,11 @@ impl Core {
         key
     }
 
-    /// Whether both are of this node, and the channel is there: what lies at its place and its lanes may be
-    /// another's otherwise. All who send on a causal channel, or on one that passes messages on over others, take the way
-    /// of any thread.
+    /// Whether messages go [straight](goes_straight) to a lane of this node, and the channel is there: what lies at its
+    /// place and its lanes may be another's otherwise.
     #[inline]
     fn is_of_here(&self, channel: &Channel, to: &Destination) -> bool {
-        channel.home == self.fabric.mailboxes.home()
-            && to.home == channel.home
-            && !channel.entry.is_removed()
-            && channel.entry.causal.is_none()
-            && channel.entry.relay_ttl().is_none()
+        goes_straight(&self.fabric, channel, to) && !channel.entry.is_removed()
     }
 
     /// Sends from this very shard, on the channel that the message is led to.
@@ -425,4 +418,14 @@ impl Core {
         }
         Ok(admission)
     }
+}
+
+/// Whether both are of this node, and who sends on a shard puts messages into the lane: all who send on a causal channel,
+/// or on one that passes messages on over others, take the way of any thread.
+#[inline]
+fn goes_straight(fabric: &Fabric, channel: &Channel, to: &Destination) -> bool {
+    channel.home == fabric.mailboxes.home()
+        && to.home == channel.home
+        && channel.entry.causal.is_none()
+        && channel.entry.relay_ttl().is_none()
 }
