@@ -7,9 +7,8 @@
 //!
 //! Beside the driver: `identity` (nodes as numbers), `book` (where they are), `strangers` (of whom that is not known yet),
 //! `seeds` and `asking` (how a newcomer finds members), `discovered` (what discoveries find), `parted` (on which side of a
-//! partition), `decisions` (what was decided there), `relay` (messages that go over others), `timers`, `clock`, `view`, `names` (as they travel),
-//! `tuning` (from configuration to protocols), and
-//! `topology`: which overlay fits.
+//! partition), `decisions` (what was decided there), `relay` (messages that go over others), `names` (as they travel),
+//! `timers`, `clock`, `view`, `tuning` (from configuration to protocols), and `topology`: which overlay fits.
 
 mod asking;
 mod book;
