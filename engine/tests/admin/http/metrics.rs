@@ -11,7 +11,7 @@ use overlane::config::OverlayChoice;
 use super::{address, config, get, get_with};
 use crate::support::{self, best_effort, drained, reliable};
 
-/// Two nodes of a cluster, of which `a` has sent 20 messages to `b`.
+/// Two nodes of a cluster that know each other, of which `a` has sent 20 messages to `b`.
 fn talked() -> (Node, Node) {
     let config = |name| {
         let config = config(name).overlay(OverlayChoice::FullMesh);
@@ -27,6 +27,12 @@ fn talked() -> (Node, Node) {
         .expect("it is in one")
         .wait_joined(support::GENEROUS);
     joined.expect("a lets it in");
+    // `b` has joined; `a` hears of that by itself.
+    support::wait_until(
+        "a knows both",
+        || a.cluster().expect("it is in one").members().len(),
+        |members| *members == 2,
+    );
     let (handler, _count) = support::counting_handler();
     b.handle("in", handler).expect("a name");
     a.wait_connected("b", support::GENEROUS)
