@@ -15,8 +15,8 @@ use bytes::Bytes;
 
 use super::byte_ring::{CLOSED, Shared};
 use super::record::{
-    DrainPayload, HEADER_BYTES, Payload, Record, SHARED_RECORD_BYTES, SharedPayload, State, Tag,
-    record_bytes,
+    DrainPayload, Drained, HEADER_BYTES, Payload, Record, SHARED_RECORD_BYTES, SharedPayload,
+    State, Tag, record_bytes,
 };
 use super::sync::{Arc, Ordering};
 
@@ -107,20 +107,39 @@ impl Consumer {
         bytes_max: usize,
         mut f: impl FnMut(Tag, DrainPayload<'_>) -> ControlFlow<()>,
     ) -> usize {
+        self.drain_runs::<1>(bytes_max, |tag, drained| match drained {
+            Drained::Copied(payloads) => payloads
+                .iter()
+                .try_for_each(|payload| f(tag, DrainPayload::Inline(payload))),
+            Drained::Shared(shared) => f(tag, DrainPayload::Shared(shared)),
+        })
+    }
+
+    /// As [`drain`](Self::drain), with up to `RUN_MAX` records in one call of `f` whose payloads were copied and whose
+    /// tags are equal: all of them stay if it breaks.
+    #[inline]
+    pub(crate) fn drain_runs<const RUN_MAX: usize>(
+        &mut self,
+        bytes_max: usize,
+        mut f: impl FnMut(Tag, Drained<'_>) -> ControlFlow<()>,
+    ) -> usize {
         let mut records = 0;
         let mut bytes = 0;
         let draining = FreeOnDrop(self);
         let consumer = &mut *draining.0;
         while bytes < bytes_max {
-            let Some(committed) = consumer.next_committed() else {
-                break;
+            let passed = match consumer.next_committed() {
+                None => break,
+                Some(Committed::Inline { payload_bytes }) => {
+                    consumer.pass_run::<RUN_MAX>(payload_bytes, bytes_max - bytes, &mut f)
+                }
+                Some(Committed::Shared) => consumer.pass_shared(&mut f),
             };
-            let passed = consumer.pass(committed, &mut f);
             if passed.stays {
                 break;
             }
-            records += 1;
-            bytes += HEADER_BYTES + passed.payload_bytes;
+            records += passed.records;
+            bytes += passed.records * HEADER_BYTES + passed.payload_bytes;
             if passed.flow.is_break() {
                 break;
             }
@@ -161,15 +180,25 @@ impl Consumer {
     /// Skips padding; the position is a record's afterwards, if there is one.
     #[inline]
     fn next_committed(&mut self) -> Option<Committed> {
+        let (position, committed) = self.committed_at(self.position);
+        self.position = position;
+        committed
+    }
+
+    /// The record at `position` or behind the padding there, and where that is.
+    #[inline]
+    fn committed_at(&self, mut position: usize) -> (usize, Option<Committed>) {
         loop {
-            match self.state_at(self.position) {
-                State::Empty => return None,
-                State::Padding { bytes } => self.position += bytes,
-                State::Inline { payload_bytes } => {
-                    return Some(Committed::Inline { payload_bytes });
+            let committed = match self.state_at(position) {
+                State::Empty => None,
+                State::Padding { bytes } => {
+                    position += bytes;
+                    continue;
                 }
-                State::Shared => return Some(Committed::Shared),
-            }
+                State::Inline { payload_bytes } => Some(Committed::Inline { payload_bytes }),
+                State::Shared => Some(Committed::Shared),
+            };
+            return (position, committed);
         }
     }
 
@@ -184,50 +213,78 @@ impl Consumer {
         State::from_word(unsafe { self.shared.storage.state_word(position) })
     }
 
-    /// Lets `f` have the record at the position, which counts as consumed even if `f` panics.
+    /// Lets `f` have the record at the position, of `payload_bytes`, and those behind it with the same tag whose payloads
+    /// were copied, until `bytes_max` are reached: they count as consumed even if `f` panics.
     #[inline]
-    fn pass(
+    fn pass_run<const RUN_MAX: usize>(
         &mut self,
-        committed: Committed,
-        f: &mut impl FnMut(Tag, DrainPayload<'_>) -> ControlFlow<()>,
+        payload_bytes: usize,
+        bytes_max: usize,
+        f: &mut impl FnMut(Tag, Drained<'_>) -> ControlFlow<()>,
     ) -> Passed {
+        let storage = &self.shared.storage;
         let start = self.position;
-        self.position += committed.record_bytes();
+        // SAFETY: committed at `start`, and not freed before this function returns; so are those that follow.
+        let tag = unsafe { storage.read_tag(start) };
+        let mut payloads = [[].as_slice(); RUN_MAX];
+        // SAFETY: as for the tag, and of this length.
+        payloads[0] = unsafe { storage.payload(start, payload_bytes) };
+        let (mut records, mut bytes) = (1, payload_bytes);
+        let mut end = start + record_bytes(payload_bytes);
+        while records < RUN_MAX
+            && end - self.freed < self.free_step_bytes
+            && records * HEADER_BYTES + bytes < bytes_max
+        {
+            let (at, Some(Committed::Inline { payload_bytes })) = self.committed_at(end) else {
+                break;
+            };
+            // SAFETY: committed at `at`.
+            if unsafe { storage.read_tag(at) } != tag {
+                break;
+            }
+            // SAFETY: as for the tag, and of this length.
+            payloads[records] = unsafe { storage.payload(at, payload_bytes) };
+            records += 1;
+            bytes += payload_bytes;
+            end = at + record_bytes(payload_bytes);
+        }
+        self.position = end;
+        let flow = f(tag, Drained::Copied(&payloads[..records]));
+        if flow.is_break() {
+            self.position = start;
+        }
+        Passed {
+            records,
+            payload_bytes: bytes,
+            flow,
+            stays: flow.is_break(),
+        }
+    }
+
+    /// Lets `f` have the shared record at the position, which counts as consumed even if `f` panics.
+    #[inline]
+    fn pass_shared(&mut self, f: &mut impl FnMut(Tag, Drained<'_>) -> ControlFlow<()>) -> Passed {
+        let start = self.position;
+        self.position += SHARED_RECORD_BYTES;
         let storage = &self.shared.storage;
         // SAFETY: committed at `start`, and not freed before this function returns.
         let tag = unsafe { storage.read_tag(start) };
-        let passed = match committed {
-            Committed::Inline { payload_bytes } => {
-                // SAFETY: as for the tag, and of this length.
-                let payload = unsafe { storage.payload(start, payload_bytes) };
-                let flow = f(tag, DrainPayload::Inline(payload));
-                Passed {
-                    payload_bytes,
-                    flow,
-                    stays: flow.is_break(),
-                }
-            }
-            Committed::Shared => {
-                // SAFETY: committed as shared. This one is the owner now, and dropped here if `f`
-                // leaves it or panics, unless the record stays and so does the one in the ring.
-                let mut slot = Some(unsafe { storage.read_shared(start) });
-                let payload_bytes = slot.as_ref().map_or(0, Bytes::len);
-                let flow = f(tag, DrainPayload::Shared(SharedPayload::new(&mut slot)));
-                let stays = flow.is_break() && slot.is_some();
-                if stays {
-                    mem::forget(slot);
-                }
-                Passed {
-                    payload_bytes,
-                    flow,
-                    stays,
-                }
-            }
-        };
-        if passed.stays {
+        // SAFETY: committed as shared. This one is the owner now, and dropped here if `f`
+        // leaves it or panics, unless the record stays and so does the one in the ring.
+        let mut slot = Some(unsafe { storage.read_shared(start) });
+        let payload_bytes = slot.as_ref().map_or(0, Bytes::len);
+        let flow = f(tag, Drained::Shared(SharedPayload::new(&mut slot)));
+        let stays = flow.is_break() && slot.is_some();
+        if stays {
+            mem::forget(slot);
             self.position = start;
         }
-        passed
+        Passed {
+            records: 1,
+            payload_bytes,
+            flow,
+            stays,
+        }
     }
 
     /// Moves past the record at the position, whose buffer is the caller's to drop.
@@ -255,8 +312,9 @@ impl Consumer {
     }
 }
 
-/// What became of a record that was passed to a drain's closure.
+/// What became of the records that were passed to a drain's closure.
 struct Passed {
+    records: usize,
     payload_bytes: usize,
     flow: ControlFlow<()>,
     stays: bool,

@@ -22,7 +22,7 @@ pub(crate) use consumer::Consumer;
 pub(crate) use doorbell::Doorbell;
 pub(crate) use payload_pool::{Block, PayloadPool};
 pub(crate) use producer::{Producer, PushError};
-pub(crate) use record::{DrainPayload, HEADER_BYTES as RECORD_HEADER_BYTES, Payload, Tag};
+pub(crate) use record::{Drained, HEADER_BYTES as RECORD_HEADER_BYTES, Payload, Tag};
 
 use byte_ring::{CAPACITY_BYTES_MAX, CAPACITY_BYTES_MIN, Shared};
 use sync::Arc;

@@ -77,6 +77,15 @@ impl Deref for DrainPayload<'_> {
     }
 }
 
+/// Records of equal tags on their way out of the ring.
+#[derive(Debug)]
+pub(crate) enum Drained<'a> {
+    /// Payloads that were copied into the ring, one or more; valid during the call.
+    Copied(&'a [&'a [u8]]),
+    /// A buffer that was handed over whole; to be looked at, or taken.
+    Shared(SharedPayload<'a>),
+}
+
 /// A `Bytes` that is leaving the ring: read it, or [`take`](Self::take) it.
 #[derive(Debug)]
 pub(crate) struct SharedPayload<'a> {

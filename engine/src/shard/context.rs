@@ -388,13 +388,8 @@ impl Core {
             Ok(reserved) => reserved,
             Err(refusal) => return refused(plan, &lane.address().gate, refusal).map(|_| 1),
         };
-        let pool = &mut self.sending.pool;
-        if lane.take_run(&self.fabric, pool, to, &payloads[..count]) {
-            self.sending.mark_ready(index, lane);
-        } else {
-            let strays = &mut self.sending.strays;
-            strays.extend(std::iter::repeat_n(index, count));
-        }
+        let run = &payloads[..count];
+        self.sending.put_run(index, lane, &self.fabric, to, run);
         Ok(count)
     }
 

@@ -16,7 +16,10 @@ use crate::mailboxes::MailboxId;
 use crate::order_tag::OrderTag;
 use crate::payload::Payload;
 use crate::peer::LaneNumber;
-use crate::ring::{Consumer, DrainPayload, RECORD_HEADER_BYTES};
+use crate::ring::{Consumer, Drained, RECORD_HEADER_BYTES};
+
+/// Messages taken over at once. What the ring gives back at a time has 12 of 64 bytes: more would not come together.
+const RUN_MAX: usize = 16;
 
 /// A channel's ring on this shard.
 #[derive(Debug)]
@@ -77,28 +80,44 @@ impl Core {
         } = self;
         let queue = &mut queues[place];
         let plan = &channels[queue.channel];
-        queue.ring.drain(quantum, |tag, payload| {
+        let takes_runs = plan.takes_runs();
+        // Counted as the ring counts, so that one that used up its quantum leaves nothing over for the next.
+        queue.ring.drain_runs::<RUN_MAX>(quantum, |tag, drained| {
             let number = LaneNumber::from_word(tag.lane);
             let index = routing.lane_of(number).unwrap_or(NOT_OURS);
             let Some(lane) = lanes.get_mut(index as usize) else {
                 unknown = Some(number);
                 return ControlFlow::Break(());
             };
-            let payload = match payload {
-                DrainPayload::Inline(bytes) => Payload::Borrowed(bytes),
-                DrainPayload::Shared(shared) => Payload::Shared(shared.take()),
-            };
-            // As the ring counts them, so that a ring that used up its quantum leaves nothing over
-            // for the next.
-            bytes += payload.len() + RECORD_HEADER_BYTES;
             let (order, high) = OrderTag::split(tag.extra);
-            let message = OutgoingMessage {
-                mailbox: MailboxId::from_words(tag.mailbox, high),
-                order,
-                is_extended: tag.extra & EXTENDED != 0,
-                payload,
+            let mailbox = MailboxId::from_words(tag.mailbox, high);
+            let is_extended = tag.extra & EXTENDED != 0;
+            if let Drained::Copied(run) = &drained
+                && takes_runs
+                && !is_extended
+                && lane.takes_run(run)
+            {
+                let payload_bytes = run.iter().map(|payload| payload.len()).sum::<usize>();
+                bytes += payload_bytes + run.len() * RECORD_HEADER_BYTES;
+                sending.put_run(index, lane, fabric, (mailbox, order), run);
+                return ControlFlow::Continue(());
+            }
+            let mut put = |payload: Payload<'_>| {
+                bytes += payload.len() + RECORD_HEADER_BYTES;
+                let message = OutgoingMessage {
+                    mailbox,
+                    order,
+                    is_extended,
+                    payload,
+                };
+                sending.put(index, lane, plan, fabric, message);
             };
-            sending.put(index, lane, plan, fabric, message);
+            match drained {
+                Drained::Shared(shared) => put(Payload::Shared(shared.take())),
+                Drained::Copied(payloads) => payloads
+                    .iter()
+                    .for_each(|payload| put(Payload::Borrowed(payload))),
+            }
             ControlFlow::Continue(())
         });
         plan.rooms[self.index].notify(usize::MAX);

@@ -106,6 +106,14 @@ impl Lane {
         self.takes_messages() && self.state.stage() != Stage::Loop
     }
 
+    /// Whether it takes these messages as a run: they may have been accepted before it was made, with a peer that takes
+    /// less.
+    pub(crate) fn takes_run(&self, payloads: &[&[u8]]) -> bool {
+        let bytes_max = self.address().payload_bytes_max();
+        let longest = payloads.iter().map(|payload| payload.len()).max();
+        self.takes_runs() && longest.unwrap_or(0) <= bytes_max
+    }
+
     pub(crate) fn is_up(&self) -> bool {
         self.state.is_up()
     }

@@ -11,6 +11,8 @@ use super::lane::Lane;
 use super::outbox::{ChunkPool, OutgoingMessage};
 use crate::channel_plan::ChannelPlan;
 use crate::fabric::Fabric;
+use crate::mailboxes::MailboxId;
+use crate::order_tag::OrderTag;
 
 /// See the module's text.
 #[derive(Debug)]
@@ -80,6 +82,23 @@ impl Sending {
             self.mark_ready(index, lane);
         } else {
             self.strays.push(index);
+        }
+    }
+
+    /// As [`put`](Self::put), for what the lane [takes as a run](Lane::takes_run).
+    pub(super) fn put_run(
+        &mut self,
+        index: u32,
+        lane: &mut Lane,
+        fabric: &Fabric,
+        to: (MailboxId, OrderTag),
+        payloads: &[&[u8]],
+    ) {
+        if lane.take_run(fabric, &mut self.pool, to, payloads) {
+            self.mark_ready(index, lane);
+        } else {
+            self.strays
+                .extend(std::iter::repeat_n(index, payloads.len()));
         }
     }
 

@@ -3,7 +3,8 @@
 use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use super::super::{DrainPayload, byte_ring};
+use super::super::byte_ring;
+use super::super::record::DrainPayload;
 use super::{Counted, drain_all, tag};
 
 #[test]

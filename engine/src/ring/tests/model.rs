@@ -8,7 +8,8 @@ use std::ops::ControlFlow;
 
 use proptest::prelude::*;
 
-use super::super::{Consumer, DrainPayload, Payload, Producer, PushError, Tag, byte_ring};
+use super::super::record::DrainPayload;
+use super::super::{Consumer, Drained, Payload, Producer, PushError, Tag, byte_ring};
 use super::{Counted, SHARED_PAYLOAD_BYTE, tag};
 
 /// One call on either end; lengths are of payloads.
@@ -25,10 +26,16 @@ enum Call {
         break_after: usize,
         takes: bool,
     },
+    /// Up to so many bytes, in runs, breaking at so many calls.
+    DrainRuns {
+        bytes_max: usize,
+        break_after: usize,
+    },
     Close,
 }
 
 const CAPACITY_BYTES: usize = 1024;
+const RUN_MAX: usize = 5;
 const PAYLOAD_BYTES_MAX: usize = CAPACITY_BYTES / 2 - 16;
 
 fn payload_bytes() -> impl Strategy<Value = usize> {
@@ -48,6 +55,9 @@ fn call() -> impl Strategy<Value = Call> {
         20 => Just(Call::Advance),
         20 => (0..4000_usize, 0..20_usize, any::<bool>()).prop_map(
             |(bytes_max, break_after, takes)| Call::Drain { bytes_max, break_after, takes }
+        ),
+        20 => (0..4000_usize, 0..8_usize).prop_map(
+            |(bytes_max, break_after)| Call::DrainRuns { bytes_max, break_after }
         ),
         1 => Just(Call::Close),
     ]
@@ -100,6 +110,10 @@ impl Pair {
             } => {
                 self.drain(bytes_max, break_after, takes);
             }
+            Call::DrainRuns {
+                bytes_max,
+                break_after,
+            } => self.drain_runs(bytes_max, break_after),
             Call::Close => {
                 self.consumer.close();
                 self.closed = true;
@@ -203,6 +217,40 @@ impl Pair {
         assert_eq!(records, consumed);
         self.queue.drain(..records);
         let had_enough = bytes >= bytes_max || consumed >= break_after;
+        assert!(had_enough || self.queue.is_empty(), "the drain ended early");
+    }
+
+    /// Records come as one by one, together only where their tags are equal and their payloads were copied.
+    fn drain_runs(&mut self, bytes_max: usize, break_after: usize) {
+        let (mut bytes, mut seen, mut calls, mut consumed) = (0, 0, 0, 0);
+        let queue = &self.queue;
+        let records = self
+            .consumer
+            .drain_runs::<RUN_MAX>(bytes_max, |tag, drained| {
+                assert!(bytes < bytes_max);
+                let (payloads, shared): (Vec<&[u8]>, _) = match &drained {
+                    Drained::Copied(payloads) => (payloads.to_vec(), false),
+                    Drained::Shared(payload) => (vec![payload], true),
+                };
+                assert!((1..=RUN_MAX).contains(&payloads.len()));
+                for payload in payloads {
+                    assert!(bytes < bytes_max, "the run goes on beyond the limit");
+                    let expected = queue.get(seen).expect("more came out than went in");
+                    assert_eq!((tag, shared), (expected.tag, expected.shared));
+                    assert_eq!(*payload, *expected.payload);
+                    bytes += 16 + payload.len();
+                    seen += 1;
+                }
+                if calls == break_after {
+                    return ControlFlow::Break(());
+                }
+                calls += 1;
+                consumed = seen;
+                ControlFlow::Continue(())
+            });
+        assert_eq!(records, consumed);
+        self.queue.drain(..records);
+        let had_enough = bytes >= bytes_max || calls >= break_after;
         assert!(had_enough || self.queue.is_empty(), "the drain ended early");
     }
 

@@ -2,7 +2,8 @@
 
 use bytes::Bytes;
 
-use super::super::{DrainPayload, Payload, PushError, byte_ring};
+use super::super::record::DrainPayload;
+use super::super::{Payload, PushError, byte_ring};
 use super::{Counted, drain_all, tag};
 use std::ops::ControlFlow;
 

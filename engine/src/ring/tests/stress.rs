@@ -6,7 +6,8 @@ use std::thread;
 
 use bytes::Bytes;
 
-use super::super::{Consumer, DrainPayload, Producer, PushError, Tag, byte_ring};
+use super::super::record::DrainPayload;
+use super::super::{Consumer, Producer, PushError, Tag, byte_ring};
 
 const PRODUCERS: u32 = 3;
 const RECORDS_EACH: u32 = if cfg!(miri) { 80 } else { 300_000 };
