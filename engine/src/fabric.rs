@@ -17,6 +17,7 @@ use crate::control::wishes::WishBook;
 use crate::deadline::Clock;
 use crate::detour::Detour;
 use crate::error::{Reported, SecurityError};
+use crate::faults::book::FaultBook;
 use crate::io::backend::Backend;
 use crate::mailboxes::{Mailbox, Mailboxes};
 use crate::rates::RateCaps;
@@ -62,6 +63,8 @@ pub(crate) struct Fabric {
     pub(crate) rules: RuleBook,
     /// How often the caps of channels were changed.
     pub(crate) rate_changes: AtomicU64,
+    /// What is done to messages and links on purpose.
+    pub(crate) faults: FaultBook,
     /// Memory of large payloads, sent and received.
     pub(crate) payloads: Arc<PayloadPool>,
     pub(crate) shards: Vec<ShardLink>,

@@ -98,6 +98,7 @@ pub mod error;
 pub mod events;
 mod extended;
 mod fabric;
+mod faults;
 mod fnv;
 pub mod http;
 mod inbox;
@@ -153,6 +154,10 @@ pub use error::{
     SecurityError, SendError, StartError, StreamError, Unsent, WaitError,
 };
 pub use events::{Event, Events};
+pub use faults::{
+    FAULT_DELAY_MAX, FAULT_DROPS_ALL, FAULT_LASTS_MAX, FAULTS_MAX, Fault, FaultCounts, FaultError,
+    FaultMetrics, FaultStatus,
+};
 pub use inbox::{Inbox, Received};
 pub use io::backend::Backend;
 pub use io::preflight;

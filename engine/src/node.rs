@@ -5,6 +5,7 @@
 
 mod admin;
 mod channels;
+mod faults;
 mod http;
 mod pulse;
 mod receiving;

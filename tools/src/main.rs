@@ -13,6 +13,7 @@ mod json;
 mod node;
 mod proxy;
 mod sim;
+mod span;
 mod supervisor;
 mod table;
 mod top;
@@ -51,6 +52,7 @@ enum Command {
     Events(admin::events::Arguments),
     Channel(admin::channel::Arguments),
     Rules(admin::rules::Arguments),
+    Fault(admin::fault::Arguments),
     Metrics(admin::metrics::Arguments),
     Top(top::Arguments),
     Reload(admin::reload::Arguments),
@@ -88,6 +90,7 @@ impl Command {
             Self::Events(arguments) => admin::events::run(&arguments),
             Self::Channel(arguments) => admin::channel::run(&arguments),
             Self::Rules(arguments) => admin::rules::run(arguments),
+            Self::Fault(arguments) => admin::fault::run(arguments),
             Self::Metrics(arguments) => admin::metrics::run(&arguments),
             Self::Top(arguments) => top::run(&arguments),
             Self::Reload(arguments) => admin::reload::run(&arguments),

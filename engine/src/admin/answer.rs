@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::PROTOCOL_VERSION;
 use super::event_report::EventReport;
+use super::fault_report::FaultReport;
 use super::metrics_report::MetricsReport;
 use crate::config::Change;
 use crate::metrics::RuleMetrics;
@@ -146,6 +147,13 @@ pub enum Answer {
         reported: u64,
         /// Messages that were dropped since then.
         dropped: u64,
+    },
+    /// Faults on purpose that are open.
+    Faults(Vec<FaultReport>),
+    /// A fault is open.
+    FaultAdded {
+        /// By which it is removed.
+        id: u64,
     },
     /// Its routing rules, in order.
     Rules(Vec<RuleMetrics>),

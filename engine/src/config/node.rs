@@ -329,6 +329,11 @@ parameters! {
         Unit::Count("events"), Allowed::Number(16, 1 << 20);
         origin "guess: every peer of the fan test up and down once";
         cost "higher is memory; lower loses events for slow readers";
+    /// Whether faults can be ordered: messages dropped or held back, links cut, on purpose and for a while.
+    faults: bool = false;
+        Unit::None, BOOLEAN;
+        origin "nobody is to break a node by a command who was not told that it may be broken";
+        cost "true lets whoever administers the node make it lose messages; without a fault, one look for each message";
     /// Unix socket by which the node is administered; auto is the program's choice: none, or for `overlane node` one where the
     /// other commands find it.
     admin: Admin = Admin::Auto;

@@ -111,7 +111,9 @@ impl Control {
     /// When a step has something to do at the latest.
     pub(crate) fn next(&self) -> Option<Instant> {
         let resident = self.resident.as_ref().and_then(|resident| resident.next());
-        [resident, self.files_due].into_iter().flatten().min()
+        let faults = self.fabric.faults.next_end();
+        let due = [resident, self.files_due, faults];
+        due.into_iter().flatten().min()
     }
 
     /// Does what there is to do, without waiting.
@@ -131,7 +133,18 @@ impl Control {
             let _ = self.fabric.reload_security();
             self.look_at_files_later(now);
         }
+        if self.fabric.faults.end_due(now) {
+            self.fabric.ring_all();
+            self.tell_faults();
+        }
         self.run_resident();
+    }
+
+    /// To whoever follows what happens: faults that are open, or over.
+    fn tell_faults(&mut self) {
+        for told in self.fabric.faults.take_told() {
+            self.tell(&told.event());
+        }
     }
 
     fn look_at_files_later(&mut self, now: Instant) {
@@ -214,6 +227,7 @@ impl Control {
     /// Looks at all that there is besides notices. True if there is more by now.
     fn look_once(&mut self) -> bool {
         self.link.begin_look();
+        self.tell_faults();
         self.follow_channels();
         for (peer, wish) in self.fabric.wishes.take_changed() {
             self.follow_wish(peer, wish);

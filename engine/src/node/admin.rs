@@ -6,6 +6,7 @@
 mod broadcasts;
 mod channels;
 mod cluster;
+mod faults;
 mod messages;
 mod peers;
 mod topology;
@@ -65,6 +66,9 @@ impl Desk for FrontDesk {
             Request::Rules {} => Ok(Answer::Rules(node.metrics().rules)),
             Request::Reload { wait_ms } => reload(node, Duration::from_millis(wait_ms)),
             Request::SetRules { rules } => set_rules(node, &rules),
+            Request::Faults {} | Request::AddFault { .. } | Request::RemoveFault { .. } => {
+                faults::answer(node, request)
+            }
             Request::Channels {}
             | Request::AddChannel { .. }
             | Request::SetChannel { .. }

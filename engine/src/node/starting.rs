@@ -29,6 +29,7 @@ use crate::detour::Detour;
 use crate::discovery;
 use crate::error::{NameError, StartError};
 use crate::fabric::{Fabric, ShardLink};
+use crate::faults::book::FaultBook;
 use crate::io::preflight::{self, Machine};
 use crate::io::socket;
 use crate::mailboxes::Mailboxes;
@@ -255,6 +256,7 @@ impl Node {
             streams,
             rate_changes: AtomicU64::new(0),
             rules: RuleBook::new(rules),
+            faults: FaultBook::default(),
             payloads: PayloadPool::new(),
             shards: links,
             retiring: AtomicBool::new(false),

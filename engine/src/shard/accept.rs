@@ -344,6 +344,13 @@ impl Core {
             // On its way here the channel was removed, and another one got its lanes.
             return self.turn_away(newcomer, CloseReason::ChannelUnknown);
         }
+        if let Some(fault) = state.cut_by() {
+            // Without a word, as a network does it.
+            fault.count_failed_dial();
+            let detail = format!("from node {}: a fault on purpose cuts the lane", hello.node);
+            self.refused_connection(newcomer.address, CloseReason::Unreachable, detail);
+            return Ok(());
+        }
         let presence = peer.presence();
         let remote = RemoteNode {
             name: hello.node.as_str(),

@@ -109,7 +109,10 @@ impl Core {
         } else {
             self.mind_control(lane);
         }
-        self.arm_receive(index, 1).map(drop)
+        self.arm_receive(index, 1)?;
+        // It was on its way when a fault came.
+        self.cut_if_faulty(lane);
+        Ok(())
     }
 
     /// Fresh ledgers, an open gate; what waited for the lane is sent first.

@@ -19,6 +19,7 @@ mod dial;
 mod dispatch;
 mod exchange;
 mod expiry;
+mod faults;
 mod frames;
 mod hand_over;
 mod handshake;
@@ -84,6 +85,7 @@ use connection::Connections;
 use deliver::Receivers;
 use dial::Dialing;
 use dispatch::ChannelQueue;
+use faults::ShardFaults;
 use intake::Intake;
 use lane::Lane;
 use newcomers::Newcomers;
@@ -147,6 +149,7 @@ pub(crate) struct Core {
     channels: ShardChannels,
     /// As `Fabric::rate_changes` was when caps were looked at last.
     rate_changes_seen: u64,
+    faults: ShardFaults,
     /// As `Security::revocations` was when lanes were looked at last.
     revocations_seen: u64,
     routing: Routing,

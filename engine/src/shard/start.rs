@@ -16,6 +16,7 @@ use super::connection::Connections;
 use super::context::ShardHandle;
 use super::deliver::Receivers;
 use super::dial::Dialing;
+use super::faults::ShardFaults;
 use super::intake::Intake;
 use super::newcomers::Newcomers;
 use super::packing::Packing;
@@ -189,6 +190,7 @@ impl Shard {
             requests_due: None,
             control_due: None,
             rate_changes_seen: 0,
+            faults: ShardFaults::default(),
             revocations_seen: 0,
             packing: Packing::default(),
             channels: ShardChannels::default(),

@@ -73,6 +73,7 @@ impl Shard {
         core.follow_routes();
         core.follow_requests();
         core.follow_caps();
+        core.follow_faults();
         core.follow_revocations();
         let mut worked = obey(core, receivers);
         worked |= core.follow_streams();
@@ -268,6 +269,7 @@ impl Core {
             || self.timers.next().is_some_and(|at| at <= self.now)
             || self.has_new_request_deadline()
             || self.has_new_caps()
+            || self.has_new_faults()
             || self.has_new_revocations()
             || self.owes_streams()
             || self.has_ready()
@@ -369,6 +371,7 @@ impl Core {
                 }
                 Deadline::Expiry { lane } => self.meet_expiry(lane),
                 Deadline::Tokens { lane } => self.meet_tokens(lane),
+                Deadline::Delay { lane } => self.mark_ready(lane),
                 Deadline::HoldBack { channel } => self.look_at_held(channel),
                 Deadline::Accept => self.arm_accept()?,
                 Deadline::Requests => self.fabric.requests.expire(self.now),
@@ -437,6 +440,8 @@ impl Core {
             let lane = group[0];
             let state = &mut self.lanes[lane as usize];
             let unsendable = Unsendable::ALL.map(|cause| state.log.take_unsendable(cause));
+            self.tell_dropped_by_faults(lane);
+            let state = &self.lanes[lane as usize];
             if !self.channels[state.channel].reliable {
                 continue;
             }

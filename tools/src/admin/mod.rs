@@ -6,6 +6,7 @@
 pub(crate) mod channel;
 pub(crate) mod cluster;
 pub(crate) mod events;
+pub(crate) mod fault;
 mod judging;
 pub(crate) mod members;
 pub(crate) mod metrics;

@@ -11,7 +11,6 @@ mod network;
 mod output;
 mod plot;
 mod seeds;
-mod span;
 mod switching;
 mod table;
 
@@ -23,8 +22,8 @@ use overlane_overlays::epoch::OverlayKind;
 use overlane_overlays::sim::carrier::Carrier;
 
 use crate::ending::{Ending, NotWritten, complain};
+use crate::span::{Milliseconds, Percent, parse_milliseconds, parse_percent};
 use network::NetworkArguments;
-use span::{Milliseconds, Percent, parse_milliseconds, parse_percent};
 
 /// Simulates a cluster and prints what it measured.
 ///

@@ -192,3 +192,75 @@ fn a_supervisor_hears_that_a_node_is_up_goes_on_reloads_and_stops() {
     }
     assert_eq!(next, "STOPPING=1\n");
 }
+
+#[test]
+fn faults_on_purpose_are_ordered_listed_told_and_removed() {
+    let home = Home::new("fault");
+    let none = home.node("none", &[]);
+    let cut = ["fault", "add", "--cut", "--for", "30s", "--node", "none"];
+    let error = home.fails(1, &cut);
+    assert!(error.contains("faults = true"), "{error}");
+    stop(none);
+    let a = home.node("a", &["--faults", "true", "--overlay", "none"]);
+    assert_eq!(home.text(&["fault", "list"]), "no fault is open\n");
+    let add = [
+        "fault",
+        "add",
+        "--peer",
+        "b",
+        "--channel",
+        "messages",
+        "--drop",
+        "5%",
+        "--delay",
+        "20ms",
+        "--cut",
+        "--for",
+        "10m",
+        "--seed",
+        "3",
+    ];
+    assert_eq!(
+        home.text(&add),
+        "fault 1 is open; overlane fault remove 1 ends it\n"
+    );
+    let open = &home.json(&["fault", "list"])[0];
+    assert_eq!(
+        (
+            &open["fault"],
+            &open["drop_ppm"],
+            &open["delay_us"],
+            &open["seed"]
+        ),
+        (
+            &"drop 5 %, delay 20ms, cut to b on messages".into(),
+            &50_000.into(),
+            &20_000.into(),
+            &3.into()
+        ),
+        "{open}"
+    );
+    let shown = home.text(&["fault", "list"]);
+    assert!(shown.contains("cut to b on messages"), "{shown}");
+    assert!(
+        home.text(&["metrics"])
+            .contains("faults on purpose: 1 open")
+    );
+    for (wrong, said) in [
+        (&["fault", "add", "--for", "1s"][..], "does nothing"),
+        (&["fault", "add", "--cut", "--for", "25h"], "at most 86400s"),
+        (&["fault", "add", "--cut", "--for", "1"], "such as 20ms"),
+        (&["fault", "add", "--cut"], "--for"),
+        (
+            &["fault", "add", "--cut", "--for", "1s", "--channel", "x"],
+            "messages",
+        ),
+        (&["fault", "remove", "2"], "no fault 2 is open"),
+    ] {
+        let error = home.fails(2, wrong);
+        assert!(error.contains(said), "{error}");
+    }
+    assert_eq!(home.text(&["fault", "remove", "1"]), "removed\n");
+    assert_eq!(home.text(&["fault", "list"]), "no fault is open\n");
+    stop(a);
+}
