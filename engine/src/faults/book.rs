@@ -4,8 +4,8 @@
 //! look at the epoch in each turn, and at the faults when it has changed; what faults do is counted here, by each shard that carries it out.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use crate::events::Event;
 
@@ -100,6 +100,8 @@ impl Told {
 pub(crate) struct FaultBook {
     epoch: AtomicU64,
     state: Mutex<State>,
+    /// Notified when a shard goes by other faults than before.
+    adopted: Condvar,
 }
 
 #[derive(Debug, Default)]
@@ -110,6 +112,8 @@ struct State {
     /// Those that have ended: shards may still count on them for a turn.
     ended: FaultCounts,
     ending: Vec<Arc<OpenFault>>,
+    /// By shard: the epoch that it goes by.
+    adopted: Vec<u64>,
 }
 
 impl FaultBook {
@@ -123,6 +127,27 @@ impl FaultBook {
     pub(crate) fn open(&self) -> (u64, Vec<Arc<OpenFault>>) {
         let state = self.lock();
         (self.epoch(), state.open.clone())
+    }
+
+    /// A shard goes by the faults of that epoch.
+    pub(crate) fn note_adopted(&self, shard: usize, epoch: u64) {
+        let mut state = self.lock();
+        if state.adopted.len() <= shard {
+            state.adopted.resize(shard + 1, 0);
+        }
+        state.adopted[shard] = epoch;
+        self.adopted.notify_all();
+    }
+
+    /// Waits until so many shards go by the faults there are now, or the time is over: then one of them is held by a handler or a task.
+    pub(crate) fn await_adoption(&self, shards: usize, patience: Duration) {
+        let state = self.lock();
+        let epoch = self.epoch();
+        let is_awaited = |state: &mut State| {
+            let adopted = state.adopted.iter().filter(|adopted| **adopted >= epoch);
+            adopted.count() < shards
+        };
+        drop(self.adopted.wait_timeout_while(state, patience, is_awaited));
     }
 
     /// Opens one; returns its number.
@@ -236,7 +261,6 @@ impl State {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
 
     const SECOND: Duration = Duration::from_secs(1);
 

@@ -2,13 +2,15 @@
 
 use std::time::Instant;
 
-use super::Node;
+use super::{Node, PATIENCE};
 use crate::faults::{Fault, FaultError, FaultStatus};
+use crate::threads;
 
 impl Node {
-    /// Does something bad to messages and links on purpose, for a while: drops, holds back, or cuts. It begins with the next turn of each
-    /// shard, and ends by itself. What it does is in [`Metrics::faults`](crate::Metrics::faults), [`Event::FaultAdded`](crate::Event::FaultAdded) and
-    /// [`Event::FaultEnded`](crate::Event::FaultEnded). Returns the number by which it is removed.
+    /// Does something bad to messages and links on purpose, for a while: drops, holds back, or cuts. It ends by itself. What it does is in [`Metrics::faults`](crate::Metrics::faults), [`Event::FaultAdded`](crate::Event::FaultAdded) and
+    /// [`Event::FaultEnded`](crate::Event::FaultEnded). Returns the number by which it is removed,
+    /// once every shard goes by it; a shard that a handler or a task holds for more than 10 s begins with its next turn, and so does every shard if
+    /// the call is made on a thread of the engine.
     ///
     /// A dropped message ends as any other that is not sent: on a channel that acknowledges it is reported, on a best-effort one it is
     /// counted as dropped. What is held back waits where it waits anyway, within the bounds of its lane. A link that is cut ends as if
@@ -53,5 +55,8 @@ impl Node {
     fn tell_of_faults(&self) {
         self.fabric.ring_all();
         self.control_link.look();
+        if !threads::is_own() {
+            self.fabric.faults.await_adoption(self.shards(), PATIENCE);
+        }
     }
 }

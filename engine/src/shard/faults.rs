@@ -51,6 +51,7 @@ impl Core {
                 self.fit_faults(index);
             }
         }
+        self.fabric.faults.note_adopted(self.index, epoch);
     }
 
     /// Gives a lane the faults that are on it, and cuts its link if one says so.
