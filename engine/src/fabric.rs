@@ -22,6 +22,7 @@ use crate::io::backend::Backend;
 use crate::mailboxes::{Mailbox, Mailboxes};
 use crate::rates::RateCaps;
 use crate::receipt_book::ReceiptBook;
+use crate::recorder::{Cause, Recorder};
 use crate::relay_book::RelayBook;
 use crate::request_book::RequestBook;
 use crate::ring::inbox::{Inboxes, ShardSet};
@@ -65,6 +66,8 @@ pub(crate) struct Fabric {
     pub(crate) rate_changes: AtomicU64,
     /// What is done to messages and links on purpose.
     pub(crate) faults: FaultBook,
+    /// What the threads did last.
+    pub(crate) recorder: Recorder,
     /// Memory of large payloads, sent and received.
     pub(crate) payloads: Arc<PayloadPool>,
     pub(crate) shards: Vec<ShardLink>,
@@ -186,6 +189,7 @@ impl Fabric {
 
     /// A shard ended by itself: without it the node cannot keep its promises.
     pub(crate) fn shard_failed(&self) {
+        self.recorder.want(Cause::Panic);
         self.close();
         self.end();
     }

@@ -115,6 +115,8 @@ mod rates;
 mod receipt;
 mod receipt_book;
 mod receiving;
+mod recorder;
+mod recording;
 mod relay_book;
 mod request;
 mod request_book;
@@ -175,6 +177,10 @@ pub use peer::Peer;
 pub use rates::RateCaps;
 pub use receipt::Receipt;
 pub use receipt_book::RECEIPTS_MAX;
+pub use recording::{
+    RECORDING_BYTES_MAX, RECORDING_ENTRIES_MAX, Recorded, RecordedEntry, RecordedThread, Recording,
+    RecordingError,
+};
 pub use relay_book::{RELAYED_BYTES_MAX, RELAYED_MAX, RelayCounts};
 pub use request_book::REQUESTS_MAX;
 pub use restraint::Restraint;

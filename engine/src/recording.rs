@@ -249,7 +249,11 @@ mod tests {
         let whole = recording().encode();
         for cut in 0..whole.len() {
             let error = Recording::decode(&whole[..cut]).expect_err("it is cut off");
-            let said = if cut < MARK.len() { "no recording" } else { "damaged" };
+            let said = if cut < MARK.len() {
+                "no recording"
+            } else {
+                "damaged"
+            };
             assert!(error.to_string().contains(said), "{cut}: {error}");
         }
         let mut longer = whole.clone();

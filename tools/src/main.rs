@@ -12,6 +12,7 @@ mod interrupt;
 mod json;
 mod node;
 mod proxy;
+mod recording;
 mod sim;
 mod span;
 mod supervisor;
@@ -53,6 +54,7 @@ enum Command {
     Channel(admin::channel::Arguments),
     Rules(admin::rules::Arguments),
     Fault(admin::fault::Arguments),
+    Recording(recording::Arguments),
     Metrics(admin::metrics::Arguments),
     Top(top::Arguments),
     Reload(admin::reload::Arguments),
@@ -91,6 +93,7 @@ impl Command {
             Self::Channel(arguments) => admin::channel::run(&arguments),
             Self::Rules(arguments) => admin::rules::run(arguments),
             Self::Fault(arguments) => admin::fault::run(arguments),
+            Self::Recording(arguments) => recording::run(&arguments),
             Self::Metrics(arguments) => admin::metrics::run(&arguments),
             Self::Top(arguments) => top::run(&arguments),
             Self::Reload(arguments) => admin::reload::run(&arguments),

@@ -14,6 +14,7 @@ use super::fault_report::FaultReport;
 use super::metrics_report::MetricsReport;
 use crate::config::Change;
 use crate::metrics::RuleMetrics;
+use crate::recording::Recording;
 
 /// A line from a node.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -148,6 +149,8 @@ pub enum Answer {
         /// Messages that were dropped since then.
         dropped: u64,
     },
+    /// What the threads of the node did last.
+    Recording(Recording),
     /// Faults on purpose that are open.
     Faults(Vec<FaultReport>),
     /// A fault is open.

@@ -8,6 +8,7 @@ mod builder;
 mod overlays;
 mod protection;
 mod protocols;
+mod recorder;
 mod topology;
 
 use std::collections::BTreeMap;
@@ -34,6 +35,7 @@ pub use protection::{PskConfig, TlsConfig};
 pub use protocols::{
     BroadcastConfig, MembershipConfig, PartitionsConfig, PlumtreeConfig, SwitchingConfig,
 };
+pub use recorder::RecorderConfig;
 pub use topology::TopologyConfig;
 
 /// The words of a parameter that is on or off.
@@ -51,6 +53,7 @@ pub static NODE_GROUPS: &[&Group] = &[
     &protocols::PARTITIONS,
     &protocols::SWITCHING,
     &topology::TOPOLOGY,
+    &recorder::RECORDER,
     &protection::TLS,
     &protection::PSK,
 ];
@@ -373,6 +376,8 @@ parameters! {
         switching: SwitchingConfig;
         /// Switching it by rules and for workloads.
         topology: TopologyConfig;
+        /// The flight recorder.
+        recorder: RecorderConfig;
         /// Certificates.
         tls: TlsConfig;
         /// The file of the secret.

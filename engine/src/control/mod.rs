@@ -23,6 +23,7 @@ use crate::error::StartError;
 use crate::events::Event;
 use crate::fabric::Fabric;
 use crate::peer::Peer;
+use crate::recorder::track::Turns;
 use crate::ring::inbox::Unread;
 use crate::threads::EngineThread;
 use channels::Changing;
@@ -48,6 +49,8 @@ pub(crate) struct Control {
     resident: Option<Box<dyn Resident>>,
     /// When the files that protect lanes are looked at next.
     files_due: Option<Instant>,
+    /// For the flight recorder: steps of the resident.
+    turns: Turns,
 }
 
 /// A place whose peer is gone: free when nobody remembers that peer.
@@ -93,6 +96,7 @@ impl Control {
             changing: Changing::default(),
             resident: None,
             files_due: None,
+            turns: Turns::new(Instant::now()),
         };
         control.look_at_files_later(Instant::now());
         control.place(itself, Wish::none());
@@ -203,13 +207,27 @@ impl Control {
         if let Some(resident) = &mut self.resident {
             resident.follow(event);
         }
+        self.fabric.recorder.note_event(event);
         self.link.publish(event);
     }
 
     fn run_resident(&mut self) {
+        let began = Instant::now();
+        self.step_resident();
+        if self.fabric.recorder.is_on() {
+            let track = self.fabric.recorder.control();
+            self.turns.add(track, began, began.elapsed(), false);
+        }
+    }
+
+    fn step_resident(&mut self) {
         let link = &self.link;
+        let recorder = &self.fabric.recorder;
         if let Some(resident) = &mut self.resident
-            && resident.step(&mut |event| link.publish(&event))
+            && resident.step(&mut |event| {
+                recorder.note_event(&event);
+                link.publish(&event);
+            })
         {
             link.look();
         }

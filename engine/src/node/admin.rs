@@ -63,6 +63,7 @@ impl Desk for FrontDesk {
                 let report = MetricsReport::of(metrics, peer.as_deref(), channel.as_deref());
                 Ok(Answer::Metrics(report))
             }
+            Request::Recording {} => Ok(Answer::Recording(node.recording())),
             Request::Rules {} => Ok(Answer::Rules(node.metrics().rules)),
             Request::Reload { wait_ms } => reload(node, Duration::from_millis(wait_ms)),
             Request::SetRules { rules } => set_rules(node, &rules),

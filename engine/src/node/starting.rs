@@ -14,6 +14,7 @@ use super::Node;
 use super::admin;
 use super::http;
 use super::receiving::{boxed, shared};
+use super::recording::RecordingThread;
 use super::reloading::{Reloading, Source};
 use crate::admin::Claim;
 use crate::channel_plan::{CONTROL_WORDS, plan_channels};
@@ -35,6 +36,7 @@ use crate::io::socket;
 use crate::mailboxes::Mailboxes;
 use crate::message::{Message, REPLIES};
 use crate::receipt_book::ReceiptBook;
+use crate::recorder::Recorder;
 use crate::request_book::RequestBook;
 use crate::ring::inbox::Inboxes;
 use crate::ring::{Doorbell, PayloadPool};
@@ -257,6 +259,7 @@ impl Node {
             rate_changes: AtomicU64::new(0),
             rules: RuleBook::new(rules),
             faults: FaultBook::default(),
+            recorder: Recorder::new(&config.recorder, shards),
             payloads: PayloadPool::new(),
             shards: links,
             retiring: AtomicBool::new(false),
@@ -295,6 +298,7 @@ impl Node {
             discovery: None,
             admin: None,
             http: None,
+            recorder: RecordingThread::start(&fabric)?,
             reloading: Arc::default(),
             prepared: Mutex::default(),
             open_files: machine.open_files,

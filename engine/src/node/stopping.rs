@@ -130,6 +130,9 @@ impl Node {
         if let Some(admin) = admin {
             admin.end();
         }
+        if let Some(recorder) = self.recorder.take() {
+            recorder.end();
+        }
         // Until here it told whoever asked that the node is stopping.
         if let Some(http) = self.http.take() {
             http.close();

@@ -7,6 +7,7 @@
 pub(crate) mod track;
 
 use std::collections::VecDeque;
+use std::ops::RangeInclusive;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -157,11 +158,11 @@ fn is_bad(event: &Event) -> bool {
 
 /// Reasons that the bytes of a peer gave: frames, acknowledgements, sessions.
 fn is_of_what_came(reason: CloseReason) -> bool {
-    reason.code() >= FIRST_OF_WHAT_CAME
+    OF_WHAT_CAME.contains(&reason.code()) || reason == CloseReason::SessionBroken
 }
 
-/// Codes below are wishes, handshakes, rivals and networks (`wire::close`).
-const FIRST_OF_WHAT_CAME: u16 = 80;
+/// The codes of frames, budgets, streams, compression, and of peers that are silent or slow (`wire::close`).
+const OF_WHAT_CAME: RangeInclusive<u16> = 60..=81;
 
 #[cfg(test)]
 mod tests {
@@ -203,7 +204,13 @@ mod tests {
 
     #[test]
     fn what_a_peer_sent_is_told_from_what_somebody_wanted() {
-        assert!(is_of_what_came(CloseReason::BadAck));
+        for reason in [
+            CloseReason::BadAck,
+            CloseReason::SessionBroken,
+            CloseReason::IdleTimeout,
+        ] {
+            assert!(is_of_what_came(reason), "{reason:?}");
+        }
         for reason in [
             CloseReason::Idle,
             CloseReason::LocalStop,

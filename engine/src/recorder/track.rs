@@ -127,7 +127,13 @@ impl Turns {
         }
         if took >= LONG {
             let took_us = micros(took);
-            track.push(began, What::LongTurn { took_us, with_tasks });
+            track.push(
+                began,
+                What::LongTurn {
+                    took_us,
+                    with_tasks,
+                },
+            );
             return;
         }
         if self.turns == 0 {
@@ -168,7 +174,13 @@ mod tests {
         let (track, now) = (Track::new(4), Instant::now());
         for number in 0..10 {
             let took_us = number;
-            track.push(now, What::LongTurn { took_us, with_tasks: false });
+            track.push(
+                now,
+                What::LongTurn {
+                    took_us,
+                    with_tasks: false,
+                },
+            );
         }
         let numbers = |entries_max| {
             let (entries, overwritten) = track.newest(entries_max);
@@ -206,7 +218,10 @@ mod tests {
                     busy_us,
                     longest_us,
                 } => (took_us, turns, busy_us, longest_us),
-                What::LongTurn { took_us, with_tasks } => {
+                What::LongTurn {
+                    took_us,
+                    with_tasks,
+                } => {
                     assert!(with_tasks);
                     (took_us, 0, 0, 0)
                 }

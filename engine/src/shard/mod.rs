@@ -42,6 +42,7 @@ mod reach;
 mod reader;
 mod reading;
 mod receive;
+mod recording;
 pub(crate) mod report;
 mod rest;
 mod retry;
@@ -91,6 +92,7 @@ use lane::Lane;
 use newcomers::Newcomers;
 use packing::Packing;
 use reach::Reaching;
+use recording::ShardRecording;
 use route::Routing;
 use sending::Sending;
 use stop::Drain;
@@ -168,6 +170,7 @@ pub(crate) struct Core {
     ready_channels: Vec<u16>,
     /// By when the message that is being delivered had come, if it has an extension.
     came: Instant,
+    recording: ShardRecording,
     /// Once the node stops.
     drain: Option<Drain>,
     tally: ShardTally,
@@ -226,6 +229,7 @@ impl Core {
     #[cold]
     fn count_handler_panic(&mut self, mailbox: &Mailbox) {
         self.tally.handler_panics += 1;
+        self.recording.handler_panicked(mailbox);
         tracing::error!(
             mailbox = mailbox.name(),
             "a handler panicked; its message counts as delivered"

@@ -144,17 +144,16 @@ impl ShardRecording {
         let Some(behind) = &mut self.behind else {
             return;
         };
-        let known = behind.handed.iter_mut().find(|known| {
+        let known = behind.handed.iter().position(|known| {
             *known.mailbox == *mailbox.name()
                 && *known.from == *from.name()
                 && known.channel == *channel
         });
-        match known {
-            Some(known) => known.messages = known.messages.saturating_add(messages),
-            None if behind.handed.len() < GROUPS_MAX => {
-                behind.handed.push(handed(mailbox, from, channel, messages));
-            }
-            None => {}
+        if let Some(place) = known {
+            let known = &mut behind.handed[place];
+            known.messages = known.messages.saturating_add(messages);
+        } else if behind.handed.len() < GROUPS_MAX {
+            behind.handed.push(handed(mailbox, from, channel, messages));
         }
     }
 

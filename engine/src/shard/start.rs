@@ -21,6 +21,7 @@ use super::intake::Intake;
 use super::newcomers::Newcomers;
 use super::packing::Packing;
 use super::reach::Reaching;
+use super::recording::ShardRecording;
 use super::route::Routing;
 use super::sending::Sending;
 use super::sweep::Sweeper;
@@ -206,6 +207,7 @@ impl Shard {
             now,
             came: now,
             ready_channels: Vec::new(),
+            recording: ShardRecording::new(&fabric, index, now),
             drain: None,
             tally: ShardTally::default(),
             fabric: Arc::clone(&fabric),

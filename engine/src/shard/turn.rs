@@ -43,8 +43,9 @@ pub(crate) fn run(handle: &ShardHandle) -> io::Result<()> {
         if !newborn.is_empty() {
             tasks.start(newborn, handle);
         }
-        tasks.run();
+        let tasks_run = tasks.run();
         let core = &mut handle.shard.borrow_mut().core;
+        core.recording.turn_ended(core.now, worked, tasks_run);
         // First: tasks may go on for ever.
         if core.has_stopped() {
             core.last_report();
@@ -68,6 +69,7 @@ impl Shard {
     pub(crate) fn turn(&mut self) -> io::Result<bool> {
         let Self { core, receivers } = self;
         core.now = Instant::now();
+        core.recording.turn_begins(core.now);
         core.tally.turns += 1;
         core.follow_channels();
         core.follow_routes();
@@ -178,6 +180,7 @@ fn obey(core: &mut Core, receivers: &mut Receivers) -> bool {
 /// Reads and delivers what came, urgent lanes first, then tries the lanes that a full inbox stopped.
 fn read_input(core: &mut Core, receivers: &mut Receivers) -> bool {
     let mut any = false;
+    core.recording.handlers_begin();
     for lane in std::mem::take(&mut core.intake.early) {
         retry_blocked(core, receivers, lane);
         any = true;

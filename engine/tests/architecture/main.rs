@@ -39,6 +39,7 @@ const ORDER: &[&[&str]] = &[
         "stream_book",
         "relay_book",
         "faults::book",
+        "recorder",
     ],
     &["control::routes"],
     &["control::wishes"],
@@ -63,6 +64,7 @@ const ORDER: &[&[&str]] = &[
         "codec",
         "fnv",
         "order_tag",
+        "recording",
     ],
 ];
 

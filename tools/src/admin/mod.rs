@@ -73,7 +73,7 @@ impl Target {
     }
 
     /// Prints a value as JSON, or for people.
-    fn print<T: Serialize>(
+    pub(crate) fn print<T: Serialize>(
         &self,
         value: &T,
         text: impl FnOnce() -> String,

@@ -264,3 +264,26 @@ fn faults_on_purpose_are_ordered_listed_told_and_removed() {
     assert_eq!(home.text(&["fault", "list"]), "no fault is open\n");
     stop(a);
 }
+
+#[test]
+fn a_recording_is_taken_shown_and_made_a_trace() {
+    let home = Home::new("recording");
+    let a = home.node("a", &["--overlay", "none"]);
+    let (file, trace) = (home.0.join("a.recording"), home.0.join("a.pftrace"));
+    let (file, trace) = (file.to_string_lossy(), trace.to_string_lossy());
+    let said = home.text(&["recording", "dump", &file]);
+    assert!(said.contains("entries written to"), "{said}");
+    let shown = home.text(&["recording", "show", &file]);
+    assert!(shown.starts_with("node a of cluster "), "{shown}");
+    for thread in ["shard 0: ", "control: "] {
+        assert!(shown.contains(thread), "no {thread} in {shown}");
+    }
+    home.text(&["recording", "show", &file, "--perfetto", &trace]);
+    let written = std::fs::read(&*trace).expect("it is written");
+    assert!(written.len() > 100, "{} bytes", written.len());
+    let error = home.fails(2, &["recording", "show", &trace]);
+    assert!(error.contains("no recording of overlane"), "{error}");
+    home.fails(2, &["recording", "show", "/nowhere"]);
+    home.fails(4, &["recording", "dump", "/nowhere/a.recording"]);
+    stop(a);
+}
