@@ -279,6 +279,8 @@ pub enum Event {
         /// How much of it.
         done: FaultCounts,
     },
+    /// This node takes no new peers and no new lanes any more, and is to be stopped soon.
+    LameDuck,
     /// This node has said goodbye to the cluster.
     Left,
     /// This subscriber did not read in time: so many events, older than the next one, were lost to

@@ -73,6 +73,8 @@ pub(crate) struct Fabric {
     pub(crate) shards: Vec<ShardLink>,
     /// The node is about to stop, or stops: it is not to be sent work.
     pub(crate) retiring: AtomicBool,
+    /// It takes no new peers and no new lanes, and goes on with what there is.
+    pub(crate) lame_duck: AtomicBool,
     pub(crate) stopping: AtomicBool,
     /// No shard runs any more.
     pub(crate) ended: AtomicBool,
@@ -157,6 +159,16 @@ impl Fabric {
 
     pub(crate) fn is_retiring(&self) -> bool {
         self.retiring.load(Ordering::Acquire)
+    }
+
+    /// No new peers and no new lanes from now on.
+    pub(crate) fn be_lame_duck(&self) {
+        self.retire();
+        self.lame_duck.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn is_lame_duck(&self) -> bool {
+        self.lame_duck.load(Ordering::Acquire)
     }
 
     /// Accepts no more messages.

@@ -146,7 +146,7 @@ pub use cluster::{
     DECISIONS_BYTES_MAX, DECISIONS_MAX, Decision, EvictError, HOPS_KEY, JoinError, KindCounts,
     LeaveError, LibclusterTopology, Measurements, Member, MemberStatus, MustBe, ORIGIN_KEY,
     OrderedBy, OverlayKind, OverlayStep, OverlayView, Partition, PeerRtt, SwitchEnd, SwitchError,
-    SwitchRecord, TOPIC_KEY, TopicError, TopologyError, UnknownKind, Verdict, WhyBack,
+    SwitchRecord, TOPIC_KEY, TopicError, TopologyError, UnknownKind, Verdict, WhyBack, protocols,
 };
 pub use config::{ChannelConfig, Config};
 pub use control::wishes::ADDRESSES_MAX;

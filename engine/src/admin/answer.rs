@@ -149,6 +149,8 @@ pub enum Answer {
         /// Messages that were dropped since then.
         dropped: u64,
     },
+    /// Parameters of the node, in no channel, as files and flags have them; secrets are none.
+    Parameters(BTreeMap<String, String>),
     /// What the threads of the node did last.
     Recording(Recording),
     /// Faults on purpose that are open.

@@ -104,6 +104,7 @@ fn described(event: &Event) -> (&'static str, Value) {
         | Event::Coordinator { .. }
         | Event::Evicted { .. }
         | Event::Left => of_members(event),
+        Event::LameDuck => ("lame_duck", json!({})),
         Event::FaultAdded { id, fault, lasts } => (
             "fault_added",
             json!({"id": id, "fault": &**fault, "lasts_ms": u64::try_from(lasts.as_millis()).unwrap_or(u64::MAX)}),

@@ -148,6 +148,8 @@ pub enum Request {
     },
     /// The routing rules and how often each was used.
     Rules {},
+    /// The parameters that the node was started with.
+    Parameters {},
     /// What the threads of the node did last.
     Recording {},
     /// Faults on purpose that are open.

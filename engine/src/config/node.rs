@@ -332,6 +332,11 @@ parameters! {
         Unit::Count("events"), Allowed::Number(16, 1 << 20);
         origin "guess: every peer of the fan test up and down once";
         cost "higher is memory; lower loses events for slow readers";
+    /// How long `overlane node` goes on when it is told to end, without new peers and lanes, before it stops; 0: it stops at once.
+    lame_duck_ms: u64 = 0;
+        Unit::Milliseconds, Allowed::Number(0, 3_600_000);
+        origin "who spreads work over nodes, and how soon he hears of one that goes, the engine does not know";
+        cost "higher makes each stop take longer, and fewer messages be refused meanwhile; supervisors have to wait as long";
     /// Whether faults can be ordered: messages dropped or held back, links cut, on purpose and for a while.
     faults: bool = false;
         Unit::None, BOOLEAN;

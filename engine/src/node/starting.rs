@@ -263,6 +263,7 @@ impl Node {
             payloads: PayloadPool::new(),
             shards: links,
             retiring: AtomicBool::new(false),
+            lame_duck: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
             ended: AtomicBool::new(false),
             inboxes: Inboxes::default(),

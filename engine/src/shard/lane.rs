@@ -76,6 +76,8 @@ pub(crate) struct Lane {
     pub(super) pace: Pace,
     /// What is done to its messages on purpose, if anything is.
     pub(super) faults: Option<Box<LaneFaults>>,
+    /// It has had a connection.
+    pub(super) has_been_up: bool,
     /// In the queue of lanes with something to send.
     pub(crate) is_ready: bool,
     /// In the list of lanes that owe an acknowledgement.

@@ -118,6 +118,7 @@ impl Core {
     /// Fresh ledgers, an open gate; what waited for the lane is sent first.
     fn open(&mut self, lane: u32) {
         let state = &mut self.lanes[lane as usize];
+        state.has_been_up = true;
         let plan = &self.channels[state.channel];
         let config = &self.fabric.config;
         let agreed = &state.link.agreed;

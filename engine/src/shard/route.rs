@@ -355,6 +355,7 @@ impl Core {
             streams: LaneStreams::default(),
             pace: Pace::default(),
             faults: None,
+            has_been_up: false,
             is_ready: false,
             owes_ack: false,
         }

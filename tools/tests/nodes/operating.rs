@@ -4,6 +4,7 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::net::UnixDatagram;
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use crate::stop;
 use crate::support::{GENEROUS, Home, RunningNode, text, until};
@@ -286,4 +287,46 @@ fn a_recording_is_taken_shown_and_made_a_trace() {
     home.fails(2, &["recording", "show", "/nowhere"]);
     home.fails(4, &["recording", "dump", "/nowhere/a.recording"]);
     stop(a);
+}
+
+#[test]
+fn a_node_that_is_told_to_end_is_a_lame_duck_first() {
+    let home = Home::new("duck");
+    let mut node = home.node(
+        "a",
+        &[
+            "--http",
+            "127.0.0.1:0",
+            "--overlay",
+            "none",
+            "--lame-duck-ms",
+            "1500",
+        ],
+    );
+    let address: SocketAddr = node.up["http"]
+        .as_str()
+        .expect("an address")
+        .parse()
+        .expect("an address");
+    let asked = |path: &str| {
+        let mut stream = TcpStream::connect(address).expect("it listens");
+        stream.set_read_timeout(Some(GENEROUS)).expect("a socket");
+        write!(stream, "GET {path} HTTP/1.1\r\n\r\n").expect("it reads");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("an answer");
+        answer
+    };
+    assert!(asked("/readyz").starts_with("HTTP/1.1 200"));
+    let told = Instant::now();
+    node.signal("TERM");
+    assert_eq!(node.says()["lame_duck_ms"], 1500);
+    let answer = asked("/readyz");
+    assert!(
+        answer.starts_with("HTTP/1.1 503") && answer.contains("no new peers"),
+        "{answer}"
+    );
+    assert!(asked("/healthz").starts_with("HTTP/1.1 200"));
+    assert_eq!(node.says()["drained"], true);
+    assert!(told.elapsed() >= Duration::from_millis(1500));
+    assert_eq!(node.ended(), Some(0));
 }
