@@ -49,7 +49,14 @@ const ORDER: &[&[&str]] = &[
     &["payload"],
     &["mailboxes", "rates", "restraint", "causal", "faults"],
     &["session"],
-    &["peer", "error", "delivery", "awaited", "io::preflight"],
+    &[
+        "peer",
+        "error",
+        "delivery",
+        "awaited",
+        "io::preflight",
+        "recording",
+    ],
     &["attributes"],
     &["config"],
     &["wire"],
@@ -64,7 +71,6 @@ const ORDER: &[&[&str]] = &[
         "codec",
         "fnv",
         "order_tag",
-        "recording",
     ],
 ];
 

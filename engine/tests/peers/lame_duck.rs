@@ -51,12 +51,12 @@ fn what_there_is_goes_on_and_nothing_new_comes() {
     };
     assert_eq!(
         refused(&at_c, crate::support::CONTROL),
-        CloseReason::LocalStop
+        CloseReason::PeerStopped
     );
     assert!(b.wait_connected("c", Duration::from_millis(1)).is_err());
     // And so is a new lane of a peer that is there: what waits for it is reported.
     send(&a, "more");
-    assert_eq!(refused(&at_a, "more"), CloseReason::LocalStop);
+    assert_eq!(refused(&at_a, "more"), CloseReason::PeerStopped);
     let metrics = drained(&a);
     let more = counted(&metrics, "b", "more");
     assert_eq!((more.accepted, more.reported), (1, 1), "{more:#?}");
