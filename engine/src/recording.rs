@@ -125,7 +125,7 @@ pub enum Recorded {
     Event {
         /// Which kind of event, as `overlane events` names it.
         event: String,
-        /// What it says, as JSON.
+        /// What it says, as JSON; cut off after 4 KiB.
         said: String,
     },
 }
@@ -182,6 +182,15 @@ impl Recording {
         bytes.extend_from_slice(&FORMAT.to_le_bytes());
         // Plain values into memory: nothing of that can fail.
         postcard::to_extend(self, bytes).unwrap_or_default()
+    }
+
+    /// Leaves the newer half of each thread's entries: what has long names may not fit into a file otherwise.
+    pub(crate) fn drop_older_half(&mut self) {
+        for thread in &mut self.threads {
+            let older = thread.entries.len().div_ceil(2);
+            thread.entries.drain(..older);
+            thread.overwritten += older as u64;
+        }
     }
 
     /// Reads what a file has.
@@ -266,6 +275,28 @@ mod tests {
         assert_eq!(found, Err(RecordingError::OtherFormat { found: 9 }));
         let error = Recording::decode(&vec![0; RECORDING_BYTES_MAX + 1]);
         assert!(matches!(error, Err(RecordingError::TooLarge { .. })));
+    }
+
+    #[test]
+    fn the_newer_half_is_left_and_in_the_end_nothing() {
+        let mut recording = recording();
+        let entry = recording.threads[0].entries[0].clone();
+        recording.threads[0].entries = (0..5)
+            .map(|at_us| RecordedEntry {
+                at_us,
+                ..entry.clone()
+            })
+            .collect();
+        recording.drop_older_half();
+        let left = |recording: &Recording| {
+            let thread = &recording.threads[0];
+            let times = thread.entries.iter().map(|entry| entry.at_us);
+            (times.collect::<Vec<_>>(), thread.overwritten)
+        };
+        assert_eq!(left(&recording), (vec![3, 4], 3));
+        recording.drop_older_half();
+        recording.drop_older_half();
+        assert_eq!(left(&recording), (vec![], 5));
     }
 
     #[test]

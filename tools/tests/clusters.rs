@@ -10,15 +10,20 @@ use support::{Home, RunningNode, ends, next_line, until};
 
 /// So many nodes, `n1` and so on; all join through the first, and each has said that it has joined.
 fn cluster(home: &Home, nodes: usize) -> Vec<RunningNode> {
+    cluster_with(home, nodes, &[])
+}
+
+/// The same, with these arguments for each.
+fn cluster_with(home: &Home, nodes: usize, more: &[&str]) -> Vec<RunningNode> {
     let mut all: Vec<RunningNode> = Vec::new();
     for number in 1..=nodes {
         let name = format!("n{number}");
         let Some(first) = all.first() else {
-            all.push(home.node(&name, &[]));
+            all.push(home.node(&name, more));
             continue;
         };
         let seed = first.address().to_string();
-        let mut node = home.node(&name, &["--join", &seed]);
+        let mut node = home.node(&name, &[&["--join", &seed], more].concat());
         let joined = node.says();
         assert_eq!(joined["joined"], true, "{joined}");
         all.push(node);
@@ -257,7 +262,7 @@ fn a_join_that_finds_nobody_is_told_and_the_node_goes_on() {
 #[test]
 fn a_switch_is_simulated_with_what_a_node_measures_and_changes_nothing() {
     let home = Home::new("dry-run");
-    let nodes = cluster(&home, 3);
+    let nodes = cluster_with(&home, 3, &["--topology-look-s", "1"]);
     until(
         "round trips are measured",
         || home.json(&["topology", "analyze", "--node", "n1"]),

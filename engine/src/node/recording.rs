@@ -14,16 +14,22 @@ use crossbeam_channel::{Receiver, Sender, bounded, select_biased};
 use super::Node;
 use crate::admin::EventReport;
 use crate::error::StartError;
+use crate::events::Event;
 use crate::fabric::Fabric;
-use crate::recorder::Cause;
 use crate::recorder::track::{Entry, Handed, Track, What};
-use crate::recording::{RECORDING_ENTRIES_MAX, Recorded, RecordedEntry, RecordedThread, Recording};
+use crate::recorder::{Cause, Described};
+use crate::recording::{
+    RECORDING_BYTES_MAX, RECORDING_ENTRIES_MAX, Recorded, RecordedEntry, RecordedThread, Recording,
+};
 
 /// Between two files: what goes wrong a thousand times in a second is the same thing.
 const PAUSE: Duration = Duration::from_secs(10);
 
 /// How long what happens behind a cause is waited for, so that it is in the recording too: a turn or some.
 const SETTLE: Duration = Duration::from_millis(20);
+
+/// What is kept of an event: a partition of a thousand members names all of them.
+const SAID_BYTES_MAX: usize = 4096;
 
 /// The end of the names of files.
 const SUFFIX: &str = ".recording";
@@ -34,6 +40,17 @@ impl Node {
     #[must_use]
     pub fn recording(&self) -> Recording {
         take(&self.fabric, "asked for")
+    }
+}
+
+/// An event as `overlane events` tells it.
+pub(super) fn describe(event: &Event) -> Described {
+    let report = EventReport::now(event);
+    let mut said = serde_json::Value::Object(report.fields).to_string();
+    said.truncate(said.floor_char_boundary(SAID_BYTES_MAX));
+    Described {
+        event: report.event,
+        said,
     }
 }
 
@@ -73,17 +90,14 @@ fn take(fabric: &Fabric, cause: &str) -> Recording {
     let left_out = events.len().saturating_sub(each_max);
     control.overwritten += overwritten + left_out as u64;
     for (at, event) in events.into_iter().skip(left_out) {
-        let report = EventReport::now(&event);
-        let what = Recorded::Event {
-            event: report.event,
-            said: serde_json::Value::Object(report.fields).to_string(),
-        };
+        let Described { event, said } = event;
+        let what = Recorded::Event { event, said };
         let at_us = at_us(at);
         control.entries.push(RecordedEntry { at_us, what });
     }
     control.entries.sort_by_key(|entry| entry.at_us);
     threads.push(control);
-    Recording {
+    let mut recording = Recording {
         node: fabric.config.node_name.clone(),
         cluster: fabric.config.cluster.clone(),
         incarnation: fabric.incarnation,
@@ -92,7 +106,11 @@ fn take(fabric: &Fabric, cause: &str) -> Recording {
         cause: cause.to_owned(),
         taken_us,
         threads,
+    };
+    while recording.encode().len() > RECORDING_BYTES_MAX {
+        recording.drop_older_half();
     }
+    recording
 }
 
 fn recorded(what: &What) -> Recorded {

@@ -14,7 +14,7 @@ use super::Node;
 use super::admin;
 use super::http;
 use super::receiving::{boxed, shared};
-use super::recording::RecordingThread;
+use super::recording::{RecordingThread, describe};
 use super::reloading::{Reloading, Source};
 use crate::admin::Claim;
 use crate::channel_plan::{CONTROL_WORDS, plan_channels};
@@ -259,7 +259,7 @@ impl Node {
             rate_changes: AtomicU64::new(0),
             rules: RuleBook::new(rules),
             faults: FaultBook::default(),
-            recorder: Recorder::new(&config.recorder, shards),
+            recorder: Recorder::new(&config.recorder, shards, describe),
             payloads: PayloadPool::new(),
             shards: links,
             retiring: AtomicBool::new(false),

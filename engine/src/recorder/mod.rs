@@ -61,17 +61,31 @@ pub(crate) struct Recorder {
     wishes: (Sender<Cause>, Receiver<Cause>),
     /// Somebody writes what is wished.
     is_written: bool,
+    /// What an event is called, and what it says.
+    describe: Describe,
     config: RecorderConfig,
+}
+
+/// Makes text of an event: kept as it is, it would keep its peer.
+pub(crate) type Describe = fn(&Event) -> Described;
+
+/// An event in words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Described {
+    /// Its name.
+    pub(crate) event: String,
+    /// What it says.
+    pub(crate) said: String,
 }
 
 #[derive(Debug, Default)]
 struct Events {
-    kept: VecDeque<(Instant, Event)>,
+    kept: VecDeque<(Instant, Described)>,
     overwritten: u64,
 }
 
 impl Recorder {
-    pub(crate) fn new(config: &RecorderConfig, shards: usize) -> Self {
+    pub(crate) fn new(config: &RecorderConfig, shards: usize, describe: Describe) -> Self {
         let track = || Track::new(config.entries);
         Self {
             shards: (0..shards).map(|_| track()).collect(),
@@ -79,6 +93,7 @@ impl Recorder {
             events: Mutex::default(),
             wishes: bounded(WISHES_MAX),
             is_written: !config.dir.as_os_str().is_empty(),
+            describe,
             config: config.clone(),
         }
     }
@@ -112,12 +127,13 @@ impl Recorder {
         if !self.is_on() {
             return;
         }
+        let described = (self.describe)(event);
         let mut events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
         if events.kept.len() >= self.config.entries {
             events.kept.pop_front();
             events.overwritten += 1;
         }
-        events.kept.push_back((Instant::now(), event.clone()));
+        events.kept.push_back((Instant::now(), described));
         drop(events);
         if is_bad(event) {
             self.want(Cause::Lane);
@@ -125,7 +141,7 @@ impl Recorder {
     }
 
     /// What happened, oldest first, and how much of it is kept no more.
-    pub(crate) fn events(&self) -> (Vec<(Instant, Event)>, u64) {
+    pub(crate) fn events(&self) -> (Vec<(Instant, Described)>, u64) {
         let events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
         let kept = events.kept.iter().cloned().collect();
         (kept, events.overwritten)
@@ -174,7 +190,10 @@ mod tests {
             dir: "/tmp/x".into(),
             ..RecorderConfig::default()
         };
-        Recorder::new(&config, 2)
+        Recorder::new(&config, 2, |event| Described {
+            event: String::new(),
+            said: format!("{event:?}"),
+        })
     }
 
     #[test]
@@ -184,14 +203,13 @@ mod tests {
             recorder.note_event(&Event::Missed { events: id });
         }
         let (kept, overwritten) = recorder.events();
-        let kept: Vec<_> = kept
-            .iter()
-            .map(|(_, event)| match event {
-                Event::Missed { events } => *events,
-                other => panic!("{other:?}"),
-            })
-            .collect();
-        assert_eq!((kept, overwritten), (vec![2, 3, 4], 2));
+        let kept: Vec<_> = kept.iter().map(|(_, event)| event.said.as_str()).collect();
+        let expected = [
+            "Missed { events: 2 }",
+            "Missed { events: 3 }",
+            "Missed { events: 4 }",
+        ];
+        assert_eq!((kept.as_slice(), overwritten), (&expected[..], 2));
     }
 
     #[test]
