@@ -4,6 +4,7 @@
 //! corpus and mutations of it in the normal test run. The functions panic where a promise is
 //! broken: a decoder never panics, never asks for more than its limit, says the same whatever
 //! the pieces that bytes arrive in, and whatever it takes has exactly one encoding.
+use overlane::Recording;
 use overlane::admin::{Lines, Reply, Request};
 use overlane::wire::causes::Told;
 use overlane::wire::codec::{Codec, check_expansion};
@@ -482,4 +483,22 @@ fn read_lines(bytes: &[u8], piece_bytes: usize, bytes_max: usize) -> (Vec<Vec<u8
         }
     }
     (whole, false)
+}
+
+/// A file with a recording.
+pub(crate) fn recording(data: &[u8]) {
+    // Whatever it takes, it gives back; what is refused says why in a line.
+    match Recording::decode(data) {
+        Ok(recording) => {
+            let again = recording.encode();
+            assert_eq!(Recording::decode(&again), Ok(recording));
+        }
+        Err(error) => {
+            let text = error.to_string();
+            assert!(
+                !text.is_empty() && !text.contains(char::is_control),
+                "{text:?}"
+            );
+        }
+    }
 }

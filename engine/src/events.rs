@@ -17,6 +17,7 @@ use overlane_overlays::AtomicOutcome;
 use overlane_overlays::epoch::{OverlayKind, Step as OverlayStep};
 
 use crate::error::RecvError;
+use crate::faults::FaultCounts;
 use crate::peer::Peer;
 use crate::restraint::Restraint;
 use crate::threads;
@@ -260,6 +261,26 @@ pub enum Event {
         /// How long until it looks again.
         retry_in: Duration,
     },
+    /// A fault on purpose is open from now on.
+    FaultAdded {
+        /// By which it is removed.
+        id: u64,
+        /// What it does, and where.
+        fault: Arc<str>,
+        /// For how long.
+        lasts: Duration,
+    },
+    /// A fault on purpose is over, or was removed.
+    FaultEnded {
+        /// Its number.
+        id: u64,
+        /// What it did, and where.
+        fault: Arc<str>,
+        /// How much of it.
+        done: FaultCounts,
+    },
+    /// This node takes no new peers and no new lanes any more, and is to be stopped soon.
+    LameDuck,
     /// This node has said goodbye to the cluster.
     Left,
     /// This subscriber did not read in time: so many events, older than the next one, were lost to

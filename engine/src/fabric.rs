@@ -17,10 +17,12 @@ use crate::control::wishes::WishBook;
 use crate::deadline::Clock;
 use crate::detour::Detour;
 use crate::error::{Reported, SecurityError};
+use crate::faults::book::FaultBook;
 use crate::io::backend::Backend;
 use crate::mailboxes::{Mailbox, Mailboxes};
 use crate::rates::RateCaps;
 use crate::receipt_book::ReceiptBook;
+use crate::recorder::{Cause, Recorder};
 use crate::relay_book::RelayBook;
 use crate::request_book::RequestBook;
 use crate::ring::inbox::{Inboxes, ShardSet};
@@ -62,11 +64,17 @@ pub(crate) struct Fabric {
     pub(crate) rules: RuleBook,
     /// How often the caps of channels were changed.
     pub(crate) rate_changes: AtomicU64,
+    /// What is done to messages and links on purpose.
+    pub(crate) faults: FaultBook,
+    /// What the threads did last.
+    pub(crate) recorder: Recorder,
     /// Memory of large payloads, sent and received.
     pub(crate) payloads: Arc<PayloadPool>,
     pub(crate) shards: Vec<ShardLink>,
     /// The node is about to stop, or stops: it is not to be sent work.
     pub(crate) retiring: AtomicBool,
+    /// It takes no new peers and no new lanes, and goes on with what there is.
+    pub(crate) lame_duck: AtomicBool,
     pub(crate) stopping: AtomicBool,
     /// No shard runs any more.
     pub(crate) ended: AtomicBool,
@@ -153,6 +161,16 @@ impl Fabric {
         self.retiring.load(Ordering::Acquire)
     }
 
+    /// No new peers and no new lanes from now on.
+    pub(crate) fn be_lame_duck(&self) {
+        self.retire();
+        self.lame_duck.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn is_lame_duck(&self) -> bool {
+        self.lame_duck.load(Ordering::Acquire)
+    }
+
     /// Accepts no more messages.
     pub(crate) fn close(&self) {
         self.stopping.store(true, Ordering::Release);
@@ -183,6 +201,7 @@ impl Fabric {
 
     /// A shard ended by itself: without it the node cannot keep its promises.
     pub(crate) fn shard_failed(&self) {
+        self.recorder.want(Cause::Panic);
         self.close();
         self.end();
     }

@@ -98,6 +98,7 @@ pub mod error;
 pub mod events;
 mod extended;
 mod fabric;
+mod faults;
 mod fnv;
 pub mod http;
 mod inbox;
@@ -114,6 +115,8 @@ mod rates;
 mod receipt;
 mod receipt_book;
 mod receiving;
+mod recorder;
+mod recording;
 mod relay_book;
 mod request;
 mod request_book;
@@ -143,7 +146,7 @@ pub use cluster::{
     DECISIONS_BYTES_MAX, DECISIONS_MAX, Decision, EvictError, HOPS_KEY, JoinError, KindCounts,
     LeaveError, LibclusterTopology, Measurements, Member, MemberStatus, MustBe, ORIGIN_KEY,
     OrderedBy, OverlayKind, OverlayStep, OverlayView, Partition, PeerRtt, SwitchEnd, SwitchError,
-    SwitchRecord, TOPIC_KEY, TopicError, TopologyError, UnknownKind, Verdict, WhyBack,
+    SwitchRecord, TOPIC_KEY, TopicError, TopologyError, UnknownKind, Verdict, WhyBack, protocols,
 };
 pub use config::{ChannelConfig, Config};
 pub use control::wishes::ADDRESSES_MAX;
@@ -153,6 +156,10 @@ pub use error::{
     SecurityError, SendError, StartError, StreamError, Unsent, WaitError,
 };
 pub use events::{Event, Events};
+pub use faults::{
+    FAULT_DELAY_MAX, FAULT_DROPS_ALL, FAULT_LASTS_MAX, FAULTS_MAX, Fault, FaultCounts, FaultError,
+    FaultMetrics, FaultStatus,
+};
 pub use inbox::{Inbox, Received};
 pub use io::backend::Backend;
 pub use io::preflight;
@@ -170,6 +177,10 @@ pub use peer::Peer;
 pub use rates::RateCaps;
 pub use receipt::Receipt;
 pub use receipt_book::RECEIPTS_MAX;
+pub use recording::{
+    RECORDING_BYTES_MAX, RECORDING_ENTRIES_MAX, Recorded, RecordedEntry, RecordedThread, Recording,
+    RecordingError,
+};
 pub use relay_book::{RELAYED_BYTES_MAX, RELAYED_MAX, RelayCounts};
 pub use request_book::REQUESTS_MAX;
 pub use restraint::Restraint;

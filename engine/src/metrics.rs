@@ -11,6 +11,7 @@ use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 
 use crate::fabric::Fabric;
+use crate::faults::FaultMetrics;
 use crate::shard::command::{Command, CommandSender};
 use crate::shard::report::{ChannelName, LaneCounts, ShardReport};
 use crate::shard::tally::new_histogram;
@@ -50,6 +51,8 @@ pub struct Metrics {
     pub rules: Vec<RuleMetrics>,
     /// The discoveries of the node, in order.
     pub discoveries: Vec<DiscoveryMetrics>,
+    /// Faults on purpose.
+    pub faults: FaultMetrics,
 }
 
 /// A routing rule.
@@ -305,6 +308,7 @@ impl Metrics {
             streams: stream_metrics(fabric),
             partitioned: partitioned(fabric),
             rules: rule_metrics(fabric),
+            faults: fabric.faults.metrics(),
             ..Self::default()
         };
         for report in reports {

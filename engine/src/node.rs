@@ -5,9 +5,11 @@
 
 mod admin;
 mod channels;
+mod faults;
 mod http;
 mod pulse;
 mod receiving;
+mod recording;
 mod reloading;
 mod starting;
 mod stopping;
@@ -21,6 +23,7 @@ use std::time::Duration;
 use event_listener::Listener;
 
 pub use channels::RemovedChannel;
+use recording::RecordingThread;
 pub use reloading::ReloadReport;
 pub use starting::NodeBuilder;
 pub use stopping::{StopReport, UnfinishedCause, UnfinishedShard};
@@ -75,6 +78,8 @@ pub struct Node {
     admin: Option<Server>,
     /// Where it shows itself over HTTP, if it does.
     http: Option<crate::http::Server>,
+    /// What writes recordings by itself, if there is a folder for them.
+    recorder: Option<RecordingThread>,
     /// How its configuration is read again.
     reloading: Arc<Reloading>,
     /// Inboxes that the builder asked for and nobody has taken yet.
@@ -134,6 +139,7 @@ impl Node {
             discovery: None,
             admin: None,
             http: None,
+            recorder: None,
             reloading: Arc::clone(&self.reloading),
             prepared: Mutex::default(),
             open_files: None,

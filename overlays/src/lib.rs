@@ -58,6 +58,7 @@ mod pages;
 pub mod partitions;
 pub mod payload;
 pub mod plumtree;
+pub mod protocols;
 pub mod pub_sub;
 #[cfg(feature = "sim")]
 pub mod sim;

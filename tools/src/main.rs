@@ -12,7 +12,9 @@ mod interrupt;
 mod json;
 mod node;
 mod proxy;
+mod recording;
 mod sim;
+mod span;
 mod supervisor;
 mod table;
 mod top;
@@ -51,6 +53,8 @@ enum Command {
     Events(admin::events::Arguments),
     Channel(admin::channel::Arguments),
     Rules(admin::rules::Arguments),
+    Fault(admin::fault::Arguments),
+    Recording(recording::Arguments),
     Metrics(admin::metrics::Arguments),
     Top(top::Arguments),
     Reload(admin::reload::Arguments),
@@ -88,6 +92,8 @@ impl Command {
             Self::Events(arguments) => admin::events::run(&arguments),
             Self::Channel(arguments) => admin::channel::run(&arguments),
             Self::Rules(arguments) => admin::rules::run(arguments),
+            Self::Fault(arguments) => admin::fault::run(arguments),
+            Self::Recording(arguments) => recording::run(&arguments),
             Self::Metrics(arguments) => admin::metrics::run(&arguments),
             Self::Top(arguments) => top::run(&arguments),
             Self::Reload(arguments) => admin::reload::run(&arguments),

@@ -3,8 +3,8 @@
 mod printing;
 
 use std::io::IsTerminal;
-use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
-use std::time::Duration;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 use overlane::config::{Admin, Config, ConfigError, Flags, Printable, Seed, Sources};
@@ -41,7 +41,7 @@ const REMOVAL_PATIENCE: Duration = Duration::from_secs(10);
 /// XDG_RUNTIME_DIR, or in /tmp/overlane-UID. RUST_LOG chooses what is logged on standard error [default: warn].
 ///
 /// SIGHUP has it read its configuration again, as `overlane reload` does. SIGTERM and Ctrl-C have it say goodbye, settle
-/// what it had accepted, and end.
+/// what it had accepted, and end; with lame_duck_ms it takes no new peers and lanes for so long before that.
 ///
 /// Exits with 0 if all that it had accepted was settled when it stopped, with 1 if not. A second signal ends it at once.
 #[derive(Debug, clap::Args)]
@@ -107,12 +107,45 @@ fn node(arguments: Arguments) -> Result<Ending, Failure> {
                 supervisor.ready(&node);
             }
             Err(RecvTimeoutError::Timeout) => supervisor.beat(&node),
-            Ok(Happened::End) | Err(RecvTimeoutError::Disconnected) => break,
+            Ok(Happened::End) => {
+                supervisor.stopping();
+                be_lame_duck(&node, &config, &happens, &supervisor, json)?;
+                break;
+            }
+            Ok(Happened::Left) | Err(RecvTimeoutError::Disconnected) => break,
         }
     }
     supervisor.stopping();
     let report = node.stop(Duration::from_secs(arguments.stop_s));
     stopped(&report, json)
+}
+
+/// Goes on without new peers and lanes for as long as the configuration says, or until the node has left its cluster.
+fn be_lame_duck(
+    node: &Node,
+    config: &Config,
+    happens: &Receiver<Happened>,
+    supervisor: &Supervisor,
+    json: bool,
+) -> Result<(), Failure> {
+    let time = Duration::from_millis(config.lame_duck_ms);
+    if time.is_zero() {
+        return Ok(());
+    }
+    node.be_lame_duck();
+    let text = format!("lame duck: no new peers and lanes, and stopped in {time:?}\n");
+    say(json, &json!({"lame_duck_ms": config.lame_duck_ms}), &text)?;
+    let until = Instant::now() + time;
+    loop {
+        let left = until.saturating_duration_since(Instant::now());
+        match happens.recv_timeout(left.min(supervisor.patience())) {
+            Ok(Happened::Left) | Err(RecvTimeoutError::Disconnected) => return Ok(()),
+            // It stops: what is read again would count for nothing.
+            Ok(Happened::Hangup | Happened::End) => {}
+            Err(RecvTimeoutError::Timeout) if left.is_zero() => return Ok(()),
+            Err(RecvTimeoutError::Timeout) => supervisor.beat(node),
+        }
+    }
 }
 
 /// The line that says that the node is up.
@@ -148,6 +181,8 @@ enum Happened {
     Hangup,
     /// It is to end.
     End,
+    /// It has left its cluster.
+    Left,
 }
 
 /// Where the configuration comes from.
@@ -239,7 +274,7 @@ fn end_when_left(events: Events, tell: Sender<Happened>) {
         while let Ok(event) = events.recv() {
             if matches!(event, Event::Left) {
                 // Nobody listens any more when it ends already.
-                let _ = tell.send(Happened::End);
+                let _ = tell.send(Happened::Left);
             }
         }
     });

@@ -10,15 +10,20 @@ use support::{Home, RunningNode, ends, next_line, until};
 
 /// So many nodes, `n1` and so on; all join through the first, and each has said that it has joined.
 fn cluster(home: &Home, nodes: usize) -> Vec<RunningNode> {
+    cluster_with(home, nodes, &[])
+}
+
+/// The same, with these arguments for each.
+fn cluster_with(home: &Home, nodes: usize, more: &[&str]) -> Vec<RunningNode> {
     let mut all: Vec<RunningNode> = Vec::new();
     for number in 1..=nodes {
         let name = format!("n{number}");
         let Some(first) = all.first() else {
-            all.push(home.node(&name, &[]));
+            all.push(home.node(&name, more));
             continue;
         };
         let seed = first.address().to_string();
-        let mut node = home.node(&name, &["--join", &seed]);
+        let mut node = home.node(&name, &[&["--join", &seed], more].concat());
         let joined = node.says();
         assert_eq!(joined["joined"], true, "{joined}");
         all.push(node);
@@ -252,4 +257,61 @@ fn a_join_that_finds_nobody_is_told_and_the_node_goes_on() {
     assert!(error.contains("`nowhere` is no seed"), "{error}");
     let error = home.fails(2, &["node", "--join", "127.0.0.1:9", "--overlay", "none"]);
     assert!(error.contains("--join needs an overlay"), "{error}");
+}
+
+#[test]
+fn a_switch_is_simulated_with_what_a_node_measures_and_changes_nothing() {
+    let home = Home::new("dry-run");
+    let nodes = cluster_with(&home, 3, &["--topology-look-s", "1"]);
+    until(
+        "round trips are measured",
+        || home.json(&["topology", "analyze", "--node", "n1"]),
+        |analysis| {
+            let peers = &analysis["measurements"]["peers"];
+            peers.as_array().is_some_and(|peers| !peers.is_empty())
+        },
+    );
+    let dry = [
+        "topology",
+        "switch",
+        "hyparview",
+        "--dry-run",
+        "--node",
+        "n1",
+    ];
+    let figures = home.json(&dry);
+    assert_eq!(
+        (
+            &figures["nodes"],
+            &figures["from"],
+            &figures["to"],
+            &figures["switched"]
+        ),
+        (
+            &3.into(),
+            &"full_mesh".into(),
+            &"hyparview".into(),
+            &true.into()
+        ),
+        "{figures}"
+    );
+    let overlay = home.json(&["topology", "show", "--node", "n1"]);
+    assert_eq!(
+        (&overlay["overlay"], &overlay["epoch"]),
+        (&"full_mesh".into(), &0.into())
+    );
+    let same = [
+        "topology",
+        "switch",
+        "full_mesh",
+        "--dry-run",
+        "--node",
+        "n1",
+    ];
+    let error = home.fails(2, &same);
+    assert!(error.contains("full_mesh already"), "{error}");
+    for node in nodes {
+        let (code, _) = node.stop();
+        assert_eq!(code, Some(0));
+    }
 }

@@ -137,3 +137,63 @@ fn what_makes_no_sense_is_refused_with_what_would() {
         );
     }
 }
+
+#[test]
+fn a_switch_of_the_own_cluster_goes_by_its_configuration() {
+    let folder = concat!(env!("CARGO_TARGET_TMPDIR"), "/sim-own");
+    fs::create_dir_all(folder).expect("it can be made");
+    let file = |name: &str, text: &str| {
+        let path = format!("{folder}/{name}");
+        fs::write(&path, text).expect("it can be written");
+        path
+    };
+    let switch = |more: &[&str]| {
+        let arguments = ["--nodes", "30", "--switch", "hyparview,full_mesh", "--json"];
+        lines(&sim(&[&arguments[..], more].concat())).remove(0)
+    };
+    let default = switch(&[]);
+    assert_eq!(
+        (&default["from"], &default["to"]),
+        (&"hyparview".into(), &"full_mesh".into())
+    );
+    assert_eq!(
+        default["broadcasts"].as_u64().map(|count| count >= 20),
+        Some(true),
+        "{default}"
+    );
+    // A configuration that says nothing is the same, a file with other parameters is another cluster.
+    let empty = file("empty.toml", "[channel.data]\n");
+    let same = switch(&["--config", &empty]);
+    assert_eq!(default["trace_hash"], same["trace_hash"]);
+    let wide = file(
+        "wide.toml",
+        "overlay = \"hyparview\"\n[hyparview]\nactive_max = 9\n[channel.data]\n",
+    );
+    let other = switch(&["--config", &wide, "--at", "20s"]);
+    assert_ne!(default["trace_hash"], other["trace_hash"]);
+    assert_eq!(other["switched"], true, "{other}");
+    let sent = |figures: &Value| figures["broadcasts"].as_u64().expect("a count");
+    assert!(sent(&other) >= sent(&default) + 5, "{other}");
+    let wrong = file("wrong.toml", "[hyparview]\nactive_max = \"many\"\n");
+    for (arguments, said) in [
+        (
+            &["--switch", "hyparview,full_mesh", "--config", &wrong][..],
+            "active_max",
+        ),
+        (
+            &["--switch", "hyparview"],
+            "such as hyparview,client_server",
+        ),
+        (&["--switch", "hyparview,hyparview"], "must differ"),
+        (&["--config", &empty], "--switch"),
+        (
+            &["--switch", "hyparview,full_mesh", "--to", "pub_sub"],
+            "--to",
+        ),
+    ] {
+        let output = sim(arguments);
+        assert_eq!(output.status.code(), Some(2), "{output:?}");
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert!(error.contains(said), "{error}");
+    }
+}

@@ -10,9 +10,11 @@ use serde::{Deserialize, Serialize};
 
 use super::PROTOCOL_VERSION;
 use super::event_report::EventReport;
+use super::fault_report::FaultReport;
 use super::metrics_report::MetricsReport;
 use crate::config::Change;
 use crate::metrics::RuleMetrics;
+use crate::recording::Recording;
 
 /// A line from a node.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -146,6 +148,17 @@ pub enum Answer {
         reported: u64,
         /// Messages that were dropped since then.
         dropped: u64,
+    },
+    /// Parameters of the node, in no channel, as files and flags have them; secrets are none.
+    Parameters(BTreeMap<String, String>),
+    /// What the threads of the node did last.
+    Recording(Recording),
+    /// Faults on purpose that are open.
+    Faults(Vec<FaultReport>),
+    /// A fault is open.
+    FaultAdded {
+        /// By which it is removed.
+        id: u64,
     },
     /// Its routing rules, in order.
     Rules(Vec<RuleMetrics>),

@@ -104,6 +104,22 @@ fn described(event: &Event) -> (&'static str, Value) {
         | Event::Coordinator { .. }
         | Event::Evicted { .. }
         | Event::Left => of_members(event),
+        Event::LameDuck => ("lame_duck", json!({})),
+        Event::FaultAdded { id, fault, lasts } => (
+            "fault_added",
+            json!({"id": id, "fault": &**fault, "lasts_ms": u64::try_from(lasts.as_millis()).unwrap_or(u64::MAX)}),
+        ),
+        Event::FaultEnded { id, fault, done } => (
+            "fault_ended",
+            json!({
+                "id": id,
+                "fault": &**fault,
+                "dropped": done.dropped,
+                "delayed": done.delayed,
+                "cut": done.cut,
+                "dials_failed": done.dials_failed,
+            }),
+        ),
         Event::NeighborUp { .. }
         | Event::NeighborDown { .. }
         | Event::Overlay { .. }

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 
+use crate::faults::FaultMetrics;
 use crate::metrics::{
     ChannelMetrics, DiscoveryMetrics, Metrics, RuleMetrics, ShardMetrics, StreamMetrics,
 };
@@ -43,6 +44,9 @@ pub struct MetricsReport {
     /// Discoveries.
     #[serde(default)]
     pub discoveries: Vec<DiscoveryMetrics>,
+    /// Faults on purpose.
+    #[serde(default)]
+    pub faults: FaultMetrics,
     /// Whether the accounting identity holds for every channel and peer.
     pub identity_holds: bool,
 }
@@ -95,6 +99,7 @@ impl MetricsReport {
                 .collect(),
             rules: metrics.rules,
             discoveries: metrics.discoveries,
+            faults: metrics.faults,
             identity_holds,
         }
     }

@@ -28,6 +28,7 @@ pub mod answer;
 pub mod client;
 mod connection;
 mod event_report;
+mod fault_report;
 pub mod lines;
 mod metrics_report;
 mod places;
@@ -42,6 +43,7 @@ pub use answer::{
 };
 pub use client::{Client, ClientError, Following};
 pub use event_report::EventReport;
+pub use fault_report::FaultReport;
 pub use lines::{LineTooLong, Lines};
 pub use metrics_report::{LatencyReport, MetricsReport};
 pub use places::{SOCKET_SUFFIX, folder, is_own, sockets_in};

@@ -148,6 +148,40 @@ pub enum Request {
     },
     /// The routing rules and how often each was used.
     Rules {},
+    /// The parameters that the node was started with.
+    Parameters {},
+    /// What the threads of the node did last.
+    Recording {},
+    /// Faults on purpose that are open.
+    Faults {},
+    /// Begins a fault on purpose.
+    AddFault {
+        /// Only to that peer.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        peer: Option<String>,
+        /// Only on that channel.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        channel: Option<String>,
+        /// Messages that are dropped, of a million.
+        #[serde(default)]
+        drop_ppm: u32,
+        /// How long each message is held back, in microseconds.
+        #[serde(default)]
+        delay_us: u64,
+        /// Whether links are cut.
+        #[serde(default)]
+        cut: bool,
+        /// How long it lasts.
+        lasts_ms: u64,
+        /// What decides which messages are dropped.
+        #[serde(default)]
+        seed: u64,
+    },
+    /// Ends a fault before its time.
+    RemoveFault {
+        /// Its number.
+        id: u64,
+    },
     /// Replaces the routing rules.
     SetRules {
         /// Each as `channel` or `channel:key=value,...`.

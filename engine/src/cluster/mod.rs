@@ -80,6 +80,7 @@ pub use topology::{
     Analysis, Blocked, Condition, Measurements, MustBe, OrderedBy, PeerRtt, SwitchEnd,
     SwitchRecord, TopologyError, Verdict,
 };
+pub use tuning::protocols;
 
 /// The mailbox in which control shards hear of payloads that are broadcast, on the payloads' channels.
 pub(crate) const PAYLOADS: &str = "overlane.broadcast";

@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use overlane_overlays::protocols::Protocols;
 use overlane_overlays::switching::{ConductorConfig, Overlays, SwitchConfig};
 use overlane_overlays::{
     Limits, StoreConfig, atomic_broadcast, broadcast_kinds, broadcasts, causal_broadcast, direct,
@@ -44,6 +45,24 @@ impl MachineConfig {
             },
             topology: config.topology.clone(),
         }
+    }
+}
+
+/// What the protocols of a node of that configuration go by, for simulations of it.
+#[must_use]
+pub fn protocols(config: &Config) -> Protocols {
+    let MachineConfig {
+        switch,
+        broadcasts,
+        membership,
+        conductor,
+        ..
+    } = MachineConfig::of(config);
+    Protocols {
+        switch,
+        broadcasts,
+        membership,
+        conductor,
     }
 }
 

@@ -72,7 +72,7 @@ pub use names::{NamePatterns, PATTERNS_MAX};
 pub use node::{
     BroadcastConfig, ClientServerConfig, Config, ConfigBuilder, FullMeshConfig, HyParViewConfig,
     MembershipConfig, NODE_GROUPS, NODE_PARAMETERS, PartitionsConfig, PlumtreeConfig, PskConfig,
-    PubSubConfig, SwitchingConfig, TlsConfig, TopologyConfig,
+    PubSubConfig, RecorderConfig, SwitchingConfig, TlsConfig, TopologyConfig,
 };
 pub use parameter::{Group, Parameter};
 pub use pattern::{Metadata, Named, Pattern};

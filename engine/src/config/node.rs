@@ -8,6 +8,7 @@ mod builder;
 mod overlays;
 mod protection;
 mod protocols;
+mod recorder;
 mod topology;
 
 use std::collections::BTreeMap;
@@ -34,6 +35,7 @@ pub use protection::{PskConfig, TlsConfig};
 pub use protocols::{
     BroadcastConfig, MembershipConfig, PartitionsConfig, PlumtreeConfig, SwitchingConfig,
 };
+pub use recorder::RecorderConfig;
 pub use topology::TopologyConfig;
 
 /// The words of a parameter that is on or off.
@@ -51,6 +53,7 @@ pub static NODE_GROUPS: &[&Group] = &[
     &protocols::PARTITIONS,
     &protocols::SWITCHING,
     &topology::TOPOLOGY,
+    &recorder::RECORDER,
     &protection::TLS,
     &protection::PSK,
 ];
@@ -329,6 +332,16 @@ parameters! {
         Unit::Count("events"), Allowed::Number(16, 1 << 20);
         origin "guess: every peer of the fan test up and down once";
         cost "higher is memory; lower loses events for slow readers";
+    /// How long `overlane node` goes on when it is told to end, without new peers and lanes, before it stops; 0: it stops at once.
+    lame_duck_ms: u64 = 0;
+        Unit::Milliseconds, Allowed::Number(0, 3_600_000);
+        origin "who spreads work over nodes, and how soon he hears of one that goes, the engine does not know";
+        cost "higher makes each stop take longer, and fewer messages be refused meanwhile; supervisors have to wait as long";
+    /// Whether faults can be ordered: messages dropped or held back, links cut, on purpose and for a while.
+    faults: bool = false;
+        Unit::None, BOOLEAN;
+        origin "nobody is to break a node by a command who was not told that it may be broken";
+        cost "true lets whoever administers the node make it lose messages; without a fault, one look for each message";
     /// Unix socket by which the node is administered; auto is the program's choice: none, or for `overlane node` one where the
     /// other commands find it.
     admin: Admin = Admin::Auto;
@@ -368,6 +381,8 @@ parameters! {
         switching: SwitchingConfig;
         /// Switching it by rules and for workloads.
         topology: TopologyConfig;
+        /// The flight recorder.
+        recorder: RecorderConfig;
         /// Certificates.
         tls: TlsConfig;
         /// The file of the secret.

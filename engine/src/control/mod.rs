@@ -23,6 +23,7 @@ use crate::error::StartError;
 use crate::events::Event;
 use crate::fabric::Fabric;
 use crate::peer::Peer;
+use crate::recorder::track::Turns;
 use crate::ring::inbox::Unread;
 use crate::threads::EngineThread;
 use channels::Changing;
@@ -48,6 +49,8 @@ pub(crate) struct Control {
     resident: Option<Box<dyn Resident>>,
     /// When the files that protect lanes are looked at next.
     files_due: Option<Instant>,
+    /// For the flight recorder: steps of the resident.
+    turns: Turns,
 }
 
 /// A place whose peer is gone: free when nobody remembers that peer.
@@ -93,6 +96,7 @@ impl Control {
             changing: Changing::default(),
             resident: None,
             files_due: None,
+            turns: Turns::new(Instant::now()),
         };
         control.look_at_files_later(Instant::now());
         control.place(itself, Wish::none());
@@ -111,7 +115,9 @@ impl Control {
     /// When a step has something to do at the latest.
     pub(crate) fn next(&self) -> Option<Instant> {
         let resident = self.resident.as_ref().and_then(|resident| resident.next());
-        [resident, self.files_due].into_iter().flatten().min()
+        let faults = self.fabric.faults.next_end();
+        let due = [resident, self.files_due, faults];
+        due.into_iter().flatten().min()
     }
 
     /// Does what there is to do, without waiting.
@@ -131,7 +137,18 @@ impl Control {
             let _ = self.fabric.reload_security();
             self.look_at_files_later(now);
         }
+        if self.fabric.faults.end_due(now) {
+            self.fabric.ring_all();
+            self.tell_faults();
+        }
         self.run_resident();
+    }
+
+    /// To whoever follows what happens: faults that are open, or over.
+    fn tell_faults(&mut self) {
+        for told in self.fabric.faults.take_told() {
+            self.tell(&told.event());
+        }
     }
 
     fn look_at_files_later(&mut self, now: Instant) {
@@ -190,13 +207,27 @@ impl Control {
         if let Some(resident) = &mut self.resident {
             resident.follow(event);
         }
+        self.fabric.recorder.note_event(event);
         self.link.publish(event);
     }
 
     fn run_resident(&mut self) {
+        let began = Instant::now();
+        self.step_resident();
+        if self.fabric.recorder.is_on() {
+            let track = self.fabric.recorder.control();
+            self.turns.add(track, began, began.elapsed(), false);
+        }
+    }
+
+    fn step_resident(&mut self) {
         let link = &self.link;
+        let recorder = &self.fabric.recorder;
         if let Some(resident) = &mut self.resident
-            && resident.step(&mut |event| link.publish(&event))
+            && resident.step(&mut |event| {
+                recorder.note_event(&event);
+                link.publish(&event);
+            })
         {
             link.look();
         }
@@ -214,6 +245,7 @@ impl Control {
     /// Looks at all that there is besides notices. True if there is more by now.
     fn look_once(&mut self) -> bool {
         self.link.begin_look();
+        self.tell_faults();
         self.follow_channels();
         for (peer, wish) in self.fabric.wishes.take_changed() {
             self.follow_wish(peer, wish);

@@ -16,7 +16,7 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::{Registry, Unit};
 
 use super::Scrape;
-use super::figures::{CHANNEL, CLUSTER, EDGES_US, Figure, Kind, Measure, SHARD};
+use super::figures::{CHANNEL, CLUSTER, EDGES_US, FAULTS, Figure, Kind, Measure, SHARD};
 use crate::metrics::ChannelMetrics;
 
 /// Begins the name of each metric.
@@ -48,6 +48,8 @@ impl Collector for Exposition {
         self.latencies(out)?;
         self.reasons(out)?;
         self.shards(out)?;
+        let faults: &Row<'_, _> = &(Vec::new(), vec![&self.scrape.metrics.faults]);
+        families(out, FAULTS, std::slice::from_ref(faults))?;
         self.cluster(out)
     }
 }

@@ -7,6 +7,7 @@ use Kind::{Count, Now, NowMost};
 use Measure::{Bytes, Plain};
 
 use super::ClusterScrape;
+use crate::faults::FaultMetrics;
 use crate::metrics::{ChannelMetrics, ShardMetrics};
 
 /// How a figure behaves, and how those of several peers make one.
@@ -408,6 +409,45 @@ pub(super) const CLUSTER: &[Figure<ClusterScrape>] = &[
         "cluster_messages_malformed",
         "Messages of other control shards that are against the rules",
         |of| of.broadcasts.malformed,
+    ),
+];
+
+/// Of faults on purpose.
+pub(super) const FAULTS: &[Figure<FaultMetrics>] = &[
+    figure(
+        Now,
+        Plain,
+        "faults_open",
+        "Faults on purpose that are open",
+        |of| u64::try_from(of.open).unwrap_or(u64::MAX),
+    ),
+    figure(
+        Count,
+        Plain,
+        "fault_messages_dropped",
+        "Messages that a fault on purpose dropped",
+        |of| of.done.dropped,
+    ),
+    figure(
+        Count,
+        Plain,
+        "fault_messages_delayed",
+        "Messages that a fault on purpose held back",
+        |of| of.done.delayed,
+    ),
+    figure(
+        Count,
+        Plain,
+        "fault_links_cut",
+        "Links that a fault on purpose cut",
+        |of| of.done.cut,
+    ),
+    figure(
+        Count,
+        Plain,
+        "fault_dials_failed",
+        "Dials that a fault on purpose let fail",
+        |of| of.done.dials_failed,
     ),
 ];
 

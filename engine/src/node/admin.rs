@@ -6,6 +6,7 @@
 mod broadcasts;
 mod channels;
 mod cluster;
+mod faults;
 mod messages;
 mod peers;
 mod topology;
@@ -17,7 +18,7 @@ use super::Node;
 use crate::admin::{
     Answer, Desk, MetricsReport, NodeStatus, Refusal, RefusalKind, Request, Server,
 };
-use crate::config::{Place, Rule};
+use crate::config::{Config, NODE_PARAMETERS, Place, Rule};
 use crate::error::{ChannelError, NameError, ReloadError, StartError};
 use crate::events::Events;
 
@@ -62,9 +63,14 @@ impl Desk for FrontDesk {
                 let report = MetricsReport::of(metrics, peer.as_deref(), channel.as_deref());
                 Ok(Answer::Metrics(report))
             }
+            Request::Parameters {} => Ok(parameters(&node.fabric.config)),
+            Request::Recording {} => Ok(Answer::Recording(node.recording())),
             Request::Rules {} => Ok(Answer::Rules(node.metrics().rules)),
             Request::Reload { wait_ms } => reload(node, Duration::from_millis(wait_ms)),
             Request::SetRules { rules } => set_rules(node, &rules),
+            Request::Faults {} | Request::AddFault { .. } | Request::RemoveFault { .. } => {
+                faults::answer(node, request)
+            }
             Request::Channels {}
             | Request::AddChannel { .. }
             | Request::SetChannel { .. }
@@ -125,6 +131,15 @@ impl FrontDesk {
                 .sum(),
         })
     }
+}
+
+fn parameters(config: &Config) -> Answer {
+    let known = NODE_PARAMETERS.iter();
+    Answer::Parameters(
+        known
+            .map(|it| (it.name.to_owned(), it.get(config)))
+            .collect(),
+    )
 }
 
 fn reload(node: &Node, wait: Duration) -> Result<Answer, Refusal> {

@@ -195,7 +195,7 @@ impl Node {
         (plan.phase == ChannelPhase::Open && !plan.is_control()).then_some(plan)
     }
 
-    fn channel_names(&self) -> String {
+    pub(super) fn channel_names(&self) -> String {
         let open = self.fabric.channels.open();
         let names: Vec<_> = open.iter().map(|plan| &*plan.name).collect();
         names.join(", ")

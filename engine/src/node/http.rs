@@ -78,6 +78,9 @@ impl Exhibit for FrontDesk {
     }
 
     fn readiness(&self) -> Result<(), String> {
+        if self.node.fabric.is_lame_duck() && !self.node.fabric.is_stopping() {
+            return Err("the node takes no new peers: it is to be stopped soon".to_owned());
+        }
         if self.node.fabric.is_retiring() {
             return Err("the node is stopping".to_owned());
         }

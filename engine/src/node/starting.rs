@@ -14,6 +14,7 @@ use super::Node;
 use super::admin;
 use super::http;
 use super::receiving::{boxed, shared};
+use super::recording::{RecordingThread, describe};
 use super::reloading::{Reloading, Source};
 use crate::admin::Claim;
 use crate::channel_plan::{CONTROL_WORDS, plan_channels};
@@ -29,11 +30,13 @@ use crate::detour::Detour;
 use crate::discovery;
 use crate::error::{NameError, StartError};
 use crate::fabric::{Fabric, ShardLink};
+use crate::faults::book::FaultBook;
 use crate::io::preflight::{self, Machine};
 use crate::io::socket;
 use crate::mailboxes::Mailboxes;
 use crate::message::{Message, REPLIES};
 use crate::receipt_book::ReceiptBook;
+use crate::recorder::Recorder;
 use crate::request_book::RequestBook;
 use crate::ring::inbox::Inboxes;
 use crate::ring::{Doorbell, PayloadPool};
@@ -255,9 +258,12 @@ impl Node {
             streams,
             rate_changes: AtomicU64::new(0),
             rules: RuleBook::new(rules),
+            faults: FaultBook::default(),
+            recorder: Recorder::new(&config.recorder, shards, describe),
             payloads: PayloadPool::new(),
             shards: links,
             retiring: AtomicBool::new(false),
+            lame_duck: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
             ended: AtomicBool::new(false),
             inboxes: Inboxes::default(),
@@ -293,6 +299,7 @@ impl Node {
             discovery: None,
             admin: None,
             http: None,
+            recorder: RecordingThread::start(&fabric)?,
             reloading: Arc::default(),
             prepared: Mutex::default(),
             open_files: machine.open_files,

@@ -14,7 +14,9 @@ use crossbeam_channel::{Receiver, unbounded};
 use event_listener::Event;
 
 use super::Node;
+use crate::control::link::Notice;
 use crate::deadline::deadline_in;
+use crate::events;
 use crate::metrics::Metrics;
 use crate::shard::command::Command;
 use crate::shard::report::ShardReport;
@@ -86,6 +88,19 @@ impl Node {
         self.shut_down(deadline)
     }
 
+    /// Takes no new peers and no new lanes from now on, and goes on with those there are, until it is stopped: what is to be
+    /// spread over nodes goes elsewhere meanwhile. `/readyz` says no, and [`Event::LameDuck`](crate::Event::LameDuck) is told. Messages are
+    /// sent and taken as before; a lane that had been up is made again when its connection is lost, and so are those that
+    /// messages of this node wait for. How long that is to last, the caller decides: `overlane node` goes by
+    /// [`Config::lame_duck_ms`](crate::Config::lame_duck_ms).
+    pub fn be_lame_duck(&self) {
+        if !self.fabric.is_lame_duck() {
+            self.fabric.be_lame_duck();
+            self.control_link
+                .tell(Notice::Event(events::Event::LameDuck));
+        }
+    }
+
     /// [`stop`](Self::stop) awaited in a task of any runtime: a thread of its own waits meanwhile. The
     /// stop goes on if the future is dropped.
     pub async fn stop_async(self, deadline: Duration) -> StopReport {
@@ -129,6 +144,9 @@ impl Node {
         };
         if let Some(admin) = admin {
             admin.end();
+        }
+        if let Some(recorder) = self.recorder.take() {
+            recorder.end();
         }
         // Until here it told whoever asked that the node is stopping.
         if let Some(http) = self.http.take() {

@@ -87,6 +87,11 @@ impl Core {
         self.drain.is_some() && !self.is_accepting_for_waiting()
     }
 
+    /// Whether only lanes that were there are let in: the node is to be stopped soon, and has not begun to.
+    fn lets_no_strangers_in(&self) -> bool {
+        self.fabric.is_lame_duck() && self.drain.is_none()
+    }
+
     /// Why a new connection is closed at once, if it is. If only the handshakes are too many, the oldest
     /// of the address with the most makes room.
     fn no_place_for_stranger(&mut self) -> io::Result<Option<CloseReason>> {
@@ -254,7 +259,7 @@ impl Core {
     /// Somebody has said Hello: to the shard that owns the lane, which may be this one.
     pub(super) fn place_newcomer(&mut self, newcomer: Newcomer) -> io::Result<()> {
         let hello = &newcomer.hello;
-        if hello.channel.as_str() == WHO {
+        if hello.channel.as_str() == WHO && !self.lets_no_strangers_in() {
             self.tell_who(newcomer);
             return Ok(());
         }
@@ -277,6 +282,9 @@ impl Core {
         }
         let offset = channel.map_or(0, |plan| plan.first_lane + usize::from(hello.lane));
         let Some(Route { peer, .. }) = self.fabric.routes.find(&hello.node) else {
+            if self.lets_no_strangers_in() {
+                return self.turn_away(newcomer, CloseReason::LocalStop);
+            }
             self.ask_for_place(newcomer);
             return Ok(());
         };
@@ -343,6 +351,18 @@ impl Core {
         if *self.channels[state.channel].name != *hello.channel.as_str() {
             // On its way here the channel was removed, and another one got its lanes.
             return self.turn_away(newcomer, CloseReason::ChannelUnknown);
+        }
+        // What waits on this side is let out.
+        let is_new = !state.has_been_up && state.log.waiting() == 0;
+        if is_new && self.fabric.is_lame_duck() && self.drain.is_none() {
+            return self.turn_away(newcomer, CloseReason::LocalStop);
+        }
+        if let Some(fault) = state.cut_by() {
+            // Without a word, as a network does it.
+            fault.count_failed_dial();
+            let detail = format!("from node {}: a fault on purpose cuts the lane", hello.node);
+            self.refused_connection(newcomer.address, CloseReason::Unreachable, detail);
+            return Ok(());
         }
         let presence = peer.presence();
         let remote = RemoteNode {

@@ -1,8 +1,8 @@
-//! Lanes of capped channels: what a lane may hand over now, and when it is looked at again.
+//! Lanes of capped channels, and those with faults that hold messages back: what a lane may hand over now, and when it is looked at again.
 //!
 //! Called by `lane` for each batch, and by the turn when tokens are back or caps have changed. What does not go waits where it
 //! waits anyway, within the lane's bounds, so senders see a full queue as on any slow lane. How much may go when is
-//! `delivery::rate`'s matter. Where a channel has no cap, one look at a flag is all there is.
+//! `delivery::rate`'s matter. Where a channel has no cap and a lane no fault, one look at each is all there is.
 
 use std::sync::atomic::Ordering;
 
@@ -17,15 +17,41 @@ impl Core {
     /// What the lane may hand over now; from then on that is reserved.
     #[inline]
     pub(super) fn allowance(&mut self, index: u32) -> Allowance {
-        let channel = self.lanes[index as usize].channel;
-        if self.channels[channel].rates.is_capped() {
-            self.capped_allowance(index)
+        let lane = &self.lanes[index as usize];
+        if lane.faults.is_some() {
+            self.faulty_allowance(index)
+        } else if self.channels[lane.channel].rates.is_capped() {
+            self.capped_allowance(index, Amount::MAX)
         } else {
             Allowance::Quantum
         }
     }
 
-    fn capped_allowance(&mut self, index: u32) -> Allowance {
+    /// The same, where faults on purpose may hold messages back: what they let go, and of that what a cap lets go.
+    #[cold]
+    fn faulty_allowance(&mut self, index: u32) -> Allowance {
+        let channel = self.lanes[index as usize].channel;
+        let is_capped = self.channels[channel].rates.is_capped();
+        let let_go = self.let_go_by_faults(index).map(|messages| Amount {
+            messages,
+            ..Amount::MAX
+        });
+        match let_go {
+            Some(none) if none.is_empty() => Allowance::NoMessages,
+            _ if is_capped => self.capped_allowance(index, let_go.unwrap_or(Amount::MAX)),
+            Some(piece) => {
+                let lane = &mut self.lanes[index as usize];
+                if lane.log.has_window() {
+                    Allowance::Piece(piece)
+                } else {
+                    Allowance::NoMessages
+                }
+            }
+            None => Allowance::Quantum,
+        }
+    }
+
+    fn capped_allowance(&mut self, index: u32, most: Amount) -> Allowance {
         let lane = &mut self.lanes[index as usize];
         let rates = &self.channels[lane.channel].rates;
         if lane.log.outbox.messages() == 0 && lane.log.latest.is_empty() {
@@ -36,7 +62,7 @@ impl Core {
         if !lane.log.has_window() {
             return Allowance::NoMessages;
         }
-        let piece = lane.pace.piece(rates, lane.peer.shared_name());
+        let piece = lane.pace.piece(rates, lane.peer.shared_name()).min(most);
         let next = next_piece(lane, &mut self.sending.pool, piece);
         let at = lane.pace.reserve(rates, next, self.now);
         if at <= self.now {

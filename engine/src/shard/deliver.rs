@@ -225,6 +225,8 @@ impl Receivers {
                     core.count_handler_panic(mailbox);
                     return Delivery::Panicked;
                 }
+                let channel = &self.names[channel_index];
+                core.recording.handed(mailbox, from, channel, 1, true);
                 Delivery::Delivered
             }
             MailboxReceiver::Inbox(inbox) => {
@@ -236,6 +238,8 @@ impl Receivers {
                 let delivery = push(inbox, tag, source, body.all(), &self.fabric);
                 if delivery == Delivery::Delivered {
                     core.touch_inbox(inbox);
+                    let channel = &self.names[usize::from(channel)];
+                    core.recording.handed(mailbox, from, channel, 1, false);
                 }
                 delivery
             }
@@ -290,6 +294,8 @@ impl Receivers {
                 if outcome.is_err() {
                     core.count_handler_panic(mailbox);
                 }
+                core.recording
+                    .handed(mailbox, from, channel, handed.messages, true);
             }
             MailboxReceiver::Inbox(inbox) => {
                 let tag = plain_tag(from, channel);
@@ -304,6 +310,9 @@ impl Receivers {
                 }
                 if handed.messages > 0 {
                     core.touch_inbox(inbox);
+                    let channel = &self.names[usize::from(channel)];
+                    core.recording
+                        .handed(mailbox, from, channel, handed.messages, false);
                 }
             }
         }

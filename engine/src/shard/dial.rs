@@ -44,6 +44,9 @@ pub(super) struct Dialing {
 /// network comes back, neither floods it nor runs out of descriptors. Each takes a round trip or two.
 const DIALS_MAX: usize = 128;
 
+/// What is told of a dial that a fault on purpose lets fail.
+const CUT: &str = "a fault on purpose cuts the lane: see `overlane fault list`";
+
 /// Of those, lanes whose last dial failed may take so many: hosts that do not answer take whole timeouts.
 const REDIALS_MAX: usize = 96;
 
@@ -145,6 +148,11 @@ impl Core {
         if !self.channels[state.channel].admits(state.peer.name()) {
             let reason = CloseReason::PeerNotAllowed;
             self.dial_failed(lane, None, reason, reason.sentence().to_owned());
+            return Ok(());
+        }
+        if let Some(fault) = state.cut_by() {
+            fault.count_failed_dial();
+            self.dial_failed(lane, None, CloseReason::Unreachable, CUT.to_owned());
             return Ok(());
         }
         match socket::dialing_socket(address) {

@@ -50,6 +50,10 @@ impl Core {
             let bytes = self.drain_ring(place, quantum);
             budget = budget.saturating_sub(bytes);
             moved |= bytes > 0;
+            if bytes > 0 && self.recording.is_behind() {
+                self.recording
+                    .note_unsent(&self.channels[channel].name, bytes);
+            }
         }
         moved
     }

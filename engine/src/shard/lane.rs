@@ -5,6 +5,7 @@
 //! writes to a socket once the handshake is over. It never decides whose turn it is (`dispatch`) and
 //! never reads (`receive`).
 
+pub(in crate::shard) mod fault;
 mod held;
 mod kept;
 mod latest;
@@ -33,6 +34,7 @@ use crate::order_tag::OrderTag;
 use crate::peer::{LaneAddress, Peer};
 use crate::wire::mailbox_ids::Assigned;
 use crate::wire::{CloseReason, FrameKind};
+use fault::LaneFaults;
 use link::Link;
 use log::{Log, Unsendable};
 use pace::{Allowance, Pace};
@@ -72,6 +74,10 @@ pub(crate) struct Lane {
     pub(super) streams: LaneStreams,
     /// How it keeps to the caps of its channel.
     pub(super) pace: Pace,
+    /// What is done to its messages on purpose, if anything is.
+    pub(super) faults: Option<Box<LaneFaults>>,
+    /// It has had a connection.
+    pub(super) has_been_up: bool,
     /// In the queue of lanes with something to send.
     pub(crate) is_ready: bool,
     /// In the list of lanes that owe an acknowledgement.
@@ -101,9 +107,9 @@ impl Lane {
     }
 
     /// Whether it takes a run of messages at once. The lane to this node itself notes what each of them
-    /// is for.
+    /// is for, and one with faults on purpose drops some of them.
     pub(crate) fn takes_runs(&self) -> bool {
-        self.takes_messages() && self.state.stage() != Stage::Loop
+        self.takes_messages() && self.faults.is_none() && self.state.stage() != Stage::Loop
     }
 
     /// Whether it takes these messages as a run: they may have been accepted before it was made, with a peer that takes
@@ -130,6 +136,9 @@ impl Lane {
         pool: &mut ChunkPool,
         message: OutgoingMessage<'_>,
     ) -> bool {
+        if self.faults.is_some() && self.drop_by_fault(plan, fabric, &message) {
+            return false;
+        }
         self.log.ledger.accept(1);
         if plan.monotonic && self.state.stage() != Stage::Loop {
             self.line_up(fabric, message);
@@ -164,9 +173,20 @@ impl Lane {
         } else {
             Unsendable::NoMailboxId
         };
-        self.log.settle_unsendable(cause);
-        self.settle_unsent(fabric, &message, cause.sentence());
+        self.settle_as_unsendable(fabric, &message, cause);
         false
+    }
+
+    /// A message that was accepted is settled, and the caller has to report it.
+    #[cold]
+    pub(super) fn settle_as_unsendable(
+        &mut self,
+        fabric: &Fabric,
+        message: &OutgoingMessage<'_>,
+        cause: Unsendable,
+    ) {
+        self.log.settle_unsendable(cause);
+        self.settle_unsent(fabric, message, cause.sentence());
     }
 
     /// A message that was accepted is settled and surely not sent: its room at the gate is free again, and

@@ -109,12 +109,16 @@ impl Core {
         } else {
             self.mind_control(lane);
         }
-        self.arm_receive(index, 1).map(drop)
+        self.arm_receive(index, 1)?;
+        // It was on its way when a fault came.
+        self.cut_if_faulty(lane);
+        Ok(())
     }
 
     /// Fresh ledgers, an open gate; what waited for the lane is sent first.
     fn open(&mut self, lane: u32) {
         let state = &mut self.lanes[lane as usize];
+        state.has_been_up = true;
         let plan = &self.channels[state.channel];
         let config = &self.fabric.config;
         let agreed = &state.link.agreed;

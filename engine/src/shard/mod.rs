@@ -19,6 +19,7 @@ mod dial;
 mod dispatch;
 mod exchange;
 mod expiry;
+mod faults;
 mod frames;
 mod hand_over;
 mod handshake;
@@ -41,6 +42,7 @@ mod reach;
 mod reader;
 mod reading;
 mod receive;
+mod recording;
 pub(crate) mod report;
 mod rest;
 mod retry;
@@ -84,11 +86,13 @@ use connection::Connections;
 use deliver::Receivers;
 use dial::Dialing;
 use dispatch::ChannelQueue;
+use faults::ShardFaults;
 use intake::Intake;
 use lane::Lane;
 use newcomers::Newcomers;
 use packing::Packing;
 use reach::Reaching;
+use recording::ShardRecording;
 use route::Routing;
 use sending::Sending;
 use stop::Drain;
@@ -147,6 +151,7 @@ pub(crate) struct Core {
     channels: ShardChannels,
     /// As `Fabric::rate_changes` was when caps were looked at last.
     rate_changes_seen: u64,
+    faults: ShardFaults,
     /// As `Security::revocations` was when lanes were looked at last.
     revocations_seen: u64,
     routing: Routing,
@@ -165,6 +170,7 @@ pub(crate) struct Core {
     ready_channels: Vec<u16>,
     /// By when the message that is being delivered had come, if it has an extension.
     came: Instant,
+    recording: ShardRecording,
     /// Once the node stops.
     drain: Option<Drain>,
     tally: ShardTally,
@@ -223,6 +229,7 @@ impl Core {
     #[cold]
     fn count_handler_panic(&mut self, mailbox: &Mailbox) {
         self.tally.handler_panics += 1;
+        self.recording.handler_panicked(mailbox);
         tracing::error!(
             mailbox = mailbox.name(),
             "a handler panicked; its message counts as delivered"

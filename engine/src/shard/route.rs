@@ -244,6 +244,7 @@ impl Core {
         let lane = self.new_lane(&route.peer, offset);
         let index = self.put_lane(lane);
         self.routing.put_lane(number, index);
+        self.fit_faults(index);
         let at = self.moment();
         let kept = is_kept(&route, offset);
         let state = &mut self.lanes[index as usize].state;
@@ -315,6 +316,7 @@ impl Core {
             ..lane_counts(lane)
         };
         lane.retired = true;
+        lane.faults = None;
         self.routing.departed[lane.channel].add(&counts);
         self.routing.retired.push(index);
     }
@@ -352,6 +354,8 @@ impl Core {
             quiet: Quiet::new(self.now),
             streams: LaneStreams::default(),
             pace: Pace::default(),
+            faults: None,
+            has_been_up: false,
             is_ready: false,
             owes_ack: false,
         }

@@ -117,6 +117,10 @@ impl Sending {
             self.strays.push(index);
             return;
         }
+        if lane.faults.is_some() && lane.drop_by_fault(plan, fabric, &message) {
+            self.strays.push(index);
+            return;
+        }
         lane.hold_message(plan, fabric, &mut self.pool, message);
         if lane.log.first_due().is_some() {
             self.dated.push(index);

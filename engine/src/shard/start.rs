@@ -16,10 +16,12 @@ use super::connection::Connections;
 use super::context::ShardHandle;
 use super::deliver::Receivers;
 use super::dial::Dialing;
+use super::faults::ShardFaults;
 use super::intake::Intake;
 use super::newcomers::Newcomers;
 use super::packing::Packing;
 use super::reach::Reaching;
+use super::recording::ShardRecording;
 use super::route::Routing;
 use super::sending::Sending;
 use super::sweep::Sweeper;
@@ -189,6 +191,7 @@ impl Shard {
             requests_due: None,
             control_due: None,
             rate_changes_seen: 0,
+            faults: ShardFaults::default(),
             revocations_seen: 0,
             packing: Packing::default(),
             channels: ShardChannels::default(),
@@ -204,6 +207,7 @@ impl Shard {
             now,
             came: now,
             ready_channels: Vec::new(),
+            recording: ShardRecording::new(&fabric, index, now),
             drain: None,
             tally: ShardTally::default(),
             fabric: Arc::clone(&fabric),

@@ -97,10 +97,10 @@ impl Tasks {
         self.signal.woken.load(Ordering::Acquire)
     }
 
-    /// Runs tasks that can run, up to a bound.
-    pub(super) fn run(&mut self) {
+    /// Runs tasks that can run, up to a bound. True if there were any.
+    pub(super) fn run(&mut self) -> bool {
         if !self.can_run() {
-            return;
+            return false;
         }
         // Before the look: a wake during it counts for the next time.
         self.signal.woken.store(false, Ordering::SeqCst);
@@ -108,10 +108,11 @@ impl Tasks {
             let mut context = Context::from_waker(&self.waker);
             match self.next.as_mut().poll(&mut context) {
                 Poll::Ready(()) => self.next = wait_for_task(&self.executor),
-                Poll::Pending => return,
+                Poll::Pending => return true,
             }
         }
         self.signal.woken.store(true, Ordering::Release);
+        true
     }
 }
 
@@ -119,7 +120,9 @@ impl Tasks {
 async fn watch(task: async_executor::Task<()>, handle: ShardHandle) {
     let ended = AssertUnwindSafe(task.fallible()).catch_unwind().await;
     if ended.is_err() {
-        handle.shard.borrow_mut().core.tally.task_panics += 1;
+        let core = &mut handle.shard.borrow_mut().core;
+        core.tally.task_panics += 1;
+        core.recording.task_panicked();
         tracing::error!(shard = handle.index, "a task on a shard panicked");
     }
 }

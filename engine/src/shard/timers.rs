@@ -28,6 +28,8 @@ pub(crate) enum Deadline {
     HoldBack { channel: u16 },
     /// Tokens are back for that lane, whose channel is capped.
     Tokens { lane: u32 },
+    /// What a fault on purpose has held back on that lane may go.
+    Delay { lane: u32 },
     /// Look over the lanes for senders that are too slow.
     Sweep,
     /// The control shard, which lives here, has something to do.

@@ -43,8 +43,9 @@ pub(crate) fn run(handle: &ShardHandle) -> io::Result<()> {
         if !newborn.is_empty() {
             tasks.start(newborn, handle);
         }
-        tasks.run();
+        let tasks_run = tasks.run();
         let core = &mut handle.shard.borrow_mut().core;
+        core.recording.turn_ended(core.now, worked, tasks_run);
         // First: tasks may go on for ever.
         if core.has_stopped() {
             core.last_report();
@@ -68,11 +69,13 @@ impl Shard {
     pub(crate) fn turn(&mut self) -> io::Result<bool> {
         let Self { core, receivers } = self;
         core.now = Instant::now();
+        core.recording.turn_begins(core.now);
         core.tally.turns += 1;
         core.follow_channels();
         core.follow_routes();
         core.follow_requests();
         core.follow_caps();
+        core.follow_faults();
         core.follow_revocations();
         let mut worked = obey(core, receivers);
         worked |= core.follow_streams();
@@ -177,6 +180,7 @@ fn obey(core: &mut Core, receivers: &mut Receivers) -> bool {
 /// Reads and delivers what came, urgent lanes first, then tries the lanes that a full inbox stopped.
 fn read_input(core: &mut Core, receivers: &mut Receivers) -> bool {
     let mut any = false;
+    core.recording.handlers_begin();
     for lane in std::mem::take(&mut core.intake.early) {
         retry_blocked(core, receivers, lane);
         any = true;
@@ -268,6 +272,7 @@ impl Core {
             || self.timers.next().is_some_and(|at| at <= self.now)
             || self.has_new_request_deadline()
             || self.has_new_caps()
+            || self.has_new_faults()
             || self.has_new_revocations()
             || self.owes_streams()
             || self.has_ready()
@@ -369,6 +374,7 @@ impl Core {
                 }
                 Deadline::Expiry { lane } => self.meet_expiry(lane),
                 Deadline::Tokens { lane } => self.meet_tokens(lane),
+                Deadline::Delay { lane } => self.mark_ready(lane),
                 Deadline::HoldBack { channel } => self.look_at_held(channel),
                 Deadline::Accept => self.arm_accept()?,
                 Deadline::Requests => self.fabric.requests.expire(self.now),
@@ -437,6 +443,8 @@ impl Core {
             let lane = group[0];
             let state = &mut self.lanes[lane as usize];
             let unsendable = Unsendable::ALL.map(|cause| state.log.take_unsendable(cause));
+            self.tell_dropped_by_faults(lane);
+            let state = &self.lanes[lane as usize];
             if !self.channels[state.channel].reliable {
                 continue;
             }

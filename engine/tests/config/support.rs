@@ -96,7 +96,7 @@ pub(crate) fn sample<S: Default + PartialEq>(parameter: &Parameter<S>) -> String
         ("peers", _) => vec!["b=127.0.0.1:7001,c=[::1]:7002".to_string()],
         ("priority", _) => vec!["high".to_string()],
         ("hosts", _) => vec!["a.example:7400+[::1]:7401".to_string()],
-        ("file" | "directory" | "secret_file" | "account", _) => {
+        ("file" | "directory" | "secret_file" | "account" | "recorder_dir", _) => {
             vec!["/run/overlane/b".to_string()]
         }
         ("query" | "service" | "namespace" | "domain" | "port_name", _) => {

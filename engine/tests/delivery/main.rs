@@ -10,6 +10,7 @@ mod caps;
 mod causal;
 mod compression;
 mod deadlines;
+mod faults;
 mod fragments;
 mod lost_requests;
 mod monotonic;

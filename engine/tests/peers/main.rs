@@ -7,6 +7,7 @@ mod stranger;
 mod support;
 
 mod channels;
+mod lame_duck;
 mod lanes;
 mod lifecycle;
 mod presence;

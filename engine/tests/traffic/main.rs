@@ -18,5 +18,6 @@ mod metrics;
 mod misuse;
 mod overflow;
 mod priorities;
+mod recordings;
 mod tasks;
 mod waiting;

@@ -110,3 +110,8 @@ fn any_extension_is_read_or_refused() {
 fn any_line_to_the_admin_socket_is_read_or_refused() {
     replay("admin", checks::admin);
 }
+
+#[test]
+fn any_file_with_a_recording_is_read_or_refused() {
+    replay("recording", checks::recording);
+}

@@ -21,12 +21,12 @@ use super::network::NetworkConfig;
 use super::subject::{Inspect, Observer};
 use super::workload::Progress;
 use super::world::World;
-use crate::broadcasts::{self, Broadcasts};
+use crate::broadcasts::Broadcasts;
 use crate::epoch::{Epoch, OverlayKind, Step, WhyBack};
 use crate::event::{Command, Event};
-use crate::membership::Config;
+use crate::protocols::Protocols;
 use crate::stack::Stack;
-use crate::switching::{Conductor, ConductorConfig, Overlays, Switch, SwitchConfig};
+use crate::switching::{Conductor, Switch};
 use crate::time::Time;
 
 /// A node whose overlay can be switched.
@@ -38,6 +38,8 @@ const SECOND: Duration = Duration::from_secs(1);
 /// Every how many steps the state of a node is checked: a check looks at each message that the node keeps, which are
 /// thousands where broadcasts are many.
 const CHECKED_EVERY: u64 = 61;
+/// Seconds of broadcasts before the order, where nobody says otherwise.
+pub const BEFORE_S: u32 = 10;
 /// Least time between two broadcasts.
 const INTERVAL_MIN: Duration = Duration::from_millis(1);
 
@@ -161,7 +163,7 @@ pub struct Cluster {
 }
 
 /// What is to be simulated.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Experiment {
     /// Nodes.
     pub nodes: NodeId,
@@ -177,6 +179,12 @@ pub struct Experiment {
     pub to: OverlayKind,
     /// Time between two broadcasts.
     pub interval: Duration,
+    /// For how many seconds broadcasts flow before the order.
+    pub before_s: u32,
+    /// What the nodes go by.
+    pub protocols: Protocols,
+    /// How many of them are servers, where the overlay before has some; none: one in 50, 3 to 64.
+    pub servers: Option<NodeId>,
 }
 
 /// What became of one change.
@@ -200,7 +208,7 @@ pub struct Figures {
     pub total_ms: Option<u64>,
     /// Nodes that rolled it back.
     pub rolled_back: usize,
-    /// Broadcasts sent from ten seconds before the order until ten after the end.
+    /// Broadcasts sent from some seconds before the order (10, unless it is said) until ten after the end.
     pub broadcasts: usize,
     /// Deliveries that were to come of them and did not.
     pub lost: usize,
@@ -210,7 +218,7 @@ pub struct Figures {
     pub last_delivery_before_ms: u64,
     /// The same of one sent during the change.
     pub last_delivery_during_ms: u64,
-    /// Messages of all layers per node and second, in the ten seconds before the order.
+    /// Messages of all layers per node and second, in the seconds before the order.
     pub messages_per_node_s_before: f64,
     /// The same from the order until the last old overlay was closed.
     pub messages_per_node_s_during: f64,
@@ -234,20 +242,54 @@ impl Cluster {
         spacing: Duration,
         progress: Progress<'_>,
     ) -> Self {
+        let experiment = Experiment {
+            nodes: count,
+            seed,
+            network,
+            join_spacing: spacing,
+            from: kind,
+            to: kind,
+            interval: SECOND,
+            before_s: BEFORE_S,
+            protocols: simulated(),
+            servers: None,
+        };
+        Self::of(&experiment, progress)
+    }
+
+    /// The cluster of an experiment, that has joined one by one and settled.
+    fn of(experiment: &Experiment, progress: Progress<'_>) -> Self {
+        let Experiment {
+            nodes: count,
+            seed,
+            network,
+            join_spacing: spacing,
+            from: kind,
+            ..
+        } = *experiment;
         let servers: Vec<NodeId> = match kind {
-            OverlayKind::ClientServer => (0..(count / 50).clamp(3, 64).min(count)).collect(),
+            OverlayKind::ClientServer => {
+                let servers = experiment.servers;
+                let servers = servers.unwrap_or_else(|| (count / 50).clamp(3, 64));
+                (0..servers.min(count)).collect()
+            }
             _ => Vec::new(),
         };
         let below = servers.clone();
+        let Protocols {
+            switch,
+            broadcasts,
+            membership,
+            conductor,
+        } = experiment.protocols.clone();
         let carrier = Box::new(move |node| {
-            let switch = Switch::new(node, kind, below.clone(), switch_config());
-            let broadcasts = Broadcasts::new(node, kind, broadcasts::Config::default());
+            let switch = Switch::new(node, kind, below.clone(), switch.clone());
+            let broadcasts = Broadcasts::new(node, kind, broadcasts.clone());
             Stack::new(switch, broadcasts)
         });
-        let mut over = with_membership(Config::default(), None, carrier);
+        let mut over = with_membership(membership, None, carrier);
         let make = Box::new(move |node, starts| {
-            let config = ConductorConfig::default();
-            let conductor = Conductor::new(node, kind, servers.clone(), config);
+            let conductor = Conductor::new(node, kind, servers.clone(), conductor.clone());
             Stack::new(over(node, starts), conductor)
         });
         let mut cluster = Self {
@@ -385,14 +427,13 @@ impl Cluster {
     }
 }
 
-/// As the simulated overlays elsewhere: a full mesh of all nodes, however many.
-fn switch_config() -> SwitchConfig {
-    let mut overlays = Overlays::default();
-    overlays.full_mesh.peers_max = overlays.full_mesh.peers_max.max(4_096);
-    SwitchConfig {
-        overlays,
-        ..SwitchConfig::default()
-    }
+/// What nodes go by where nobody says otherwise. As the simulated overlays elsewhere: a full mesh of all nodes, however many.
+#[must_use]
+pub fn simulated() -> Protocols {
+    let mut protocols = Protocols::default();
+    let full_mesh = &mut protocols.switch.overlays.full_mesh;
+    full_mesh.peers_max = full_mesh.peers_max.max(4_096);
+    protocols
 }
 
 const fn millis(span: Duration) -> u64 {
@@ -401,22 +442,14 @@ const fn millis(span: Duration) -> u64 {
 }
 
 impl Experiment {
-    /// Runs it: ten seconds of broadcasts, the order, broadcasts until the old overlay is closed
+    /// Runs it: some seconds of broadcasts, the order, broadcasts until the old overlay is closed
     /// everywhere, and ten seconds more.
     #[must_use]
-    pub fn run(self, progress: Progress<'_>) -> Figures {
-        let spacing = self.join_spacing;
-        let mut cluster = Cluster::new(
-            self.seed,
-            self.nodes,
-            self.from,
-            self.network,
-            spacing,
-            progress,
-        );
+    pub fn run(&self, progress: Progress<'_>) -> Figures {
+        let mut cluster = Cluster::of(self, progress);
         let begun = cluster.world.now();
         let downs = cluster.world.observer.downs;
-        let before = self.messages(&mut cluster, 10, progress);
+        let before = self.messages(&mut cluster, self.before_s, progress);
         let ordered = cluster.world.now();
         let node = cluster.random.random_range(0..self.nodes);
         cluster.switch(node, self.to);
@@ -479,7 +512,7 @@ impl Experiment {
             reason = "counts of a simulation, far below 2^52"
         )]
         let messages = (cluster.world.totals().messages - before) as f64;
-        messages / f64::from(self.nodes) / f64::from(seconds)
+        messages / f64::from(self.nodes) / f64::from(seconds.max(1))
     }
 }
 

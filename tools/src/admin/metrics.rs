@@ -1,7 +1,7 @@
 //! `overlane metrics`: what a node has counted.
 
 use overlane::admin::{Answer, MetricsReport, Request};
-use overlane::{ChannelMetrics, DiscoveryMetrics, ShardMetrics};
+use overlane::{ChannelMetrics, DiscoveryMetrics, FaultMetrics, ShardMetrics};
 
 use super::{Target, unexpected};
 use crate::ending::{Ending, Failure, told};
@@ -50,6 +50,14 @@ fn text(report: &MetricsReport) -> String {
         let rows: Vec<_> = report.discoveries.iter().map(discovery_row).collect();
         text += "\n";
         text += &table(&DISCOVERY_COLUMNS, &rows);
+    }
+    let faults = &report.faults;
+    if *faults != FaultMetrics::default() {
+        let done = &faults.done;
+        text += &format!(
+            "\nfaults on purpose: {} open; {} messages dropped, {} held back; {} links cut, {} dials failed\n",
+            faults.open, done.dropped, done.delayed, done.cut, done.dials_failed
+        );
     }
     let accounted = if report.identity_holds {
         "all"

@@ -6,6 +6,7 @@
 pub(crate) mod channel;
 pub(crate) mod cluster;
 pub(crate) mod events;
+pub(crate) mod fault;
 mod judging;
 pub(crate) mod members;
 pub(crate) mod metrics;
@@ -72,7 +73,7 @@ impl Target {
     }
 
     /// Prints a value as JSON, or for people.
-    fn print<T: Serialize>(
+    pub(crate) fn print<T: Serialize>(
         &self,
         value: &T,
         text: impl FnOnce() -> String,

@@ -1,13 +1,16 @@
 //! `overlane topology`: the overlay of a cluster, shown and switched; what rules say of it is printed by `judging`.
 
+use std::time::Duration;
+
 use clap::Subcommand;
 use overlane::OverlayKind;
 use overlane::admin::{Answer, BroadcastReport, OverlayReport, Request};
-use overlane::config::Printable;
+use overlane::config::{Config, NODE_PARAMETERS, Printable};
 
 use super::judging::{analysis, history, rules, show};
 use super::{Target, unexpected};
 use crate::ending::{Ending, Failure, told};
+use crate::sim::own::{self, Live};
 
 /// Shows or switches the overlay: the rule for who connects to whom.
 #[derive(Debug, clap::Args)]
@@ -48,6 +51,9 @@ enum Command {
         /// How long to wait until it is in force
         #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=600))]
         wait_s: u64,
+        /// Change nothing: simulate it, with the members, the round trips and the parameters of the node that is asked
+        #[arg(long, conflicts_with = "servers")]
+        dry_run: bool,
         #[command(flatten)]
         target: Target,
     },
@@ -93,8 +99,15 @@ pub(crate) fn run(arguments: Arguments) -> Ending {
         }
         Command::Switch {
             overlay,
+            dry_run: true,
+            target,
+            ..
+        } => return told("topology", dry_run(overlay, &target)),
+        Command::Switch {
+            overlay,
             servers,
             wait_s,
+            dry_run: false,
             target,
         } => {
             let request = Request::SwitchOverlay {
@@ -113,6 +126,75 @@ fn ask(request: &Request, target: &Target) -> Result<Ending, Failure> {
         Answer::Overlay(overlay) => target.print(&overlay, || text(&overlay)),
         other => Err(unexpected(&other)),
     }
+}
+
+/// Asks for what is to be simulated, and simulates.
+fn dry_run(to: OverlayKind, target: &Target) -> Result<Ending, Failure> {
+    let analysis = match target.ask(&Request::Analysis {})? {
+        Answer::Topology(analysis) => analysis,
+        other => return Err(unexpected(&other)),
+    };
+    let parameters = match target.ask(&Request::Parameters {})? {
+        Answer::Parameters(parameters) => parameters,
+        other => return Err(unexpected(&other)),
+    };
+    let failed = |what: String| Failure::new(Ending::CheckFailed, what);
+    let measured = &analysis["measurements"];
+    let members = measured["members"].as_u64().unwrap_or(0);
+    if members < 2 {
+        let what =
+            format!("there are {members} members: nothing to switch, and nothing to simulate");
+        return Err(failed(what));
+    }
+    let peers = measured["peers"].as_array().map_or(&[][..], Vec::as_slice);
+    let each = |key: &str| {
+        peers
+            .iter()
+            .filter_map(|peer| peer[key].as_u64())
+            .collect::<Vec<_>>()
+    };
+    let (nearest, farthest) = (
+        each("p50_us").into_iter().min(),
+        each("p99_us").into_iter().max(),
+    );
+    let Some((nearest, farthest)) = nearest.zip(farthest) else {
+        let what =
+            "no round trip to a member is measured yet: try again when some pings have come back";
+        return Err(failed(what.to_owned()));
+    };
+    let overlay = analysis["overlay"].as_str().unwrap_or_default();
+    let overlay: OverlayKind = overlay.parse().map_err(|_| {
+        failed(format!(
+            "the node is in an overlay that is not known here: {}",
+            Printable(overlay)
+        ))
+    })?;
+    if overlay == to {
+        let what = format!("the overlay is {to} already");
+        return Err(Failure::new(Ending::BadInput, what));
+    }
+    let mut config = Config::default();
+    for known in NODE_PARAMETERS {
+        if let Some(value) = parameters.get(known.name)
+            && value != "auto"
+            && let Err(right) = known.set(&mut config, value)
+        {
+            let name = known.name;
+            return Err(failed(format!(
+                "{name} of the node is not understood: expected {right}"
+            )));
+        }
+    }
+    let live = Live {
+        members: u32::try_from(members).unwrap_or(u32::MAX),
+        overlay,
+        config,
+        rtt: (
+            Duration::from_micros(nearest),
+            Duration::from_micros(farthest.max(nearest)),
+        ),
+    };
+    own::dry_run(&live, to, target.json)
 }
 
 /// Broadcasts of a kind, if there were any; of plain ones alone the sum says it all.

@@ -9,9 +9,9 @@ mod faults;
 mod layers;
 mod network;
 mod output;
+pub(crate) mod own;
 mod plot;
 mod seeds;
-mod span;
 mod switching;
 mod table;
 
@@ -19,12 +19,14 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::ValueEnum;
+use overlane::config::ConfigError;
 use overlane_overlays::epoch::OverlayKind;
 use overlane_overlays::sim::carrier::Carrier;
+use overlane_overlays::sim::switching::BEFORE_S;
 
 use crate::ending::{Ending, NotWritten, complain};
+use crate::span::{Milliseconds, Percent, parse_milliseconds, parse_percent, parse_span};
 use network::NetworkArguments;
-use span::{Milliseconds, Percent, parse_milliseconds, parse_percent};
 
 /// Simulates a cluster and prints what it measured.
 ///
@@ -43,6 +45,15 @@ pub(crate) struct Arguments {
     /// The overlay after a `switch`
     #[arg(long, default_value_t = OverlayKind::FullMesh)]
     to: OverlayKind,
+    /// Simulate nodes of that configuration file, with the environment; the workload is `switch` then
+    #[arg(long, value_name = "FILE", requires = "switch")]
+    config: Option<String>,
+    /// The overlays before and after a `switch`, such as hyparview,client_server; the workload is `switch` then
+    #[arg(long, value_name = "FROM,TO", value_parser = parse_switch, conflicts_with_all = ["from", "to", "workload", "overlay"])]
+    switch: Option<(OverlayKind, OverlayKind)>,
+    /// How long broadcasts flow before the order to switch, such as 30s; whole seconds [default: 10s]
+    #[arg(long, value_name = "TIME", value_parser = parse_span, requires = "switch")]
+    at: Option<Duration>,
     /// Nodes that join, one by one [default: 1000; `causal`: 30; `faults` draws it from the seed]
     #[arg(long, value_parser = clap::value_parser!(u32).range(2..))]
     nodes: Option<u32>,
@@ -157,6 +168,8 @@ enum SimError {
     #[error("{0}")]
     Arguments(&'static str),
     #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error(transparent)]
     Output(#[from] NotWritten),
     #[error("{path}: cannot draw: {reason}; give --plot a file in a directory that can be written")]
     Plot { path: String, reason: String },
@@ -175,7 +188,7 @@ enum SimError {
 impl SimError {
     const fn ending(&self) -> Ending {
         match self {
-            Self::Arguments(_) => Ending::BadInput,
+            Self::Arguments(_) | Self::Config(_) => Ending::BadInput,
             Self::Output(_) | Self::Plot { .. } => Ending::NotWritten,
             Self::Faults { .. } | Self::Switch { .. } | Self::NotRepeatable { .. } => {
                 Ending::CheckFailed
@@ -187,6 +200,19 @@ impl SimError {
 impl Arguments {
     fn overlay(&self) -> Carrier {
         self.overlay.unwrap_or(Carrier::HyParView)
+    }
+
+    /// The overlays before and after a switch.
+    fn overlays(&self) -> (OverlayKind, OverlayKind) {
+        self.switch.unwrap_or((self.from, self.to))
+    }
+
+    /// Seconds before the order to switch.
+    fn before_s(&self) -> u32 {
+        let seconds = self.at.map(|at| at.as_secs());
+        seconds.map_or(BEFORE_S, |seconds| {
+            u32::try_from(seconds).unwrap_or(u32::MAX)
+        })
     }
 
     fn nodes(&self) -> u32 {
@@ -201,7 +227,11 @@ impl Arguments {
 
 /// Simulates, and prints the results.
 pub(crate) fn run(arguments: &Arguments) -> Ending {
-    let result = match arguments.workload {
+    let workload = match arguments.switch {
+        Some(_) => Workload::Switch,
+        None => arguments.workload,
+    };
+    let result = match workload {
         Workload::Broadcast => broadcast::run(arguments),
         Workload::Membership => layers::membership(arguments),
         Workload::Partition => layers::partition(arguments),
@@ -221,6 +251,14 @@ pub(crate) fn run(arguments: &Arguments) -> Ending {
             error.ending()
         }
     }
+}
+
+/// Reads `hyparview,client_server`.
+fn parse_switch(text: &str) -> Result<(OverlayKind, OverlayKind), String> {
+    let right = "not two overlays, such as hyparview,client_server";
+    let (from, to) = text.split_once(',').ok_or(right)?;
+    let kind = |name: &str| name.trim().parse().map_err(|_| right.to_owned());
+    Ok((kind(from)?, kind(to)?))
 }
 
 /// A span of time given in milliseconds.

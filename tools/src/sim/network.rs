@@ -6,8 +6,8 @@ use std::time::Duration;
 use clap::ValueEnum;
 use overlane_overlays::sim::{Death, LaneConfig, Latency, NetworkConfig};
 
-use super::span::{Milliseconds, Percent, parse_milliseconds, parse_percent};
 use super::{SimError, span};
+use crate::span::{Milliseconds, Percent, parse_milliseconds, parse_percent};
 
 /// The network of any workload.
 #[derive(Clone, Debug, clap::Args)]

@@ -8,27 +8,30 @@ use std::cell::RefCell;
 use overlane_overlays::sim::switching::{Experiment, Figures};
 
 use super::layers::measure;
-use super::output::Bar;
+use super::own::{self, Own};
 use super::{Arguments, SimError, span};
 
 pub(super) fn run(arguments: &Arguments) -> Result<(), SimError> {
-    if arguments.from == arguments.to {
+    let (from, to) = arguments.overlays();
+    if from == to {
         return Err(SimError::Arguments("--from and --to must differ"));
     }
+    let Own { protocols, servers } = Own::of_file(arguments.config.as_deref())?;
     let experiment = Experiment {
         nodes: arguments.nodes(),
         seed: arguments.seed,
         network: arguments.network.config()?,
         join_spacing: span(arguments.join_spacing()),
-        from: arguments.from,
-        to: arguments.to,
+        from,
+        to,
         interval: span(arguments.interval_ms),
+        before_s: arguments.before_s(),
+        protocols,
+        servers,
     };
     let wrong = RefCell::new(None);
     let run = || {
-        let mut bar = Bar::new();
-        let figures = experiment.run(&mut |stage, done, all| bar.show(stage, done, all));
-        bar.finish();
+        let figures = own::run(&experiment);
         wrong.replace(what_is_wrong(&figures));
         let events = figures.events;
         (figures, events)
@@ -43,7 +46,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), SimError> {
     }
 }
 
-fn what_is_wrong(figures: &Figures) -> Option<String> {
+/// Why a change did not come about as it should, if it did not.
+pub(super) fn what_is_wrong(figures: &Figures) -> Option<String> {
     let Figures {
         lost, duplicates, ..
     } = figures;

@@ -4,6 +4,7 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::net::UnixDatagram;
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use crate::stop;
 use crate::support::{GENEROUS, Home, RunningNode, text, until};
@@ -191,4 +192,141 @@ fn a_supervisor_hears_that_a_node_is_up_goes_on_reloads_and_stops() {
         next = hears();
     }
     assert_eq!(next, "STOPPING=1\n");
+}
+
+#[test]
+fn faults_on_purpose_are_ordered_listed_told_and_removed() {
+    let home = Home::new("fault");
+    let none = home.node("none", &[]);
+    let cut = ["fault", "add", "--cut", "--for", "30s", "--node", "none"];
+    let error = home.fails(1, &cut);
+    assert!(error.contains("faults = true"), "{error}");
+    stop(none);
+    let a = home.node("a", &["--faults", "true", "--overlay", "none"]);
+    assert_eq!(home.text(&["fault", "list"]), "no fault is open\n");
+    let add = [
+        "fault",
+        "add",
+        "--peer",
+        "b",
+        "--channel",
+        "messages",
+        "--drop",
+        "5%",
+        "--delay",
+        "20ms",
+        "--cut",
+        "--for",
+        "10m",
+        "--seed",
+        "3",
+    ];
+    assert_eq!(
+        home.text(&add),
+        "fault 1 is open; overlane fault remove 1 ends it\n"
+    );
+    let open = &home.json(&["fault", "list"])[0];
+    assert_eq!(
+        (
+            &open["fault"],
+            &open["drop_ppm"],
+            &open["delay_us"],
+            &open["seed"]
+        ),
+        (
+            &"drop 5 %, delay 20ms, cut to b on messages".into(),
+            &50_000.into(),
+            &20_000.into(),
+            &3.into()
+        ),
+        "{open}"
+    );
+    let shown = home.text(&["fault", "list"]);
+    assert!(shown.contains("cut to b on messages"), "{shown}");
+    assert!(
+        home.text(&["metrics"])
+            .contains("faults on purpose: 1 open")
+    );
+    for (wrong, said) in [
+        (&["fault", "add", "--for", "1s"][..], "does nothing"),
+        (&["fault", "add", "--cut", "--for", "25h"], "at most 86400s"),
+        (&["fault", "add", "--cut", "--for", "1"], "such as 20ms"),
+        (&["fault", "add", "--cut"], "--for"),
+        (
+            &["fault", "add", "--cut", "--for", "1s", "--channel", "x"],
+            "messages",
+        ),
+        (&["fault", "remove", "2"], "no fault 2 is open"),
+    ] {
+        let error = home.fails(2, wrong);
+        assert!(error.contains(said), "{error}");
+    }
+    assert_eq!(home.text(&["fault", "remove", "1"]), "removed\n");
+    assert_eq!(home.text(&["fault", "list"]), "no fault is open\n");
+    stop(a);
+}
+
+#[test]
+fn a_recording_is_taken_shown_and_made_a_trace() {
+    let home = Home::new("recording");
+    let a = home.node("a", &["--overlay", "none"]);
+    let (file, trace) = (home.0.join("a.recording"), home.0.join("a.pftrace"));
+    let (file, trace) = (file.to_string_lossy(), trace.to_string_lossy());
+    let said = home.text(&["recording", "dump", &file]);
+    assert!(said.contains("entries written to"), "{said}");
+    let shown = home.text(&["recording", "show", &file]);
+    assert!(shown.starts_with("node a of cluster "), "{shown}");
+    for thread in ["shard 0: ", "control: "] {
+        assert!(shown.contains(thread), "no {thread} in {shown}");
+    }
+    home.text(&["recording", "show", &file, "--perfetto", &trace]);
+    let written = std::fs::read(&*trace).expect("it is written");
+    assert!(written.len() > 100, "{} bytes", written.len());
+    let error = home.fails(2, &["recording", "show", &trace]);
+    assert!(error.contains("no recording of overlane"), "{error}");
+    home.fails(2, &["recording", "show", "/nowhere"]);
+    home.fails(4, &["recording", "dump", "/nowhere/a.recording"]);
+    stop(a);
+}
+
+#[test]
+fn a_node_that_is_told_to_end_is_a_lame_duck_first() {
+    let home = Home::new("duck");
+    let mut node = home.node(
+        "a",
+        &[
+            "--http",
+            "127.0.0.1:0",
+            "--overlay",
+            "none",
+            "--lame-duck-ms",
+            "1500",
+        ],
+    );
+    let address: SocketAddr = node.up["http"]
+        .as_str()
+        .expect("an address")
+        .parse()
+        .expect("an address");
+    let asked = |path: &str| {
+        let mut stream = TcpStream::connect(address).expect("it listens");
+        stream.set_read_timeout(Some(GENEROUS)).expect("a socket");
+        write!(stream, "GET {path} HTTP/1.1\r\n\r\n").expect("it reads");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("an answer");
+        answer
+    };
+    assert!(asked("/readyz").starts_with("HTTP/1.1 200"));
+    let told = Instant::now();
+    node.signal("TERM");
+    assert_eq!(node.says()["lame_duck_ms"], 1500);
+    let answer = asked("/readyz");
+    assert!(
+        answer.starts_with("HTTP/1.1 503") && answer.contains("no new peers"),
+        "{answer}"
+    );
+    assert!(asked("/healthz").starts_with("HTTP/1.1 200"));
+    assert_eq!(node.says()["drained"], true);
+    assert!(told.elapsed() >= Duration::from_millis(1500));
+    assert_eq!(node.ended(), Some(0));
 }

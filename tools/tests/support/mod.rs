@@ -127,6 +127,11 @@ impl RunningNode {
         send_signal(self.process.id(), signal);
     }
 
+    /// Waits for its end: its exit code.
+    pub fn ended(mut self) -> Option<i32> {
+        self.process.wait().expect("it ends").code()
+    }
+
     /// Asks it to end: its exit code, and the last that it prints.
     pub fn stop(mut self) -> (Option<i32>, Value) {
         self.signal("TERM");

@@ -10,8 +10,8 @@ use super::super::rule::Rule;
 use super::super::secret::Secrets;
 use super::{
     BroadcastConfig, ClientServerConfig, Config, FullMeshConfig, HyParViewConfig, MembershipConfig,
-    PartitionsConfig, PlumtreeConfig, PskConfig, PubSubConfig, SwitchingConfig, TlsConfig,
-    TopologyConfig,
+    PartitionsConfig, PlumtreeConfig, PskConfig, PubSubConfig, RecorderConfig, SwitchingConfig,
+    TlsConfig, TopologyConfig,
 };
 
 /// Builds a [`Config`]; [`build`](Self::build) checks it.
@@ -141,6 +141,13 @@ impl ConfigBuilder {
     #[must_use]
     pub fn topology(mut self, topology: TopologyConfig) -> Self {
         self.config.topology = topology;
+        self
+    }
+
+    /// Parameters of the flight recorder.
+    #[must_use]
+    pub fn recorder(mut self, recorder: RecorderConfig) -> Self {
+        self.config.recorder = recorder;
         self
     }
 

@@ -38,10 +38,17 @@ pub(crate) enum Unsendable {
     TooLarge,
     /// The peer reads no extensions.
     OldPeer,
+    /// A fault on purpose drops it.
+    Fault,
 }
 
 impl Unsendable {
-    pub(crate) const ALL: [Self; 3] = [Self::NoMailboxId, Self::TooLarge, Self::OldPeer];
+    pub(crate) const ALL: [Self; 4] = [
+        Self::NoMailboxId,
+        Self::TooLarge,
+        Self::OldPeer,
+        Self::Fault,
+    ];
 
     /// For whoever is told of it.
     pub(crate) const fn sentence(self) -> &'static str {
@@ -51,6 +58,7 @@ impl Unsendable {
             Self::OldPeer => {
                 "the peer speaks version 1 of the wire, which has neither requests nor metadata nor deadlines"
             }
+            Self::Fault => "a fault on purpose dropped it: see `overlane fault list`",
         }
     }
 }

@@ -13,7 +13,7 @@ use overlane::http;
 use overlane::wire::{CloseReason, causes, extension, frame, hello, layout, name, parameters};
 use overlane::{
     ADDRESSES_MAX, DECIDERS_MAX, DECISION_BYTES_MAX, DECISIONS_BYTES_MAX, DECISIONS_MAX,
-    METADATA_PAIRS_MAX, RECEIPTS_MAX, RELAYED_BYTES_MAX, RELAYED_MAX, REQUESTS_MAX,
+    FAULTS_MAX, METADATA_PAIRS_MAX, RECEIPTS_MAX, RELAYED_BYTES_MAX, RELAYED_MAX, REQUESTS_MAX,
 };
 
 use self::Reached::{Closed, Otherwise};
@@ -572,6 +572,12 @@ const APPLICATIONS: &[Limit] = &[
         Constant("RECEIPTS_MAX", RECEIPTS_MAX as u64, Unit::Count("receipts")),
         Otherwise("refused with `TooManyReceipts`"),
         "delivery/receipts.rs::a_best_effort_channel_gives_no_receipts_and_there_is_a_bound_for_all",
+    ),
+    limit(
+        "faults on purpose that are open on a node",
+        Constant("FAULTS_MAX", FAULTS_MAX as u64, Unit::Count("faults")),
+        Otherwise("refused with `TooMany`"),
+        "the unit tests of engine/src/faults/book.rs",
     ),
     limit(
         "decisions of a node that others keep",
