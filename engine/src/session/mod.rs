@@ -42,6 +42,8 @@ pub(crate) struct Session {
     identity: Option<Identity>,
     /// What has come before it was.
     unproven_bytes: usize,
+    /// The credentials of this node that it was made with.
+    epoch: u64,
 }
 
 #[derive(Debug)]
@@ -51,12 +53,18 @@ enum Guard {
 }
 
 impl Session {
-    fn new(guard: Guard) -> Self {
+    fn new(guard: Guard, epoch: u64) -> Self {
         Self {
             guard,
             identity: None,
             unproven_bytes: 0,
+            epoch,
         }
+    }
+
+    /// The credentials that it was made with, by [`Security::epoch`].
+    pub(crate) fn epoch(&self) -> u64 {
+        self.epoch
     }
 
     /// Who is at the other end; `None` while that is not proven. Until then there is nothing to be read, and nothing

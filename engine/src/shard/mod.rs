@@ -41,6 +41,7 @@ mod reach;
 mod reader;
 mod reading;
 mod receive;
+mod renewal;
 pub(crate) mod report;
 mod rest;
 mod retry;
@@ -89,6 +90,7 @@ use lane::Lane;
 use newcomers::Newcomers;
 use packing::Packing;
 use reach::Reaching;
+use renewal::Renewals;
 use route::Routing;
 use sending::Sending;
 use stop::Drain;
@@ -149,6 +151,7 @@ pub(crate) struct Core {
     rate_changes_seen: u64,
     /// As `Security::revocations` was when lanes were looked at last.
     revocations_seen: u64,
+    renewals: Renewals,
     routing: Routing,
     lanes: Vec<Lane>,
     queues: Vec<ChannelQueue>,

@@ -20,6 +20,7 @@ use super::intake::Intake;
 use super::newcomers::Newcomers;
 use super::packing::Packing;
 use super::reach::Reaching;
+use super::renewal::Renewals;
 use super::route::Routing;
 use super::sending::Sending;
 use super::sweep::Sweeper;
@@ -190,6 +191,7 @@ impl Shard {
             control_due: None,
             rate_changes_seen: 0,
             revocations_seen: 0,
+            renewals: Renewals::new(now),
             packing: Packing::default(),
             channels: ShardChannels::default(),
             routing: Routing::new(),

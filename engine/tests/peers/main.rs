@@ -13,3 +13,4 @@ mod presence;
 mod protection;
 mod reach;
 mod reconnect;
+mod renewal;
