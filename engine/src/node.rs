@@ -71,8 +71,8 @@ pub struct Node {
     cluster: Option<Cluster>,
     /// What looks for other nodes, if the configuration says how.
     discovery: Option<Discovery>,
-    /// Where the node is administered, if it is.
-    admin: Option<Server>,
+    /// Where the node is administered and looked at, as far as it is.
+    admin: Vec<Server>,
     /// Where it shows itself over HTTP, if it does.
     http: Option<crate::http::Server>,
     /// How its configuration is read again.
@@ -132,7 +132,7 @@ impl Node {
             control: None,
             cluster: self.cluster.clone(),
             discovery: None,
-            admin: None,
+            admin: Vec::new(),
             http: None,
             reloading: Arc::clone(&self.reloading),
             prepared: Mutex::default(),
