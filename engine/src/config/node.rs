@@ -10,6 +10,7 @@ mod protection;
 mod protocols;
 mod topology;
 
+use overlane_discovery::secret::Secrets;
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -25,7 +26,6 @@ use super::discovery::DiscoveryConfig;
 use super::http::{HTTP_ADDRESSES, Http, TOKEN_FILES, TokenFile};
 use super::parameter::{Group, Parameter, joined, parameters};
 use super::rule::Rule;
-use super::secret::Secrets;
 use super::seed::Seed;
 use super::setting::Setting;
 pub use builder::ConfigBuilder;

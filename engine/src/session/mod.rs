@@ -9,6 +9,7 @@ mod certificates;
 mod error;
 mod examine;
 mod files;
+mod fuzz;
 mod identity;
 mod opening;
 mod psk;
@@ -23,6 +24,7 @@ use std::io::IoSlice;
 
 pub(crate) use error::SessionError;
 pub use examine::protection;
+pub use fuzz::SessionFuzz;
 pub(crate) use identity::Identity;
 pub(crate) use security::{Reload, Security};
 

@@ -257,11 +257,9 @@ impl Sources {
 }
 
 fn read_secrets(path: &Path) -> Result<Secrets, SecurityError> {
-    let bytes = read_file(path)?;
-    let wrong = |why: String| SecurityError {
-        what: format!("the secret in {} cannot be used: {why}", path.display()),
-        remedy: "correct the file that `psk_secret_file` names".to_owned(),
-    };
-    let text = std::str::from_utf8(&bytes).map_err(|_| wrong("it is not UTF-8".to_owned()))?;
-    Secrets::read(text).map_err(|error| wrong(error.to_string()))
+    Secrets::of_file(path).map_err(|error| SecurityError {
+        what: error.to_string(),
+        remedy: "correct the file that `psk_secret_file` names, which the user of this process has to be able to read"
+            .to_owned(),
+    })
 }

@@ -429,7 +429,9 @@ fn a_channel_is_for_the_peers_that_it_names() {
     let events = other.events();
     send(&other, "a", "in", b"hello".to_vec());
     let reason = wait_for_event(&events, "a refusal", |event| match event {
-        Event::DialFailed { reason, .. } => Some(*reason),
+        Event::DialFailed {
+            channel, reason, ..
+        } if **channel == *"data" => Some(*reason),
         _ => None,
     });
     assert_eq!(reason, CloseReason::PeerNotAllowed);
