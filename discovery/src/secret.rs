@@ -263,7 +263,8 @@ mod tests {
             std::fs::write(&path, text).expect("the temporary folder can be written");
             let error = Secrets::of_file(&path).err().map(|error| error.to_string());
             let is_said = |said: &str| error.as_ref().is_some_and(|error| error.contains(said));
-            assert!(said.map_or(error.is_none(), is_said), "{error:?}");
+            let is_right = said.map_or_else(|| error.is_none(), is_said);
+            assert!(is_right, "{error:?}");
         }
         std::fs::remove_file(&path).expect("it is there");
     }
