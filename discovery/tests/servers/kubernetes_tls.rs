@@ -98,7 +98,7 @@ fn nobody_else_is_told_the_token() {
         (
             "elsewhere",
             ours.server("api.example", 2120),
-            "NotValidForName",
+            "not valid for name",
         ),
         ("expired", ours.server("127.0.0.1", 2020), "xpired"),
     ] {

@@ -364,6 +364,7 @@ fn corpus() -> Vec<Vec<u8>> {
     let mut files: Vec<_> = files.map(|file| file.expect("a readable file")).collect();
     files.sort();
     assert!(files.len() > 5, "it has lost its files");
+    assert!(files.iter().all(|file| !file.is_empty()));
     files
 }
 
