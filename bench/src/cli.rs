@@ -16,6 +16,7 @@ use crate::guarantee_cost::GuaranteeCostFlags;
 use crate::link::LinkFlags;
 use crate::matrix::MatrixFlags;
 use crate::rules::RulesFlags;
+use crate::security::{RotationFlags, SessionsFlags, StormFlags};
 use crate::slow_consumer::SlowConsumerFlags;
 use crate::soak::SoakFlags;
 use crate::stream::StreamFlags;
@@ -62,6 +63,12 @@ pub(crate) enum Command {
     Link(LinkFlags),
     /// Large requests from many senders over a distant link, by lanes and channels
     Matrix(MatrixFlags),
+    /// The same traffic over plain, psk and tls, and over QUIC: throughput, and CPU for each byte
+    Sessions(SessionsFlags),
+    /// Secret and certificates of five nodes rotated while guaranteed messages flow
+    Rotation(RotationFlags),
+    /// Hundreds of lanes cut at once: how long until all are back, with each kind of protection
+    Storm(StormFlags),
     /// Real nodes, each a process, that form a cluster: how fast, at what cost, and whether broadcasts reach all
     Cluster(ClusterFlags),
     /// The same, some of them killed at once and started again

@@ -7,6 +7,7 @@
 //! - main_job/: three nodes, a file, heartbeats, gossip, checks, and report/ for its pictures
 //! - throughput.rs, latency.rs, isolation.rs, fan.rs, raw_limit.rs: one measurement each
 //! - guarantee_cost.rs: what `guaranteed` costs beside `reliable`
+//! - security/: what protection costs, and that it can be changed under load
 //! - rules.rs: what routing rules cost for each message
 //! - slow_consumer/: one consumer that stops among many peers
 //! - stream/: one long stream beside a TCP connection
@@ -63,6 +64,7 @@ mod remote;
 mod report;
 mod rules;
 mod sample;
+mod security;
 mod shown;
 mod slow_consumer;
 mod soak;
@@ -129,6 +131,9 @@ fn run(cli: Cli) -> Outcome<()> {
         Some(Command::Matrix(flags)) => matrix::run(&flags),
         Some(Command::Soak(flags)) => soak::run(&flags),
         Some(Command::Rules(flags)) => rules::run(&flags),
+        Some(Command::Sessions(flags)) => security::run_sessions(&flags),
+        Some(Command::Rotation(flags)) => security::run_rotation(&flags),
+        Some(Command::Storm(flags)) => security::run_storm(&flags),
         Some(Command::Cluster(flags)) => cluster::run(&flags),
         Some(Command::Churn(flags)) => cluster::run_churn(&flags),
         Some(Command::Broadcast(flags)) => cluster::run_broadcast(&flags),

@@ -4,8 +4,11 @@
 //! corpus and mutations of it in the normal test run. The functions panic where a promise is
 //! broken: a decoder never panics, never asks for more than its limit, says the same whatever
 //! the pieces that bytes arrive in, and whatever it takes has exactly one encoding.
-use overlane::Recording;
+
+use std::sync::OnceLock;
+
 use overlane::admin::{Lines, Reply, Request};
+use overlane::config::{Config, Secrets, SecurityMode, TlsConfig};
 use overlane::wire::causes::Told;
 use overlane::wire::codec::{Codec, check_expansion};
 use overlane::wire::compression::Decompressor;
@@ -22,6 +25,7 @@ use overlane::wire::{
     HandshakeError, HandshakeMessage, Hello, MessageRun, Name, Next, Parameters, Progress,
     VersionRange, next_frame, put_extended_header, put_header,
 };
+use overlane::{Recording, SessionFuzz};
 
 /// A stream of frames. The first byte chooses the limit, the version, the codec, and the pieces for the
 /// second reading.
@@ -501,4 +505,68 @@ pub(crate) fn recording(data: &[u8]) {
             );
         }
     }
+}
+
+fn node(name: &str, security: SecurityMode) -> Config {
+    Config {
+        node_name: name.to_owned(),
+        security,
+        ..Config::default()
+    }
+}
+
+/// The bytes of connections with a shared secret; see [`SessionFuzz::check`].
+pub(crate) fn psk(data: &[u8]) {
+    static NODES: OnceLock<SessionFuzz> = OnceLock::new();
+    let nodes = NODES.get_or_init(|| {
+        let node = |name| Config {
+            secrets: Secrets::read("a secret that the fuzzer does not know").expect("a secret"),
+            ..node(name, SecurityMode::Psk)
+        };
+        SessionFuzz::new(&node("a"), &node("b")).expect("it can be used")
+    });
+    nodes.check(data);
+}
+
+/// The same with certificates.
+pub(crate) fn tls(data: &[u8]) {
+    static NODES: OnceLock<SessionFuzz> = OnceLock::new();
+    NODES.get_or_init(with_certificates).check(data);
+}
+
+/// Two nodes with certificates of one authority. The files are gone again once they were read.
+fn with_certificates() -> SessionFuzz {
+    use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+
+    let folder = std::env::temp_dir().join(format!("overlane-fuzz-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).expect("the temporary folder can be written");
+    let write = |name: String, text: String| {
+        let path = folder.join(name);
+        std::fs::write(&path, text).expect("the temporary folder can be written");
+        path
+    };
+    let authority = KeyPair::generate().expect("a key");
+    let mut params = CertificateParams::default();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let certificate = params.self_signed(&authority).expect("a certificate");
+    let authorities = write("authorities".to_owned(), certificate.pem());
+    let issuer = Issuer::new(params, authority);
+    let nodes = ["a", "b"].map(|name| {
+        let key = KeyPair::generate().expect("a key");
+        let params = CertificateParams::new([name.to_owned()]).expect("a name");
+        let certificate = params.signed_by(&key, &issuer).expect("it signs");
+        Config {
+            tls: TlsConfig {
+                certificate: write(format!("{name}.crt"), certificate.pem()),
+                key: write(format!("{name}.key"), key.serialize_pem()),
+                authorities: authorities.clone(),
+                ..TlsConfig::default()
+            },
+            ..node(name, SecurityMode::Tls)
+        }
+    });
+    let both = SessionFuzz::new(&nodes[0], &nodes[1]).unwrap_or_else(|error| panic!("{error}"));
+    // What stays behind harms nobody.
+    drop(std::fs::remove_dir_all(&folder));
+    both
 }

@@ -114,7 +114,7 @@ pub struct SecurityError {
 pub enum AdminError {
     /// Its path does not fit into an address.
     #[error(
-        "the path of the admin socket has {bytes} bytes, and an address holds {bytes_max}: give `admin` a shorter one"
+        "the path of the admin socket has {bytes} bytes, and an address holds {bytes_max}: give `admin` or `admin_read` a shorter one"
     )]
     TooLong {
         /// Bytes of the path.
@@ -124,7 +124,7 @@ pub enum AdminError {
     },
     /// A process serves it.
     #[error(
-        "the admin socket {} is served by a process that runs: stop it, or give this node another path with `admin`",
+        "the admin socket {} is served by a process that runs: stop it, or give this node another path with `admin` or `admin_read`",
         Printable(&path.to_string_lossy())
     )]
     InUse {
@@ -133,7 +133,7 @@ pub enum AdminError {
     },
     /// Something else is there.
     #[error(
-        "{} is there and is no socket: remove it, or give this node another path with `admin`",
+        "{} is there and is no socket: remove it, or give this node another path with `admin` or `admin_read`",
         Printable(&path.to_string_lossy())
     )]
     NoSocket {
@@ -142,7 +142,7 @@ pub enum AdminError {
     },
     /// The kernel said no.
     #[error(
-        "the admin socket {} cannot be made: {source}; its folder must exist and be this user's, or give another path with `admin`",
+        "the admin socket {} cannot be made: {source}; its folder must exist and be this user's, or give another path with `admin` or `admin_read`",
         Printable(&path.to_string_lossy())
     )]
     Io {

@@ -116,7 +116,10 @@ impl Fabric {
         for reload in told {
             match reload {
                 Reload::Credentials => {
-                    tracing::info!("new lanes are protected by what has changed in files");
+                    tracing::info!(
+                        "files that protect lanes have changed: lanes are made anew, one after the other"
+                    );
+                    self.ring_all();
                 }
                 Reload::Revoked => {
                     tracing::info!("the list of the revoked has changed");

@@ -185,6 +185,8 @@ pub use relay_book::{RELAYED_BYTES_MAX, RELAYED_MAX, RelayCounts};
 pub use request_book::REQUESTS_MAX;
 pub use restraint::Restraint;
 pub use router::Router;
+#[doc(hidden)]
+pub use session::SessionFuzz;
 pub use session::protection as protection_checks;
 pub use shard::context::{ShardContext, ShardHandle};
 pub use stream::{ReadProgress, StreamReader, StreamWriter, Streams, WriteProgress};

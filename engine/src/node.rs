@@ -74,8 +74,8 @@ pub struct Node {
     cluster: Option<Cluster>,
     /// What looks for other nodes, if the configuration says how.
     discovery: Option<Discovery>,
-    /// Where the node is administered, if it is.
-    admin: Option<Server>,
+    /// Where the node is administered and looked at, as far as it is.
+    admin: Vec<Server>,
     /// Where it shows itself over HTTP, if it does.
     http: Option<crate::http::Server>,
     /// What writes recordings by itself, if there is a folder for them.
@@ -137,7 +137,7 @@ impl Node {
             control: None,
             cluster: self.cluster.clone(),
             discovery: None,
-            admin: None,
+            admin: Vec::new(),
             http: None,
             recorder: None,
             reloading: Arc::clone(&self.reloading),

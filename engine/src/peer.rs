@@ -40,6 +40,8 @@ pub struct Peer {
     keeps_lanes: AtomicBool,
     /// In which session it has said so last: the next may be of a process that was upgraded.
     control_refused_in: AtomicU64,
+    /// With which credentials of this node its control lane was made last.
+    credentials: AtomicU64,
     /// The control shard is to look at its presence, and has not yet.
     stirred: AtomicBool,
     /// What the mailbox names that it announced hold here, over all its lanes.
@@ -107,6 +109,7 @@ impl Peer {
             reachable: AtomicBool::new(false),
             keeps_lanes: AtomicBool::new(false),
             control_refused_in: AtomicU64::new(0),
+            credentials: AtomicU64::new(0),
             stirred: AtomicBool::new(false),
             names_bytes: AtomicUsize::new(0),
             changed: Event::new(),
@@ -385,6 +388,22 @@ impl Peer {
         self.shut_lane(offset);
         self.lanes_up.fetch_sub(1, Ordering::AcqRel);
         self.changed.notify(usize::MAX);
+    }
+
+    /// A lane that is up has taken the place of one that counted as up while it was made anew.
+    pub(crate) fn lane_replaced(&self) {
+        self.lock().lanes -= 1;
+        self.lanes_up.fetch_sub(1, Ordering::AcqRel);
+    }
+
+    /// The shard of its control lane: which credentials of this node that was made with.
+    pub(crate) fn note_credentials(&self, epoch: u64) {
+        self.credentials.store(epoch, Ordering::Release);
+    }
+
+    /// The same, for the shards of others.
+    pub(crate) fn credentials(&self) -> u64 {
+        self.credentials.load(Ordering::Acquire)
     }
 
     /// The control shard is to look at it. False if that was said already.

@@ -13,7 +13,7 @@ mod socket;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::found::{Again, Failure, Found};
-use crate::secret::Secret;
+use crate::secret::Secrets;
 use crate::{Stop, Strategy};
 use guard::Guard;
 use sightings::Sightings;
@@ -35,7 +35,7 @@ const PIECE: Duration = Duration::from_millis(200);
 pub struct Multicast {
     network: Network,
     /// None: beacons are neither signed nor checked.
-    secret: Option<Secret>,
+    secret: Option<Secrets>,
     beacon: Beacon,
     /// The longest time between two beacons.
     period: Duration,
@@ -51,7 +51,12 @@ pub struct Multicast {
 impl Multicast {
     /// Says to that network where this node is, at most a `period` apart, and listens for others.
     #[must_use]
-    pub fn new(network: Network, secret: Option<Secret>, beacon: Beacon, period: Duration) -> Self {
+    pub fn new(
+        network: Network,
+        secret: Option<Secrets>,
+        beacon: Beacon,
+        period: Duration,
+    ) -> Self {
         let now = Instant::now();
         Self {
             network,

@@ -20,7 +20,7 @@ use std::net::{IpAddr, SocketAddr};
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
-use crate::secret::Secret;
+use crate::secret::Secrets;
 
 /// Largest packet: two names of 255 bytes, eight addresses and the rest fit, and an Ethernet frame holds it.
 pub const PACKET_BYTES_MAX: usize = 1_024;
@@ -84,7 +84,7 @@ pub enum Rejected {
 }
 
 /// The bytes of a beacon, signed if there is a secret. Names are cut after 255 bytes, addresses after eight.
-pub(super) fn write(beacon: &Beacon, secret: Option<&Secret>) -> Vec<u8> {
+pub(super) fn write(beacon: &Beacon, secret: Option<&Secrets>) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(PACKET_BYTES_MAX);
     bytes.extend_from_slice(MAGIC);
     bytes.extend([VERSION, u8::from(secret.is_some())]);
@@ -111,7 +111,7 @@ pub(super) fn write(beacon: &Beacon, secret: Option<&Secret>) -> Vec<u8> {
         }
         bytes.extend(address.port().to_be_bytes());
     }
-    if let Some(key) = secret.and_then(|secret| secret.keys().next()) {
+    if let Some(key) = secret.and_then(|secret| secret.each().next()) {
         let tag = mac(key, &bytes).finalize().into_bytes();
         bytes.extend_from_slice(&tag);
     }
@@ -119,7 +119,7 @@ pub(super) fn write(beacon: &Beacon, secret: Option<&Secret>) -> Vec<u8> {
 }
 
 /// The beacon in a packet. What is signed is looked at no further before its signature is.
-pub(super) fn read(bytes: &[u8], secret: Option<&Secret>) -> Result<Beacon, Rejected> {
+pub(super) fn read(bytes: &[u8], secret: Option<&Secrets>) -> Result<Beacon, Rejected> {
     if bytes.len() > PACKET_BYTES_MAX {
         return Err(Rejected::NoBeacon);
     }
@@ -141,7 +141,7 @@ pub(super) fn read(bytes: &[u8], secret: Option<&Secret>) -> Result<Beacon, Reje
                 .ok_or(Rejected::Malformed)?;
             let (signed, tag) = bytes.split_at(split);
             let is_right = |key| mac(key, signed).verify_slice(tag).is_ok();
-            if !secret.keys().any(is_right) {
+            if !secret.each().any(is_right) {
                 return Err(Rejected::Signature);
             }
             let rest = reader
@@ -231,7 +231,7 @@ impl Reader<'_> {
 /// Reads arbitrary bytes as a packet, with and without a secret: it must not panic, and what is not signed is not believed.
 #[doc(hidden)]
 pub fn fuzz_packet(bytes: &[u8]) {
-    let secret = Secret::of_text("a secret of the fuzzer").ok();
+    let secret = Secrets::read("a secret of the fuzzer").ok();
     assert!(
         read(bytes, secret.as_ref()).is_err(),
         "nobody has signed that"
@@ -260,8 +260,8 @@ pub(super) mod tests {
         }
     }
 
-    fn secret(text: &str) -> Secret {
-        Secret::of_text(text).unwrap()
+    fn secret(text: &str) -> Secrets {
+        Secrets::read(text).unwrap()
     }
 
     const ONE: &str = "the first of all secrets";

@@ -1,8 +1,11 @@
 //! Strategies against servers: stand-ins written here from the documentation of the real ones, and a real name server
 //! where there is one.
 
+mod corpus;
 mod dns;
 mod kubernetes;
+mod kubernetes_tls;
+mod manifests;
 mod multicast;
 mod rancher;
 mod stand_in;

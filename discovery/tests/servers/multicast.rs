@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use overlane_discovery::multicast::{Beacon, Multicast, Network};
-use overlane_discovery::secret::Secret;
+use overlane_discovery::secret::Secrets;
 use overlane_discovery::{Stop, Strategy};
 use socket2::{Domain, Socket, Type};
 
@@ -38,7 +38,7 @@ fn node(network: &Network, name: &str, port: u16, secret: Option<&str>) -> Multi
         sequence: 0,
         time_ms: 0,
     };
-    let secret = secret.map(|text| Secret::of_text(text).expect("a secret"));
+    let secret = secret.map(|text| Secrets::read(text).expect("a secret"));
     Multicast::new(network.clone(), secret, beacon, PERIOD)
 }
 

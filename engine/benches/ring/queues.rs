@@ -9,7 +9,7 @@ use bbqueue::nicknames::GogiGui;
 use bytes::Bytes;
 use crossbeam_queue::ArrayQueue;
 
-use crate::ring::{DrainPayload, Tag, byte_ring};
+use crate::ring::{Drained, Tag, byte_ring};
 use crate::{Effort, Figures, measure, measure_shared};
 
 /// For rings of bytes; queues of values have the same room for records.
@@ -17,6 +17,9 @@ const CAPACITY_BYTES: usize = 1 << 19;
 
 /// As much as a data shard takes out of a ring in one go.
 const DRAIN_BYTES_MAX: usize = 64 * 1024;
+
+/// And as many records together.
+const DRAIN_RUN_MAX: usize = 16;
 
 /// Records in one claim, where a queue can do that.
 const BATCH: usize = 16;
@@ -132,8 +135,10 @@ fn ours<const N: usize>(effort: Effort) -> Figures {
         let payload = payload::<N>();
         let push = move |_: usize| usize::from(producer.try_push(tag(), &payload).is_ok());
         let take = move || {
-            consumer.drain(DRAIN_BYTES_MAX, |tag, payload| {
-                consume(tag, &payload);
+            consumer.drain_runs::<DRAIN_RUN_MAX>(DRAIN_BYTES_MAX, |tag, drained| {
+                if let Drained::Copied(payloads) = drained {
+                    payloads.iter().for_each(|payload| consume(tag, payload));
+                }
                 ControlFlow::Continue(())
             })
         };
@@ -152,8 +157,10 @@ fn ours_many<const N: usize>(effort: Effort) -> Figures {
                 .unwrap_or(0)
         };
         let take = move || {
-            consumer.drain(DRAIN_BYTES_MAX, |tag, payload| {
-                consume(tag, &payload);
+            consumer.drain_runs::<DRAIN_RUN_MAX>(DRAIN_BYTES_MAX, |tag, drained| {
+                if let Drained::Copied(payloads) = drained {
+                    payloads.iter().for_each(|payload| consume(tag, payload));
+                }
                 ControlFlow::Continue(())
             })
         };
@@ -169,8 +176,8 @@ fn ours_shared<const N: usize>(effort: Effort) -> Figures {
         let push =
             move |_: usize| usize::from(producer.try_push_shared(tag(), payload.clone()).is_ok());
         let take = move || {
-            consumer.drain(DRAIN_BYTES_MAX, |tag, payload| {
-                if let DrainPayload::Shared(shared) = payload {
+            consumer.drain_runs::<DRAIN_RUN_MAX>(DRAIN_BYTES_MAX, |tag, drained| {
+                if let Drained::Shared(shared) = drained {
                     consume(tag, &shared.take());
                 }
                 ControlFlow::Continue(())

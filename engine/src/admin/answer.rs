@@ -107,6 +107,8 @@ pub enum RefusalKind {
     Failed,
     /// The node is stopping.
     Stopping,
+    /// The socket is for looking alone.
+    NotAllowed,
 }
 
 /// What a node answers.

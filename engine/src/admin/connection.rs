@@ -11,6 +11,7 @@ use super::answer::{Answer, Refusal, RefusalKind, Reply};
 use super::event_report::EventReport;
 use super::lines::Lines;
 use super::request::{REQUEST_BYTES_MAX, Request};
+use super::role::Role;
 use crate::error::RecvError;
 use crate::serving::{FOLLOWERS_MAX, Seated, Stream, part, read_by, write_by};
 
@@ -26,11 +27,12 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// Bytes read at a time.
 const PIECE_BYTES: usize = 16 << 10;
 
-/// Serves a connection until its end.
+/// Serves a connection until its end: what its role is enough for.
 pub(super) fn serve(
     stream: &UnixStream,
     seated: &Seated<UnixStream>,
     desk: &dyn Desk,
+    role: Role,
 ) -> io::Result<()> {
     let mut lines = Lines::new(REQUEST_BYTES_MAX);
     loop {
@@ -45,7 +47,8 @@ pub(super) fn serve(
         if !seated.begin_request() {
             return Ok(());
         }
-        match Request::read(&line) {
+        let request = Request::read(&line);
+        match request.and_then(|request| role.allows(&request).map(|()| request)) {
             Ok(Request::Events {}) => return follow(stream, seated, desk),
             Ok(request) => {
                 let reply = match desk.answer(request) {

@@ -3,7 +3,8 @@
 //! The server is started by `node` where the parameter `admin` names a path, and is handed a desk that answers: it
 //! knows no node itself. It runs on threads of its own, one that accepts and one for each connection, both bounded,
 //! never on a shard or the control shard. Whoever can open the socket is trusted with the node; what
-//! comes over it is bounded all the same.
+//! comes over it is bounded all the same. A second socket, at the path of `admin_read`, is for who may look and not
+//! change ([`Role`]).
 //!
 //! # Protocol
 //!
@@ -33,6 +34,7 @@ pub mod lines;
 mod metrics_report;
 mod places;
 pub mod request;
+mod role;
 mod server;
 mod socket;
 
@@ -48,6 +50,7 @@ pub use lines::{LineTooLong, Lines};
 pub use metrics_report::{LatencyReport, MetricsReport};
 pub use places::{SOCKET_SUFFIX, folder, is_own, sockets_in};
 pub use request::{Content, REQUEST_BYTES_MAX, Request};
+pub use role::Role;
 pub(crate) use server::Server;
 pub(crate) use socket::Claim;
 

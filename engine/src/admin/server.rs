@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use super::Desk;
 use super::connection::{serve, turn_away};
+use super::role::Role;
 use super::socket::Claim;
 use crate::serving::{Seated, Service, Serving};
 
@@ -27,6 +28,7 @@ impl std::fmt::Debug for Server {
 /// Answers from a desk.
 struct Counter {
     desk: Arc<dyn Desk>,
+    role: Role,
 }
 
 impl Service<UnixStream> for Counter {
@@ -35,7 +37,7 @@ impl Service<UnixStream> for Counter {
     }
 
     fn serve(&self, stream: &UnixStream, seated: &Seated<UnixStream>) -> io::Result<()> {
-        serve(stream, seated, &*self.desk)
+        serve(stream, seated, &*self.desk, self.role)
     }
 
     fn turn_away(&self, stream: &UnixStream) {
@@ -47,7 +49,8 @@ impl Server {
     /// Serves a socket that was taken.
     pub(crate) fn start(mut claim: Claim, desk: Arc<dyn Desk>) -> io::Result<Self> {
         let listener = claim.take_listener().ok_or(io::ErrorKind::NotConnected)?;
-        let serving = Serving::start(listener, Arc::new(Counter { desk }))?;
+        let role = claim.role();
+        let serving = Serving::start(listener, Arc::new(Counter { desk, role }))?;
         Ok(Self { claim, serving })
     }
 

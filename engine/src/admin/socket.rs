@@ -13,14 +13,12 @@ use std::time::{Duration, Instant};
 
 use socket2::{Domain, SockAddr, Socket, Type};
 
+use super::role::Role;
 use crate::config::ADMIN_PATH_BYTES_MAX;
 use crate::error::AdminError;
 
 /// Connections that wait to be accepted.
 const BACKLOG: i32 = 64;
-
-/// Only its owner may open it.
-const MODE: u32 = 0o600;
 
 /// Two nodes that start at a time take turns; a turn lasts no longer than a few system calls.
 const TURN_PATIENCE: Duration = Duration::from_secs(5);
@@ -30,13 +28,14 @@ const TURN_PATIENCE: Duration = Duration::from_secs(5);
 pub(crate) struct Claim {
     path: PathBuf,
     listener: Option<UnixListener>,
+    role: Role,
     /// Device and number of the file, by which it is told from one that another process made there.
     file: (u64, u64),
 }
 
 impl Claim {
-    /// Makes the socket, in place of one that nobody serves any more.
-    pub(crate) fn take(path: &Path) -> Result<Self, AdminError> {
+    /// Makes the socket, in place of one that nobody serves any more. Who may open it goes by what may be done over it.
+    pub(crate) fn take(path: &Path, role: Role) -> Result<Self, AdminError> {
         let bytes = path.as_os_str().len();
         if bytes > ADMIN_PATH_BYTES_MAX {
             let bytes_max = ADMIN_PATH_BYTES_MAX;
@@ -48,13 +47,18 @@ impl Claim {
         };
         let turn = take_turn(path).map_err(failed)?;
         clear(path)?;
-        let (listener, file) = listen(path).map_err(failed)?;
+        let (listener, file) = listen(path, role.mode()).map_err(failed)?;
         drop(turn);
         Ok(Self {
             path: path.to_owned(),
             listener: Some(listener),
+            role,
             file,
         })
+    }
+
+    pub(crate) fn role(&self) -> Role {
+        self.role
     }
 
     /// The end that accepts; the first call has it.
@@ -128,11 +132,11 @@ fn is_served(path: &Path) -> bool {
     !asked.is_err_and(|error| error.kind() == ErrorKind::ConnectionRefused)
 }
 
-fn listen(path: &Path) -> io::Result<(UnixListener, (u64, u64))> {
+fn listen(path: &Path, mode: u32) -> io::Result<(UnixListener, (u64, u64))> {
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
     socket.bind(&SockAddr::unix(path)?)?;
     let made = || {
-        fs::set_permissions(path, Permissions::from_mode(MODE))?;
+        fs::set_permissions(path, Permissions::from_mode(mode))?;
         let file = fs::symlink_metadata(path)?;
         // From here on it can be connected to.
         socket.listen(BACKLOG)?;

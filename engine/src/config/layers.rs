@@ -3,6 +3,7 @@
 //! Called by the readers of file, environment and flags, in order of precedence. Values are
 //! replaced, and so are the rules as a whole; peers, channels and discoveries are merged by name. Reads no source itself.
 
+use overlane_discovery::secret::Secrets;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
@@ -18,7 +19,6 @@ use super::node::{Config, NODE_GROUPS, NODE_PARAMETERS};
 use super::parameter::Parameter;
 use super::profile::Profile;
 use super::rule::Rule;
-use super::secret::Secrets;
 use super::setting::is_node_name;
 use super::validate::rule_path;
 

@@ -32,7 +32,6 @@ mod profile;
 mod reload;
 mod retune;
 mod rule;
-mod secret;
 mod seed;
 mod service_links;
 mod setting;
@@ -74,6 +73,9 @@ pub use node::{
     MembershipConfig, NODE_GROUPS, NODE_PARAMETERS, PartitionsConfig, PlumtreeConfig, PskConfig,
     PubSubConfig, RecorderConfig, SwitchingConfig, TlsConfig, TopologyConfig,
 };
+pub use overlane_discovery::secret::{
+    SECRET_BYTES_MAX, SECRET_BYTES_MIN, SECRETS_MAX, SecretError, SecretSourceError, Secrets,
+};
 pub use parameter::{Group, Parameter};
 pub use pattern::{Metadata, Named, Pattern};
 pub use printable::Printable;
@@ -83,7 +85,6 @@ pub(crate) use reload::{Reload, reload};
 pub(crate) use retune::differences;
 pub use retune::{Takes, retunable};
 pub use rule::{RULE_PARAMETERS, RULES_MAX, Rule};
-pub use secret::{SECRET_BYTES_MAX, SECRET_BYTES_MIN, SECRETS_MAX, SecretError, Secrets};
 pub use seed::{Seed, SeedError};
 pub use setting::{is_name, is_node_name};
 pub use validate::CHANNELS_MAX;

@@ -11,6 +11,7 @@ mod protocols;
 mod recorder;
 mod topology;
 
+use overlane_discovery::secret::Secrets;
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -26,7 +27,6 @@ use super::discovery::DiscoveryConfig;
 use super::http::{HTTP_ADDRESSES, Http, TOKEN_FILES, TokenFile};
 use super::parameter::{Group, Parameter, joined, parameters};
 use super::rule::Rule;
-use super::secret::Secrets;
 use super::seed::Seed;
 use super::setting::Setting;
 pub use builder::ConfigBuilder;
@@ -348,6 +348,11 @@ parameters! {
         Unit::None, Allowed::Described(ADMIN_PATHS);
         origin "a library opens nothing that it was not asked for";
         cost "a thread; whoever runs as the same user, or as root, can change the node";
+    /// Unix socket by which the node can be looked at and not changed, for its user's group too; empty: there is none.
+    admin_read: PathBuf = PathBuf::new();
+        Unit::None, Allowed::Described("a path with a / in it, such as /run/overlane/a.read.sock, of 1 to 107 bytes");
+        origin "nobody but the node's user sees it unless it was asked for";
+        cost "a thread; whoever is in the group of the socket's file sees what the node does";
     /// Address at which the node shows its metrics and its state over HTTP; port 0 takes any free port. Nothing can be changed there.
     http: Http = Http::Off;
         Unit::None, Allowed::Described(HTTP_ADDRESSES);

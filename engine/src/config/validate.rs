@@ -8,6 +8,7 @@ use std::path::Path;
 use overlane_overlays::client_server::SERVERS_MAX;
 use overlane_overlays::membership::ADDRESSES_MAX;
 
+use super::admin::ADMIN_PATH_BYTES_MAX;
 use super::channel::{CHANNEL_PARAMETERS, ChannelConfig};
 use super::channel_name::check_channel_name;
 use super::choices::{
@@ -223,6 +224,22 @@ impl Config {
             return conflict(
                 [self.given("http"), self.given("http_token_file")],
                 "beyond loopback name a file with a token, which scrapers then give, or take 127.0.0.1",
+            );
+        }
+        self.admin_sockets()
+    }
+
+    /// Each role has its own.
+    fn admin_sockets(&self) -> Result<(), ConfigError> {
+        let read = &self.admin_read;
+        if read.as_os_str().len() > ADMIN_PATH_BYTES_MAX {
+            let right = format!("an address holds a path of {ADMIN_PATH_BYTES_MAX} bytes at most");
+            return conflict([self.given("admin_read")], &right);
+        }
+        if self.admin.path() == Some(read) {
+            return conflict(
+                [self.given("admin"), self.given("admin_read")],
+                "give each a path of its own: who may open a socket goes by its file",
             );
         }
         Ok(())

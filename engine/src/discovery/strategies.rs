@@ -7,7 +7,7 @@ use overlane_discovery::dns::{Dns, DnsSrv};
 use overlane_discovery::hosts_file::HostsFile;
 use overlane_discovery::multicast::{Beacon, Multicast, Network};
 use overlane_discovery::resolver::Resolver;
-use overlane_discovery::secret::Secret;
+use overlane_discovery::secret::Secrets;
 use overlane_discovery::{Pace, Strategy};
 
 use super::Here;
@@ -101,11 +101,11 @@ fn network(config: &DiscoveryConfig) -> Network {
     }
 }
 
-fn secret(config: &DiscoveryConfig) -> Result<Option<Secret>, String> {
+fn secret(config: &DiscoveryConfig) -> Result<Option<Secrets>, String> {
     let secret = match (config.secret_file.text(), config.secret_env.text()) {
         ("", "") => return Ok(None),
-        ("", variable) => Secret::of_variable(variable),
-        (file, _) => Secret::of_file(Path::new(file)),
+        ("", variable) => Secrets::of_variable(variable),
+        (file, _) => Secrets::of_file(Path::new(file)),
     };
     secret.map(Some).map_err(|error| error.to_string())
 }

@@ -16,7 +16,7 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::{Registry, Unit};
 
 use super::Scrape;
-use super::figures::{CHANNEL, CLUSTER, EDGES_US, FAULTS, Figure, Kind, Measure, SHARD};
+use super::figures::{CHANNEL, CLUSTER, DISCOVERY, EDGES_US, FAULTS, Figure, Kind, Measure, SHARD};
 use crate::metrics::ChannelMetrics;
 
 /// Begins the name of each metric.
@@ -50,7 +50,8 @@ impl Collector for Exposition {
         self.shards(out)?;
         let faults: &Row<'_, _> = &(Vec::new(), vec![&self.scrape.metrics.faults]);
         families(out, FAULTS, std::slice::from_ref(faults))?;
-        self.cluster(out)
+        self.cluster(out)?;
+        self.discoveries(out)
     }
 }
 
@@ -179,7 +180,7 @@ impl Exposition {
         Ok(())
     }
 
-    /// What is counted by reason, and by rule.
+    /// What is counted by reason, by channel where there is any, and by rule.
     fn reasons(&self, out: &mut DescriptorEncoder<'_>) -> Result<(), Error> {
         let metrics = &self.scrape.metrics;
         let help = "Connections from outside that did not become a lane";
@@ -207,6 +208,12 @@ impl Exposition {
             let labels: &Labels<'_> = &[("channel", channel), ("reason", reason)];
             labelled(&mut family, labels, Kind::Count, times)?;
         }
+        let help = "Messages and streams refused because the cluster is parted, on channels that refused any";
+        let name = "channel_messages_partitioned";
+        let mut family = out.encode_descriptor(name, help, None, MetricType::Counter)?;
+        for (channel, refused) in &metrics.partitioned {
+            labelled(&mut family, &[("channel", channel)], Kind::Count, *refused)?;
+        }
         let help = "Messages that a routing rule decided for, by its place in the list from 0, since the rules were set";
         let mut family = out.encode_descriptor("rule_matches", help, None, MetricType::Counter)?;
         for (place, rule) in metrics.rules.iter().enumerate() {
@@ -226,6 +233,21 @@ impl Exposition {
             .map(|(place, shard)| (vec![("shard", place.as_str())], vec![shard]))
             .collect();
         families(out, SHARD, &rows)
+    }
+
+    /// Those of the configuration, which are few.
+    fn discoveries(&self, out: &mut DescriptorEncoder<'_>) -> Result<(), Error> {
+        let discoveries = self.scrape.metrics.discoveries.iter();
+        let rows: Vec<_> = discoveries
+            .map(|of| {
+                let labels = vec![
+                    ("discovery", of.name.as_str()),
+                    ("strategy", of.strategy.as_str()),
+                ];
+                (labels, vec![of])
+            })
+            .collect();
+        families(out, DISCOVERY, &rows)
     }
 
     fn cluster(&self, out: &mut DescriptorEncoder<'_>) -> Result<(), Error> {

@@ -8,7 +8,7 @@ use Measure::{Bytes, Plain};
 
 use super::ClusterScrape;
 use crate::faults::FaultMetrics;
-use crate::metrics::{ChannelMetrics, ShardMetrics};
+use crate::metrics::{ChannelMetrics, DiscoveryMetrics, ShardMetrics};
 
 /// How a figure behaves, and how those of several peers make one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -448,6 +448,59 @@ pub(super) const FAULTS: &[Figure<FaultMetrics>] = &[
         "fault_dials_failed",
         "Dials that a fault on purpose let fail",
         |of| of.done.dials_failed,
+    ),
+];
+
+/// Of a discovery.
+pub(super) const DISCOVERY: &[Figure<DiscoveryMetrics>] = &[
+    figure(
+        Now,
+        Plain,
+        "discovery_up",
+        "Whether its last look was answered, with places or from the start without",
+        |of| u64::from(of.failure.is_none() && of.looks > 0),
+    ),
+    figure(
+        Now,
+        Plain,
+        "discovery_addresses",
+        "Addresses that it finds now",
+        |of| u64::try_from(of.places.len()).unwrap_or(u64::MAX),
+    ),
+    figure(
+        Now,
+        Plain,
+        "discovery_addresses_left_out",
+        "Addresses of its last answer for which there was no room",
+        |of| u64::try_from(of.left_out).unwrap_or(u64::MAX),
+    ),
+    figure(
+        Count,
+        Plain,
+        "discovery_looks",
+        "Times that it looked",
+        |of| of.looks,
+    ),
+    figure(
+        Count,
+        Plain,
+        "discovery_failures",
+        "Looks that failed",
+        |of| of.failures,
+    ),
+    figure(
+        Count,
+        Plain,
+        "discovery_answers_emptied",
+        "Answers that had lost all addresses, so that those of the one before stayed",
+        |of| of.lost_all,
+    ),
+    figure(
+        Count,
+        Plain,
+        "discovery_answers_refused",
+        "Answers of others that were not believed",
+        |of| of.refused,
     ),
 ];
 

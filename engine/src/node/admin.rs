@@ -16,10 +16,10 @@ use std::time::{Duration, Instant};
 
 use super::Node;
 use crate::admin::{
-    Answer, Desk, MetricsReport, NodeStatus, Refusal, RefusalKind, Request, Server,
+    Answer, Claim, Desk, MetricsReport, NodeStatus, Refusal, RefusalKind, Request, Role, Server,
 };
 use crate::config::{Config, NODE_PARAMETERS, Place, Rule};
-use crate::error::{ChannelError, NameError, ReloadError, StartError};
+use crate::error::{AdminError, ChannelError, NameError, ReloadError, StartError};
 use crate::events::Events;
 
 pub(super) use messages::answer_pings;
@@ -41,8 +41,18 @@ impl FrontDesk {
     }
 }
 
+/// Takes the sockets that the configuration names: the one by which the node is administered, and the one for looking.
+pub(super) fn claims(config: &Config) -> Result<Vec<Claim>, AdminError> {
+    let read = Some(&*config.admin_read).filter(|path| !path.as_os_str().is_empty());
+    let sockets = [(config.admin.path(), Role::Admin), (read, Role::Read)];
+    let sockets = { sockets.into_iter() }.filter_map(|(path, role)| Some((path?, role)));
+    sockets
+        .map(|(path, role)| Claim::take(path, role))
+        .collect()
+}
+
 /// Serves a socket that was taken for the node.
-pub(super) fn serve(node: &Node, claim: crate::admin::Claim) -> Result<Server, StartError> {
+pub(super) fn serve(node: &Node, claim: Claim) -> Result<Server, StartError> {
     let desk = Arc::new(FrontDesk::of(node));
     Server::start(claim, desk).map_err(|error| StartError::Machine {
         what: format!("the admin socket is not served: no thread could be made ({error})"),

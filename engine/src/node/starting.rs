@@ -16,7 +16,6 @@ use super::http;
 use super::receiving::{boxed, shared};
 use super::recording::{RecordingThread, describe};
 use super::reloading::{Reloading, Source};
-use crate::admin::Claim;
 use crate::channel_plan::{CONTROL_WORDS, plan_channels};
 use crate::channel_table::ChannelTable;
 use crate::cluster::{self, PAYLOADS, RELAYED};
@@ -145,12 +144,12 @@ impl NodeBuilder {
     /// As [`Node::start`]; besides, a mailbox name that cannot be one, or that is given twice.
     pub fn start(self) -> Result<Node, StartError> {
         // Before anything runs: what is wrong with it is told at once.
-        let claim = self.config.admin.path().map(Claim::take).transpose()?;
+        let claims = admin::claims(&self.config)?;
         let shown = http::claim(&self.config)?;
         let reloading = Reloading::new(self.source, self.config.clone());
         let mut node = Node::start_alone(self.config, self.detour)?;
         node.reloading = Arc::new(reloading);
-        if claim.is_some() {
+        if !claims.is_empty() {
             admin::answer_pings(&node)?;
         }
         for (mailbox, receiving) in self.mailboxes {
@@ -167,8 +166,9 @@ impl NodeBuilder {
         }
         node.open()?;
         node.start_cluster()?;
-        if let Some(claim) = claim {
-            node.admin = Some(admin::serve(&node, claim)?);
+        for claim in claims {
+            let server = admin::serve(&node, claim)?;
+            node.admin.push(server);
         }
         if let Some(shown) = shown {
             node.http = Some(http::serve(&node, shown)?);
@@ -297,7 +297,7 @@ impl Node {
             control: None,
             cluster: None,
             discovery: None,
-            admin: None,
+            admin: Vec::new(),
             http: None,
             recorder: RecordingThread::start(&fabric)?,
             reloading: Arc::default(),

@@ -132,19 +132,15 @@ impl Node {
         }
         self.say_goodbye(deadline);
         let (asked, deadline) = (Instant::now(), deadline_in(deadline));
-        let admin = self.admin.take();
-        if let Some(admin) = &admin {
-            admin.close();
-        }
+        let admin = std::mem::take(&mut self.admin);
+        admin.iter().for_each(crate::admin::Server::close);
         let reports = self.begin_stop(deadline);
         let unfinished = if threads::is_own() {
             self.leave_to_themselves()
         } else {
             self.await_end(asked, deadline)
         };
-        if let Some(admin) = admin {
-            admin.end();
-        }
+        admin.into_iter().for_each(crate::admin::Server::end);
         if let Some(recorder) = self.recorder.take() {
             recorder.end();
         }

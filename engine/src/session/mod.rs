@@ -9,6 +9,7 @@ mod certificates;
 mod error;
 mod examine;
 mod files;
+mod fuzz;
 mod identity;
 mod opening;
 mod psk;
@@ -23,6 +24,7 @@ use std::io::IoSlice;
 
 pub(crate) use error::SessionError;
 pub use examine::protection;
+pub use fuzz::SessionFuzz;
 pub(crate) use identity::Identity;
 pub(crate) use security::{Reload, Security};
 
@@ -42,6 +44,8 @@ pub(crate) struct Session {
     identity: Option<Identity>,
     /// What has come before it was.
     unproven_bytes: usize,
+    /// The credentials of this node that it was made with.
+    epoch: u64,
 }
 
 #[derive(Debug)]
@@ -51,12 +55,18 @@ enum Guard {
 }
 
 impl Session {
-    fn new(guard: Guard) -> Self {
+    fn new(guard: Guard, epoch: u64) -> Self {
         Self {
             guard,
             identity: None,
             unproven_bytes: 0,
+            epoch,
         }
+    }
+
+    /// The credentials that it was made with, by [`Security::epoch`].
+    pub(crate) fn epoch(&self) -> u64 {
+        self.epoch
     }
 
     /// Who is at the other end; `None` while that is not proven. Until then there is nothing to be read, and nothing

@@ -1,8 +1,8 @@
 //! How a node protects its connections now: its certificate or secrets, and who is revoked.
 //!
 //! One for each node, shared by its threads: shards ask it for a session for each new connection, the control shard
-//! has it look for files that have changed. Sessions that run are not touched by that, but for those of the revoked, which
-//! shards end when `revocations` has grown. It never opens a connection.
+//! has it look for files that have changed. Sessions that run are not touched by that: shards end those of the revoked
+//! when `revocations` has grown, and make others anew when `epoch` has. It never opens a connection.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -46,6 +46,7 @@ enum Credentials {
 pub(crate) struct Security {
     sources: Sources,
     credentials: ArcSwap<Credentials>,
+    epoch: AtomicU64,
     revoked: ArcSwap<Revoked>,
     revocations: AtomicU64,
     /// The files as they were when they were last looked at.
@@ -99,6 +100,7 @@ impl Security {
         let revoked = sources.read_revoked()?;
         Ok(Arc::new(Self {
             credentials: ArcSwap::from_pointee(credentials),
+            epoch: AtomicU64::new(0),
             revoked: ArcSwap::from_pointee(revoked),
             revocations: AtomicU64::new(0),
             seen: Mutex::new(seen),
@@ -115,12 +117,14 @@ impl Security {
     /// # Errors
     /// A session cannot begin.
     pub(crate) fn accept(&self) -> Result<Option<Box<Session>>, SessionError> {
+        // First: a session is not taken for one with newer credentials than it has.
+        let epoch = self.epoch();
         Ok(match &**self.credentials.load() {
             Credentials::Plain => None,
             Credentials::Tls(settings) => Some(Guard::Tls(Box::new(Tls::accept(settings)?))),
             Credentials::Psk(keys) => Some(Guard::Psk(Box::new(Psk::accept(keys)))),
         }
-        .map(|guard| Box::new(Session::new(guard))))
+        .map(|guard| Box::new(Session::new(guard, epoch))))
     }
 
     /// A session for a connection that this node dials, and what is to be said first; `None` where it is plain.
@@ -130,12 +134,13 @@ impl Security {
     /// A session cannot begin.
     pub(crate) fn dial(&self, expected: Option<&str>) -> Result<Option<Begun>, SessionError> {
         let mut first = Vec::new();
+        let epoch = self.epoch();
         let guard = match &**self.credentials.load() {
             Credentials::Plain => return Ok(None),
             Credentials::Tls(settings) => Guard::Tls(Box::new(Tls::dial(settings, &mut first)?)),
             Credentials::Psk(keys) => Guard::Psk(Box::new(Psk::dial(keys, expected, &mut first)?)),
         };
-        Ok(Some((Box::new(Session::new(guard)), first)))
+        Ok(Some((Box::new(Session::new(guard, epoch)), first)))
     }
 
     /// Whether the other end of a session may be the node of that name.
@@ -145,6 +150,11 @@ impl Security {
     pub(crate) fn check(&self, identity: &Identity, node: &str) -> Result<(), SessionError> {
         let patterns: &NamePatterns = &self.sources.tls.names;
         identity.check(node, patterns, &self.revoked.load())
+    }
+
+    /// How often the credentials have changed.
+    pub(crate) fn epoch(&self) -> u64 {
+        self.epoch.load(Ordering::Acquire)
     }
 
     /// How often the list of the revoked has changed.
@@ -168,6 +178,7 @@ impl Security {
             told.push(match self.sources.read_credentials() {
                 Ok(credentials) => {
                     self.credentials.store(Arc::new(credentials));
+                    self.epoch.fetch_add(1, Ordering::Release);
                     Reload::Credentials
                 }
                 Err(error) => Reload::Failed(error),
@@ -246,11 +257,9 @@ impl Sources {
 }
 
 fn read_secrets(path: &Path) -> Result<Secrets, SecurityError> {
-    let bytes = read_file(path)?;
-    let wrong = |why: String| SecurityError {
-        what: format!("the secret in {} cannot be used: {why}", path.display()),
-        remedy: "correct the file that `psk_secret_file` names".to_owned(),
-    };
-    let text = std::str::from_utf8(&bytes).map_err(|_| wrong("it is not UTF-8".to_owned()))?;
-    Secrets::read(text).map_err(|error| wrong(error.to_string()))
+    Secrets::of_file(path).map_err(|error| SecurityError {
+        what: error.to_string(),
+        remedy: "correct the file that `psk_secret_file` names, which the user of this process has to be able to read"
+            .to_owned(),
+    })
 }

@@ -16,6 +16,7 @@ use super::handshake::HANDSHAKE_BUFFER_BYTES;
 use super::lane::reason_of;
 use super::lifecycle::Joined;
 use super::protection;
+use super::renewal::BYE_PATIENCE;
 use super::timers::Deadline;
 use crate::control::link::Notice;
 use crate::control::routes::Route;
@@ -190,6 +191,7 @@ impl Core {
                     session: connection.session,
                     hello,
                     early,
+                    is_late: false,
                 })
             }
             Err(error) => {
@@ -345,6 +347,13 @@ impl Core {
             self.ask_for_place(newcomer);
             return Ok(());
         };
+        if self.lanes[lane as usize].state.awaits_bye() && !newcomer.is_late {
+            let newcomer = Box::new(newcomer);
+            let by = self.now + BYE_PATIENCE;
+            self.timers.set(by, Deadline::Early);
+            self.renewals.await_bye(peer, offset, newcomer, agreed, by);
+            return Ok(());
+        }
         let at = self.moment();
         let state = &mut self.lanes[lane as usize];
         let hello = &newcomer.hello;
@@ -420,6 +429,7 @@ impl Core {
             session: mut protected_by,
             hello,
             early,
+            is_late: _,
         } = newcomer;
         let welcome = HandshakeMessage::Welcome(hello.welcome(
             self.names.node.clone(),

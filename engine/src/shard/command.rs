@@ -30,6 +30,8 @@ pub(crate) struct Newcomer {
     pub(crate) hello: Box<Hello>,
     /// Bytes that came behind the Hello.
     pub(crate) early: Vec<u8>,
+    /// It has waited for the end of the connection before it, as long as that may take.
+    pub(crate) is_late: bool,
 }
 
 /// A task to run on a shard, made there: it need not be `Send`.

@@ -504,6 +504,10 @@ impl Core {
         };
         self.tell(Notice::Event(event));
         self.carry_out(lane, actions);
+        let is_made_there = [CloseReason::SimultaneousDial, CloseReason::AlreadyUp];
+        if !retry_in.is_zero() && !is_made_there.contains(&reason) {
+            self.lose_linger(lane, reason);
+        }
     }
 
     /// The peer's connection, for which a dial of this node's own may have been given up, was lost

@@ -82,6 +82,8 @@ pub(crate) struct Lane {
     pub(crate) is_ready: bool,
     /// In the list of lanes that owe an acknowledgement.
     pub(crate) owes_ack: bool,
+    /// The control lane is being made anew: until when its peer counts as connected meanwhile.
+    pub(super) lingers: Option<Instant>,
 }
 
 impl Lane {
@@ -405,10 +407,14 @@ impl Lane {
         !self.streams.is_empty()
     }
 
-    /// The connection has ended: what waited for its turn on it surely did not reach the peer.
-    pub(crate) fn end_queued(&self, fabric: &Fabric) {
+    /// The connection has ended: what waited for its turn on it surely did not reach the peer. `at_rest`, what waits
+    /// in line waits on.
+    pub(crate) fn end_queued(&self, fabric: &Fabric, at_rest: bool) {
         let outbox = &self.log.outbox;
         outbox.each_awaited(|_, awaited| fabric.undelivered(awaited, ENDED_BEFORE));
+        if at_rest {
+            return;
+        }
         let latest = &self.log.latest;
         latest.each_awaited(|awaited| fabric.undelivered(awaited, ENDED_BEFORE));
     }
@@ -442,6 +448,11 @@ impl Lane {
     /// Why the lane ends, once both sides have said Bye and this side's is with the kernel.
     pub(crate) fn parted(&self) -> Option<CloseReason> {
         self.state.parted().filter(|_| self.log.outbox.is_empty())
+    }
+
+    /// Whether it has something for the next connection.
+    pub(crate) fn has_waiting(&self) -> bool {
+        !self.log.held.is_empty() || !self.log.latest.is_empty() || !self.streams.is_empty()
     }
 
     /// Whether it waits for room in an inbox.
@@ -624,7 +635,10 @@ impl Core {
             state.settle_streams();
         }
         if result < 0 {
-            self.end_lane(lane, reason_of(result));
+            // The peer closes when both have said Bye: whether it has is told by what it sent before.
+            if !state.state.has_said_bye() {
+                self.end_lane(lane, reason_of(result));
+            }
         } else if let Some(reason) = state.parted() {
             self.end_lane(lane, reason);
         } else if state.has_to_send(self.now) {
@@ -655,7 +669,10 @@ impl Core {
 
 /// The last frame of this side, once everything it sent is acknowledged.
 fn say_bye(lane: &mut Lane) {
-    if let Some(reason) = lane.state.say_bye(lane.log.is_link_drained()) {
+    if let Some(reason) = lane
+        .state
+        .say_bye(lane.log.is_link_drained(lane.state.rests()))
+    {
         lane.log
             .outbox
             .push_control(FrameKind::Bye, u32::from(reason.code()), &[]);

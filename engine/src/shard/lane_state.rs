@@ -226,7 +226,7 @@ impl LaneState {
     pub(super) fn takes_messages(&self) -> bool {
         let may_send = self.farewell.wanted.is_none_or(|reason| {
             // Both a Bye that was said and one that was heard are wanted.
-            reason != CloseReason::Idle && !self.farewell.said && self.farewell.heard.is_none()
+            !reason.is_pause() && !self.farewell.said && self.farewell.heard.is_none()
         });
         may_send && !self.agreed_to_rest && self.is_up()
     }
@@ -332,7 +332,7 @@ impl LaneState {
         let Stage::Up(carrier) = self.stage else {
             return false;
         };
-        let at_rest = self.rests();
+        let at_rest = self.ends_at_rest();
         self.stage = Stage::Idle;
         self.agreed_to_rest = false;
         if at_rest {

@@ -24,6 +24,7 @@ use crate::events::Event;
 use crate::fabric::Fabric;
 use crate::io::operation::OperationKind;
 use crate::io::socket;
+use crate::peer::Peer;
 use crate::wire::{Agreed, CloseReason, Progress};
 
 /// How a lane came up.
@@ -75,6 +76,7 @@ impl Core {
             .lane_came(&state.peer, state.offset, incarnation);
         let actions = self.lanes[lane as usize].state.up(carrier);
         self.carry_out(lane, actions);
+        self.end_linger(lane);
         let state = &mut self.lanes[lane as usize];
         if let Some(inbound) = &mut state.link.inbound {
             inbound.carry = early;
@@ -109,6 +111,7 @@ impl Core {
         } else {
             self.mind_control(lane);
         }
+        self.note_renewal(lane);
         self.arm_receive(index, 1)?;
         // It was on its way when a fault came.
         self.cut_if_faulty(lane);
@@ -368,10 +371,14 @@ impl Core {
             // First: senders see no gap.
             state.peer.hold_lane(state.offset);
         }
-        state.peer.shut_lane(state.offset);
+        let lingers = self.lingers_on(lane, reason, at_rest);
+        let state = &mut self.lanes[lane as usize];
+        if !lingers {
+            state.peer.shut_lane(state.offset);
+        }
         // Behind the gate: a request that is opened from here on waits for the next connection.
         if !state.log.keeps_messages() {
-            state.end_queued(&self.fabric);
+            state.end_queued(&self.fabric, at_rest);
             state.end_under_way(&self.fabric, reason.sentence());
         }
         if !at_rest && !waits {
@@ -382,7 +389,7 @@ impl Core {
         let in_kernel = in_kernel.unwrap_or_default();
         let pool = &mut self.sending.pool;
         let ends = (!waits).then_some((&*self.fabric, reason));
-        let report = settle_log(state, pool, in_kernel, ends);
+        let report = settle_log(state, pool, in_kernel, at_rest, ends);
         // Others of the channel need not wait for what does not go.
         let rates = &self.channels[state.channel].rates;
         state.pace.settle(rates, Amount::default());
@@ -398,7 +405,9 @@ impl Core {
         }
         state.failed_in = state.peer.presence().sessions;
         state.log.tally.count_close(reason);
-        state.peer.lane_went(state.offset);
+        if !lingers {
+            state.peer.lane_went(state.offset);
+        }
         tracing::info!(peer = state.peer.name(), channel = %self.channels[state.channel].name, %reason, "lane ended");
         let peer = Arc::clone(&state.peer);
         let event = Event::LaneDown {
@@ -411,31 +420,41 @@ impl Core {
         };
         self.tell(Notice::Event(event));
         // After the event of the lane: the peer is down with its last lane.
-        if peer.leave(reason) {
-            self.fabric.requests.peer_left(&peer);
-            self.fabric.streams.peer_left(&peer, reason.sentence());
+        if !lingers {
+            self.leave_peer(&peer, reason);
         }
-        self.control_link.stir(&peer);
         self.close_connection(connection);
         self.end_wait_for_tokens(lane);
         if self.lanes[lane as usize].log.has_numbers() {
             self.note_idle(lane);
         }
-        if waits_for_peer {
+        let state = &self.lanes[lane as usize];
+        let is_awaited = at_rest && state.has_waiting();
+        if waits_for_peer || is_awaited || (lingers && state.state.has_address()) {
             // It may be back soon: what the lane has accepted waits for it, and what comes meanwhile.
             self.demand_lane(lane);
         }
+        self.note_renewal(lane);
+    }
+
+    /// A lane of that peer has ended, which may have been its last.
+    pub(super) fn leave_peer(&mut self, peer: &Arc<Peer>, reason: CloseReason) {
+        if peer.leave(reason) {
+            self.fabric.requests.peer_left(peer);
+            self.fabric.streams.peer_left(peer, reason.sentence());
+        }
+        self.control_link.stir(peer);
     }
 
     /// The lane to this node itself has ended, without a Bye: there is nobody to say it to.
     fn settle_loop(&mut self, lane: u32, reason: CloseReason) {
         self.tell_expired(lane);
         let state = &mut self.lanes[lane as usize];
-        state.end_queued(&self.fabric);
+        state.end_queued(&self.fabric, false);
         self.fabric.requests.lane_ended(&state.peer, state.offset);
         self.end_streams(lane, reason.sentence());
         let state = &mut self.lanes[lane as usize];
-        let (queued, report) = state.log.end_link(0, 0, &mut self.sending.pool);
+        let (queued, report) = state.log.end_link(0, 0, false, &mut self.sending.pool);
         state
             .address()
             .gate
@@ -499,10 +518,11 @@ fn settle_log(
     state: &mut Lane,
     pool: &mut ChunkPool,
     in_kernel: Load,
+    at_rest: bool,
     ends: Option<(&Fabric, CloseReason)>,
 ) -> Report {
     let (processed, refused) = state.link.processed();
-    let (queued, report) = state.log.end_link(processed, refused, pool);
+    let (queued, report) = state.log.end_link(processed, refused, at_rest, pool);
     let (rest, report) = if !state.log.keeps_messages() {
         (in_kernel, report)
     } else if let Some((fabric, reason)) = ends {

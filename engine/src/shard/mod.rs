@@ -43,6 +43,7 @@ mod reader;
 mod reading;
 mod receive;
 mod recording;
+mod renewal;
 pub(crate) mod report;
 mod rest;
 mod retry;
@@ -93,6 +94,7 @@ use newcomers::Newcomers;
 use packing::Packing;
 use reach::Reaching;
 use recording::ShardRecording;
+use renewal::Renewals;
 use route::Routing;
 use sending::Sending;
 use stop::Drain;
@@ -154,6 +156,7 @@ pub(crate) struct Core {
     faults: ShardFaults,
     /// As `Security::revocations` was when lanes were looked at last.
     revocations_seen: u64,
+    renewals: Renewals,
     routing: Routing,
     lanes: Vec<Lane>,
     queues: Vec<ChannelQueue>,

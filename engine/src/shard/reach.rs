@@ -109,6 +109,16 @@ impl Core {
         }
     }
 
+    /// A lane waits for that control lane.
+    pub(super) fn wait_for_control(&mut self, control: u32, offset: usize) {
+        self.reaching.wait(control, offset);
+    }
+
+    /// The lanes that do, which wait no longer.
+    pub(super) fn waiting_for_control(&mut self, control: u32) -> Vec<usize> {
+        self.reaching.take(control)
+    }
+
     /// Whether messages are accepted for the peer of that control lane, connected or not.
     pub(super) fn mind_reachable(&mut self, control: u32) {
         let state = &self.lanes[control as usize];
@@ -121,7 +131,7 @@ impl Core {
         self.shards[owner].send(Command::Reached { peer, offset });
     }
 
-    fn tell_not_reached(&self, peer: &Arc<Peer>, offset: usize, reason: CloseReason) {
+    pub(super) fn tell_not_reached(&self, peer: &Arc<Peer>, offset: usize, reason: CloseReason) {
         let owner = peer.lane(offset).shard();
         self.shards[owner].send(Command::Declined {
             peer: Arc::clone(peer),

@@ -22,7 +22,7 @@ use crate::channel_plan::ChannelPhase;
 use crate::control::routes::Route;
 use crate::control::wishes::Wish;
 use crate::peer::{LaneAddress, LaneNumber, LaneRange, Peer};
-use crate::wire::Agreed;
+use crate::wire::{Agreed, CloseReason};
 
 /// A lane number of another shard, or of nobody.
 pub(crate) const NOT_OURS: u32 = u32::MAX;
@@ -300,6 +300,8 @@ impl Core {
         self.intake.forget_lane(index);
         self.dialing.forget_lane(index);
         self.reaching.forget_lane(index);
+        self.lose_linger(index, CloseReason::Renewed);
+        self.renewals.forget_lane(index);
         self.tell_expired(index);
         if let Some(at) = self.lanes[index as usize].expiry.take() {
             self.timers.take_back(at, Deadline::Expiry { lane: index });
@@ -358,6 +360,7 @@ impl Core {
             has_been_up: false,
             is_ready: false,
             owes_ack: false,
+            lingers: None,
         }
     }
 
@@ -379,6 +382,9 @@ impl Core {
             let state = &mut self.lanes[index as usize].state;
             let actions = state.follow(route.wish.clone(), kept, at);
             self.carry_out(index, actions);
+            if !self.lanes[index as usize].state.is_to_come_back() {
+                self.lose_linger(index, route.wish.reason);
+            }
         }
         self.adopt_reach(place, route);
     }

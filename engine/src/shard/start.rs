@@ -22,6 +22,7 @@ use super::newcomers::Newcomers;
 use super::packing::Packing;
 use super::reach::Reaching;
 use super::recording::ShardRecording;
+use super::renewal::Renewals;
 use super::route::Routing;
 use super::sending::Sending;
 use super::sweep::Sweeper;
@@ -193,6 +194,7 @@ impl Shard {
             rate_changes_seen: 0,
             faults: ShardFaults::default(),
             revocations_seen: 0,
+            renewals: Renewals::new(now),
             packing: Packing::default(),
             channels: ShardChannels::default(),
             routing: Routing::new(),

@@ -40,6 +40,7 @@ impl Core {
             for queue in &self.queues {
                 queue.ring.close();
             }
+            self.end_lingering();
         }
     }
 

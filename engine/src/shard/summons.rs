@@ -86,6 +86,9 @@ impl Core {
     /// On the shard of the control lane: says that a lane is needed.
     pub(super) fn say_summon(&mut self, peer: &Arc<Peer>, offset: usize) {
         let address = peer.lane(offset);
+        if self.waits_for_renewal(peer, offset) {
+            return;
+        }
         if !self.say(peer, offset, FrameKind::Summon, u32::from(address.index())) {
             self.shards[address.shard()].send(Command::Declined {
                 peer: Arc::clone(peer),

@@ -105,7 +105,9 @@ impl Core {
     /// The peer dials a lane that is up here: it may have lost it. It is asked at once, so that a lane
     /// of which only this half is left does not stay in the way for the whole idle timeout.
     pub(crate) fn doubt_lane(&mut self, lane: u32) {
-        if let Some(inbound) = &mut self.lanes[lane as usize].link.inbound
+        let state = &mut self.lanes[lane as usize];
+        if !state.state.rests()
+            && let Some(inbound) = &mut state.link.inbound
             && inbound.liveness.doubt(self.now)
         {
             inbound.ask();

@@ -18,6 +18,12 @@ pub(crate) enum Deadline {
     Accept,
     /// Wake the task that sleeps under this key.
     Sleeper { key: u64 },
+    /// Go on with making lanes anew.
+    Renewal,
+    /// A connection need not wait any longer for the end of the one before it.
+    Early,
+    /// That control lane must have been made anew.
+    Linger { lane: u32 },
     /// Look for requests that nobody has answered in time.
     Requests,
     /// Look for messages on that lane that are worth nothing any more.

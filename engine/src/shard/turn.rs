@@ -23,6 +23,7 @@ use super::{Core, Shard};
 use crate::io::receive_buffers::ReceiveBuffers;
 use crate::shard::command::Command;
 use crate::shard::context::ShardHandle;
+use crate::wire::CloseReason;
 
 /// Looks at the rings between two looks at the clock while spinning: about a microsecond's worth.
 const LOOKS_PER_SLICE: u32 = 32;
@@ -77,6 +78,7 @@ impl Shard {
         core.follow_caps();
         core.follow_faults();
         core.follow_revocations();
+        core.follow_credentials();
         let mut worked = obey(core, receivers);
         worked |= core.follow_streams();
         worked |= core.hear_answers()?;
@@ -87,6 +89,9 @@ impl Shard {
         worked |= core.reap()?;
         worked |= core.dial_waiting()?;
         worked |= read_input(core, receivers);
+        if core.renewals.has_early() {
+            core.welcome_early()?;
+        }
         worked |= core.feed_starving()?;
         worked |= core.drain_rings();
         worked |= self.loop_lanes();
@@ -274,6 +279,7 @@ impl Core {
             || self.has_new_caps()
             || self.has_new_faults()
             || self.has_new_revocations()
+            || self.has_new_credentials()
             || self.owes_streams()
             || self.has_ready()
     }
@@ -372,6 +378,8 @@ impl Core {
                 } => {
                     self.handshake_deadline(connection, generation)?;
                 }
+                Deadline::Renewal => self.look_for_renewal(),
+                Deadline::Linger { lane } => self.lose_linger(lane, CloseReason::ConnectTimeout),
                 Deadline::Expiry { lane } => self.meet_expiry(lane),
                 Deadline::Tokens { lane } => self.meet_tokens(lane),
                 Deadline::Delay { lane } => self.mark_ready(lane),
@@ -386,7 +394,7 @@ impl Core {
                     }
                 }
                 // Looked at in each turn.
-                Deadline::Leaving => {}
+                Deadline::Leaving | Deadline::Early => {}
                 Deadline::Sweep => {
                     self.sweep(self.now);
                     self.tell_overflow();

@@ -72,6 +72,7 @@ close_reasons! {
     Moved = 8, "moved", "the peer is to be found at another address from now on";
     Idle = 9, "idle", "nothing was sent for lane_idle_ms; the next message makes the lane again";
     PeerRemovedChannel = 10, "peer_removed_channel", "the channel was removed from the peer";
+    Renewed = 11, "renewed", "certificates or secrets have changed, and the lane is made anew with them";
     // 20..: the handshake failed.
     WrongMagic = 20, "wrong_magic", "the other side does not speak Overlane";
     WrongVersion = 21, "wrong_version", "the two nodes speak different protocol versions";
@@ -138,6 +139,13 @@ impl CloseReason {
     #[must_use]
     pub const fn index(self) -> usize {
         self as usize
+    }
+
+    /// Whether a lane that both ends close for this reason is made again for whatever comes next, so that what is
+    /// accepted meanwhile waits for that.
+    #[must_use]
+    pub const fn is_pause(self) -> bool {
+        matches!(self, Self::Idle | Self::Renewed)
     }
 
     /// What the receiver of this reason calls it: `LocalStop` at the sender of a Bye is

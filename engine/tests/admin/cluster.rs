@@ -282,9 +282,13 @@ fn broadcasts_of_all_kinds(folder: &Folder, count: &std::sync::atomic::AtomicU64
         ask(&socket, &broadcast(kind));
         let comes = || count.load(Ordering::Relaxed);
         wait_until("it comes", comes, |count| *count == before + 1);
-        let counted = overlay(folder, "b").broadcasts;
-        let counted = counted.iter().find(|counts| counts.kind == kind);
-        assert!(counted.expect("it is counted").delivered > 0, "{kind}");
+        // The handler has it a moment before it is counted.
+        let counted = || {
+            let counted = overlay(folder, "b").broadcasts;
+            let counted = counted.iter().find(|counts| counts.kind == kind);
+            counted.expect("it is counted").delivered
+        };
+        wait_until(kind, counted, |delivered| *delivered > 0);
     }
     let refusal = refused(&socket, &broadcast("total"));
     assert_eq!(refusal.kind, RefusalKind::Invalid);

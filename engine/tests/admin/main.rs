@@ -7,6 +7,7 @@ mod hostile;
 mod http;
 mod path;
 mod reloading;
+mod roles;
 #[path = "../support/mod.rs"]
 mod support;
 

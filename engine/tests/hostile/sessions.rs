@@ -1,6 +1,7 @@
 //! Strangers at nodes whose lanes are protected: none of them gets a lane, each is counted for its own reason, at
 //! both ends where the other end is a node, and honest traffic beside it goes on.
 
+use std::collections::VecDeque;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::process::{Command, Stdio};
@@ -18,8 +19,10 @@ use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, SignatureSch
 use crate::honest::Honest;
 use crate::stranger::{Stranger, encoded, hello, letter, name};
 use crate::support::authority::{Authority, Certified, Folder, Valid};
+use crate::support::child::in_child;
 use crate::support::{
-    GENEROUS, config, counting_handler, reliable, start, wait_for_event, with_secrets, with_tls,
+    GENEROUS, config, counting_handler, reliable, start, wait_for_event, wait_until, with_secrets,
+    with_tls,
 };
 
 const SECRET: &str = "the secret that both of them have";
@@ -178,7 +181,7 @@ fn each_wrong_certificate_is_refused_for_its_own_reason() {
     let address = honest.target.local_addr();
     let dials = std::thread::spawn(move || speak_tls(address, Some(&mallory), &hello));
     let heard = || caught.load(Ordering::Relaxed);
-    crate::support::wait_until("a letter with the right certificate", heard, |count| {
+    wait_until("a letter with the right certificate", heard, |count| {
         *count == 1
     });
     honest.target.disconnect("mallory").expect("a name");
@@ -322,7 +325,7 @@ fn dial(stranger: &Node, honest: &Honest) {
 /// Waits until the target has refused somebody for that reason.
 fn counted(honest: &Honest, reason: CloseReason) {
     let refused = || honest.target.metrics().refused_connections;
-    crate::support::wait_until("the refusal", refused, |refused| {
+    wait_until("the refusal", refused, |refused| {
         refused.contains_key(&reason)
     });
 }
@@ -397,7 +400,7 @@ fn the_address_of_a_node_cannot_be_taken_with_a_certificate_for_another() {
     });
     assert_eq!(reason, CloseReason::NameNotProven);
     let refused = || thief.metrics().refused_connections;
-    crate::support::wait_until("the thief is told", refused, |refused| {
+    wait_until("the thief is told", refused, |refused| {
         refused.contains_key(&CloseReason::NameNotProven)
     });
     honest.target.disconnect("victim").expect("a name");
@@ -479,5 +482,61 @@ fn a_session_that_goes_on_for_ever_is_closed() {
     }
     stranger.ends();
     honest.refused(CloseReason::HandshakeTooLarge, 1);
+    finish(honest, &caught);
+}
+
+/// Peak of the resident memory of this process, in KiB: it never falls.
+fn peak_memory_kib() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").expect("proc is mounted");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let figure = line.and_then(|line| line.split_whitespace().next());
+    figure.and_then(|kib| kib.parse().ok()).expect("a figure")
+}
+
+/// Nobody of them is authenticated: what they say is a Hello and messages that would be right on a plain node, half of them
+/// more than a handshake may have.
+#[test]
+fn ten_thousand_connections_that_send_valid_frames_are_not_heard() {
+    in_child(
+        "sessions::ten_thousand_connections_that_send_valid_frames_are_not_heard",
+        || {
+            crowd(with_secret());
+            let (honest, _, _folder) = with_certificates();
+            crowd(honest);
+        },
+    );
+}
+
+fn crowd(honest: Honest) {
+    const STRANGERS: u64 = 5_000;
+    const HELD: usize = 128;
+    let caught = trap(&honest);
+    let address = honest.target.local_addr();
+    let short = lane_and_letter("mallory", "plain");
+    let long = [short.clone(), letter("trap", &[7; 1000]).repeat(64)].concat();
+    let before_kib = peak_memory_kib();
+    let mut held = VecDeque::new();
+    for number in 0..STRANGERS {
+        let said = if number % 2 == 0 { &short } else { &long };
+        let mut stranger = TcpStream::connect(address).expect("the node listens");
+        // It may be refused in the middle of it.
+        drop(stranger.write_all(said));
+        held.push_back(stranger);
+        if held.len() > HELD {
+            drop(held.pop_front());
+        }
+    }
+    drop(held);
+    let refused = || honest.target.metrics().refused_connections;
+    let refused = wait_until("each is refused", refused, |refused| {
+        refused.values().sum::<u64>() >= STRANGERS
+    });
+    let mismatched = refused.get(&CloseReason::SessionMismatch);
+    assert!(mismatched > Some(&(STRANGERS / 2)), "{refused:?}");
+    // They said 160 MB together; of each 16 KiB are held at most, and of 256 at a time.
+    let grown_kib = peak_memory_kib() - before_kib;
+    println!("{refused:?}; the peak of memory grew by {grown_kib} KiB");
+    assert!(grown_kib < 96 << 10, "it grew by {grown_kib} KiB");
+    honest.goes_on();
     finish(honest, &caught);
 }

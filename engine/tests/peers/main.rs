@@ -14,3 +14,4 @@ mod presence;
 mod protection;
 mod reach;
 mod reconnect;
+mod renewal;

@@ -400,14 +400,15 @@ fn new_certificates_count_without_a_restart() {
     newcomer
         .wait_connected("a", GENEROUS)
         .expect("it is let in");
-    // The lane between the two was made with the old ones, and goes on.
-    use_lane(&a, "b", "data", "nowhere");
-    let closes = |node: &Node, peer: &str| {
-        node.metrics()
-            .channel(peer, "data")
-            .map(|lane| lane.closes.clone())
+    // The lanes between the two were made with the old ones, and are made anew.
+    let renewed = || {
+        let metrics = a.metrics();
+        let mut lanes = metrics.lanes.iter().filter(|lane| lane.peer == "b");
+        lanes.any(|lane| lane.closes.contains_key(&CloseReason::Renewed))
     };
-    assert!(closes(&a, "b").is_some_and(|closes| closes.is_empty()));
+    wait_until("they are made anew", renewed, |renewed| *renewed);
+    a.wait_connected("b", GENEROUS).expect("lanes come up");
+    use_lane(&a, "b", "data", "nowhere");
 }
 
 #[test]
@@ -428,7 +429,9 @@ fn a_channel_is_for_the_peers_that_it_names() {
     let events = other.events();
     send(&other, "a", "in", b"hello".to_vec());
     let reason = wait_for_event(&events, "a refusal", |event| match event {
-        Event::DialFailed { reason, .. } => Some(*reason),
+        Event::DialFailed {
+            channel, reason, ..
+        } if **channel == *"data" => Some(*reason),
         _ => None,
     });
     assert_eq!(reason, CloseReason::PeerNotAllowed);

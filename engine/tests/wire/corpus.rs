@@ -12,6 +12,9 @@ use proptest::test_runner::{Config, TestRunner};
 
 const MUTATIONS: u32 = 4000;
 
+/// Of handshakes, which cost a key exchange each.
+const HANDSHAKES: u32 = 1500;
+
 /// The corpus of one target, smallest first.
 fn corpus(target: &str) -> Vec<Vec<u8>> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -69,10 +72,14 @@ fn apply(bytes: &mut Vec<u8>, edit: &Edit) {
 }
 
 fn replay(target: &str, check: fn(&[u8])) {
+    replay_with(target, MUTATIONS, check);
+}
+
+fn replay_with(target: &str, mutations: u32, check: fn(&[u8])) {
     let corpus = corpus(target);
     corpus.iter().for_each(|file| check(file));
     let mut runner = TestRunner::new(Config {
-        cases: MUTATIONS,
+        cases: mutations,
         ..Config::default()
     });
     let mutation = (any::<Index>(), prop::collection::vec(edit(), 1..6));
@@ -104,6 +111,16 @@ fn any_answer_to_a_hello_is_read_or_refused() {
 #[test]
 fn any_extension_is_read_or_refused() {
     replay("extension", checks::extension);
+}
+
+#[test]
+fn any_bytes_before_a_session_with_a_secret_come_to_nothing() {
+    replay_with("psk", HANDSHAKES, checks::psk);
+}
+
+#[test]
+fn any_bytes_before_a_session_with_certificates_come_to_nothing() {
+    replay_with("tls", HANDSHAKES, checks::tls);
 }
 
 #[test]

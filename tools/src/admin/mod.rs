@@ -98,7 +98,7 @@ impl From<ClientError> for Failure {
         let ending = match &error {
             ClientError::TooLarge { .. } => Ending::BadInput,
             ClientError::Refused(refusal) => match refusal.kind {
-                RefusalKind::Invalid => Ending::BadInput,
+                RefusalKind::Invalid | RefusalKind::NotAllowed => Ending::BadInput,
                 RefusalKind::Failed => Ending::CheckFailed,
                 _ => Ending::NoNode,
             },

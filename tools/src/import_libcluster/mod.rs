@@ -3,6 +3,8 @@
 //! `elixir` finds them in the file's syntax, `print` writes the configuration. What stands for what is the engine's
 //! (`overlane::config`). The file is read, never run: what only running it would tell is named with its line.
 
+#[cfg(test)]
+mod check;
 mod elixir;
 mod print;
 #[cfg(test)]

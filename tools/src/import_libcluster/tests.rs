@@ -4,6 +4,7 @@
 use overlane::config::{DiscoveryConfig, Sources, StrategyChoice};
 use proptest::prelude::*;
 
+use super::check;
 use super::elixir::topologies;
 use super::print::printed;
 
@@ -355,8 +356,43 @@ fn what_is_no_elixir_is_named_with_its_line() {
     assert!(printed.contains("# line 3: no Elixir"), "{printed}");
 }
 
+/// The corpus of the fuzz target.
+fn corpus() -> Vec<Vec<u8>> {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/fuzz/corpus/libcluster");
+    let entries = std::fs::read_dir(folder).expect("it is there");
+    let files = entries.map(|entry| std::fs::read(entry.expect("an entry").path()));
+    let mut files: Vec<_> = files.map(|file| file.expect("a readable file")).collect();
+    files.sort();
+    assert!(files.len() > 5, "it has lost its files");
+    assert!(files.iter().all(|file| !file.is_empty()));
+    files
+}
+
+#[test]
+fn the_corpus_of_the_fuzz_target_is_imported_or_refused() {
+    corpus().iter().for_each(|file| check::import(file));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn what_the_corpus_becomes_is_imported_or_refused(
+        file in any::<prop::sample::Index>(),
+        edits in prop::collection::vec((any::<prop::sample::Index>(), any::<char>(), any::<bool>()), 1..6),
+    ) {
+        let file = file.get(&corpus()).clone();
+        let mut text: Vec<char> = String::from_utf8_lossy(&file).chars().collect();
+        for (at, character, is_put_in) in edits {
+            let at = at.index(text.len());
+            if is_put_in {
+                text.insert(at, character);
+            } else {
+                text[at] = character;
+            }
+        }
+        check::import(text.into_iter().collect::<String>().as_bytes());
+    }
 
     #[test]
     fn no_text_panics(text in any::<String>()) {

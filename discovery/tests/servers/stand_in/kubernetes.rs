@@ -8,6 +8,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread;
 use std::time::Duration;
 
+use rustls::ServerConfig;
+
 use super::web::{Answering, Asked, WebServer};
 
 /// An event of a watch: its version, and its line.
@@ -51,6 +53,11 @@ pub struct ApiServer {
 impl ApiServer {
     /// With a service account in a folder of that name.
     pub fn start(folder: &Path, name: &str) -> Self {
+        Self::start_with(folder, name, None)
+    }
+
+    /// Over TLS, if that is said.
+    pub fn start_with(folder: &Path, name: &str, tls: Option<Arc<ServerConfig>>) -> Self {
         let account = folder.join(format!("account-{name}-{}", std::process::id()));
         fs::create_dir_all(&account).expect("the temporary folder can be written");
         fs::write(account.join("namespace"), "prod\n").expect("a file");
@@ -62,8 +69,9 @@ impl ApiServer {
         let state = Arc::new(Mutex::new(state));
         let counts = Arc::<Counts>::default();
         let (shared, counted) = (Arc::clone(&state), Arc::clone(&counts));
-        let server =
-            WebServer::start(move |asked, answering| answer(&shared, &counted, asked, answering));
+        let server = WebServer::start_with(tls, move |asked, answering| {
+            answer(&shared, &counted, asked, answering);
+        });
         let this = Self {
             server,
             state,
@@ -86,6 +94,11 @@ impl ApiServer {
     pub fn set_token(&self, token: &str) {
         self.state().token = token.to_owned();
         fs::write(self.account.join("token"), format!("{token}\n")).expect("a file");
+    }
+
+    /// Mounts the authority whose certificates are to be believed.
+    pub fn set_authority(&self, pem: &str) {
+        fs::write(self.account.join("ca.crt"), pem).expect("a file");
     }
 
     pub fn state(&self) -> MutexGuard<'_, State> {

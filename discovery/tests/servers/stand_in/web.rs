@@ -1,11 +1,13 @@
-//! A stand-in for a web service: HTTP/1.1 over TCP, one thread for each connection, answers by a closure.
+//! A stand-in for a web service: HTTP/1.1 over TCP, or over TLS, one thread for each connection, answers by a closure.
 
-use std::io::{BufRead, BufReader, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
+
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 /// What was asked.
 #[derive(Clone, Debug)]
@@ -35,7 +37,7 @@ fn find<'a>(pairs: &'a [(String, String)], name: &str) -> Option<&'a str> {
 
 /// How it is answered.
 pub struct Answering<'a> {
-    stream: &'a mut TcpStream,
+    stream: &'a mut dyn Write,
     ended: &'a AtomicBool,
 }
 
@@ -47,23 +49,28 @@ impl Answering<'_> {
             body.len()
         );
         // Whoever asked may be gone.
-        let _ = self.stream.write_all(format!("{head}{body}").as_bytes());
+        let _ = self.say(&format!("{head}{body}"));
     }
 
     /// The head of an answer that goes on in pieces.
     pub fn begin(&mut self) {
         let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n";
-        let _ = self.stream.write_all(head.as_bytes());
+        let _ = self.say(head);
     }
 
     /// A piece. False if whoever asked is gone.
     pub fn piece(&mut self, text: &str) -> bool {
         let piece = format!("{:x}\r\n{text}\r\n", text.len());
-        self.stream.write_all(piece.as_bytes()).is_ok()
+        self.say(&piece).is_ok()
     }
 
     pub fn end(&mut self) {
-        let _ = self.stream.write_all(b"0\r\n\r\n");
+        let _ = self.say("0\r\n\r\n");
+    }
+
+    fn say(&mut self, text: &str) -> std::io::Result<()> {
+        self.stream.write_all(text.as_bytes())?;
+        self.stream.flush()
     }
 
     /// The server is being stopped.
@@ -77,10 +84,20 @@ impl Answering<'_> {
 pub struct WebServer {
     pub address: SocketAddr,
     ended: Arc<AtomicBool>,
+    scheme: &'static str,
 }
 
 impl WebServer {
     pub fn start(answer: impl Fn(&Asked, &mut Answering<'_>) + Send + Sync + 'static) -> Self {
+        Self::start_with(None, answer)
+    }
+
+    /// Over TLS, if that is said.
+    pub fn start_with(
+        tls: Option<Arc<ServerConfig>>,
+        answer: impl Fn(&Asked, &mut Answering<'_>) + Send + Sync + 'static,
+    ) -> Self {
+        let scheme = if tls.is_some() { "https" } else { "http" };
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let address = listener.local_addr().expect("an address");
         listener.set_nonblocking(true).expect("a socket");
@@ -94,14 +111,26 @@ impl WebServer {
                     continue;
                 };
                 let (answer, stopped) = (Arc::clone(&answer), Arc::clone(&stopped));
-                thread::spawn(move || serve(stream, &*answer, &stopped));
+                let tls = tls.clone();
+                thread::spawn(move || {
+                    stream.set_nonblocking(false).expect("a socket");
+                    let Some(tls) = tls else {
+                        return serve(stream, &*answer, &stopped);
+                    };
+                    let session = ServerConnection::new(tls).expect("a configuration");
+                    serve(StreamOwned::new(session, stream), &*answer, &stopped);
+                });
             }
         });
-        Self { address, ended }
+        Self {
+            address,
+            ended,
+            scheme,
+        }
     }
 
     pub fn url(&self) -> String {
-        format!("http://{}", self.address)
+        format!("{}://{}", self.scheme, self.address)
     }
 }
 
@@ -112,14 +141,13 @@ impl Drop for WebServer {
 }
 
 fn serve(
-    mut stream: TcpStream,
+    stream: impl Read + Write,
     answer: &(impl Fn(&Asked, &mut Answering<'_>) + ?Sized),
     ended: &AtomicBool,
 ) {
-    stream.set_nonblocking(false).expect("a socket");
-    let mut reader = BufReader::new(stream.try_clone().expect("a socket"));
+    let mut reader = BufReader::new(stream);
     while let Some(asked) = read(&mut reader) {
-        let stream = &mut stream;
+        let stream = reader.get_mut();
         answer(&asked, &mut Answering { stream, ended });
     }
 }

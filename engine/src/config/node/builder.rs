@@ -1,13 +1,13 @@
 //! The builder of a configuration in code. Its setters come from the definitions in
 //! `node.rs`.
 
+use overlane_discovery::secret::Secrets;
 use std::net::SocketAddr;
 
 use super::super::channel::ChannelConfig;
 use super::super::discovery::DiscoveryConfig;
 use super::super::error::ConfigError;
 use super::super::rule::Rule;
-use super::super::secret::Secrets;
 use super::{
     BroadcastConfig, ClientServerConfig, Config, FullMeshConfig, HyParViewConfig, MembershipConfig,
     PartitionsConfig, PlumtreeConfig, PskConfig, PubSubConfig, RecorderConfig, SwitchingConfig,

@@ -5,7 +5,7 @@ use std::time::Instant;
 use super::*;
 use crate::http::ClusterScrape;
 use crate::http::plain;
-use crate::metrics::{Metrics, ShardMetrics};
+use crate::metrics::{DiscoveryMetrics, Metrics, ShardMetrics};
 use crate::shard::tally::new_histogram;
 
 /// A node with so many peers on eight channels each.
@@ -72,6 +72,45 @@ fn series_are_sums_over_peers_unless_each_is_asked_for() {
         "overlane_channel_messages_accepted_total{channel=\"channel-0\",peer=\"node-0004\"} 3",
     );
     assert!(of_each.ends_with("# EOF\n"));
+}
+
+#[test]
+fn discoveries_and_what_a_partition_refused_are_told() {
+    let mut made_up = scrape(1);
+    made_up.metrics.partitioned.insert("channel-3".into(), 7);
+    made_up.metrics.discoveries = vec![
+        DiscoveryMetrics {
+            name: "pods".to_owned(),
+            strategy: "kubernetes".to_owned(),
+            places: vec!["10.0.0.1:7400".to_owned(), "10.0.0.2:7400".to_owned()],
+            looks: 5,
+            ..DiscoveryMetrics::default()
+        },
+        DiscoveryMetrics {
+            name: "names".to_owned(),
+            strategy: "dns".to_owned(),
+            looks: 3,
+            failures: 2,
+            refused: 1,
+            failure: Some("nobody answers".to_owned()),
+            ..DiscoveryMetrics::default()
+        },
+    ];
+    let text = openmetrics(made_up, false);
+    let pods = "{discovery=\"pods\",strategy=\"kubernetes\"}";
+    let names = "{discovery=\"names\",strategy=\"dns\"}";
+    for line in [
+        "overlane_channel_messages_partitioned_total{channel=\"channel-3\"} 7".to_owned(),
+        format!("overlane_discovery_up{pods} 1"),
+        format!("overlane_discovery_addresses{pods} 2"),
+        format!("overlane_discovery_looks_total{pods} 5"),
+        format!("overlane_discovery_up{names} 0"),
+        format!("overlane_discovery_addresses{names} 0"),
+        format!("overlane_discovery_failures_total{names} 2"),
+        format!("overlane_discovery_answers_refused_total{names} 1"),
+    ] {
+        has(&text, &line);
+    }
 }
 
 #[test]

@@ -470,12 +470,13 @@ impl Log {
     }
 
     /// The connection has ended, on which the peer's messages were `processed`, some of them `refused`:
-    /// settles all that was for it, or keeps it for the next. Returns what is charged no longer, and what there
-    /// is to report.
+    /// settles all that was for it, or keeps it for the next. `at_rest`, nothing was, and what waits in line waits on.
+    /// Returns what is charged no longer, and what there is to report.
     pub(crate) fn end_link(
         &mut self,
         processed: u64,
         refused: u64,
+        at_rest: bool,
         pool: &mut ChunkPool,
     ) -> (Load, Report) {
         self.held_back = false;
@@ -491,8 +492,12 @@ impl Log {
             self.outbox.clear(pool);
             return (left, Report::default());
         }
-        let report = self.ledger.end_but(self.held_messages());
-        let mut queued = self.latest.clear();
+        let mut queued = Load::default();
+        if !at_rest {
+            queued.add(self.latest.clear());
+        }
+        let waiting = self.held_messages() + self.latest.messages();
+        let report = self.ledger.end_but(waiting);
         queued.add(self.outbox.clear(pool));
         (queued, report)
     }
@@ -527,9 +532,11 @@ impl Log {
         self.outbox.is_empty() && self.ledger.is_drained()
     }
 
-    /// Whether everything that was for the connection is settled, and nothing is left to say on it.
-    pub(crate) fn is_link_drained(&self) -> bool {
-        let queued = self.ledger.queued() - self.held_messages();
+    /// Whether everything that was for the connection is settled, and nothing is left to say on it. While the lane
+    /// comes to rest (`rests`), what waits in line is for the next one.
+    pub(crate) fn is_link_drained(&self, rests: bool) -> bool {
+        let in_line = if rests { self.latest.messages() } else { 0 };
+        let queued = self.ledger.queued() - self.held_messages() - in_line;
         self.outbox.is_empty() && queued == 0 && self.ledger.in_flight() == 0
     }
 

@@ -91,7 +91,8 @@ impl LaneState {
         }
         self.summoned = true;
         let mut actions = self.demand(at);
-        if let Some(heard) = self.farewell.heard.filter(|_| self.is_up()) {
+        let is_over = self.is_up() && (self.parted().is_some() || !self.is_renewed());
+        if let Some(heard) = self.farewell.heard.filter(|_| is_over) {
             // It has ended there.
             actions.append(&mut self.ended(heard, at));
         }
@@ -239,6 +240,16 @@ impl LaneState {
     pub(super) fn is_to_dial(&self) -> bool {
         let is_needed = self.is_demanded() || (self.kept && self.draining.is_none());
         !self.wish.addresses.is_empty() && is_needed
+    }
+
+    /// Whether it may be made again, by either side.
+    pub(in crate::shard) fn is_to_come_back(&self) -> bool {
+        !self.wish.refused && self.draining.is_none()
+    }
+
+    /// Whether this node can dial it.
+    pub(in crate::shard) fn has_address(&self) -> bool {
+        !self.wish.addresses.is_empty()
     }
 
     /// Whether the last dial failed.

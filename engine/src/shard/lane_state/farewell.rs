@@ -4,7 +4,7 @@
 //! A part of the lane's state: it owns what was said and heard. Called by `rest`, `stop` and whoever reads or
 //! writes frames, through [`LaneState`]. Connections that are lost are not its matter.
 
-use super::{Action, LaneState, Moment, Stage};
+use super::{Action, Farewell, LaneState, Moment, Stage};
 use crate::wire::CloseReason;
 
 impl LaneState {
@@ -19,7 +19,7 @@ impl LaneState {
         let mut actions = Vec::new();
         if self.farewell.wanted.is_none() {
             self.farewell.wanted = Some(reason);
-            if reason != CloseReason::Idle {
+            if !reason.is_pause() {
                 actions.push(Action::Shut);
             }
         }
@@ -30,7 +30,51 @@ impl LaneState {
     /// Whether the lane comes to rest: what is accepted now waits for the next connection.
     #[inline]
     pub(in crate::shard) fn rests(&self) -> bool {
-        self.agreed_to_rest || self.farewell.wanted == Some(CloseReason::Idle)
+        self.agreed_to_rest || self.farewell.wanted.is_some_and(CloseReason::is_pause)
+    }
+
+    /// Whether an end now finds nothing under way: the lane was idle, or both sides have said Bye.
+    pub(super) fn ends_at_rest(&self) -> bool {
+        self.rests() && (!self.is_renewed() || self.parted().is_some())
+    }
+
+    /// Whether it ends to be made anew, so that it has something under way until both sides have said Bye.
+    pub(in crate::shard) fn is_renewed(&self) -> bool {
+        self.farewell.wanted == Some(CloseReason::Renewed)
+    }
+
+    /// Whether the lane may be closed to be made anew.
+    pub(in crate::shard) fn may_be_renewed(&self) -> bool {
+        matches!(self.stage, Stage::Up(_))
+            && self.draining.is_none()
+            && !self.agreed_to_rest
+            && self.farewell == Farewell::default()
+    }
+
+    /// The lane is to be made anew: what is accepted from now on waits for that, and this side says Bye once
+    /// everything before is acknowledged.
+    pub(in crate::shard) fn renew(&mut self) -> Vec<Action> {
+        self.forget_summons();
+        self.farewell.wanted = Some(CloseReason::Renewed);
+        vec![Action::Flush]
+    }
+
+    /// Whether this side has said Bye to a lane that is made again, and has not heard the other's: that may have come, and
+    /// wait to be read.
+    pub(in crate::shard) fn awaits_bye(&self) -> bool {
+        let is_pause = self.farewell.wanted.is_some_and(CloseReason::is_pause);
+        self.is_up() && is_pause && self.farewell.said && self.farewell.heard.is_none()
+    }
+
+    /// That takes too long: the lane goes on as it is, unless a Bye was said or heard. True if it does.
+    pub(in crate::shard) fn call_off_renewal(&mut self) -> bool {
+        let has_parted = self.farewell.said || self.farewell.heard.is_some();
+        let is_possible = self.farewell.wanted == Some(CloseReason::Renewed) && !has_parted;
+        if is_possible {
+            self.farewell.wanted = None;
+            self.demanded = None;
+        }
+        is_possible
     }
 
     /// Whether an idle lane may be closed at all.
@@ -79,6 +123,11 @@ impl LaneState {
         }
         self.farewell.said = true;
         Some(reason)
+    }
+
+    /// This side has said Bye.
+    pub(in crate::shard) fn has_said_bye(&self) -> bool {
+        self.farewell.said
     }
 
     /// This side has a Bye to say, now or when all is acknowledged.

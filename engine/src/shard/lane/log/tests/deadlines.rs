@@ -394,7 +394,7 @@ impl Schedule {
     }
 
     fn cut(&mut self) {
-        let (_, report) = self.log.end_link(0, 0, &mut self.pool);
+        let (_, report) = self.log.end_link(0, 0, false, &mut self.pool);
         self.is_up = false;
         for message in &mut self.open {
             message.is_begun = false;
