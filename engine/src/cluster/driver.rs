@@ -2,10 +2,11 @@
 //!
 //! It owns the protocols (`machine`), their timers, the address book and the seeds, and knows names and addresses
 //! where they know identities. It has no socket, clock or thread: `resident` hands it what happens with the time, and
-//! does what it says. `lanes`, `hearing`, `seeking`, `sending` and `looking` are what happens to it, `wants` and `telling`
+//! does what it says. `lanes`, `hearing`, `seeking`, `sending`, `changing` and `looking` are what happens to it, `wants` and `telling`
 //! what comes of it.
 //! What it must never do: wait, and keep more than its bounds for a peer.
 
+mod changing;
 mod deciding;
 mod finding;
 mod hearing;
@@ -32,6 +33,9 @@ use rand::SeedableRng;
 use rand::rngs::Xoshiro256PlusPlus;
 
 use super::book::{Book, Source};
+use super::channels::agreed::AgreedChannels;
+use super::channels::change::{Change, ChangeEpoch};
+use super::channels::orders::{OpenOrders, OrderEnd, Wish};
 use super::decisions::{Decision, DecisionLog};
 use super::identity::NodeId;
 use super::machine::{Machine, MachineConfig, MachineInput, MachineTimer, Readings, machine};
@@ -44,6 +48,7 @@ use super::timers::Timers;
 use super::topology::{self, OrderedBy, Topology};
 use super::view::{PartedView, View};
 use super::words::{Greeting, Introduction, Word};
+use crate::error::ChannelError;
 use crate::events::Event;
 use crate::restraint::Side;
 
@@ -98,6 +103,14 @@ pub(super) enum Happening {
     Seed(SeedAnswer),
     /// The application has decided that.
     Decide(Bytes),
+    /// A channel is to be changed on every node.
+    ChangeChannel(Wish),
+    /// How a change of a channel ended at this node.
+    ChannelChanged {
+        channel: String,
+        epoch: ChangeEpoch,
+        outcome: Result<(), ChannelError>,
+    },
     /// A way to that member is needed, over so many nodes at most.
     FindWay { to: NodeId, ttl: u8 },
     /// That member is to say goodbye.
@@ -156,6 +169,10 @@ pub(super) enum Deed {
     },
     /// Other nodes have decided that.
     Merge(Vec<Decision>),
+    /// Make that change of a channel at this node.
+    ChangeChannel(Change),
+    /// An order to change a channel on every node has ended.
+    ChannelOrderEnded { token: u64, end: OrderEnd },
     /// There is a way to that member now.
     WayFound(NodeId),
     /// So many broadcasts of others will not be delivered here, as they did not come in time.
@@ -182,6 +199,8 @@ enum Timer {
     Connected(NodeId),
     /// Nodes that are no members any more may be forgotten.
     Prune,
+    /// Orders to change channels are open.
+    Changes,
     /// The node may have been left without a neighbor.
     Alone,
 }
@@ -220,6 +239,8 @@ pub(super) struct Driver {
     /// The partition that lasts, as far as this node knows.
     parted: Option<Parted>,
     decisions: DecisionLog,
+    channels: AgreedChannels,
+    channel_orders: OpenOrders,
     router: RelayRouter,
     /// Peers with a lane, and when something came from each last.
     lanes: BTreeMap<NodeId, Time>,
@@ -301,6 +322,8 @@ impl Driver {
             topology,
             parted: None,
             decisions,
+            channels: AgreedChannels::default(),
+            channel_orders: OpenOrders::default(),
             router: RelayRouter::new(me, seed),
             lanes: BTreeMap::new(),
             silent: BTreeSet::new(),
@@ -333,6 +356,7 @@ impl Driver {
                 Timer::Connected(peer) => self.connect_is_late(peer, out),
                 Timer::Prune => self.prune(now, out),
                 Timer::Alone => self.seek_company(now),
+                Timer::Changes => self.look_at_changes(now, out),
             }
             self.run(now, out);
         }
@@ -372,6 +396,12 @@ impl Driver {
             }
             Happening::Seed(answer) => self.seed_answered(answer),
             Happening::Decide(payload) => self.decide(payload, out),
+            Happening::ChangeChannel(wish) => self.change_channel(now, wish, out),
+            Happening::ChannelChanged {
+                channel,
+                epoch,
+                outcome,
+            } => self.channel_changed(now, &channel, epoch, outcome, out),
             Happening::Evict(member) => self.send_word(member, Word::of_evict(), None, out),
             Happening::FindWay { to, ttl } => self.find_way(to, ttl, out),
             Happening::Order(command) => {

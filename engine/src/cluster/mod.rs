@@ -7,13 +7,15 @@
 //!
 //! Beside the driver: `identity` (nodes as numbers), `book` (where they are), `strangers` (of whom that is not known yet),
 //! `seeds` and `asking` (how a newcomer finds members), `discovered` (what discoveries find), `parted` (on which side of a
-//! partition), `decisions` (what was decided there), `relay` (messages that go over others), `timers`, `clock`, `view`, `names` (as they travel),
+//! partition), `decisions` (what was decided there), `channels` (changes of channels on all nodes), `relay` (messages that go over others), `timers`, `clock`, `view`, `names` (as they travel),
 //! `tuning` (from configuration to protocols), and
 //! `topology`: which overlay fits.
 
 mod asking;
 mod book;
 mod broadcast_handle;
+mod channel_handle;
+mod channels;
 mod clock;
 mod counts;
 mod decisions;
@@ -63,13 +65,14 @@ use orders::ClusterState;
 use relay::carrier::Carrier;
 use resident::{ClusterResident, Parts};
 
+pub use channels::{CHANGE_BYTES_MAX, CHANGED_MAX, ChannelChange, ChannelChangeReport};
 pub use counts::{BroadcastCounts, KindCounts};
 pub use decisions::{
     DECIDERS_MAX, DECISION_BYTES_MAX, DECISIONS_BYTES_MAX, DECISIONS_MAX, Decision,
 };
 pub use error::{
-    AtomicError, BroadcastError, ClusterError, EvictError, JoinError, LeaveError, SwitchError,
-    TopicError,
+    AtomicError, BroadcastError, ChannelChangeError, ClusterError, EvictError, JoinError,
+    LeaveError, SwitchError, TopicError,
 };
 pub use handle::{Cluster, Member, MemberStatus, OverlayView, Partition};
 pub use kind::{BroadcastKind, UnknownKind};

@@ -6,6 +6,7 @@
 mod broadcasts;
 mod channels;
 mod cluster;
+mod cluster_channels;
 mod messages;
 mod peers;
 mod topology;
@@ -81,6 +82,10 @@ impl Desk for FrontDesk {
             | Request::TopologyRules {}
             | Request::SetTopologyRules { .. }
             | Request::Evict { .. }
+            | Request::AddClusterChannel { .. }
+            | Request::SetClusterChannel { .. }
+            | Request::RemoveClusterChannel { .. }
+            | Request::ChannelChanges {}
             | Request::Leave { .. }
             | Request::Broadcast { .. }
             | Request::Publish { .. }
@@ -166,6 +171,7 @@ fn channel_refused(error: ChannelError) -> Refusal {
         ChannelError::Config(_)
         | ChannelError::Exists { .. }
         | ChannelError::Unknown { .. }
+        | ChannelError::NotHere { .. }
         | ChannelError::Fixed { .. } => Refusal::invalid(error),
         error => Refusal::failed(error),
     }

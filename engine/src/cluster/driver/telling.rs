@@ -54,6 +54,7 @@ impl Driver {
             }
             MachineEvent::NeighborUp(id) => {
                 self.compare_decisions(id, out);
+                self.compare_changes(id, out);
                 self.neighbors += 1;
                 Event::NeighborUp {
                     node: self.book.name(id),
