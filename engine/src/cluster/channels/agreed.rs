@@ -156,6 +156,12 @@ impl AgreedChannels {
         known.made.as_ref().filter(|_| is_it)
     }
 
+    /// The change of a channel that is in force and has not ended here.
+    pub(in crate::cluster) fn unmade(&self, channel: &str) -> Option<Change> {
+        let known = self.known.get(channel)?;
+        known.made.is_none().then(|| known.change.clone())
+    }
+
     /// The neighbor from which a change came, if it is in force.
     pub(in crate::cluster) fn way_back(&self, channel: &str, epoch: ChangeEpoch) -> Option<NodeId> {
         let known = self.known.get(channel)?;

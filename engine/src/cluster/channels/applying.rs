@@ -87,19 +87,25 @@ impl Applying {
         }
         let here = plan.as_ref().map(|plan| plan.config.clone());
         let before = self.before.entry(change.channel.clone()).or_default();
-        if before.made.is_none() {
-            before.own.clone_from(&here);
+        match &before.made {
+            // One that this node tried itself was greater.
+            Some(made) if made.epoch > change.epoch => {
+                ended.push(made_of(&change, Ok(())));
+                return false;
+            }
+            Some(_) => {}
+            None => before.own.clone_from(&here),
         }
         let goal = match goal(here.as_ref(), before, &change) {
             Ok(goal) => goal,
             Err(error) => {
-                ended.push(made(&change, Err(error)));
+                ended.push(made_of(&change, Err(error)));
                 return false;
             }
         };
         let Some((wish, then)) = wish_of(goal, &change, plan) else {
             self.note(&change);
-            ended.push(made(&change, Ok(())));
+            ended.push(made_of(&change, Ok(())));
             return false;
         };
         let under_way = UnderWay {
@@ -144,11 +150,11 @@ impl Applying {
             }
             (Ok(_), None) => {
                 self.note(&change);
-                ended.push(made(&change, Ok(())));
+                ended.push(made_of(&change, Ok(())));
                 false
             }
             (Err(error), _) => {
-                ended.push(made(&change, Err(error)));
+                ended.push(made_of(&change, Err(error)));
                 false
             }
         }
@@ -171,7 +177,7 @@ impl Applying {
     }
 }
 
-fn made(change: &Change, outcome: Result<(), ChannelError>) -> Made {
+fn made_of(change: &Change, outcome: Result<(), ChannelError>) -> Made {
     Made {
         channel: change.channel.clone(),
         epoch: change.epoch,
@@ -205,4 +211,74 @@ fn wish_of(
         (Goal::Remove, _) => (remove(within), None),
         (Goal::Replace(channel), _) => (remove(within), Some(channel)),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::identity::NodeId;
+    use crate::config::Config;
+
+    fn plan(channel: &ChannelConfig) -> Arc<ChannelPlan> {
+        let plan = ChannelPlan::new(&Config::default(), channel, 0, 0, 0);
+        Arc::new(plan.expect("a good name"))
+    }
+
+    fn change(number: u64, value: u64) -> Change {
+        let settings = vec![("queue_messages_max".to_owned(), value.to_string())];
+        Change {
+            channel: "data".to_owned(),
+            epoch: ChangeEpoch::after(number, NodeId::of("n1"), 1),
+            by: "n1".to_owned(),
+            life: 0,
+            wanted: Wanted::Present {
+                added: None,
+                settings,
+            },
+        }
+    }
+
+    /// In whichever order changes come, and however late they are made, the greatest is what stays.
+    #[test]
+    fn the_greatest_change_is_made_last() {
+        let seed = fastrand::u64(..);
+        println!("seed {seed}");
+        let mut random = fastrand::Rng::with_seed(seed);
+        for _ in 0..200 {
+            let table = ChannelTable::new(vec![Some(plan(&ChannelConfig::new("data")))], 0);
+            let mut applying = Applying::default();
+            let mut numbers: Vec<u64> = (1..=8).collect();
+            random.shuffle(&mut numbers);
+            let mut ended = Vec::new();
+            let mut wished = Vec::new();
+            let mut coming = numbers.iter();
+            let mut is_busy = true;
+            while is_busy {
+                let number = coming.as_slice().first().filter(|_| random.bool());
+                if let Some(number) = number {
+                    coming.next();
+                    applying.add(change(*number, 100 + number));
+                }
+                ended.extend(applying.turn(&table).0);
+                wished.extend(table.wishes.take());
+                if random.bool() {
+                    for wish in wished.drain(..) {
+                        let ChannelWish::Retune { from, to } = wish.wish else {
+                            panic!("{wish:?}");
+                        };
+                        let plan = from.retuned(&Config::default(), &to);
+                        table.write(0, Some(Arc::new(plan.expect("it can be"))));
+                        wish.pending.give(Ok(Done::Unchanged));
+                    }
+                }
+                is_busy = !coming.as_slice().is_empty()
+                    || !(applying.due.is_empty() && applying.under_way.is_empty());
+            }
+            let made = table.find("data").expect("it is there");
+            assert_eq!(made.config.queue_messages_max, 108, "{numbers:?}");
+            let greatest = ended.iter().map(|made| made.epoch).max();
+            assert_eq!(greatest, Some(change(8, 0).epoch));
+            assert!(ended.iter().all(|made| made.outcome.is_ok()));
+        }
+    }
 }

@@ -74,7 +74,11 @@ impl Driver {
         if let Some((token, change)) = self.channel_orders.on_trial(channel, epoch) {
             let change = change.clone();
             match outcome {
-                Err(error) => self.end_order(token, OrderEnd::Refused(error), out),
+                Err(error) => {
+                    self.end_order(token, OrderEnd::Refused(error), out);
+                    // What is in force may have waited behind the trial, and been left for it.
+                    out.extend(self.channels.unmade(channel).map(Deed::ChangeChannel));
+                }
                 Ok(()) => {
                     self.put_in_force(now, token, &change, out);
                     self.made_here(now, channel, epoch, Ok(()), out);
