@@ -15,6 +15,7 @@ mod looking;
 mod parting;
 mod seeking;
 mod sending;
+mod serving;
 mod telling;
 mod wants;
 
@@ -25,7 +26,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use overlane_overlays::epoch::{Epoch, OverlayKind};
-use overlane_overlays::membership::Details;
+use overlane_overlays::membership::{Details, Fitness};
 use overlane_overlays::{
     AtomicOutcome, Command, DecodeError, Input, MessageId, Payload, Refusal, Time, TopicId, WhyDown,
 };
@@ -43,6 +44,7 @@ use super::parted::Parted;
 use super::payload::{Addressed, Sort};
 use super::relay::router::RelayRouter;
 use super::seeds::{SeedAnswer, Seeds};
+use super::serving::Serving;
 use super::strangers::Strangers;
 use super::timers::Timers;
 use super::topology::{self, OrderedBy, Topology};
@@ -69,6 +71,8 @@ pub(crate) struct Identity {
     pub(crate) first: OverlayKind,
     /// Of a client-server overlay at the beginning: its servers.
     pub(crate) servers: Vec<String>,
+    /// Whether it is to be a server, and how much it can carry.
+    pub(crate) fitness: Fitness,
     /// Names of the discoveries that look for seeds.
     pub(crate) discoveries: Vec<String>,
 }
@@ -201,6 +205,8 @@ enum Timer {
     Prune,
     /// Orders to change channels are open.
     Changes,
+    /// Servers are gone.
+    Servers,
     /// The node may have been left without a neighbor.
     Alone,
 }
@@ -236,6 +242,7 @@ pub(super) struct Driver {
     strangers: Strangers,
     seeds: Seeds,
     topology: Topology,
+    serving: Serving,
     /// The partition that lasts, as far as this node knows.
     parted: Option<Parted>,
     decisions: DecisionLog,
@@ -283,9 +290,11 @@ impl Driver {
             name: identity.name.to_string(),
             addresses: identity.addresses.clone(),
             metadata: Vec::new(),
+            fitness: identity.fitness,
         };
         let servers = identity.servers.iter().map(|name| NodeId::of(name));
         let topology = Topology::new(me, config.topology.clone(), identity.first);
+        let serving = Serving::new(config.serving);
         let machine = machine(
             me,
             identity.incarnation,
@@ -320,6 +329,7 @@ impl Driver {
             strangers: Strangers::default(),
             seeds: Seeds::new(me, here, discoveries),
             topology,
+            serving,
             parted: None,
             decisions,
             channels: AgreedChannels::default(),
@@ -357,6 +367,7 @@ impl Driver {
                 Timer::Prune => self.prune(now, out),
                 Timer::Alone => self.seek_company(now),
                 Timer::Changes => self.look_at_changes(now, out),
+                Timer::Servers => self.replace_servers(now, out),
             }
             self.run(now, out);
         }
@@ -412,7 +423,7 @@ impl Driver {
             }
             Happening::Atomic(payload) => self.broadcast_atomically(payload),
             Happening::Publish { topic, body } => self.publish(topic, body),
-            Happening::Switch { kind, servers, by } => self.switch(kind, servers, by),
+            Happening::Switch { kind, servers, by } => self.switch(kind, servers, by, out),
             Happening::Readings(readings) => self.topology.read(now, readings),
         }
         self.run(now, out);

@@ -8,7 +8,7 @@
 //! Beside the driver: `identity` (nodes as numbers), `book` (where they are), `strangers` (of whom that is not known yet),
 //! `seeds` and `asking` (how a newcomer finds members), `discovered` (what discoveries find), `parted` (on which side of a
 //! partition), `decisions` (what was decided there), `channels` (changes of channels on all nodes), `relay` (messages that go over others), `timers`, `clock`, `view`, `names` (as they travel),
-//! `tuning` (from configuration to protocols), and
+//! `tuning` (from configuration to protocols), `serving` (who is a server), and
 //! `topology`: which overlay fits.
 
 mod asking;
@@ -36,6 +36,7 @@ mod payload;
 mod relay;
 mod resident;
 mod seeds;
+mod serving;
 mod strangers;
 #[cfg(test)]
 mod tests;
@@ -50,6 +51,7 @@ mod words;
 use std::sync::Arc;
 
 use crate::channel::Channel;
+use crate::config::{Config, NodeRole};
 use crate::control::link::ControlLink;
 use crate::error::StartError;
 use crate::fabric::Fabric;
@@ -62,6 +64,7 @@ use clock::Clock;
 use driver::{Driver, Identity};
 use machine::MachineConfig;
 use orders::ClusterState;
+use overlane_overlays::membership::{Fitness, RoleWish};
 use relay::carrier::Carrier;
 use resident::{ClusterResident, Parts};
 
@@ -122,6 +125,7 @@ pub(crate) fn start(
         addresses,
         first,
         servers: config.servers.clone(),
+        fitness: fitness(config),
         discoveries: config
             .discovery
             .iter()
@@ -164,4 +168,18 @@ pub(crate) fn start(
         carrier,
     })));
     Ok(cluster)
+}
+
+/// What a node says it is fit for.
+fn fitness(config: &Config) -> Fitness {
+    let cores = || std::thread::available_parallelism().map_or(1, usize::from);
+    let capacity = config.capacity;
+    Fitness {
+        role: match config.role {
+            NodeRole::Auto => RoleWish::Auto,
+            NodeRole::Server => RoleWish::Server,
+            NodeRole::Client => RoleWish::Client,
+        },
+        capacity: capacity.unwrap_or_else(|| u16::try_from(cores()).unwrap_or(u16::MAX)),
+    }
 }

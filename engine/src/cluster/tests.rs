@@ -6,6 +6,7 @@ mod channels;
 mod idle;
 mod parameters;
 mod partitions;
+mod serving;
 mod topology;
 mod ways;
 
@@ -16,6 +17,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use overlane_overlays::epoch::{OverlayKind, Step};
+use overlane_overlays::membership::Fitness;
 use overlane_overlays::{Command, Payload, Time, WhyDown};
 
 use super::channels::orders::OrderEnd;
@@ -76,6 +78,8 @@ struct World {
     readings: Readings,
     /// The servers that nodes are told of.
     servers: Vec<String>,
+    /// What those that start are fit for.
+    fitness: Fitness,
     /// The channels in the configuration of nodes that start.
     channels: Vec<ChannelConfig>,
 }
@@ -87,6 +91,7 @@ impl World {
             config: MachineConfig::default(),
             readings: Readings::default(),
             servers: Vec::new(),
+            fitness: Fitness::default(),
             channels: vec![ChannelConfig::new("data")],
             now: Time::ZERO,
             nodes: BTreeMap::new(),
@@ -106,6 +111,7 @@ impl World {
             addresses: vec![address(number)],
             first,
             servers: self.servers.clone(),
+            fitness: self.fitness,
             discoveries: Vec::new(),
         };
         let driver = Driver::new(identity, self.config.clone(), self.random.u64(..));

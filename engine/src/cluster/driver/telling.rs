@@ -18,6 +18,7 @@ use crate::events::Event;
 impl Driver {
     pub(super) fn told(&mut self, event: MachineEvent, now: Time, out: &mut Vec<Deed>) {
         self.note(&event, now);
+        self.note_servers(&event, now);
         self.follow_sides(&event, out);
         let event = match event {
             MachineEvent::MemberUp(id) => {
