@@ -271,8 +271,9 @@ mod tests {
                         wish.pending.give(Ok(Done::Unchanged));
                     }
                 }
-                is_busy = !coming.as_slice().is_empty()
-                    || !(applying.due.is_empty() && applying.under_way.is_empty());
+                is_busy = !(coming.as_slice().is_empty()
+                    && applying.due.is_empty()
+                    && applying.under_way.is_empty());
             }
             let made = table.find("data").expect("it is there");
             assert_eq!(made.config.queue_messages_max, 108, "{numbers:?}");

@@ -30,7 +30,7 @@ fn mesh(seed: u64, fitness: &[Fitness]) -> World {
 }
 
 impl World {
-    fn to_servers(&mut self, by: &str) {
+    fn order_servers(&mut self, by: &str) {
         let switch = Happening::Switch {
             kind: OverlayKind::ClientServer,
             servers: Vec::new(),
@@ -98,7 +98,7 @@ fn the_stable_and_strong_are_chosen_and_never_a_client() {
         world.run_for(Duration::from_secs(20));
     }
     world.assert_agreed();
-    world.to_servers("n6");
+    world.order_servers("n6");
     assert_eq!(world.servers_now(), named(&["n2", "n4", "n5"]));
     world.assert_reaches_all("n1");
 }
@@ -108,11 +108,11 @@ fn all_that_are_to_be_servers_are_and_without_one_that_can_it_is_refused() {
     let mut all = vec![fit(RoleWish::Server, 1); 5];
     all.extend([fit(RoleWish::Client, 1); 3]);
     let mut world = mesh(401, &all);
-    world.to_servers("n7");
+    world.order_servers("n7");
     let servers = world.servers_now();
     assert_eq!(servers, named(&["n0", "n1", "n2", "n3", "n4"]));
     let mut world = mesh(402, &[fit(RoleWish::Client, 9); 4]);
-    world.to_servers("n2");
+    world.order_servers("n2");
     for node in world.nodes.values() {
         assert_eq!(node.driver.view().overlay.kind, OverlayKind::FullMesh);
     }
@@ -122,7 +122,7 @@ fn all_that_are_to_be_servers_are_and_without_one_that_can_it_is_refused() {
 fn servers_that_are_gone_for_long_are_replaced_and_broadcasts_reach_all() {
     for seed in 403..409 {
         let mut world = mesh(seed, &[fit(RoleWish::Auto, 1); 12]);
-        world.to_servers("n3");
+        world.order_servers("n3");
         let before = world.servers_now();
         assert_eq!(before.len(), 3);
         let gone: Vec<_> = before.iter().take(2).cloned().collect();
@@ -152,7 +152,7 @@ fn other(world: &World) -> u16 {
 #[test]
 fn a_server_that_is_back_in_time_stays_one() {
     let mut world = mesh(410, &[fit(RoleWish::Auto, 1); 8]);
-    world.to_servers("n3");
+    world.order_servers("n3");
     let before = world.servers_now();
     let server = before.first().expect("three").clone();
     let epoch = world.nodes["n7"].driver.view().overlay.epoch;
