@@ -7,7 +7,7 @@
 use clap::{Parser, Subcommand};
 
 use crate::cluster::{
-    BroadcastFlags, ChurnFlags, ClusterFlags, PartitionFlags, RelayFlags, SwitchFlags,
+    AutoFlags, BroadcastFlags, ChurnFlags, ClusterFlags, PartitionFlags, RelayFlags, SwitchFlags,
 };
 use crate::flags::{
     FanFlags, IsolationFlags, LatencyFlags, MainJobFlags, RawFlags, ServeFlags, ThroughputFlags,
@@ -77,6 +77,8 @@ pub(crate) enum Command {
     Broadcast(BroadcastFlags),
     /// The overlay of a cluster switched again and again while guaranteed messages flow
     Switch(SwitchFlags),
+    /// A cluster that follows rules grows and shrinks again under load, and switches once each way
+    Auto(AutoFlags),
     /// A cluster over several hosts that are cut off from one another for a while (needs root)
     Partition(PartitionFlags),
     /// Guaranteed messages between clients that have no lane to each other, over the servers

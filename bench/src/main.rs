@@ -138,6 +138,7 @@ fn run(cli: Cli) -> Outcome<()> {
         Some(Command::Churn(flags)) => cluster::run_churn(&flags),
         Some(Command::Broadcast(flags)) => cluster::run_broadcast(&flags),
         Some(Command::Switch(flags)) => cluster::run_switch(&flags),
+        Some(Command::Auto(flags)) => cluster::run_auto(&flags),
         Some(Command::Partition(flags)) => cluster::run_partition(&flags),
         Some(Command::Relay(flags)) => cluster::run_relay(&flags),
         Some(Command::Serve(flags)) => remote::server::run(&flags),

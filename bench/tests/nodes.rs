@@ -241,6 +241,43 @@ fn nodes_form_a_cluster_and_broadcasts_come_to_each_once() {
 }
 
 #[test]
+fn a_cluster_that_grows_and_shrinks_under_load_switches_once_each_way() {
+    let arguments = [
+        "auto",
+        "--small",
+        "3",
+        "--large",
+        "7",
+        "--rate",
+        "300",
+        "--cooldown-s",
+        "1",
+        "--hold-seconds",
+        "4",
+        "--topology-size-only-mesh-below",
+        "4",
+        "--topology-size-only-hyparview-above",
+        "5",
+        "--topology-mesh-below",
+        "4",
+        "--topology-hyparview-above",
+        "5",
+        "--json",
+    ];
+    let [result] = &objects(&bench(&arguments))[..] else {
+        panic!("one object")
+    };
+    let overlays = serde_json::json!(["hyparview", "full_mesh"]);
+    assert_eq!(result["switches"], 2, "{result}");
+    assert_eq!(result["overlays"], overlays, "{result}");
+    assert_eq!(result["accepted"], result["delivered"], "{result}");
+    assert_eq!(
+        (&result["reported"], &result["duplicates"]),
+        (&0.into(), &0.into())
+    );
+}
+
+#[test]
 fn what_is_relayed_between_clients_comes_once_and_is_answered() {
     let arguments = ["relay", "--nodes", "5", "--messages", "500", "--json"];
     let [relayed] = &objects(&bench(&arguments))[..] else {

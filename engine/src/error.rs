@@ -624,6 +624,15 @@ pub enum ChannelError {
         /// The names there are.
         known: String,
     },
+    /// A change for the whole cluster is of a channel that this node does not have.
+    #[error(
+        "this node has no channel named `{}`: add it on all nodes, or in the configuration of this one",
+        Printable(name)
+    )]
+    NotHere {
+        /// The name.
+        name: String,
+    },
     /// The channel was removed, and what it had accepted is not settled yet.
     #[error(
         "channel `{}` is being removed: wait for the event that it is, and add it again then",

@@ -140,6 +140,27 @@ pub enum Event {
         /// Messages that were dropped since then, on a best-effort channel.
         dropped: u64,
     },
+    /// A node has ordered a change of a channel on all nodes, and it counts from now on; this node makes it next. It may take the place
+    /// of another change of that channel, which was ordered at the same time, or on the other side of a partition.
+    ChannelOrdered {
+        /// The channel's name.
+        channel: Arc<str>,
+        /// Grows with each change of channels in the cluster.
+        epoch: u64,
+        /// The node that ordered it.
+        by: Arc<str>,
+        /// `add`, `set` or `remove`, and the parameters that are ordered.
+        change: Arc<str>,
+    },
+    /// This node cannot make a change that was ordered for all nodes: the channel is as it was here.
+    ChannelChangeRefused {
+        /// The channel's name.
+        channel: Arc<str>,
+        /// The number of the change.
+        epoch: u64,
+        /// Why not, and what would help.
+        why: Arc<str>,
+    },
     /// A partition of the cluster takes that from the channel on this node from now on, by its `on_partition`; or it
     /// is over, or the policy another one, and nothing is taken any more ([`Restraint::None`]).
     ChannelRestrained {

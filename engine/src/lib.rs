@@ -142,7 +142,8 @@ pub use capacity::Capacity;
 pub use channel::{Broadcast, Channel};
 pub use cluster::{
     Analysis, AtomicError, AtomicOutcome, BadNodes, Blocked, BroadcastCounts, BroadcastError,
-    BroadcastKind, Cluster, ClusterError, Condition, DECIDERS_MAX, DECISION_BYTES_MAX,
+    BroadcastKind, CHANGE_BYTES_MAX, CHANGED_MAX, ChannelChange, ChannelChangeError,
+    ChannelChangeReport, Cluster, ClusterError, Condition, DECIDERS_MAX, DECISION_BYTES_MAX,
     DECISIONS_BYTES_MAX, DECISIONS_MAX, Decision, EvictError, HOPS_KEY, JoinError, KindCounts,
     LeaveError, LibclusterTopology, Measurements, Member, MemberStatus, MustBe, ORIGIN_KEY,
     OrderedBy, OverlayKind, OverlayStep, OverlayView, Partition, PeerRtt, SwitchEnd, SwitchError,

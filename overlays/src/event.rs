@@ -303,6 +303,11 @@ pub enum Refusal {
     /// Nobody is known to whom it could be passed on.
     #[error("nobody is known who would pass it on; try again later")]
     NoWay,
+    /// No member is to be a server.
+    #[error(
+        "no member can be a server: each has role = client; name servers, or give members another role"
+    )]
+    NoServers,
 }
 
 /// What a protocol tells the application, or the layer above.

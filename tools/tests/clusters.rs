@@ -6,7 +6,7 @@ use std::io::{BufRead, BufReader};
 use std::process::Stdio;
 
 use serde_json::Value;
-use support::{Home, RunningNode, ends, next_line, until};
+use support::{Home, RunningNode, ends, next_line, text, until};
 
 /// So many nodes, `n1` and so on; all join through the first, and each has said that it has joined.
 fn cluster(home: &Home, nodes: usize) -> Vec<RunningNode> {
@@ -63,6 +63,55 @@ fn nodes_join_and_each_lists_all() {
     let status = home.json(&["status", "--node", "n3"]);
     let expected = serde_json::json!({"joined": true, "members": 3, "overlay": "full_mesh"});
     assert_eq!(status["in_cluster"], expected);
+    for node in nodes {
+        assert_eq!(node.stop().0, Some(0));
+    }
+}
+
+#[test]
+fn a_channel_is_changed_on_all_nodes_by_one_command() {
+    let home = Home::new("channels");
+    let nodes = cluster(&home, 3);
+    let add = ["channel", "add", "orders", "priority=2", "--cluster"];
+    let said = home.text(&[&add[..], &["--node", "n1"]].concat());
+    assert_eq!(said, "change 1: made at 3 of 3 members\n");
+    let set = ["channel", "set", "orders", "priority=3", "--cluster"];
+    let done = home.json(&[&set[..], &["--node", "n2"]].concat());
+    assert_eq!(done["made"], serde_json::json!(["n1", "n2", "n3"]));
+    let listed = home.json(&["channel", "list", "orders", "--node", "n3"]);
+    assert_eq!(listed["parameters"]["priority"], "3");
+    let changes = home.text(&["channel", "changes", "--node", "n3"]);
+    let [_, change] = changes.lines().collect::<Vec<_>>()[..] else {
+        panic!("{changes}");
+    };
+    let words: Vec<_> = change.split_whitespace().collect();
+    assert_eq!(words, ["orders", "2", "n2", "yes", "add", "priority=3"]);
+    let error = home.fails(
+        2,
+        &[
+            "channel",
+            "set",
+            "orders",
+            "parallelism=3",
+            "--cluster",
+            "--node",
+            "n1",
+        ],
+    );
+    assert!(error.contains("as long as there is the channel"), "{error}");
+    let removed = home.json(&["channel", "remove", "messages", "--node", "n3"]);
+    assert_eq!(removed["done"], true);
+    // n3 cannot make it, and the command says so.
+    let set = ["channel", "set", "messages", "priority=4", "--cluster"];
+    let said = home.run(&[&set[..], &["--node", "n1"]].concat());
+    let (code, said) = (said.status.code(), text(&said.stdout));
+    assert!(
+        said.contains("n3 cannot: this node has no channel"),
+        "{said}"
+    );
+    assert_eq!(code, Some(1));
+    let remove = ["channel", "remove", "orders", "--cluster", "--node", "n1"];
+    assert_eq!(home.text(&remove), "change 5: made at 3 of 3 members\n");
     for node in nodes {
         assert_eq!(node.stop().0, Some(0));
     }

@@ -185,6 +185,61 @@ impl SwitchFlags {
     }
 }
 
+/// Flags of `auto`.
+#[derive(Debug, Args)]
+pub(crate) struct AutoFlags {
+    /// Nodes at the beginning and at the end, each a process with one shard
+    #[arg(long, default_value_t = 5, value_name = "COUNT")]
+    pub(super) small: usize,
+    /// Nodes in between
+    #[arg(long, default_value_t = 25, value_name = "COUNT")]
+    pub(super) large: usize,
+    /// Guaranteed messages per second, of all nodes together when all run
+    #[arg(long, default_value_t = 2_000, value_name = "HZ")]
+    pub(super) rate: u32,
+    /// How long rules wait after a switch
+    #[arg(long, default_value_t = 3, value_name = "SECONDS")]
+    pub(super) cooldown_s: u32,
+    /// How long each size is held: long enough for rules to switch again if they wanted to
+    #[arg(long, default_value_t = 12, value_name = "SECONDS")]
+    pub(super) hold_seconds: u32,
+    /// How long nodes may take to agree, and rules to switch
+    #[arg(long, default_value_t = 120, value_name = "SECONDS")]
+    pub(super) patience: u32,
+    /// One JSON object on one line instead of a table
+    #[arg(long)]
+    pub(super) json: bool,
+    #[command(flatten)]
+    pub(super) engine: Flags,
+}
+
+impl AutoFlags {
+    /// Refuses what no run could be made of: rules go by a size of 10 and of 20, or by what is given.
+    pub(super) fn check(&self) -> Outcome<()> {
+        flags::within("--small", self.small, 2, 1_000)?;
+        flags::within("--large", self.large, self.small + 1, 1_000)?;
+        flags::within("--rate", self.rate as usize, 1, 10_000_000)?;
+        flags::within("--cooldown-s", self.cooldown_s as usize, 1, 3_600)?;
+        flags::within("--hold-seconds", self.hold_seconds as usize, 0, 3_600)?;
+        flags::within("--patience", self.patience as usize, 1, 3_600)
+    }
+
+    /// The cluster that follows rules: looks each second, full mesh below 10 members, HyParView above 20, unless flags say
+    /// otherwise.
+    pub(super) fn cluster(&self) -> ClusterFlags {
+        let rules = [
+            ("topology_mode", "auto".to_owned()),
+            ("topology_look_s", "1".to_owned()),
+            ("topology_cooldown_s", self.cooldown_s.to_string()),
+            ("topology_size_only_mesh_below", "10".to_owned()),
+            ("topology_size_only_hyparview_above", "20".to_owned()),
+        ];
+        let mut engine = self.engine.clone();
+        engine.node.splice(0..0, rules);
+        ClusterFlags::of(self.large, OverlayKind::FullMesh, self.patience, &engine)
+    }
+}
+
 /// Flags of `partition`.
 #[derive(Debug, Args)]
 pub(crate) struct PartitionFlags {

@@ -1,10 +1,11 @@
-//! `overlane-bench cluster`, `churn`, `broadcast`, `switch`, `partition` and `relay`: real nodes, each a process, that form a cluster by themselves.
+//! `overlane-bench cluster`, `churn`, `broadcast`, `switch`, `auto`, `partition` and `relay`: real nodes, each a process, that form a cluster by themselves.
 //!
 //! - flags.rs: what may be asked; protocol.rs: what the processes are asked; process.rs: one of them
-//! - nodes.rs: all of them; this file: two of the runs, and what they came to; switching.rs with traffic.rs: the third;
+//! - nodes.rs: all of them; this file: two of the runs, and what they came to; switching.rs with traffic.rs: the third; automatic.rs: the same by rules;
 //!   partition.rs with hosts.rs: the fourth; flood.rs: broadcasts as fast as one node takes them;
 //!   relaying.rs: messages between clients
 
+mod automatic;
 mod flags;
 mod flood;
 mod hosts;
@@ -20,8 +21,9 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+pub(crate) use automatic::run as run_auto;
 pub(crate) use flags::{
-    BroadcastFlags, ChurnFlags, ClusterFlags, PartitionFlags, RelayFlags, SwitchFlags,
+    AutoFlags, BroadcastFlags, ChurnFlags, ClusterFlags, PartitionFlags, RelayFlags, SwitchFlags,
 };
 pub(crate) use flood::run as run_broadcast;
 use nodes::{Nodes, Reach};

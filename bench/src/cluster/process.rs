@@ -25,6 +25,8 @@ use crate::sample::Cpu;
 
 /// A switch of the overlay ends, or is given up, within this.
 const SWITCH_WITHIN: Duration = Duration::from_secs(90);
+/// A goodbye is said within this.
+const LEAVE_WITHIN: Duration = Duration::from_secs(30);
 /// What is relayed has ended within this.
 const RELAYED_WITHIN: Duration = Duration::from_secs(55);
 /// While the node takes no more broadcasts.
@@ -153,6 +155,10 @@ impl Host {
             Command::Splits => {
                 self.follow_events();
                 Ok(Reply::Splits(std::mem::take(&mut self.splits)))
+            }
+            Command::Leave => {
+                let left = self.cluster()?.leave(LEAVE_WITHIN);
+                left.map(|()| Reply::Done).map_err(engine)
             }
             Command::Accounts => Ok(Reply::Accounts(counters::accounts(&self.node))),
             Command::Switch(kind) => {

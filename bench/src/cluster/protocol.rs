@@ -63,6 +63,8 @@ pub(super) enum Command {
     EndFlow,
     /// What has come from each sender.
     Got,
+    /// Say goodbye to the cluster.
+    Leave,
     /// The counters of the node.
     Accounts,
     /// What was told of splits of the cluster since this was asked last.

@@ -162,6 +162,10 @@ pub enum Answer {
         /// By which it is removed.
         id: u64,
     },
+    /// How a change of a channel on all nodes went.
+    ChannelOrdered(ChannelOrderReport),
+    /// The changes of channels that are in force in the cluster, by channel.
+    ChannelChanges(Vec<ChannelChangeStatus>),
     /// Its routing rules, in order.
     Rules(Vec<RuleMetrics>),
     /// A round trip.
@@ -330,6 +334,36 @@ pub struct PeerStatus {
     pub lanes_up: u32,
     /// Lanes there are when all are up.
     pub lanes: usize,
+}
+
+/// How a change of a channel on all nodes of a cluster went.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChannelOrderReport {
+    /// Grows with each change of channels in the cluster.
+    pub epoch: u64,
+    /// Members where it is made.
+    pub made: Vec<String>,
+    /// Members that cannot make it, and why.
+    pub refused: BTreeMap<String, String>,
+    /// Live members that did not answer in time.
+    pub silent: Vec<String>,
+}
+
+/// A change of a channel that is in force in a cluster.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChannelChangeStatus {
+    /// The channel.
+    pub channel: String,
+    /// Grows with each change of channels in the cluster.
+    pub epoch: u64,
+    /// The node that ordered it.
+    pub by: String,
+    /// `add`, `set` or `remove`, and the parameters that were ordered.
+    pub change: String,
+    /// Whether it is made at the node that answers.
+    pub made: bool,
+    /// Why it is not, if that node cannot.
+    pub why_not: Option<String>,
 }
 
 /// A channel of a node.

@@ -94,6 +94,8 @@ fn described(event: &Event) -> (&'static str, Value) {
         Event::LaneUp { .. } | Event::LaneDown { .. } | Event::DialFailed { .. } => of_lane(event),
         Event::ChannelAdded { .. }
         | Event::ChannelRetuned { .. }
+        | Event::ChannelOrdered { .. }
+        | Event::ChannelChangeRefused { .. }
         | Event::ChannelRestrained { .. }
         | Event::ChannelRemoved { .. } => of_channel(event),
         Event::MemberUp { .. }
@@ -209,6 +211,23 @@ fn of_channel(event: &Event) -> (&'static str, Value) {
         } => (
             "channel_retuned",
             json!({"channel": &**channel, "parameters": &**parameters}),
+        ),
+        Event::ChannelOrdered {
+            channel,
+            epoch,
+            by,
+            change,
+        } => (
+            "channel_ordered",
+            json!({"channel": &**channel, "epoch": epoch, "by": &**by, "change": &**change}),
+        ),
+        Event::ChannelChangeRefused {
+            channel,
+            epoch,
+            why,
+        } => (
+            "channel_change_refused",
+            json!({"channel": &**channel, "epoch": epoch, "why": &**why}),
         ),
         Event::ChannelRestrained { channel, restraint } => (
             "channel_restrained",

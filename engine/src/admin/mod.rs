@@ -40,8 +40,8 @@ mod socket;
 
 pub use crate::serving::{CONNECTIONS_MAX, FOLLOWERS_MAX};
 pub use answer::{
-    Answer, BroadcastReport, ChannelStatus, ClusterStatus, MemberReport, NodeStatus, OverlayReport,
-    PeerStatus, Refusal, RefusalKind, Reply, SendOutcome,
+    Answer, BroadcastReport, ChannelChangeStatus, ChannelOrderReport, ChannelStatus, ClusterStatus,
+    MemberReport, NodeStatus, OverlayReport, PeerStatus, Refusal, RefusalKind, Reply, SendOutcome,
 };
 pub use client::{Client, ClientError, Following};
 pub use event_report::EventReport;

@@ -146,6 +146,31 @@ pub enum Request {
         /// How long what was accepted may take to be delivered.
         wait_ms: u64,
     },
+    /// Adds a channel to every node of the cluster.
+    AddClusterChannel {
+        /// `name` or `name:key=value,...`.
+        channel: String,
+        /// How long members may take to answer.
+        wait_ms: u64,
+    },
+    /// Changes parameters of a channel on every node of the cluster.
+    SetClusterChannel {
+        /// `name:key=value,...`.
+        channel: String,
+        /// How long members may take to answer.
+        wait_ms: u64,
+    },
+    /// Removes a channel from every node of the cluster.
+    RemoveClusterChannel {
+        /// Its name.
+        channel: String,
+        /// How long what was accepted may take to be delivered.
+        drain_ms: u64,
+        /// How long members may take to answer besides.
+        wait_ms: u64,
+    },
+    /// The changes of channels that are in force in the cluster.
+    ChannelChanges {},
     /// The routing rules and how often each was used.
     Rules {},
     /// The parameters that the node was started with.
@@ -317,11 +342,16 @@ impl Request {
     fn wait_ms(&self) -> u64 {
         match self {
             Self::RemoveChannel { wait_ms, .. }
+            | Self::AddClusterChannel { wait_ms, .. }
+            | Self::SetClusterChannel { wait_ms, .. }
             | Self::Connect { wait_ms, .. }
             | Self::SwitchOverlay { wait_ms, .. }
             | Self::Evict { wait_ms, .. }
             | Self::Reload { wait_ms }
             | Self::Leave { wait_ms } => *wait_ms,
+            Self::RemoveClusterChannel {
+                drain_ms, wait_ms, ..
+            } => drain_ms.saturating_add(*wait_ms),
             Self::Ping { timeout_ms, .. } | Self::Send { timeout_ms, .. } => *timeout_ms,
             Self::Broadcast { wait_ms, .. } => wait_ms.unwrap_or(ATOMIC_WAIT_MS),
             _ => 0,

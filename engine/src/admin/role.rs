@@ -53,6 +53,7 @@ impl Request {
             | Self::Events {}
             | Self::Metrics { .. }
             | Self::Channels {}
+            | Self::ChannelChanges {}
             | Self::Parameters {}
             | Self::Recording {}
             | Self::Faults {}
@@ -69,6 +70,9 @@ impl Request {
             | Self::AddChannel { .. }
             | Self::SetChannel { .. }
             | Self::RemoveChannel { .. }
+            | Self::AddClusterChannel { .. }
+            | Self::SetClusterChannel { .. }
+            | Self::RemoveClusterChannel { .. }
             | Self::SetRules { .. }
             | Self::AddFault { .. }
             | Self::RemoveFault { .. }

@@ -72,7 +72,8 @@ impl Pending {
         self.0.given.notify(usize::MAX);
     }
 
-    fn outcome(&self) -> Option<Outcome> {
+    /// How it ended, if it has.
+    pub(crate) fn outcome(&self) -> Option<Outcome> {
         lock(&self.0.outcome).clone()
     }
 

@@ -2,10 +2,11 @@
 //!
 //! It owns the protocols (`machine`), their timers, the address book and the seeds, and knows names and addresses
 //! where they know identities. It has no socket, clock or thread: `resident` hands it what happens with the time, and
-//! does what it says. `lanes`, `hearing`, `seeking`, `sending` and `looking` are what happens to it, `wants` and `telling`
+//! does what it says. `lanes`, `hearing`, `seeking`, `sending`, `changing` and `looking` are what happens to it, `wants` and `telling`
 //! what comes of it.
 //! What it must never do: wait, and keep more than its bounds for a peer.
 
+mod changing;
 mod deciding;
 mod finding;
 mod hearing;
@@ -14,6 +15,7 @@ mod looking;
 mod parting;
 mod seeking;
 mod sending;
+mod serving;
 mod telling;
 mod wants;
 
@@ -24,7 +26,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use overlane_overlays::epoch::{Epoch, OverlayKind};
-use overlane_overlays::membership::Details;
+use overlane_overlays::membership::{Details, Fitness};
 use overlane_overlays::{
     AtomicOutcome, Command, DecodeError, Input, MessageId, Payload, Refusal, Time, TopicId, WhyDown,
 };
@@ -32,6 +34,9 @@ use rand::SeedableRng;
 use rand::rngs::Xoshiro256PlusPlus;
 
 use super::book::{Book, Source};
+use super::channels::agreed::AgreedChannels;
+use super::channels::change::{Change, ChangeEpoch};
+use super::channels::orders::{OpenOrders, OrderEnd, Wish};
 use super::decisions::{Decision, DecisionLog};
 use super::identity::NodeId;
 use super::machine::{Machine, MachineConfig, MachineInput, MachineTimer, Readings, machine};
@@ -39,11 +44,13 @@ use super::parted::Parted;
 use super::payload::{Addressed, Sort};
 use super::relay::router::RelayRouter;
 use super::seeds::{SeedAnswer, Seeds};
+use super::serving::Serving;
 use super::strangers::Strangers;
 use super::timers::Timers;
 use super::topology::{self, OrderedBy, Topology};
 use super::view::{PartedView, View};
 use super::words::{Greeting, Introduction, Word};
+use crate::error::ChannelError;
 use crate::events::Event;
 use crate::restraint::Side;
 
@@ -64,6 +71,8 @@ pub(crate) struct Identity {
     pub(crate) first: OverlayKind,
     /// Of a client-server overlay at the beginning: its servers.
     pub(crate) servers: Vec<String>,
+    /// Whether it is to be a server, and how much it can carry.
+    pub(crate) fitness: Fitness,
     /// Names of the discoveries that look for seeds.
     pub(crate) discoveries: Vec<String>,
 }
@@ -98,6 +107,14 @@ pub(super) enum Happening {
     Seed(SeedAnswer),
     /// The application has decided that.
     Decide(Bytes),
+    /// A channel is to be changed on every node.
+    ChangeChannel(Wish),
+    /// How a change of a channel ended at this node.
+    ChannelChanged {
+        channel: String,
+        epoch: ChangeEpoch,
+        outcome: Result<(), ChannelError>,
+    },
     /// A way to that member is needed, over so many nodes at most.
     FindWay { to: NodeId, ttl: u8 },
     /// That member is to say goodbye.
@@ -156,6 +173,10 @@ pub(super) enum Deed {
     },
     /// Other nodes have decided that.
     Merge(Vec<Decision>),
+    /// Make that change of a channel at this node.
+    ChangeChannel(Change),
+    /// An order to change a channel on every node has ended.
+    ChannelOrderEnded { token: u64, end: OrderEnd },
     /// There is a way to that member now.
     WayFound(NodeId),
     /// So many broadcasts of others will not be delivered here, as they did not come in time.
@@ -182,6 +203,10 @@ enum Timer {
     Connected(NodeId),
     /// Nodes that are no members any more may be forgotten.
     Prune,
+    /// Orders to change channels are open.
+    Changes,
+    /// Servers are gone.
+    Servers,
     /// The node may have been left without a neighbor.
     Alone,
 }
@@ -217,9 +242,12 @@ pub(super) struct Driver {
     strangers: Strangers,
     seeds: Seeds,
     topology: Topology,
+    serving: Serving,
     /// The partition that lasts, as far as this node knows.
     parted: Option<Parted>,
     decisions: DecisionLog,
+    channels: AgreedChannels,
+    channel_orders: OpenOrders,
     router: RelayRouter,
     /// Peers with a lane, and when something came from each last.
     lanes: BTreeMap<NodeId, Time>,
@@ -262,9 +290,11 @@ impl Driver {
             name: identity.name.to_string(),
             addresses: identity.addresses.clone(),
             metadata: Vec::new(),
+            fitness: identity.fitness,
         };
         let servers = identity.servers.iter().map(|name| NodeId::of(name));
         let topology = Topology::new(me, config.topology.clone(), identity.first);
+        let serving = Serving::new(config.serving);
         let machine = machine(
             me,
             identity.incarnation,
@@ -299,8 +329,11 @@ impl Driver {
             strangers: Strangers::default(),
             seeds: Seeds::new(me, here, discoveries),
             topology,
+            serving,
             parted: None,
             decisions,
+            channels: AgreedChannels::default(),
+            channel_orders: OpenOrders::default(),
             router: RelayRouter::new(me, seed),
             lanes: BTreeMap::new(),
             silent: BTreeSet::new(),
@@ -333,6 +366,8 @@ impl Driver {
                 Timer::Connected(peer) => self.connect_is_late(peer, out),
                 Timer::Prune => self.prune(now, out),
                 Timer::Alone => self.seek_company(now),
+                Timer::Changes => self.look_at_changes(now, out),
+                Timer::Servers => self.replace_servers(now, out),
             }
             self.run(now, out);
         }
@@ -372,6 +407,12 @@ impl Driver {
             }
             Happening::Seed(answer) => self.seed_answered(answer),
             Happening::Decide(payload) => self.decide(payload, out),
+            Happening::ChangeChannel(wish) => self.change_channel(now, wish, out),
+            Happening::ChannelChanged {
+                channel,
+                epoch,
+                outcome,
+            } => self.channel_changed(now, &channel, epoch, outcome, out),
             Happening::Evict(member) => self.send_word(member, Word::of_evict(), None, out),
             Happening::FindWay { to, ttl } => self.find_way(to, ttl, out),
             Happening::Order(command) => {
@@ -382,7 +423,7 @@ impl Driver {
             }
             Happening::Atomic(payload) => self.broadcast_atomically(payload),
             Happening::Publish { topic, body } => self.publish(topic, body),
-            Happening::Switch { kind, servers, by } => self.switch(kind, servers, by),
+            Happening::Switch { kind, servers, by } => self.switch(kind, servers, by, out),
             Happening::Readings(readings) => self.topology.read(now, readings),
         }
         self.run(now, out);

@@ -5,7 +5,8 @@ use std::time::Duration;
 use overlane_overlays::Refusal;
 use overlane_overlays::epoch::{OverlayKind, WhyBack};
 
-use crate::error::NameError;
+use super::channels::CHANGE_BYTES_MAX;
+use crate::error::{ChannelError, NameError};
 
 /// Why the cluster did not take an order.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -33,6 +34,55 @@ pub enum ClusterError {
         /// How many it was to be.
         bytes: usize,
     },
+}
+
+/// Why a channel was not changed on the nodes of a cluster.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ChannelChangeError {
+    /// This node cannot make the change itself, so nobody was told.
+    #[error(transparent)]
+    Channel(#[from] ChannelError),
+    /// Another node ordered something of the same channel at the same time, and its order counts.
+    #[error(
+        "an order of {by} for the same channel took the place of this one: look at what it did, and order again if that is not what you want"
+    )]
+    Outrun {
+        /// The node whose order counts.
+        by: String,
+    },
+    /// The parameters are bounded, as every node keeps them.
+    #[error(
+        "{bytes} bytes of parameters; a change of a channel has at most {CHANGE_BYTES_MAX}: shorten its lists of names"
+    )]
+    TooLarge {
+        /// How many they were to be.
+        bytes: usize,
+    },
+    /// There are bounds on what is open and kept.
+    #[error(
+        "too many changes of channels are open at this node, or are kept in the cluster: wait for those that are open, or remove channels"
+    )]
+    TooMany,
+    /// The control shard is far behind.
+    #[error(
+        "the control shard did not answer within {waited:?}; the change may be made all the same"
+    )]
+    TimedOut {
+        /// How long it was waited for.
+        waited: Duration,
+    },
+    /// The node has stopped.
+    #[error("the node has stopped")]
+    Closed,
+    /// Waited for on a thread of the engine.
+    #[error(
+        "a thread of the engine cannot wait for the cluster; change channels on a thread of the application"
+    )]
+    WouldDeadlock,
+    /// The order was not taken.
+    #[error(transparent)]
+    Order(#[from] ClusterError),
 }
 
 /// Why a member was not evicted.

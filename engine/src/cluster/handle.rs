@@ -303,8 +303,8 @@ impl Cluster {
     }
 
     /// Gives all nodes another overlay while traffic flows, and waits until it is in force here, or was given up.
-    /// `servers` are names of members, for a client-server overlay; none: chosen among those that have been members for
-    /// longest.
+    /// `servers` are names of members, for a client-server overlay; none: chosen among the members by their `role`, stability
+    /// and `capacity`.
     ///
     /// # Errors
     /// [`SwitchError`] says why not; then the overlay is as before.

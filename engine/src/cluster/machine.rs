@@ -16,6 +16,7 @@ use overlane_overlays::switching::{Conductor, ConductorConfig, Switch, SwitchCon
 use overlane_overlays::{Event, Message, MessageId, Overlay, Peer, Protocol, Stack};
 
 use super::identity::NodeId;
+use super::serving::ServingConfig;
 use crate::config::TopologyConfig;
 
 /// An overlay and what is broadcast over it.
@@ -54,6 +55,8 @@ pub(crate) struct MachineConfig {
     pub(crate) partitions: partitions::Config,
     /// Of rules for switching the overlay.
     pub(crate) topology: TopologyConfig,
+    /// Of the choice of servers.
+    pub(crate) serving: ServingConfig,
 }
 
 /// The protocols of a node that knows only itself, and begins with that overlay.

@@ -7,12 +7,15 @@
 //!
 //! Beside the driver: `identity` (nodes as numbers), `book` (where they are), `strangers` (of whom that is not known yet),
 //! `seeds` and `asking` (how a newcomer finds members), `discovered` (what discoveries find), `parted` (on which side of a
-//! partition), `decisions` (what was decided there), `relay` (messages that go over others), `names` (as they travel),
-//! `timers`, `clock`, `view`, `tuning` (from configuration to protocols), and `topology`: which overlay fits.
+//! partition), `decisions` (what was decided there), `channels` (changes of channels on all nodes), `relay` (messages that go
+//! over others), `serving` (who is a server), `names` (as they travel), `timers`, `clock`, `view`, `tuning` (from
+//! configuration to protocols), and `topology`: which overlay fits.
 
 mod asking;
 mod book;
 mod broadcast_handle;
+mod channel_handle;
+mod channels;
 mod clock;
 mod counts;
 mod decisions;
@@ -33,6 +36,7 @@ mod payload;
 mod relay;
 mod resident;
 mod seeds;
+mod serving;
 mod strangers;
 #[cfg(test)]
 mod tests;
@@ -47,6 +51,7 @@ mod words;
 use std::sync::Arc;
 
 use crate::channel::Channel;
+use crate::config::{Config, NodeRole};
 use crate::control::link::ControlLink;
 use crate::error::StartError;
 use crate::fabric::Fabric;
@@ -59,16 +64,18 @@ use clock::Clock;
 use driver::{Driver, Identity};
 use machine::MachineConfig;
 use orders::ClusterState;
+use overlane_overlays::membership::{Fitness, RoleWish};
 use relay::carrier::Carrier;
 use resident::{ClusterResident, Parts};
 
+pub use channels::{CHANGE_BYTES_MAX, CHANGED_MAX, ChannelChange, ChannelChangeReport};
 pub use counts::{BroadcastCounts, KindCounts};
 pub use decisions::{
     DECIDERS_MAX, DECISION_BYTES_MAX, DECISIONS_BYTES_MAX, DECISIONS_MAX, Decision,
 };
 pub use error::{
-    AtomicError, BroadcastError, ClusterError, EvictError, JoinError, LeaveError, SwitchError,
-    TopicError,
+    AtomicError, BroadcastError, ChannelChangeError, ClusterError, EvictError, JoinError,
+    LeaveError, SwitchError, TopicError,
 };
 pub use handle::{Cluster, Member, MemberStatus, OverlayView, Partition};
 pub use kind::{BroadcastKind, UnknownKind};
@@ -119,6 +126,7 @@ pub(crate) fn start(
         addresses,
         first,
         servers: config.servers.clone(),
+        fitness: fitness(config),
         discoveries: config
             .discovery
             .iter()
@@ -161,4 +169,18 @@ pub(crate) fn start(
         carrier,
     })));
     Ok(cluster)
+}
+
+/// What a node says it is fit for.
+fn fitness(config: &Config) -> Fitness {
+    let cores = || std::thread::available_parallelism().map_or(1, usize::from);
+    let capacity = config.capacity;
+    Fitness {
+        role: match config.role {
+            NodeRole::Auto => RoleWish::Auto,
+            NodeRole::Server => RoleWish::Server,
+            NodeRole::Client => RoleWish::Client,
+        },
+        capacity: capacity.unwrap_or_else(|| u16::try_from(cores()).unwrap_or(u16::MAX)),
+    }
 }

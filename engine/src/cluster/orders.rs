@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
@@ -12,9 +13,12 @@ use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use overlane_overlays::TopicId;
 use overlane_overlays::epoch::OverlayKind;
 
+use super::channels::agreed::Operation;
+use super::channels::{ChannelChange, ChannelChangeReport};
 use super::counts::Counters;
 use super::decisions::MergeCallback;
 use super::discovered::{Discoveries, Sighting};
+use super::error::ChannelChangeError;
 use super::kind::BroadcastKind;
 use super::outcome::{AtomicEnd, SwitchOutcome};
 use super::topics::Topics;
@@ -62,6 +66,15 @@ pub(super) enum Order {
     Decide(Bytes),
     /// Call that with decisions of others.
     OnMerge(MergeCallback),
+    /// Change that channel on every node.
+    ChangeChannel {
+        channel: String,
+        operation: Operation,
+        within: Duration,
+        answer: Sender<Result<ChannelChangeReport, ChannelChangeError>>,
+    },
+    /// Say what was ordered of channels.
+    ChannelChanges(Sender<Vec<ChannelChange>>),
     /// Something of the topology.
     Topology(TopologyOrder),
 }

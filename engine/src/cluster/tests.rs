@@ -2,9 +2,11 @@
 //! the test keeps, in an order that a seed decides.
 
 mod broadcasts;
+mod channels;
 mod idle;
 mod parameters;
 mod partitions;
+mod serving;
 mod topology;
 mod ways;
 
@@ -15,8 +17,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use overlane_overlays::epoch::{OverlayKind, Step};
+use overlane_overlays::membership::Fitness;
 use overlane_overlays::{Command, Payload, Time, WhyDown};
 
+use super::channels::orders::OrderEnd;
 use super::decisions::Decision;
 use super::driver::{Deed, Driver, Happening, Identity};
 use super::identity::NodeId;
@@ -26,6 +30,7 @@ use super::payload::{Addressed, Sort};
 use super::seeds::SeedAnswer;
 use super::topology::Readings;
 use super::words::{Introduction, Word};
+use crate::config::ChannelConfig;
 use crate::events::Event;
 use crate::restraint::Side;
 
@@ -45,6 +50,8 @@ struct Node {
     side: Option<Side>,
     merged: Vec<Decision>,
     ways: Vec<NodeId>,
+    table: channels::Table,
+    ordered: BTreeMap<u64, OrderEnd>,
     /// Words that it sent.
     sent: u64,
     /// Times that a timer woke it, and that anything at all did.
@@ -71,6 +78,10 @@ struct World {
     readings: Readings,
     /// The servers that nodes are told of.
     servers: Vec<String>,
+    /// What those that start are fit for.
+    fitness: Fitness,
+    /// The channels in the configuration of nodes that start.
+    channels: Vec<ChannelConfig>,
 }
 
 impl World {
@@ -80,6 +91,8 @@ impl World {
             config: MachineConfig::default(),
             readings: Readings::default(),
             servers: Vec::new(),
+            fitness: Fitness::default(),
+            channels: vec![ChannelConfig::new("data")],
             now: Time::ZERO,
             nodes: BTreeMap::new(),
             queue: BTreeMap::new(),
@@ -98,6 +111,7 @@ impl World {
             addresses: vec![address(number)],
             first,
             servers: self.servers.clone(),
+            fitness: self.fitness,
             discoveries: Vec::new(),
         };
         let driver = Driver::new(identity, self.config.clone(), self.random.u64(..));
@@ -111,6 +125,8 @@ impl World {
             side: None,
             merged: Vec::new(),
             ways: Vec::new(),
+            table: channels::Table::new(&self.channels),
+            ordered: BTreeMap::new(),
             sent: 0,
             timer_steps: 0,
             steps: 0,
@@ -216,6 +232,14 @@ impl World {
                 Deed::WayFound(to) => self.node(by).ways.push(to),
                 Deed::Merge(decisions) => self.node(by).merged.extend(decisions),
                 Deed::Accuse { .. } => self.node(by).accused += 1,
+                Deed::ChangeChannel(change) => {
+                    let changed = self.node(by).table.make(&change);
+                    self.happen(by, changed);
+                }
+                Deed::ChannelOrderEnded { token, end } => {
+                    let before = self.node(by).ordered.insert(token, end);
+                    assert!(before.is_none(), "an order ends once");
+                }
                 Deed::Measure => {
                     let readings = self.readings.clone();
                     self.happen(by, Happening::Readings(readings));

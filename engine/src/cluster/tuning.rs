@@ -12,6 +12,7 @@ use overlane_overlays::{
 };
 
 use super::machine::MachineConfig;
+use super::serving::ServingConfig;
 use crate::config::Config;
 
 const fn ms(milliseconds: u64) -> Duration {
@@ -44,6 +45,10 @@ impl MachineConfig {
                 lost_min: config.partitions.lost_min,
             },
             topology: config.topology.clone(),
+            serving: ServingConfig {
+                members_per_server: config.client_server.members_per_server,
+                replace_after: ms(config.client_server.replace_after_ms),
+            },
         }
     }
 }

@@ -14,6 +14,7 @@ use overlane_overlays::{DecodeError, Message, Peer, decode_shared, encode_shared
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use super::channels::change::{Answered, Change, ChangeHeads};
 use super::decisions::{Batch, HEADS_MAX, Head};
 use super::identity::NodeId;
 use super::machine::{MACHINE_BYTES_MAX, MachineMessage};
@@ -38,6 +39,9 @@ const DECISIONS: u8 = 17;
 const FIND: u8 = 18;
 const FOUND: u8 = 19;
 const EVICT: u8 = 20;
+const CHANGE: u8 = 21;
+const ANSWERED: u8 = 22;
+const CHANGE_HEADS: u8 = 23;
 
 /// Most bytes of what is said of a way: two identities and three numbers.
 const WAY_BYTES_MAX: usize = 2 * NodeId::BYTES_MAX + 3 * NUMBER_BYTES_MAX;
@@ -87,6 +91,12 @@ pub(super) enum Word {
     Found(Found),
     /// Say goodbye to the cluster.
     Evict,
+    /// A channel is to be changed on every node.
+    Change(Change),
+    /// How a member did with that.
+    Answered(Answered),
+    /// Which changes of channels are known there.
+    ChangeHeads(ChangeHeads),
 }
 
 impl Word {
@@ -150,6 +160,21 @@ impl Word {
         encode(DECISIONS, batch)
     }
 
+    /// The bytes of a change of a channel.
+    pub(super) fn of_change(change: &Change) -> Bytes {
+        encode(CHANGE, change)
+    }
+
+    /// The bytes of how a member did with it.
+    pub(super) fn of_answered(answered: &Answered) -> Bytes {
+        encode(ANSWERED, answered)
+    }
+
+    /// The bytes of which changes are known.
+    pub(super) fn of_change_heads(heads: &ChangeHeads) -> Bytes {
+        encode(CHANGE_HEADS, heads)
+    }
+
     /// Reads what a peer sent.
     ///
     /// # Errors
@@ -176,9 +201,13 @@ impl Word {
             EVICT => Err(DecodeError::Malformed),
             WHO_IS => read_list(&body, NodeId::BYTES_MAX).map(Self::WhoIs),
             HEADS => read_heads(&body).map(Self::Heads),
-            DECISIONS => read_decisions(&body).map(Self::Decisions),
+            DECISIONS => read_checked(&body, Batch::BYTES_MAX, Batch::check).map(Self::Decisions),
             FIND => read_within(&body, WAY_BYTES_MAX).map(Self::Find),
             FOUND => read_within(&body, WAY_BYTES_MAX).map(Self::Found),
+            CHANGE => read_checked(&body, Change::BYTES_MAX, Change::check).map(Self::Change),
+            ANSWERED => read_within(&body, Answered::BYTES_MAX).map(Self::Answered),
+            CHANGE_HEADS => read_checked(&body, ChangeHeads::BYTES_MAX, ChangeHeads::check)
+                .map(Self::ChangeHeads),
             _ => Err(DecodeError::Invalid { field: "kind" }),
         }
     }
@@ -218,10 +247,15 @@ fn read_heads(body: &Bytes) -> Result<Vec<Head>, DecodeError> {
     Ok(heads)
 }
 
-fn read_decisions(body: &Bytes) -> Result<Batch, DecodeError> {
-    let batch: Batch = read_within(body, Batch::BYTES_MAX)?;
-    batch.check()?;
-    Ok(batch)
+/// Something of at most so many bytes that is held against its other bounds.
+fn read_checked<T: DeserializeOwned>(
+    body: &Bytes,
+    bytes_max: usize,
+    check: impl Fn(&T) -> Result<(), DecodeError>,
+) -> Result<T, DecodeError> {
+    let value = read_within(body, bytes_max)?;
+    check(&value)?;
+    Ok(value)
 }
 
 /// A list of at most [`NODES_MAX`] entries of at most so many bytes each.
@@ -255,6 +289,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::cluster::channels::change::{CHANGE_BYTES_MAX, CHANGED_MAX, ChangeEpoch, Wanted};
     use crate::cluster::decisions::DecisionLog;
 
     fn introduction(name: &str) -> Introduction {
@@ -329,6 +364,56 @@ mod tests {
         }
         let heads = vec![log.heads()[0]; HEADS_MAX + 1];
         assert!(Word::read(&Word::of_heads(&heads)).is_err());
+    }
+
+    #[test]
+    fn changes_of_channels_are_read_as_they_were_written_within_their_bounds() {
+        let change = |settings: usize, bytes: usize| Change {
+            channel: "a".repeat(255),
+            epoch: ChangeEpoch::after(u64::MAX >> 3, NodeId::of("n1"), u64::MAX),
+            by: "n1".to_owned(),
+            life: u64::MAX,
+            wanted: Wanted::Present {
+                added: Some(ChangeEpoch::after(
+                    u64::MAX >> 3,
+                    NodeId::of("n1"),
+                    u64::MAX,
+                )),
+                settings: vec![("k".to_owned(), "v".repeat(bytes)); settings],
+            },
+        };
+        for good in [
+            change(0, 0),
+            change(128, 63),
+            change(1, CHANGE_BYTES_MAX - 1),
+        ] {
+            let word = Word::of_change(&good);
+            assert_eq!(Word::read(&word), Ok(Word::Change(good)));
+        }
+        let forged = Change {
+            by: "n2".to_owned(),
+            ..change(1, 1)
+        };
+        let mut endless = change(1, 1);
+        endless.epoch.number = u64::MAX;
+        for bad in [change(129, 0), change(1, CHANGE_BYTES_MAX), forged, endless] {
+            assert!(Word::read(&Word::of_change(&bad)).is_err());
+        }
+        let epoch = change(0, 0).epoch;
+        let long = "\u{e9}".repeat(400);
+        let answered = Answered::new("c", epoch, NodeId::of("n3"), Some(&long));
+        assert_eq!(answered.why_not.as_ref().map(String::len), Some(512));
+        let word = Word::of_answered(&answered);
+        assert_eq!(Word::read(&word), Ok(Word::Answered(answered)));
+        let heads = |count: usize| ChangeHeads {
+            is_answer: true,
+            forgotten: u64::MAX,
+            heads: vec![("c".repeat(255), epoch); count],
+        };
+        let most = heads(CHANGED_MAX);
+        let word = Word::of_change_heads(&most);
+        assert_eq!(Word::read(&word), Ok(Word::ChangeHeads(most)));
+        assert!(Word::read(&Word::of_change_heads(&heads(CHANGED_MAX + 1))).is_err());
     }
 
     #[test]

@@ -324,6 +324,19 @@ choice! {
 }
 
 choice! {
+    /// Whether a node is to be a server where an overlay has some.
+    pub enum NodeRole (ROLE_WORDS) {
+        /// Where servers are chosen it may be one.
+        Auto = "auto",
+        /// It is one wherever they are chosen.
+        Server = "server",
+        /// It is never chosen.
+        Client = "client",
+    }
+    later: &[];
+}
+
+choice! {
     /// Who switches the overlay.
     pub enum TopologyMode (TOPOLOGY_WORDS) {
         /// Whoever orders it. Rules are looked at, and not followed.

@@ -27,6 +27,8 @@ pub enum Place {
     Code,
     /// In a request over the admin socket.
     Request,
+    /// In a change that another member of the cluster has ordered.
+    Cluster,
     /// Nowhere: it is the default.
     Default,
     /// In a profile that the engine brings along.
@@ -60,6 +62,7 @@ impl fmt::Display for Place {
         match self {
             Self::Code => formatter.write_str("configuration in code"),
             Self::Request => formatter.write_str("request"),
+            Self::Cluster => formatter.write_str("a change for the whole cluster"),
             Self::Default => formatter.write_str("default"),
             Self::BuiltInProfile { profile } => write!(formatter, "built-in profile {profile}"),
             Self::File { path, line, key } => write!(

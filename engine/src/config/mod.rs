@@ -45,7 +45,7 @@ pub use channel::{CHANNEL_PARAMETERS, ChannelConfig};
 pub use channel_name::RESERVED_PREFIX;
 pub use choices::{
     AddressMode, ChannelSecurity, Compression, ControlPlacement, IoChoice, KubernetesLookup,
-    OnLate, OnPartition, OnRestart, Ordering, Overflow, OverlayChoice, Priority, Reach,
+    NodeRole, OnLate, OnPartition, OnRestart, Ordering, Overflow, OverlayChoice, Priority, Reach,
     Reliability, RuleSet, SecurityMode, StrategyChoice, TopologyMode,
 };
 pub use definition::ChannelDefinition;

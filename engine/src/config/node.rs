@@ -20,8 +20,8 @@ use super::admin::{ADMIN_PATHS, Admin};
 use super::allowed::{Allowed, Unit};
 use super::channel::ChannelConfig;
 use super::choices::{
-    CONTROL_WORDS, ControlPlacement, IO_WORDS, IoChoice, OVERLAY_WORDS, OverlayChoice,
-    SECURITY_WORDS, SecurityMode,
+    CONTROL_WORDS, ControlPlacement, IO_WORDS, IoChoice, NodeRole, OVERLAY_WORDS, OverlayChoice,
+    ROLE_WORDS, SECURITY_WORDS, SecurityMode,
 };
 use super::discovery::DiscoveryConfig;
 use super::http::{HTTP_ADDRESSES, Http, TOKEN_FILES, TokenFile};
@@ -237,6 +237,17 @@ parameters! {
         Unit::None, Allowed::Described("names of nodes, with commas between");
         origin "nobody can guess which nodes are fit to be servers";
         cost "all clients' broadcasts and relayed messages pass through them";
+    /// Whether this node is one of the servers where they are chosen: at a switch to client_server that names none, and when
+    /// one that is gone is replaced.
+    role: NodeRole = NodeRole::Auto;
+        Unit::None, Allowed::Words(ROLE_WORDS);
+        origin "those that are fit are known once they run";
+        cost "a server carries what clients broadcast and relay, and has a lane to each of its clients";
+    /// How much this node can carry as a server, compared with others; auto is the number of cores that it may use.
+    capacity: Option<u16> as u16 = None;
+        Unit::Count("cores"), Allowed::Number(1, 65_535);
+        origin "cores are what relaying takes";
+        cost "higher makes it a server before others that are as stable";
     /// Most peers that dial this node at a time, and most that it is told to connect to or refuse.
     peers_max: usize = 1024;
         Unit::Count("peers"), Allowed::Number(1, 65_536);

@@ -12,7 +12,7 @@ use super::admin::ADMIN_PATH_BYTES_MAX;
 use super::channel::{CHANNEL_PARAMETERS, ChannelConfig};
 use super::channel_name::check_channel_name;
 use super::choices::{
-    ChannelSecurity, Ordering, Overflow, OverlayChoice, Reach, Reliability, SecurityMode,
+    ChannelSecurity, NodeRole, Ordering, Overflow, OverlayChoice, Reach, Reliability, SecurityMode,
 };
 use super::discovery::{DISCOVERIES_MAX, DiscoveryConfig};
 use super::error::{ConfigError, Given, Place};
@@ -324,6 +324,12 @@ impl Config {
             return conflict(
                 [self.given("overlay"), self.given("servers")],
                 "name servers with overlay = client_server, and with no other",
+            );
+        }
+        if self.role == NodeRole::Client && self.servers.contains(&self.node_name) {
+            return conflict(
+                [self.given("servers"), self.given("role")],
+                "a node that is named among the servers is one: take it out, or leave role at auto",
             );
         }
         if self.servers.len() > SERVERS_MAX {

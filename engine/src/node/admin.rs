@@ -6,6 +6,7 @@
 mod broadcasts;
 mod channels;
 mod cluster;
+mod cluster_channels;
 mod faults;
 mod messages;
 mod peers;
@@ -97,6 +98,10 @@ impl Desk for FrontDesk {
             | Request::TopologyRules {}
             | Request::SetTopologyRules { .. }
             | Request::Evict { .. }
+            | Request::AddClusterChannel { .. }
+            | Request::SetClusterChannel { .. }
+            | Request::RemoveClusterChannel { .. }
+            | Request::ChannelChanges {}
             | Request::Leave { .. }
             | Request::Broadcast { .. }
             | Request::Publish { .. }
@@ -191,6 +196,7 @@ fn channel_refused(error: ChannelError) -> Refusal {
         ChannelError::Config(_)
         | ChannelError::Exists { .. }
         | ChannelError::Unknown { .. }
+        | ChannelError::NotHere { .. }
         | ChannelError::Fixed { .. } => Refusal::invalid(error),
         error => Refusal::failed(error),
     }

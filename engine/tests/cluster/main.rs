@@ -6,6 +6,7 @@ mod stand_in;
 mod support;
 
 mod broadcasts;
+mod channels;
 mod discovery;
 mod joining;
 mod libcluster;

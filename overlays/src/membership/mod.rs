@@ -45,7 +45,9 @@ use suspicion::Suspicions;
 pub use crate::event::METADATA_BYTES_MAX;
 pub use config::Config;
 pub use message::{Listed, Message, News};
-pub use record::{ADDRESSES_MAX, Claim, Details, NAME_BYTES_MAX, Statement, Status, Version};
+pub use record::{
+    ADDRESSES_MAX, Claim, Details, Fitness, NAME_BYTES_MAX, RoleWish, Statement, Status, Version,
+};
 pub use table::{BUCKET_MEMBERS_MAX, BUCKETS, Entry, Table, TableFull, bucket_of};
 
 /// Periods after which an exchange that makes no progress is given up.

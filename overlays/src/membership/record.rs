@@ -16,9 +16,9 @@ pub const NAME_BYTES_MAX: usize = 255;
 /// Most addresses of a member: a few interfaces, in both address families.
 pub const ADDRESSES_MAX: usize = 8;
 
-/// Most bytes of encoded [`Details`]: three lengths and what they count.
+/// Most bytes of encoded [`Details`]: three lengths and what they count, and what the member is fit for.
 pub(super) const DETAILS_BYTES_MAX: usize =
-    2 + NAME_BYTES_MAX + 1 + ADDRESSES_MAX * 20 + 2 + METADATA_BYTES_MAX;
+    2 + NAME_BYTES_MAX + 1 + ADDRESSES_MAX * 20 + 2 + METADATA_BYTES_MAX + 1 + 3;
 /// Most bytes of an encoded [`Version`].
 pub(super) const VERSION_BYTES_MAX: usize = 10 + 5;
 
@@ -80,6 +80,29 @@ impl Status {
     }
 }
 
+/// Whether a member is to be a server where an overlay has some.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+pub enum RoleWish {
+    /// Where servers are chosen it may be one.
+    #[default]
+    Auto,
+    /// It is one.
+    Server,
+    /// It is none.
+    Client,
+}
+
+/// What a member says it is fit for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fitness {
+    /// Whether it is to be a server.
+    pub role: RoleWish,
+    /// How much it can carry, compared with others; cores, unless its operator says otherwise.
+    pub capacity: u16,
+}
+
 /// What a member says of itself. Shared between the tables that hold it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Details {
@@ -89,6 +112,8 @@ pub struct Details {
     pub addresses: Vec<SocketAddr>,
     /// The application's own. At most [`METADATA_BYTES_MAX`] bytes.
     pub metadata: Vec<u8>,
+    /// What it is fit for.
+    pub fitness: Fitness,
 }
 
 impl Details {
@@ -212,6 +237,10 @@ mod tests {
             name: "n".repeat(NAME_BYTES_MAX),
             addresses: vec!["[ffff::ffff]:65535".parse().expect("address"); ADDRESSES_MAX],
             metadata: vec![255; METADATA_BYTES_MAX],
+            fitness: Fitness {
+                role: RoleWish::Client,
+                capacity: u16::MAX,
+            },
         };
         assert_eq!(details.validate(), Ok(()));
         let statement = Statement {

@@ -1,14 +1,17 @@
-//! `overlane channel`: the channels of a node, listed, added, changed and removed.
+//! `overlane channel`: the channels of a node, or of all nodes of its cluster, listed, added, changed and removed.
 
 use clap::Subcommand;
-use overlane::admin::{Answer, ChannelStatus, Request};
+use overlane::admin::{Answer, ChannelChangeStatus, ChannelOrderReport, ChannelStatus, Request};
 use overlane::config::Printable;
 
 use super::{Target, unexpected};
 use crate::ending::{Ending, Failure, told};
 use crate::table::{Column, table};
 
-/// Lists, adds, changes and removes channels of one node; each node of a cluster has its own.
+/// Lists, adds, changes and removes channels of one node; with --cluster, of all nodes of its cluster.
+///
+/// A change of the whole cluster exits with 0 once all live members have made it, with 1 if one cannot, does not answer in
+/// time, or if another node ordered something of the same channel at the same time.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     #[command(subcommand)]
@@ -32,6 +35,8 @@ enum Command {
         #[arg(value_name = "KEY=VALUE")]
         settings: Vec<String>,
         #[command(flatten)]
+        everywhere: Everywhere,
+        #[command(flatten)]
         target: Target,
     },
     /// Changes parameters of a channel, while it is used
@@ -41,6 +46,8 @@ enum Command {
         /// The parameters and their new values
         #[arg(value_name = "KEY=VALUE", required = true)]
         settings: Vec<String>,
+        #[command(flatten)]
+        everywhere: Everywhere,
         #[command(flatten)]
         target: Target,
     },
@@ -52,8 +59,32 @@ enum Command {
         #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(..=600))]
         wait_s: u64,
         #[command(flatten)]
+        everywhere: Everywhere,
+        #[command(flatten)]
         target: Target,
     },
+    /// Lists the changes that were ordered for the whole cluster and are in force
+    Changes {
+        #[command(flatten)]
+        target: Target,
+    },
+}
+
+/// Whether a change is for all nodes.
+#[derive(Debug, clap::Args)]
+struct Everywhere {
+    /// On all nodes of the cluster, and on those that join later
+    #[arg(long)]
+    cluster: bool,
+    /// With --cluster: how long members may take to say that it is made
+    #[arg(long, value_name = "SECONDS", default_value_t = 10, requires = "cluster", value_parser = clap::value_parser!(u64).range(1..=600))]
+    timeout_s: u64,
+}
+
+impl Everywhere {
+    const fn wait_ms(&self) -> u64 {
+        self.timeout_s * 1000
+    }
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Ending {
@@ -62,24 +93,51 @@ pub(crate) fn run(arguments: &Arguments) -> Ending {
         Command::Add {
             channel,
             settings,
+            everywhere,
             target,
         } => {
             let channel = definition(channel, settings);
-            target.order(&Request::AddChannel { channel }, "added")
+            if everywhere.cluster {
+                let wait_ms = everywhere.wait_ms();
+                order(&Request::AddClusterChannel { channel, wait_ms }, target)
+            } else {
+                target.order(&Request::AddChannel { channel }, "added")
+            }
         }
         Command::Set {
             channel,
             settings,
+            everywhere,
             target,
         } => {
             let channel = definition(channel, settings);
-            target.order(&Request::SetChannel { channel }, "changed")
+            if everywhere.cluster {
+                let wait_ms = everywhere.wait_ms();
+                order(&Request::SetClusterChannel { channel, wait_ms }, target)
+            } else {
+                target.order(&Request::SetChannel { channel }, "changed")
+            }
+        }
+        Command::Remove {
+            channel,
+            wait_s,
+            everywhere,
+            target,
+        } if everywhere.cluster => {
+            let request = Request::RemoveClusterChannel {
+                channel: channel.clone(),
+                drain_ms: wait_s * 1000,
+                wait_ms: everywhere.wait_ms(),
+            };
+            order(&request, target)
         }
         Command::Remove {
             channel,
             wait_s,
             target,
+            ..
         } => remove(channel, *wait_s, target),
+        Command::Changes { target } => changes(target),
     };
     told("channel", done)
 }
@@ -178,5 +236,55 @@ fn remove(channel: &str, wait_s: u64, target: &Target) -> Result<Ending, Failure
     let object = serde_json::json!({"done": true, "reported": reported, "dropped": dropped});
     target.print(&object, || {
         format!("removed; {reported} messages reported, {dropped} dropped\n")
+    })
+}
+
+/// Orders a change for all nodes, and prints how each did.
+fn order(request: &Request, target: &Target) -> Result<Ending, Failure> {
+    let report = match target.ask(request)? {
+        Answer::ChannelOrdered(report) => report,
+        other => return Err(unexpected(&other)),
+    };
+    target.print(&report, || ordered(&report))?;
+    if report.refused.is_empty() && report.silent.is_empty() {
+        Ok(Ending::Done)
+    } else {
+        Ok(Ending::CheckFailed)
+    }
+}
+
+fn ordered(report: &ChannelOrderReport) -> String {
+    let mut text = format!(
+        "change {}: made at {} of {} members\n",
+        report.epoch,
+        report.made.len(),
+        report.made.len() + report.refused.len() + report.silent.len()
+    );
+    for (member, why) in &report.refused {
+        text += &format!("{member} cannot: {}\n", Printable(why));
+    }
+    for member in &report.silent {
+        text += &format!("{member} has not answered; it makes the change when it hears of it\n");
+    }
+    text
+}
+
+fn changes(target: &Target) -> Result<Ending, Failure> {
+    let changes = match target.ask(&Request::ChannelChanges {})? {
+        Answer::ChannelChanges(changes) => changes,
+        other => return Err(unexpected(&other)),
+    };
+    target.print(&changes, || {
+        let columns = ["channel", "epoch", "by", "made here", "change"].map(Column::Word);
+        let row = |known: &ChannelChangeStatus| {
+            let made = match (&known.why_not, known.made) {
+                (Some(why), _) => format!("no: {}", Printable(why)),
+                (None, true) => "yes".to_owned(),
+                (None, false) => "not yet".to_owned(),
+            };
+            let (channel, epoch) = (known.channel.clone(), known.epoch.to_string());
+            vec![channel, epoch, known.by.clone(), made, known.change.clone()]
+        };
+        table(&columns, &changes.iter().map(row).collect::<Vec<_>>())
     })
 }

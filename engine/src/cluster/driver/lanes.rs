@@ -90,6 +90,7 @@ impl Driver {
     pub(super) fn prune(&mut self, now: Time, out: &mut Vec<Deed>) {
         self.timers.set_after(now, PRUNE_EVERY, Timer::Prune);
         self.prune_decisions();
+        self.serving.prune(self.machine.members());
         let (members, lanes, kept) = (self.machine.members(), &self.lanes, &self.kept);
         let is_needed = |id: NodeId| {
             members.get(&id).is_some() || lanes.contains_key(&id) || kept.contains(&id)

@@ -2,7 +2,7 @@
 
 use overlane_overlays::epoch::OverlayKind;
 use overlane_overlays::membership::Status;
-use overlane_overlays::{Command, Input, Time};
+use overlane_overlays::{Command, Input, Refusal, Time};
 
 use super::{Deed, Driver};
 use crate::cluster::identity::NodeId;
@@ -28,15 +28,31 @@ impl Driver {
             Some(Due::Judge) => {
                 let (facts, standing) = (self.facts(), self.standing());
                 if let Some((kind, by)) = self.topology.judge(now, &facts, &standing) {
-                    self.switch(kind, Vec::new(), by);
+                    self.switch(kind, Vec::new(), by, out);
                 }
             }
             None => {}
         }
     }
 
-    /// Orders a switch of the protocols.
-    pub(super) fn switch(&mut self, kind: OverlayKind, servers: Vec<NodeId>, by: OrderedBy) {
+    /// Orders a switch of the protocols. Servers that nobody names are chosen.
+    pub(super) fn switch(
+        &mut self,
+        kind: OverlayKind,
+        mut servers: Vec<NodeId>,
+        by: OrderedBy,
+        out: &mut Vec<Deed>,
+    ) {
+        let chooses = kind == OverlayKind::ClientServer && servers.is_empty();
+        if chooses && self.machine.overlay().kind != kind {
+            servers = self.serving.choose(self.machine.members());
+            if servers.is_empty() {
+                let command = Box::new(Command::SwitchOverlay { kind, servers });
+                let why = Refusal::NoServers;
+                out.push(Deed::Refuse { command, why });
+                return;
+            }
+        }
         self.topology.ordered(by);
         let command = Command::SwitchOverlay { kind, servers };
         self.give(Input::Command(command), None);

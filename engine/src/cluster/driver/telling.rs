@@ -18,6 +18,7 @@ use crate::events::Event;
 impl Driver {
     pub(super) fn told(&mut self, event: MachineEvent, now: Time, out: &mut Vec<Deed>) {
         self.note(&event, now);
+        self.note_servers(&event, now);
         self.follow_sides(&event, out);
         let event = match event {
             MachineEvent::MemberUp(id) => {
@@ -54,6 +55,7 @@ impl Driver {
             }
             MachineEvent::NeighborUp(id) => {
                 self.compare_decisions(id, out);
+                self.compare_changes(id, out);
                 self.neighbors += 1;
                 Event::NeighborUp {
                     node: self.book.name(id),

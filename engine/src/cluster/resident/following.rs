@@ -10,6 +10,7 @@ use overlane_overlays::epoch::{OverlayKind, Step};
 use overlane_overlays::{AtomicOutcome, Command, MessageId, Payload, Refusal};
 
 use super::{ClusterResident, Tell};
+use crate::cluster::channels::orders::Wish;
 use crate::cluster::counts::count;
 use crate::cluster::discovered::Sighting;
 use crate::cluster::driver::{Deed, Happening};
@@ -53,6 +54,21 @@ impl ClusterResident {
                 } => {
                     let servers = servers.iter().map(|name| NodeId::of(name)).collect();
                     self.switch(kind, servers, OrderedBy::Hand, answer, tell);
+                    continue;
+                }
+                Order::ChangeChannel {
+                    channel,
+                    operation,
+                    within,
+                    answer,
+                } => Happening::ChangeChannel(Wish {
+                    token: self.ordered.wait(answer),
+                    channel,
+                    operation,
+                    within,
+                }),
+                Order::ChannelChanges(answer) => {
+                    let _ = answer.send(self.driver.channel_changes());
                     continue;
                 }
                 Order::Topology(order) => {

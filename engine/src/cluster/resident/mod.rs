@@ -2,11 +2,12 @@
 //!
 //! It reads what control shards of peers say from two inboxes (the engine's own channel first), gives it to the driver
 //! with the time, with what happens to lanes and with orders of applications (`following`), and does what the driver
-//! says: sends on lanes (`outgoing`), writes wishes, tells events, delivers (`delivering`), gives the carrier of what is
+//! says: sends on lanes (`outgoing`), writes wishes, tells events, changes channels (`changing`), delivers (`delivering`), gives the carrier of what is
 //! relayed its turns (`carrying`). It copies no payload but where
 //! several pieces have to become one, never waits, and does a bounded amount of work in each step.
 
 mod carrying;
+mod changing;
 mod delivering;
 mod following;
 mod outgoing;
@@ -22,6 +23,7 @@ use futures_core::Stream;
 use overlane_overlays::{Command, Refusal, WhyDown};
 
 use super::asking::{Asker, Asking};
+use super::channels::applying::Applying;
 use super::clock::Clock;
 use super::counts::count;
 use super::decisions::MergeCallback;
@@ -44,6 +46,7 @@ use crate::inbox::Inbox;
 use crate::message::OwnedMessage;
 use crate::shard::command::CommandSender;
 use crate::wire::CloseReason;
+use changing::Ordered;
 use following::Awaited;
 use outgoing::{Mailboxes, Outgoing};
 
@@ -75,6 +78,9 @@ pub(crate) struct ClusterResident {
     awaited: Awaited,
     /// What the application does with decisions of others.
     merge: Option<MergeCallback>,
+    /// Changes of channels that are being made here, and who waits for those on all nodes.
+    applying: Applying,
+    ordered: Ordered,
     /// What goes over this node, and from it over others.
     carrier: Carrier,
     /// What happened on shards since the last step.
@@ -143,6 +149,8 @@ impl ClusterResident {
             payloads,
             awaited: Awaited::default(),
             merge: None,
+            applying: Applying::default(),
+            ordered: Ordered::default(),
             carrier,
             happened: Vec::new(),
         }
@@ -206,6 +214,11 @@ impl ClusterResident {
                     self.link.look();
                 }
                 Deed::Merge(decisions) => self.merge(decisions),
+                Deed::ChangeChannel(change) => {
+                    self.applying.add(change);
+                    self.link.look();
+                }
+                Deed::ChannelOrderEnded { token, end } => self.order_ended(token, end),
                 Deed::WayFound(to) => {
                     self.carry(tell, |carrier, turn| carrier.way_found(to, turn));
                 }
@@ -322,6 +335,7 @@ impl Resident for ClusterResident {
         if let Some(readings) = self.gathering.take(&self.fabric) {
             self.give(Happening::Readings(readings), tell);
         }
+        self.change_channels(tell);
         let mut deeds = Vec::new();
         self.driver.run_due(self.clock.now(), &mut deeds);
         self.carry_out(deeds, tell);

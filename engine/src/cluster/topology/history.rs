@@ -53,6 +53,11 @@ pub enum OrderedBy {
         /// Its name.
         workload: String,
     },
+    /// This node, as servers of a client-server overlay are gone.
+    Replacement {
+        /// Their names.
+        gone: Vec<String>,
+    },
     /// Another node, which knows why.
     Node {
         /// Its name.

@@ -135,6 +135,11 @@ group! {
         Unit::Count("members"), Allowed::Number(1, 65_536);
         origin "guess";
         cost "higher loads each server more; lower has more servers, which are all connected to each other";
+    /// How long a server is gone before another member takes its place; 0: never.
+    replace_after_ms: u64 = 30_000;
+        Unit::Milliseconds, Allowed::Number(0, 86_400_000);
+        origin "guess: a process that is started again is back by then";
+        cost "higher leaves clients with fewer servers for longer; lower switches for a restart";
 }
 
 group! {

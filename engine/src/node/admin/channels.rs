@@ -35,13 +35,13 @@ pub(super) fn answer(node: &Node, request: crate::admin::Request) -> Result<Answ
     }
 }
 
-fn read(definition: &str) -> Result<ChannelDefinition, Refusal> {
+pub(super) fn read(definition: &str) -> Result<ChannelDefinition, Refusal> {
     let read = ChannelDefinition::read(definition, &Place::Request);
     read.map_err(|error| channel_refused(ChannelError::Config(error)))
 }
 
 /// With the values of a definition, which has checked each of them.
-fn changed(mut channel: ChannelConfig, defined: &ChannelDefinition) -> ChannelConfig {
+pub(super) fn changed(mut channel: ChannelConfig, defined: &ChannelDefinition) -> ChannelConfig {
     for (key, value) in defined.settings() {
         let parameter = CHANNEL_PARAMETERS.iter().find(|known| known.name == key);
         if let Some(Err(right)) = parameter.map(|known| known.set(&mut channel, value)) {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{broadcasts, stopping, topology};
+use super::{broadcasts, cluster_channels, stopping, topology};
 use crate::admin::{Answer, ClusterStatus, MemberReport, OverlayReport, Refusal, Request};
 use crate::cluster::{Cluster, EvictError, LeaveError, Member, OverlayKind, SwitchError};
 use crate::node::Node;
@@ -40,6 +40,10 @@ pub(super) fn answer(node: &Node, request: Request) -> Result<Answer, Refusal> {
         | Request::Publish { .. }
         | Request::Subscribe { .. }
         | Request::Unsubscribe { .. } => broadcasts::answer(node, cluster, request),
+        Request::AddClusterChannel { .. }
+        | Request::SetClusterChannel { .. }
+        | Request::RemoveClusterChannel { .. }
+        | Request::ChannelChanges {} => cluster_channels::answer(cluster, request),
         Request::Analysis {}
         | Request::SwitchHistory {}
         | Request::TopologyRules {}

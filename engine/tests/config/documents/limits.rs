@@ -12,8 +12,9 @@ use overlane::delivery::incoming::RUNS_MAX;
 use overlane::http;
 use overlane::wire::{CloseReason, causes, extension, frame, hello, layout, name, parameters};
 use overlane::{
-    ADDRESSES_MAX, DECIDERS_MAX, DECISION_BYTES_MAX, DECISIONS_BYTES_MAX, DECISIONS_MAX,
-    FAULTS_MAX, METADATA_PAIRS_MAX, RECEIPTS_MAX, RELAYED_BYTES_MAX, RELAYED_MAX, REQUESTS_MAX,
+    ADDRESSES_MAX, CHANGE_BYTES_MAX, CHANGED_MAX, DECIDERS_MAX, DECISION_BYTES_MAX,
+    DECISIONS_BYTES_MAX, DECISIONS_MAX, FAULTS_MAX, METADATA_PAIRS_MAX, RECEIPTS_MAX,
+    RELAYED_BYTES_MAX, RELAYED_MAX, REQUESTS_MAX,
 };
 
 use self::Reached::{Closed, Otherwise};
@@ -610,6 +611,18 @@ const APPLICATIONS: &[Limit] = &[
         Constant("DECIDERS_MAX", DECIDERS_MAX as u64, Unit::Count("nodes")),
         Otherwise("those of others are not taken"),
         "the unit tests of engine/src/cluster/decisions.rs",
+    ),
+    limit(
+        "channels of which it is kept what was ordered for the whole cluster",
+        Constant("CHANGED_MAX", CHANGED_MAX as u64, Unit::Count("channels")),
+        Otherwise("the oldest removal is forgotten; if there is none, the change is not taken"),
+        "the unit tests of engine/src/cluster/tests/channels.rs",
+    ),
+    limit(
+        "bytes of parameters in a change for the whole cluster",
+        Constant("CHANGE_BYTES_MAX", CHANGE_BYTES_MAX as u64, Unit::Bytes),
+        Otherwise("refused with `TooLarge`; from a peer, its lanes end"),
+        "the unit tests of engine/src/cluster/words.rs",
     ),
     limit(
         "messages under way over other nodes to one member",

@@ -692,6 +692,7 @@ fn the_longest_message_fits_its_bound_closely() {
         name: "n".repeat(NAME_BYTES_MAX),
         addresses: vec!["[ffff::ffff]:65535".parse().expect("address"); ADDRESSES_MAX],
         metadata: vec![255; METADATA_BYTES_MAX],
+        ..Details::default()
     };
     let last = version(u64::MAX, u32::MAX);
     let statement = Statement {
