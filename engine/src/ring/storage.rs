@@ -26,7 +26,7 @@ pub(super) struct Storage {
     memory: NonNull<Granule>,
     capacity_bytes: usize,
     #[cfg(overlane_loom)]
-    pub(super) watched: Vec<Watched>,
+    watched: Watched,
 }
 
 // SAFETY: the memory is owned; who may touch which part of it, and when, is the contract of the
@@ -47,7 +47,7 @@ impl Storage {
             memory: NonNull::from(Box::leak(granules)).cast(),
             capacity_bytes,
             #[cfg(overlane_loom)]
-            watched: (0..count).map(|_| Watched::default()).collect(),
+            watched: Watched::new(count),
         }
     }
 
@@ -87,9 +87,7 @@ impl Storage {
     pub(super) unsafe fn state_word(&self, position: usize) -> u32 {
         let offset = self.offset(position);
         #[cfg(overlane_loom)]
-        return self.watched[offset / GRANULE_BYTES]
-            .state
-            .load(Ordering::Acquire);
+        return self.watched.state(offset).load(Ordering::Acquire);
         // SAFETY: aligned and inside the memory; by the contract no one writes it but a producer's
         // `commit`, which is atomic.
         #[cfg(not(overlane_loom))]
@@ -105,9 +103,7 @@ impl Storage {
     pub(super) unsafe fn commit(&self, position: usize, word: u32) {
         let offset = self.offset(position);
         #[cfg(overlane_loom)]
-        return self.watched[offset / GRANULE_BYTES]
-            .state
-            .store(word, Ordering::Release);
+        return self.watched.state(offset).store(word, Ordering::Release);
         // SAFETY: aligned and inside the memory; only the consumer's atomic load looks at it now.
         #[cfg(not(overlane_loom))]
         unsafe { AtomicU32::from_ptr(self.at(offset).cast()) }.store(word, Ordering::Release);
@@ -121,7 +117,7 @@ impl Storage {
     pub(super) unsafe fn write_tag(&self, position: usize, tag: Tag) {
         let offset = self.offset(position);
         #[cfg(overlane_loom)]
-        let _tracked = self.track_writing(offset, HEADER_BYTES);
+        let _tracked = self.watched.track_writing(offset, HEADER_BYTES);
         let words = self.at(offset).cast::<u32>();
         // SAFETY: the three words behind the state word belong to the same header, which is the
         // caller's alone; they are aligned for `u32`.
@@ -140,7 +136,7 @@ impl Storage {
     pub(super) unsafe fn read_tag(&self, position: usize) -> Tag {
         let offset = self.offset(position);
         #[cfg(overlane_loom)]
-        let _tracked = self.track_reading(offset, HEADER_BYTES);
+        let _tracked = self.watched.track_reading(offset, HEADER_BYTES);
         let words = self.at(offset).cast::<u32>();
         // SAFETY: the producer wrote these words before it committed, and nobody writes them now.
         unsafe {
@@ -163,9 +159,9 @@ impl Storage {
         }
         let offset = self.offset(position) + HEADER_BYTES;
         #[cfg(overlane_loom)]
-        let _tracked = self.track_writing(offset, payload.len());
+        let _tracked = self.watched.track_writing(offset, payload.len());
         #[cfg(overlane_loom)]
-        self.overwrite_states(offset, payload.len());
+        self.watched.overwrite_states(offset, payload.len());
         // SAFETY: the claimed span is the caller's alone, does not wrap, and cannot overlap a
         // slice that the caller may read.
         unsafe {
@@ -186,7 +182,7 @@ impl Storage {
         }
         let offset = self.offset(position) + HEADER_BYTES;
         #[cfg(overlane_loom)]
-        drop(self.track_reading(offset, payload_bytes));
+        drop(self.watched.track_reading(offset, payload_bytes));
         // SAFETY: the producer wrote that many bytes before it committed; nobody writes them until
         // they are freed.
         unsafe { std::slice::from_raw_parts(self.at(offset), payload_bytes) }
@@ -200,9 +196,9 @@ impl Storage {
     pub(super) unsafe fn write_shared(&self, position: usize, bytes: Bytes) {
         let offset = self.offset(position) + HEADER_BYTES;
         #[cfg(overlane_loom)]
-        let _tracked = self.track_writing(offset, size_of::<Bytes>());
+        let _tracked = self.watched.track_writing(offset, size_of::<Bytes>());
         #[cfg(overlane_loom)]
-        self.overwrite_states(offset, size_of::<Bytes>());
+        self.watched.overwrite_states(offset, size_of::<Bytes>());
         // SAFETY: the claimed span is the caller's alone and aligned to 16, which `Bytes` is
         // content with (asserted below).
         unsafe { self.at(offset).cast::<Bytes>().write(bytes) }
@@ -217,7 +213,7 @@ impl Storage {
     pub(super) unsafe fn shared(&self, position: usize) -> &Bytes {
         let offset = self.offset(position) + HEADER_BYTES;
         #[cfg(overlane_loom)]
-        drop(self.track_reading(offset, size_of::<Bytes>()));
+        drop(self.watched.track_reading(offset, size_of::<Bytes>()));
         // SAFETY: the producer wrote a `Bytes` here before it committed.
         unsafe { &*self.at(offset).cast::<Bytes>() }
     }
@@ -232,7 +228,7 @@ impl Storage {
     pub(super) unsafe fn read_shared(&self, position: usize) -> Bytes {
         let offset = self.offset(position) + HEADER_BYTES;
         #[cfg(overlane_loom)]
-        let _tracked = self.track_reading(offset, size_of::<Bytes>());
+        let _tracked = self.watched.track_reading(offset, size_of::<Bytes>());
         // SAFETY: the producer wrote a `Bytes` here before it committed.
         unsafe { self.at(offset).cast::<Bytes>().read() }
     }
@@ -261,9 +257,9 @@ impl Storage {
     #[inline]
     unsafe fn zero_span(&self, offset: usize, bytes: usize) {
         #[cfg(overlane_loom)]
-        let _tracked = self.track_writing(offset, bytes);
+        let _tracked = self.watched.track_writing(offset, bytes);
         #[cfg(overlane_loom)]
-        self.zero_states(offset, bytes);
+        self.watched.zero_states(offset, bytes);
         // SAFETY: by the contract.
         unsafe { self.at(offset).write_bytes(0, bytes) }
     }

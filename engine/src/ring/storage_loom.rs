@@ -9,19 +9,31 @@ use loom::cell::{ConstPtr, MutPtr, UnsafeCell};
 use loom::sync::atomic::{AtomicU32, Ordering};
 
 use super::record::GRANULE_BYTES;
-use super::storage::Storage;
 
 /// Looks like the state word of a shared record: the worst that a payload could hold.
 const PAYLOAD_AS_STATE: u32 = u32::MAX;
 
 /// What loom watches in place of one granule of memory.
 #[derive(Debug, Default)]
-pub(super) struct Watched {
+struct Granule {
     access: UnsafeCell<()>,
-    pub(super) state: AtomicU32,
+    state: AtomicU32,
 }
 
-impl Storage {
+/// The same for the whole memory of a ring.
+#[derive(Debug)]
+pub(super) struct Watched(Vec<Granule>);
+
+impl Watched {
+    pub(super) fn new(granules: usize) -> Self {
+        Self((0..granules).map(|_| Granule::default()).collect())
+    }
+
+    /// What stands for the state word of the header at `offset`.
+    pub(super) fn state(&self, offset: usize) -> &AtomicU32 {
+        &self.0[offset / GRANULE_BYTES].state
+    }
+
     /// Loom must find every other access to the span ordered against the guards' lifetime.
     pub(super) fn track_writing(&self, offset: usize, bytes: usize) -> Vec<MutPtr<()>> {
         self.span(offset, bytes)
@@ -55,8 +67,8 @@ impl Storage {
         }
     }
 
-    fn span(&self, offset: usize, bytes: usize) -> &[Watched] {
+    fn span(&self, offset: usize, bytes: usize) -> &[Granule] {
         let end = (offset + bytes).div_ceil(GRANULE_BYTES);
-        &self.watched[offset / GRANULE_BYTES..end]
+        &self.0[offset / GRANULE_BYTES..end]
     }
 }

@@ -5,7 +5,9 @@
 //! nothing of what passes through it.
 //!
 //! - proxy.rs: [`Proxy`], which accepts, dials on, and is told what to do
+//! - connection.rs: one connection: two sockets, two directions
 //! - pipe.rs: one direction of one connection: a thread that reads, a thread that writes
+//! - shared.rs: what is to be done to the bytes, and what was counted
 //! - line.rs: the bytes on their way between the two, bounded
 //! - link.rs, corruption.rs, plan.rs: throttle, damage, and when to cut and stall; without I/O, from a seed
 //! - rate.rs: rates as people write them
@@ -15,6 +17,7 @@
 
 #![forbid(unsafe_code)]
 
+mod connection;
 mod corruption;
 mod line;
 mod link;
@@ -22,7 +25,10 @@ mod pipe;
 mod plan;
 mod proxy;
 mod rate;
+mod shared;
 
+pub use connection::Direction;
 pub use plan::{Act, Plan};
-pub use proxy::{Counts, Direction, Proxy};
+pub use proxy::Proxy;
 pub use rate::{BadRate, Rate};
+pub use shared::Counts;

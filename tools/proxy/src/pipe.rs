@@ -5,15 +5,15 @@
 //! behind the last byte, as TCP does; an error on either socket, or a cut, which end both directions at once.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::{Shutdown, TcpStream};
+use std::net::Shutdown;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Instant;
 
+use crate::connection::{Connection, Direction};
 use crate::corruption::Corruption;
-use crate::line::{Line, Next, Piece};
-use crate::proxy::{Direction, Shared};
+use crate::line::{Next, Piece};
+use crate::shared::Shared;
 
 /// Most that is read at once.
 const READ_BYTES_MAX: usize = 64 << 10;
@@ -25,61 +25,6 @@ const LINE_BYTES_MAX: usize = 256 << 10;
 /// Most that a line with a delay holds: 1 GB/s for 10 ms, and some. More of either, and the delay costs
 /// bandwidth.
 const DELAYED_BYTES_MAX: usize = 16 << 20;
-
-/// The two sockets of a connection that passes through the proxy.
-#[derive(Debug)]
-pub(crate) struct Connection {
-    pub(crate) number: u64,
-    client: TcpStream,
-    target: TcpStream,
-    lines: [Line; 2],
-    over: AtomicBool,
-    /// One of its directions has ended.
-    half_ended: AtomicBool,
-}
-
-impl Connection {
-    pub(crate) fn new(number: u64, client: TcpStream, target: TcpStream) -> Self {
-        // Pieces are as large as they are; nothing is gained by waiting.
-        drop((client.set_nodelay(true), target.set_nodelay(true)));
-        Self {
-            number,
-            client,
-            target,
-            lines: Default::default(),
-            over: AtomicBool::new(false),
-            half_ended: AtomicBool::new(false),
-        }
-    }
-
-    fn sockets(&self, direction: Direction) -> (&TcpStream, &TcpStream) {
-        match direction {
-            Direction::ToTarget => (&self.client, &self.target),
-            Direction::FromTarget => (&self.target, &self.client),
-        }
-    }
-
-    pub(crate) fn is_over(&self) -> bool {
-        self.over.load(Ordering::Acquire)
-    }
-
-    /// Ends both directions now; what is on its way is lost. Whoever waits out a stall has to be woken besides.
-    /// Says whether it had not ended before.
-    pub(crate) fn end(&self) -> bool {
-        let is_first = !self.over.swap(true, Ordering::AcqRel);
-        self.lines.iter().for_each(Line::over);
-        for socket in [&self.client, &self.target] {
-            // It fails where the other end was faster.
-            drop(socket.shutdown(Shutdown::Both));
-        }
-        is_first
-    }
-
-    /// One direction has ended; says whether both have.
-    fn is_second_end(&self) -> bool {
-        self.half_ended.swap(true, Ordering::AcqRel)
-    }
-}
 
 /// Starts the two threads of a direction. They end with the connection.
 pub(crate) fn start(shared: &Arc<Shared>, connection: &Arc<Connection>, direction: Direction) {
