@@ -6,9 +6,9 @@
 //! payload taken for a committed header if the consumer did not zero what it frees.
 
 use loom::cell::{ConstPtr, MutPtr, UnsafeCell};
-use loom::sync::atomic::{AtomicU32, Ordering};
 
 use super::record::GRANULE_BYTES;
+use super::sync::{AtomicU32, Ordering};
 
 /// Looks like the state word of a shared record: the worst that a payload could hold.
 const PAYLOAD_AS_STATE: u32 = u32::MAX;
