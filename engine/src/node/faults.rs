@@ -7,10 +7,11 @@ use crate::faults::{Fault, FaultError, FaultStatus};
 use crate::threads;
 
 impl Node {
-    /// Does something bad to messages and links on purpose, for a while: drops, holds back, or cuts. It ends by itself. What it does is in [`Metrics::faults`](crate::Metrics::faults), [`Event::FaultAdded`](crate::Event::FaultAdded) and
-    /// [`Event::FaultEnded`](crate::Event::FaultEnded). Returns the number by which it is removed,
-    /// once every shard goes by it; a shard that a handler or a task holds for more than 10 s begins with its next turn, and so does every shard if
-    /// the call is made on a thread of the engine.
+    /// Drops messages, holds them back or cuts links on purpose, for a while; ends by itself. What it does is in
+    /// [`Metrics::faults`](crate::Metrics::faults), [`Event::FaultAdded`](crate::Event::FaultAdded) and
+    /// [`Event::FaultEnded`](crate::Event::FaultEnded). Returns the number by which it is removed, once every shard goes by it; a
+    /// shard that a handler or a task holds for more than 10 s begins with its next turn, and so does every shard if the call is
+    /// made on a thread of the engine.
     ///
     /// A dropped message ends as any other that is not sent: on a channel that acknowledges it is reported, on a best-effort one it is
     /// counted as dropped. What is held back waits where it waits anyway, within the bounds of its lane. A link that is cut ends as if

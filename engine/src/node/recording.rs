@@ -276,7 +276,9 @@ fn keep_newest(folder: &Path, node: &str, files_max: usize) -> io::Result<()> {
             .strip_prefix(node)
             .and_then(|rest| rest.strip_prefix('-'));
         let middle = middle.and_then(|rest| rest.strip_suffix(SUFFIX));
+        // Not those of a node whose name begins with this one's.
         let time = middle.and_then(|middle| middle.split_once('-'));
+        let time = time.filter(|(_, cause)| Cause::ALL.iter().any(|known| known.word() == *cause));
         if let Some(Ok(time)) = time.map(|(time, _)| time.parse()) {
             files.push((time, path));
         }
@@ -302,6 +304,7 @@ mod tests {
             "a-10-turn.recording",
             "a-20-panic.recording",
             "a-b-1-lane.recording",
+            "a-2-1-lane.recording",
             "b-1-lane.recording",
             "a-notes.txt",
         ];

@@ -33,6 +33,8 @@ pub(crate) enum Cause {
 }
 
 impl Cause {
+    pub(crate) const ALL: [Self; 3] = [Self::Panic, Self::Lane, Self::Turn];
+
     /// In the name of a file.
     pub(crate) const fn word(self) -> &'static str {
         match self {

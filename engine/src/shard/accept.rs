@@ -93,6 +93,13 @@ impl Core {
         self.fabric.is_lame_duck() && self.drain.is_none()
     }
 
+    /// Whether that lane would be a new one, of which none is made for a peer any more. What waits on this side is let out.
+    pub(super) fn is_closed_to(&self, lane: u32) -> bool {
+        let state = &self.lanes[lane as usize];
+        let is_new = !state.has_been_up && !state.has_waiting();
+        is_new && self.lets_no_strangers_in()
+    }
+
     /// Why a new connection is closed at once, if it is. If only the handshakes are too many, the oldest
     /// of the address with the most makes room.
     fn no_place_for_stranger(&mut self) -> io::Result<Option<CloseReason>> {
@@ -261,7 +268,10 @@ impl Core {
     /// Somebody has said Hello: to the shard that owns the lane, which may be this one.
     pub(super) fn place_newcomer(&mut self, newcomer: Newcomer) -> io::Result<()> {
         let hello = &newcomer.hello;
-        if hello.channel.as_str() == WHO && !self.lets_no_strangers_in() {
+        if hello.channel.as_str() == WHO {
+            if self.lets_no_strangers_in() {
+                return self.turn_away(newcomer, CloseReason::LocalStop);
+            }
             self.tell_who(newcomer);
             return Ok(());
         }
@@ -355,17 +365,16 @@ impl Core {
             return Ok(());
         }
         let at = self.moment();
-        let state = &mut self.lanes[lane as usize];
+        let state = &self.lanes[lane as usize];
         let hello = &newcomer.hello;
         if *self.channels[state.channel].name != *hello.channel.as_str() {
             // On its way here the channel was removed, and another one got its lanes.
             return self.turn_away(newcomer, CloseReason::ChannelUnknown);
         }
-        // What waits on this side is let out.
-        let is_new = !state.has_been_up && state.log.waiting() == 0;
-        if is_new && self.fabric.is_lame_duck() && self.drain.is_none() {
+        if self.is_closed_to(lane) {
             return self.turn_away(newcomer, CloseReason::LocalStop);
         }
+        let state = &mut self.lanes[lane as usize];
         if let Some(fault) = state.cut_by() {
             // Without a word, as a network does it.
             fault.count_failed_dial();

@@ -103,8 +103,11 @@ impl Core {
 
     /// Others are not to wait for messages of a causal channel that were dropped.
     pub(super) fn tell_dropped_by_faults(&mut self, index: u32) {
-        let faults = self.lanes[index as usize].faults.as_mut();
-        let numbers = faults.map_or_else(Vec::new, |faults| faults.take_numbers());
+        let faults = &mut self.lanes[index as usize].faults;
+        let Some(open) = faults else { return };
+        let numbers = open.take_numbers();
+        // Faults may have ended before this was told.
+        faults.take_if(|faults| faults.is_empty());
         if !numbers.is_empty() {
             self.note_ended(index, &numbers);
         }

@@ -1,7 +1,8 @@
 //! What a shard notes for the flight recorder: its turns, handlers that held it for too long, and what waited behind them.
 //!
 //! Called by the turn at its beginning, and by `deliver` behind each run of a handler, which costs one look at the clock; for what is
-//! delivered behind a slow one, and panics. It reads no other clock: a turn ends where the next begins.
+//! delivered behind a slow one, and panics. A turn ends where the next begins, and where the shard goes to sleep behind tasks, which
+//! costs another look at the clock.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -69,15 +70,30 @@ impl ShardRecording {
             return;
         }
         if let Some(began) = self.working_since.take() {
-            let took = now.saturating_duration_since(began);
-            let track = &self.fabric.recorder.shards()[self.shard];
-            self.turns.add(track, began, took, self.ran_tasks);
-            if self.turn_limit.is_some_and(|limit| took > limit) {
-                self.fabric.recorder.want(Cause::Turn);
-            }
+            self.note_turn(began, now);
         }
         if self.behind.is_some() {
             self.behind_a_turn_less();
+        }
+    }
+
+    /// No turn follows at once: a turn that ran tasks alone ends here, as sleep is no work.
+    #[inline]
+    pub(super) fn work_is_over(&mut self) {
+        if self.is_on
+            && let Some(began) = self.working_since.take()
+        {
+            self.note_turn(began, Instant::now());
+        }
+    }
+
+    #[inline]
+    fn note_turn(&mut self, began: Instant, now: Instant) {
+        let took = now.saturating_duration_since(began);
+        let track = &self.fabric.recorder.shards()[self.shard];
+        self.turns.add(track, began, took, self.ran_tasks);
+        if self.turn_limit.is_some_and(|limit| took > limit) {
+            self.fabric.recorder.want(Cause::Turn);
         }
     }
 

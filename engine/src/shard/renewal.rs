@@ -78,7 +78,8 @@ impl Renewals {
         }
     }
 
-    /// A connection has come for a lane on which the peer has yet to say Bye; it waits until `by`.
+    /// A connection has come for a lane on which the peer has yet to say Bye; it waits until `by`. One for each lane: who dials
+    /// again has given the one before up.
     pub(super) fn await_bye(
         &mut self,
         peer: &Arc<Peer>,
@@ -87,6 +88,8 @@ impl Renewals {
         agreed: Agreed,
         by: Instant,
     ) {
+        self.early
+            .retain(|early| early.offset != offset || !Arc::ptr_eq(&early.peer, peer));
         self.early.push(Early {
             peer: Arc::clone(peer),
             offset,
@@ -239,8 +242,13 @@ impl Core {
     /// lane goes on as it is, if the peer knows of nothing yet.
     fn cut_renewal_short(&mut self, lane: u32) {
         let state = &mut self.lanes[lane as usize];
+        let is_control = state.is_control();
         if !state.log.keeps_messages() && state.state.call_off_renewal() {
             self.send_held(lane);
+            if is_control {
+                // What was to be said on it waited for that.
+                self.reached(lane);
+            }
         } else {
             self.end_lane(lane, CloseReason::Renewed);
         }
@@ -332,5 +340,85 @@ impl Core {
                 CloseReason::LocalStop,
             );
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixStream;
+
+    use super::*;
+    use crate::peer::LaneCells;
+    use crate::wire::hello::SESSION_PLAIN;
+    use crate::wire::version::VERSION;
+    use crate::wire::{ChannelTerms, Hello, Name, Parameters, Progress, VersionRange};
+
+    fn name(text: &str) -> Name {
+        Name::new(text).expect("a good name")
+    }
+
+    fn newcomer() -> (Box<Newcomer>, Agreed) {
+        let terms = ChannelTerms {
+            reliability: name("reliable"),
+            ordering: name("fifo"),
+            compression: name("none"),
+            parallelism: 1,
+            body_bytes_max: 1 << 20,
+            mailboxes_max: 4096,
+            fragments: true,
+        };
+        let hello = Hello {
+            versions: VersionRange::OURS,
+            cluster: name("test"),
+            node: name("b"),
+            incarnation: 7,
+            expected_node: None,
+            channel: name("data"),
+            lane: 0,
+            priority: 0,
+            session: name(SESSION_PLAIN),
+            progress: Progress::default(),
+            terms: terms.clone(),
+            unknown: Parameters::default(),
+        };
+        let (socket, _) = UnixStream::pair().expect("the kernel has sockets");
+        let newcomer = Newcomer {
+            socket: socket.into(),
+            address: None,
+            session: None,
+            hello: Box::new(hello),
+            early: Vec::new(),
+            is_late: false,
+        };
+        let version = VERSION;
+        (Box::new(newcomer), Agreed { version, terms })
+    }
+
+    #[test]
+    fn of_a_lane_one_connection_waits_for_a_bye_the_newest() {
+        let now = Instant::now();
+        let mut renewals = Renewals::new(now);
+        let peers = ["b", "c"].map(|name| {
+            let cells = LaneCells::new(0, 1, 0, 1);
+            Arc::new(Peer::new(Arc::from(name), false, cells))
+        });
+        for second in 0..100 {
+            for peer in &peers {
+                for offset in 0..2 {
+                    let (newcomer, agreed) = newcomer();
+                    let by = now + Duration::from_secs(second);
+                    renewals.await_bye(peer, offset, newcomer, agreed, by);
+                }
+            }
+        }
+        let waiting = renewals.early.iter();
+        let waiting: Vec<_> = { waiting }
+            .map(|early| (early.peer.name(), early.offset, early.by))
+            .collect();
+        let by = now + Duration::from_secs(99);
+        assert_eq!(
+            waiting,
+            [("b", 0, by), ("b", 1, by), ("c", 0, by), ("c", 1, by)]
+        );
     }
 }

@@ -194,6 +194,10 @@ impl Core {
         let Some(lane) = self.lane_to(peer, offset) else {
             return;
         };
+        if self.is_closed_to(lane) {
+            self.decline(lane, CloseReason::LocalStop);
+            return;
+        }
         match self.lanes[lane as usize].state.summoned(at) {
             Ok(actions) => {
                 self.carry_out(lane, actions);

@@ -58,6 +58,7 @@ pub(crate) fn run(handle: &ShardHandle) -> io::Result<()> {
             }
             continue;
         }
+        core.recording.work_is_over();
         if !core.spin_for_work(&mut spin, &tasks)? {
             core.park(&tasks)?;
             stretch.begin(Instant::now());

@@ -5,7 +5,7 @@ use std::io::Read;
 
 use overlane::config::OverlayChoice;
 use overlane::wire::hello::WHO;
-use overlane::wire::{DialProgress, Dialer};
+use overlane::wire::{CloseReason, DialProgress, Dialer};
 
 use crate::honest::Honest;
 use crate::stranger::{Stranger, control_hello, encoded, hello, letter, name};
@@ -49,25 +49,42 @@ fn words_that_mean_nothing_end_the_lane_and_are_counted() {
     honest.finish();
 }
 
+/// What a node answers to who asks for its name.
+fn asked(honest: &Honest) -> DialProgress {
+    let mut question = hello("asker");
+    question.channel = name(WHO);
+    let mut stranger = Stranger::connect(honest.target.local_addr());
+    stranger.say(&encoded(&question));
+    let (mut dialer, _) = Dialer::new(question);
+    let mut answer = Vec::new();
+    stranger
+        .stream
+        .set_read_timeout(Some(GENEROUS))
+        .expect("it takes one");
+    stranger
+        .stream
+        .read_to_end(&mut answer)
+        .expect("it answers and closes");
+    dialer.receive(&answer).expect("a good answer")
+}
+
+#[test]
+fn a_lame_duck_tells_nobody_its_name_and_says_why() {
+    let honest = honest_cluster();
+    honest.target.be_lame_duck();
+    match asked(&honest) {
+        DialProgress::Refused { refuse, .. } => {
+            assert_eq!(refuse.reason(), CloseReason::LocalStop, "{refuse:?}");
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
 #[test]
 fn whoever_asks_for_a_name_gets_it_and_no_lane() {
     let honest = honest_cluster();
     for _ in 0..200 {
-        let mut question = hello("asker");
-        question.channel = name(WHO);
-        let mut stranger = Stranger::connect(honest.target.local_addr());
-        stranger.say(&encoded(&question));
-        let (mut dialer, _) = Dialer::new(question);
-        let mut answer = Vec::new();
-        stranger
-            .stream
-            .set_read_timeout(Some(GENEROUS))
-            .expect("it takes one");
-        stranger
-            .stream
-            .read_to_end(&mut answer)
-            .expect("it answers and closes");
-        let progress = dialer.receive(&answer).expect("a good answer");
+        let progress = asked(&honest);
         let DialProgress::Welcomed { welcome, .. } = progress else {
             panic!("{progress:?}");
         };

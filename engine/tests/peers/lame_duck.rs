@@ -87,3 +87,22 @@ fn what_a_lame_duck_sends_goes_out() {
     wait_until("it is delivered", acknowledged, |messages| *messages == 1);
     check_accounting(&[&a, &b]);
 }
+
+#[test]
+fn a_lame_duck_makes_no_new_lane_that_a_peer_asks_for() {
+    let (a, b) = (node("a"), node("b"));
+    b.handle("in", counting_handler().0).expect("free");
+    // `a` knows no address of `b`, which has to make the lanes.
+    b.connect("a", a.local_addr()).expect("a name");
+    a.wait_connected("b", GENEROUS).expect("lanes come up");
+    use_lane(&a, "b", "data", "in");
+    b.be_lame_duck();
+    send(&a, "more");
+    let metrics = drained(&a);
+    let more = counted(&metrics, "b", "more");
+    assert_eq!((more.accepted, more.reported), (1, 1), "{more:#?}");
+    send(&a, "data");
+    let metrics = drained(&a);
+    assert_eq!(counted(&metrics, "b", "data").reported, 0);
+    check_accounting(&[&a, &b]);
+}

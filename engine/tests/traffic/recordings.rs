@@ -1,6 +1,8 @@
 //! The flight recorder: a recording names what held a shard up and what waited behind it, and is written by itself when something is wrong.
 
+use std::future::poll_fn;
 use std::path::{Path, PathBuf};
+use std::task::{Poll, Waker};
 use std::time::Duration;
 
 use overlane::config::{ConfigBuilder, RecorderConfig};
@@ -8,7 +10,7 @@ use overlane::{Channel, Destination, Node, Recorded, Recording};
 
 use crate::support::accounting::{check_accounting, counted};
 use crate::support::{
-    config, connect_both, counting_handler, hold, reliable, start, use_lane, wait_until,
+    GENEROUS, config, connect_both, counting_handler, hold, reliable, start, use_lane, wait_until,
 };
 
 /// An empty folder, gone at the end.
@@ -246,4 +248,35 @@ fn a_node_that_records_nothing_has_an_empty_recording() {
     let recording = b.recording();
     assert_eq!(recording.threads.len(), 2, "a shard, and the control shard");
     assert_eq!(all(&recording).count(), 0, "{recording:#?}");
+}
+
+#[test]
+fn a_shard_that_sleeps_behind_a_task_has_no_long_turn() {
+    let a = start(with_channels("a"));
+    let (tell, told) = std::sync::mpsc::channel::<Waker>();
+    a.spawn_on_shard(0, move |_| {
+        let mut polls = 0_u32;
+        poll_fn(move |context| {
+            polls += 1;
+            if polls.is_multiple_of(1000) {
+                // Nobody listens any more at the end of the test.
+                drop(tell.send(context.waker().clone()));
+            } else {
+                // For longer than the turn that it was woken in: those that follow find nothing else to do.
+                context.waker().wake_by_ref();
+            }
+            Poll::Pending
+        })
+    })
+    .expect("the shard runs");
+    for _ in 0..20 {
+        let waker = told.recv_timeout(GENEROUS).expect("it runs");
+        std::thread::sleep(Duration::from_millis(30));
+        waker.wake();
+    }
+    let slept = |what: &&Recorded| matches!(what, Recorded::LongTurn { took_us, with_tasks: true } if *took_us > 20_000);
+    let recording = a.recording();
+    let slept = all(&recording).filter(slept).count();
+    // On a machine with other work a task may wait for its core that long, and not each time.
+    assert!(slept < 10, "{recording:#?}");
 }

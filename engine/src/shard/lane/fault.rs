@@ -20,7 +20,7 @@ pub(in crate::shard) enum Due {
     All,
     /// So many of them, from the front.
     Some(u64),
-    /// None before that.
+    /// None before that: then it is to be asked again.
     NoneUntil(Instant),
 }
 
@@ -109,11 +109,15 @@ impl LaneFaults {
                 waits_since,
             }
         });
-        let is_any = !now.drops.is_empty()
-            || now.delay.is_some()
-            || now.cut.is_some()
-            || !now.numbers.is_empty();
-        is_any.then(|| Box::new(now))
+        (!now.is_empty()).then(|| Box::new(now))
+    }
+
+    /// Whether there is nothing to go by, and nothing to tell.
+    pub(in crate::shard) const fn is_empty(&self) -> bool {
+        self.drops.is_empty()
+            && self.delay.is_none()
+            && self.cut.is_none()
+            && self.numbers.is_empty()
     }
 
     /// Whether the next message is dropped; counted if so.
@@ -192,6 +196,8 @@ impl Delay {
         match (due.last(), self.moments.front()) {
             _ if messages == 0 => Due::All,
             (Some(ripe), _) => Due::Some(ripe.accepted - gone),
+            // As long as more can come to it, by its first: a timer for each of them would be a flood of timers.
+            (None, Some(next)) if now < next.first + length => Due::NoneUntil(next.first + length),
             (None, Some(next)) => Due::NoneUntil(next.last + length),
             (None, None) => Due::All,
         }
@@ -282,12 +288,17 @@ mod tests {
         let start = Instant::now();
         let mut lane = faults(Fault::lasting(1000 * MS).delay(100 * MS), start);
         let mut gone = 0;
+        let mut timers = std::collections::BTreeSet::new();
         for step in 0..10_000_u64 {
             let now = start + Duration::from_micros(100 * step);
             let accepted = step + 1;
-            if let Due::Some(messages) = lane.due(waiting(accepted, accepted - gone), now) {
-                gone += messages;
+            match lane.due(waiting(accepted, accepted - gone), now) {
+                Due::Some(messages) => gone += messages,
+                Due::NoneUntil(at) => drop(timers.insert(at)),
+                Due::All => panic!("something waits at {step}"),
             }
+            timers.retain(|at| *at > now);
+            assert!(timers.len() <= 3, "{timers:?}");
             let moments = lane.delay.as_ref().map_or(0, |delay| delay.moments.len());
             assert!(moments <= MOMENTS_PER_DELAY as usize + 2, "{moments}");
             // Not early, and a part of the delay late at most.
