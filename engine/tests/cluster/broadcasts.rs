@@ -3,7 +3,7 @@
 use overlane::config::OverlayChoice;
 use overlane::{AtomicError, BroadcastCounts, BroadcastKind, KindCounts};
 
-use crate::nodes::{CHANNEL, MAILBOX, Member, cluster};
+use crate::nodes::{CHANNEL, MAILBOX, Member, agree, all_are_neighbors, cluster, states};
 use crate::support::{GENEROUS, wait_until};
 
 const NODES: usize = 5;
@@ -33,43 +33,45 @@ fn begin(member: &Member, kind: BroadcastKind, payload: &str) {
 fn each_kind_comes_to_every_member_once_and_is_counted_as_what_it_is() {
     for overlay in [OverlayChoice::FullMesh, OverlayChoice::HyParView] {
         let mut members = cluster(NODES, overlay);
+        // An epidemic goes to four neighbors.
+        all_are_neighbors(&members);
         for kind in BroadcastKind::ALL {
             for member in &members {
                 begin(member, kind, kind.name());
             }
-            for member in &mut members {
+            for number in 0..NODES {
                 for _ in 1..NODES {
-                    // Five nodes are all neighbors of each other, and an epidemic goes to four.
-                    let came = member.inbox.recv_timeout(GENEROUS).expect("it comes");
+                    let Ok(came) = members[number].inbox.recv_timeout(GENEROUS) else {
+                        let states = states(&members);
+                        panic!("{kind} did not come to {number}, {overlay:?}: {states}");
+                    };
                     assert_eq!(came.payload(), kind.name().as_bytes());
                 }
             }
         }
+        let of_each = |kind, times| KindCounts {
+            kind,
+            started: times,
+            delivered: times * (NODES as u64 - 1),
+            missed: 0,
+            refused: 0,
+        };
         for member in &mut members {
+            // What has come is counted a moment later.
+            let all = BroadcastKind::ALL.len() as u64;
+            let delivered = all * (NODES as u64 - 1);
+            let counts = wait_until(
+                "all are counted",
+                || counts(member),
+                |counts| counts.delivered == delivered,
+            );
             assert!(member.inbox.try_recv().is_none(), "one came twice");
-            let counts = counts(member);
             for kind in BroadcastKind::ALL {
-                let counted = of_kind(&counts, kind.name());
-                let expected = KindCounts {
-                    kind: kind.name(),
-                    started: 1,
-                    delivered: NODES as u64 - 1,
-                    missed: 0,
-                    refused: 0,
-                };
-                assert_eq!(counted, expected, "{overlay:?}");
+                let name = kind.name();
+                assert_eq!(of_kind(&counts, name), of_each(name, 1), "{overlay:?}");
             }
-            assert_eq!(
-                of_kind(&counts, "topic"),
-                KindCounts {
-                    kind: "topic",
-                    ..KindCounts::default()
-                }
-            );
-            assert_eq!(
-                (counts.started, counts.delivered),
-                (4, 4 * (NODES as u64 - 1))
-            );
+            assert_eq!(of_kind(&counts, "topic"), of_each("topic", 0));
+            assert_eq!(counts.started, all);
             assert_eq!((counts.missed, counts.given_up), (0, 0));
             let metrics = member.node.metrics();
             assert!(metrics.identity_holds(), "{metrics:#?}");
@@ -111,8 +113,7 @@ fn an_atomic_broadcast_ends_as_none_where_a_member_is_gone_and_not_yet_known_to_
         Err(other) => panic!("{other}"),
     }
     // Once it is down it is in no view.
-    let live = || members[0].live().len();
-    wait_until("it is told down", live, |live| *live == 2);
+    agree(&members);
     let all = cluster.broadcast_atomic(CHANNEL, MAILBOX, "the others", GENEROUS);
     all.expect("all that live are there");
     let came = members[1].inbox.recv_timeout(GENEROUS).expect("it comes");
