@@ -43,6 +43,8 @@ pub(super) struct Serving {
     losses: BTreeMap<NodeId, u8>,
     /// Servers that are no live members, and since when.
     gone: BTreeMap<NodeId, Time>,
+    /// The driver's timer for them runs.
+    is_timed: bool,
 }
 
 impl Serving {
@@ -51,6 +53,7 @@ impl Serving {
             config,
             losses: BTreeMap::new(),
             gone: BTreeMap::new(),
+            is_timed: false,
         }
     }
 
@@ -117,9 +120,21 @@ impl Serving {
         too_long.map(|(id, _)| *id).collect()
     }
 
-    /// Whether a server is gone, for however long.
-    pub(super) fn is_any_gone(&self) -> bool {
-        !self.gone.is_empty()
+    /// When those that are gone are to be looked at again, if a timer is to be set for that: when the first has been gone for
+    /// too long, or as much later where that is past and nobody took its place.
+    pub(super) fn set_timer(&mut self, now: Time) -> Option<Duration> {
+        let first = *self.gone.values().min()?;
+        if std::mem::replace(&mut self.is_timed, true) {
+            return None;
+        }
+        let after = self.config.replace_after;
+        let left = after.saturating_sub(now.since(first));
+        Some(if left.is_zero() { after } else { left })
+    }
+
+    /// The timer is over.
+    pub(super) const fn timer_is_over(&mut self) {
+        self.is_timed = false;
     }
 
     /// Members that can be servers besides these, the fittest first: those that are to be servers, then the stable ones, those

@@ -372,7 +372,7 @@ mod tests {
             channel: "a".repeat(255),
             epoch: ChangeEpoch::after(u64::MAX >> 3, NodeId::of("n1"), u64::MAX),
             by: "n1".to_owned(),
-            life: u64::MAX,
+            life: u64::MAX >> 2,
             wanted: Wanted::Present {
                 added: Some(ChangeEpoch::after(
                     u64::MAX >> 3,
@@ -396,7 +396,12 @@ mod tests {
         };
         let mut endless = change(1, 1);
         endless.epoch.number = u64::MAX;
-        for bad in [change(129, 0), change(1, CHANGE_BYTES_MAX), forged, endless] {
+        let immortal = Change {
+            life: u64::MAX,
+            ..change(1, 1)
+        };
+        let too_large = [change(129, 0), change(1, CHANGE_BYTES_MAX)];
+        for bad in too_large.into_iter().chain([forged, endless, immortal]) {
             assert!(Word::read(&Word::of_change(&bad)).is_err());
         }
         let epoch = change(0, 0).epoch;
@@ -407,13 +412,19 @@ mod tests {
         assert_eq!(Word::read(&word), Ok(Word::Answered(answered)));
         let heads = |count: usize| ChangeHeads {
             is_answer: true,
-            forgotten: u64::MAX,
+            forgotten: u64::MAX >> 2,
             heads: vec![("c".repeat(255), epoch); count],
         };
         let most = heads(CHANGED_MAX);
         let word = Word::of_change_heads(&most);
         assert_eq!(Word::read(&word), Ok(Word::ChangeHeads(most)));
-        assert!(Word::read(&Word::of_change_heads(&heads(CHANGED_MAX + 1))).is_err());
+        let mut forgets_all = heads(1);
+        forgets_all.forgotten = u64::MAX;
+        let mut endless = heads(1);
+        endless.heads[0].1.number = u64::MAX;
+        for bad in [heads(CHANGED_MAX + 1), forgets_all, endless] {
+            assert!(Word::read(&Word::of_change_heads(&bad)).is_err());
+        }
     }
 
     #[test]

@@ -142,6 +142,8 @@ pub(crate) struct Gate {
     /// Accepted and dropped at once, by an overflow policy, without reaching the shard.
     dropped: AtomicU64,
     room: Event,
+    /// What has left since those who wait for room were woken.
+    left: Level,
 }
 
 impl Gate {
@@ -160,6 +162,7 @@ impl Gate {
             eased: Event::new(),
             dropped: AtomicU64::new(0),
             room: Event::new(),
+            left: Level::new((0, 0)),
         }
     }
 
@@ -357,18 +360,23 @@ impl Gate {
 
     /// The shard's: so much has left the queue. Wakes who waits for room once half of the queue is empty: woken for each
     /// message that leaves, a thread would pay a change of context for each that it sends. TCP's sockets wake their
-    /// writers in the same way, at a third. What is left is under way to a lane that is there, or is ended: the next
-    /// release comes.
+    /// writers in the same way, at a third. Where others fill what becomes empty, who waits is woken as often: each time
+    /// that half of a queue has left. What is left is under way to a lane that is there, or is ended: the next release comes.
     pub(crate) fn release(&self, messages: u64, bytes: u64) {
         if messages == 0 {
             return;
         }
         let released = packed(messages, bytes);
-        let left = self.queued.fetch_sub(released, Ordering::SeqCst) - released;
-        if self.is_half_empty(left) {
+        let queued = self.queued.fetch_sub(released, Ordering::SeqCst) - released;
+        // Only the shard counts here; where a gate changes shards, a count that is lost costs a wake-up that comes later.
+        let left = (self.left.messages() + messages, self.left.bytes() + bytes);
+        if self.is_half_empty(queued) || self.is_half(left) {
+            self.left.set((0, 0));
             self.room.notify(usize::MAX);
+        } else {
+            self.left.set(left);
         }
-        self.ease(left);
+        self.ease(queued);
     }
 
     #[inline]
@@ -376,6 +384,11 @@ impl Gate {
         let (messages, bytes) = unpacked(queued);
         messages <= self.bounds.messages() / 2
             && bytes <= self.bounds.bytes() / 2 + self.beside.load(Ordering::Relaxed)
+    }
+
+    #[inline]
+    fn is_half(&self, (messages, bytes): (u64, u64)) -> bool {
+        messages >= self.bounds.messages().div_ceil(2) || bytes >= self.bounds.bytes().div_ceil(2)
     }
 
     /// The high watermark is reached.
@@ -657,6 +670,22 @@ mod tests {
         let listener = gate.listen();
         gate.release(1, 5000);
         assert!(listener.wait_timeout(now).is_some());
+    }
+
+    #[test]
+    fn who_waits_is_woken_though_others_fill_what_becomes_empty() {
+        let gate = open_gate(4, 400);
+        gate.reserve_many(4, 400).expect("an empty gate has room");
+        let listener = gate.listen();
+        for _ in 0..2 {
+            gate.release(1, 100);
+            gate.reserve(100).expect("one has left");
+        }
+        let now = std::time::Duration::ZERO;
+        assert!(listener.wait_timeout(now).is_some(), "half of it has left");
+        let early = gate.listen();
+        gate.release(1, 100);
+        assert!(early.wait_timeout(now).is_none(), "counted from there on");
     }
 
     #[test]

@@ -14,7 +14,7 @@ use loom::thread;
 use super::byte_ring::CAPACITY_BYTES_MIN;
 use super::doorbell::Wake;
 use super::gate::{Gate, GateLimits, OpenFor, Refusal};
-use super::{Consumer, Doorbell, Producer, PushError, Tag, byte_ring};
+use super::{Consumer, Doorbell, Drained, Producer, PushError, Tag, byte_ring};
 
 /// Checks `program` with at most so many preemptions in one execution, or `LOOM_MAX_PREEMPTIONS`.
 /// Most mistakes in code like this show with two; each more takes up to ten times as long.
@@ -149,6 +149,41 @@ fn room_in_a_full_ring_is_claimed_once_and_only_when_freed() {
         let accepted = [first, second].map(|thread| thread.join().expect("tries to push"));
         receive(&mut consumer, &mut next);
         assert_eq!(next, accepted.map(|count| 1 + count));
+    });
+}
+
+#[test]
+fn runs_are_read_whole_and_handed_back_while_another_producer_pushes() {
+    // Of one lane 16, 16 and 64 bytes with one tag, of another 64, in 128: a run ends where nothing is committed yet, at
+    // another tag, at what is freed at a time, and goes on behind padding.
+    check(4, || {
+        let (producer, mut consumer) = byte_ring(CAPACITY_BYTES_MIN);
+        let other = producer.clone();
+        let first = thread::spawn(move || {
+            for payload_bytes in [0, 0, 48] {
+                assert!(push(&producer, tag(0, 0), payload_bytes));
+            }
+        });
+        let second = thread::spawn(move || assert!(push(&other, tag(1, 0), 48)));
+        let mut seen = [Vec::new(), Vec::new()];
+        while seen[0].len() < 3 || seen[1].is_empty() {
+            let drained = consumer.drain_runs::<4>(usize::MAX, |tag, drained| {
+                let Drained::Copied(payloads) = drained else {
+                    panic!("nobody hands a buffer over");
+                };
+                for payload in payloads {
+                    assert!(payload.iter().all(|byte| *byte == 0xff));
+                    seen[tag.lane as usize].push(payload.len());
+                }
+                ControlFlow::Continue(())
+            });
+            if drained == 0 {
+                thread::yield_now();
+            }
+        }
+        assert_eq!(seen, [vec![0, 0, 48], vec![48]]);
+        first.join().expect("pushes");
+        second.join().expect("pushes");
     });
 }
 

@@ -96,8 +96,18 @@ pub(crate) fn agree(members: &[Member]) {
     );
 }
 
+/// Waits until each of them has all others as neighbors: what is broadcast before that, and not repaired, may not come.
+pub(crate) fn all_are_neighbors(members: &[Member]) {
+    let neighbors = |member: &Member| member.cluster().overlay().neighbors.len();
+    wait_until(
+        "all are neighbors",
+        || members.iter().map(neighbors).collect::<Vec<_>>(),
+        |counts| counts.iter().all(|count| count + 1 == members.len()),
+    );
+}
+
 /// What each of them sees, for whoever looks into a failure.
-fn states(members: &[Member]) -> String {
+pub(crate) fn states(members: &[Member]) -> String {
     let states = members.iter().map(|member| {
         let cluster = member.cluster();
         let (overlay, counts) = (cluster.overlay(), cluster.broadcast_counts());

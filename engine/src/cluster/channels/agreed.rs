@@ -96,7 +96,7 @@ impl AgreedChannels {
                 return Taken::Older(Box::new(known.change.clone()));
             }
             Some(_) => {}
-            None if !self.has_room_for(change.epoch) => return Taken::Refused,
+            None if !self.takes(&change.channel, change.epoch) => return Taken::Refused,
             None => self.make_room(),
         }
         self.newest = self.newest.max(change.epoch.number);
@@ -109,10 +109,24 @@ impl AgreedChannels {
         Taken::New
     }
 
-    /// Whether a change of a channel that is not known would be taken.
-    fn has_room_for(&self, epoch: ChangeEpoch) -> bool {
-        let has_removed = || self.known.values().any(|known| known.change.is_removal());
-        epoch.number > self.forgotten && (self.known.len() < CHANGED_MAX || has_removed())
+    /// Whether something was ordered of that channel, as far as it was not forgotten.
+    pub(in crate::cluster) fn knows(&self, channel: &str) -> bool {
+        self.known.contains_key(channel)
+    }
+
+    /// Channels of which nothing is known yet for which there is room: removals make room.
+    pub(in crate::cluster) fn room(&self) -> usize {
+        let known = self.known.values();
+        let present = known.filter(|known| !known.change.is_removal());
+        CHANGED_MAX.saturating_sub(present.count())
+    }
+
+    /// Whether that change would be taken.
+    fn takes(&self, channel: &str, epoch: ChangeEpoch) -> bool {
+        match self.known.get(channel) {
+            Some(known) => known.change.epoch < epoch,
+            None => epoch.number > self.forgotten && self.room() > 0,
+        }
     }
 
     /// Forgets the oldest removal, if it has to.
@@ -185,8 +199,11 @@ impl AgreedChannels {
     }
 
     /// What somebody who knows these lacks; and whether they know of something that is not here.
+    ///
+    /// What they have forgotten is forgotten here too, but not before the rest is known: their older changes of channels
+    /// that are not known here would not be taken any more.
     pub(in crate::cluster) fn compare(&mut self, theirs: &ChangeHeads) -> (Vec<Change>, bool) {
-        self.forgotten = self.forgotten.max(theirs.forgotten);
+        self.newest = self.newest.max(theirs.forgotten);
         let there: BTreeMap<&str, ChangeEpoch> = theirs
             .heads
             .iter()
@@ -201,11 +218,17 @@ impl AgreedChannels {
         };
         let lacking = self.known.values().filter(lacks);
         let lacking = lacking.map(|known| known.change.clone()).collect();
-        let is_newer = |(channel, epoch): (&&str, &ChangeEpoch)| match self.known.get(*channel) {
-            Some(known) => known.change.epoch < *epoch,
-            None => self.has_room_for(*epoch),
-        };
-        (lacking, there.iter().any(is_newer))
+        let mut there = there.iter();
+        let is_behind = there.any(|(channel, epoch)| self.takes(channel, *epoch));
+        if !is_behind {
+            self.forgotten = self.forgotten.max(theirs.forgotten);
+        }
+        (lacking, is_behind)
+    }
+
+    /// Whether more was forgotten here than there.
+    pub(in crate::cluster) const fn has_forgotten_more(&self, theirs: &ChangeHeads) -> bool {
+        self.forgotten > theirs.forgotten
     }
 
     /// All changes in force, by channel, and how each ended here.

@@ -99,7 +99,7 @@ impl Applying {
         let goal = match goal(here.as_ref(), before, &change) {
             Ok(goal) => goal,
             Err(error) => {
-                ended.push(made_of(&change, Err(error)));
+                self.fail(&change, error, ended);
                 return false;
             }
         };
@@ -154,10 +154,19 @@ impl Applying {
                 false
             }
             (Err(error), _) => {
-                ended.push(made_of(&change, Err(error)));
+                self.fail(&change, error, ended);
                 false
             }
         }
+    }
+
+    /// That change is not made. Where none was, nothing is remembered: mistakes in names are not bounded.
+    fn fail(&mut self, change: &Change, error: ChannelError, ended: &mut Vec<Made>) {
+        let is_unmade = |before: &Before| before.made.is_none();
+        if self.before.get(&change.channel).is_some_and(is_unmade) {
+            self.before.remove(&change.channel);
+        }
+        ended.push(made_of(change, Err(error)));
     }
 
     /// That change is made.
@@ -165,12 +174,13 @@ impl Applying {
         let before = self.before.entry(change.channel.clone()).or_default();
         before.made = Some(change.clone());
         if self.before.len() > CHANGED_MAX {
-            let removed = self.before.iter().filter(|(_, before)| {
-                let made = before.made.as_ref();
-                made.is_none_or(|made| made.is_removal())
-            });
-            let oldest = removed.min_by_key(|(_, before)| before.made.as_ref().map(|it| it.epoch));
-            if let Some(channel) = oldest.map(|(channel, _)| channel.clone()) {
+            let made = self
+                .before
+                .values()
+                .filter_map(|before| before.made.as_ref());
+            let removed = made.filter(|made| made.is_removal());
+            let oldest = removed.min_by_key(|made| made.epoch);
+            if let Some(channel) = oldest.map(|made| made.channel.clone()) {
                 self.before.remove(&channel);
             }
         }
@@ -236,6 +246,23 @@ mod tests {
                 settings,
             },
         }
+    }
+
+    /// Whatever a person mistypes, nothing stays of it.
+    #[test]
+    fn changes_that_cannot_be_made_leave_nothing() {
+        let table = ChannelTable::new(vec![None], 0);
+        let mut applying = Applying::default();
+        for number in 0..10 {
+            let channel = format!("mistyped-{number}");
+            applying.add(Change {
+                channel,
+                ..change(number, 100)
+            });
+            let (ended, _) = applying.turn(&table);
+            assert!(matches!(&ended[..], [made] if made.outcome.is_err()));
+        }
+        assert!(applying.before.is_empty(), "{:?}", applying.before);
     }
 
     /// In whichever order changes come, and however late they are made, the greatest is what stays.

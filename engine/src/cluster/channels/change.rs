@@ -21,7 +21,7 @@ pub const CHANGED_MAX: usize = 2 * CHANNELS_MAX;
 const SETTINGS_MAX: usize = 128;
 /// The longest that a removal may let channels drain.
 const WAIT_MS_MAX: u64 = 600_000;
-/// No number of an epoch is greater, so that there is always a next one.
+/// No number of an epoch, and of a channel's lives, is greater: there is always a next one.
 const NUMBER_MAX: u64 = 1 << 62;
 /// Most bytes of why a node did not make a change.
 const WHY_BYTES_MAX: usize = 512;
@@ -94,6 +94,11 @@ impl ChangeEpoch {
             incarnation,
         }
     }
+
+    /// There is a next one.
+    const fn is_within_bounds(&self) -> bool {
+        self.number <= NUMBER_MAX
+    }
 }
 
 impl Change {
@@ -111,8 +116,11 @@ impl Change {
         let invalid = |field| DecodeError::Invalid { field };
         check_name(&self.channel).map_err(|_| invalid("channel"))?;
         check_name(&self.by).map_err(|_| invalid("name"))?;
-        if NodeId::of(&self.by) != self.epoch.by || self.epoch.number > NUMBER_MAX {
+        if NodeId::of(&self.by) != self.epoch.by || !self.epoch.is_within_bounds() {
             return Err(invalid("epoch"));
+        }
+        if self.life > NUMBER_MAX {
+            return Err(invalid("life"));
         }
         match &self.wanted {
             Wanted::Absent { wait_ms } if *wait_ms > WAIT_MS_MAX => Err(invalid("wait")),
@@ -191,7 +199,12 @@ impl ChangeHeads {
 
     /// Holds them against the bounds.
     pub(in crate::cluster) fn check(&self) -> Result<(), DecodeError> {
-        at_most(&self.heads, CHANGED_MAX, "heads")
+        at_most(&self.heads, CHANGED_MAX, "heads")?;
+        let mut epochs = self.heads.iter().map(|(_, epoch)| epoch);
+        if self.forgotten > NUMBER_MAX || !epochs.all(ChangeEpoch::is_within_bounds) {
+            return Err(DecodeError::Invalid { field: "epoch" });
+        }
+        Ok(())
     }
 }
 

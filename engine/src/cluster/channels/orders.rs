@@ -117,8 +117,12 @@ impl OpenOrders {
 
     /// Whether an order of that channel has not ended.
     pub(in crate::cluster) fn has(&self, channel: &str) -> bool {
-        let mut open = self.open.iter();
-        open.any(|open| open.change.channel == channel)
+        self.channels().any(|open| open == channel)
+    }
+
+    /// The channels of those that are open.
+    pub(in crate::cluster) fn channels(&self) -> impl Iterator<Item = &str> {
+        self.open.iter().map(|open| open.change.channel.as_str())
     }
 
     /// It is to wait for the one that is open.

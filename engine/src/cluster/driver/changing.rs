@@ -26,7 +26,7 @@ impl Driver {
     /// The application wants a channel changed on every node.
     pub(super) fn change_channel(&mut self, now: Time, wish: Wish, out: &mut Vec<Deed>) {
         let token = wish.token;
-        if self.channel_orders.is_full() {
+        if self.channel_orders.is_full() || !self.has_room_for(&wish.channel) {
             let end = OrderEnd::Full;
             out.push(Deed::ChannelOrderEnded { token, end });
             return;
@@ -53,6 +53,13 @@ impl Driver {
         if is_removal {
             self.put_in_force(now, token, &change, out);
         }
+    }
+
+    /// Whether the change can be kept once it is made here, and those that are being tried before it.
+    fn has_room_for(&self, channel: &str) -> bool {
+        let open = self.channel_orders.channels();
+        let unknown = open.filter(|channel| !self.channels.knows(channel));
+        self.channels.knows(channel) || unknown.count() < self.channels.room()
     }
 
     /// Goes on with orders that waited for another one of their channel, once that has ended.
@@ -209,7 +216,9 @@ impl Driver {
         for change in lacking {
             self.send_word(from, Word::of_change(&change), None, out);
         }
-        if is_behind && !theirs.is_answer {
+        // Who has got what it lacked can forget what is forgotten here.
+        let is_to_forget = self.channels.has_forgotten_more(theirs);
+        if is_to_forget || is_behind && !theirs.is_answer {
             let heads = self.channels.heads(true);
             self.send_word(from, Word::of_change_heads(&heads), None, out);
         }

@@ -11,7 +11,7 @@ use crate::cluster::machine::{MachineEvent, Readings as _};
 use crate::cluster::topology::OrderedBy;
 
 impl Driver {
-    /// Notes who was lost, and looks whether it was a server.
+    /// Notes who was lost, and who is gone or back among the servers.
     pub(super) fn note_servers(&mut self, event: &MachineEvent, now: Time) {
         match event {
             MachineEvent::MemberSuspect(id) => self.serving.lost(*id),
@@ -19,7 +19,8 @@ impl Driver {
                 self.serving.lost(*id);
                 self.look_at_servers(now);
             }
-            MachineEvent::MemberLeft(_)
+            MachineEvent::MemberUp(_)
+            | MachineEvent::MemberLeft(_)
             | MachineEvent::Switching {
                 step: Step::Committed,
                 ..
@@ -35,11 +36,14 @@ impl Driver {
         if overlay.kind != OverlayKind::ClientServer || after.is_zero() {
             return;
         }
-        let runs = self.serving.is_any_gone();
         let members = self.machine.members();
         self.serving.gone_too_long(now, members, &overlay.servers);
-        if !runs && self.serving.is_any_gone() {
-            self.timers.set_after(now, after, Timer::Servers);
+        self.time_servers(now);
+    }
+
+    fn time_servers(&mut self, now: Time) {
+        if let Some(wait) = self.serving.set_timer(now) {
+            self.timers.set_after(now, wait, Timer::Servers);
         }
     }
 
@@ -54,11 +58,8 @@ impl Driver {
         };
         let members = self.machine.members();
         let gone = self.serving.gone_too_long(now, members, &servers);
-        if !self.serving.is_any_gone() {
-            return;
-        }
-        let after = self.serving.replace_after();
-        self.timers.set_after(now, after, Timer::Servers);
+        self.serving.timer_is_over();
+        self.time_servers(now);
         let is_for_us = self.machine.coordinator() == Some(self.me) && self.is_joined();
         let is_quiet = self.parted.is_none() && self.machine.next_overlay().is_none();
         if gone.is_empty() || !is_for_us || !is_quiet {

@@ -401,3 +401,70 @@ fn what_is_kept_is_bounded_and_what_was_forgotten_does_not_come_back() {
     let more = order(&mut agreed, "more", Operation::Add(vec![]));
     assert_eq!(agreed.take(&more, None), Taken::Refused);
 }
+
+/// Of channels with names that are used once, removals are forgotten; what is there is learned all the same, however old.
+#[test]
+fn who_joins_after_much_was_forgotten_learns_what_is_there_and_can_order() {
+    let mut world = world(370, 3, OverlayKind::FullMesh);
+    world.change("n1", 0, "old", Operation::Add(settings("parallelism=3")));
+    world.run_for(Duration::from_secs(1));
+    let mut tokens = 1..;
+    for batch in 0..CHANGED_MAX / 16 + 1 {
+        for number in 0..16 {
+            let channel = format!("once-{batch}-{number}");
+            for operation in [Operation::Add(vec![]), Operation::Remove { wait_ms: 0 }] {
+                let token = tokens.next().expect("endless");
+                world.change("n1", token, &channel, operation);
+            }
+        }
+        world.run_for(Duration::from_secs(1));
+    }
+    world.start(3, OverlayKind::FullMesh, Some(0));
+    world.run_for(Duration::from_secs(20));
+    assert_eq!(world.channel("old").map(|it| it.parallelism), Some(3));
+    world.change("n3", 1, "new", Operation::Add(vec![]));
+    world.run_for(Duration::from_secs(2));
+    world.assert_made_everywhere("n3", 1);
+    // Nor does it take what was removed long ago and forgotten.
+    let mut newcomer = AgreedChannels::default();
+    let mut source = AgreedChannels::default();
+    let mut removed_long_ago = None;
+    for number in 0..=CHANGED_MAX {
+        let channel = format!("c{number}");
+        let added = source.propose(&channel, Operation::Add(vec![]), "n1", 1);
+        source.take(&added, None);
+        removed_long_ago.get_or_insert(added);
+        let removed = source.propose(&channel, Operation::Remove { wait_ms: 0 }, "n1", 1);
+        source.take(&removed, None);
+    }
+    assert!(newcomer.compare(&source.heads(false)).1);
+    for change in source.compare(&newcomer.heads(true)).0 {
+        assert_eq!(newcomer.take(&change, None), Taken::New);
+    }
+    assert_eq!(newcomer.compare(&source.heads(true)), (vec![], false));
+    let removed_long_ago = removed_long_ago.expect("the first");
+    assert_eq!(newcomer.take(&removed_long_ago, None), Taken::Refused);
+    let own = newcomer.propose("new", Operation::Add(vec![]), "n2", 1);
+    assert_eq!(newcomer.take(&own, None), Taken::New);
+}
+
+#[test]
+fn an_order_for_which_there_is_no_room_is_not_tried() {
+    let mut world = world(371, 2, OverlayKind::FullMesh);
+    for number in 0..=CHANGED_MAX as u64 {
+        world.change("n1", number, &format!("c{number}"), Operation::Add(vec![]));
+        if number % 16 == 0 {
+            world.run_for(Duration::from_secs(1));
+        }
+    }
+    world.run_for(Duration::from_secs(2));
+    let ordered = &world.nodes["n1"].ordered;
+    let refused = ordered.iter().filter(|(_, end)| **end == OrderEnd::Full);
+    let refused: Vec<_> = refused.map(|(token, _)| *token).collect();
+    // They come to the driver in any order.
+    let [refused] = refused[..] else {
+        panic!("{refused:?} of {}", ordered.len());
+    };
+    assert_eq!(ordered.len(), CHANGED_MAX + 1);
+    assert_eq!(world.channel(&format!("c{refused}")), None);
+}

@@ -164,3 +164,22 @@ fn a_server_that_is_back_in_time_stays_one() {
     assert_eq!(world.servers_now(), before);
     assert_eq!(world.nodes["n7"].driver.view().overlay.epoch, epoch);
 }
+
+#[test]
+fn each_absence_of_a_server_is_counted_from_its_own_begin() {
+    let mut world = mesh(411, &[fit(RoleWish::Auto, 1); 8]);
+    world.order_servers("n3");
+    let before = world.servers_now();
+    let server = before.first().expect("three").clone();
+    let number = server[1..].parse().expect("its number");
+    let epoch = world.nodes["n7"].driver.view().overlay.epoch;
+    // Away three times, for less than a server has each time.
+    for _ in 0..3 {
+        world.kill(&server);
+        world.run_for(Duration::from_secs(20));
+        world.start(number, OverlayKind::FullMesh, Some(other(&world)));
+        world.run_for(Duration::from_secs(8));
+    }
+    assert_eq!(world.servers_now(), before);
+    assert_eq!(world.nodes["n7"].driver.view().overlay.epoch, epoch);
+}
