@@ -14,7 +14,7 @@ use crate::admin::events::line_of;
 
 const KEYS: &str = "q end  Tab/1-3 list  s sort  r reverse  / filter  Esc clear  p pause  ? help";
 
-const HELP: [&str; 9] = [
+const HELP: [&str; 10] = [
     "q, Ctrl-C      end",
     "Tab, 1, 2, 3   give the keys to channels, members or events",
     "s              sort that list by its next column",
@@ -23,7 +23,8 @@ const HELP: [&str; 9] = [
     "Esc            show everything again",
     "p              pause, and go on",
     "Up Down PgUp PgDn Home   scroll that list",
-    "Rates are those of the last interval; latencies and losses since the node started.",
+    "Rates are those of the last interval,",
+    "latencies and losses those since the node started.",
 ];
 
 /// Draws it.
@@ -130,7 +131,9 @@ fn seen<T>(rows: Vec<T>, pane: Pane, screen: &Screen, height: u16) -> Vec<T> {
 fn title(name: &str, count: usize, pane: Pane, sorted_by: Option<&str>, screen: &Screen) -> String {
     let mark = if screen.pane == pane { "*" } else { " " };
     let sorted = sorted_by.map_or_else(String::new, |column| {
-        let way = if screen.is_reversed { " reversed" } else { "" };
+        // Events stay in their order.
+        let is_reversed = screen.is_reversed && pane != Pane::Events;
+        let way = if is_reversed { " reversed" } else { "" };
         format!(", by {column}{way}")
     });
     format!("{mark}{name} ({count}{sorted}) ")

@@ -201,6 +201,14 @@ fn keys_sort_filter_and_scroll_the_list_that_has_them() {
     let text = shown(&screen, 80, 24);
     let first = text.lines().find(|line| line.starts_with("node-0"));
     assert!(first.is_some_and(|line| line.contains("down")), "{text}");
+    assert!(
+        text.contains("by status reversed") && !text.contains("first reversed"),
+        "events stay in their order:\n{text}"
+    );
+    press(&mut screen, &[KeyCode::Char('?')]);
+    let text = shown(&screen, 80, 24);
+    assert!(text.contains("since the node started."), "{text}");
+    press(&mut screen, &[KeyCode::Char('?')]);
 
     press(
         &mut screen,
