@@ -112,5 +112,24 @@ pub(crate) fn ended(printed: Result<(), NotWritten>, otherwise: Ending) -> Endin
 
 /// A line on standard error, which may be unwritable too: then the exit code alone tells.
 pub(crate) fn complain(line: fmt::Arguments<'_>) {
-    let _ = writeln!(io::stderr(), "{}", Printable(&line.to_string()));
+    let _ = writeln!(io::stderr(), "{}", shown(&line.to_string()));
+}
+
+/// The whole line, however long its advice is: what others gave is cut where it is quoted, and here word by word.
+fn shown(line: &str) -> String {
+    let words = line.split_inclusive(' ');
+    words.map(|word| Printable(word).to_string()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::shown;
+
+    #[test]
+    fn a_line_is_shown_to_its_end_and_commands_no_terminal() {
+        let advice = "set security or listen on loopback ".repeat(20);
+        assert_eq!(shown(&advice), advice);
+        assert_eq!(shown("a \u{1b}[2J b"), "a \\u{1b}[2J b");
+        assert!(shown(&"x".repeat(1_000_000)).len() < 1_000);
+    }
 }

@@ -22,10 +22,10 @@ pub(crate) struct Supervisor {
 impl Supervisor {
     /// As the environment tells it: WatchdogSec= of the unit becomes WATCHDOG_USEC.
     pub(crate) fn of_process() -> Self {
-        let mut micros = 0;
-        let is_watched = sd_notify::watchdog_enabled(false, &mut micros);
+        let given = |name| std::env::var(name).ok();
+        let (pid, micros) = (given("WATCHDOG_PID"), given("WATCHDOG_USEC"));
         Self {
-            every: is_watched.then(|| Duration::from_micros(micros / 2)),
+            every: half_of_watchdog(pid.as_deref(), micros.as_deref(), std::process::id()),
         }
     }
 
@@ -68,5 +68,34 @@ fn tell(state: &[NotifyState<'_>]) {
         complain(format_args!(
             "overlane node: the socket of NOTIFY_SOCKET cannot be told: {error}"
         ));
+    }
+}
+
+/// Half of the time within which process `own` has to give a sign of life, as `WATCHDOG_PID` and `WATCHDOG_USEC` say. As with systemd's own
+/// library, they are for whoever has them where no process is named.
+fn half_of_watchdog(pid: Option<&str>, micros: Option<&str>, own: u32) -> Option<Duration> {
+    let is_ours = pid.is_none_or(|pid| pid.parse() == Ok(own));
+    let micros = micros?.parse::<u64>().ok()?;
+    (is_ours && micros > 0).then(|| Duration::from_micros(micros / 2))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_watchdog_is_for_the_process_that_it_names_or_for_any() {
+        let half = Some(Duration::from_secs(1));
+        assert_eq!(half_of_watchdog(Some("7"), Some("2000000"), 7), half);
+        assert_eq!(half_of_watchdog(None, Some("2000000"), 7), half);
+        for (pid, micros) in [
+            (Some("8"), Some("2000000")),
+            (Some("x"), Some("2000000")),
+            (None, Some("0")),
+            (None, Some("-1")),
+            (Some("7"), None),
+        ] {
+            assert_eq!(half_of_watchdog(pid, micros, 7), None, "{pid:?} {micros:?}");
+        }
     }
 }
