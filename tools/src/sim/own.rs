@@ -11,7 +11,6 @@ use overlane_overlays::sim::switching::{BEFORE_S, Experiment, Figures, simulated
 use overlane_overlays::sim::{Latency, NetworkConfig};
 
 use super::output::{Bar, print_report};
-use super::switching::what_is_wrong;
 use crate::ending::{Ending, Failure};
 
 /// What the nodes of a simulation go by.
@@ -94,6 +93,20 @@ pub(super) fn run(experiment: &Experiment) -> Figures {
     let figures = experiment.run(&mut |stage, done, all| bar.show(stage, done, all));
     bar.finish();
     figures
+}
+
+/// Why a change did not come about as it should, if it did not.
+pub(super) fn what_is_wrong(figures: &Figures) -> Option<String> {
+    let Figures {
+        lost, duplicates, ..
+    } = figures;
+    if let Some(violation) = &figures.violation {
+        return Some(violation.clone());
+    }
+    if !figures.switched {
+        return Some(format!("not all nodes have {} alone", figures.to));
+    }
+    (lost + duplicates > 0).then(|| format!("{lost} deliveries lost, {duplicates} repeated"))
 }
 
 /// The same cluster gives the same answer twice.

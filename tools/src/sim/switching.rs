@@ -5,7 +5,7 @@
 
 use std::cell::RefCell;
 
-use overlane_overlays::sim::switching::{Experiment, Figures};
+use overlane_overlays::sim::switching::Experiment;
 
 use super::layers::measure;
 use super::own::{self, Own};
@@ -32,7 +32,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), SimError> {
     let wrong = RefCell::new(None);
     let run = || {
         let figures = own::run(&experiment);
-        wrong.replace(what_is_wrong(&figures));
+        wrong.replace(own::what_is_wrong(&figures));
         let events = figures.events;
         (figures, events)
     };
@@ -44,18 +44,4 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), SimError> {
             reason,
         }),
     }
-}
-
-/// Why a change did not come about as it should, if it did not.
-pub(super) fn what_is_wrong(figures: &Figures) -> Option<String> {
-    let Figures {
-        lost, duplicates, ..
-    } = figures;
-    if let Some(violation) = &figures.violation {
-        return Some(violation.clone());
-    }
-    if !figures.switched {
-        return Some(format!("not all nodes have {} alone", figures.to));
-    }
-    (lost + duplicates > 0).then(|| format!("{lost} deliveries lost, {duplicates} repeated"))
 }
