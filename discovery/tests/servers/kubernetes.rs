@@ -16,7 +16,7 @@ fn server(name: &str) -> ApiServer {
     ApiServer::start(Path::new(env!("CARGO_TARGET_TMPDIR")), name)
 }
 
-fn settings(server: &ApiServer, watch: bool) -> Settings {
+pub(crate) fn settings(server: &ApiServer, watch: bool) -> Settings {
     Settings {
         url: Some(server.url()),
         account: server.account().to_owned(),

@@ -5,12 +5,13 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use overlane_discovery::kubernetes::{Kubernetes, Lookup, Mode, Naming, Settings};
+use overlane_discovery::kubernetes::Kubernetes;
 use overlane_discovery::{Stop, Strategy};
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, date_time_ymd};
 use rustls::ServerConfig;
 use rustls::pki_types::PrivateKeyDer;
 
+use crate::kubernetes::settings;
 use crate::look_until;
 use crate::stand_in::kubernetes::ApiServer;
 
@@ -59,20 +60,7 @@ fn server(name: &str, tls: Arc<ServerConfig>) -> ApiServer {
 }
 
 fn kubernetes(server: &ApiServer, watch: bool) -> Kubernetes {
-    Kubernetes::new(Settings {
-        url: Some(server.url()),
-        account: server.account().to_owned(),
-        namespace: None,
-        selector: "app=overlane,tier in (core)".into(),
-        lookup: Lookup::EndpointSlices,
-        naming: Naming {
-            mode: Mode::Ip,
-            port: 7400,
-            domain: "cluster.local".into(),
-            service: String::new(),
-        },
-        watch,
-    })
+    Kubernetes::new(settings(server, watch))
 }
 
 #[test]
