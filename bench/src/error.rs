@@ -90,6 +90,14 @@ pub(crate) enum BenchError {
     CheckFailed(String),
 }
 
+/// The end of a command that went through: its checks failed if there are faults.
+pub(crate) fn unless_faulty(faults: &[String]) -> Outcome<()> {
+    if faults.is_empty() {
+        return Ok(());
+    }
+    Err(BenchError::CheckFailed(faults.join("; ")))
+}
+
 impl BenchError {
     /// What the program ends with.
     pub(crate) fn exit(&self) -> Exit {

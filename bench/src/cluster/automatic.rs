@@ -11,7 +11,7 @@ use super::flags::AutoFlags;
 use super::nodes::{Nodes, name, unexpected};
 use super::protocol::{Command, Flow, Got, Reply, STEADY};
 use super::{of_rows, print};
-use crate::error::{BenchError, Outcome};
+use crate::error::{BenchError, Outcome, unless_faulty};
 use crate::progress::Progress;
 
 /// Between two looks which overlay there is.
@@ -81,10 +81,7 @@ pub(crate) fn run(flags: &AutoFlags) -> Outcome<()> {
         figures, faults, ..
     } = run;
     print(&figures, figures.table(), flags.json);
-    if faults.is_empty() {
-        return Ok(());
-    }
-    Err(BenchError::CheckFailed(faults.join("; ")))
+    unless_faulty(&faults)
 }
 
 impl Run<'_> {

@@ -11,7 +11,7 @@ use super::hosts::Hosts;
 use super::nodes::{Nodes, name, unexpected};
 use super::protocol::{Command, Reply, Split};
 use super::{ARRIVE_WITHIN, form, of_rows, print};
-use crate::error::{BenchError, Outcome};
+use crate::error::{BenchError, Outcome, unless_faulty};
 use crate::progress::Progress;
 
 /// Broadcasts after the healing.
@@ -76,10 +76,7 @@ pub(crate) fn run(flags: &PartitionFlags) -> Outcome<()> {
     if reach.came < reach.expected {
         faults.push("broadcasts after the healing did not come to all".to_owned());
     }
-    if faults.is_empty() {
-        return Ok(());
-    }
-    Err(BenchError::CheckFailed(faults.join("; ")))
+    unless_faulty(&faults)
 }
 
 /// Waits until each node counts the nodes of its own host as live, and nobody else. How long it took.

@@ -10,7 +10,7 @@ use super::flags::RelayFlags;
 use super::nodes::{Nodes, name, unexpected};
 use super::protocol::{Command, Relayed, Reply};
 use super::{form, of_rows, print, short};
-use crate::error::{BenchError, Outcome};
+use crate::error::{Outcome, unless_faulty};
 use crate::progress::Progress;
 use crate::sample::figure;
 
@@ -119,10 +119,7 @@ fn judge(figures: &Figures, sent: &[Relayed], messages: u64) -> Outcome<()> {
             figures.delivered, figures.reported, figures.duplicates
         ));
     }
-    if faults.is_empty() {
-        return Ok(());
-    }
-    Err(BenchError::CheckFailed(faults.join("; ")))
+    unless_faulty(&faults)
 }
 
 impl Figures {

@@ -11,7 +11,7 @@ use super::flags::SwitchFlags;
 use super::nodes::{Nodes, name, unexpected};
 use super::protocol::{Command, Flow, Got, Reply, STEADY};
 use super::{form, of_rows, print};
-use crate::error::{BenchError, Outcome};
+use crate::error::{BenchError, Outcome, unless_faulty};
 use crate::progress::Progress;
 
 /// Each overlay takes the place of each other in twelve steps, from full mesh back to it.
@@ -109,10 +109,7 @@ pub(crate) fn run(flags: &SwitchFlags) -> Outcome<()> {
         figures, faults, ..
     } = run;
     print(&figures, figures.table(), flags.json);
-    if faults.is_empty() {
-        return Ok(());
-    }
-    Err(BenchError::CheckFailed(faults.join("; ")))
+    unless_faulty(&faults)
 }
 
 impl Run<'_> {

@@ -9,7 +9,7 @@ use super::flags::SlowConsumerFlags;
 use super::protocol::{CHANNEL, Command, Order, ROLE, Receivers, Reply, SENDER, Specification};
 use crate::accounts::{Account, NodeAccounts};
 use crate::child::Child;
-use crate::error::{BenchError, Outcome};
+use crate::error::{BenchError, Outcome, unless_faulty};
 use crate::latencies::Latencies;
 use crate::node::settings::{self, Defaults};
 use crate::pair::Spread;
@@ -51,10 +51,7 @@ pub(crate) fn run(flags: &SlowConsumerFlags) -> Outcome<()> {
     } else {
         measured.print(&figures, flags)?;
     }
-    if faults.is_empty() {
-        return Ok(());
-    }
-    Err(BenchError::CheckFailed(faults.join("; ")))
+    unless_faulty(&faults)
 }
 
 fn configuration(flags: &SlowConsumerFlags) -> Outcome<Config> {
