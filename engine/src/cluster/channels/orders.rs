@@ -238,7 +238,7 @@ impl OpenOrders {
             .collect()
     }
 
-    /// Who is to be told again, and what: some of those who have not answered for a while.
+    /// Members that have not answered for a while, a few at a time, each with the change to send it again.
     pub(in crate::cluster) fn look(&mut self) -> Vec<(NodeId, Change)> {
         let mut again = Vec::new();
         for open in &mut self.open {
