@@ -6,143 +6,32 @@
 //! without an extension pays nothing for them. Lengths are checked against [`FrameLimits`] as soon
 //! as the header is there, before the caller buffers a byte of the body. This file never looks
 //! inside a body: see `control.rs` and `mailbox.rs`; nor inside an extension: see `extension.rs`.
-use std::fmt;
 
-use zerocopy::little_endian::U32;
-use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
+mod decode_error;
+mod header;
+mod kind;
+
+pub use decode_error::DecodeError;
+pub(crate) use header::EXTENSION_LENGTH_BYTES;
+pub use header::{
+    BODY_BYTES_MAX, EXTENDED_HEADER_BYTES, EXTENSION_BLOCK_BYTES_MAX, HEADER_BYTES,
+    PAYLOAD_BYTES_MAX, mark_extended, message_header, put_extended_header, put_header,
+};
+pub use kind::{EXTENDED_KIND_BIT, FrameKind, OPTIONAL_KIND_BIT};
+
+use header::{BODY_BYTES_MASK, Header, KIND_SHIFT};
+use zerocopy::FromBytes;
 
 use super::causes::is_told;
-use super::close::CloseReason;
 use super::codec::{Codec, check_expansion};
 use super::extension::{EXTENSION_BYTES_MAX, Extension, ExtensionError};
 use super::fragment::{FIRST_FRAGMENT_BYTES, FirstFragment, Fragment};
 
-/// Bytes of a frame's header.
-pub const HEADER_BYTES: usize = 8;
-
-/// The largest body that a header can state: its length has 24 bits.
-pub const BODY_BYTES_MAX: usize = (1 << 24) - 1;
-
 /// The largest body of a control frame of unknown, optional kind.
 pub const OPTIONAL_BODY_BYTES_MAX: u32 = 4096;
 
-/// Kinds from here up are optional: a receiver that does not know one skips the frame.
-pub const OPTIONAL_KIND_BIT: u8 = 0x80;
-
-/// Set in the kind of a frame whose body begins with an extension. Optional kinds have it without a
-/// meaning: a receiver that does not know the kind skips the extension with the rest.
-pub const EXTENDED_KIND_BIT: u8 = 0x40;
-
-/// Bytes of a frame's header and of the length of its extension.
-pub const EXTENDED_HEADER_BYTES: usize = HEADER_BYTES + EXTENSION_LENGTH_BYTES;
-
-/// The most bytes that an extension adds to a frame, its length included.
-pub const EXTENSION_BLOCK_BYTES_MAX: usize = EXTENSION_LENGTH_BYTES + EXTENSION_BYTES_MAX;
-
-/// The largest payload that has room for an extension beside it, whatever that is.
-pub const PAYLOAD_BYTES_MAX: usize = BODY_BYTES_MAX - EXTENSION_BLOCK_BYTES_MAX;
-
-pub(crate) const EXTENSION_LENGTH_BYTES: usize = 2;
-
 /// A mailbox's name, or a channel's.
 const NAME_BYTES_MAX: u32 = 255;
-const BODY_BYTES_MASK: u32 = 0x00ff_ffff;
-const KIND_SHIFT: u32 = 24;
-
-/// What a frame is. Zero is no kind, so that a run of zero bytes is refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[repr(u8)]
-pub enum FrameKind {
-    /// A message: the word is the mailbox id on this lane, the body is the payload.
-    Message = 1,
-    /// A mailbox announced: the word is its id on this lane, the body is its name.
-    Mailbox = 2,
-    /// Messages acknowledged: the word is their cumulative count modulo 2^32.
-    Ack = 3,
-    /// The sender will send no more messages: the word is the code of a [`CloseReason`].
-    Bye = 4,
-    /// Asks for a [`FrameKind::Pong`] with the same word.
-    Ping = 5,
-    /// Answers a [`FrameKind::Ping`] with its word.
-    Pong = 6,
-    /// Some whole frames, compressed: the word is how many bytes they take, the body is what the lane's codec
-    /// makes of them. Only on a lane that has one ([`super::compression`]).
-    Compressed = 7,
-    /// A large message begins: the word is the mailbox id on this lane, the body its length and the first of
-    /// its bytes ([`super::fragment`]). Only on a lane that has fragments.
-    FirstFragment = 8,
-    /// It goes on: the word is as in its first fragment, the body is what follows.
-    Fragment = 9,
-    /// The lane is idle: the sender proposes to close it, or agrees ([`super::control::Rest`]).
-    Rest = 0x81,
-    /// On the control lane: the sender needs another lane and cannot dial it. The word is the lane's
-    /// index, the body the name of its channel.
-    Summon = 0x82,
-    /// On the control lane: the lane that the other side needs cannot be made
-    /// ([`super::control::Decline`]).
-    Decline = 0x83,
-    /// Fragments of messages that are not complete yet have come: the word is the cumulative count of their
-    /// bytes modulo 2^32.
-    FragmentAck = 0x84,
-    /// On a causal channel: messages up to a number come no more, of the sender to the receiver of this frame, or of
-    /// others to its sender ([`super::causes::Told`]).
-    Settled = 0x85,
-    /// On a causal channel: asks which messages of others the receiver of this frame has.
-    AskSettled = 0x86,
-}
-
-impl FrameKind {
-    /// The kind that a header's byte stands for, or `None` for one that this version lacks.
-    #[must_use]
-    pub const fn from_code(code: u8) -> Option<Self> {
-        match code {
-            1 => Some(Self::Message),
-            2 => Some(Self::Mailbox),
-            3 => Some(Self::Ack),
-            4 => Some(Self::Bye),
-            5 => Some(Self::Ping),
-            6 => Some(Self::Pong),
-            7 => Some(Self::Compressed),
-            8 => Some(Self::FirstFragment),
-            9 => Some(Self::Fragment),
-            0x81 => Some(Self::Rest),
-            0x82 => Some(Self::Summon),
-            0x83 => Some(Self::Decline),
-            0x84 => Some(Self::FragmentAck),
-            0x85 => Some(Self::Settled),
-            0x86 => Some(Self::AskSettled),
-            _ => None,
-        }
-    }
-
-    /// The byte that stands for this kind in a header.
-    #[must_use]
-    pub const fn code(self) -> u8 {
-        self as u8
-    }
-}
-
-impl fmt::Display for FrameKind {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(match self {
-            Self::Message => "message",
-            Self::Mailbox => "mailbox",
-            Self::Ack => "ack",
-            Self::Bye => "bye",
-            Self::Ping => "ping",
-            Self::Pong => "pong",
-            Self::Compressed => "compressed",
-            Self::FirstFragment => "first fragment",
-            Self::Fragment => "fragment",
-            Self::Rest => "rest",
-            Self::Summon => "summon",
-            Self::Decline => "decline",
-            Self::FragmentAck => "fragment ack",
-            Self::Settled => "settled",
-            Self::AskSettled => "ask settled",
-        })
-    }
-}
 
 /// The sizes that a receiver accepts on one lane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -202,134 +91,6 @@ pub enum Next<'a> {
         /// [`EXTENSION_BLOCK_BYTES_MAX`].
         needed_bytes: usize,
     },
-}
-
-/// A header that no well-behaved peer sends. The lane has to be closed: there is no way to find
-/// the start of the next frame.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum DecodeError {
-    /// The body is larger than this lane accepts.
-    #[error(
-        "a frame of kind {kind:#04x} states {body_bytes} bytes and the limit is {limit_bytes}: \
-         raise body_bytes_max of the channel on both nodes, or send smaller messages"
-    )]
-    TooLarge {
-        /// The kind's byte in the header.
-        kind: u8,
-        /// The stated length of the body.
-        body_bytes: u32,
-        /// The largest length that would have been accepted.
-        limit_bytes: u32,
-    },
-    /// The kind never has a body of this length.
-    #[error("a {kind} frame states a body of {body_bytes} bytes but has {expected}")]
-    BodyLength {
-        /// What the frame is.
-        kind: FrameKind,
-        /// The stated length of the body.
-        body_bytes: u32,
-        /// The lengths that this kind can have, in words.
-        expected: &'static str,
-    },
-    /// The kind is not known and not optional.
-    #[error("frames of kind {kind:#04x} are not known here: run the same version on both nodes")]
-    UnknownKind {
-        /// The kind's byte in the header.
-        kind: u8,
-    },
-    /// The frame is compressed, and the lane has no codec, or what the frame stands for is no frame of it.
-    #[error(
-        "a compressed frame where none can be: the lane's terms have no compression, or it is in another one"
-    )]
-    NotCompressed,
-    /// The frame stands for more than its length allows.
-    #[error(
-        "a compressed frame of {compressed_bytes} bytes states that it stands for {batch_bytes}"
-    )]
-    Expansion {
-        /// Its length.
-        compressed_bytes: u32,
-        /// What it says that it stands for.
-        batch_bytes: u32,
-    },
-    /// The extension cannot be read.
-    #[error(transparent)]
-    Extension(#[from] ExtensionError),
-}
-
-impl DecodeError {
-    /// The reason to close the lane with.
-    #[must_use]
-    pub const fn close_reason(&self) -> CloseReason {
-        match self {
-            Self::TooLarge { .. } => CloseReason::FrameTooLarge,
-            Self::BodyLength { .. } => CloseReason::FrameMalformed,
-            Self::UnknownKind { .. } => CloseReason::UnknownFrame,
-            Self::NotCompressed | Self::Expansion { .. } => CloseReason::BadCompression,
-            Self::Extension(error) => error.close_reason(),
-        }
-    }
-}
-
-#[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
-#[repr(C)]
-struct Header {
-    body_bytes_and_kind: U32,
-    word: U32,
-}
-
-/// Writes a frame's header.
-///
-/// # Panics
-/// If `body_bytes` is above [`BODY_BYTES_MAX`]: senders check payloads against the limit of their
-/// channel long before this, and a wrapped length would corrupt the whole lane.
-#[inline]
-pub fn put_header(out: &mut [u8; HEADER_BYTES], kind: FrameKind, body_bytes: u32, word: u32) {
-    *out = header(kind.code(), body_bytes, word);
-}
-
-/// Says in a header that the body, whose length it states, begins with an extension and its length.
-#[inline]
-pub fn mark_extended(header: &mut [u8; HEADER_BYTES]) {
-    // The kind is the most significant byte of the first word, which is little-endian.
-    header[3] |= EXTENDED_KIND_BIT;
-}
-
-/// Writes the header of a frame with an extension, which is not empty, and the extension's length.
-/// After it go [`Extension::encoded`] and the body. Not for a lane of version 1.
-///
-/// # Panics
-/// If extension and body are above [`BODY_BYTES_MAX`] together: a body of [`PAYLOAD_BYTES_MAX`]
-/// always has room.
-#[inline]
-pub fn put_extended_header(
-    out: &mut [u8; EXTENDED_HEADER_BYTES],
-    kind: FrameKind,
-    extension: Extension<'_>,
-    body_bytes: u32,
-    word: u32,
-) {
-    let entries = extension.encoded().len();
-    debug_assert!(entries > 0, "without entries the flag has to be unset");
-    let length = u16::try_from(entries).unwrap_or(u16::MAX);
-    let all_bytes = EXTENSION_LENGTH_BYTES + entries + body_bytes as usize;
-    let all_bytes = u32::try_from(all_bytes).unwrap_or(u32::MAX);
-    let code = kind.code() | EXTENDED_KIND_BIT;
-    let (first, last) = out.split_at_mut(HEADER_BYTES);
-    first.copy_from_slice(&header(code, all_bytes, word));
-    last.copy_from_slice(&length.to_le_bytes());
-}
-
-#[inline]
-fn header(code: u8, body_bytes: u32, word: u32) -> [u8; HEADER_BYTES] {
-    assert!(
-        body_bytes <= BODY_BYTES_MASK,
-        "a frame's body is at most 2^24 - 1 bytes"
-    );
-    zerocopy::transmute!(Header {
-        body_bytes_and_kind: U32::new(body_bytes | u32::from(code) << KIND_SHIFT),
-        word: U32::new(word),
-    })
 }
 
 /// Reads the frame at the start of `buffer`, in place.
@@ -557,17 +318,6 @@ fn check_first_fragment(
         body_bytes: message_bytes,
         limit_bytes,
     })
-}
-
-/// The header of a frame with the whole message that begins with that fragment, for the mailbox with the id
-/// `word`.
-#[must_use]
-pub fn message_header(first: FirstFragment, word: u32) -> [u8; HEADER_BYTES] {
-    let mut out = header(FrameKind::Message.code(), first.message_bytes, word);
-    if first.is_extended {
-        mark_extended(&mut out);
-    }
-    out
 }
 
 /// A frame of an optional kind that this version does not know.
