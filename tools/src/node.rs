@@ -99,7 +99,7 @@ fn node(arguments: Arguments) -> Result<Ending, Failure> {
     let supervisor = Supervisor::of_process();
     supervisor.ready(&node);
     // Until a signal says so, or the node has left its cluster.
-    loop {
+    let is_asked = loop {
         match happens.recv_timeout(supervisor.patience()) {
             Ok(Happened::Hangup) => {
                 supervisor.reloading();
@@ -107,15 +107,14 @@ fn node(arguments: Arguments) -> Result<Ending, Failure> {
                 supervisor.ready(&node);
             }
             Err(RecvTimeoutError::Timeout) => supervisor.beat(&node),
-            Ok(Happened::End) => {
-                supervisor.stopping();
-                be_lame_duck(&node, &config, &happens, &supervisor, json)?;
-                break;
-            }
-            Ok(Happened::Left) | Err(RecvTimeoutError::Disconnected) => break,
+            Ok(Happened::End) => break true,
+            Ok(Happened::Left) | Err(RecvTimeoutError::Disconnected) => break false,
         }
-    }
+    };
     supervisor.stopping();
+    if is_asked {
+        be_lame_duck(&node, &config, &happens, &supervisor, json)?;
+    }
     let report = node.stop(Duration::from_secs(arguments.stop_s));
     stopped(&report, json)
 }

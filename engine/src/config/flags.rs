@@ -118,7 +118,8 @@ pub fn augment(command: Command) -> Command {
             Arg::new(parameter.name)
                 .long(name)
                 .value_name("VALUE")
-                .allow_hyphen_values(true)
+                // A flag that comes next is no value: who forgot one is told so.
+                .allow_negative_numbers(true)
                 .help(help)
                 .hide_short_help(true),
         );

@@ -296,6 +296,8 @@ impl Core {
         let state = &mut self.lanes[index as usize].state;
         let actions = state.follow(Wish::none(), false, at);
         self.carry_out(index, actions);
+        // Of this turn, and this lane's as long as it has its slot.
+        self.tell_strays();
         self.sending.forget_lane(index);
         self.intake.forget_lane(index);
         self.dialing.forget_lane(index);

@@ -442,7 +442,7 @@ impl Core {
     }
 
     /// Reports the messages that were accepted and did not reach the outbox of their lane.
-    fn tell_strays(&mut self) {
+    pub(super) fn tell_strays(&mut self) {
         if self.sending.strays.is_empty() {
             return;
         }

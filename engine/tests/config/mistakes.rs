@@ -73,6 +73,20 @@ fn an_unknown_flag_is_refused_with_the_nearest() {
 }
 
 #[test]
+fn a_flag_without_its_value_does_not_take_the_next_flag_for_it() {
+    let command = || overlane::config::augment(clap::Command::new("program"));
+    let error = command()
+        .try_get_matches_from(["program", "--faults", "--spin-us", "5"])
+        .expect_err("a value is missing");
+    assert_says(
+        &error.to_string(),
+        &["--faults <VALUE>", "value is required"],
+    );
+    let error = error_of(&flags(&["--spin-us", "-5"]));
+    assert_says(&error, &["flag --spin-us", "`-5`"]);
+}
+
+#[test]
 fn a_key_of_the_other_scope_is_refused_with_its_place() {
     assert_says(
         &file_error("priority = 1"),

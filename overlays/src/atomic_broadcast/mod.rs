@@ -38,6 +38,8 @@
 //! unknown. No round survives in memory without a timer.
 
 mod ended;
+mod following;
+mod leading;
 mod message;
 mod round;
 #[cfg(test)]
@@ -56,14 +58,12 @@ pub use view::{VIEW_MAX, View};
 use crate::alarm::Alarm;
 use crate::event::{
     AtomicOutcome, Command, Delivery, Event, Input, InputOf, Output, OutputOf, Peer, Protocol,
-    Refusal,
 };
 use crate::pace::Pace;
-use crate::payload::Payload;
 use crate::store::{MessageId, Numbering};
 use crate::time::Time;
 use ended::{Ended, Past};
-use round::{Lead, Phase, Round};
+use round::{Phase, Round};
 
 /// Settings of one node. All nodes of a cluster should have the same.
 #[derive(Clone, Debug, PartialEq)]
@@ -190,103 +190,6 @@ impl<P: Peer> AtomicBroadcast<P> {
         of_sender < most && all && self.payload_bytes() + bytes <= self.config.payload_bytes_max
     }
 
-    /// Begins a round.
-    fn begin<R: Rng>(
-        &mut self,
-        now: Time,
-        view: Vec<(P, u64)>,
-        payload: Payload,
-        random: &mut R,
-        out: &mut Outputs<P>,
-    ) -> Result<(), Refusal> {
-        let refused = Refusal::View { most: VIEW_MAX };
-        let view = View::new(view).ok_or(refused)?;
-        if view.incarnation(self.me) != Some(self.incarnation) {
-            return Err(refused);
-        }
-        if !self.has_room(self.me, payload.len()) {
-            return Err(Refusal::Busy);
-        }
-        let id = self.numbering.next(random);
-        let due = now + self.pace.answer_within();
-        let mut round = Round::new(now, self.me, view, payload, due);
-        round.lead = Some(Lead {
-            ballot: 0,
-            phase: Phase::Prepare,
-            answered: BTreeSet::from([self.me]),
-        });
-        self.rounds.insert(id, round);
-        self.send_to_silent(id, out);
-        self.advance(now, id, out);
-        self.look_later(now, out);
-        Ok(())
-    }
-
-    /// Sends what the own ballot waits for an answer to, to those who have not answered.
-    fn send_to_silent(&self, id: MessageId, out: &mut Outputs<P>) {
-        let Some(round) = self.rounds.get(&id) else {
-            return;
-        };
-        let Some(Lead { ballot, phase, .. }) = round.lead.as_ref() else {
-            return;
-        };
-        let (ballot, view) = (*ballot, round.view.clone());
-        let says = match *phase {
-            Phase::Prepare => Says::Prepare {
-                view,
-                payload: round.payload.clone(),
-            },
-            Phase::Ask(_) => Says::Ask { ballot, view },
-            Phase::Propose(commit) => Says::Accept { ballot, commit },
-        };
-        send_all(round.silent(self.me), id, says, out);
-    }
-
-    /// Takes the next step of the own ballot if all that it waits for is there.
-    fn advance(&mut self, now: Time, id: MessageId, out: &mut Outputs<P>) {
-        let Some(round) = self.rounds.get_mut(&id) else {
-            return;
-        };
-        let Some(Lead { ballot, phase, .. }) = round.lead else {
-            return;
-        };
-        match phase {
-            Phase::Prepare if round.all_voted() => self.propose(now, id, ballot, true, out),
-            Phase::Ask(best) if round.has_quorum() => {
-                self.propose(now, id, ballot, Round::<P>::proposal(best), out);
-            }
-            Phase::Propose(commit) if round.has_quorum() => {
-                self.end(now, id, ballot, commit, true, out);
-            }
-            _ => {}
-        }
-    }
-
-    fn propose(
-        &mut self,
-        now: Time,
-        id: MessageId,
-        ballot: u32,
-        commit: bool,
-        out: &mut Outputs<P>,
-    ) {
-        let due = now + self.pace.answer_within();
-        let Some(round) = self.rounds.get_mut(&id) else {
-            return;
-        };
-        if !round.accept(ballot, commit) {
-            return;
-        }
-        round.lead = Some(Lead {
-            ballot,
-            phase: Phase::Propose(commit),
-            answered: BTreeSet::from([self.me]),
-        });
-        (round.due, round.tries) = (due, 0);
-        self.send_to_silent(id, out);
-        self.advance(now, id, out);
-    }
-
     /// A round has ended here. Who decided it tells the others.
     fn end(
         &mut self,
@@ -339,37 +242,6 @@ impl<P: Peer> AtomicBroadcast<P> {
         };
         out.push(Output::Event(event));
         self.look_later(now, out);
-    }
-
-    /// The sender of a round gives it up, if it has not proposed anything: nobody else can commit it.
-    fn give_up(&mut self, now: Time, id: MessageId, out: &mut Outputs<P>) {
-        let lead = self.rounds.get(&id).and_then(|round| round.lead.as_ref());
-        if lead.is_some_and(|lead| lead.phase == Phase::Prepare) {
-            self.end(now, id, 0, false, true, out);
-        }
-    }
-
-    /// Leads a ballot, to find out how a round ends.
-    fn recover(&mut self, now: Time, id: MessageId, out: &mut Outputs<P>) {
-        let me = self.me;
-        let Some(round) = self.rounds.get_mut(&id) else {
-            return;
-        };
-        let next = round.view.next_ballot(round.sender, me, round.highest);
-        let Some(ballot) = next.filter(|ballot| *ballot <= BALLOT_MAX) else {
-            return;
-        };
-        let Some(best) = round.promise(ballot) else {
-            return;
-        };
-        round.forgetful.clear();
-        round.lead = Some(Lead {
-            ballot,
-            phase: Phase::Ask(best),
-            answered: BTreeSet::from([me]),
-        });
-        self.send_to_silent(id, out);
-        self.advance(now, id, out);
     }
 
     fn look_later(&mut self, now: Time, out: &mut Outputs<P>) {
@@ -426,13 +298,6 @@ impl<P: Peer> AtomicBroadcast<P> {
         self.look_later(now, out);
     }
 
-    /// How long a member waits for another one's ballot before it leads one itself. Not all at once.
-    fn patience(&self, round: &Round<P>) -> Duration {
-        let place = round.view.place(self.me).unwrap_or_default();
-        let place = u32::try_from(place).unwrap_or(u32::MAX);
-        self.pace.answer_within() * place.saturating_add(2)
-    }
-
     /// A member is down, or said goodbye, as far as others know: no use in waiting for it.
     fn member_down(&mut self, now: Time, peer: P, out: &mut Outputs<P>) {
         let rounds = self.rounds.iter();
@@ -479,231 +344,6 @@ impl<P: Peer> AtomicBroadcast<P> {
             out.push(Output::Send { to: from, message });
         }
         self.look_later(now, out);
-    }
-
-    /// What to say of a round that is not under way here, to who is in `ballot`; none if it is new.
-    fn past(&mut self, id: MessageId, ballot: u32) -> Option<Says<P>> {
-        match self.ended.find(id) {
-            Past::Unknown => None,
-            Past::Forgotten => Some(Says::Forgotten),
-            Past::Ended(end) => Some(Says::Decide {
-                ballot: end.ballot.max(ballot),
-                commit: end.commit,
-            }),
-        }
-    }
-
-    /// Whether this node is in a view, in its present life; if not, what to say.
-    fn is_in(&self, view: &View<P>, from: P) -> Result<(), Option<Says<P>>> {
-        let incarnation = self.incarnation;
-        match view.incarnation(self.me) {
-            Some(life) if life == incarnation && view.place(from).is_some() => Ok(()),
-            Some(_) => Err(Some(Says::Stranger { incarnation })),
-            None => Err(None),
-        }
-    }
-
-    fn on_prepare(
-        &mut self,
-        now: Time,
-        from: P,
-        id: MessageId,
-        view: View<P>,
-        payload: Payload,
-    ) -> Option<Says<P>> {
-        if let Err(answer) = self.is_in(&view, from) {
-            return answer;
-        }
-        if let Some(round) = self.rounds.get(&id) {
-            let prepared = round.sender == from;
-            return prepared.then_some(Says::Vote { prepared });
-        }
-        match self.past(id, 0) {
-            Some(Says::Forgotten) => return Some(Says::Vote { prepared: false }),
-            Some(decide) => return Some(decide),
-            None => {}
-        }
-        let prepared = self.has_room(from, payload.len());
-        if prepared {
-            let mut round = Round::new(now, from, view, payload, now);
-            round.due = now + self.config.vote_within + self.patience(&round);
-            self.rounds.insert(id, round);
-        } else {
-            self.refuse(now, id);
-        }
-        Some(Says::Vote { prepared })
-    }
-
-    /// This node will never be prepared for a round, which therefore nobody commits.
-    fn refuse(&mut self, now: Time, id: MessageId) {
-        let most = self.config.ends_max;
-        self.ended
-            .insert(now, id, 0, false, BTreeSet::new(), now, most);
-    }
-
-    fn on_ask(
-        &mut self,
-        now: Time,
-        from: P,
-        id: MessageId,
-        ballot: u32,
-        view: &View<P>,
-    ) -> Option<Says<P>> {
-        if let Err(answer) = self.is_in(view, from) {
-            return answer;
-        }
-        if !self.rounds.contains_key(&id) && self.past(id, ballot).is_none() {
-            self.refuse(now, id);
-        }
-        let Some(round) = self.rounds.get_mut(&id) else {
-            return self.past(id, ballot);
-        };
-        if round.view.leader(round.sender, ballot) != Some(from) || ballot == 0 {
-            return None;
-        }
-        let accepted = round.promise(ballot);
-        let promised = round.promised();
-        self.wait(now, id);
-        Some(match accepted {
-            Some(accepted) => Says::Promise { ballot, accepted },
-            None => Says::Outranked { ballot: promised },
-        })
-    }
-
-    /// Another member leads: it gets its time.
-    fn wait(&mut self, now: Time, id: MessageId) {
-        let Some(round) = self.rounds.get(&id) else {
-            return;
-        };
-        let due = now + self.patience(round) * 2;
-        if let Some(round) = self.rounds.get_mut(&id)
-            && round.lead.is_none()
-        {
-            round.due = due;
-        }
-    }
-
-    fn on_accept(
-        &mut self,
-        now: Time,
-        from: P,
-        id: MessageId,
-        ballot: u32,
-        commit: bool,
-    ) -> Option<Says<P>> {
-        let incarnation = self.incarnation;
-        let Some(round) = self.rounds.get_mut(&id) else {
-            let past = self.past(id, ballot);
-            return past.or(Some(Says::Stranger { incarnation }));
-        };
-        if round.view.leader(round.sender, ballot) != Some(from) {
-            return None;
-        }
-        let accepted = round.accept(ballot, commit);
-        let promised = round.promised();
-        self.wait(now, id);
-        Some(if accepted {
-            Says::Accepted { ballot }
-        } else {
-            Says::Outranked { ballot: promised }
-        })
-    }
-
-    fn on_decide(
-        &mut self,
-        now: Time,
-        from: P,
-        id: MessageId,
-        ballot: u32,
-        commit: bool,
-        out: &mut Outputs<P>,
-    ) -> Option<Says<P>> {
-        let Some(round) = self.rounds.get(&id) else {
-            // In another life, or ended.
-            return Some(Says::Done);
-        };
-        if round.view.place(from).is_none() || !round.believes(ballot) {
-            return None;
-        }
-        // Who leads has others waiting for it.
-        let tells = round.lead.is_some();
-        self.end(now, id, ballot, commit, tells, out);
-        Some(Says::Done)
-    }
-
-    /// Somebody answered the ballot that this node leads.
-    fn on_answer(
-        &mut self,
-        now: Time,
-        from: P,
-        id: MessageId,
-        says: &Says<P>,
-        out: &mut Outputs<P>,
-    ) {
-        let Some(round) = self.rounds.get_mut(&id) else {
-            if let (Says::Stranger { .. }, Past::Ended(end)) = (says, self.ended.find(id)) {
-                end.untold.remove(&from);
-            }
-            return;
-        };
-        let Some(life) = round.view.incarnation(from) else {
-            return;
-        };
-        if let Says::Stranger { incarnation } = says {
-            if *incarnation > life {
-                round.gone.insert(from);
-                self.give_up(now, id, out);
-                self.advance(now, id, out);
-            }
-            return;
-        }
-        if let Says::Outranked { ballot } = says {
-            round.give_way(*ballot);
-            self.wait(now, id);
-            return;
-        }
-        let Some(lead) = round.lead.as_mut() else {
-            return;
-        };
-        match (says, &mut lead.phase) {
-            (Says::Vote { prepared: true }, Phase::Prepare) => {
-                if round.tries == 0 {
-                    self.pace.answered(now, now.since(round.began));
-                }
-            }
-            (Says::Vote { prepared: false }, Phase::Prepare) => {
-                self.give_up(now, id, out);
-                return;
-            }
-            (Says::Promise { ballot, accepted }, Phase::Ask(best)) if *ballot == lead.ballot => {
-                *best = (*best).max(*accepted);
-            }
-            (Says::Accepted { ballot }, Phase::Propose(_)) if *ballot == lead.ballot => {}
-            (Says::Forgotten, Phase::Ask(_) | Phase::Propose(_)) => {
-                round.forgetful.insert(from);
-                if round.is_beyond_finding_out() {
-                    self.end_unknown(now, id, out);
-                }
-                return;
-            }
-            _ => return,
-        }
-        lead.answered.insert(from);
-        self.advance(now, id, out);
-    }
-
-    /// Too few know how a round ended.
-    fn end_unknown(&mut self, now: Time, id: MessageId, out: &mut Outputs<P>) {
-        let Some(round) = self.rounds.remove(&id) else {
-            return;
-        };
-        let most = self.config.ends_max;
-        self.ended.insert_forgotten(now, id, most);
-        out.push(Output::Event(Event::Atomic {
-            sender: round.sender,
-            id,
-            outcome: AtomicOutcome::Unknown,
-        }));
     }
 
     fn command<R: Rng>(

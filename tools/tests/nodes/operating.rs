@@ -192,6 +192,8 @@ fn a_supervisor_hears_that_a_node_is_up_goes_on_reloads_and_stops() {
         next = hears();
     }
     assert_eq!(next, "STOPPING=1\n");
+    supervisor.set_nonblocking(true).expect("a socket");
+    assert!(supervisor.recv(&mut [0; 64]).is_err(), "it says so once");
 }
 
 #[test]

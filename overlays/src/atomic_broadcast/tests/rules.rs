@@ -1,6 +1,7 @@
 //! What is refused, what is bounded, and who is told what.
 
 use super::*;
+use crate::event::Refusal;
 
 fn sent(node: &mut Node, view: Vec<(u32, u64)>, bytes: usize) -> Vec<Event<u32>> {
     let payload = vec![0; bytes].into();
