@@ -170,6 +170,12 @@ pub(crate) enum Standing {
     Unanswered { heard_ago: Duration },
 }
 
+/// The largest packet in which the kernel sends bytes of this connection now, without headers; 0 where it does not say.
+pub(crate) fn packet_bytes(socket: &OwnedFd) -> usize {
+    let bytes = SockRef::from(socket).tcp_mss().unwrap_or(0);
+    usize::try_from(bytes).unwrap_or(0)
+}
+
 /// See [`Standing`]. A connection of which the kernel says nothing has been given up.
 pub(crate) fn standing(socket: &OwnedFd) -> Standing {
     /// The kernel's names and numbers of the states that matter (net/tcp_states.h).

@@ -10,7 +10,8 @@ use std::time::Instant;
 
 use super::landing::Landing;
 use super::message_header::MessageHeader;
-use super::outbox::Batch;
+use super::outbox::{Batch, ChunkPool, Load};
+use super::segments::Segments;
 use super::strangers::Strangers;
 use crate::io::operation::{Operation, OperationKind};
 use crate::io::receive_buffers::Filled;
@@ -89,6 +90,8 @@ pub(crate) struct Connection {
     /// The message header of a scattered send: the kernel reads it until the send completes.
     pub(crate) send_header: Box<MessageHeader>,
     pub(crate) sending: bool,
+    /// In what pieces the kernel sends its bytes.
+    segments: Segments,
     /// The receive under way: into provided buffers, or into `landing`.
     pub(crate) receiving: Option<OperationKind>,
     /// It counts among those that receive into the buffers of its class.
@@ -118,6 +121,7 @@ impl Connection {
             batch: Batch::default(),
             send_header: Box::default(),
             sending: false,
+            segments: Segments::new(),
             receiving: None,
             shares_buffers: false,
             class: None,
@@ -126,6 +130,24 @@ impl Connection {
             others: 0,
             starving: false,
         }
+    }
+
+    /// How much of what is left of the batch goes out in one operation. While more waits, it is whole segments: the rest goes
+    /// with that. Not where a session has made records of it, which go out whole.
+    pub(super) fn send_bytes_max(&mut self, more_waits: bool) -> usize {
+        let remaining = self.batch.remaining();
+        match &self.socket {
+            Some(socket) if more_waits && self.session.is_none() => {
+                self.segments.whole(socket, remaining)
+            }
+            _ => remaining,
+        }
+    }
+
+    /// Leaves the rest of the batch to the next one, if it is less than a segment ([`Batch::carry`]).
+    pub(super) fn carry_rest(&mut self, pool: &mut ChunkPool) -> Option<Load> {
+        let is_part = self.segments.is_part(self.batch.remaining());
+        is_part.then(|| self.batch.carry(pool))?
     }
 
     /// The lane it carries.

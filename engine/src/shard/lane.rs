@@ -20,7 +20,7 @@ use std::time::Instant;
 
 use super::Core;
 use super::lane_state::{LaneState, Stage};
-use super::outbox::{ChunkPool, Dropped, OutgoingMessage, Shape};
+use super::outbox::{ChunkPool, Dropped, Load, OutgoingMessage, Shape};
 use super::quiet::Quiet;
 use crate::awaited::Awaited;
 use crate::channel_plan::ChannelPlan;
@@ -381,6 +381,15 @@ impl Lane {
         self.log.take_overflow(at_gate)
     }
 
+    /// The kernel has taken a batch: on a lane that keeps nothing to send it again, there is room for as much.
+    fn give_back_room(&mut self, load: Load) {
+        if !self.log.keeps_messages() {
+            let gate = &self.address().gate;
+            gate.release(load.messages, load.payload_bytes);
+            self.settle_streams();
+        }
+    }
+
     /// A message that came for a lane that takes none: settled on the spot.
     pub(crate) fn settle_stray(&mut self, fabric: &Fabric, message: &OutgoingMessage<'_>) {
         if self.state.is_over() {
@@ -523,7 +532,8 @@ impl Core {
             strays.extend(std::iter::repeat_n(index, unsendable));
         }
         say_bye(lane);
-        if lane.log.outbox.is_empty() {
+        let carried_bytes = socket.batch.carried_bytes();
+        if lane.log.outbox.is_empty() && carried_bytes == 0 {
             // This side's Bye was out before the peer's came.
             if let Some(reason) = lane.parted() {
                 self.end_lane(index, reason);
@@ -533,6 +543,7 @@ impl Core {
         let moment = self.fabric.clock.ms(self.now);
         let batch = &mut socket.batch;
         let load = match allowance {
+            _ if lane.log.outbox.is_empty() => Load::default(),
             Allowance::Quantum => lane.log.hand_over(batch, quantum, self.now, moment),
             Allowance::Piece(piece) => {
                 let outbox = &mut lane.log.outbox;
@@ -546,14 +557,14 @@ impl Core {
             }
             Allowance::NoMessages => lane.log.outbox.fill_control(batch),
         };
-        if load.wire_bytes == 0 {
+        if load.wire_bytes == 0 && carried_bytes == 0 {
             // What waits may not go before something is acknowledged.
             return Ok(0);
         }
         let plan = &self.channels[lane.channel];
         // What this end was retuned to since the handshake, the peer does not know yet.
         let is_agreed = lane.link.agreed.terms.compression == plan.terms.compression;
-        if plan.codec.is_some() && is_agreed {
+        if plan.codec.is_some() && is_agreed && carried_bytes == 0 {
             let terms = &lane.link.agreed.terms;
             let packed = self
                 .packing
@@ -575,26 +586,33 @@ impl Core {
             }
         }
         let wire_bytes = socket.batch.load().wire_bytes;
-        lane.log.tally.note_batch(wire_bytes);
+        if wire_bytes > 0 {
+            lane.log.tally.note_batch(wire_bytes);
+        }
         if let Some(inbound) = &mut lane.link.inbound {
             inbound.liveness.said(self.now);
         }
         self.submit_send(connection)?;
-        Ok(usize::try_from(wire_bytes).unwrap_or(usize::MAX))
+        let wire_bytes = usize::try_from(wire_bytes).unwrap_or(usize::MAX);
+        Ok(wire_bytes.saturating_add(carried_bytes))
     }
 
-    /// Queues the send of what is left of a connection's batch.
+    /// Queues the send of what is left of a connection's batch: while more waits behind it, whole segments of it.
     fn submit_send(&mut self, index: u32) -> io::Result<()> {
         let operation = self.connections.operation(OperationKind::Send, index);
         let Some(connection) = self.connections.get(index) else {
             return Ok(());
         };
+        let more_waits = connection
+            .lane()
+            .is_some_and(|lane| self.lanes[lane as usize].log.outbox.messages() > 0);
+        let bytes_max = connection.send_bytes_max(more_waits);
         let Some(socket) = &connection.socket else {
             return Ok(());
         };
         let socket = socket::raw(socket);
         connection.sending = true;
-        match connection.batch.shape() {
+        match connection.batch.shape(bytes_max) {
             Shape::Contiguous(bytes) => {
                 self.io.queue(socket, SocketCall::Send { bytes }, operation)
             }
@@ -617,8 +635,15 @@ impl Core {
         connection.sending = false;
         if let Ok(bytes) = usize::try_from(result) {
             connection.batch.advance(bytes);
-            if connection.batch.remaining() > 0 && connection.lane().is_some() {
-                return self.submit_send(index);
+            if connection.batch.remaining() > 0
+                && let Some(lane) = connection.lane()
+            {
+                let Some(load) = connection.carry_rest(&mut self.sending.pool) else {
+                    return self.submit_send(index);
+                };
+                self.lanes[lane as usize].give_back_room(load);
+                self.mark_ready(lane);
+                return Ok(());
             }
         }
         let load = connection.batch.finish(&mut self.sending.pool);
@@ -627,13 +652,7 @@ impl Core {
             return Ok(());
         };
         let state = &mut self.lanes[lane as usize];
-        if !state.log.keeps_messages() {
-            state
-                .address()
-                .gate
-                .release(load.messages, load.payload_bytes);
-            state.settle_streams();
-        }
+        state.give_back_room(load);
         if result < 0 {
             // The peer closes when both have said Bye: whether it has is told by what it sent before.
             if !state.state.has_said_bye() {

@@ -49,6 +49,7 @@ mod rest;
 mod retry;
 mod rivals;
 mod route;
+mod segments;
 mod sending;
 mod spin;
 mod start;

@@ -22,7 +22,6 @@ use crate::order_tag::OrderTag;
 use crate::payload::Payload;
 use crate::wire::extension::extension_block_bytes;
 use crate::wire::{FrameKind, HEADER_BYTES};
-use batch::BATCH_CHUNKS_MAX;
 use chunk::{CHUNK_WIRE_BYTES, Fate, header};
 use overtaken::Overtaken;
 
@@ -452,9 +451,9 @@ impl Outbox {
             self.fill_with_large(batch, bytes_max, now, &mut load);
         }
         let chunks_max = if self.has_open_large() {
-            (BATCH_CHUNKS_MAX / 2, bytes_max / 2)
+            (batch.chunks_max() / 2, bytes_max / 2)
         } else {
-            (BATCH_CHUNKS_MAX, bytes_max)
+            (batch.chunks_max(), bytes_max)
         };
         self.fill_with_chunks(batch, chunks_max, now, &mut load);
         self.fill_with_large(batch, bytes_max, now, &mut load);

@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use super::batch::{BATCH_CHUNKS_MAX, Batch, Load};
+use super::batch::{Batch, Load};
 use super::chunk::{CHUNK_WIRE_BYTES, Chunk, ChunkPool, Fragmented};
 use super::expired::Expired;
 use super::message::{Dropped, OutgoingMessage};
@@ -155,7 +155,7 @@ impl Overtaken {
         now: Moment,
         load: &mut Load,
     ) {
-        while batch.chunks.len() < BATCH_CHUNKS_MAX && self.is_open(open_to) {
+        while batch.chunks.len() < batch.chunks_max() && self.is_open(open_to) {
             let wire_bytes = usize::try_from(load.wire_bytes).unwrap_or(usize::MAX);
             let room = Room {
                 bytes: bytes_max.saturating_sub(wire_bytes),

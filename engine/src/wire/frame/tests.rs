@@ -2,6 +2,7 @@
 mod fragments;
 
 use super::*;
+use crate::wire::CloseReason;
 
 const SMALL: FrameLimits = FrameLimits {
     body_bytes_max: 100,
