@@ -528,7 +528,7 @@ impl Channel {
     /// Whether the peer is connected, as far as its first lane of the channel tells.
     fn is_open(&self, peer: &Peer) -> bool {
         let gate = &peer.lane(self.entry.first_lane).gate;
-        gate.state() != GateState::Down && !gate.is_only_reached()
+        gate.state() != GateState::Down && !gate.is_only_hoped_for()
     }
 
     /// A message for several destinations, and how much of it is an extension: a large payload is made

@@ -193,6 +193,7 @@ impl ChannelEntry {
             // At most 64.
             count: usize::try_from(self.parallelism).unwrap_or(1),
             on_one_shard: self.causal.is_some(),
+            keeps_messages: self.reliability.keeps_messages(),
         }
     }
 }

@@ -30,6 +30,8 @@ pub(crate) struct LaneRange {
     pub(crate) count: usize,
     /// All of them, at each peer, are one shard's: what comes on them has one order.
     pub(crate) on_one_shard: bool,
+    /// What is accepted on them is kept until it is acknowledged, or has waited too long.
+    pub(crate) keeps_messages: bool,
 }
 
 impl LaneRange {
@@ -45,6 +47,7 @@ pub(crate) struct LaneAddress {
     channel: AtomicU16,
     index: AtomicU16,
     pub(crate) gate: Gate,
+    keeps_messages: AtomicBool,
     /// The largest payload that both ends of the lane take, once it has been up.
     payload_bytes_max: AtomicU32,
     takes_extensions: AtomicBool,
@@ -68,6 +71,7 @@ impl LaneAddress {
             channel: AtomicU16::new(NO_CHANNEL),
             index: AtomicU16::new(0),
             gate,
+            keeps_messages: AtomicBool::new(false),
             payload_bytes_max: AtomicU32::new(u32::MAX),
             takes_extensions: AtomicBool::new(true),
         }
@@ -87,6 +91,11 @@ impl LaneAddress {
     /// Its index among the channel's parallel lanes.
     pub(crate) fn index(&self) -> u16 {
         self.index.load(Ordering::Relaxed)
+    }
+
+    /// Whether what it has accepted is kept until it is acknowledged, or has waited too long.
+    pub(crate) fn keeps_messages(&self) -> bool {
+        self.keeps_messages.load(Ordering::Relaxed)
     }
 
     pub(super) fn is_assigned(&self) -> bool {
@@ -220,6 +229,8 @@ impl LaneCells {
                 self.spread.wrapping_add(offset as u64)
             };
             lane.shard.store(self.shard_of(number), Ordering::Relaxed);
+            let keeps = range.keeps_messages;
+            lane.keeps_messages.store(keeps, Ordering::Relaxed);
             let channel = u16::try_from(range.channel).unwrap_or(NO_CHANNEL);
             lane.channel.store(channel, Ordering::Release);
             lane.gate.renew(limits, open_for);

@@ -311,6 +311,8 @@ impl Core {
         };
         self.timers.take_back(at, Deadline::Linger { lane });
         let peer = Arc::clone(&state.peer);
+        self.expect_back(lane, reason);
+        let state = &self.lanes[lane as usize];
         peer.lane_went(state.offset);
         self.leave_peer(&peer, reason);
         for offset in self.waiting_for_control(lane) {

@@ -6,6 +6,7 @@ mod stranger;
 #[path = "../support/mod.rs"]
 mod support;
 
+mod absence;
 mod caps;
 mod causal;
 mod compression;
