@@ -50,6 +50,8 @@ pub(crate) struct LaneAddress {
     keeps_messages: AtomicBool,
     /// The largest payload that both ends of the lane take, once it has been up.
     payload_bytes_max: AtomicU32,
+    /// The largest message that both ends take as a stream, once it has been up; 0 is none.
+    large_bytes_max: AtomicU32,
     takes_extensions: AtomicBool,
 }
 
@@ -73,6 +75,7 @@ impl LaneAddress {
             gate,
             keeps_messages: AtomicBool::new(false),
             payload_bytes_max: AtomicU32::new(u32::MAX),
+            large_bytes_max: AtomicU32::new(u32::MAX),
             takes_extensions: AtomicBool::new(true),
         }
     }
@@ -109,6 +112,11 @@ impl LaneAddress {
         usize::try_from(self.payload_bytes_max.load(Ordering::Relaxed)).unwrap_or(usize::MAX)
     }
 
+    /// The largest message that the peer takes on this lane as a stream, as far as is known.
+    pub(crate) fn large_bytes_max(&self) -> usize {
+        usize::try_from(self.large_bytes_max.load(Ordering::Relaxed)).unwrap_or(usize::MAX)
+    }
+
     /// Whether the peer knows extensions, as far as is known.
     #[inline]
     pub(crate) fn takes_extensions(&self) -> bool {
@@ -118,6 +126,11 @@ impl LaneAddress {
     /// The shard's: the handshake of the lane has settled it.
     pub(crate) fn settle_extensions(&self, taken: bool) {
         self.takes_extensions.store(taken, Ordering::Relaxed);
+    }
+
+    /// The shard's: the handshake of the lane has settled it.
+    pub(crate) fn settle_large_bytes_max(&self, bytes_max: u32) {
+        self.large_bytes_max.store(bytes_max, Ordering::Relaxed);
     }
 
     /// The shard's: the handshake of the lane has settled it.
@@ -220,6 +233,7 @@ impl LaneCells {
         for (index, offset) in range.offsets().enumerate() {
             let lane = self.at(offset);
             lane.settle_payload_bytes_max(u32::MAX);
+            lane.settle_large_bytes_max(u32::MAX);
             lane.settle_extensions(true);
             let index = u16::try_from(index).unwrap_or(u16::MAX);
             lane.index.store(index, Ordering::Relaxed);

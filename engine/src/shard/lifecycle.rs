@@ -137,6 +137,7 @@ impl Core {
             }));
         let address = state.peer.lane(state.offset);
         address.settle_payload_bytes_max(agreed.terms.body_bytes_max);
+        address.settle_large_bytes_max(agreed.terms.large_bytes_max);
         let knows_streams = agreed.frame_limits().extensions;
         address.settle_extensions(knows_streams);
         let mut window = plan.config.unacknowledged_bytes_max as u64;

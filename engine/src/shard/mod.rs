@@ -64,6 +64,7 @@ mod tasks;
 mod timers;
 mod turn;
 mod waiting;
+mod whole;
 
 use std::io;
 use std::os::fd::OwnedFd;

@@ -368,6 +368,7 @@ mod tests {
             body_bytes_max: 1 << 20,
             mailboxes_max: 4096,
             fragments: true,
+            large_bytes_max: 0,
         };
         let hello = Hello {
             versions: VersionRange::OURS,

@@ -13,6 +13,7 @@ mod compression;
 mod deadlines;
 mod faults;
 mod fragments;
+mod large;
 mod lost_requests;
 mod monotonic;
 mod options;
