@@ -112,7 +112,7 @@ impl Lane {
     /// Whether it is down, and nobody expects that it comes up.
     pub(super) fn is_beyond_hope(&self) -> bool {
         let is_shut = self.address().gate.state() == GateState::Down;
-        is_shut && !self.is_up() && !self.state.wants_reach()
+        is_shut && !self.is_up() && !self.state.is_wanted()
     }
 
     /// Whether it takes a run of messages at once. The lane to this node itself notes what each of them

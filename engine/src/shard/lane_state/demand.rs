@@ -242,9 +242,9 @@ impl LaneState {
         !self.wish.addresses.is_empty() && is_needed
     }
 
-    /// Whether the peer is to be reached, with or without a back-off.
-    pub(in crate::shard) fn wants_reach(&self) -> bool {
-        self.wish.reach
+    /// Whether the peer is to be connected or reached, with or without a back-off.
+    pub(in crate::shard) fn is_wanted(&self) -> bool {
+        self.wish.keep || self.wish.reach
     }
 
     /// The last order to end the peer's lanes that it has followed.

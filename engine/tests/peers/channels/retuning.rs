@@ -181,7 +181,8 @@ fn lanes_that_move_between_priorities_keep_their_order() {
         for number in 0..EACH {
             for stream in 0..3 {
                 // Some fill many receive buffers, and some land in memory of their own.
-                let bytes = random.usize(16..1 << random.u32(5..17));
+                let most = 1 << random.u32(5..17);
+                let bytes = random.usize(16..most);
                 let message = payload::numbered(stream, number, bytes);
                 let to = to.with_key(stream);
                 data.send_blocking(&to, message).expect("it is there");
