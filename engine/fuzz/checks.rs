@@ -9,6 +9,7 @@ use std::sync::OnceLock;
 
 use overlane::admin::{Lines, Reply, Request};
 use overlane::config::{Config, Secrets, SecurityMode, TlsConfig};
+use overlane::delivery::stream::{Receiving, Sending, Stated, WINDOW_BYTES_MAX};
 use overlane::wire::causes::Told;
 use overlane::wire::codec::{Codec, check_expansion};
 use overlane::wire::compression::Decompressor;
@@ -19,6 +20,7 @@ use overlane::wire::frame::{EXTENDED_HEADER_BYTES, EXTENSION_BLOCK_BYTES_MAX, me
 use overlane::wire::hello::SESSION_PLAIN;
 use overlane::wire::layout::{HANDSHAKE_BODY_BYTES_MAX, PREFIX_BYTES};
 use overlane::wire::mailbox::{Announced, AnnouncedMailboxes};
+use overlane::wire::stream::{Word, fuzz_word};
 use overlane::wire::{
     AcceptProgress, Acceptor, Ack, ChannelTerms, DecodeError, DialProgress, Dialer, Entry,
     Extension, ExtensionError, ExtensionWriter, Frame, FrameKind, FrameLimits, HEADER_BYTES,
@@ -26,6 +28,77 @@ use overlane::wire::{
     VersionRange, next_frame, put_extended_header, put_header,
 };
 use overlane::{Recording, SessionFuzz};
+
+/// Words of streams, each behind a byte with its length; the first byte of all chooses the reader's window. Both ends of a
+/// stream hear them.
+pub fn stream(bytes: &[u8]) {
+    let Some((&window, mut rest)) = bytes.split_first() else {
+        return;
+    };
+    let mut writer = Sending::default();
+    let mut reader = Receiving::new(u64::from(window) * 97 + 1);
+    while let Some((&length, after)) = rest.split_first() {
+        let (word, after) = after.split_at(usize::from(length).min(after.len()));
+        rest = after;
+        fuzz_word(word);
+        if let Some(word) = Word::decode(word) {
+            hear_word(&mut writer, &mut reader, &word);
+        }
+        assert!(writer.room() <= WINDOW_BYTES_MAX);
+        assert!(writer.bytes_read() <= writer.bytes_received());
+        assert!(writer.bytes_received() <= writer.bytes_sent());
+        assert!(reader.bytes_read() <= reader.bytes_received());
+        if let Some(length) = reader.length() {
+            assert_eq!(
+                length,
+                reader.bytes_received(),
+                "it ends where it is said to"
+            );
+        }
+    }
+}
+
+/// What is refused changes nothing; what is taken goes on as an end would that has bytes.
+fn hear_word(writer: &mut Sending, reader: &mut Receiving, word: &Word) {
+    match *word {
+        Word::Window {
+            granted,
+            received,
+            read,
+            ..
+        } => {
+            if writer.window(granted, received, read).is_ok() {
+                writer.sent(writer.room().min(1 + received % 4096));
+            }
+        }
+        Word::Finish {
+            bytes, checksum, ..
+        } => {
+            let before = reader.bytes_received();
+            if reader.came(bytes).is_err() {
+                assert_eq!(reader.bytes_received(), before);
+            }
+            let stated = Stated { bytes, checksum };
+            if reader.finish(stated).is_ok() {
+                reader.read(reader.bytes_received() - reader.bytes_read());
+                assert!(reader.completion(checksum).is_some(), "all of it was read");
+            }
+        }
+        Word::Done { .. } => {
+            if writer.done().is_err() {
+                let stated = writer.finish(0);
+                assert_eq!(stated.bytes, writer.bytes_sent());
+                assert_eq!(writer.room(), 0, "nothing follows the end");
+            }
+        }
+        Word::Message { bytes, .. } => {
+            if (1..=WINDOW_BYTES_MAX).contains(&bytes) {
+                *reader = Receiving::new(bytes);
+            }
+        }
+        Word::Open { .. } | Word::Cancel { .. } => {}
+    }
+}
 
 /// A stream of frames. The first byte chooses the limit, the version, the codec, and the pieces for the
 /// second reading.
@@ -440,6 +513,7 @@ fn sample_hello(expected_node: Option<Name>) -> Hello {
             body_bytes_max: 1024,
             mailboxes_max: 16,
             fragments: true,
+            large_bytes_max: 0,
         },
         unknown: Parameters::default(),
     }

@@ -4,6 +4,7 @@
 //! `try_send`, never opens a connection, never decides between priorities: that is step 4.
 
 mod in_order;
+mod large;
 mod relayed;
 
 use std::sync::Arc;
@@ -112,10 +113,15 @@ impl Channel {
     /// channel, sent or dropped (and a message that finds no room or no peer counts as accepted and
     /// dropped). A payload that was handed over comes back with the error ([`Unsent`]).
     ///
+    /// A payload above `message_bytes_max`, up to the channel's `large_bytes_max`, goes as a stream by itself and is one message
+    /// again at the other node; such messages are counted in [`StreamMetrics`](crate::StreamMetrics), their chunks as the channel's
+    /// messages. One with attributes or a receipt does not.
+    ///
     /// # Errors
-    /// [`SendError::Full`] if the lane's queue is at its bound (policies `reject` and `block`),
-    /// [`SendError::Unreachable`] if the peer is not connected, [`SendError::TooLarge`] above
-    /// `message_bytes_max`, [`SendError::Attributes`], [`SendError::OldPeer`] and [`SendError::NoSuchHint`] for an
+    /// [`SendError::Full`] if the lane's queue is at its bound (policies `reject` and `block`), or as many bytes go to the peer as streams as may,
+    /// [`SendError::Unreachable`] if the peer is not connected (on a channel that keeps its messages, and not expected
+    /// back), [`SendError::TooLarge`] above
+    /// `message_bytes_max` and `large_bytes_max`, [`SendError::Attributes`], [`SendError::OldPeer`] and [`SendError::NoSuchHint`] for an
     /// [`Envelope`](crate::Envelope),
     /// [`SendError::OtherNode`] if the destination is of another node, [`SendError::Closed`] once the
     /// node stops.
@@ -320,6 +326,9 @@ impl Channel {
         match admitted {
             Ok(Admission::Queue) => {}
             Ok(Admission::Dropped) => return Ok(()),
+            Err(error @ SendError::TooLarge { .. }) => {
+                return self.attempt_as_stream(to, way, error, payload);
+            }
             Err(error) => return Err(NotAccepted::new(error, payload)),
         }
         self.push(lane, way, tag_for(to, way), payload)
@@ -528,7 +537,7 @@ impl Channel {
     /// Whether the peer is connected, as far as its first lane of the channel tells.
     fn is_open(&self, peer: &Peer) -> bool {
         let gate = &peer.lane(self.entry.first_lane).gate;
-        gate.state() != GateState::Down && !gate.is_only_reached()
+        gate.state() != GateState::Down && !gate.is_only_hoped_for()
     }
 
     /// A message for several destinations, and how much of it is an extension: a large payload is made

@@ -76,6 +76,7 @@ pub(crate) struct ChannelEntry {
     drained: Box<[Mutex<Option<Consumer>>]>,
     overflow: AtomicU8,
     message_bytes_max: AtomicUsize,
+    large_bytes_max: AtomicUsize,
     /// How many nodes pass a message on to a member without a lane, at most; 0: it makes a lane.
     relay_ttl: AtomicU8,
     removed: AtomicBool,
@@ -140,6 +141,11 @@ impl ChannelEntry {
         self.message_bytes_max.load(Ordering::Relaxed)
     }
 
+    /// The largest message that this node sends on it as a stream; 0 is none.
+    pub(crate) fn large_bytes_max(&self) -> usize {
+        self.large_bytes_max.load(Ordering::Relaxed)
+    }
+
     /// How many nodes may pass a message on to a member without a lane; none if it makes one.
     #[inline]
     pub(crate) fn relay_ttl(&self) -> Option<u8> {
@@ -164,6 +170,8 @@ impl ChannelEntry {
             .store(config.overflow.number(), Ordering::Relaxed);
         self.message_bytes_max
             .store(config.message_bytes_max, Ordering::Relaxed);
+        self.large_bytes_max
+            .store(config.large_bytes_max, Ordering::Relaxed);
         self.relay_ttl.store(relay_ttl(config), Ordering::Relaxed);
     }
 
@@ -193,6 +201,7 @@ impl ChannelEntry {
             // At most 64.
             count: usize::try_from(self.parallelism).unwrap_or(1),
             on_one_shard: self.causal.is_some(),
+            keeps_messages: self.reliability.keeps_messages(),
         }
     }
 }
@@ -283,6 +292,7 @@ impl ChannelPlan {
                 .collect(),
             overflow: AtomicU8::new(channel.overflow.number()),
             message_bytes_max: AtomicUsize::new(channel.message_bytes_max),
+            large_bytes_max: AtomicUsize::new(channel.large_bytes_max),
             relay_ttl: AtomicU8::new(relay_ttl(channel)),
             removed: AtomicBool::new(false),
             rates: ChannelRates::new(caps(channel)),
@@ -325,6 +335,7 @@ impl ChannelPlan {
                 body_bytes_max: u32::try_from(channel.message_bytes_max).unwrap_or(u32::MAX),
                 mailboxes_max: u32::try_from(node.mailboxes_per_lane_max).unwrap_or(u32::MAX),
                 fragments: true,
+                large_bytes_max: u32::try_from(channel.large_bytes_max).unwrap_or(u32::MAX),
             },
             fragments_above_bytes: fragments_above_bytes(channel),
             window_limits: window_limits(node, channel),

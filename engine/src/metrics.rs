@@ -100,6 +100,27 @@ pub struct StreamMetrics {
     pub refused: u64,
     /// Messages that came for streams that were not open: what was under way when one was cancelled, as a rule.
     pub late: u64,
+    /// Messages of this node that went as streams (`large_bytes_max`): each is acknowledged or reported once it is not open.
+    #[serde(default)]
+    pub messages_accepted: u64,
+    /// Of those, handed over to a receiver at the other node, as that has said.
+    #[serde(default)]
+    pub messages_acknowledged: u64,
+    /// Of those, told with [`Event::Reported`](crate::Event::Reported): undelivered or unknown.
+    #[serde(default)]
+    pub messages_reported: u64,
+    /// Messages of other nodes, and of this one to itself, that came as streams and were handed over.
+    #[serde(default)]
+    pub messages_delivered: u64,
+}
+
+impl StreamMetrics {
+    /// Messages that go as streams now.
+    #[must_use]
+    pub fn messages_open(&self) -> u64 {
+        let settled = self.messages_acknowledged + self.messages_reported;
+        self.messages_accepted.saturating_sub(settled)
+    }
 }
 
 /// One channel to one peer, all its parallel lanes together.
@@ -397,11 +418,16 @@ fn rule_metrics(fabric: &Fabric) -> Vec<RuleMetrics> {
 
 fn stream_metrics(fabric: &Fabric) -> StreamMetrics {
     let (open_outgoing, open_incoming, refused, late) = fabric.streams.counted();
+    let large = fabric.streams.large.counts();
     StreamMetrics {
         open_outgoing,
         open_incoming,
         refused,
         late,
+        messages_accepted: large.accepted,
+        messages_acknowledged: large.acknowledged,
+        messages_reported: large.reported,
+        messages_delivered: large.delivered,
     }
 }
 

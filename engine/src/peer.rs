@@ -62,6 +62,8 @@ pub(crate) struct Presence {
     pub(crate) last_end: CloseReason,
     /// Where a lane to it was dialled last and came up.
     pub(crate) dialed_at: Option<SocketAddr>,
+    /// It was connected, and what channels keep waits for it: since its control lane ended.
+    is_expected: bool,
     /// It has no place: no lane can come up.
     withdrawn: bool,
 }
@@ -101,6 +103,7 @@ impl Peer {
                 sessions: 0,
                 last_end: CloseReason::PeerClosed,
                 dialed_at: None,
+                is_expected: false,
                 withdrawn: true,
             }),
             incarnation: AtomicU64::new(0),
@@ -185,13 +188,16 @@ impl Peer {
     /// stops.
     pub(crate) fn assign_lanes(&self, range: LaneRange, limits: GateLimits, closed: bool) {
         // Whether the control lane is up, or can be made, does not change meanwhile.
-        let _presence = self.lock();
+        let presence = self.lock();
         let mut open_for = Vec::new();
         if self.has_control() {
             open_for.push(OpenFor::Peer);
         }
         if self.reachable.load(Ordering::Acquire) {
             open_for.push(OpenFor::Reach);
+        }
+        if presence.is_expected && range.keeps_messages {
+            open_for.push(OpenFor::Return);
         }
         self.lanes.assign(range, limits, &open_for);
         if closed {
@@ -267,11 +273,17 @@ impl Peer {
     }
 
     /// Takes its place away, unless it is in use: by a lane, by messages that are still to be settled, or by
-    /// senders, of which one could be between its look at an open gate and its record. The control shard's.
+    /// senders, of which one could be between its look at an open gate and its record. That it is expected back
+    /// gives way, so that who comes and goes keeps nobody out. The control shard's.
     pub(crate) fn withdraw(&self) -> bool {
         let mut presence = self.lock();
-        let mut gates = self.lanes.all().map(|(_, lane)| &lane.gate);
-        let is_unused = presence.lanes == 0 && gates.all(Gate::is_shut_and_unused);
+        let gates = || self.lanes.all().map(|(_, lane)| &lane.gate);
+        if presence.lanes > 0 || !gates().all(Gate::is_unused_but_for_return) {
+            return false;
+        }
+        presence.is_expected = false;
+        gates().for_each(|gate| gate.shut(OpenFor::Return));
+        let is_unused = gates().all(Gate::is_shut_and_unused);
         if is_unused {
             presence.withdrawn = true;
             self.place.store(NOWHERE, Ordering::Release);
@@ -378,9 +390,41 @@ impl Peer {
         self.lane(offset).gate.open(OpenFor::Absence);
     }
 
-    /// The lane at `offset` waits for its peer no longer.
+    /// The lane at `offset` need not wait for its peer any longer.
     pub(crate) fn let_go_lane(&self, offset: usize) {
         self.lane(offset).gate.shut(OpenFor::Absence);
+    }
+
+    /// The lane at `offset` has waited for its peer in vain.
+    pub(crate) fn give_up_lane(&self, offset: usize) {
+        self.lane(offset).gate.give_up();
+    }
+
+    /// The shard of its control lane: that is about to end, and may be back. Lanes of channels that keep their
+    /// messages take some meanwhile, used or not.
+    pub(crate) fn expect_back(&self) {
+        let mut presence = self.lock();
+        if presence.withdrawn {
+            return;
+        }
+        presence.is_expected = true;
+        for (_, lane) in self.lanes.all().filter(|(_, lane)| lane.keeps_messages()) {
+            lane.gate.open(OpenFor::Return);
+        }
+    }
+
+    /// The shard of its control lane: the lane at `offset` takes no more for the peer's return.
+    pub(crate) fn shut_for_return(&self, offset: usize) {
+        self.lane(offset).gate.shut(OpenFor::Return);
+    }
+
+    /// The shard of its control lane: the peer is back, or is expected no longer.
+    pub(crate) fn expect_no_longer(&self) {
+        let mut presence = self.lock();
+        presence.is_expected = false;
+        for (_, lane) in self.lanes.all() {
+            lane.gate.shut(OpenFor::Return);
+        }
     }
 
     /// The lane at `offset` has ended.
@@ -438,6 +482,7 @@ mod tests {
             first: 0,
             count: 1,
             on_one_shard: false,
+            keeps_messages: false,
         };
         peer.assign_lanes(lane, LIMITS, false);
         peer
@@ -485,6 +530,33 @@ mod tests {
     }
 
     #[test]
+    fn a_place_that_is_kept_for_a_return_alone_gives_way() {
+        let peer = peer();
+        let kept = LaneRange {
+            channel: 1,
+            first: 5,
+            count: 1,
+            on_one_shard: false,
+            keeps_messages: true,
+        };
+        peer.settle(3);
+        peer.assign_lanes(kept, LIMITS, false);
+        peer.expect_back();
+        assert!(peer.lane(0).gate.reserve(1).is_err(), "it keeps nothing");
+        peer.lane(5)
+            .gate
+            .reserve(1)
+            .expect("it keeps what it takes");
+        assert!(!peer.withdraw(), "a message waits");
+        peer.lane(5).gate.reserve(1).expect("as before");
+        peer.lane(5).gate.release(2, 2);
+        assert!(peer.withdraw());
+        assert!(peer.lane(5).gate.reserve(1).is_err());
+        peer.expect_back();
+        assert!(peer.lane(5).gate.reserve(1).is_err(), "it has no place");
+    }
+
+    #[test]
     fn a_channel_that_is_added_is_open_as_the_others_are() {
         let peer = peer();
         let added = LaneRange {
@@ -492,6 +564,7 @@ mod tests {
             first: 5,
             count: 2,
             on_one_shard: false,
+            keeps_messages: true,
         };
         peer.settle(0);
         peer.lane_came(peer.control_offset());
@@ -502,6 +575,10 @@ mod tests {
         peer.lane(6).gate.release(1, 1);
         peer.shut_lane(peer.control_offset());
         assert!(peer.lane(6).gate.reserve(1).is_err());
+        peer.expect_back();
+        peer.assign_lanes(added, LIMITS, false);
+        assert_eq!(peer.lane(6).gate.reserve(1), Ok(()));
+        peer.lane(6).gate.release(1, 1);
         peer.close_lanes(added);
         peer.release_lanes(added);
         assert_eq!(peer.lanes_count(), 1);

@@ -291,6 +291,7 @@ mod tests {
             first: 0,
             count: 1,
             on_one_shard: false,
+            keeps_messages: false,
         };
         let limits = GateLimits {
             messages_max: 1,

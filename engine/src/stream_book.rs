@@ -8,20 +8,28 @@
 
 mod accepting;
 mod incoming;
+mod large;
 mod outgoing;
+mod whole;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use bytes::Bytes;
+
+use crate::delivery::stream::new_checksum;
 use crate::error::{NameError, SendError, StreamError};
 use crate::mailboxes::{Mailbox, Mailboxes};
 use crate::peer::{LaneRange, Peer};
 use crate::ring::gate::GateState;
 use crate::wire::stream::{CancelReason, Word, data_mailbox};
 pub(crate) use accepting::Accepting;
-pub(crate) use incoming::{GATHERED_BELOW_BYTES, Incoming, Next};
+pub(crate) use incoming::{Finished, GATHERED_BELOW_BYTES, Incoming, Next};
+pub(crate) use large::LargeMessages;
+use outgoing::OutgoingMessage;
 pub(crate) use outgoing::{Outgoing, Taken};
+pub(crate) use whole::WholeMessage;
 
 /// What the configuration says of streams.
 #[derive(Clone, Copy, Debug)]
@@ -72,6 +80,8 @@ pub(crate) struct StreamBook {
     open: Mutex<OpenStreams>,
     accepting: Mutex<HashMap<Box<str>, Arc<Accepting>>>,
     debts: Box<[ShardDebts]>,
+    /// What became of messages that went as streams.
+    pub(crate) large: Arc<LargeMessages>,
     refused: AtomicU64,
     late: AtomicU64,
 }
@@ -93,6 +103,24 @@ struct OpenStreams {
 struct Counts {
     outgoing: usize,
     incoming: usize,
+    /// Bytes of those that are messages.
+    outgoing_bytes: u64,
+    incoming_bytes: u64,
+}
+
+/// Whether a message of so many bytes may come to others of so many together: one may always.
+fn fits(held: u64, bytes: u64, bytes_max: u64) -> bool {
+    held == 0 || held + bytes <= bytes_max
+}
+
+/// A message that is to go as a stream.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LargeMessage<'a> {
+    pub(crate) mailbox: &'a str,
+    pub(crate) channel: &'a Arc<str>,
+    pub(crate) bytes: u64,
+    /// Bytes of such messages to or from one peer.
+    pub(crate) bytes_max: u64,
 }
 
 fn key(peer: &Arc<Peer>) -> PeerKey {
@@ -122,6 +150,7 @@ impl StreamBook {
             }),
             accepting: Mutex::default(),
             debts: (0..shards).map(|_| ShardDebts::default()).collect(),
+            large: Arc::default(),
             refused: AtomicU64::new(0),
             late: AtomicU64::new(0),
         }
@@ -157,6 +186,56 @@ impl StreamBook {
         let stream = Arc::new(stream);
         open.outgoing.insert(id, Arc::clone(&stream));
         Ok(stream)
+    }
+
+    /// Opens a message that goes as a stream on the lane at `offset`; it is counted as accepted. `None` if there is no
+    /// room for it now.
+    pub(crate) fn open_message(
+        &self,
+        peer: &Arc<Peer>,
+        names: &Mailboxes,
+        offset: usize,
+        message: LargeMessage<'_>,
+    ) -> Option<Arc<Outgoing>> {
+        let mut open = self.lock();
+        let counts = open.counts.get(&key(peer)).copied().unwrap_or_default();
+        let has_room = fits(counts.outgoing_bytes, message.bytes, message.bytes_max);
+        if open.closed || !has_room || counts.outgoing >= self.limits.streams_max {
+            return None;
+        }
+        let id = open.next;
+        let data = names.get(&data_mailbox(id)).ok()?;
+        open.next = id.wrapping_add(1);
+        let counts = open.counts.entry(key(peer)).or_default();
+        counts.outgoing += 1;
+        counts.outgoing_bytes += message.bytes;
+        let message = OutgoingMessage {
+            bytes: message.bytes,
+            mailbox: message.mailbox.into(),
+            channel: Arc::clone(message.channel),
+            outcomes: Arc::clone(&self.large),
+        };
+        let stream = Outgoing::of_message(id, Arc::clone(peer), offset, data, message);
+        let stream = Arc::new(stream);
+        open.outgoing.insert(id, Arc::clone(&stream));
+        self.large.accept();
+        Some(stream)
+    }
+
+    /// It is not to go after all, and was never accepted.
+    pub(crate) fn call_off(&self, stream: &Outgoing) -> bool {
+        let is_open = self.close_outgoing(stream);
+        if is_open {
+            self.large.take_back();
+        }
+        is_open
+    }
+
+    /// What a message goes as: its chunks and checksum are made on the thread that sends it.
+    pub(crate) fn put_message(&self, stream: &Outgoing, payload: &Bytes) {
+        let mut checksum = new_checksum();
+        checksum.update(payload);
+        stream.put_message(payload, self.limits.chunk_bytes, checksum.finalize());
     }
 
     /// A stream of this node to `peer`, while it is open.
@@ -209,6 +288,37 @@ impl StreamBook {
         self.refuse(CancelReason::NobodyAccepts)
     }
 
+    /// A peer announces a message that comes as a stream, to a mailbox that there is.
+    pub(crate) fn admit_message(
+        &self,
+        peer: &Arc<Peer>,
+        offset: usize,
+        id: u64,
+        message: LargeMessage<'_>,
+    ) -> Admitted {
+        let mut open = self.lock();
+        if open.incoming.contains_key(&(key(peer), id)) {
+            return Admitted::Twice;
+        }
+        let counts = open.counts.get(&key(peer)).copied().unwrap_or_default();
+        let has_room = fits(counts.incoming_bytes, message.bytes, message.bytes_max);
+        let bytes = usize::try_from(message.bytes).ok();
+        let bytes = bytes.filter(|_| has_room && counts.incoming < self.limits.streams_max);
+        let stream = bytes.and_then(|bytes| {
+            let (peer, channel) = (Arc::clone(peer), Arc::clone(message.channel));
+            Incoming::of_message(id, peer, offset, channel, message.mailbox, bytes)
+        });
+        let Some(stream) = stream.map(Arc::new) else {
+            return self.refuse(CancelReason::TooMany);
+        };
+        let counts = open.counts.entry(key(peer)).or_default();
+        counts.incoming += 1;
+        counts.incoming_bytes += message.bytes;
+        let window = stream.window();
+        open.incoming.insert((key(peer), id), stream);
+        Admitted::Window(window)
+    }
+
     #[cold]
     fn refuse(&self, reason: CancelReason) -> Admitted {
         self.refused.fetch_add(1, Ordering::Relaxed);
@@ -217,7 +327,9 @@ impl StreamBook {
 
     /// The stream is over at this end. True if it was open until now.
     pub(crate) fn close_outgoing(&self, stream: &Outgoing) -> bool {
-        self.lock().remove_outgoing(stream.id)
+        let was_open = self.lock().remove_outgoing(stream.id);
+        stir_if_message(stream);
+        was_open
     }
 
     /// The same, of a stream of a peer.
@@ -295,6 +407,7 @@ impl StreamBook {
         };
         for stream in outgoing {
             stream.end(why.clone());
+            stir_if_message(&stream);
         }
         for stream in incoming {
             stream.end(why.clone());
@@ -380,6 +493,15 @@ impl StreamBook {
     }
 }
 
+/// Whoever waits to send another message as a stream to that peer, on any lane, looks again.
+fn stir_if_message(stream: &Outgoing) {
+    if stream.message_bytes() > 0 {
+        for (_, lane) in stream.peer.lanes() {
+            lane.gate.stir();
+        }
+    }
+}
+
 /// Only where a node holds a million names.
 const NO_NAME: StreamError = StreamError::TooMany {
     streams_max: crate::mailboxes::MAILBOXES_MAX,
@@ -390,7 +512,11 @@ impl OpenStreams {
         let Some(stream) = self.outgoing.remove(&id) else {
             return false;
         };
-        self.uncount(&stream.peer, |counts| counts.outgoing -= 1);
+        let bytes = stream.message_bytes();
+        self.uncount(&stream.peer, |counts| {
+            counts.outgoing -= 1;
+            counts.outgoing_bytes -= bytes;
+        });
         true
     }
 
@@ -398,7 +524,11 @@ impl OpenStreams {
         let Some(stream) = self.incoming.remove(&stream) else {
             return false;
         };
-        self.uncount(&stream.peer, |counts| counts.incoming -= 1);
+        let bytes = stream.message_bytes();
+        self.uncount(&stream.peer, |counts| {
+            counts.incoming -= 1;
+            counts.incoming_bytes -= bytes;
+        });
         true
     }
 

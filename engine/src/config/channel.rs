@@ -168,6 +168,12 @@ parameters! {
         Unit::Bytes, Allowed::Number(1, PAYLOAD_BYTES_MAX as u64);
         origin "the 1 MiB payload of NATS";
         cost "higher lets each lane of a peer use so much memory for one message";
+    /// Larger messages, up to so many bytes, go as streams by themselves, and are one message again at the other node:
+    /// on an unordered channel that drops nothing. Of one peer so many bytes come at a time. 0: none.
+    large_bytes_max: usize = 0;
+        Unit::Bytes, Allowed::Number(0, 1 << 30);
+        origin "memory for what a peer sends has to be asked for";
+        cost "higher lets each peer use so much memory for messages that are on their way, and what waits in inboxes besides";
     /// Larger messages of a fifo or unordered channel go out in fragments, between which messages with other keys
     /// go, on an unordered channel any; on a slow link those above a quarter of what may be under way do, from 16 KiB
     /// up. 0 sends all whole.

@@ -49,6 +49,7 @@ const RETUNABLE: &[(&str, Takes)] = &[
     ("window_budget_us", Takes::AtOnce),
     ("fragment_bytes", Takes::NextConnection),
     ("message_bytes_max", Takes::LowerAtOnce),
+    ("large_bytes_max", Takes::LowerAtOnce),
     ("send_quantum_bytes", Takes::AtOnce),
     ("floor_bytes", Takes::AtOnce),
     ("rate_bytes_max", Takes::AtOnce),

@@ -367,6 +367,7 @@ impl ChannelConfig {
         self.keeping()?;
         self.causing()?;
         self.relaying()?;
+        self.streaming()?;
         self.watermarks()
     }
 
@@ -432,6 +433,36 @@ impl ChannelConfig {
                 [given("reach"), given("ordering")],
                 "a message that is passed on over others carries neither causes nor a key: take reach = dial, or fifo or \
                  unordered",
+            );
+        }
+        Ok(())
+    }
+
+    /// What goes as a stream comes whole, and when it is: others pass it.
+    fn streaming(&self) -> Result<(), ConfigError> {
+        if self.large_bytes_max == 0 {
+            return Ok(());
+        }
+        let given = |name| given_from(CHANNEL_PARAMETERS, self, &prefix(self), name);
+        let large = given("large_bytes_max");
+        if self.ordering != Ordering::Unordered {
+            return conflict(
+                [large, given("ordering")],
+                "a message that goes as a stream has no order with others: take unordered, or 0",
+            );
+        }
+        let drops = matches!(self.overflow, Overflow::DropOldest | Overflow::DropNewest);
+        if drops || self.reliability == Reliability::BestEffort {
+            return conflict(
+                [large, given("reliability"), given("overflow")],
+                "a message that goes as a stream comes whole, so nothing may be dropped: take reliable, at_least_once or \
+                 guaranteed, and reject or block, or 0",
+            );
+        }
+        if self.large_bytes_max <= self.message_bytes_max {
+            return conflict(
+                [large, given("message_bytes_max")],
+                "only messages above message_bytes_max go as streams: allow larger ones, or 0",
             );
         }
         Ok(())

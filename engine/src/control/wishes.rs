@@ -118,6 +118,7 @@ impl WishBook {
             .remove(name)
             .unwrap_or_else(|| (Arc::clone(&peer), Wish::none()));
         change(&mut wish, book.orders);
+        part(&peer, &wish, book.orders);
         let name = Arc::clone(peer.shared_name());
         book.changed.insert(name, (peer, wish));
         Ok(())
@@ -146,6 +147,7 @@ impl WishBook {
             .entry(Arc::clone(name))
             .or_insert_with(|| (Arc::clone(&peer), Wish::none()));
         change(wish, book.orders);
+        part(&peer, wish, book.orders);
         book.changed
             .insert(Arc::clone(name), (Arc::clone(&peer), wish.clone()));
         Ok(peer)
@@ -269,6 +271,14 @@ impl Book {
 
 /// So few handles are not worth looking for those that nobody holds.
 const HANDLES_UNSWEPT: usize = 64;
+
+/// If that order is to part from the peer, its return is not waited for: before any shard knows, so that what
+/// comes to one after that has nothing to wait for.
+fn part(peer: &Peer, wish: &Wish, order: u64) {
+    if wish.parts_by(order) {
+        peer.expect_no_longer();
+    }
+}
 
 fn close_gates(peer: &Peer) {
     for (_, lane) in peer.lanes() {

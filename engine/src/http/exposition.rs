@@ -138,6 +138,30 @@ impl Exposition {
                 "Messages for streams that were not open",
                 streams.late,
             ),
+            (
+                Kind::Count,
+                "large_messages_accepted",
+                "Messages of this node that went as streams",
+                streams.messages_accepted,
+            ),
+            (
+                Kind::Count,
+                "large_messages_acknowledged",
+                "Of those, handed over at the other node",
+                streams.messages_acknowledged,
+            ),
+            (
+                Kind::Count,
+                "large_messages_reported",
+                "Of those, reported as undelivered or unknown",
+                streams.messages_reported,
+            ),
+            (
+                Kind::Count,
+                "large_messages_delivered",
+                "Messages that came as streams and were handed over",
+                streams.messages_delivered,
+            ),
         ] {
             let mut family = out.encode_descriptor(name, help, None, metric_type(kind))?;
             write(&mut family, kind, value)?;

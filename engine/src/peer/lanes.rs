@@ -30,6 +30,8 @@ pub(crate) struct LaneRange {
     pub(crate) count: usize,
     /// All of them, at each peer, are one shard's: what comes on them has one order.
     pub(crate) on_one_shard: bool,
+    /// What is accepted on them is kept until it is acknowledged, or has waited too long.
+    pub(crate) keeps_messages: bool,
 }
 
 impl LaneRange {
@@ -45,8 +47,11 @@ pub(crate) struct LaneAddress {
     channel: AtomicU16,
     index: AtomicU16,
     pub(crate) gate: Gate,
+    keeps_messages: AtomicBool,
     /// The largest payload that both ends of the lane take, once it has been up.
     payload_bytes_max: AtomicU32,
+    /// The largest message that both ends take as a stream, once it has been up; 0 is none.
+    large_bytes_max: AtomicU32,
     takes_extensions: AtomicBool,
 }
 
@@ -68,7 +73,9 @@ impl LaneAddress {
             channel: AtomicU16::new(NO_CHANNEL),
             index: AtomicU16::new(0),
             gate,
+            keeps_messages: AtomicBool::new(false),
             payload_bytes_max: AtomicU32::new(u32::MAX),
+            large_bytes_max: AtomicU32::new(u32::MAX),
             takes_extensions: AtomicBool::new(true),
         }
     }
@@ -89,6 +96,11 @@ impl LaneAddress {
         self.index.load(Ordering::Relaxed)
     }
 
+    /// Whether what it has accepted is kept until it is acknowledged, or has waited too long.
+    pub(crate) fn keeps_messages(&self) -> bool {
+        self.keeps_messages.load(Ordering::Relaxed)
+    }
+
     pub(super) fn is_assigned(&self) -> bool {
         self.channel.load(Ordering::Acquire) != NO_CHANNEL
     }
@@ -100,6 +112,11 @@ impl LaneAddress {
         usize::try_from(self.payload_bytes_max.load(Ordering::Relaxed)).unwrap_or(usize::MAX)
     }
 
+    /// The largest message that the peer takes on this lane as a stream, as far as is known.
+    pub(crate) fn large_bytes_max(&self) -> usize {
+        usize::try_from(self.large_bytes_max.load(Ordering::Relaxed)).unwrap_or(usize::MAX)
+    }
+
     /// Whether the peer knows extensions, as far as is known.
     #[inline]
     pub(crate) fn takes_extensions(&self) -> bool {
@@ -109,6 +126,11 @@ impl LaneAddress {
     /// The shard's: the handshake of the lane has settled it.
     pub(crate) fn settle_extensions(&self, taken: bool) {
         self.takes_extensions.store(taken, Ordering::Relaxed);
+    }
+
+    /// The shard's: the handshake of the lane has settled it.
+    pub(crate) fn settle_large_bytes_max(&self, bytes_max: u32) {
+        self.large_bytes_max.store(bytes_max, Ordering::Relaxed);
     }
 
     /// The shard's: the handshake of the lane has settled it.
@@ -211,6 +233,7 @@ impl LaneCells {
         for (index, offset) in range.offsets().enumerate() {
             let lane = self.at(offset);
             lane.settle_payload_bytes_max(u32::MAX);
+            lane.settle_large_bytes_max(u32::MAX);
             lane.settle_extensions(true);
             let index = u16::try_from(index).unwrap_or(u16::MAX);
             lane.index.store(index, Ordering::Relaxed);
@@ -220,6 +243,8 @@ impl LaneCells {
                 self.spread.wrapping_add(offset as u64)
             };
             lane.shard.store(self.shard_of(number), Ordering::Relaxed);
+            let keeps = range.keeps_messages;
+            lane.keeps_messages.store(keeps, Ordering::Relaxed);
             let channel = u16::try_from(range.channel).unwrap_or(NO_CHANNEL);
             lane.channel.store(channel, Ordering::Release);
             lane.gate.renew(limits, open_for);

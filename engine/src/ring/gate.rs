@@ -34,6 +34,9 @@ pub(crate) enum OpenFor {
     Absence = 8,
     /// The peer can be reached: what is accepted connects it. The shard of its control lane says so.
     Reach = 16,
+    /// The peer was connected and is expected back, for a while: what its channel keeps waits for it. The shard of
+    /// its control lane says so.
+    Return = 32,
 }
 
 /// The node is stopping, or the lane's channel was removed. Stays, until another channel's lane has the gate.
@@ -183,6 +186,13 @@ impl Gate {
         self.stir();
     }
 
+    /// A shard's: the lane waits for its peer no longer, in one step.
+    pub(crate) fn give_up(&self) {
+        let waits = OpenFor::Absence as u8 | OpenFor::Return as u8;
+        self.state.fetch_and(!waits, Ordering::SeqCst);
+        self.stir();
+    }
+
     /// The node stops, or the channel goes: the gate never opens again for this lane.
     pub(crate) fn close(&self) {
         self.state.fetch_or(CLOSED, Ordering::SeqCst);
@@ -215,9 +225,11 @@ impl Gate {
         self.eased.notify(usize::MAX);
     }
 
-    /// Whether it is open for nothing else than that the peer can be reached.
-    pub(crate) fn is_only_reached(&self) -> bool {
-        self.state.load(Ordering::Acquire) == OpenFor::Reach as u8
+    /// Whether it is open for nothing else than that the peer can be reached, or is expected back.
+    pub(crate) fn is_only_hoped_for(&self) -> bool {
+        let hopes = OpenFor::Reach as u8 | OpenFor::Return as u8;
+        let bits = self.state.load(Ordering::Acquire);
+        bits != 0 && bits & !hopes == 0
     }
 
     /// Whether its lane is up.
@@ -305,6 +317,12 @@ impl Gate {
     pub(crate) fn is_shut_and_unused(&self) -> bool {
         let state = state_of(self.state.load(Ordering::SeqCst));
         state != GateState::Open && self.is_unused()
+    }
+
+    /// Whether it would be that if the peer were not expected back.
+    pub(crate) fn is_unused_but_for_return(&self) -> bool {
+        let bits = self.state.load(Ordering::SeqCst) & !(OpenFor::Return as u8);
+        state_of(bits) != GateState::Open && self.is_unused()
     }
 
     /// Whether nothing is reserved.

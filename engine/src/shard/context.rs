@@ -298,6 +298,8 @@ impl Core {
         match self.admit_here(channel.entry.index, index, way, payload.len()) {
             Ok(Admission::Queue) => {}
             Ok(Admission::Dropped) => return Ok(()),
+            // It may go as a stream.
+            Err(SendError::TooLarge { .. }) => return channel.try_send_on(to, way, payload),
             Err(error) => return Err(Unsent { error, payload }),
         }
         let payload = if payload.len() <= self.fabric.config.inline_bytes_max {

@@ -6,6 +6,7 @@
 
 use super::deliver::{Body, Delivery, Handed, Receivers, Source};
 use super::inbound::Inbound;
+use super::whole::hand_over_whole;
 use super::{Core, exchange};
 use crate::mailboxes::MailboxId;
 use crate::message::deadline_after;
@@ -67,7 +68,15 @@ pub(super) fn take_in_turn(
             let known = inbound.mailboxes.get(*id);
             let known = known.map_err(|error| error.close_reason())?;
             if let Some(place) = known.stream {
-                core.take_of_stream(lane, place, source, body)?;
+                let arrived = core.take_of_stream(lane, place, source, body)?;
+                let full = arrived.and_then(|arrived| {
+                    hand_over_whole(core, receivers, lane, inbound.channel, arrived)
+                });
+                if full.is_some() {
+                    inbound.blocked = full;
+                    inbound.waits_since.get_or_insert(core.now);
+                    return Ok(Flow::Blocked);
+                }
                 inbound.ledger.delivered(1, bytes, core.now);
                 return Ok(Flow::Next);
             }

@@ -32,6 +32,7 @@ use crate::io::socket::{self, Standing};
 use crate::mailboxes::MailboxId;
 use crate::order_tag::OrderTag;
 use crate::peer::{LaneAddress, Peer};
+use crate::ring::gate::GateState;
 use crate::wire::mailbox_ids::Assigned;
 use crate::wire::{CloseReason, FrameKind};
 use fault::LaneFaults;
@@ -106,6 +107,12 @@ impl Lane {
     #[inline]
     pub(crate) fn accepts_messages(&self) -> bool {
         self.takes_messages() || self.state.holds_messages()
+    }
+
+    /// Whether it is down, and nobody expects that it comes up.
+    pub(super) fn is_beyond_hope(&self) -> bool {
+        let is_shut = self.address().gate.state() == GateState::Down;
+        is_shut && !self.is_up() && !self.state.is_wanted()
     }
 
     /// Whether it takes a run of messages at once. The lane to this node itself notes what each of them

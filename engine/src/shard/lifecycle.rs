@@ -137,6 +137,7 @@ impl Core {
             }));
         let address = state.peer.lane(state.offset);
         address.settle_payload_bytes_max(agreed.terms.body_bytes_max);
+        address.settle_large_bytes_max(agreed.terms.large_bytes_max);
         let knows_streams = agreed.frame_limits().extensions;
         address.settle_extensions(knows_streams);
         let mut window = plan.config.unacknowledged_bytes_max as u64;
@@ -185,6 +186,8 @@ impl Core {
         // Last: whoever waits for the lane sends at once.
         state.peer.lane_came(state.offset);
         state.peer.let_go_lane(state.offset);
+        self.end_absence(lane);
+        let state = &self.lanes[lane as usize];
         if !state.streams.is_empty() {
             self.mark_ready(lane);
         }
@@ -270,11 +273,11 @@ impl Core {
     }
 
     /// The lane could not be made: what waits for it is reported, and the peer told if it had asked for it.
-    fn fail(&mut self, lane: u32, reason: CloseReason) {
+    pub(super) fn fail(&mut self, lane: u32, reason: CloseReason) {
         self.tell_expired(lane);
         let state = &mut self.lanes[lane as usize];
         // First: nothing more is accepted for a peer that is given up.
-        state.peer.let_go_lane(state.offset);
+        state.peer.give_up_lane(state.offset);
         if state.log.keeps_messages() {
             // Some were sent on an earlier connection.
             self.fabric.requests.lane_ended(&state.peer, state.offset);
@@ -372,6 +375,9 @@ impl Core {
             state.peer.hold_lane(state.offset);
         }
         let lingers = self.lingers_on(lane, reason, at_rest);
+        if self.lanes[lane as usize].is_control() && !lingers && !at_rest {
+            self.expect_back(lane, reason);
+        }
         let state = &mut self.lanes[lane as usize];
         if !lingers {
             state.peer.shut_lane(state.offset);
@@ -542,7 +548,7 @@ fn settle_log(
 
 /// Whether a lane that ends so is not to be resumed: one of the two nodes stops, or was told to part from
 /// the other.
-fn is_final(reason: CloseReason) -> bool {
+pub(super) fn is_final(reason: CloseReason) -> bool {
     matches!(
         reason,
         CloseReason::LocalStop

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::deliver::{Body, Delivery, Receivers, Source};
 use super::outbox::Outbox;
+use super::whole::hand_over_whole;
 use super::{Core, Shard, exchange};
 use crate::awaited::Awaited;
 use crate::config::Reliability;
@@ -32,15 +33,13 @@ impl Shard {
         let mut outbox = std::mem::replace(taken, Outbox::noting_mailboxes());
         let mut moved = 0;
         while moved < MESSAGES_PER_TURN {
-            let Some(delivery) = deliver_front(core, receivers, lane, &outbox) else {
+            let Some((delivery, mailbox)) = deliver_front(core, receivers, lane, &outbox) else {
                 break;
             };
             let reliable =
                 core.lanes[lane as usize].log.ledger.reliability() != Reliability::BestEffort;
             if delivery == Delivery::NoRoom && reliable {
-                if let Some(mailbox) = outbox.front().and_then(|front| front.mailbox) {
-                    core.note_blocked(lane, mailbox);
-                }
+                core.note_blocked(lane, mailbox);
                 break;
             }
             let Some(dropped) = outbox.drop_front(&mut core.sending.pool) else {
@@ -68,17 +67,18 @@ impl Shard {
     }
 }
 
+/// What becomes of the message at the front, and at which mailbox.
 fn deliver_front(
     core: &mut Core,
     receivers: &mut Receivers,
     lane: u32,
     outbox: &Outbox,
-) -> Option<Delivery> {
+) -> Option<(Delivery, MailboxId)> {
     let front = outbox.front()?;
     let state = &core.lanes[lane as usize];
     let channel = u16::try_from(state.channel).unwrap_or(u16::MAX);
     let peer = state.peer.clone();
-    let to = Front {
+    let mut to = Front {
         peer,
         channel,
         mailbox: front.mailbox?,
@@ -95,7 +95,8 @@ fn deliver_front(
         payload = Payload::Shared(bytes.into());
     }
     let body = Body::whole(payload.as_slice(), front.is_extended);
-    Some(to.deliver(core, receivers, &mut payload, body))
+    let delivery = to.deliver(core, receivers, &mut payload, body);
+    Some((delivery, to.mailbox))
 }
 
 /// The message at the front of a lane to this node itself, without its bytes.
@@ -108,7 +109,7 @@ struct Front {
 
 impl Front {
     fn deliver(
-        &self,
+        &mut self,
         core: &mut Core,
         receivers: &mut Receivers,
         source: &mut impl Source,
@@ -140,8 +141,16 @@ impl Front {
             && let Some(place) = core.own_stream_place(self.mailbox)
         {
             let taken = core.take_of_stream(self.lane, place, source, &body);
-            debug_assert_eq!(taken, Ok(()), "a node keeps its own rules");
-            return Delivery::Delivered;
+            debug_assert!(taken.is_ok(), "a node keeps its own rules");
+            let arrived = taken.ok().flatten();
+            let full = arrived.and_then(|arrived| {
+                hand_over_whole(core, receivers, self.lane, self.channel, arrived)
+            });
+            let Some(full) = full else {
+                return Delivery::Delivered;
+            };
+            self.mailbox = full;
+            return Delivery::NoRoom;
         }
         let reliable = core.channels[channel].reliable;
         if body.head > 0

@@ -5,6 +5,7 @@
 //! out and `receive`, `deliver` on the way in. Nothing here is shared with another shard: others
 //! reach it through rings, commands and the doorbell.
 
+mod absence;
 mod accept;
 mod arrival;
 mod capped;
@@ -64,6 +65,7 @@ mod tasks;
 mod timers;
 mod turn;
 mod waiting;
+mod whole;
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -82,6 +84,7 @@ use crate::io::completion::Completion;
 use crate::io::operation::OperationKind;
 use crate::mailboxes::Mailbox;
 use crate::wire::Name;
+use absence::Absences;
 use channels::ShardChannels;
 use command::{Command, CommandSender};
 use connection::Connections;
@@ -165,6 +168,7 @@ pub(crate) struct Core {
     packing: Packing,
     dialing: Dialing,
     reaching: Reaching,
+    absences: Absences,
     tasks: TaskRequests,
     timers: Timers,
     sweeper: Sweeper,

@@ -311,6 +311,8 @@ impl Core {
         };
         self.timers.take_back(at, Deadline::Linger { lane });
         let peer = Arc::clone(&state.peer);
+        self.expect_back(lane, reason);
+        let state = &self.lanes[lane as usize];
         peer.lane_went(state.offset);
         self.leave_peer(&peer, reason);
         for offset in self.waiting_for_control(lane) {
@@ -366,6 +368,7 @@ mod tests {
             body_bytes_max: 1 << 20,
             mailboxes_max: 4096,
             fragments: true,
+            large_bytes_max: 0,
         };
         let hello = Hello {
             versions: VersionRange::OURS,

@@ -303,6 +303,7 @@ impl Core {
         self.dialing.forget_lane(index);
         self.reaching.forget_lane(index);
         self.lose_linger(index, CloseReason::Renewed);
+        self.end_absence(index);
         self.renewals.forget_lane(index);
         self.tell_expired(index);
         if let Some(at) = self.lanes[index as usize].expiry.take() {
@@ -399,7 +400,10 @@ impl Core {
             return;
         }
         match self.routing.lane_of(LaneNumber::new(place, offset)) {
-            Some(control) => self.mind_reachable(control),
+            Some(control) => {
+                self.follow_absence(control, &route.wish);
+                self.mind_reachable(control);
+            }
             // Nobody has used it, so it has not failed.
             None => route.peer.set_reachable(route.wish.reach),
         }

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, Sender, bounded};
 use glommio::{LocalExecutorBuilder, Placement};
 
+use super::absence::Absences;
 use super::channels::ShardChannels;
 use super::command::{Command, CommandSender};
 use super::connection::Connections;
@@ -203,6 +204,7 @@ impl Shard {
             sending: Sending::new(config.turn_bytes_max),
             dialing: Dialing::new(config),
             reaching: Reaching::default(),
+            absences: Absences::default(),
             tasks: TaskRequests::default(),
             timers,
             sweeper,

@@ -4,19 +4,25 @@
 //! left to be done, and by `lane` when a batch is made: chunks are taken then, one of each stream in turn, so none
 //! waits in front of a message that comes later. What may be said when is `delivery::stream`'s matter.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::Core;
 use super::deliver::{Body, Source};
 use super::lane_state::Stage;
 use super::outbox::OutgoingMessage;
+use super::whole::Arrived;
+use crate::control::link::Notice;
 use crate::delivery::stream::{Stated, Violation};
 use crate::error::{SendError, StreamError};
+use crate::events::Event;
 use crate::mailboxes::MailboxId;
 use crate::order_tag::OrderTag;
 use crate::payload::Payload;
 use crate::peer::Peer;
-use crate::stream_book::{Admitted, GATHERED_BELOW_BYTES, Outgoing, Owed, Taken};
+use crate::stream_book::{
+    Admitted, Finished, GATHERED_BELOW_BYTES, LargeMessage, Outgoing, Owed, Taken,
+};
 use crate::wire::CloseReason;
 use crate::wire::stream::{CancelReason, Side, StreamPlace, Word, stream_place};
 
@@ -30,7 +36,8 @@ impl Core {
     /// Whether applications left something to be done.
     #[inline]
     pub(super) fn owes_streams(&self) -> bool {
-        self.fabric.streams.owes(self.index)
+        let streams = &self.fabric.streams;
+        streams.owes(self.index) || streams.large.tells()
     }
 
     /// Does what applications left to be done. True if there was anything.
@@ -38,6 +45,7 @@ impl Core {
         if !self.owes_streams() {
             return false;
         }
+        self.tell_lost();
         for owed in self.fabric.streams.take_owed(self.index) {
             match owed {
                 Owed::Word { peer, offset, word } => {
@@ -54,12 +62,29 @@ impl Core {
         true
     }
 
+    /// Messages that went as streams and did not come, or may not have.
+    #[cold]
+    fn tell_lost(&mut self) {
+        if !self.fabric.streams.large.tells() {
+            return;
+        }
+        for lost in self.fabric.streams.large.take_lost() {
+            self.tell(Notice::Event(Event::Reported {
+                peer: lost.peer,
+                channel: lost.channel,
+                undelivered: u64::from(!lost.unknown),
+                unknown: u64::from(lost.unknown),
+                why: lost.why,
+            }));
+        }
+    }
+
     fn stream_is_ready(&mut self, lane: u32, stream: Arc<Outgoing>) {
         self.lanes[lane as usize].streams.ready.push_back(stream);
         self.stir_streams(lane);
     }
 
-    fn say_of_stream(&mut self, lane: u32, word: &Word) {
+    pub(super) fn say_of_stream(&mut self, lane: u32, word: &Word) {
         let streams = &mut self.lanes[lane as usize].streams;
         streams.words.push_back(word.encode());
         self.stir_streams(lane);
@@ -93,8 +118,27 @@ impl Core {
             plan.config.queue_bytes_max
         };
         self.feed_words(index, under_way_max as u64);
+        let unannounced = self.set_aside_unannounced(index);
         self.feed_chunks(index, under_way_max as u64);
+        if !unannounced.is_empty() {
+            self.lanes[index as usize].streams.ready.extend(unannounced);
+            self.sending.demanded.push(index);
+        }
         self.seek_demanded();
+    }
+
+    /// Messages that go as streams are announced on a lane that is up: only then is it known what the peer takes.
+    fn set_aside_unannounced(&mut self, index: u32) -> VecDeque<Arc<Outgoing>> {
+        let state = &mut self.lanes[index as usize];
+        if state.takes_messages() {
+            return VecDeque::new();
+        }
+        let ready = std::mem::take(&mut state.streams.ready);
+        let (unannounced, ready) = ready
+            .into_iter()
+            .partition(|stream| stream.is_to_be_announced());
+        state.streams.ready = ready;
+        unannounced
     }
 
     fn feed_words(&mut self, index: u32, under_way_max: u64) {
@@ -139,6 +183,19 @@ impl Core {
                 Taken::Refused => {
                     self.lanes[index as usize].streams.ready.push_front(stream);
                     return;
+                }
+                Taken::Announcement(word, bytes) => {
+                    let bytes_max = state.link.agreed.terms.large_bytes_max;
+                    if bytes > u64::from(bytes_max) {
+                        let error = SendError::TooLarge {
+                            bytes: usize::try_from(bytes).unwrap_or(usize::MAX),
+                            bytes_max: usize::try_from(bytes_max).unwrap_or(usize::MAX),
+                        };
+                        self.fail_stream(&stream, error.into());
+                        continue;
+                    }
+                    let words = self.fabric.streams.words().id();
+                    self.put_of_stream(index, words, Payload::Borrowed(&word.encode()))
                 }
                 Taken::Data(bytes) => {
                     self.put_of_stream(index, stream.data.id(), Payload::Shared(bytes))
@@ -224,7 +281,7 @@ impl Core {
             .lane_ended(&state.peer, state.offset, &end);
     }
 
-    /// Takes a message to a mailbox of streams.
+    /// Takes a message to a mailbox of streams. The message that has come with that, if one has.
     ///
     /// # Errors
     /// The reason to end the lane.
@@ -234,11 +291,14 @@ impl Core {
         place: StreamPlace,
         source: &mut impl Source,
         body: &Body,
-    ) -> Result<(), CloseReason> {
+    ) -> Result<Option<Arrived>, CloseReason> {
         let state = &self.lanes[lane as usize];
         let (peer, offset) = (Arc::clone(&state.peer), state.offset);
         let taken = match place {
-            StreamPlace::Data(id) => self.take_chunk(lane, &peer, offset, id, source, body),
+            StreamPlace::Data(id) => {
+                let taken = self.take_chunk(lane, &peer, offset, id, source, body);
+                taken.map(|()| None)
+            }
             StreamPlace::Words => match Word::decode(&source.bytes()[body.payload.clone()]) {
                 Some(word) => self.hear_of_stream(lane, &peer, offset, word),
                 None => return Err(CloseReason::BadStream),
@@ -286,7 +346,7 @@ impl Core {
     }
 
     /// If the peer does not read what is said to it, that is its own loss.
-    fn cancel_stream(&mut self, lane: u32, id: u64, by: Side, reason: CancelReason) {
+    pub(super) fn cancel_stream(&mut self, lane: u32, id: u64, by: Side, reason: CancelReason) {
         if self.lanes[lane as usize].streams.words.len() >= WORDS_MANY {
             return;
         }
@@ -306,10 +366,13 @@ impl Core {
         peer: &Arc<Peer>,
         offset: usize,
         word: Word,
-    ) -> Result<(), Violation> {
+    ) -> Result<Option<Arrived>, Violation> {
         let streams = &self.fabric.streams;
         match word {
-            Word::Open { id, mailbox } => return self.hear_open(lane, peer, offset, id, &mailbox),
+            Word::Open { id, mailbox } => self.hear_open(lane, peer, offset, id, &mailbox)?,
+            Word::Message { id, bytes, mailbox } => {
+                self.hear_message(lane, peer, offset, id, (bytes, &*mailbox))?;
+            }
             Word::Window {
                 id,
                 granted,
@@ -318,7 +381,7 @@ impl Core {
             } => {
                 let Some(stream) = streams.outgoing(peer, id) else {
                     self.answer_late(lane, id, Side::Writer);
-                    return Ok(());
+                    return Ok(None);
                 };
                 if stream.window(granted, received, read)? {
                     self.stream_is_ready(lane, stream);
@@ -329,7 +392,15 @@ impl Core {
                 bytes,
                 checksum,
             } => match streams.incoming(peer, id) {
-                Some(stream) => stream.finish(Stated { bytes, checksum })?,
+                Some(stream) => match stream.finish(Stated { bytes, checksum })? {
+                    Finished::Read => {}
+                    Finished::Message(message) => return Ok(Some(Arrived { stream, message })),
+                    Finished::Mismatch => {
+                        streams.close_incoming(&stream);
+                        let reason = CancelReason::ChecksumMismatch;
+                        self.cancel_stream(lane, id, Side::Reader, reason);
+                    }
+                },
                 None => self.answer_late(lane, id, Side::Reader),
             },
             Word::Done { id } => {
@@ -360,6 +431,42 @@ impl Core {
                     stream.end(StreamError::cancelled(reason, &why));
                 }
             }
+        }
+        Ok(None)
+    }
+
+    /// A message of so many bytes is to come as a stream, for a mailbox of that name.
+    fn hear_message(
+        &mut self,
+        lane: u32,
+        peer: &Arc<Peer>,
+        offset: usize,
+        id: u64,
+        (bytes, mailbox): (u64, &str),
+    ) -> Result<(), Violation> {
+        let state = &self.lanes[lane as usize];
+        let channel = state.channel;
+        let bytes_max = u64::from(state.link.agreed.terms.large_bytes_max);
+        if bytes == 0 || bytes > bytes_max {
+            return Err(Violation::BadLength { bytes, bytes_max });
+        }
+        let plan = &self.channels[channel];
+        let place = u16::try_from(channel).unwrap_or(u16::MAX);
+        if self.mailbox_for_peers(place, mailbox).is_none() {
+            self.cancel_stream(lane, id, Side::Reader, CancelReason::NobodyAccepts);
+            return Ok(());
+        }
+        let message = LargeMessage {
+            mailbox,
+            channel: &plan.name,
+            bytes,
+            bytes_max,
+        };
+        let streams = &self.fabric.streams;
+        match streams.admit_message(peer, offset, id, message) {
+            Admitted::Window(window) => self.say_of_stream(lane, &window),
+            Admitted::Refused(reason) => self.cancel_stream(lane, id, Side::Reader, reason),
+            Admitted::Twice => return Err(Violation::OpenedTwice),
         }
         Ok(())
     }

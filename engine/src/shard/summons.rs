@@ -45,6 +45,11 @@ impl Core {
             state.state.forget_failures();
         }
         if state.log.keeps_messages() {
+            if state.is_beyond_hope() {
+                // Accepted just before its gate was shut.
+                self.fail(lane, CloseReason::Unreachable);
+                return;
+            }
             state.peer.hold_lane(state.offset);
         }
         let actions = state.state.demand(at);

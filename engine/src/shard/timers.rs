@@ -24,6 +24,8 @@ pub(crate) enum Deadline {
     Early,
     /// That control lane must have been made anew.
     Linger { lane: u32 },
+    /// Channels have waited long enough for the peer of that control lane.
+    Absence { lane: u32 },
     /// Look for requests that nobody has answered in time.
     Requests,
     /// Look for messages on that lane that are worth nothing any more.

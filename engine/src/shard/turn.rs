@@ -381,6 +381,7 @@ impl Core {
                 }
                 Deadline::Renewal => self.look_for_renewal(),
                 Deadline::Linger { lane } => self.lose_linger(lane, CloseReason::ConnectTimeout),
+                Deadline::Absence { lane } => self.look_at_absence(lane),
                 Deadline::Expiry { lane } => self.meet_expiry(lane),
                 Deadline::Tokens { lane } => self.meet_tokens(lane),
                 Deadline::Delay { lane } => self.mark_ready(lane),

@@ -6,6 +6,8 @@
 
 mod accept;
 mod reader;
+#[cfg(feature = "tokio")]
+mod tokio_io;
 mod writer;
 
 use std::io;
@@ -102,10 +104,4 @@ fn wait<T>(mut poll: impl FnMut(&Waker) -> Poll<Result<T, StreamError>>) -> Resu
 /// The same as an outcome of I/O.
 fn as_io<T>(poll: Poll<Result<T, StreamError>>) -> Poll<io::Result<T>> {
     poll.map(|outcome| outcome.map_err(io::Error::from))
-}
-
-/// What the checksum of a stream is made with: CRC-64/NVME, which costs less than a tenth of a copy where
-/// the processor multiplies without carry.
-fn new_checksum() -> crc_fast::Digest {
-    crc_fast::Digest::new(crc_fast::CrcAlgorithm::Crc64Nvme)
 }

@@ -11,7 +11,8 @@ use std::task::{Context, Poll, Waker, ready};
 use bytes::{Buf, Bytes};
 use futures_io::AsyncRead;
 
-use super::{as_io, new_checksum, wait};
+use super::{as_io, wait};
+use crate::delivery::stream::new_checksum;
 use crate::error::StreamError;
 use crate::fabric::Fabric;
 use crate::peer::Peer;
@@ -174,7 +175,7 @@ impl StreamReader {
         }
     }
 
-    fn poll_read_copy(
+    pub(super) fn poll_read_copy(
         &mut self,
         reader: &Waker,
         buffer: &mut [u8],

@@ -11,7 +11,8 @@ use std::task::{Context, Poll, Waker, ready};
 use bytes::Bytes;
 use futures_io::AsyncWrite;
 
-use super::{as_io, new_checksum, wait};
+use super::{as_io, wait};
+use crate::delivery::stream::new_checksum;
 use crate::error::StreamError;
 use crate::fabric::Fabric;
 use crate::peer::Peer;
@@ -34,7 +35,7 @@ pub struct WriteProgress {
 
 /// The writing end of a stream: see [`Channel::open_stream`](crate::Channel::open_stream).
 ///
-/// Written with [`std::io::Write`] on a thread, [`AsyncWrite`] (of `futures-io`; `tokio-util` has an adapter) in a
+/// Written with [`std::io::Write`] on a thread, [`AsyncWrite`] (of `futures-io`, with the feature `tokio` of that too) in a
 /// task, or without a copy with [`write_bytes`](Self::write_bytes) and its blocking sibling. A write waits while two chunks
 /// wait for the other node.
 ///
@@ -187,13 +188,13 @@ impl StreamWriter {
         self.pending = Some(chunk);
     }
 
-    fn poll_flush_chunk(&mut self, writer: &Waker) -> Poll<Result<(), StreamError>> {
+    pub(super) fn poll_flush_chunk(&mut self, writer: &Waker) -> Poll<Result<(), StreamError>> {
         ready!(self.poll_pending(writer))?;
         self.close_filling();
         self.poll_pending(writer)
     }
 
-    fn poll_write_copy(
+    pub(super) fn poll_write_copy(
         &mut self,
         writer: &Waker,
         bytes: &[u8],
@@ -236,7 +237,7 @@ impl StreamWriter {
         Poll::Ready(Ok(()))
     }
 
-    fn poll_finish(&mut self, writer: &Waker) -> Poll<Result<(), StreamError>> {
+    pub(super) fn poll_finish(&mut self, writer: &Waker) -> Poll<Result<(), StreamError>> {
         if self.end == End::Open {
             ready!(self.poll_flush_chunk(writer))?;
             self.end = End::Wanted;

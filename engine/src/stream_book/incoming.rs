@@ -9,6 +9,7 @@ use std::task::{Poll, Waker};
 
 use bytes::Bytes;
 
+use super::whole::{Whole, WholeMessage};
 use crate::delivery::stream::{Completion, Grant, Receiving, Stated, Violation};
 use crate::error::StreamError;
 use crate::payload::Payload;
@@ -37,9 +38,29 @@ pub(crate) struct Incoming {
 #[derive(Debug)]
 struct State {
     machine: Receiving,
-    pieces: VecDeque<Piece>,
+    content: Content,
     failure: Option<StreamError>,
     reader: Option<Waker>,
+}
+
+/// What becomes of what comes.
+#[derive(Debug)]
+enum Content {
+    /// An application reads it.
+    Read(VecDeque<Piece>),
+    /// It is put together to a message.
+    Message(Whole),
+}
+
+/// What the end of a stream came to.
+#[derive(Debug)]
+pub(crate) enum Finished {
+    /// Its reader finds out.
+    Read,
+    /// It was a message, to be handed over.
+    Message(WholeMessage),
+    /// It was a message, and is not what was sent.
+    Mismatch,
 }
 
 #[derive(Debug)]
@@ -69,6 +90,32 @@ impl Incoming {
         channel: Arc<str>,
         window: u64,
     ) -> Self {
+        let content = Content::Read(VecDeque::new());
+        Self::with(id, peer, offset, channel, Receiving::new(window), content)
+    }
+
+    /// A message of so many bytes to that mailbox; `None` if there is no memory for it.
+    pub(super) fn of_message(
+        id: u64,
+        peer: Arc<Peer>,
+        offset: usize,
+        channel: Arc<str>,
+        mailbox: &str,
+        bytes: usize,
+    ) -> Option<Self> {
+        let content = Content::Message(Whole::new(mailbox, bytes)?);
+        let machine = Receiving::new(bytes as u64);
+        Some(Self::with(id, peer, offset, channel, machine, content))
+    }
+
+    fn with(
+        id: u64,
+        peer: Arc<Peer>,
+        offset: usize,
+        channel: Arc<str>,
+        machine: Receiving,
+        content: Content,
+    ) -> Self {
         Self {
             id,
             incarnation: peer.incarnation(),
@@ -76,8 +123,8 @@ impl Incoming {
             offset,
             channel,
             state: Mutex::new(State {
-                machine: Receiving::new(window),
-                pieces: VecDeque::new(),
+                machine,
+                content,
                 failure: None,
                 reader: None,
             }),
@@ -113,23 +160,41 @@ impl Incoming {
         Ok(())
     }
 
-    /// It was all.
-    pub(crate) fn finish(&self, stated: Stated) -> Result<(), Violation> {
+    /// It was all. Of a message that is said again as long as it is not handed over.
+    pub(crate) fn finish(&self, stated: Stated) -> Result<Finished, Violation> {
         let reader = {
             let mut state = self.lock();
+            if let Content::Message(whole) = &state.content {
+                if let Some(message) = whole.message() {
+                    return Ok(Finished::Message(message));
+                }
+                return state.finish_message(stated);
+            }
             state.machine.finish(stated)?;
             state.reader.take()
         };
         if let Some(reader) = reader {
             reader.wake();
         }
-        Ok(())
+        Ok(Finished::Read)
+    }
+
+    /// Its bytes, if it is a message.
+    pub(super) fn message_bytes(&self) -> u64 {
+        match &self.lock().content {
+            Content::Message(whole) => whole.bytes() as u64,
+            Content::Read(_) => 0,
+        }
     }
 
     /// What comes next; `checksum` is that of what was read so far.
     pub(crate) fn poll_next(&self, reader: &Waker, checksum: impl FnOnce() -> u64) -> Poll<Next> {
         let mut state = self.lock();
-        if let Some(piece) = state.pieces.pop_front() {
+        let piece = match &mut state.content {
+            Content::Read(pieces) => pieces.pop_front(),
+            Content::Message(_) => None,
+        };
+        if let Some(piece) = piece {
             let bytes = match piece {
                 Piece::Chunk(bytes) => bytes,
                 Piece::Gathered(bytes) => bytes.into(),
@@ -156,6 +221,9 @@ impl Incoming {
         let reader = {
             let mut state = self.lock();
             state.failure.get_or_insert(why);
+            if let Content::Message(whole) = &mut state.content {
+                whole.forget();
+            }
             state.reader.take()
         };
         if let Some(reader) = reader {
@@ -179,21 +247,45 @@ impl Incoming {
 }
 
 impl State {
+    /// A message is whole, or was meant to be.
+    fn finish_message(&mut self, stated: Stated) -> Result<Finished, Violation> {
+        let Content::Message(whole) = &mut self.content else {
+            return Ok(Finished::Read);
+        };
+        let received = self.machine.bytes_received();
+        if received != whole.bytes() as u64 {
+            let stated = whole.bytes() as u64;
+            return Err(Violation::WrongLength { received, stated });
+        }
+        self.machine.finish(stated)?;
+        if whole.checksum() != stated.checksum {
+            return Ok(Finished::Mismatch);
+        }
+        whole.complete();
+        Ok(whole
+            .message()
+            .map_or(Finished::Mismatch, Finished::Message))
+    }
+
     fn put(&mut self, chunk: Payload<'_>) {
         let small = chunk.as_slice();
+        let pieces = match &mut self.content {
+            Content::Read(pieces) => pieces,
+            Content::Message(whole) => return whole.put(small),
+        };
         if small.len() >= GATHERED_BELOW_BYTES {
             let chunk = match chunk {
                 Payload::Shared(bytes) => bytes,
                 Payload::Borrowed(bytes) => Bytes::copy_from_slice(bytes),
             };
-            self.pieces.push_back(Piece::Chunk(chunk));
+            pieces.push_back(Piece::Chunk(chunk));
             return;
         }
-        match self.pieces.back_mut() {
+        match pieces.back_mut() {
             Some(Piece::Gathered(bytes)) if bytes.len() + small.len() <= GATHERED_BYTES => {
                 bytes.extend_from_slice(small);
             }
-            _ => self.pieces.push_back(Piece::Gathered(small.to_vec())),
+            _ => pieces.push_back(Piece::Gathered(small.to_vec())),
         }
     }
 }
@@ -202,6 +294,45 @@ impl State {
 mod tests {
     use super::*;
     use crate::peer::LaneCells;
+
+    #[test]
+    fn a_message_is_handed_over_whole_and_right_or_not_at_all() {
+        let message = || {
+            let cells = LaneCells::new(0, 1, 0, 1);
+            let peer = Arc::new(Peer::new(Arc::from("b"), false, cells));
+            Incoming::of_message(1, peer, 0, Arc::from("data"), "in", 9).expect("there is memory")
+        };
+        let checksum = crc_fast::checksum(crc_fast::CrcAlgorithm::Crc64Nvme, b"123456789");
+        let stated = Stated { bytes: 9, checksum };
+        let stream = message();
+        stream.came(Payload::Borrowed(b"12345")).expect("within it");
+        let early = stream.finish(stated).expect_err("it is not whole");
+        assert!(matches!(
+            early,
+            Violation::WrongLength {
+                received: 5,
+                stated: 9
+            }
+        ));
+        stream.came(Payload::Borrowed(b"6789")).expect("within it");
+        for _ in 0..2 {
+            // The inbox was full, say.
+            let Ok(Finished::Message(whole)) = stream.finish(stated) else {
+                panic!("it is whole");
+            };
+            assert_eq!(
+                (&*whole.mailbox, &*whole.payload),
+                ("in", &b"123456789"[..])
+            );
+        }
+        let stream = message();
+        stream
+            .came(Payload::Borrowed(b"123456780"))
+            .expect("within it");
+        assert!(matches!(stream.finish(stated), Ok(Finished::Mismatch)));
+        let beyond = message().came(Payload::Borrowed(b"1234567890"));
+        assert_eq!(beyond, Err(Violation::BeyondWindow { bytes: 1 }));
+    }
 
     #[test]
     fn single_bytes_take_no_more_memory_than_a_chunk() {
@@ -214,6 +345,9 @@ mod tests {
         let beyond = stream.came(Payload::Borrowed(b"x"));
         assert_eq!(beyond, Err(Violation::BeyondWindow { bytes: 1 }));
         let state = stream.lock();
-        assert_eq!(state.pieces.len(), (1 << 20) / GATHERED_BYTES);
+        let Content::Read(pieces) = &state.content else {
+            panic!("it is read");
+        };
+        assert_eq!(pieces.len(), (1 << 20) / GATHERED_BYTES);
     }
 }

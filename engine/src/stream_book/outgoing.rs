@@ -9,6 +9,7 @@ use std::task::{Poll, Waker};
 
 use bytes::Bytes;
 
+use super::large::{LargeMessages, Lost, what_is_told};
 use crate::delivery::stream::{Sending, Stated, Violation};
 use crate::error::StreamError;
 use crate::mailboxes::Mailbox;
@@ -25,12 +26,25 @@ pub(crate) struct Outgoing {
     /// Where its chunks go.
     pub(crate) data: Mailbox,
     queue_bytes_max: usize,
+    /// It is a message, which nobody writes piece by piece.
+    pub(super) message: Option<OutgoingMessage>,
     state: Mutex<State>,
+}
+
+/// A message that goes as a stream.
+#[derive(Debug)]
+pub(super) struct OutgoingMessage {
+    pub(super) bytes: u64,
+    pub(super) mailbox: Box<str>,
+    pub(super) channel: Arc<str>,
+    pub(super) outcomes: Arc<LargeMessages>,
 }
 
 #[derive(Debug, Default)]
 struct State {
     machine: Sending,
+    /// A message is announced by the shard, once its lane is up.
+    is_to_be_announced: bool,
     chunks: VecDeque<Bytes>,
     queued_bytes: usize,
     end: End,
@@ -59,6 +73,8 @@ pub(crate) enum Taken {
     Nothing,
     /// There is a chunk, and its lane takes none now.
     Refused,
+    /// It is a message of so many bytes, to be announced before anything of it is sent.
+    Announcement(Word, u64),
     Data(Bytes),
     /// It was all.
     End(Word),
@@ -70,6 +86,7 @@ impl State {
             return false;
         }
         match self.chunks.is_empty() {
+            _ if self.is_to_be_announced => true,
             false => self.machine.room() > 0,
             true => matches!(self.end, End::Wanted(_)),
         }
@@ -97,8 +114,54 @@ impl Outgoing {
             offset,
             data,
             queue_bytes_max,
+            message: None,
             state: Mutex::default(),
         }
+    }
+
+    /// A message, whole.
+    pub(super) fn of_message(
+        id: u64,
+        peer: Arc<Peer>,
+        offset: usize,
+        data: Mailbox,
+        message: OutgoingMessage,
+    ) -> Self {
+        let state = State {
+            is_to_be_announced: true,
+            ..State::default()
+        };
+        Self {
+            id,
+            peer,
+            offset,
+            data,
+            queue_bytes_max: 0,
+            message: Some(message),
+            state: Mutex::new(state),
+        }
+    }
+
+    /// The bytes of the message that it is, in chunks of so many. The shard has to be notified.
+    pub(crate) fn put_message(&self, payload: &Bytes, chunk_bytes: usize, checksum: u64) {
+        let mut state = self.lock();
+        let places = (0..payload.len()).step_by(chunk_bytes.max(1));
+        state.chunks = places
+            .map(|at| payload.slice(at..payload.len().min(at + chunk_bytes)))
+            .collect();
+        state.queued_bytes = payload.len();
+        state.end = End::Wanted(checksum);
+        state.is_ready = true;
+    }
+
+    /// Its bytes, if it is a message.
+    pub(super) fn message_bytes(&self) -> u64 {
+        self.message.as_ref().map_or(0, |message| message.bytes)
+    }
+
+    /// Whether it waits to be announced.
+    pub(crate) fn is_to_be_announced(&self) -> bool {
+        self.lock().is_to_be_announced
     }
 
     /// The application's: puts a chunk behind the others, once there is room. True if the shard is to be
@@ -152,6 +215,17 @@ impl Outgoing {
             if !state.has_something() {
                 state.is_ready = false;
                 return Taken::Nothing;
+            }
+            if state.is_to_be_announced
+                && let Some(OutgoingMessage { bytes, mailbox, .. }) = &self.message
+            {
+                state.is_to_be_announced = false;
+                let word = Word::Message {
+                    id: self.id,
+                    bytes: *bytes,
+                    mailbox: mailbox.clone(),
+                };
+                return Taken::Announcement(word, *bytes);
             }
             let Some(chunk) = state.chunks.front() else {
                 let End::Wanted(checksum) = state.end else {
@@ -214,6 +288,7 @@ impl Outgoing {
         let (writer, chunks) = {
             let mut state = self.lock();
             if state.outcome.is_none() {
+                self.account(&outcome, state.end == End::Stated);
                 state.outcome = Some(outcome);
             }
             state.queued_bytes = 0;
@@ -222,6 +297,25 @@ impl Outgoing {
         drop(chunks);
         if let Some(writer) = writer {
             writer.wake();
+        }
+    }
+
+    /// It ends so, if it is a message.
+    fn account(&self, outcome: &Result<(), StreamError>, is_sent: bool) {
+        let Some(message) = &self.message else {
+            return;
+        };
+        match outcome {
+            Ok(()) => message.outcomes.acknowledge(),
+            Err(end) => {
+                let (unknown, why) = what_is_told(end, is_sent);
+                message.outcomes.report(Lost {
+                    peer: Arc::clone(&self.peer),
+                    channel: Arc::clone(&message.channel),
+                    unknown,
+                    why,
+                });
+            }
         }
     }
 

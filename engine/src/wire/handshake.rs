@@ -211,6 +211,7 @@ impl Dialer {
             // Version 1 states none: the acceptor's are the dialer's, or it would have refused.
             let terms = ChannelTerms {
                 fragments: false,
+                large_bytes_max: 0,
                 ..self.hello.terms.clone()
             };
             return Ok(Agreed { version, terms });
@@ -248,12 +249,14 @@ fn settle(answered: &ChannelTerms, offered: &ChannelTerms) -> Result<ChannelTerm
         return Ok(agreed);
     }
     let difference = format!(
-        "compression {}, sizes of {} bytes and {} mailboxes, where {}, {} and {} were offered",
+        "compression {}, sizes of {} and {} bytes and {} mailboxes, where {}, {}, {} and {} were offered",
         answered.compression,
         answered.body_bytes_max,
+        answered.large_bytes_max,
         answered.mailboxes_max,
         offered.compression,
         offered.body_bytes_max,
+        offered.large_bytes_max,
         offered.mailboxes_max
     );
     Err(HandshakeError::OtherTerms { difference })

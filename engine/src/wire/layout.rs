@@ -257,6 +257,7 @@ fn from_v1(version: u16, body: BodyV1) -> HandshakeMessage {
                 // Not stated: the acceptor's own bound is the smaller.
                 mailboxes_max: u32::MAX,
                 fragments: false,
+                large_bytes_max: 0,
             },
             unknown: Parameters::default(),
         })),

@@ -37,6 +37,7 @@
 //!         body_bytes_max: 1 << 20,
 //!         mailboxes_max: 4096,
 //!         fragments: true,
+//!         large_bytes_max: 0,
 //!     },
 //!     unknown: Parameters::default(),
 //! };

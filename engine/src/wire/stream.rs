@@ -5,6 +5,8 @@
 //! whose name is made of the stream's id; so reliability, order, acknowledgement and resuming are those of
 //! the lane, and a chunk is sent and received in place. Called by the book of streams and by shards; decides
 //! nothing: that is `delivery::stream`'s.
+//!
+//! A message that is too large for a frame comes as a stream too, which the node reads itself.
 
 use super::name::{NAME_BYTES_MAX, read_name};
 
@@ -127,6 +129,16 @@ pub enum Word {
         /// The stream.
         id: u64,
     },
+    /// From the writer, in place of `Open`: a message of so many bytes, for that mailbox, comes as the stream of that
+    /// id. It is handed over when it is whole, which is said with `Done`.
+    Message {
+        /// Unique among the writer's streams.
+        id: u64,
+        /// Its length, at most what the terms of the lane say.
+        bytes: u64,
+        /// Whom it is for.
+        mailbox: Box<str>,
+    },
     /// From either: the stream is over.
     Cancel {
         /// The stream.
@@ -145,6 +157,7 @@ const WINDOW: u8 = 2;
 const FINISH: u8 = 3;
 const DONE: u8 = 4;
 const CANCEL: u8 = 5;
+const MESSAGE: u8 = 6;
 
 impl Word {
     /// As the payload of a message.
@@ -181,6 +194,15 @@ impl Word {
                 bytes.extend_from_slice(&checksum.to_le_bytes());
             }
             Self::Done { id } => put(DONE, id),
+            Self::Message {
+                id,
+                bytes: length,
+                mailbox,
+            } => {
+                put(MESSAGE, id);
+                bytes.extend_from_slice(&length.to_le_bytes());
+                bytes.extend_from_slice(mailbox.as_bytes());
+            }
             Self::Cancel {
                 id,
                 by,
@@ -227,6 +249,11 @@ impl Word {
                 })
             }
             DONE => rest.is_empty().then_some(Self::Done { id }),
+            MESSAGE => {
+                let (bytes, rest) = number(rest)?;
+                let mailbox = read_name(rest).ok()?.into();
+                Some(Self::Message { id, bytes, mailbox })
+            }
             CANCEL => {
                 let (&[by, code], text) = rest.split_first_chunk()?;
                 let by = match by {
@@ -301,6 +328,11 @@ mod tests {
                 reason: CancelReason::Application,
                 why: "the disk is full".into(),
             },
+            Word::Message {
+                id,
+                bytes: 3 << 20,
+                mailbox: "reports".into(),
+            },
         ]
     }
 
@@ -327,7 +359,9 @@ mod tests {
         }
         for bad in [
             &[0, 1, 2, 3, 4, 5, 6, 7, 8][..],
-            &[6, 1, 2, 3, 4, 5, 6, 7, 8],
+            &[7, 1, 2, 3, 4, 5, 6, 7, 8],
+            &[MESSAGE, 1, 2, 3, 4, 5, 6, 7, 8, 1, 2, 3, 4, 5, 6, 7, 8],
+            &[MESSAGE, 1, 2, 3, 4, 5, 6, 7, 8, 1, 2, 3, 4, 5, 6, 7],
             &[OPEN, 1, 2, 3, 4, 5, 6, 7, 8],
             &[OPEN, 1, 2, 3, 4, 5, 6, 7, 8, b'\n'],
             &[CANCEL, 1, 2, 3, 4, 5, 6, 7, 8, 2, 0],

@@ -25,6 +25,9 @@ pub struct ChannelTerms {
     pub mailboxes_max: u32,
     /// Whether this node takes messages in fragments; a lane has them if both do.
     pub fragments: bool,
+    /// The largest message that this node takes as a stream, in bytes; a lane carries the smaller of both, and none
+    /// if that is 0.
+    pub large_bytes_max: u32,
 }
 
 impl ChannelTerms {
@@ -36,6 +39,7 @@ impl ChannelTerms {
     const BODY_BYTES_MAX: &'static str = "body_bytes_max";
     const MAILBOXES_MAX: &'static str = "mailboxes_max";
     const FRAGMENTS: &'static str = "fragments";
+    const LARGE_BYTES_MAX: &'static str = "large_bytes_max";
 
     /// What both ends go by.
     ///
@@ -58,6 +62,7 @@ impl ChannelTerms {
             body_bytes_max: self.body_bytes_max.min(dialer.body_bytes_max),
             mailboxes_max: self.mailboxes_max.min(dialer.mailboxes_max),
             fragments: self.fragments && dialer.fragments,
+            large_bytes_max: self.large_bytes_max.min(dialer.large_bytes_max),
             ..self.clone()
         })
     }
@@ -77,8 +82,8 @@ impl ChannelTerms {
         Ok(agreed)
     }
 
-    /// Adds the terms to a map, each as mandatory, but for the word that there are fragments: a node that does
-    /// not know it sends and takes none.
+    /// Adds the terms to a map, each as mandatory, but for the words that there are fragments, and messages as
+    /// streams: a node that does not know them sends and takes none.
     ///
     /// # Errors
     /// [`ParameterError`] if the map has one of them already, or no room for them.
@@ -99,12 +104,17 @@ impl ChannelTerms {
                 value,
             })?;
         }
-        if self.fragments {
-            parameters.insert(Parameter {
-                name: Name::new(Self::FRAGMENTS).expect("the names of terms are names"),
-                mandatory: false,
-                value: number(1),
-            })?;
+        for (name, value) in [
+            (Self::FRAGMENTS, u32::from(self.fragments)),
+            (Self::LARGE_BYTES_MAX, self.large_bytes_max),
+        ] {
+            if value > 0 {
+                parameters.insert(Parameter {
+                    name: Name::new(name).expect("the names of terms are names"),
+                    mandatory: false,
+                    value: number(value),
+                })?;
+            }
         }
         Ok(())
     }
@@ -124,6 +134,7 @@ impl ChannelTerms {
             fragments: parameters
                 .take(Self::FRAGMENTS)
                 .is_some_and(|fragments| *fragments.value == *"1"),
+            large_bytes_max: take_optional(parameters, Self::LARGE_BYTES_MAX)?,
         })
     }
 }
@@ -155,7 +166,25 @@ fn take_number<T>(parameters: &mut Parameters, name: &'static str) -> Result<T, 
 where
     T: std::str::FromStr + ToString + Bounded,
 {
-    let value = take(parameters, name)?;
+    read_number(name, take(parameters, name)?)
+}
+
+/// The same of a term that need not be stated.
+fn take_optional<T>(parameters: &mut Parameters, name: &'static str) -> Result<T, ParameterError>
+where
+    T: std::str::FromStr + ToString + Bounded + Default,
+{
+    let stated = parameters.take(name);
+    stated.map_or_else(
+        || Ok(T::default()),
+        |stated| read_number(name, stated.value),
+    )
+}
+
+fn read_number<T>(name: &'static str, value: Name) -> Result<T, ParameterError>
+where
+    T: std::str::FromStr + ToString + Bounded,
+{
     match value.parse::<T>() {
         Ok(read) if read.to_string() == *value => Ok(read),
         _ => Err(ParameterError::NotANumber {
@@ -195,6 +224,7 @@ mod tests {
             body_bytes_max: 1 << 20,
             mailboxes_max: 4096,
             fragments: false,
+            large_bytes_max: 0,
         }
     }
 
@@ -298,6 +328,21 @@ mod tests {
         assert_eq!(with.agree(&with), Ok(with.clone()));
         assert_eq!(with.agree(&terms()), Ok(terms()));
         assert_eq!(terms().agree(&with), Ok(terms()));
+    }
+
+    #[test]
+    fn of_messages_as_streams_both_take_the_smaller_size() {
+        let with = |large_bytes_max| ChannelTerms {
+            large_bytes_max,
+            ..terms()
+        };
+        let mut parameters = Parameters::default();
+        with(9).write_to(&mut parameters).expect("there is room");
+        let optional: Vec<_> = parameters.iter().filter(|each| !each.mandatory).collect();
+        assert_eq!(optional.len(), 1, "a node that lacks it passes over it");
+        assert_eq!(ChannelTerms::take_from(&mut parameters), Ok(with(9)));
+        assert_eq!(with(9).agree(&with(7)), Ok(with(7)));
+        assert_eq!(with(9).agree(&terms()), Ok(terms()));
     }
 
     #[test]

@@ -6,12 +6,14 @@ mod stranger;
 #[path = "../support/mod.rs"]
 mod support;
 
+mod absence;
 mod caps;
 mod causal;
 mod compression;
 mod deadlines;
 mod faults;
 mod fragments;
+mod large;
 mod lost_requests;
 mod monotonic;
 mod options;

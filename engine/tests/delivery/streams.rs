@@ -166,6 +166,52 @@ fn a_stream_can_be_written_and_read_in_tasks() {
 }
 
 #[test]
+fn a_stream_is_a_reader_and_a_writer_of_tokio() {
+    use std::future::poll_fn;
+    use std::pin::Pin;
+    use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+    let (a, b) = pair(&reliable("data"), |config| config);
+    let mut streams = b.streams("files").expect("a name");
+    let mut writer = open(&a, "b", "files");
+    let write = async move {
+        let all = pattern(0, 3_000_000);
+        let mut at = 0;
+        while at < all.len() {
+            let rest = &all[at..];
+            let written = poll_fn(|context| Pin::new(&mut writer).poll_write(context, rest));
+            at += written.await.expect("it is read");
+        }
+        let flushed = poll_fn(|context| Pin::new(&mut writer).poll_flush(context));
+        flushed.await.expect("it is read");
+        let shut_down = poll_fn(|context| Pin::new(&mut writer).poll_shutdown(context));
+        shut_down.await.expect("it is read to its end");
+    };
+    let read = async move {
+        let mut reader = streams.accept().await.expect("a stream comes");
+        let (mut all, mut buffer) = (Vec::new(), vec![0; 10_000]);
+        loop {
+            let mut into = ReadBuf::new(&mut buffer);
+            let read = poll_fn(|context| Pin::new(&mut reader).poll_read(context, &mut into));
+            read.await.expect("it comes whole");
+            if into.filled().is_empty() {
+                break all;
+            }
+            all.extend_from_slice(into.filled());
+        }
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = { runtime }.build().expect("it needs nothing");
+    let all = runtime.block_on(async {
+        let writing = tokio::spawn(write);
+        let all = read.await;
+        writing.await.expect("it does not panic");
+        all
+    });
+    assert!(all == pattern(0, 3_000_000));
+    closed(&[&a, &b]);
+}
+
+#[test]
 fn a_node_streams_to_itself() {
     let node = start(config("a").channel(reliable("data")));
     let mut streams = node.streams("files").expect("a name");

@@ -45,6 +45,7 @@ pub(crate) fn hello(node: &str) -> Hello {
             body_bytes_max: 1 << 20,
             mailboxes_max: 4096,
             fragments: true,
+            large_bytes_max: 0,
         },
         unknown: Parameters::default(),
     }

@@ -3,13 +3,14 @@
 
 use std::thread;
 
+use overlane::config;
 use overlane::wire::stream::{CancelReason, STREAMS, Side, Word, data_mailbox};
 use overlane::wire::{CloseReason, FrameKind};
 use overlane::{StreamError, StreamReader, Streams};
 
 use crate::honest::Honest;
-use crate::stranger::{Stranger, good_frame, hello};
-use crate::support::{GENEROUS, wait_until};
+use crate::stranger::{Stranger, good_frame, hello, name};
+use crate::support::{GENEROUS, reliable, wait_until};
 
 const ID: u64 = 77;
 const WINDOW: usize = 8 << 10;
@@ -233,5 +234,98 @@ fn a_flood_of_streams_is_bounded_also_where_the_peer_reads_no_answer() {
     drop((stranger, streams));
     let open = || honest.target.metrics().streams.open_incoming;
     wait_until("its streams end with its lane", open, |open| *open == 0);
+    honest.finish();
+}
+
+const LARGE: u64 = 2 << 20;
+
+/// A target that takes messages as streams, with a mailbox for them, and a stranger with a lane.
+fn with_large() -> (Honest, Stranger) {
+    let large = usize::try_from(LARGE).expect("it is small");
+    let channel = reliable("data")
+        .ordering(config::Ordering::Unordered)
+        .large_bytes_max(large);
+    let honest = Honest::with(vec![channel], |config| config.streams_max(4));
+    let mut hello = hello("mallory");
+    hello.terms.ordering = name("unordered");
+    hello.terms.large_bytes_max = u32::MAX;
+    let mut stranger = Stranger::lane(honest.target.local_addr(), hello);
+    stranger.say(&mailboxes());
+    (honest, stranger)
+}
+
+fn message(id: u64, bytes: u64) -> Vec<u8> {
+    word(&Word::Message {
+        id,
+        bytes,
+        mailbox: "echo".into(),
+    })
+}
+
+#[test]
+fn messages_that_come_as_streams_are_bounded_before_memory_is_taken() {
+    let (honest, mut stranger) = with_large();
+    stranger.say(&message(ID, LARGE));
+    let window = Word::Window {
+        id: ID,
+        granted: LARGE,
+        received: 0,
+        read: 0,
+    };
+    assert_eq!(hears(&mut stranger), Some(window));
+    // Nothing of it comes, and there is no room for another.
+    for id in [ID + 1, ID + 2] {
+        stranger.say(&message(id, 1));
+        let refused = Word::Cancel {
+            id,
+            by: Side::Reader,
+            reason: CancelReason::TooMany,
+            why: "".into(),
+        };
+        assert_eq!(hears(&mut stranger), Some(refused));
+    }
+    assert_eq!(honest.target.metrics().streams.open_incoming, 1);
+    drop(stranger);
+    wait_until(
+        "it is let go with its lane",
+        || honest.target.metrics().streams,
+        |streams| streams.open_incoming == 0,
+    );
+    assert_eq!(honest.target.metrics().streams.messages_delivered, 0);
+    honest.finish();
+}
+
+#[test]
+fn messages_as_streams_that_cannot_be_end_the_lane() {
+    let one = message(ID, 3);
+    let forged: [Vec<u8>; 6] = [
+        message(ID, 0),
+        message(ID, LARGE + 1),
+        message(ID, u64::MAX),
+        [&one[..], &one].concat(),
+        [&one[..], &data(&[1; 4])].concat(),
+        [&one[..], &data(&[1; 2]), &finish(2, 0)].concat(),
+    ];
+    for said in forged {
+        let (honest, mut stranger) = with_large();
+        stranger.say(&said);
+        stranger.ends();
+        honest.closed("mallory", "data", CloseReason::BadStream, 1);
+        assert_eq!(honest.target.metrics().streams.messages_delivered, 0);
+        honest.finish();
+    }
+}
+
+#[test]
+fn a_message_as_a_stream_with_another_checksum_is_not_handed_over() {
+    let (honest, mut stranger) = with_large();
+    stranger.say(&[message(ID, 3), data(&[1; 3]), finish(3, 7)].concat());
+    let said: Vec<_> = (0..2).map(|_| hears(&mut stranger)).collect();
+    let cancelled = said.into_iter().flatten().any(|word| {
+        let reason = CancelReason::ChecksumMismatch;
+        matches!(word, Word::Cancel { id: ID, by: Side::Reader, reason: why, .. } if why == reason)
+    });
+    assert!(cancelled);
+    assert_eq!(honest.target.metrics().streams.messages_delivered, 0);
     honest.finish();
 }

@@ -114,6 +114,11 @@ fn any_extension_is_read_or_refused() {
 }
 
 #[test]
+fn any_words_of_streams_are_read_or_refused() {
+    replay("stream", checks::stream);
+}
+
+#[test]
 fn any_bytes_before_a_session_with_a_secret_come_to_nothing() {
     replay_with("psk", HANDSHAKES, checks::psk);
 }

@@ -89,6 +89,14 @@ fn stream_words() -> Vec<(&'static str, Word)> {
                 why: "full".into(),
             },
         ),
+        (
+            "stream message",
+            Word::Message {
+                id,
+                bytes: 3 << 20,
+                mailbox: "reports".into(),
+            },
+        ),
     ]
 }
 
@@ -134,6 +142,7 @@ fn hello() -> Hello {
             body_bytes_max: 1 << 20,
             mailboxes_max: 4096,
             fragments: false,
+            large_bytes_max: 0,
         },
         unknown: Parameters::default(),
     }

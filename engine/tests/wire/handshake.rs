@@ -34,6 +34,7 @@ fn hello() -> Hello {
             body_bytes_max: 1 << 20,
             mailboxes_max: 4096,
             fragments: true,
+            large_bytes_max: 0,
         },
         unknown: Parameters::default(),
     }

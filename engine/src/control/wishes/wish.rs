@@ -92,6 +92,11 @@ impl Wish {
         self.keep || self.reach || self.refused
     }
 
+    /// Whether that order ends the lanes, and none is to follow.
+    pub(super) fn parts_by(&self, order: u64) -> bool {
+        self.ending == order && !self.keep && !self.reach
+    }
+
     /// Keep a connection to the peer, at one of those addresses. Lanes to other addresses end; what the
     /// peer itself has dialled stays, as long as no address was known.
     pub(super) fn keep(&mut self, addresses: Addresses, order: u64) {

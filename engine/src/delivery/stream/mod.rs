@@ -15,6 +15,12 @@ pub use sending::{Sending, Stated};
 /// The largest window that a reader can have.
 pub const WINDOW_BYTES_MAX: u64 = 1 << 30;
 
+/// What the checksum of a stream is made with: CRC-64/NVME, which costs less than a tenth of a copy where
+/// the processor multiplies without carry.
+pub(crate) fn new_checksum() -> crc_fast::Digest {
+    crc_fast::Digest::new(crc_fast::CrcAlgorithm::Crc64Nvme)
+}
+
 /// What no well-behaved end of a stream says: the lane that brought it has to be closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Violation {
@@ -47,6 +53,14 @@ pub enum Violation {
         received: u64,
         /// What it says was read.
         read: u64,
+    },
+    /// A message comes as a stream that is longer than the terms of its lane allow, or empty.
+    #[error("a message of {bytes} bytes comes as a stream, where 1 to {bytes_max} are allowed")]
+    BadLength {
+        /// What the writer says.
+        bytes: u64,
+        /// The largest that may come.
+        bytes_max: u64,
     },
     /// A stream is opened whose id is that of an open one.
     #[error("a stream is opened that is open already")]

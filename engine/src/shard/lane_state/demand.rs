@@ -242,6 +242,16 @@ impl LaneState {
         !self.wish.addresses.is_empty() && is_needed
     }
 
+    /// Whether the peer is to be connected or reached, with or without a back-off.
+    pub(in crate::shard) fn is_wanted(&self) -> bool {
+        self.wish.keep || self.wish.reach
+    }
+
+    /// The last order to end the peer's lanes that it has followed.
+    pub(in crate::shard) fn ending(&self) -> u64 {
+        self.wish.ending
+    }
+
     /// Whether it may be made again, by either side.
     pub(in crate::shard) fn is_to_come_back(&self) -> bool {
         !self.wish.refused && self.draining.is_none()

@@ -447,6 +447,14 @@ const PEERS: &[Limit] = &[
         "hostile/streams.rs::a_chunk_beyond_the_window_ends_the_lane",
     ),
     limit(
+        "bytes of messages that come from one peer as streams",
+        Channel("large_bytes_max"),
+        Otherwise(
+            "one more is refused, counted; one that is longer is closed, counted as `bad_stream`",
+        ),
+        "hostile/streams.rs::messages_that_come_as_streams_are_bounded_before_memory_is_taken",
+    ),
+    limit(
         "answers to a flood of streams",
         Derived("1,024 words, and of a lane's log `queue_bytes_max` (`log_bytes_max`) and 16 KiB"),
         Otherwise("they are left out"),
@@ -455,7 +463,7 @@ const PEERS: &[Limit] = &[
     limit(
         "memory charged to one peer",
         Derived(
-            "per lane `queue_bytes_max` to send and one `message_bytes_max` being received and one in fragments, what one compressed frame stands for where an inbox is full, and per open stream its window",
+            "per lane `queue_bytes_max` to send and one `message_bytes_max` being received and one in fragments, what one compressed frame stands for where an inbox is full, per open stream its window, and as many bytes of messages that come as streams as the largest `large_bytes_max`",
         ),
         Otherwise("by its parts"),
         "hostile/floods.rs::a_peer_holds_no_more_than_its_budget",

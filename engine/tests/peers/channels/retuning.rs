@@ -11,6 +11,7 @@ use overlane::{Capacity, ChannelError, Envelope, Event, Node, SendError};
 
 use super::{Load, channel, pair, ups_and_downs};
 use crate::support::accounting::{all_acknowledged, check_accounting, counted};
+use crate::support::payload::{self, Streams};
 use crate::support::{
     GENEROUS, config, connect_both, connect_through_proxy, connected_pair, counting_handler,
     drained, hold, start, use_lane, wait_for_event, wait_until,
@@ -160,6 +161,73 @@ fn a_lane_that_is_up_is_served_by_its_new_priority() {
     let late = order[last_other..].matches('n').count();
     assert!(late >= 300, "{late} of 600 came behind the others: {order}");
     assert_eq!(ups_and_downs(&events, "one"), (0, 0));
+}
+
+/// Lanes go from one priority to another, in both directions, while frames are on their way, waiting and half received.
+#[test]
+fn lanes_that_move_between_priorities_keep_their_order() {
+    const EACH: u64 = 600;
+    let seed = fastrand::u64(..);
+    println!("seed {seed}");
+    let channel = ChannelConfig::new("data")
+        .reliability(Reliability::Guaranteed)
+        .overflow(Overflow::Block)
+        .parallelism(2);
+    let (a, b) = connected_pair(&channel);
+    let events = a.events();
+    let send = |from: &Node, to: &str, random: &mut fastrand::Rng| {
+        let data = from.channel("data").expect("it is configured");
+        let to = from.destination(to, "in").expect("names");
+        for number in 0..EACH {
+            for stream in 0..3 {
+                // Some fill many receive buffers, and some land in memory of their own.
+                let most = 1 << random.u32(5..17);
+                let bytes = random.usize(16..most);
+                let message = payload::numbered(stream, number, bytes);
+                let to = to.with_key(stream);
+                data.send_blocking(&to, message).expect("it is there");
+            }
+        }
+    };
+    let receive = |inbox: &mut overlane::Inbox| {
+        let mut streams = Streams::default();
+        while streams.received() < 3 * EACH {
+            let message = inbox.recv_timeout(GENEROUS).expect("it comes");
+            drop(streams.take(message.payload()));
+        }
+    };
+    let (mut in_a, mut in_b) = (a.inbox("in").expect("free"), b.inbox("in").expect("free"));
+    let mut random = fastrand::Rng::with_seed(seed);
+    let mut others = random.fork();
+    thread::scope(|scope| {
+        let sending = [
+            scope.spawn(|| send(&a, "b", &mut random)),
+            scope.spawn(|| send(&b, "a", &mut others)),
+        ];
+        let receiving = [
+            scope.spawn(|| receive(&mut in_a)),
+            scope.spawn(|| receive(&mut in_b)),
+        ];
+        let (mut moves, mut seen) = (0_u8, (0, 0));
+        while !receiving.iter().all(thread::ScopedJoinHandle::is_finished) {
+            let node = if moves % 2 == 0 { &a } else { &b };
+            let priority = 1 + moves / 2 % 7;
+            node.retune_channel("data", |is| is.priority(priority))
+                .expect("it can be");
+            moves = moves.wrapping_add(1);
+            let (ups, downs) = ups_and_downs(&events, "data");
+            seen = (seen.0 + ups, seen.1 + downs);
+        }
+        assert_eq!(seen, (2, 0), "the lanes stay up");
+        for thread in sending.into_iter().chain(receiving) {
+            thread.join().expect("no panic");
+        }
+    });
+    let metrics = check_accounting(&[&a, &b]);
+    for (metrics, peer) in metrics.iter().zip(["b", "a"]) {
+        all_acknowledged(metrics, peer, "data", 3 * EACH);
+        assert_eq!(counted(metrics, peer, "data").delivered, 3 * EACH);
+    }
 }
 
 #[test]
