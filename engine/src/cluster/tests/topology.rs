@@ -106,3 +106,48 @@ fn with_rules_that_are_only_looked_at_nothing_is_switched() {
     assert!(verdict.holds && verdict.looks > 10);
     assert!(analysis.blocked.contains(&crate::cluster::Blocked::Manual));
 }
+
+/// When the first of the records was announced, and how many members there were.
+fn grow(seed: u64, forecast_looks: u32) -> (u64, usize) {
+    let mut world = World::new(seed);
+    let mut config = auto();
+    config.topology.look_s = 2;
+    config.topology.forecast_looks = forecast_looks;
+    world.config = config;
+    world.start(0, OverlayKind::FullMesh, None);
+    let mut switched = None;
+    for number in 1..28 {
+        world.start(number, OverlayKind::FullMesh, Some(0));
+        world.run_for(Duration::from_secs(4));
+        let is_switched = overlays(&world).iter().any(|(epoch, _)| *epoch > 0);
+        if is_switched && switched.is_none() {
+            switched = Some((world.now.as_micros() / 1_000_000, world.nodes.len()));
+        }
+    }
+    world.run_for(Duration::from_secs(120));
+    let now = world.now;
+    for (name, node) in &world.nodes {
+        let analysis = node.driver.analyze(now);
+        println!(
+            "{name}: {:?} {:?}",
+            node.driver.switches(now),
+            analysis.blocked
+        );
+    }
+    assert_eq!(overlays(&world), [(1, OverlayKind::HyParView)].into());
+    let (second, members) = switched.expect("it has grown");
+    println!("seed {seed}, {forecast_looks} looks ahead: {members} members at {second} s");
+    (second, members)
+}
+
+#[test]
+fn a_cluster_that_grows_steadily_is_switched_before_it_is_too_large() {
+    for seed in [23, 24] {
+        let (late, many) = grow(seed, 0);
+        let (early, few) = grow(seed, 10);
+        assert!(
+            early < late && few <= 20 && many > 20,
+            "{few} and {many} members"
+        );
+    }
+}
