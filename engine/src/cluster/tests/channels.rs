@@ -202,6 +202,37 @@ fn who_joins_later_or_starts_again_learns_what_was_ordered() {
 }
 
 #[test]
+fn a_neighbor_that_missed_a_change_learns_it_though_it_stayed_one() {
+    let mut world = world(315, 6, OverlayKind::FullMesh);
+    let told = |world: &World| -> Vec<usize> {
+        world.nodes.values().map(|node| node.told.len()).collect()
+    };
+    let before_the_loss = told(&world);
+    // What is sent to it is lost, and no lane ends.
+    world.parts.insert("n3".into(), 1);
+    let wish = Wish {
+        token: 1,
+        channel: "data".to_owned(),
+        operation: Operation::Set(settings("priority=2")),
+        within: Duration::from_millis(300),
+    };
+    world.happen("n1", Happening::ChangeChannel(wish));
+    world.run_for(Duration::from_millis(800));
+    assert_eq!(world.tally("n1", 1).silent, [NodeId::of("n3")]);
+    world.parts.clear();
+    let priority = |world: &World| world.nodes["n3"].table.channels["data"].priority;
+    let before = priority(&world);
+    assert_ne!(before, 2.into());
+    world.run_for(Duration::from_secs(150));
+    assert_eq!(priority(&world), 2.into());
+    for ((name, node), before) in world.nodes.iter().zip(before_the_loss) {
+        let lost = |event: &&Event| matches!(event, Event::NeighborDown { .. });
+        let lost: Vec<_> = node.told[before..].iter().filter(lost).collect();
+        assert!(lost.is_empty(), "{name} lost neighbors: {lost:?}");
+    }
+}
+
+#[test]
 fn of_two_orders_at_once_one_counts_everywhere_and_the_other_is_told() {
     for seed in 320..350 {
         let kind = KINDS[usize::try_from(seed).unwrap() % 3];
