@@ -74,6 +74,9 @@ fn a_node_without_peers_costs_little_memory_and_no_time() {
     );
 }
 
+/// Messages of the test below: 4 MB, more than any ring holds.
+const MESSAGES: u64 = 4_000;
+
 /// What a node in a cluster of its own takes, idle and for good: memory, threads, descriptors.
 fn cost(preset: Preset) -> (usize, usize, usize) {
     let (bytes, running) = (own_bytes(), threads().len());
@@ -96,7 +99,6 @@ fn cost(preset: Preset) -> (usize, usize, usize) {
     node.handle("in", handler).expect("a mailbox");
     let channel = node.channel("data").expect("it is configured");
     let to = node.destination(node.name(), "in").expect("names");
-    const MESSAGES: u64 = 4_000;
     for _ in 0..MESSAGES {
         channel
             .send_blocking(&to, vec![7; 1_000])
