@@ -88,7 +88,7 @@ impl Serving {
             }
         }
         chosen.truncate(SERVERS_MAX);
-        let count = needed.max(SERVERS_MIN).min(SERVERS_MAX);
+        let count = needed.clamp(SERVERS_MIN, SERVERS_MAX);
         let mut zones = Zones::of(members);
         for entry in &chosen {
             zones.serve(&entry.details.zone);

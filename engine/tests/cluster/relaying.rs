@@ -290,6 +290,7 @@ fn a_server_that_dies_is_replaced_and_messages_go_over_the_new_one() -> Result<(
     let to = cluster.node(3).destination("n5", "in")?;
     far.send_blocking(&to, b"over the first")?;
     assert_eq!(next(&mut inbox, "n3"), b"over the first");
+    wait_ended(&cluster, 3);
 
     cluster.kill(1);
     wait_servers(&cluster, 3..6, &["n0", "n2"]);
@@ -317,7 +318,9 @@ fn a_server_that_dies_is_replaced_and_messages_go_over_the_new_one() -> Result<(
         assert_eq!(next(&mut inbox, "n3"), [number]);
     }
     let sent = wait_ended(&cluster, 3);
-    assert_eq!((sent.accepted, sent.acknowledged), (52, 52));
+    // A receipt may have been under way at a server that was killed.
+    assert_eq!((sent.accepted, sent.acknowledged + sent.reported), (52, 52));
+    assert!(sent.acknowledged >= 50, "{sent:?}");
     assert!(counts(&cluster, 2).passed_on >= before + 50);
     cluster.finish()?;
     Ok(())

@@ -214,12 +214,13 @@ fn a_neighbor_that_missed_a_change_learns_it_though_it_stayed_one() {
         token: 1,
         channel: "data".to_owned(),
         operation: Operation::Set(settings("priority=2")),
-        within: Duration::from_millis(300),
+        within: Duration::from_millis(50),
     };
     world.happen("n1", Happening::ChangeChannel(wish));
-    world.run_for(Duration::from_millis(800));
-    assert_eq!(world.tally("n1", 1).silent, [NodeId::of("n3")]);
+    world.run_for(Duration::from_millis(100));
     world.parts.clear();
+    world.run_for(Duration::from_millis(400));
+    assert_eq!(world.tally("n1", 1).silent, [NodeId::of("n3")]);
     let priority = |world: &World| world.nodes["n3"].table.channels["data"].priority;
     let before = priority(&world);
     assert_ne!(before, 2.into());
