@@ -106,33 +106,3 @@ fn with_rules_that_are_only_looked_at_nothing_is_switched() {
     assert!(verdict.holds && verdict.looks > 10);
     assert!(analysis.blocked.contains(&crate::cluster::Blocked::Manual));
 }
-
-#[test]
-fn a_cluster_that_grows_steadily_is_switched_before_it_is_too_large() {
-    let mut world = World::new(23);
-    world.config = auto();
-    world.config.topology.look_s = 2;
-    world.config.topology.forecast_looks = 10;
-    world.start(0, OverlayKind::FullMesh, None);
-    for number in 1..17 {
-        world.start(number, OverlayKind::FullMesh, Some(0));
-        world.run_for(Duration::from_secs(4));
-    }
-    world.run_for(Duration::from_secs(20));
-    assert_eq!(overlays(&world), [(1, OverlayKind::HyParView)].into());
-    // It was no more than a forecast, and it comes true.
-    for number in 17..28 {
-        world.start(number, OverlayKind::FullMesh, Some(0));
-        world.run_for(Duration::from_secs(4));
-    }
-    world.run_for(Duration::from_secs(60));
-    assert_eq!(overlays(&world), [(1, OverlayKind::HyParView)].into());
-    let records = world.nodes.values();
-    let records = records.flat_map(|node| node.driver.switches(world.now));
-    let mut rules = records.filter_map(|record| match record.by {
-        OrderedBy::Rule { rule, .. } => Some(rule),
-        _ => None,
-    });
-    let rule = rules.next();
-    assert_eq!(rule.as_deref(), Some("forecast_size_only_hyparview_above"));
-}
