@@ -306,11 +306,14 @@ fn steady_growth_switches_ahead_of_the_bound_and_once() {
     assert_eq!(early.looks(80, shrinking), [FullMesh]);
 }
 
+/// How many members there are at each look.
+type Members = Box<dyn Fn(u32) -> u64>;
+
 #[test]
 fn noise_flapping_spikes_and_steps_are_not_foreseen() {
     let mut random = fastrand::Rng::with_seed(7);
     let noise: Vec<u64> = (0..200).map(|_| random.u64(12..=19)).collect();
-    let traces: [(&str, Box<dyn Fn(u32) -> u64>); 5] = [
+    let traces: [(&str, Members); 5] = [
         ("noise", Box::new(move |look| noise[look as usize])),
         ("flapping", Box::new(|look| 12 + 6 * u64::from(look % 2))),
         (
@@ -339,7 +342,7 @@ fn load_is_foreseen_too_and_a_forecast_that_rules_would_take_back_is_not_followe
     let mut choice = None;
     for look in 0..40 {
         trace.found.cpu_percent = Some(20 + 2 * look);
-        choice = choice.or(trace.look(50));
+        choice = choice.or_else(|| trace.look(50));
     }
     let choice = choice.expect("it is foreseen");
     assert_eq!(choice.rule, "forecast_costly_mesh");
