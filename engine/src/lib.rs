@@ -144,10 +144,11 @@ pub use cluster::{
     Analysis, AtomicError, AtomicOutcome, BadNodes, Blocked, BroadcastCounts, BroadcastError,
     BroadcastKind, CHANGE_BYTES_MAX, CHANGED_MAX, ChannelChange, ChannelChangeError,
     ChannelChangeReport, Cluster, ClusterError, Condition, DECIDERS_MAX, DECISION_BYTES_MAX,
-    DECISIONS_BYTES_MAX, DECISIONS_MAX, Decision, EvictError, HOPS_KEY, JoinError, KindCounts,
-    LeaveError, LibclusterTopology, Measurements, Member, MemberStatus, MustBe, ORIGIN_KEY,
-    OrderedBy, OverlayKind, OverlayStep, OverlayView, Partition, PeerRtt, SwitchEnd, SwitchError,
-    SwitchRecord, TOPIC_KEY, TopicError, TopologyError, UnknownKind, Verdict, WhyBack, protocols,
+    DECISIONS_BYTES_MAX, DECISIONS_MAX, Decision, EvictError, Forecast, HOPS_KEY, JoinError,
+    KindCounts, LeaveError, LibclusterTopology, Measurements, Member, MemberStatus, MustBe,
+    ORIGIN_KEY, OrderedBy, OverlayKind, OverlayStep, OverlayView, Partition, PeerRtt, SwitchEnd,
+    SwitchError, SwitchRecord, TOPIC_KEY, TopicError, TopologyError, Trend, UnknownKind, Verdict,
+    WhyBack, protocols,
 };
 pub use config::{ChannelConfig, Config};
 pub use control::wishes::ADDRESSES_MAX;

@@ -6,12 +6,15 @@
 mod stranger;
 mod support;
 
+use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use overlane::Node;
+use overlane::config::{OverlayChoice, Preset};
 use stranger::{Stranger, control_hello, hello, letter};
-use support::child::{descriptors, in_child, own_bytes};
-use support::{best_effort, cluster, drained, reliable, wait_until};
+use support::child::{descriptors, in_child, own_bytes, threads};
+use support::{best_effort, cluster, counting_handler, drained, reliable, wait_until};
 
 /// A node as an application would have it: everything at its default, but one shard and any port.
 fn node() -> Node {
@@ -71,6 +74,63 @@ fn a_node_without_peers_costs_little_memory_and_no_time() {
     );
 }
 
+/// Messages of the test below: 4 MB, more than any ring holds.
+const MESSAGES: u64 = 4_000;
+
+/// What a node in a cluster of its own takes, idle and for good: memory, threads, descriptors.
+fn cost(preset: Preset) -> (usize, usize, usize) {
+    let (bytes, running) = (own_bytes(), threads().len());
+    let open = |open: BTreeMap<String, usize>| open.into_values().sum::<usize>();
+    let opened = open(descriptors());
+    let config = overlane::Config::builder()
+        .name("idle")
+        .cluster(cluster())
+        .listen("127.0.0.1:0".parse().expect("an address"))
+        // As on a machine with four cores, wherever it runs.
+        .shards(if preset == Preset::None { 4 } else { 0 })
+        .overlay(OverlayChoice::HyParView)
+        .preset(preset)
+        .channel(reliable("data"))
+        .channel(best_effort("gossip"));
+    let config = config.build().expect("a valid configuration");
+    let node = Node::start(config).expect("the node starts");
+    // What grows with use: each ring is gone through twice.
+    let (handler, count) = counting_handler();
+    node.handle("in", handler).expect("a mailbox");
+    let channel = node.channel("data").expect("it is configured");
+    let to = node.destination(node.name(), "in").expect("names");
+    for _ in 0..MESSAGES {
+        while channel.try_send(&to, vec![7; 1_000]).is_err() {
+            std::thread::yield_now();
+        }
+    }
+    let came = || count.load(Ordering::Relaxed);
+    wait_until("all messages", came, |came| *came == MESSAGES);
+    let cost = (
+        settled_bytes().saturating_sub(bytes),
+        threads().len() - running,
+        open(descriptors()) - opened,
+    );
+    println!("{preset:?}: {cost:?}");
+    drained(&node);
+    cost
+}
+
+#[test]
+fn a_small_node_takes_less_memory_threads_and_descriptors() {
+    in_child(
+        "a_small_node_takes_less_memory_threads_and_descriptors",
+        || {
+            // The small one first: what the allocator keeps of it counts for the other, if at all.
+            let small = cost(Preset::Small);
+            let default = cost(Preset::None);
+            assert!(small.0 < default.0, "memory: {small:?} {default:?}");
+            assert!(small.1 < default.1, "threads: {small:?} {default:?}");
+            assert!(small.2 < default.2, "descriptors: {small:?} {default:?}");
+        },
+    );
+}
+
 /// Peers of the test below; the table in `docs/benchmarks.md` has other numbers of them.
 fn peers() -> u32 {
     let peers = std::env::var("IDLE_PEERS").ok();
@@ -99,8 +159,7 @@ fn an_idle_peer_costs_little_memory() {
         let all: Vec<_> = (0..peers()).map(join).collect();
         lanes_up(peers());
         let with_peers = settled_bytes();
-        let sockets =
-            |open: &std::collections::BTreeMap<String, usize>| open.get("socket").copied();
+        let sockets = |open: &BTreeMap<String, usize>| open.get("socket").copied();
         println!(
             "{} idle peers: {} KiB above the bare process, {} KiB of them with the \
              first peer and after, {:?} sockets of both ends where there were {:?}",

@@ -216,6 +216,14 @@ pub enum Command<P> {
     },
     /// From [`crate::switching::Conductor`] to [`crate::switching::Switch`].
     Epoch(Order<P>),
+    /// From [`crate::membership`] to the overlay: this member is in the zone of this node, or no longer.
+    /// Overlays that mind zones use it.
+    Near {
+        /// The member.
+        peer: P,
+        /// Whether it is.
+        is_near: bool,
+    },
     /// Round-trip time to a peer as the driver measured it. Overlays that mind distance use it.
     Measured {
         /// The peer.

@@ -264,6 +264,12 @@ pub struct MemberReport {
     pub metadata: Option<String>,
     /// Bytes of that.
     pub metadata_bytes: usize,
+    /// Whether it is to be a server where servers are chosen: auto, server or client.
+    pub role: String,
+    /// How much it can carry as one, compared with others.
+    pub capacity: u16,
+    /// The zone that it runs in, if it is in one.
+    pub zone: Option<String>,
     /// It is the node that answers.
     pub is_self: bool,
     /// The overlay connects the node that answers to it.

@@ -57,7 +57,8 @@ use crate::restraint::Side;
 /// How often a node without a neighbor asks a member. 1 s: a guess, some round trips.
 const ALONE_EVERY: Duration = Duration::from_secs(1);
 
-/// How often nodes that are no members are forgotten. 60 s: a guess, far above the time that a join takes.
+/// How often nodes that are no members are forgotten, and what was ordered is compared with a neighbor. 60 s: a guess, far above the time
+/// that a join takes.
 const PRUNE_EVERY: Duration = Duration::from_secs(60);
 
 /// What this node says of itself.
@@ -73,6 +74,8 @@ pub(crate) struct Identity {
     pub(crate) servers: Vec<String>,
     /// Whether it is to be a server, and how much it can carry.
     pub(crate) fitness: Fitness,
+    /// In which zone it runs; empty: in none.
+    pub(crate) zone: String,
     /// Names of the discoveries that look for seeds.
     pub(crate) discoveries: Vec<String>,
 }
@@ -291,6 +294,7 @@ impl Driver {
             addresses: identity.addresses.clone(),
             metadata: Vec::new(),
             fitness: identity.fitness,
+            zone: identity.zone.clone(),
         };
         let servers = identity.servers.iter().map(|name| NodeId::of(name));
         let topology = Topology::new(me, config.topology.clone(), identity.first);

@@ -19,7 +19,7 @@ use super::identity::NodeId;
 use super::orders::{ClusterState, NotTaken, Order};
 use super::outcome::SwitchOutcome;
 use super::view::View;
-use crate::config::Seed;
+use crate::config::{NodeRole, Seed};
 use crate::control::link::ControlLink;
 use crate::deadline::deadline_in;
 use crate::fabric::Fabric;
@@ -49,6 +49,12 @@ pub struct Member {
     pub addresses: Vec<SocketAddr>,
     /// What its application says of it: see [`Cluster::set_metadata`].
     pub metadata: Vec<u8>,
+    /// Whether it is to be a server where servers are chosen.
+    pub role: NodeRole,
+    /// How much it can carry as one, compared with others.
+    pub capacity: u16,
+    /// The zone that it runs in; empty if it is in none.
+    pub zone: String,
     /// It is this node itself.
     pub is_self: bool,
     /// The overlay connects this node to it.
@@ -245,6 +251,9 @@ impl Cluster {
                 incarnation: entry.version.incarnation,
                 addresses: entry.details.addresses.clone(),
                 metadata: entry.details.metadata.clone(),
+                role: entry.details.fitness.role.into(),
+                capacity: entry.details.fitness.capacity,
+                zone: entry.details.zone.clone(),
                 is_self: entry.peer == view.me,
                 is_neighbor: view.neighbors.contains_key(&entry.peer),
             })

@@ -51,7 +51,7 @@ mod words;
 use std::sync::Arc;
 
 use crate::channel::Channel;
-use crate::config::{Config, NodeRole};
+use crate::config::Config;
 use crate::control::link::ControlLink;
 use crate::error::StartError;
 use crate::fabric::Fabric;
@@ -64,7 +64,7 @@ use clock::Clock;
 use driver::{Driver, Identity};
 use machine::MachineConfig;
 use orders::ClusterState;
-use overlane_overlays::membership::{Fitness, RoleWish};
+use overlane_overlays::membership::Fitness;
 use relay::carrier::Carrier;
 use resident::{ClusterResident, Parts};
 
@@ -84,8 +84,8 @@ pub use overlane_overlays::AtomicOutcome;
 pub use overlane_overlays::epoch::{OverlayKind, Step as OverlayStep, WhyBack};
 pub use resident::{HOPS_KEY, ORIGIN_KEY, TOPIC_KEY};
 pub use topology::{
-    Analysis, Blocked, Condition, Measurements, MustBe, OrderedBy, PeerRtt, SwitchEnd,
-    SwitchRecord, TopologyError, Verdict,
+    Analysis, Blocked, Condition, Forecast, Measurements, MustBe, OrderedBy, PeerRtt, SwitchEnd,
+    SwitchRecord, TopologyError, Trend, Verdict,
 };
 pub use tuning::protocols;
 
@@ -127,6 +127,7 @@ pub(crate) fn start(
         first,
         servers: config.servers.clone(),
         fitness: fitness(config),
+        zone: config.zone.name().to_owned(),
         discoveries: config
             .discovery
             .iter()
@@ -176,11 +177,7 @@ fn fitness(config: &Config) -> Fitness {
     let cores = || std::thread::available_parallelism().map_or(1, usize::from);
     let capacity = config.capacity;
     Fitness {
-        role: match config.role {
-            NodeRole::Auto => RoleWish::Auto,
-            NodeRole::Server => RoleWish::Server,
-            NodeRole::Client => RoleWish::Client,
-        },
+        role: config.role.into(),
         capacity: capacity.unwrap_or_else(|| u16::try_from(cores()).unwrap_or(u16::MAX)),
     }
 }

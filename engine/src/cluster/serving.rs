@@ -5,7 +5,7 @@
 //! their identities, so two nodes that know the same choose the same.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use overlane_overlays::Time;
@@ -72,26 +72,60 @@ impl Serving {
         self.losses.retain(|id, _| members.get(id).is_some());
     }
 
-    /// Servers for all members, in order of their identities: as many as they need, and all that are to be servers. None if no
-    /// member can be one.
+    /// Servers for all members, in order of their identities: as many as they need, and all that are to be servers. The zones
+    /// take turns, each with its fittest, the one with the most members for each of its servers first. None if no member can
+    /// be one.
     pub(super) fn choose(&self, members: &Table<NodeId>) -> Vec<NodeId> {
         let needed = members.live() / self.config.members_per_server.max(1);
         let candidates = self.candidates(members, &[]);
-        let wish = |entry: &&&Entry<NodeId>| entry.details.fitness.role == RoleWish::Server;
-        let wished = candidates.iter().filter(wish).count();
-        let count = needed.max(SERVERS_MIN).max(wished).min(SERVERS_MAX);
-        sorted(candidates.into_iter().take(count).map(|entry| entry.peer))
+        let wish = |entry: &&Entry<NodeId>| entry.details.fitness.role == RoleWish::Server;
+        let (mut chosen, mut others): (Vec<_>, VecDeque<_>) = (Vec::new(), VecDeque::new());
+        for entry in candidates {
+            if wish(&entry) {
+                chosen.push(entry);
+            } else {
+                others.push_back(entry);
+            }
+        }
+        chosen.truncate(SERVERS_MAX);
+        let count = needed.clamp(SERVERS_MIN, SERVERS_MAX);
+        let mut zones = Zones::of(members);
+        for entry in &chosen {
+            zones.serve(&entry.details.zone);
+        }
+        while chosen.len() < count {
+            let zone = zones.neediest(others.iter().map(|entry| &*entry.details.zone));
+            let next = others
+                .iter()
+                .position(|entry| Some(&*entry.details.zone) == zone);
+            let Some(entry) = next.and_then(|at| others.remove(at)) else {
+                break;
+            };
+            zones.serve(&entry.details.zone);
+            chosen.push(entry);
+        }
+        sorted(chosen.into_iter().map(|entry| entry.peer))
     }
 
-    /// The same servers with others in place of those that are gone, as far as there are any. None if nobody can take a place.
+    /// The same servers with others in place of those that are gone, each of the same zone if there is one, as far as there are
+    /// any. None if nobody can take a place.
     pub(super) fn replace(
         &self,
         members: &Table<NodeId>,
         servers: &[NodeId],
         gone: &[NodeId],
     ) -> Option<Vec<NodeId>> {
-        let others = self.candidates(members, servers).into_iter();
-        let others: Vec<_> = others.map(|entry| entry.peer).take(gone.len()).collect();
+        let mut candidates = self.candidates(members, servers);
+        let mut others = Vec::new();
+        for id in gone {
+            let zone = members.get(id).map(|entry| &*entry.details.zone);
+            let alike = candidates
+                .iter()
+                .position(|entry| Some(&*entry.details.zone) == zone);
+            if !candidates.is_empty() {
+                others.push(candidates.remove(alike.unwrap_or(0)).peer);
+            }
+        }
         if others.is_empty() {
             return None;
         }
@@ -162,6 +196,38 @@ impl Serving {
             )
         });
         candidates
+    }
+}
+
+/// Members and servers of each zone. Those in no zone are one.
+struct Zones<'a> {
+    counts: BTreeMap<&'a str, (usize, usize)>,
+}
+
+impl<'a> Zones<'a> {
+    fn of(members: &'a Table<NodeId>) -> Self {
+        let mut counts = BTreeMap::<_, (usize, usize)>::new();
+        for entry in members.iter().filter(|entry| entry.status.is_live()) {
+            counts.entry(&*entry.details.zone).or_default().0 += 1;
+        }
+        Self { counts }
+    }
+
+    /// One server more is of that zone.
+    fn serve(&mut self, zone: &str) {
+        if let Some((_, servers)) = self.counts.get_mut(zone) {
+            *servers += 1;
+        }
+    }
+
+    /// Of these zones the one with the most members for each server that it would have then; the first of equals.
+    fn neediest<'z>(&self, zones: impl Iterator<Item = &'z str>) -> Option<&'z str> {
+        let need = |zone: &&str| {
+            let (members, servers) = self.counts.get(zone).copied().unwrap_or_default();
+            // Of members, in thousandths: no zone has so many that this overflows.
+            members.saturating_mul(1_000) / (servers + 1)
+        };
+        zones.min_by_key(|zone| Reverse(need(zone)))
     }
 }
 

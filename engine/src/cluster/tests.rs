@@ -80,6 +80,8 @@ struct World {
     servers: Vec<String>,
     /// What those that start are fit for.
     fitness: Fitness,
+    /// Their zone; empty: none.
+    zone: String,
     /// The channels in the configuration of nodes that start.
     channels: Vec<ChannelConfig>,
 }
@@ -92,6 +94,7 @@ impl World {
             readings: Readings::default(),
             servers: Vec::new(),
             fitness: Fitness::default(),
+            zone: String::new(),
             channels: vec![ChannelConfig::new("data")],
             now: Time::ZERO,
             nodes: BTreeMap::new(),
@@ -112,6 +115,7 @@ impl World {
             first,
             servers: self.servers.clone(),
             fitness: self.fitness,
+            zone: self.zone.clone(),
             discoveries: Vec::new(),
         };
         let driver = Driver::new(identity, self.config.clone(), self.random.u64(..));

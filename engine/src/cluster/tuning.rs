@@ -105,6 +105,7 @@ fn views(config: &Config) -> hyparview::Config {
         answer_timeout: ms(set.answer_timeout_ms),
         lost_max: set.lost_max,
         lost_for: ms(set.lost_for_ms),
+        far_percent: set.far_percent,
         xbot: set.xbot.then_some(xbot),
         partisan_deviations: false,
     }

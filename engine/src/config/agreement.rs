@@ -170,6 +170,14 @@ impl Config {
                 self.ordered((least, least_value), (most, most_value), apart)?;
             }
         }
+        self.ordered(
+            ("topology_forecast_looks", topology.forecast_looks),
+            (
+                "topology_forecast_window_looks",
+                topology.forecast_window_looks.into(),
+            ),
+            "look no further ahead than back",
+        )?;
         for workload in &topology.workloads {
             self.under(workload)?;
         }

@@ -5,6 +5,7 @@
 //! refused here with a sentence that says what is available.
 
 use overlane_overlays::epoch::OverlayKind;
+use overlane_overlays::membership::RoleWish;
 
 use super::allowed::{Allowed, Unit};
 use super::setting::Setting;
@@ -324,6 +325,17 @@ choice! {
 }
 
 choice! {
+    /// Several parameters at once, for nodes of one kind; those that are given otherwise stay.
+    pub enum Preset (PRESET_WORDS) {
+        /// No more than what is given.
+        None = "none",
+        /// One thread, small rings and buffers: for many nodes on a machine, or a small machine.
+        Small = "small",
+    }
+    later: &[];
+}
+
+choice! {
     /// Whether a node is to be a server where an overlay has some.
     pub enum NodeRole (ROLE_WORDS) {
         /// Where servers are chosen it may be one.
@@ -334,6 +346,26 @@ choice! {
         Client = "client",
     }
     later: &[];
+}
+
+impl From<NodeRole> for RoleWish {
+    fn from(role: NodeRole) -> Self {
+        match role {
+            NodeRole::Auto => Self::Auto,
+            NodeRole::Server => Self::Server,
+            NodeRole::Client => Self::Client,
+        }
+    }
+}
+
+impl From<RoleWish> for NodeRole {
+    fn from(wish: RoleWish) -> Self {
+        match wish {
+            RoleWish::Auto => Self::Auto,
+            RoleWish::Server => Self::Server,
+            RoleWish::Client => Self::Client,
+        }
+    }
 }
 
 choice! {

@@ -36,6 +36,11 @@ pub enum Place {
         /// Name of the profile.
         profile: &'static str,
     },
+    /// In a preset that the engine brings along.
+    Preset {
+        /// Name of the preset.
+        preset: &'static str,
+    },
     /// In a configuration file.
     File {
         /// Path as it was given.
@@ -65,6 +70,7 @@ impl fmt::Display for Place {
             Self::Cluster => formatter.write_str("a change for the whole cluster"),
             Self::Default => formatter.write_str("default"),
             Self::BuiltInProfile { profile } => write!(formatter, "built-in profile {profile}"),
+            Self::Preset { preset } => write!(formatter, "preset {preset}"),
             Self::File { path, line, key } => write!(
                 formatter,
                 "file {}, line {line}, key {}",

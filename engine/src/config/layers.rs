@@ -1,7 +1,7 @@
 //! Lays one source over another and remembers where each value came from.
 //!
-//! Called by the readers of file, environment and flags, in order of precedence. Values are
-//! replaced, and so are the rules as a whole; peers, channels and discoveries are merged by name. Reads no source itself.
+//! Called by the readers of file, environment and flags, in order of precedence; a preset comes last, and sets what nobody
+//! else has. Values are replaced, and so are the rules as a whole; peers, channels and discoveries are merged by name. Reads no source itself.
 
 use overlane_discovery::secret::Secrets;
 use std::collections::BTreeMap;
@@ -199,8 +199,12 @@ impl Layers {
         }
     }
 
-    /// Checks the whole and hands it over.
+    /// Fills in what the preset says and nobody has given, checks the whole and hands it over.
     pub(super) fn finish(mut self) -> Result<Config, ConfigError> {
+        let preset = self.config.preset.word();
+        for name in self.config.fill_in(|path| self.places.contains_key(path)) {
+            self.places.insert(name, Place::Preset { preset });
+        }
         // One list of peers can then serve all nodes of a cluster.
         self.config.peers.remove(&self.config.node_name);
         match self.config.validate() {

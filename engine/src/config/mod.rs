@@ -27,6 +27,7 @@ mod node;
 mod parameter;
 mod pattern;
 mod placement;
+mod preset;
 mod printable;
 mod profile;
 mod reload;
@@ -37,6 +38,7 @@ mod service_links;
 mod setting;
 mod validate;
 mod workload;
+mod zone;
 
 pub use address::check_peer_address;
 pub use admin::{ADMIN_PATH_BYTES_MAX, Admin};
@@ -45,8 +47,8 @@ pub use channel::{CHANNEL_PARAMETERS, ChannelConfig};
 pub use channel_name::RESERVED_PREFIX;
 pub use choices::{
     AddressMode, ChannelSecurity, Compression, ControlPlacement, IoChoice, KubernetesLookup,
-    NodeRole, OnLate, OnPartition, OnRestart, Ordering, Overflow, OverlayChoice, Priority, Reach,
-    Reliability, RuleSet, SecurityMode, StrategyChoice, TopologyMode,
+    NodeRole, OnLate, OnPartition, OnRestart, Ordering, Overflow, OverlayChoice, Preset, Priority,
+    Reach, Reliability, RuleSet, SecurityMode, StrategyChoice, TopologyMode,
 };
 pub use definition::ChannelDefinition;
 #[doc(hidden)]
@@ -76,6 +78,7 @@ pub use node::{
 pub use overlane_discovery::secret::{
     SECRET_BYTES_MAX, SECRET_BYTES_MIN, SECRETS_MAX, SecretError, SecretSourceError, Secrets,
 };
+pub use overlane_overlays::membership::ZONE_BYTES_MAX;
 pub use parameter::{Group, Parameter};
 pub use pattern::{Metadata, Named, Pattern};
 pub use printable::Printable;
@@ -90,3 +93,4 @@ pub use setting::{is_name, is_node_name};
 pub use validate::CHANNELS_MAX;
 pub(crate) use validate::check_rules;
 pub use workload::Workload;
+pub use zone::Zone;

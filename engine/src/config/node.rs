@@ -21,7 +21,7 @@ use super::allowed::{Allowed, Unit};
 use super::channel::ChannelConfig;
 use super::choices::{
     CONTROL_WORDS, ControlPlacement, IO_WORDS, IoChoice, NodeRole, OVERLAY_WORDS, OverlayChoice,
-    ROLE_WORDS, SECURITY_WORDS, SecurityMode,
+    PRESET_WORDS, Preset, ROLE_WORDS, SECURITY_WORDS, SecurityMode,
 };
 use super::discovery::DiscoveryConfig;
 use super::http::{HTTP_ADDRESSES, Http, TOKEN_FILES, TokenFile};
@@ -29,6 +29,7 @@ use super::parameter::{Group, Parameter, joined, parameters};
 use super::rule::Rule;
 use super::seed::Seed;
 use super::setting::Setting;
+use super::zone::{ZONE_NAMES, Zone};
 pub use builder::ConfigBuilder;
 pub use overlays::{ClientServerConfig, FullMeshConfig, HyParViewConfig, PubSubConfig};
 pub use protection::{PskConfig, TlsConfig};
@@ -133,6 +134,11 @@ parameters! {
         Unit::Milliseconds, Allowed::Number(0, 86_400_000);
         origin "guess: sooner than a person looks whether it has worked";
         cost "higher goes by changed files later; lower looks at them more often";
+    /// Several parameters of the node and its channels at once, as far as they are not given themselves.
+    preset: Preset = Preset::None;
+        Unit::None, Allowed::Words(PRESET_WORDS);
+        origin "most nodes have a machine to themselves";
+        cost "small takes less memory and one thread, and carries less: lanes share one core, and bursts find less room";
     /// Data shards: threads that each own a share of the lanes; 0 is one for each usable core, as far as a CPU quota allows.
     shards: usize = 0;
         Unit::Count("shards"), Allowed::Number(0, 256);
@@ -248,6 +254,12 @@ parameters! {
         Unit::Count("cores"), Allowed::Number(1, 65_535);
         origin "cores are what relaying takes";
         cost "higher makes it a server before others that are as stable";
+    /// Zone that this node runs in, such as its data center: most of its neighbors, and the servers and ways that it uses, are of
+    /// the same zone where there are any, and a share stays with others (hyparview_far_percent).
+    zone: Zone as impl Into<Zone> = Zone::default();
+        Unit::None, Allowed::Described(ZONE_NAMES);
+        origin "nobody can guess what is near";
+        cost "messages stay inside, and a zone that is lost takes more of its own nodes' neighbors with it";
     /// Most peers that dial this node at a time, and most that it is told to connect to or refuse.
     peers_max: usize = 1024;
         Unit::Count("peers"), Allowed::Number(1, 65_536);

@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use overlane::admin::{Answer, Content, MemberReport, OverlayReport, RefusalKind, Request};
-use overlane::config::{Admin, OverlayChoice, Seed};
+use overlane::config::{Admin, NodeRole, OverlayChoice, Seed};
 use overlane::{Event, Node};
 
 use serde_json::Value;
@@ -25,6 +25,7 @@ fn pair(folder: &Folder) -> (Node, Node, std::sync::Arc<std::sync::atomic::Atomi
     let a = support::start(config("a"));
     let (handler, count) = counting_handler();
     let config = config("b").seeds(vec![Seed::from(a.local_addr())]);
+    let config = config.zone("west").role(NodeRole::Client).capacity(7);
     let b = Node::builder(config.build().expect("it is valid")).handle("in", handler);
     let b = b.start().expect("it starts");
     for name in ["a", "b"] {
@@ -72,6 +73,12 @@ fn it_says_who_is_a_member_and_over_which_overlay() {
     );
     assert_eq!(said[0].addresses, [a.local_addr()]);
     assert!(said[1].is_self && !said[0].is_self);
+    let said = members(&folder, "a");
+    let (a_says, b_says) = (&said[0], &said[1]);
+    assert_eq!((&*a_says.role, a_says.zone.as_deref()), ("auto", None));
+    assert!(a_says.capacity > 0, "its cores");
+    let b_says = (&*b_says.role, b_says.capacity, b_says.zone.as_deref());
+    assert_eq!(b_says, ("client", 7, Some("west")));
     let seen = overlay(&folder, "b");
     assert_eq!(
         (&*seen.overlay, seen.epoch, seen.members),

@@ -1,7 +1,7 @@
 //! Every parameter from each source: file, profile, environment, flag; later ones win.
 
 use overlane::config::{
-    CHANNEL_PARAMETERS, ChannelConfig, Config, NODE_PARAMETERS, Profile, Reliability, flag,
+    CHANNEL_PARAMETERS, ChannelConfig, Config, NODE_PARAMETERS, Preset, Profile, Reliability, flag,
     variable,
 };
 use proptest::prelude::*;
@@ -31,6 +31,7 @@ fn companions(name: &str) -> &'static [(&'static str, &'static str)] {
         "servers" => &[("overlay", "client_server")],
         "security" => &[("psk_secret_file", "/etc/overlane/secret")],
         "revoked" => PROTECTED,
+        "preset" => Preset::Small.values(),
         _ => &[],
     }
 }
@@ -188,6 +189,42 @@ fn a_bad_value_of_each_channel_parameter_names_source_value_and_range() {
                 assert!(error.contains(part), "{error} lacks {part}");
             }
         }
+    }
+}
+
+#[test]
+fn a_preset_sets_what_nobody_else_does_wherever_it_is_given() {
+    let text = "spin_us = 9\n[channel.data]\n[channel.bulk]\nring_bytes = \"1MiB\"\n";
+    let file = FileText::new(text);
+    let shards = [("OVERLANE_SHARDS".to_string(), "2".to_string())];
+    let flags = ["--preset", "small", "--data-ring-entries", "512"];
+    let config = load(&sources(Some(&file), &shards, &flags));
+    // What is given counts, the default too.
+    assert_eq!(
+        (config.spin_us, config.shards, config.data_ring_entries),
+        (9, 2, 512)
+    );
+    let rings: Vec<_> = (config.channels.iter())
+        .map(|channel| (&*channel.name, channel.ring_bytes))
+        .collect();
+    assert!(rings.contains(&("data", 64 << 10)) && rings.contains(&("bulk", 1 << 20)));
+    let others = Preset::Small.values().iter();
+    let others =
+        others.filter(|(name, _)| !["spin_us", "shards", "data_ring_entries"].contains(name));
+    for (name, value) in others {
+        let expected = node_with(&[(name, value)]);
+        let mut parameters = NODE_PARAMETERS.iter();
+        let parameter = parameters.find(|known| known.name == *name).expect("known");
+        assert_eq!(parameter.get(&config), parameter.get(&expected), "{name}");
+    }
+    // What does not go together names the preset.
+    let error = error_of(&sources(
+        None,
+        &[],
+        &["--preset", "small", "--send-quantum-bytes", "128KiB"],
+    ));
+    for part in ["preset small", "turn_bytes_max", "--send-quantum-bytes"] {
+        assert!(error.contains(part), "{error} lacks {part}");
     }
 }
 

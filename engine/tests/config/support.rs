@@ -82,6 +82,7 @@ pub(crate) fn sample<S: Default + PartialEq>(parameter: &Parameter<S>) -> String
             vec!["/etc/overlane/a".to_string()]
         }
         ("tls_names" | "peers_allowed" | "mailboxes_allowed", _) => vec!["web-*+db".to_string()],
+        ("zone", _) => vec!["eu-west-1b".to_string()],
         ("admin_read", _) => vec!["/run/overlane/a.read.sock".to_string()],
         ("admin", _) => vec!["/run/overlane/a.sock".to_string()],
         ("http", _) => vec!["127.0.0.1:7480".to_string()],

@@ -5,16 +5,20 @@
 //! each other talk through the servers (`relay`), which tell each other who their clients are
 //! (`directory`). Broadcasts are the business of a layer above, as on every overlay.
 //!
+//! Where nodes are in zones, clients use servers of their own as far as there are any (`nearer`), and so do payloads on their
+//! way. Servers are meshed over all zones, so zones do not part as long as a server lives.
+//!
 //! The neighbors of a server are the other servers and its clients; those of a client, its servers.
 
 mod directory;
 mod message;
+mod nearer;
 mod relay;
 mod servers;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use rand::seq::IteratorRandom;
@@ -99,6 +103,8 @@ pub struct ClientServer<P> {
     /// Of a server, with the periods since each said hello.
     clients: BTreeMap<P, u32>,
     directory: Directory<P>,
+    /// Nodes in the zone of this one.
+    near: BTreeSet<P>,
     periods: u32,
     counters: Counters,
     has_left: bool,
@@ -118,6 +124,7 @@ impl<P: Peer> ClientServer<P> {
             config,
             servers,
             clients: BTreeMap::new(),
+            near: BTreeSet::new(),
             periods: 0,
             counters: Counters::default(),
             has_left: false,
@@ -177,7 +184,9 @@ impl<P: Peer> ClientServer<P> {
         };
         // Who has no server at all has nothing to lose by trying.
         let urgent = self.server_neighbors().next().is_none();
-        for peer in self.servers.choose_apart(most, urgent, random) {
+        let is_near = |peer| self.near.contains(&peer);
+        let chosen = (self.servers).choose_apart(most, urgent, is_near, random);
+        for peer in chosen {
             self.servers.set_link(&peer, Link::Dialing);
             out.push(Output::Connect(peer));
         }
@@ -293,6 +302,8 @@ impl<P: Peer> ClientServer<P> {
         out.push(Output::Event(Event::NeighborUp(server)));
         if self.is_server() {
             self.tell_clients(server, out);
+        } else {
+            self.drop_far_servers(out);
         }
     }
 
@@ -371,6 +382,9 @@ impl<P: Peer> ClientServer<P> {
                 let message = Message::Hello(self.config.role);
                 out.push(Output::Send { to, message });
             }
+        }
+        if !self.is_server() && self.periods.is_multiple_of(HELLO_PERIODS) {
+            self.dial_nearer(random, out);
         }
     }
 
@@ -453,6 +467,13 @@ impl<P: Peer> ClientServer<P> {
                 self.clients.clear();
                 self.has_left = true;
                 out.push(Output::Event(Event::Left));
+            }
+            Command::Near { peer, is_near } => {
+                if is_near {
+                    self.near.insert(peer);
+                } else {
+                    self.near.remove(&peer);
+                }
             }
             // Orders for layers that this stack does not have.
             _ => {}

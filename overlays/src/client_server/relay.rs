@@ -12,7 +12,7 @@ use crate::event::{Event, Output, Peer, Refusal};
 
 impl<P: Peer> ClientServer<P> {
     /// The neighbor over which a node is reached: itself, a server that has it, or, for a client, one
-    /// of its servers, and never the one that it came from. None if there is no way. The same one each
+    /// of its servers, one in this node's zone before others, and never the one that it came from. None if there is no way. The same one each
     /// time while nothing changes, so that payloads do not overtake each other.
     pub(super) fn way_to(&self, to: P, came_from: Option<P>) -> Option<P> {
         if self.clients.contains_key(&to) || self.servers.link(&to) == Some(Link::Neighbor) {
@@ -22,9 +22,9 @@ impl<P: Peer> ClientServer<P> {
             self.servers.link(server) == Some(Link::Neighbor) && Some(*server) != came_from
         };
         if self.is_server() {
-            return self.directory.servers_of(to).find(onward);
+            return self.nearest(self.directory.servers_of(to).filter(onward));
         }
-        self.server_neighbors().find(onward)
+        self.nearest(self.server_neighbors().filter(onward))
     }
 
     /// Sends a payload of this node's own.

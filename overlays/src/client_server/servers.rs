@@ -147,22 +147,39 @@ impl<P: Peer> Servers<P> {
 
     /// Some servers without a lane: at random among those that failed least, so that a client turns
     /// to the servers that work and clients spread evenly over them. Those that failed a moment ago
-    /// only if `urgent`.
-    pub(super) fn choose_apart<R: Rng>(&self, most: usize, urgent: bool, random: &mut R) -> Vec<P> {
+    /// only if `urgent`. Of those that are alike in that, the ones that are near come first.
+    pub(super) fn choose_apart<R: Rng>(
+        &self,
+        most: usize,
+        urgent: bool,
+        is_near: impl Fn(P) -> bool,
+        random: &mut R,
+    ) -> Vec<P> {
         let mut chosen = Vec::new();
         for failures in 0..=FAILURES_MAX {
-            if chosen.len() >= most {
-                break;
+            for near in [true, false] {
+                if chosen.len() >= most {
+                    return chosen;
+                }
+                let apart = self.known.iter().filter(|(peer, server)| {
+                    server.link == Link::Apart
+                        && (urgent || server.wait == 0)
+                        && server.failures.min(FAILURES_MAX) == failures
+                        && is_near(**peer) == near
+                });
+                let peers = apart.map(|(peer, _)| *peer);
+                chosen.extend(peers.sample(random, most - chosen.len()));
             }
-            let apart = self.known.iter().filter(|(_, server)| {
-                server.link == Link::Apart
-                    && (urgent || server.wait == 0)
-                    && server.failures.min(FAILURES_MAX) == failures
-            });
-            let peers = apart.map(|(peer, _)| *peer);
-            chosen.extend(peers.sample(random, most - chosen.len()));
         }
         chosen
+    }
+
+    /// A server that is near and could be dialed: one that has not failed since it last was a neighbor.
+    pub(super) fn nearer<R: Rng>(&self, is_near: impl Fn(P) -> bool, random: &mut R) -> Option<P> {
+        let apart = self.known.iter().filter(|(peer, server)| {
+            server.link == Link::Apart && server.failures == 0 && is_near(**peer)
+        });
+        apart.map(|(peer, _)| *peer).choose(random)
     }
 
     /// A period is over: those to greet again, and those that have been silent for too long.

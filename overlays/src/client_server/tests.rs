@@ -464,3 +464,64 @@ fn the_next_hop_is_a_server_that_has_the_node_and_another_one_when_it_fails() {
     let second = client.node.next_hop(70, None, &mut random);
     assert!(second.is_some() && second != Some(first), "{second:?}");
 }
+
+fn near_is(peer: u32) -> Input<u32, Message<u32>, PeriodOver> {
+    Input::Command(Command::Near {
+        peer,
+        is_near: true,
+    })
+}
+
+#[test]
+fn a_client_takes_a_near_server_before_it_gives_a_far_one_up() {
+    let mut bench = client();
+    bench.give(near_is(3));
+    let mut dials = BTreeSet::new();
+    for _ in 0..10 {
+        dials.extend(dialed(&bench.give(Input::Timer(PeriodOver))));
+    }
+    assert_eq!(dials, BTreeSet::from([3]));
+    assert_eq!(bench.node.neighbors(), [1, 2], "until it is let in");
+    bench.give(Input::PeerUp(3));
+    let out = bench.receive(3, Message::Welcome(vec![1, 2, 3]));
+    bench.node.check().expect("two servers");
+    assert!(bench.node.neighbors().contains(&3));
+    let gone = sent(&out)
+        .into_iter()
+        .find(|(_, said)| *said == Message::Apart);
+    let (gone, _) = gone.expect("one is told");
+    assert!(out.contains(&Output::Disconnect(gone)) && !bench.node.neighbors().contains(&gone));
+    // The other one stays: nobody else is near.
+    for _ in 0..30 {
+        assert_eq!(
+            dialed(&bench.give(Input::Timer(PeriodOver))),
+            BTreeSet::new()
+        );
+        for server in bench.node.neighbors() {
+            bench.receive(server, Message::Welcome(vec![1, 2, 3]));
+        }
+    }
+}
+
+#[test]
+fn payloads_go_over_near_servers_first() {
+    let mut bench = client();
+    bench.give(near_is(2));
+    let mut random = SmallRng::seed_from_u64(4);
+    assert_eq!(bench.node.next_hop(50, None, &mut random), Some(2));
+    assert_eq!(bench.node.next_hop(50, Some(2), &mut random), Some(1));
+    let mut bench = server();
+    for server in [1, 2] {
+        let clients = vec![50];
+        bench.receive(
+            server,
+            Message::Clients {
+                first: true,
+                clients,
+            },
+        );
+    }
+    assert_eq!(bench.node.next_hop(50, None, &mut random), Some(1));
+    bench.give(near_is(2));
+    assert_eq!(bench.node.next_hop(50, None, &mut random), Some(2));
+}

@@ -32,6 +32,9 @@ pub struct Config {
     pub lost_max: usize,
     /// How long a lost node is tried. 1 h: a guess.
     pub lost_for: Duration,
+    /// Where the node is in a zone: the least share of its neighbors that are in others, in percent and rounded up, so at least
+    /// one. 20: a guess, one of five; the zones stay one overlay, and four of five hops stay inside.
+    pub far_percent: u8,
     /// Replace far neighbors by near ones (X-BOT); none: all neighbors are random.
     pub xbot: Option<XbotConfig>,
     /// Behave as Partisan 5 does where it leaves the paper: passive walk as long as the active one,
@@ -77,6 +80,7 @@ impl Default for Config {
             answer_timeout: Duration::from_secs(5),
             lost_max: 8,
             lost_for: Duration::from_secs(3_600),
+            far_percent: 20,
             xbot: None,
             partisan_deviations: false,
         }

@@ -10,6 +10,7 @@
 //! - `repair`: replacing lost neighbors, one-sided views
 //! - `part`: noticing and mending an overlay in several parts
 //! - `xbot`: near neighbors instead of random ones (optional)
+//! - `zone`: most neighbors from the node's own zone, some from others, where there are zones
 //!
 //! Beyond the paper: a sign of life per period, because a lost message can leave a view one-sided; a
 //! name for each connected part, because parts that have lost each other would not notice; a memory of
@@ -26,6 +27,7 @@ mod shuffle;
 mod tests;
 mod view;
 mod xbot;
+mod zone;
 
 use rand::Rng;
 use serde::Serialize;
@@ -39,6 +41,7 @@ use part::Belonging;
 use repair::{Asked, Backoff, Lost};
 use view::{ActiveView, PassiveView};
 use xbot::Xbot;
+use zone::Zone;
 
 /// Timers of HyParView.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -89,6 +92,7 @@ pub struct HyParView<P> {
     /// The sample of the last shuffle: the receiver has it now, so this node can do without.
     sample_sent: Vec<P>,
     xbot: Xbot<P>,
+    zone: Zone<P>,
     periods: u32,
     left: bool,
 }
@@ -116,6 +120,7 @@ impl<P: Peer> HyParView<P> {
             lost: Vec::new(),
             sample_sent: Vec::new(),
             xbot: Xbot::default(),
+            zone: Zone::new(),
             periods: 0,
             left: false,
         }
@@ -154,14 +159,14 @@ impl<P: Peer> HyParView<P> {
         self.active.len() >= self.config.active_max
     }
 
-    /// Takes a node into the active view, evicting a random one if there is no room. Tells only the
+    /// Takes a node into the active view, evicting another one if there is no room. Tells only the
     /// layer above: the caller tells the node.
     fn admit<R: Rng>(&mut self, peer: P, random: &mut R, out: &mut Outputs<P>) {
         if peer == self.me || self.left || self.active.contains(peer) {
             return;
         }
         while self.is_full() {
-            let Some(evicted) = self.active.to_evict(random) else {
+            let Some(evicted) = self.to_evict_for(peer, random) else {
                 return;
             };
             let message = Message::Disconnect {
@@ -317,6 +322,7 @@ impl<P: Peer> Protocol<P> for HyParView<P> {
             Input::Command(Command::Join(contact)) => self.join(contact, out),
             Input::Command(Command::Leave) => self.leave(out),
             Input::Command(Command::Measured { peer, rtt }) => self.measured(peer, rtt),
+            Input::Command(Command::Near { peer, is_near }) => self.zone.note(peer, is_near),
             // Orders for layers that this stack does not have.
             Input::Command(_) => {}
         }
@@ -326,5 +332,9 @@ impl<P: Peer> Protocol<P> for HyParView<P> {
 impl<P: Peer> Overlay<P> for HyParView<P> {
     fn neighbors(&self) -> Vec<P> {
         self.active.peers().collect()
+    }
+
+    fn next_hop<R: Rng>(&self, to: P, came_from: Option<P>, random: &mut R) -> Option<P> {
+        self.hop_towards(to, came_from, random)
     }
 }

@@ -70,7 +70,7 @@ impl<P: Peer> HyParView<P> {
         random: &mut R,
         out: &mut Outputs<P>,
     ) {
-        let room = !self.is_full();
+        let room = !self.is_full() || self.gains_by(from);
         let accept = high_priority || room || self.active.contains(from);
         if accept {
             self.admit(from, random, out);
@@ -86,7 +86,7 @@ impl<P: Peer> HyParView<P> {
 
     pub(super) fn on_accept<R: Rng>(&mut self, from: P, random: &mut R, out: &mut Outputs<P>) {
         let asked = self.asked.filter(|asked| asked.peer == from);
-        let room = !self.is_full();
+        let room = !self.is_full() || self.gains_by(from);
         if self.active.contains(from) {
             return;
         }
@@ -222,7 +222,7 @@ impl<P: Peer> HyParView<P> {
         // A whole period was not enough to find enough neighbors: two nodes whose spares are all full
         // and refuse would otherwise stay an island of their own.
         self.lonely = self.active.len() <= self.config.active_max / 2;
-        if !self.is_full() && self.asked.is_none() && !self.refused.is_empty() {
+        if self.lacks() && self.asked.is_none() && !self.refused.is_empty() {
             self.backoff.in_vain();
         }
         if self.backoff.is_over() || self.lonely {
@@ -263,15 +263,16 @@ impl<P: Peer> HyParView<P> {
         }
     }
 
-    /// Asks a spare node to fill a free place, one at a time, another one after each refusal.
+    /// Asks a spare node to fill a free place, or one that had better be another's, one at a time, another one after each refusal.
     pub(super) fn seek<R: Rng>(&mut self, random: &mut R, out: &mut Outputs<P>) {
         let alone = self.active.len() == 0;
         let tired = self.refused.len() >= REFUSALS_PER_PERIOD_MAX && !alone;
-        if self.left || self.is_full() || tired || self.asked.is_some() {
+        if self.left || tired || self.asked.is_some() {
             return;
         }
-        if let Some(peer) = self.passive.random(random, &self.refused) {
-            let high_priority = alone || self.lonely || self.config.partisan_deviations;
+        if let Some(peer) = self.spare(random) {
+            let must = alone || self.lonely || self.config.partisan_deviations;
+            let high_priority = must && !self.is_full();
             self.ask(peer, high_priority, out);
         }
     }

@@ -80,11 +80,13 @@ impl<P: Peer> ActiveView<P> {
         index.map(|index| self.entries.swap_remove(index)).is_some()
     }
 
-    /// A neighbor to be given up for another node.
-    pub(super) fn to_evict<R: Rng>(&self, random: &mut R) -> Option<P> {
-        let free = self.entries.iter().filter(|peer| peer.kept_periods == 0);
-        let free = free.choose(random).map(|neighbor| neighbor.peer);
-        free.or_else(|| self.random(random, &[]))
+    /// A neighbor to be given up for another node: one that `can_go`, if there is one that need not be kept.
+    pub(super) fn to_evict<R: Rng>(&self, random: &mut R, can_go: impl Fn(P) -> bool) -> Option<P> {
+        let free = || self.entries.iter().filter(|peer| peer.kept_periods == 0);
+        let first = free().filter(|neighbor| can_go(neighbor.peer));
+        let first = first.choose(random).or_else(|| free().choose(random));
+        let first = first.map(|neighbor| neighbor.peer);
+        first.or_else(|| self.random(random, &[]))
     }
 
     /// Any neighbor that is none of `without`.

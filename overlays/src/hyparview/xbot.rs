@@ -235,7 +235,7 @@ impl<P: Peer> HyParView<P> {
             );
             return;
         }
-        let farthest = self.farthest().map(|(peer, _)| peer);
+        let farthest = self.farthest(from).map(|(peer, _)| peer);
         let free = self.xbot.role.is_none() && !self.active.contains(from);
         match farthest.filter(|_| free) {
             Some(disconnected) => {
@@ -265,7 +265,10 @@ impl<P: Peer> HyParView<P> {
         random: &mut R,
         out: &mut Outputs<P>,
     ) {
-        let possible = self.active.contains(from) && !self.active.contains(old) && old != self.me;
+        let possible = self.active.contains(from)
+            && !self.active.contains(old)
+            && old != self.me
+            && self.may_exchange(from, old);
         if possible && self.xbot.role.is_none() {
             self.take_role(
                 Role::Disconnected {
@@ -312,7 +315,7 @@ impl<P: Peer> HyParView<P> {
         let nearer_than = |rtt_micros: u64| rtt < Duration::from_micros(rtt_micros);
         match self.xbot.role {
             Some(Role::Comparing) if !self.active.contains(from) => {
-                if let Some((old, rtt_micros)) = self.farthest()
+                if let Some((old, rtt_micros)) = self.farthest(from)
                     && nearer_than(rtt_micros)
                 {
                     self.xbot.role = Some(Role::Initiator {
@@ -354,9 +357,9 @@ impl<P: Peer> HyParView<P> {
         }
     }
 
-    /// Gives one neighbor up for another node. False if it was no neighbor any more.
+    /// Gives one neighbor up for another node. False if it was no neighbor any more, or stays for the sake of the zones.
     fn trade<R: Rng>(&mut self, give_up: P, take: P, random: &mut R, out: &mut Outputs<P>) -> bool {
-        let was_there = self.active.contains(give_up);
+        let was_there = self.active.contains(give_up) && self.may_exchange(give_up, take);
         if was_there {
             self.part_from(give_up, random, out);
             self.admit(take, random, out);
@@ -372,18 +375,18 @@ impl<P: Peer> HyParView<P> {
         }
     }
 
-    /// The farthest neighbor that may be given up, and its round-trip time. The very farthest ones
+    /// The farthest neighbor that may be given up for that node, and its round-trip time. The very farthest ones
     /// stay: they are the long links that keep the overlay in one piece.
-    fn farthest(&self) -> Option<(P, u64)> {
+    fn farthest(&self, for_peer: P) -> Option<(P, u64)> {
         let kept = self.config.xbot.as_ref()?.unbiased;
         let measured = self.active.entries().iter();
         let mut measured: Vec<(u64, P)> = measured
             .filter_map(|neighbor| Some((neighbor.rtt_micros?, neighbor.peer)))
             .collect();
         measured.sort_unstable_by(|one, other| other.cmp(one));
-        measured
-            .get(kept)
-            .map(|(rtt_micros, peer)| (*peer, *rtt_micros))
+        let mut others = measured.into_iter().skip(kept);
+        let farthest = others.find(|(_, peer)| self.may_exchange(*peer, for_peer));
+        farthest.map(|(rtt_micros, peer)| (peer, rtt_micros))
     }
 
     fn measure<R: Rng>(&mut self, now: Time, peer: P, random: &mut R, out: &mut Outputs<P>) {

@@ -93,6 +93,13 @@ impl<P: Peer> Membership<P> {
         }
     }
 
+    /// Tells the overlay who is near, as far as the input at hand has changed that.
+    pub(super) fn tell_nearness(&mut self, out: &mut Out<P>) {
+        let changes = self.nearness.take_changes();
+        let orders = changes.map(|(peer, is_near)| Command::Near { peer, is_near });
+        out.extend(orders.map(Output::Below));
+    }
+
     /// Broadcasts what the input at hand gave to say.
     pub(super) fn tell_news(&mut self, out: &mut Out<P>) {
         for chunk in std::mem::take(&mut self.news).chunks(STATEMENTS_MAX) {

@@ -17,6 +17,7 @@ mod exchange;
 mod graveyard;
 mod layer;
 mod message;
+mod nearness;
 mod own;
 mod received;
 mod record;
@@ -40,6 +41,7 @@ use crate::time::Time;
 use dispute::Disputes;
 use exchange::Session;
 use graveyard::Graveyard;
+use nearness::Nearness;
 use suspicion::Suspicions;
 
 pub use crate::event::METADATA_BYTES_MAX;
@@ -47,6 +49,7 @@ pub use config::Config;
 pub use message::{Listed, Message, News};
 pub use record::{
     ADDRESSES_MAX, Claim, Details, Fitness, NAME_BYTES_MAX, RoleWish, Statement, Status, Version,
+    ZONE_BYTES_MAX, is_zone,
 };
 pub use table::{BUCKET_MEMBERS_MAX, BUCKETS, Entry, Table, TableFull, bucket_of};
 
@@ -100,6 +103,7 @@ pub struct Membership<P> {
     suspicions: Suspicions<P>,
     disputes: Disputes<P>,
     graveyard: Graveyard<P>,
+    nearness: Nearness<P>,
     exchange: Option<Session<P>>,
     /// Statements to be broadcast when the input at hand is dealt with.
     news: Vec<Statement<P>>,
@@ -128,6 +132,7 @@ impl<P: Peer> Membership<P> {
         config: Config,
     ) -> Result<Self, DecodeError> {
         details.validate()?;
+        let nearness = Nearness::new(me, &details.zone);
         let mut table = Table::new(config.members_max.max(1));
         let own = Entry {
             peer: me,
@@ -145,6 +150,7 @@ impl<P: Peer> Membership<P> {
             table,
             suspicions: Suspicions::new(),
             graveyard: Graveyard::new(),
+            nearness,
             exchange: None,
             news: Vec::new(),
             announce: true,
@@ -163,6 +169,7 @@ impl<P: Peer> Membership<P> {
     #[must_use]
     pub fn with_table(mut self, table: Table<P>) -> Self {
         if table.get(&self.me).is_some() {
+            self.nearness.note_all(&table);
             self.table = table;
             self.announce = false;
         }
@@ -340,5 +347,6 @@ impl<P: Peer> Protocol<P> for Membership<P> {
         }
         self.announce_if_due(now);
         self.tell_news(out);
+        self.tell_nearness(out);
     }
 }

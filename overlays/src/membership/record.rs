@@ -13,12 +13,22 @@ use crate::message::{DecodeError, at_most};
 
 /// Most bytes of a member's name.
 pub const NAME_BYTES_MAX: usize = 255;
+/// Most bytes of the name of a member's zone.
+pub const ZONE_BYTES_MAX: usize = 64;
 /// Most addresses of a member: a few interfaces, in both address families.
 pub const ADDRESSES_MAX: usize = 8;
 
-/// Most bytes of encoded [`Details`]: three lengths and what they count, and what the member is fit for.
-pub(super) const DETAILS_BYTES_MAX: usize =
-    2 + NAME_BYTES_MAX + 1 + ADDRESSES_MAX * 20 + 2 + METADATA_BYTES_MAX + 1 + 3;
+/// Most bytes of encoded [`Details`]: four lengths and what they count, and what the member is fit for.
+pub(super) const DETAILS_BYTES_MAX: usize = 2
+    + NAME_BYTES_MAX
+    + 1
+    + ADDRESSES_MAX * 20
+    + 2
+    + METADATA_BYTES_MAX
+    + 1
+    + 3
+    + 1
+    + ZONE_BYTES_MAX;
 /// Most bytes of an encoded [`Version`].
 pub(super) const VERSION_BYTES_MAX: usize = 10 + 5;
 
@@ -114,6 +124,18 @@ pub struct Details {
     pub metadata: Vec<u8>,
     /// What it is fit for.
     pub fitness: Fitness,
+    /// In which zone it runs: a data center, a rack; empty if nobody said. At most [`ZONE_BYTES_MAX`] of the characters that
+    /// [`is_zone`] admits.
+    pub zone: String,
+}
+
+/// Whether a text can be the name of a zone: letters, digits, `_`, `.`, `-`; or none, which is no zone.
+///
+/// It is compared on every node and printed on terminals, whoever said it.
+#[must_use]
+pub fn is_zone(text: &str) -> bool {
+    let may_be = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
+    text.len() <= ZONE_BYTES_MAX && text.bytes().all(may_be)
 }
 
 impl Details {
@@ -124,7 +146,12 @@ impl Details {
     pub fn validate(&self) -> Result<(), DecodeError> {
         at_most(self.name.as_bytes(), NAME_BYTES_MAX, "name")?;
         at_most(&self.addresses, ADDRESSES_MAX, "addresses")?;
-        at_most(&self.metadata, METADATA_BYTES_MAX, "metadata")
+        at_most(&self.metadata, METADATA_BYTES_MAX, "metadata")?;
+        if is_zone(&self.zone) {
+            Ok(())
+        } else {
+            Err(DecodeError::Invalid { field: "zone" })
+        }
     }
 }
 
@@ -241,6 +268,7 @@ mod tests {
                 role: RoleWish::Client,
                 capacity: u16::MAX,
             },
+            zone: "z".repeat(ZONE_BYTES_MAX),
         };
         assert_eq!(details.validate(), Ok(()));
         let statement = Statement {
@@ -267,5 +295,21 @@ mod tests {
             details.validate(),
             Err(DecodeError::Invalid { field: "metadata" })
         );
+    }
+
+    #[test]
+    fn a_zone_that_is_too_long_or_could_write_on_a_terminal_is_refused() {
+        let of = |zone: &str| Details {
+            zone: zone.to_owned(),
+            ..Details::default()
+        };
+        for right in ["", "eu-west-1b", "rack_7.dc"] {
+            assert_eq!(of(right).validate(), Ok(()), "{right}");
+        }
+        let long = "z".repeat(ZONE_BYTES_MAX + 1);
+        for wrong in [&*long, "a b", "\u{1b}[2J", "zürich", "a\nb"] {
+            let refused = Err(DecodeError::Invalid { field: "zone" });
+            assert_eq!(of(wrong).validate(), refused, "{wrong:?}");
+        }
     }
 }

@@ -70,6 +70,7 @@ impl<P: Peer> Membership<P> {
             status: Status::Alive,
             details,
         };
+        let zone = entry.details.zone.clone();
         match self.table.set(entry.clone()) {
             Ok(()) => {}
             Err(full) if self.make_room(&about, full) && self.table.set(entry).is_ok() => {}
@@ -78,6 +79,7 @@ impl<P: Peer> Membership<P> {
                 return;
             }
         }
+        self.nearness.note(about, &zone);
         out.push(Output::Event(Event::MemberUp(about)));
     }
 
@@ -101,6 +103,7 @@ impl<P: Peer> Membership<P> {
     /// Nothing is known of this member any more.
     pub(super) fn forget(&mut self, peer: &P) {
         self.table.remove(peer);
+        self.nearness.forget(peer);
         self.suspicions.clear(peer);
         self.graveyard.raise(peer);
         self.disputes.forget(peer);
@@ -334,6 +337,7 @@ impl<P: Peer> Membership<P> {
 
     /// Stores an entry of a member that is known, for which there is always room.
     pub(super) fn put(&mut self, entry: Entry<P>) {
+        self.nearness.note(entry.peer, &entry.details.zone);
         if self.table.set(entry).is_err() {
             self.counters.refused += 1;
         }

@@ -160,6 +160,12 @@ impl<P: Peer> PubSub<P> {
         let entry = Topic::new(self.lives, swarm, self.config.lonely_every);
         self.topics.insert(topic, entry);
         self.work.push_back((Some(topic), Input::Start));
+        let near = self.base.lower.near().map(|peer| Command::Near {
+            peer,
+            is_near: true,
+        });
+        let near = near.map(|command| (Some(topic), Input::Command(command)));
+        self.work.extend(near);
         for contact in self.contacts.of(topic).iter().take(2) {
             let join = Input::Command(Command::Join(*contact));
             self.work.push_back((Some(topic), join));
@@ -357,6 +363,7 @@ impl<P: Peer> PubSub<P> {
                 }
                 self.work.push_back((None, Input::Command(Command::Leave)));
             }
+            Command::Near { .. } => self.give_all(&Input::Command(command)),
             other => self.work.push_back((None, Input::Command(other))),
         }
     }
@@ -578,5 +585,9 @@ impl<P: Peer> Protocol<P> for PubSub<P> {
 impl<P: Peer> Overlay<P> for PubSub<P> {
     fn neighbors(&self) -> Vec<P> {
         self.base.neighbors()
+    }
+
+    fn next_hop<R: Rng>(&self, to: P, came_from: Option<P>, random: &mut R) -> Option<P> {
+        self.base.next_hop(to, came_from, random)
     }
 }

@@ -48,6 +48,8 @@ pub mod table;
 mod trace;
 mod workload;
 mod world;
+#[cfg(test)]
+mod zones;
 
 pub use deliveries::{Deliveries, Round};
 pub use graph::{Graph, Shape};

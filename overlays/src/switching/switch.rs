@@ -98,6 +98,8 @@ pub struct Switch<P> {
     lanes: BTreeSet<P>,
     /// Topics that this node takes part in, whatever the overlay.
     topics: BTreeSet<TopicId>,
+    /// Members in the zone of this node.
+    near: BTreeSet<P>,
     lives: u32,
     is_trying: bool,
     /// Since when states are counted, and how many.
@@ -125,6 +127,7 @@ impl<P: Peer> Switch<P> {
             members: BTreeSet::new(),
             lanes: BTreeSet::new(),
             topics: BTreeSet::new(),
+            near: BTreeSet::new(),
             lives: 0,
             is_trying: false,
             states_told: (Time::ZERO, 0),
@@ -329,6 +332,12 @@ impl<P: Peer> Switch<P> {
         self.slots.push(slot);
         self.slots.sort_by_key(|slot| slot.proposal.epoch);
         self.work.push_back((life, Input::Start));
+        let near = self.near.iter().map(|peer| Command::Near {
+            peer: *peer,
+            is_near: true,
+        });
+        let near = near.map(|command| (life, Input::Command(command)));
+        self.work.extend(near);
         let ups = self.lanes.iter().map(|peer| (life, Input::PeerUp(*peer)));
         self.work.extend(ups);
         if has_topics {
@@ -599,6 +608,14 @@ impl<P: Peer> Switch<P> {
                 self.tell_state(now, contact, out);
             }
             Command::Measured { .. } => self.give_all(&Input::Command(command)),
+            Command::Near { peer, is_near } => {
+                if is_near {
+                    self.near.insert(peer);
+                } else {
+                    self.near.remove(&peer);
+                }
+                self.give_all(&Input::Command(command));
+            }
             Command::Epoch(order) => self.order(order, random, out),
             Command::Leave => self.give_all(&Input::Command(Command::Leave)),
             Command::Subscribe(topic) => {

@@ -49,6 +49,7 @@ pub(super) fn analysis(value: &Value) -> String {
         Value::Null => String::new(),
         name => format!(", workload {}", word(name)),
     };
+    let foreseen = forecast(&value["forecast"]);
     let measured = value["measurements"].as_object().into_iter().flatten();
     let measured = measured.filter(|(_, found)| !found.is_null() && !found.is_array());
     let measured: Vec<_> = measured
@@ -56,12 +57,32 @@ pub(super) fn analysis(value: &Value) -> String {
         .map(|(name, found)| format!("{name} {}", word(found)))
         .collect();
     format!(
-        "overlay {}{workload}; a rule has to hold for {} looks\n{}\n{blocked}\nmeasured: {}\n",
+        "overlay {}{workload}; a rule has to hold for {} looks\n{}\n{blocked}\nmeasured: {}\n{foreseen}\n",
         word(&value["overlay"]),
         word(&value["looks_needed"]),
         table(&columns, &rows.collect::<Vec<_>>()),
         measured.join(", "),
     )
+}
+
+/// Where size and load lead to, and what of that rules go by.
+fn forecast(value: &Value) -> String {
+    if value.is_null() {
+        return "forecast: off, as forecast_looks is 0".to_owned();
+    }
+    let trends = list(&value["trends"]).map(|trend| {
+        let why_not = word(&trend["why_not"]);
+        let why_not = if trend["is_steady"] == true {
+            String::new()
+        } else {
+            format!(" (no trend: {why_not})")
+        };
+        let [what, now, ahead] = ["what", "now", "ahead"].map(|key| word(&trend[key]));
+        format!("{what} {now} to {ahead}{why_not}")
+    });
+    let trends: Vec<_> = trends.collect();
+    let looks = word(&value["looks"]);
+    format!("forecast for {looks} looks: {}", trends.join(", "))
 }
 
 /// What became of switches, the newest last.
@@ -162,12 +183,17 @@ mod tests {
                 "why_not": "members is 3, not above 20"}],
             "blocked": [{"why": "manual"}, {"why": "cooldown_active", "left": {"secs": 20, "nanos": 1}}],
             "measurements": {"members": 3, "peers": [], "hops_p99": null},
+            "forecast": {"looks": 5, "window_looks": 10, "trends": [
+                {"what": "members", "now": 3, "ahead": 9, "is_steady": true, "why_not": ""},
+                {"what": "cpu_percent", "now": 7, "ahead": 8, "is_steady": false, "why_not": "a line explains 9 % of it, not 90 %"},
+            ]},
         }));
         for part in [
             "overlay full_mesh; a rule has to hold for 3 looks",
             "members is 3, not above 20",
             "none is followed: manual, cooldown_active (left 20 s)",
             "measured: members 3\n",
+            "forecast for 5 looks: members 3 to 9, cpu_percent 7 to 8 (no trend: a line explains 9 % of it, not 90 %)\n",
         ] {
             assert!(said.contains(part), "{part}: {said}");
         }

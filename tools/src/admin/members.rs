@@ -33,6 +33,9 @@ fn text(members: &[MemberReport]) -> String {
         Column::Word("address"),
         Column::Number("incarnation"),
         Column::Word("here"),
+        Column::Word("role"),
+        Column::Number("capacity"),
+        Column::Word("zone"),
         Column::Word("metadata"),
     ];
     table(&columns, &members.iter().map(row).collect::<Vec<_>>())
@@ -55,6 +58,9 @@ fn row(member: &MemberReport) -> Vec<String> {
         addresses.join(","),
         member.incarnation.to_string(),
         here.to_owned(),
+        member.role.clone(),
+        member.capacity.to_string(),
+        member.zone.clone().unwrap_or_default(),
         metadata,
     ]
 }
@@ -72,27 +78,31 @@ mod tests {
             addresses: vec!["127.0.0.1:7402".parse().expect("an address")],
             metadata: Some("role=\u{1b}[2Jdb\n".to_owned()),
             metadata_bytes: 12,
+            role: "server".to_owned(),
+            capacity: 8,
+            zone: Some("west".to_owned()),
             is_self: false,
             is_neighbor: true,
         };
         let binary = MemberReport {
             metadata: None,
             is_neighbor: false,
+            zone: None,
             ..member.clone()
         };
         let said = text(&[member, binary]);
         let lines: Vec<_> = said.lines().collect();
         assert_eq!(
             lines[0],
-            "member  status  address         incarnation  here      metadata"
+            "member  status  address         incarnation  here      role    capacity  zone  metadata"
         );
         assert_eq!(
             lines[1],
-            "b       alive   127.0.0.1:7402            7  neighbor  role=\\u{1b}[2Jdb\\n"
+            "b       alive   127.0.0.1:7402            7  neighbor  server         8  west  role=\\u{1b}[2Jdb\\n"
         );
         assert_eq!(
             lines[2],
-            "b       alive   127.0.0.1:7402            7            (12 bytes)"
+            "b       alive   127.0.0.1:7402            7            server         8        (12 bytes)"
         );
     }
 }

@@ -46,6 +46,9 @@ fn member(index: usize) -> MemberReport {
         addresses: vec![([127, 0, 0, 1], 7400).into()],
         metadata: None,
         metadata_bytes: 0,
+        role: "auto".to_owned(),
+        capacity: 2,
+        zone: None,
         is_self: index == 0,
         is_neighbor: index % 2 == 1,
     }

@@ -11,7 +11,7 @@ use overlane_overlays::epoch::OverlayKind;
 use super::{Deed, Driver};
 use crate::cluster::identity::NodeId;
 use crate::cluster::machine::Readings as _;
-use crate::cluster::relay::router::{Asked, Find, Found, Told};
+use crate::cluster::relay::router::{Asked, Find, Found, Told, Via};
 use crate::cluster::words::Word;
 
 impl Driver {
@@ -28,6 +28,7 @@ impl Driver {
     pub(in crate::cluster) fn learn_way(&mut self, to: &str, via: &str, hops: u8, now: Time) {
         let (to, via) = (NodeId::of(to), NodeId::of(via));
         if !self.lanes.contains_key(&to) {
+            let via = self.via(via);
             self.router.learn(to, via, hops, now);
         }
     }
@@ -56,10 +57,10 @@ impl Driver {
     }
 
     pub(super) fn heard_find(&mut self, from: NodeId, find: Find, now: Time, out: &mut Vec<Deed>) {
-        let passes_on = self.relays_for_others();
+        let (passes_on, via) = (self.relays_for_others(), self.via(from));
         let lanes = &self.lanes;
         let has_lane = |id| lanes.contains_key(&id);
-        match self.router.asked(from, find, now, passes_on, has_lane) {
+        match self.router.asked(via, find, now, passes_on, has_lane) {
             Asked::Nothing => {}
             Asked::Answer(found) => self.send_word(from, Word::of_found(&found), None, out),
             Asked::On(find) => self.ask_on(find, Some(from), out),
@@ -73,12 +74,23 @@ impl Driver {
         now: Time,
         out: &mut Vec<Deed>,
     ) {
+        let via = self.via(from);
         let lanes = &self.lanes;
         let has_lane = |id| lanes.contains_key(&id);
-        match self.router.told(from, found, now, has_lane) {
+        match self.router.told(via, found, now, has_lane) {
             Told::Nothing => {}
             Told::Known(to) => out.push(Deed::WayFound(to)),
             Told::On(via, found) => self.send_word(via, Word::of_found(&found), None, out),
+        }
+    }
+
+    /// A neighbor, and whether it is in the zone of this node.
+    fn via(&self, node: NodeId) -> Via {
+        let zone = &self.identity.zone;
+        let member = self.machine.members().get(&node);
+        Via {
+            node,
+            is_near: !zone.is_empty() && member.is_some_and(|member| member.details.zone == *zone),
         }
     }
 

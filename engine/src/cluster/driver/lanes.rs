@@ -90,6 +90,7 @@ impl Driver {
     pub(super) fn prune(&mut self, now: Time, out: &mut Vec<Deed>) {
         self.timers.set_after(now, PRUNE_EVERY, Timer::Prune);
         self.prune_decisions();
+        self.compare_with_any(out);
         self.serving.prune(self.machine.members());
         let (members, lanes, kept) = (self.machine.members(), &self.lanes, &self.kept);
         let is_needed = |id: NodeId| {
@@ -97,6 +98,17 @@ impl Driver {
         };
         for name in self.book.forget_all_but(is_needed) {
             self.release(name, out);
+        }
+    }
+
+    /// Compares what was decided and ordered with one of the neighbors. A word to one that stayed a neighbor all the time may have been
+    /// lost with its lane.
+    fn compare_with_any(&mut self, out: &mut Vec<Deed>) {
+        let neighbors = self.machine.neighbors().into_iter();
+        let neighbor = neighbors.choose(&mut self.random);
+        if let Some(neighbor) = neighbor.filter(|id| self.lanes.contains_key(id)) {
+            self.compare_decisions(neighbor, out);
+            self.compare_changes(neighbor, out);
         }
     }
 

@@ -3,7 +3,8 @@
 //!
 //! A state machine without I/O, owned by the driver. Who has no way to a member asks its neighbors, who ask theirs, and so
 //! on for some hops (*find*); whoever has a lane to the member answers along the way that the question came (*found*), and
-//! all on it know two ways from then on: to the member, and to who asked. What is relayed keeps both. As AODV does it
+//! all on it know two ways from then on: to the member, and to who asked; of ways with as many hops, one over a neighbor in the
+//! node's own zone. What is relayed keeps both. As AODV does it
 //! (Perkins and Royer, 1999), without its sequence numbers: a way that leads nowhere is asked for anew, and hops are
 //! counted down, so that a loop ends. Bounded; it knows neither names nor lanes.
 
@@ -69,11 +70,26 @@ pub(in crate::cluster) enum Told {
     On(NodeId, Found),
 }
 
+/// The neighbor that something came from, or goes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::cluster) struct Via {
+    pub(in crate::cluster) node: NodeId,
+    /// It is in the zone of this node.
+    pub(in crate::cluster) is_near: bool,
+}
+
 #[derive(Clone, Copy, Debug)]
 struct Way {
-    via: NodeId,
+    via: Via,
     hops: u8,
     used: Time,
+}
+
+impl Way {
+    /// Less is better.
+    const fn length(&self) -> (u8, bool) {
+        (self.hops, !self.via.is_near)
+    }
 }
 
 /// See the module's text.
@@ -112,26 +128,26 @@ impl RelayRouter {
             return Some(to);
         }
         let way = self.ways.get_mut(&to)?;
-        if now.since(way.used) > WAY_FOR || !has_lane(way.via) {
+        if now.since(way.used) > WAY_FOR || !has_lane(way.via.node) {
             self.ways.remove(&to);
             return None;
         }
         way.used = now;
-        Some(way.via)
+        Some(way.via.node)
     }
 
     /// Something that `to` has sent came over `via`, after so many hops.
-    pub(in crate::cluster) fn learn(&mut self, to: NodeId, via: NodeId, hops: u8, now: Time) {
+    pub(in crate::cluster) fn learn(&mut self, to: NodeId, via: Via, hops: u8, now: Time) {
         if to == self.me {
             return;
         }
+        let used = now;
+        let way = Way { via, hops, used };
         if let Some(known) = self.ways.get_mut(&to) {
-            if known.via == via || hops < known.hops || now.since(known.used) > WAY_FOR {
-                *known = Way {
-                    via,
-                    hops,
-                    used: now,
-                };
+            let is_same = known.via.node == via.node;
+            let is_old = now.since(known.used) > WAY_FOR;
+            if is_same || is_old || way.length() < known.length() {
+                *known = way;
             }
             return;
         }
@@ -141,8 +157,7 @@ impl RelayRouter {
                 self.ways.remove(&oldest);
             }
         }
-        let used = now;
-        self.ways.insert(to, Way { via, hops, used });
+        self.ways.insert(to, way);
     }
 
     /// The way to a member has led nowhere.
@@ -167,7 +182,7 @@ impl RelayRouter {
     /// A neighbor asks, or asks on. `passes_on` says whether this node relays for others.
     pub(in crate::cluster) fn asked(
         &mut self,
-        neighbor: NodeId,
+        neighbor: Via,
         find: Find,
         now: Time,
         passes_on: bool,
@@ -178,7 +193,7 @@ impl RelayRouter {
         }
         let hops = find.hops.saturating_add(1);
         self.learn(find.from, neighbor, hops, now);
-        let is_lane = find.to != neighbor && has_lane(find.to);
+        let is_lane = find.to != neighbor.node && has_lane(find.to);
         if find.to == self.me || (passes_on && is_lane) {
             return Asked::Answer(Found {
                 from: find.from,
@@ -187,7 +202,7 @@ impl RelayRouter {
                 ttl: hops.saturating_add(1),
             });
         }
-        if !passes_on || find.ttl <= 1 || !self.may_ask_on(neighbor, now) {
+        if !passes_on || find.ttl <= 1 || !self.may_ask_on(neighbor.node, now) {
             return Asked::Nothing;
         }
         Asked::On(Find {
@@ -200,7 +215,7 @@ impl RelayRouter {
     /// A neighbor says that there is a way over it.
     pub(in crate::cluster) fn told(
         &mut self,
-        neighbor: NodeId,
+        neighbor: Via,
         found: Found,
         now: Time,
         has_lane: impl Fn(NodeId) -> bool,
@@ -214,7 +229,7 @@ impl RelayRouter {
             return Told::Nothing;
         }
         match self.way(found.from, now, has_lane) {
-            Some(via) if via != neighbor => Told::On(
+            Some(via) if via != neighbor.node => Told::On(
                 via,
                 Found {
                     hops,
@@ -258,6 +273,14 @@ mod tests {
 
     fn id(number: usize) -> NodeId {
         NodeId::of(&format!("n{number}"))
+    }
+
+    /// A neighbor in another zone.
+    fn far(number: usize) -> Via {
+        Via {
+            node: id(number),
+            is_near: false,
+        }
     }
 
     /// Routers on a graph, and what is said between them, in order.
@@ -305,7 +328,7 @@ mod tests {
                 let lanes = self.has_lane(at);
                 match said {
                     Said::Find(find) => {
-                        match self.routers[at].asked(id(by), find, now, true, lanes) {
+                        match self.routers[at].asked(far(by), find, now, true, lanes) {
                             Asked::Nothing => {}
                             Asked::Answer(found) => queue.push_back((at, by, Said::Found(found))),
                             Asked::On(find) => {
@@ -314,7 +337,7 @@ mod tests {
                             }
                         }
                     }
-                    Said::Found(found) => match self.routers[at].told(id(by), found, now, lanes) {
+                    Said::Found(found) => match self.routers[at].told(far(by), found, now, lanes) {
                         Told::Nothing => {}
                         Told::Known(_) => is_known = true,
                         Told::On(via, found) => {
@@ -337,7 +360,7 @@ mod tests {
                 hops += 1;
                 if !self.links[at].contains(&from) {
                     let gone = u8::try_from(hops).expect("few");
-                    self.routers[at].learn(id(from), id(before), gone, Time::ZERO);
+                    self.routers[at].learn(id(from), far(before), gone, Time::ZERO);
                 }
                 if hops > self.links.len() {
                     return None;
@@ -431,7 +454,7 @@ mod tests {
     fn a_way_is_forgotten_when_it_is_not_used_when_its_lane_is_gone_and_when_there_are_too_many() {
         let mut router = RelayRouter::new(id(0), 0);
         let second = |seconds| Time::ZERO + Duration::from_secs(seconds);
-        router.learn(id(2), id(1), 2, second(0));
+        router.learn(id(2), far(1), 2, second(0));
         assert_eq!(router.way(id(2), second(59), |to| to == id(1)), Some(id(1)));
         assert_eq!(
             router.way(id(2), second(118), |to| to == id(1)),
@@ -439,10 +462,10 @@ mod tests {
         );
         assert_eq!(router.way(id(2), second(119), |_| false), None);
         assert_eq!(router.way(id(2), second(119), |to| to == id(1)), None);
-        router.learn(id(2), id(1), 2, second(120));
+        router.learn(id(2), far(1), 2, second(120));
         assert_eq!(router.way(id(2), second(181), |to| to == id(1)), None);
         for number in 0..WAYS_MAX + 10 {
-            router.learn(id(number + 10), id(1), 2, second(200 + number as u64));
+            router.learn(id(number + 10), far(1), 2, second(200 + number as u64));
         }
         assert_eq!(router.ways.len(), WAYS_MAX);
         for number in 0..2 * SEEN_MAX {
@@ -466,7 +489,7 @@ mod tests {
                 hops: 0,
             };
             matches!(
-                router.asked(id(1), find, now, true, |_| false),
+                router.asked(far(1), find, now, true, |_| false),
                 Asked::On(_)
             )
         };
@@ -487,9 +510,27 @@ mod tests {
             hops: 0,
         };
         let has_lane = |to| to == id(7);
-        let asked = router.asked(id(1), find(1, id(7)), Time::ZERO, false, has_lane);
+        let asked = router.asked(far(1), find(1, id(7)), Time::ZERO, false, has_lane);
         assert_eq!(asked, Asked::Nothing);
-        let asked = router.asked(id(1), find(2, id(0)), Time::ZERO, false, has_lane);
+        let asked = router.asked(far(1), find(2, id(0)), Time::ZERO, false, has_lane);
         assert!(matches!(asked, Asked::Answer(Found { hops: 0, .. })));
+    }
+
+    #[test]
+    fn of_ways_with_as_many_hops_the_one_inside_the_zone_is_taken() {
+        let mut router = RelayRouter::new(id(0), 0);
+        let near = |number| Via {
+            is_near: true,
+            ..far(number)
+        };
+        let way = |router: &mut RelayRouter| router.way(id(9), Time::ZERO, |to| to != id(9));
+        router.learn(id(9), far(1), 2, Time::ZERO);
+        router.learn(id(9), far(2), 2, Time::ZERO);
+        assert_eq!(way(&mut router), Some(id(1)));
+        router.learn(id(9), near(3), 2, Time::ZERO);
+        router.learn(id(9), far(1), 2, Time::ZERO);
+        assert_eq!(way(&mut router), Some(id(3)));
+        router.learn(id(9), near(4), 3, Time::ZERO);
+        assert_eq!(way(&mut router), Some(id(3)), "not a longer one");
     }
 }

@@ -202,6 +202,29 @@ fn who_joins_later_or_starts_again_learns_what_was_ordered() {
 }
 
 #[test]
+fn a_member_that_missed_a_change_learns_it_though_no_lane_ended() {
+    let mut world = world(315, 6, OverlayKind::FullMesh);
+    // What is sent to it is lost, and no lane ends.
+    world.parts.insert("n3".into(), 1);
+    let wish = Wish {
+        token: 1,
+        channel: "data".to_owned(),
+        operation: Operation::Set(settings("priority=2")),
+        within: Duration::from_millis(50),
+    };
+    world.happen("n1", Happening::ChangeChannel(wish));
+    world.run_for(Duration::from_millis(100));
+    world.parts.clear();
+    world.run_for(Duration::from_millis(400));
+    assert_eq!(world.tally("n1", 1).silent, [NodeId::of("n3")]);
+    let priority = |world: &World| world.nodes["n3"].table.channels["data"].priority;
+    let before = priority(&world);
+    assert_ne!(before, 2.into());
+    world.run_for(Duration::from_secs(150));
+    assert_eq!(priority(&world), 2.into());
+}
+
+#[test]
 fn of_two_orders_at_once_one_counts_everywhere_and_the_other_is_told() {
     for seed in 320..350 {
         let kind = KINDS[usize::try_from(seed).unwrap() % 3];

@@ -183,3 +183,26 @@ fn each_absence_of_a_server_is_counted_from_its_own_begin() {
     assert_eq!(world.servers_now(), before);
     assert_eq!(world.nodes["n7"].driver.view().overlay.epoch, epoch);
 }
+
+#[test]
+fn each_zone_gets_servers_for_its_members_and_a_server_is_replaced_within_its_zone() {
+    let mut world = World::new(412);
+    world.config.serving.members_per_server = 3;
+    // Six in the west, three in the east, and one in no zone.
+    let zones = ["w", "w", "w", "w", "w", "w", "e", "e", "e", ""];
+    for (number, zone) in (0..).zip(zones) {
+        zone.clone_into(&mut world.zone);
+        // The weakest are in the east.
+        world.fitness = fit(RoleWish::Auto, 16 - number);
+        let seed = (number > 0).then_some(0);
+        world.start(number, OverlayKind::FullMesh, seed);
+        world.run_for(Duration::from_millis(20));
+    }
+    world.run_for(Duration::from_secs(20));
+    world.order_servers("n9");
+    assert_eq!(world.servers_now(), named(&["n0", "n1", "n6"]));
+    world.kill("n6");
+    world.run_for(Duration::from_secs(120));
+    assert_eq!(world.servers_now(), named(&["n0", "n1", "n7"]));
+    world.assert_reaches_all("n2");
+}

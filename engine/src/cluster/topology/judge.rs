@@ -1,6 +1,6 @@
 //! The judge: whether a rule that holds is followed now.
 //!
-//! A state machine without I/O. A rule has to hold for some looks in a row; only the coordinator follows rules; after a switch,
+//! A state machine without I/O. A rule has to hold for some looks in a row, of what is measured or of what is foreseen; only the coordinator follows rules; after a switch,
 //! whoever ordered it and however it ended, there is a pause. Analysing asks the same questions and changes nothing.
 
 use std::collections::BTreeMap;
@@ -10,6 +10,7 @@ use overlane_overlays::Time;
 use overlane_overlays::epoch::OverlayKind;
 use serde::Serialize;
 
+use super::forecast::Forecast;
 use super::measurements::Measurements;
 use super::rules::{Given, Verdict, by_name, verdicts};
 use crate::config::{TopologyConfig, TopologyMode};
@@ -68,6 +69,8 @@ pub(super) struct Choice {
 pub(super) struct Case<'c> {
     pub(super) now: Time,
     pub(super) found: &'c Measurements,
+    /// What is foreseen, if that is asked for.
+    pub(super) ahead: Option<&'c Forecast>,
     pub(super) standing: &'c Standing,
     pub(super) rules: &'c TopologyConfig,
     pub(super) workload: Option<(&'c str, OverlayKind)>,
@@ -147,7 +150,11 @@ impl Judge {
                 && self.ended.is_none()
                 && looks <= case.rules.hold_looks,
         };
-        verdicts(case.found, &given)
+        let mut all = verdicts(case.found, &given);
+        if let Some(ahead) = case.ahead {
+            all.extend(ahead.verdicts(case.found, &given));
+        }
+        all
     }
 
     /// What stands in the way of every rule.

@@ -1,11 +1,12 @@
 //! Topology: which overlay fits the cluster, by what is measured, by rules and by workloads; and what became of switches.
 //!
 //! A state machine without I/O, owned by the driver, which hands in the time and what happens, and orders the switch that comes
-//! out. `measuring` gathers, `rules` compare, `judge` decides, `history` remembers; `orders` is what applications want
+//! out. `measuring` gathers, `rules` compare, `forecast` looks ahead, `judge` decides, `history` remembers; `orders` is what applications want
 //! of it, `gathering` what reads the shards' counts. It never decides who is a member, and switches nothing itself.
 
 mod analysis;
 mod error;
+mod forecast;
 mod gathering;
 mod history;
 mod judge;
@@ -26,12 +27,14 @@ use rand::Rng;
 
 use super::identity::NodeId;
 use crate::config::{ConfigError, TopologyConfig, Workload};
+use forecast::Trends;
 use history::History;
 use judge::{Case, Choice, Judge};
 use measuring::Measuring;
 
 pub use analysis::Analysis;
 pub use error::TopologyError;
+pub use forecast::{Forecast, Trend};
 pub(super) use gathering::Gathering;
 pub use history::{OrderedBy, SwitchEnd, SwitchRecord};
 pub use judge::Blocked;
@@ -64,6 +67,7 @@ pub(super) struct Topology {
     effective: TopologyConfig,
     workload: Option<Workload>,
     measuring: Measuring,
+    trends: Trends,
     judge: Judge,
     history: History,
     /// Who ordered the switch that this node proposes next.
@@ -80,6 +84,7 @@ impl Topology {
             rules,
             workload: None,
             measuring: Measuring::default(),
+            trends: Trends::default(),
             judge: Judge::default(),
             history: History::new(first),
             ordered: None,
@@ -130,9 +135,12 @@ impl Topology {
         standing: &Standing,
     ) -> Option<(OverlayKind, OrderedBy)> {
         let found = self.measured(now, facts, |_| String::new());
+        self.trends.look(&found, &self.effective);
+        let ahead = self.trends.forecast(&self.effective);
         let case = Case {
             now,
             found: &found,
+            ahead: ahead.as_ref(),
             standing,
             rules: &self.effective,
             workload: pinned(self.workload.as_ref()),
@@ -153,9 +161,11 @@ impl Topology {
         standing: &Standing,
     ) -> Result<(OverlayKind, OrderedBy), TopologyError> {
         let found = self.measured(now, facts, |_| String::new());
+        let ahead = self.trends.forecast(&self.effective);
         let case = Case {
             now,
             found: &found,
+            ahead: ahead.as_ref(),
             standing,
             rules: &self.effective,
             workload: pinned(self.workload.as_ref()),
@@ -176,9 +186,11 @@ impl Topology {
         name: impl Fn(NodeId) -> String,
     ) -> Analysis {
         let found = self.measured(now, facts, name);
+        let ahead = self.trends.forecast(&self.effective);
         let case = Case {
             now,
             found: &found,
+            ahead: ahead.as_ref(),
             standing,
             rules: &self.effective,
             workload: pinned(self.workload.as_ref()),
@@ -189,6 +201,7 @@ impl Topology {
             rules: self.judge.verdicts(&case),
             looks_needed: self.effective.hold_looks,
             blocked: self.judge.blocked(&case),
+            forecast: ahead,
             measurements: found,
         }
     }
@@ -243,6 +256,7 @@ impl Topology {
         let look = Duration::from_secs(effective.look_s);
         self.effective = effective;
         self.judge.forget();
+        self.trends.forget();
         self.due.0 = self.due.0.min(now + look);
     }
 
@@ -348,6 +362,7 @@ impl Topology {
         }
         if ended {
             self.judge.switch_ended(now);
+            self.trends.forget();
         }
     }
 

@@ -6,6 +6,7 @@ use overlane_overlays::Time;
 use overlane_overlays::epoch::OverlayKind;
 use proptest::prelude::*;
 
+use super::forecast::{Forecast, Trends};
 use super::judge::{Blocked, Case, Choice, Judge, Standing};
 use super::measurements::Measurements;
 use crate::config::{RuleSet, TopologyConfig, TopologyMode};
@@ -15,6 +16,8 @@ use OverlayKind::{ClientServer, FullMesh, HyParView, PubSub};
 /// A coordinator whose switches take no time.
 struct Trace {
     judge: Judge,
+    trends: Trends,
+    ahead: Option<Forecast>,
     rules: TopologyConfig,
     standing: Standing,
     found: Measurements,
@@ -29,6 +32,8 @@ impl Trace {
     fn new(rules: TopologyConfig, current: OverlayKind) -> Self {
         Self {
             judge: Judge::default(),
+            trends: Trends::default(),
+            ahead: None,
             rules: TopologyConfig {
                 mode: TopologyMode::Auto,
                 ..rules
@@ -53,6 +58,7 @@ impl Trace {
         Case {
             now: self.now,
             found: &self.found,
+            ahead: self.ahead.as_ref(),
             standing: &self.standing,
             rules: &self.rules,
             workload: self.workload,
@@ -63,11 +69,14 @@ impl Trace {
     fn look(&mut self, members: u64) -> Option<Choice> {
         self.now = self.now + Duration::from_secs(self.rules.look_s);
         self.found.members = members;
+        self.trends.look(&self.found, &self.rules);
+        self.ahead = self.trends.forecast(&self.rules);
         let mut judge = std::mem::take(&mut self.judge);
         let choice = judge.look(&self.case());
         self.judge = judge;
         if let Some(choice) = &choice {
             self.judge.switch_ended(self.now);
+            self.trends.forget();
             if !self.fails {
                 self.standing.current = choice.to;
                 self.standing.is_first = false;
@@ -266,6 +275,128 @@ fn gauges_of_the_application_are_rules_too() {
         (FullMesh, "gauge_session_ms")
     );
     assert_eq!(choice.reasons, ["session_ms is 501, above 500"]);
+}
+
+fn forecast() -> TopologyConfig {
+    TopologyConfig {
+        forecast_looks: 8,
+        ..sizes()
+    }
+}
+
+#[test]
+fn steady_growth_switches_ahead_of_the_bound_and_once() {
+    let growth = |look: u32| 5 + u64::from(look) / 2;
+    let mut late = Trace::new(sizes(), FullMesh);
+    assert_eq!(late.looks(80, growth), [HyParView]);
+    let mut early = Trace::new(forecast(), FullMesh);
+    let choice = (0..80).find_map(|look| early.look(growth(look)));
+    let choice = choice.expect("it is foreseen");
+    assert_eq!(choice.to, HyParView);
+    assert_eq!(choice.rule, "forecast_size_only_hyparview_above");
+    let reason = &choice.reasons[0];
+    assert!(reason.starts_with("members in 8 looks is 2"), "{reason}");
+    assert!(early.found.members <= 18, "{}", early.found.members);
+    assert!(early.switches[0].0 + 4 * early.rules.look_s <= late.switches[0].0);
+    let from = early.switches[0].0 / early.rules.look_s;
+    let from = u32::try_from(from).expect("a few looks");
+    assert_eq!(early.looks(60, |look| growth(from + look).min(30)), []);
+    // And back, ahead of the other bound.
+    let shrinking = |look: u32| 30_u64.saturating_sub(u64::from(look) / 2).max(3);
+    assert_eq!(early.looks(80, shrinking), [FullMesh]);
+}
+
+/// How many members there are at each look.
+type Members = Box<dyn Fn(u32) -> u64>;
+
+#[test]
+fn noise_flapping_spikes_and_steps_are_not_foreseen() {
+    let mut random = fastrand::Rng::with_seed(7);
+    let noise: Vec<u64> = (0..200).map(|_| random.u64(12..=19)).collect();
+    let traces: [(&str, Members); 5] = [
+        ("noise", Box::new(move |look| noise[look as usize])),
+        ("flapping", Box::new(|look| 12 + 6 * u64::from(look % 2))),
+        (
+            "waves",
+            Box::new(|look| 12 + u64::from((look % 12).abs_diff(6))),
+        ),
+        (
+            "spikes",
+            Box::new(|look| if look % 30 == 9 { 90 } else { 12 }),
+        ),
+        ("a step", Box::new(|look| if look < 50 { 11 } else { 18 })),
+    ];
+    for (name, members) in traces {
+        let mut trace = Trace::new(forecast(), FullMesh);
+        assert_eq!(trace.looks(200, members), [], "{name}");
+    }
+}
+
+#[test]
+fn load_is_foreseen_too_and_a_forecast_that_rules_would_take_back_is_not_followed() {
+    let rules = TopologyConfig {
+        forecast_looks: 8,
+        ..TopologyConfig::default()
+    };
+    let mut trace = Trace::new(rules, FullMesh);
+    let mut choice = None;
+    for look in 0..40 {
+        trace.found.cpu_percent = Some(20 + 2 * look);
+        choice = choice.or_else(|| trace.look(50));
+    }
+    let choice = choice.expect("it is foreseen");
+    assert_eq!(choice.rule, "forecast_costly_mesh");
+    assert!(
+        choice.reasons[1].starts_with("cpu_percent in 8 looks is "),
+        "{:?}",
+        choice.reasons
+    );
+
+    // It will be large, and is so small yet that a limit of size alone leads back.
+    let rules = TopologyConfig {
+        forecast_looks: 10,
+        size_only_mesh_below: 20,
+        size_only_hyparview_above: 24,
+        ..TopologyConfig::default()
+    };
+    let mut trace = Trace::new(rules, FullMesh);
+    assert_eq!(trace.looks(12, |look| 6 + u64::from(look)), []);
+    let verdicts = trace.judge.verdicts(&trace.case());
+    let foreseen = verdicts
+        .iter()
+        .find(|verdict| verdict.rule.starts_with("forecast_"));
+    let foreseen = foreseen.expect("it is told");
+    assert!(!foreseen.holds);
+    assert!(
+        foreseen
+            .why_not
+            .contains("size_only_mesh_below would lead away")
+    );
+}
+
+#[test]
+fn a_forecast_waits_for_its_window_and_says_so() {
+    let mut trace = Trace::new(forecast(), FullMesh);
+    trace.looks(6, |look| 5 + u64::from(look));
+    let told = trace.ahead.as_ref().expect("it is on");
+    let members = &told.trends[0];
+    assert_eq!(
+        (members.what.as_str(), members.now, members.ahead),
+        ("members", 10, 18)
+    );
+    assert!(!members.is_steady && members.why_not == "6 of 10 looks are there");
+    // Members that are cut off have not gone.
+    trace.found.is_partitioned = true;
+    trace.looks(1, |_| 3);
+    assert!(
+        trace
+            .ahead
+            .as_ref()
+            .is_some_and(|told| told.trends.is_empty())
+    );
+    let mut off = Trace::new(sizes(), FullMesh);
+    off.looks(20, |look| 5 + u64::from(look) / 2);
+    assert_eq!(off.ahead, None);
 }
 
 proptest! {

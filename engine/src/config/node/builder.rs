@@ -179,11 +179,14 @@ impl ConfigBuilder {
         self
     }
 
-    /// Checks the configuration and hands it over.
+    /// Fills in what the preset says, checks the configuration and hands it over.
+    ///
+    /// A parameter that was set to its default is taken for one that was not set.
     ///
     /// # Errors
     /// What [`Config::validate`] finds.
-    pub fn build(self) -> Result<Config, ConfigError> {
+    pub fn build(mut self) -> Result<Config, ConfigError> {
+        self.config.fill_in_defaults();
         self.config.validate()?;
         Ok(self.config)
     }

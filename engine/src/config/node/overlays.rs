@@ -100,6 +100,11 @@ group! {
         Unit::None, BOOLEAN;
         origin "all neighbors are random in the paper";
         cost "true has shorter hops, with pings and exchanges of neighbors each period";
+    /// With a zone: the least share of the neighbors that are of others, rounded up.
+    far_percent: u8 = 20;
+        Unit::Count("percent"), Allowed::Number(1, 90);
+        origin "guess: one of five, so that four of five hops stay inside";
+        cost "higher sends more between zones; lower leaves fewer lanes between them, and at least one for each node";
     /// With xbot: neighbors that are never replaced for being far.
     xbot_unbiased: usize = 1;
         Unit::Count("nodes"), Allowed::Number(0, 64);

@@ -48,6 +48,22 @@ group! {
         Unit::Count("percent"), Allowed::Number(0, 90);
         origin "guess: a few nodes that come and go are no other size";
         cost "higher switches later; lower switches to and fro at a limit";
+    /// How many looks ahead rules look, at where size and load lead to if they go on as they did; 0: they go by what is
+    /// measured alone.
+    forecast_looks: u32 = 0;
+        Unit::Count("looks"), Allowed::Number(0, 120);
+        origin "a switch ahead of time is one too many if it does not come to that";
+        cost "higher switches earlier, and is wrong more often. At most topology_forecast_window_looks";
+    /// With a forecast: looks that a trend goes back.
+    forecast_window_looks: u16 = 10;
+        Unit::Count("looks"), Allowed::Number(4, 120);
+        origin "guess: what has gone on for ten minutes goes on for some";
+        cost "higher is surer and later; lower takes shorter rises for trends";
+    /// With a forecast: how much of the ups and downs in that window a straight line has to explain.
+    forecast_fit_percent: u64 = 90;
+        Unit::Count("percent"), Allowed::Number(50, 100);
+        origin "a step explains 77 of 100, a spike and a flapping metric much less; growth in uneven steps more than 90";
+        cost "higher foresees only the steadiest growth; lower takes steps and noise for trends";
     /// Members that are pinged in each look, of those that there is a lane to.
     sample_max: usize = 16;
         Unit::Count("members"), Allowed::Number(1, 256);

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use overlane::admin;
 use overlane::admin::request::{PING_BYTES_MAX, WAIT_MS_MAX};
 use overlane::config::{
-    CHANNEL_PARAMETERS, CHANNELS_MAX, FILE_BYTES_MAX, NODE_PARAMETERS, RULES_MAX, Unit, number,
-    quantity,
+    CHANNEL_PARAMETERS, CHANNELS_MAX, FILE_BYTES_MAX, NODE_PARAMETERS, RULES_MAX, Unit,
+    ZONE_BYTES_MAX, number, quantity,
 };
 use overlane::delivery::incoming::RUNS_MAX;
 use overlane::http;
@@ -587,6 +587,12 @@ const APPLICATIONS: &[Limit] = &[
         Constant("FAULTS_MAX", FAULTS_MAX as u64, Unit::Count("faults")),
         Otherwise("refused with `TooMany`"),
         "the unit tests of engine/src/faults/book.rs",
+    ),
+    limit(
+        "name of the zone that a member says it is in",
+        Constant("ZONE_BYTES_MAX", ZONE_BYTES_MAX as u64, Unit::Bytes),
+        Otherwise("what says it is not taken; from a peer, its lanes end"),
+        "the unit tests of overlays/src/membership/record.rs",
     ),
     limit(
         "decisions of a node that others keep",

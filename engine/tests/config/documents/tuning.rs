@@ -3,8 +3,8 @@
 use overlane::Config;
 use overlane::config::{
     CHANNEL_PARAMETERS, DISCOVERIES_MAX, DISCOVERY_PARAMETERS, NODE_GROUPS, NODE_PARAMETERS,
-    Parameter, Profile, RULE_PARAMETERS, RULES_MAX, StrategyChoice, flag, reloadable, retunable,
-    strategies_of, variable,
+    Parameter, Preset, Profile, RULE_PARAMETERS, RULES_MAX, StrategyChoice, flag, reloadable,
+    retunable, strategies_of, variable,
 };
 
 use super::{assert_document, default_of, head, row};
@@ -38,6 +38,8 @@ a node would start with them; its exit code says what is wrong (`docs/exit-codes
 An empty variable counts as unset. What Kubernetes sets for a Service named `overlane` or
 `overlane-...` (`OVERLANE_SERVICE_HOST`, `OVERLANE_PORT` with a URL, and so on) is left alone. Both
 are logged as a warning when the configuration is loaded.
+
+A preset sets several parameters at once, but none that is given anywhere, by a profile too ([Presets](#presets)).
 
 Sizes can be written as `65536`, `64KiB`, `1MiB` or `1GB`; times are plain numbers in the unit that
 their name ends in. `auto` leaves a value to the engine or to the kernel.
@@ -141,6 +143,7 @@ fn document() -> String {
         INTRODUCTION.to_string(),
         format!("\n## Examples\n\nA file:\n\n{example}\n{VARIABLES}"),
         profiles(),
+        presets(),
         format!(
             "\n## Parameters of a node\n\nIn a file at the top level. A variable has the name in \
              capitals after `OVERLANE_`.\n\n{}",
@@ -227,6 +230,31 @@ fn profiles() -> String {
             let cells = values.map(|value| value.unwrap_or_else(|| default_of(parameter)));
             text += &row(&[&format!("`{name}`"), &cells[0], &cells[1], &cells[2]]);
         }
+    }
+    text
+}
+
+/// What each parameter becomes with a preset.
+fn presets() -> String {
+    let mut text = "\n## Presets\n\nWith `preset = \"small\"` a node takes one thread and little memory, for many nodes on a machine \
+                    or for a small one. It sets these parameters, where neither file, environment, flag nor profile does; in code, \
+                    where they are at their default. A channel that is added later has its defaults.\n\n"
+        .to_string();
+    text += &head(&["Parameter", "Default", "`small`"]);
+    let small = Preset::Small;
+    for (name, value) in small.values() {
+        let parameter = NODE_PARAMETERS.iter().find(|known| known.name == *name);
+        let default = default_of(parameter.expect("it is one"));
+        text += &row(&[&format!("`{name}`"), &default, &format!("`{value}`")]);
+    }
+    for (name, value) in small.channel_values() {
+        let parameter = CHANNEL_PARAMETERS.iter().find(|known| known.name == *name);
+        let default = default_of(parameter.expect("it is one"));
+        text += &row(&[
+            &format!("`{name}` of each channel"),
+            &default,
+            &format!("`{value}`"),
+        ]);
     }
     text
 }
