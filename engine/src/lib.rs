@@ -140,13 +140,16 @@ pub mod wire;
 pub use attributes::{Attributes, AttributesError, METADATA_PAIRS_MAX};
 pub use capacity::Capacity;
 pub use channel::{Broadcast, Channel};
+#[doc(hidden)]
+pub use cluster::fuzz_summary;
 pub use cluster::{
     Analysis, AtomicError, AtomicOutcome, BadNodes, Blocked, BroadcastCounts, BroadcastError,
     BroadcastKind, CHANGE_BYTES_MAX, CHANGED_MAX, ChannelChange, ChannelChangeError,
-    ChannelChangeReport, Cluster, ClusterError, Condition, DECIDERS_MAX, DECISION_BYTES_MAX,
-    DECISIONS_BYTES_MAX, DECISIONS_MAX, Decision, EvictError, HOPS_KEY, JoinError, KindCounts,
-    LeaveError, LibclusterTopology, Measurements, Member, MemberStatus, MustBe, ORIGIN_KEY,
-    OrderedBy, OverlayKind, OverlayStep, OverlayView, Partition, PeerRtt, SwitchEnd, SwitchError,
+    ChannelChangeReport, ChannelTotal, Cluster, ClusterError, ClusterMetrics, ClusterMetricsError,
+    Condition, DECIDERS_MAX, DECISION_BYTES_MAX, DECISIONS_BYTES_MAX, DECISIONS_MAX, Decision,
+    EvictError, FigureTotal, HOPS_KEY, JoinError, KindCounts, LeaveError, LibclusterTopology,
+    Measurements, Member, MemberStatus, MustBe, ORIGIN_KEY, OrderedBy, OverlayKind, OverlayStep,
+    OverlayView, Partition, PeerRtt, SUMMARY_BYTES_MAX, SummaryAge, SwitchEnd, SwitchError,
     SwitchRecord, TOPIC_KEY, TopicError, TopologyError, UnknownKind, Verdict, WhyBack, protocols,
 };
 pub use config::{ChannelConfig, Config};
