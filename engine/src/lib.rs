@@ -10,7 +10,7 @@
 //! |---|---|
 //! | configure and start a node, connect it, stop it | [`Config`], [`Node`], [`StopReport`] |
 //! | send from a thread or a task | [`Channel`], [`Destination`], [`Payload`] |
-//! | say more than the payload: type, metadata | [`Envelope`], [`Attributes`] |
+//! | say more than the payload: type, metadata, where it stands in a trace | [`Envelope`], [`Attributes`], [`TraceContext`] |
 //! | pause before a queue is full | [`Channel::capacity`], [`Channel::on_capacity`] |
 //! | cap what a channel sends per second | [`Channel::set_rate_caps`], [`RateCaps`] |
 //! | learn what became of one message | [`Channel::send_with_receipt`], [`Receipt`], [`Reported`] |
@@ -194,3 +194,4 @@ pub use session::SessionFuzz;
 pub use session::protection as protection_checks;
 pub use shard::context::{ShardContext, ShardHandle};
 pub use stream::{ReadProgress, StreamReader, StreamWriter, Streams, WriteProgress};
+pub use wire::{BadTraceparent, TraceContext};

@@ -21,4 +21,5 @@ mod requests;
 mod resume;
 mod rules;
 mod streams;
+mod traces;
 mod typed;
