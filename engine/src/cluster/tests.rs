@@ -91,7 +91,10 @@ impl World {
     fn new(seed: u64) -> Self {
         println!("seed {seed}");
         Self {
-            config: MachineConfig::default(),
+            config: MachineConfig {
+                summaries_every: Duration::from_secs(10),
+                ..MachineConfig::default()
+            },
             readings: Readings::default(),
             accepted: BTreeMap::new(),
             servers: Vec::new(),

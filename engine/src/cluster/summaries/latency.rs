@@ -30,7 +30,8 @@ pub(super) fn steps_of<T: Counter>(latency: &Histogram<T>) -> Steps {
             recorded.value_iterated_to(),
             recorded.count_since_last_iteration(),
         );
-        coarse.saturating_record_n(value.min(LATENCY_US_MAX), times.min(COUNT_MAX));
+        // What took less than a microsecond is there as 0, which no step leads to.
+        coarse.saturating_record_n(value.clamp(1, LATENCY_US_MAX), times.min(COUNT_MAX));
     }
     let mut before = 0;
     let steps = coarse.iter_recorded().map(|recorded| {

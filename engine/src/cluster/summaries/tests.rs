@@ -391,16 +391,6 @@ fn with_many_members_a_period_brings_no_more_and_each_node_has_all() {
     assert!(bytes_of_many <= 256 << 10, "{bytes_of_many}");
 }
 
-#[test]
-#[ignore = "prints a figure of docs/decisions/0063; takes long"]
-fn with_a_thousand_members() {
-    let (oldest, bytes) = settled(1_000, 70, 40);
-    assert!(
-        oldest <= 60 * PERIOD && bytes <= 256 << 10,
-        "{oldest:?} {bytes}"
-    );
-}
-
 /// A node that knows `n1` to `n3`, and hears of all that a hostile neighbor `n1` likes.
 fn victim() -> (Spread, impl Fn(NodeId) -> Option<u64>) {
     let mut victim = Spread::new(id(0), LIFE, PERIOD);
