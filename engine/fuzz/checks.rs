@@ -281,6 +281,11 @@ fn encode(frame: &Frame<'_>) -> Vec<u8> {
     [&header, frame.body].concat()
 }
 
+/// What a member says of what it counts, which others add up.
+pub(crate) fn summary(data: &[u8]) {
+    overlane::fuzz_summary(data);
+}
+
 /// The entries of an extension, without the length in front.
 pub(crate) fn extension(data: &[u8]) {
     match extension_of(data) {

@@ -1,4 +1,4 @@
-//! What a message says besides its payload: its type, a few keys with values, how long it is worth anything, and
+//! What a message says besides its payload: its type, a few keys with values, how long it is worth anything, where it stands in a trace, and
 //! hints which channel it is to go on.
 //!
 //! Filled in by applications (mostly through an `Envelope`), written in front of the payload by
@@ -11,7 +11,7 @@ use crate::config::{Priority, Reliability};
 use crate::deadline::Moment;
 pub use crate::wire::extension::METADATA_PAIRS_MAX;
 use crate::wire::extension::{Correlation, EXTENSION_BYTES_MAX};
-use crate::wire::{ExtensionError, ExtensionWriter, NameError};
+use crate::wire::{ExtensionError, ExtensionWriter, NameError, TraceContext};
 
 /// What a message says besides its payload. Cheap to make, and to use for many messages; see
 /// [`Envelope`](crate::Envelope).
@@ -22,6 +22,7 @@ pub struct Attributes<'a> {
     /// How many were given, those that found no room included.
     pairs: usize,
     deadline: Option<Duration>,
+    trace: Option<TraceContext>,
     /// By what number the sender waits for what becomes of the message.
     receipt: Option<u64>,
     /// On a monotonic channel: which messages a newer one stands for.
@@ -106,6 +107,14 @@ impl<'a> Attributes<'a> {
         self
     }
 
+    /// Where the message stands in a trace: the span of the sender, as its tracing library has it. It travels as it is, in 28 bytes, and the receiver
+    /// finds it in [`Message::trace`](crate::Message::trace). A node makes no span of it by itself.
+    #[must_use]
+    pub const fn trace(mut self, trace: TraceContext) -> Self {
+        self.trace = Some(trace);
+        self
+    }
+
     /// Hints that the message is to go at that priority. If its channel has another one, it goes on the first of the channels
     /// named in its channel's `hints` that has it, and is like its channel in what is not hinted: priority, reliability. Where
     /// none is, sending says so ([`SendError::NoSuchHint`](crate::SendError::NoSuchHint)). It keeps no order with messages of
@@ -170,6 +179,7 @@ impl<'a> Attributes<'a> {
         self.message_type.is_none()
             && self.pairs == 0
             && self.deadline.is_none()
+            && self.trace.is_none()
             && self.receipt.is_none()
             && self.key.is_none()
     }
@@ -197,6 +207,9 @@ impl<'a> Attributes<'a> {
         for (key, value) in pairs {
             let named = |error| refusal(error, AttributesError::BadKey);
             writer.metadata(key, value).map_err(named)?;
+        }
+        if let Some(trace) = &self.trace {
+            writer.trace(trace).map_err(too_large)?;
         }
         if let Some(number) = self.receipt {
             writer.receipt(number).map_err(too_large)?;

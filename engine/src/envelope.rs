@@ -9,6 +9,7 @@ use crate::attributes::Attributes;
 use crate::config::{Priority, Reliability};
 use crate::error::Unsent;
 use crate::payload::{IntoPayload, Payload};
+use crate::wire::TraceContext;
 
 /// A payload with a type, metadata, a deadline and hints, taken by everything that sends: [`Channel`](crate::Channel),
 /// [`ShardContext`](crate::ShardContext), [`ShardHandle`](crate::ShardHandle), requests and replies.
@@ -57,6 +58,13 @@ impl<P> Envelope<'_, P> {
     #[must_use]
     pub fn deadline(mut self, deadline: Duration) -> Self {
         self.attributes = self.attributes.deadline(deadline);
+        self
+    }
+
+    /// Where the message stands in a trace; see [`Attributes::trace`].
+    #[must_use]
+    pub fn trace(mut self, trace: TraceContext) -> Self {
+        self.attributes = self.attributes.trace(trace);
         self
     }
 

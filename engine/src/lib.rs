@@ -10,7 +10,7 @@
 //! |---|---|
 //! | configure and start a node, connect it, stop it | [`Config`], [`Node`], [`StopReport`] |
 //! | send from a thread or a task | [`Channel`], [`Destination`], [`Payload`] |
-//! | say more than the payload: type, metadata | [`Envelope`], [`Attributes`] |
+//! | say more than the payload: type, metadata, where it stands in a trace | [`Envelope`], [`Attributes`], [`TraceContext`] |
 //! | pause before a queue is full | [`Channel::capacity`], [`Channel::on_capacity`] |
 //! | cap what a channel sends per second | [`Channel::set_rate_caps`], [`RateCaps`] |
 //! | learn what became of one message | [`Channel::send_with_receipt`], [`Receipt`], [`Reported`] |
@@ -140,15 +140,18 @@ pub mod wire;
 pub use attributes::{Attributes, AttributesError, METADATA_PAIRS_MAX};
 pub use capacity::Capacity;
 pub use channel::{Broadcast, Channel};
+#[doc(hidden)]
+pub use cluster::fuzz_summary;
 pub use cluster::{
     Analysis, AtomicError, AtomicOutcome, BadNodes, Blocked, BroadcastCounts, BroadcastError,
     BroadcastKind, CHANGE_BYTES_MAX, CHANGED_MAX, ChannelChange, ChannelChangeError,
-    ChannelChangeReport, Cluster, ClusterError, Condition, DECIDERS_MAX, DECISION_BYTES_MAX,
-    DECISIONS_BYTES_MAX, DECISIONS_MAX, Decision, EvictError, Forecast, HOPS_KEY, JoinError,
-    KindCounts, LeaveError, LibclusterTopology, Measurements, Member, MemberStatus, MustBe,
-    ORIGIN_KEY, OrderedBy, OverlayKind, OverlayStep, OverlayView, Partition, PeerRtt, SwitchEnd,
-    SwitchError, SwitchRecord, TOPIC_KEY, TopicError, TopologyError, Trend, UnknownKind, Verdict,
-    WhyBack, protocols,
+    ChannelChangeReport, ChannelTotal, Cluster, ClusterError, ClusterMetrics, ClusterMetricsError,
+    Condition, DECIDERS_MAX, DECISION_BYTES_MAX, DECISIONS_BYTES_MAX, DECISIONS_MAX, Decision,
+    EvictError, FigureTotal, Forecast, HOPS_KEY, JoinError, KindCounts, LeaveError,
+    LibclusterTopology, Measurements, Member, MemberStatus, MustBe, ORIGIN_KEY, OrderedBy,
+    OverlayKind, OverlayStep, OverlayView, Partition, PeerRtt, SUMMARY_BYTES_MAX, SummaryAge,
+    SwitchEnd, SwitchError, SwitchRecord, TOPIC_KEY, TopicError, TopologyError, Trend, UnknownKind,
+    Verdict, WhyBack, protocols,
 };
 pub use config::{ChannelConfig, Config};
 pub use control::wishes::ADDRESSES_MAX;
@@ -192,3 +195,4 @@ pub use session::SessionFuzz;
 pub use session::protection as protection_checks;
 pub use shard::context::{ShardContext, ShardHandle};
 pub use stream::{ReadProgress, StreamReader, StreamWriter, Streams, WriteProgress};
+pub use wire::{BadTraceparent, TraceContext};

@@ -91,6 +91,12 @@ macro_rules! said_by_sender {
             self.extension().value_of(key)
         }
 
+        /// Where it stands in a trace, if its sender said so; see [`Attributes::trace`](crate::Attributes::trace).
+        #[must_use]
+        pub fn trace(&self) -> Option<$crate::wire::TraceContext> {
+            self.extension().trace()
+        }
+
         /// All keys and values, in the sender's order.
         pub fn all_metadata(&self) -> impl Iterator<Item = (&$life str, &$life [u8])> + use<$life> {
             self.extension().metadata()

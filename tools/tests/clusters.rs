@@ -364,3 +364,52 @@ fn a_switch_is_simulated_with_what_a_node_measures_and_changes_nothing() {
         assert_eq!(code, Some(0));
     }
 }
+
+#[test]
+fn metrics_of_the_cluster_are_those_of_its_members_added_up() {
+    let home = Home::new("totals");
+    let channel = [
+        "--channel",
+        "orders:reliability=guaranteed",
+        "--mailbox",
+        "inbox",
+    ];
+    let nodes = cluster_with(
+        &home,
+        3,
+        &[&channel[..], &["--summaries-period-ms", "100"]].concat(),
+    );
+    for (from, to) in [("n1", "n2"), ("n2", "n3"), ("n3", "n1"), ("n1", "n3")] {
+        home.text(&[
+            "send",
+            to,
+            "inbox",
+            "x",
+            "--channel",
+            "orders",
+            "--node",
+            from,
+        ]);
+    }
+    let total = || home.json(&["metrics", "--cluster", "--node", "n2"]);
+    let total = until("all four messages are in the sums", total, |total| {
+        let accepted = &total["channels"]["orders"]["figures"]["accepted"];
+        total["covered"] == 3 && accepted["sum"] == 4 && accepted["max"] == 2
+    });
+    assert_eq!(
+        total["channels"]["orders"]["figures"]["accepted"]["max_at"],
+        "n1"
+    );
+    let said = home.text(&["metrics", "--cluster", "--node", "n2"]);
+    assert!(
+        said.contains("3 of 3 members are in the sums; the oldest part is "),
+        "{said}"
+    );
+    let row = said.lines().find(|line| line.starts_with("orders"));
+    let row: Vec<_> = row.expect("a row").split_whitespace().collect();
+    assert_eq!(row[..4], ["orders", "3", "4", "4"], "{said}");
+    home.fails(2, &["metrics", "--cluster", "--peer", "n1", "--node", "n2"]);
+    for node in nodes {
+        assert_eq!(node.stop().0, Some(0));
+    }
+}

@@ -9,6 +9,7 @@ use std::net::SocketAddr;
 use serde::{Deserialize, Serialize};
 
 use super::PROTOCOL_VERSION;
+use super::cluster_report::ClusterMetricsReport;
 use super::event_report::EventReport;
 use super::fault_report::FaultReport;
 use super::metrics_report::MetricsReport;
@@ -142,6 +143,8 @@ pub enum Answer {
     },
     /// Its counters.
     Metrics(MetricsReport),
+    /// Those of the members of its cluster, added up.
+    ClusterMetrics(ClusterMetricsReport),
     /// Its channels, in their order.
     Channels(Vec<ChannelStatus>),
     /// A channel was removed.

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use hdrhistogram::Histogram;
+use hdrhistogram::{Counter, Histogram};
 use serde::{Deserialize, Serialize};
 
 use crate::faults::FaultMetrics;
@@ -106,7 +106,7 @@ impl MetricsReport {
 }
 
 impl LatencyReport {
-    fn of(histogram: &Histogram<u32>) -> Self {
+    pub(super) fn of<T: Counter>(histogram: &Histogram<T>) -> Self {
         let at =
             |quantile| u32::try_from(histogram.value_at_quantile(quantile)).unwrap_or(u32::MAX);
         Self {

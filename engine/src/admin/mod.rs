@@ -27,6 +27,7 @@
 
 pub mod answer;
 pub mod client;
+mod cluster_report;
 mod connection;
 mod event_report;
 mod fault_report;
@@ -44,6 +45,7 @@ pub use answer::{
     MemberReport, NodeStatus, OverlayReport, PeerStatus, Refusal, RefusalKind, Reply, SendOutcome,
 };
 pub use client::{Client, ClientError, Following};
+pub use cluster_report::{ChannelTotalReport, ClusterMetricsReport};
 pub use event_report::EventReport;
 pub use fault_report::FaultReport;
 pub use lines::{LineTooLong, Lines};

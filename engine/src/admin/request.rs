@@ -127,6 +127,8 @@ pub enum Request {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         channel: Option<String>,
     },
+    /// The counters of all live members of its cluster, added up.
+    ClusterMetrics {},
     /// Its channels and their parameters.
     Channels {},
     /// Adds a channel.

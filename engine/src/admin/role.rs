@@ -52,6 +52,7 @@ impl Request {
             | Self::TopologyRules {}
             | Self::Events {}
             | Self::Metrics { .. }
+            | Self::ClusterMetrics {}
             | Self::Channels {}
             | Self::ChannelChanges {}
             | Self::Parameters {}

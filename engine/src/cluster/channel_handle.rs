@@ -4,18 +4,14 @@
 
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, bounded};
-
 use super::channels::agreed::Operation;
 use super::channels::{ChannelChange, ChannelChangeReport};
 use super::error::ChannelChangeError;
-use super::handle::Cluster;
+use super::handle::{Cluster, Unanswered};
 use super::orders::Order;
 use crate::channel_plan::ChannelPhase;
 use crate::config::{ChannelConfig, ChannelDefinition, Place, differences};
-use crate::deadline::deadline_in;
 use crate::error::ChannelError;
-use crate::threads;
 
 /// How long the control shard may take beyond what was allowed. 20 s: a shard has 10 s to adopt a change, twice where
 /// one channel takes the place of another.
@@ -108,10 +104,7 @@ impl Cluster {
     /// # Errors
     /// [`ChannelChangeError`] if the control shard does not answer.
     pub fn channel_changes(&self) -> Result<Vec<ChannelChange>, ChannelChangeError> {
-        refuse_own_threads()?;
-        let (answer, answered) = bounded(1);
-        self.order(Order::ChannelChanges(answer))?;
-        wait(&answered, PATIENCE)
+        Ok(self.ask(Order::ChannelChanges, PATIENCE)?)
     }
 
     fn change_channel(
@@ -120,31 +113,23 @@ impl Cluster {
         operation: Operation,
         within: Duration,
     ) -> Result<ChannelChangeReport, ChannelChangeError> {
-        refuse_own_threads()?;
-        let (answer, answered) = bounded(1);
-        self.order(Order::ChangeChannel {
+        let order = |answer| Order::ChangeChannel {
             channel: channel.to_owned(),
             operation,
             within,
             answer,
-        })?;
-        wait(&answered, within.saturating_add(PATIENCE))?
+        };
+        self.ask(order, within.saturating_add(PATIENCE))?
     }
 }
 
-fn refuse_own_threads() -> Result<(), ChannelChangeError> {
-    if threads::is_own() {
-        Err(ChannelChangeError::WouldDeadlock)
-    } else {
-        Ok(())
+impl From<Unanswered> for ChannelChangeError {
+    fn from(why: Unanswered) -> Self {
+        match why {
+            Unanswered::NotTaken(error) => error.into(),
+            Unanswered::TimedOut { waited } => Self::TimedOut { waited },
+            Unanswered::Closed => Self::Closed,
+            Unanswered::WouldDeadlock => Self::WouldDeadlock,
+        }
     }
-}
-
-fn wait<T>(answered: &Receiver<T>, patience: Duration) -> Result<T, ChannelChangeError> {
-    answered
-        .recv_deadline(deadline_in(patience))
-        .map_err(|error| match error {
-            RecvTimeoutError::Timeout => ChannelChangeError::TimedOut { waited: patience },
-            RecvTimeoutError::Disconnected => ChannelChangeError::Closed,
-        })
 }

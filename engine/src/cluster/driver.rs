@@ -16,6 +16,7 @@ mod parting;
 mod seeking;
 mod sending;
 mod serving;
+mod summing;
 mod telling;
 mod wants;
 
@@ -46,6 +47,7 @@ use super::relay::router::RelayRouter;
 use super::seeds::{SeedAnswer, Seeds};
 use super::serving::Serving;
 use super::strangers::Strangers;
+use super::summaries::{Spread, Summary};
 use super::timers::Timers;
 use super::topology::{self, OrderedBy, Topology};
 use super::view::{PartedView, View};
@@ -136,6 +138,8 @@ pub(super) enum Happening {
     },
     /// What shards count now.
     Readings(topology::Readings),
+    /// What this node says of what it counts.
+    Counted(Summary),
 }
 
 /// What is to be done.
@@ -161,8 +165,10 @@ pub(super) enum Deed {
     Release(Arc<str>),
     /// The cluster is parted, and this node on that side; none: it is whole again.
     TakeSide(Option<Side>),
-    /// Find out what shards count.
+    /// Find out what shards count, for rules of the topology.
     Measure,
+    /// Find out what the node counts, for other members.
+    Count,
     /// Find out who is at these places.
     Ask(Vec<String>),
     /// Tell whoever follows events.
@@ -212,6 +218,8 @@ enum Timer {
     Servers,
     /// The node may have been left without a neighbor.
     Alone,
+    /// Summaries are made and told.
+    Summaries,
 }
 
 /// What tells two views apart, without a look at every member.
@@ -252,6 +260,7 @@ pub(super) struct Driver {
     channels: AgreedChannels,
     channel_orders: OpenOrders,
     router: RelayRouter,
+    summaries: Spread,
     /// Peers with a lane, and when something came from each last.
     lanes: BTreeMap<NodeId, Time>,
     /// Peers whose lanes are up still, as far as the kernel knows, and that were found to be silent: to the protocols
@@ -299,6 +308,7 @@ impl Driver {
         let servers = identity.servers.iter().map(|name| NodeId::of(name));
         let topology = Topology::new(me, config.topology.clone(), identity.first);
         let serving = Serving::new(config.serving);
+        let summaries = Spread::new(me, identity.incarnation, config.summaries_every);
         let machine = machine(
             me,
             identity.incarnation,
@@ -319,6 +329,9 @@ impl Driver {
         let mut timers = Timers::new();
         timers.set(Time::ZERO + PRUNE_EVERY, Timer::Prune);
         timers.set(Time::ZERO + ALONE_EVERY, Timer::Alone);
+        if !summaries.period().is_zero() {
+            timers.set(Time::ZERO + summaries.period(), Timer::Summaries);
+        }
         let decisions = DecisionLog::new(Arc::clone(&identity.name), identity.incarnation);
         let mut book = Book::default();
         book.learn(&identity.name, &identity.addresses, Source::Itself);
@@ -339,6 +352,7 @@ impl Driver {
             channels: AgreedChannels::default(),
             channel_orders: OpenOrders::default(),
             router: RelayRouter::new(me, seed),
+            summaries,
             lanes: BTreeMap::new(),
             silent: BTreeSet::new(),
             kept: BTreeSet::new(),
@@ -372,6 +386,7 @@ impl Driver {
                 Timer::Alone => self.seek_company(now),
                 Timer::Changes => self.look_at_changes(now, out),
                 Timer::Servers => self.replace_servers(now, out),
+                Timer::Summaries => self.begin_summaries(now, out),
             }
             self.run(now, out);
         }
@@ -429,6 +444,7 @@ impl Driver {
             Happening::Publish { topic, body } => self.publish(topic, body),
             Happening::Switch { kind, servers, by } => self.switch(kind, servers, by, out),
             Happening::Readings(readings) => self.topology.read(now, readings),
+            Happening::Counted(summary) => self.counted(now, &summary, out),
         }
         self.run(now, out);
         self.tell_given_up(out);

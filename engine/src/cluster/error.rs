@@ -36,6 +36,29 @@ pub enum ClusterError {
     },
 }
 
+/// Why a node did not say what its cluster counts.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ClusterMetricsError {
+    /// The control shard is far behind.
+    #[error("the control shard did not answer within {waited:?}; try again")]
+    TimedOut {
+        /// How long it was waited for.
+        waited: Duration,
+    },
+    /// The node has stopped.
+    #[error("the node has stopped")]
+    Closed,
+    /// Waited for on a thread of the engine.
+    #[error(
+        "a thread of the engine cannot wait for the cluster; ask on a thread of the application"
+    )]
+    WouldDeadlock,
+    /// The question was not taken.
+    #[error(transparent)]
+    Order(#[from] ClusterError),
+}
+
 /// Why a channel was not changed on the nodes of a cluster.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]

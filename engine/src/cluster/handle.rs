@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use crossbeam_channel::{RecvTimeoutError, bounded};
+use crossbeam_channel::{RecvTimeoutError, Sender, bounded};
 use event_listener::Listener;
 use overlane_discovery::Report;
 use overlane_overlays::epoch::OverlayKind;
@@ -398,6 +398,25 @@ impl Cluster {
         Ok(())
     }
 
+    /// Leaves a question for the control shard, and waits for its answer.
+    pub(super) fn ask<T>(
+        &self,
+        question: impl FnOnce(Sender<T>) -> Order,
+        patience: Duration,
+    ) -> Result<T, Unanswered> {
+        if threads::is_own() {
+            return Err(Unanswered::WouldDeadlock);
+        }
+        let (answer, answered) = bounded(1);
+        self.order(question(answer)).map_err(Unanswered::NotTaken)?;
+        answered
+            .recv_deadline(deadline_in(patience))
+            .map_err(|error| match error {
+                RecvTimeoutError::Timeout => Unanswered::TimedOut { waited: patience },
+                RecvTimeoutError::Disconnected => Unanswered::Closed,
+            })
+    }
+
     pub(super) fn wait_for(
         &self,
         timeout: Duration,
@@ -420,6 +439,14 @@ impl Cluster {
             }
         }
     }
+}
+
+/// Why a question to the control shard was not answered.
+pub(super) enum Unanswered {
+    NotTaken(ClusterError),
+    TimedOut { waited: Duration },
+    Closed,
+    WouldDeadlock,
 }
 
 /// Why a wait ended in vain.

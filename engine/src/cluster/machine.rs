@@ -4,6 +4,8 @@
 //! membership partition detection and the local coordinator, and at the top the kinds of broadcast. Every node of a cluster has the same, or they
 //! do not understand one another. All of it is state machines of `overlane_overlays`; [`super::driver`] runs it.
 
+use std::time::Duration;
+
 use overlane_overlays::broadcast_kinds::{self, BroadcastKinds};
 use overlane_overlays::broadcasts::{self, Broadcasts};
 use overlane_overlays::coordinator::Coordinator;
@@ -57,6 +59,8 @@ pub(crate) struct MachineConfig {
     pub(crate) topology: TopologyConfig,
     /// Of the choice of servers.
     pub(crate) serving: ServingConfig,
+    /// How often members tell what they count; zero: never.
+    pub(crate) summaries_every: Duration,
 }
 
 /// The protocols of a node that knows only itself, and begins with that overlay.

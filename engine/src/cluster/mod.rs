@@ -7,7 +7,7 @@
 //!
 //! Beside the driver: `identity` (nodes as numbers), `book` (where they are), `strangers` (of whom that is not known yet),
 //! `seeds` and `asking` (how a newcomer finds members), `discovered` (what discoveries find), `parted` (on which side of a
-//! partition), `decisions` (what was decided there), `channels` (changes of channels on all nodes), `relay` (messages that go
+//! partition), `decisions` (what was decided there), `channels` (changes of channels on all nodes), `summaries` (what all nodes count), `relay` (messages that go
 //! over others), `serving` (who is a server), `names` (as they travel), `timers`, `clock`, `view`, `tuning` (from
 //! configuration to protocols), and `topology`: which overlay fits.
 
@@ -28,6 +28,7 @@ mod kind;
 mod libcluster;
 mod machine;
 mod merging;
+mod metrics_handle;
 mod names;
 mod orders;
 mod outcome;
@@ -38,6 +39,7 @@ mod resident;
 mod seeds;
 mod serving;
 mod strangers;
+mod summaries;
 #[cfg(test)]
 mod tests;
 mod timers;
@@ -74,8 +76,8 @@ pub use decisions::{
     DECIDERS_MAX, DECISION_BYTES_MAX, DECISIONS_BYTES_MAX, DECISIONS_MAX, Decision,
 };
 pub use error::{
-    AtomicError, BroadcastError, ChannelChangeError, ClusterError, EvictError, JoinError,
-    LeaveError, SwitchError, TopicError,
+    AtomicError, BroadcastError, ChannelChangeError, ClusterError, ClusterMetricsError, EvictError,
+    JoinError, LeaveError, SwitchError, TopicError,
 };
 pub use handle::{Cluster, Member, MemberStatus, OverlayView, Partition};
 pub use kind::{BroadcastKind, UnknownKind};
@@ -83,6 +85,10 @@ pub use libcluster::{BadNodes, LibclusterTopology};
 pub use overlane_overlays::AtomicOutcome;
 pub use overlane_overlays::epoch::{OverlayKind, Step as OverlayStep, WhyBack};
 pub use resident::{HOPS_KEY, ORIGIN_KEY, TOPIC_KEY};
+pub(crate) use summaries::{CHANNEL_FIGURES, Figure, NODE_FIGURES};
+pub use summaries::{
+    ChannelTotal, ClusterMetrics, FigureTotal, SUMMARY_BYTES_MAX, SummaryAge, fuzz_summary,
+};
 pub use topology::{
     Analysis, Blocked, Condition, Forecast, Measurements, MustBe, OrderedBy, PeerRtt, SwitchEnd,
     SwitchRecord, TopologyError, Trend, Verdict,

@@ -21,6 +21,7 @@ use super::discovered::{Discoveries, Sighting};
 use super::error::ChannelChangeError;
 use super::kind::BroadcastKind;
 use super::outcome::{AtomicEnd, SwitchOutcome};
+use super::summaries::Held;
 use super::topics::Topics;
 use super::topology::TopologyOrder;
 use super::view::View;
@@ -77,6 +78,8 @@ pub(super) enum Order {
     ChannelChanges(Sender<Vec<ChannelChange>>),
     /// Something of the topology.
     Topology(TopologyOrder),
+    /// Hand out what members say of what they count.
+    Summaries(Sender<Held>),
 }
 
 /// What applications and the driver share.

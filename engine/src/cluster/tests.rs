@@ -7,6 +7,7 @@ mod idle;
 mod parameters;
 mod partitions;
 mod serving;
+mod summaries;
 mod topology;
 mod ways;
 
@@ -76,6 +77,8 @@ struct World {
     config: MachineConfig,
     /// What shards count, on every node.
     readings: Readings,
+    /// Messages that each node counts as accepted.
+    accepted: BTreeMap<Name, u64>,
     /// The servers that nodes are told of.
     servers: Vec<String>,
     /// What those that start are fit for.
@@ -90,8 +93,12 @@ impl World {
     fn new(seed: u64) -> Self {
         println!("seed {seed}");
         Self {
-            config: MachineConfig::default(),
+            config: MachineConfig {
+                summaries_every: Duration::from_secs(10),
+                ..MachineConfig::default()
+            },
             readings: Readings::default(),
+            accepted: BTreeMap::new(),
             servers: Vec::new(),
             fitness: Fitness::default(),
             zone: String::new(),
@@ -247,6 +254,10 @@ impl World {
                 Deed::Measure => {
                     let readings = self.readings.clone();
                     self.happen(by, Happening::Readings(readings));
+                }
+                Deed::Count => {
+                    let summary = summaries::said_by(self.accepted.get(by));
+                    self.happen(by, Happening::Counted(summary));
                 }
                 Deed::Keep { .. }
                 | Deed::Reach { .. }

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use crossbeam_channel::{RecvTimeoutError, Sender, bounded};
+use crossbeam_channel::{RecvTimeoutError, Sender};
 
 use super::error::SwitchError;
-use super::handle::{Cluster, OverlayView};
+use super::handle::{Cluster, OverlayView, Unanswered};
 use super::orders::Order;
 use super::outcome::SwitchOutcome;
 use super::topology::{
@@ -13,7 +13,6 @@ use super::topology::{
 };
 use crate::config::{TopologyConfig, is_name};
 use crate::deadline::deadline_in;
-use crate::threads;
 
 /// How long a question to the control shard may take. 10 s: it answers between two steps of its work.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -25,7 +24,7 @@ impl Cluster {
     /// # Errors
     /// [`TopologyError`] if the control shard does not answer.
     pub fn analyze(&self) -> Result<Analysis, TopologyError> {
-        self.ask(TopologyOrder::Analyze, PATIENCE)
+        self.ask_topology(TopologyOrder::Analyze, PATIENCE)
     }
 
     /// The last 64 switches of the overlay that this node saw, the newest last.
@@ -33,7 +32,7 @@ impl Cluster {
     /// # Errors
     /// As [`analyze`](Self::analyze).
     pub fn topology_history(&self) -> Result<Vec<SwitchRecord>, TopologyError> {
-        self.ask(TopologyOrder::History, PATIENCE)
+        self.ask_topology(TopologyOrder::History, PATIENCE)
     }
 
     /// The rules that this node goes by, without what a workload says in place of them.
@@ -41,7 +40,7 @@ impl Cluster {
     /// # Errors
     /// As [`analyze`](Self::analyze).
     pub fn topology_rules(&self) -> Result<TopologyConfig, TopologyError> {
-        self.ask(TopologyOrder::Rules, PATIENCE)
+        self.ask_topology(TopologyOrder::Rules, PATIENCE)
     }
 
     /// Takes other rules from the next look on. They are this node's: whichever member follows rules goes by its own, so
@@ -51,7 +50,7 @@ impl Cluster {
     /// [`TopologyError::Rules`] says what is wrong with them; then they are as before.
     pub fn set_topology_rules(&self, rules: TopologyConfig) -> Result<(), TopologyError> {
         let rules = Box::new(rules);
-        self.ask(|answer| TopologyOrder::SetRules(rules, answer), PATIENCE)?
+        self.ask_topology(|answer| TopologyOrder::SetRules(rules, answer), PATIENCE)?
     }
 
     /// Sets a gauge of the application, for rules (`topology_gauges`) and [`analyze`](Self::analyze).
@@ -63,7 +62,7 @@ impl Cluster {
             return Err(TopologyError::GaugeName(name.to_owned()));
         }
         let order = |answer| TopologyOrder::SetGauge(name.to_owned(), value, answer);
-        if self.ask(order, PATIENCE)? {
+        if self.ask_topology(order, PATIENCE)? {
             Ok(())
         } else {
             let most = GAUGES_MAX;
@@ -113,7 +112,7 @@ impl Cluster {
         timeout: Duration,
     ) -> Result<OverlayView, TopologyError> {
         let deadline = deadline_in(timeout);
-        let Some(outcome) = self.ask(order, timeout)?? else {
+        let Some(outcome) = self.ask_topology(order, timeout)?? else {
             return Ok(self.overlay());
         };
         match outcome.recv_deadline(deadline) {
@@ -124,22 +123,23 @@ impl Cluster {
         }
     }
 
-    /// Leaves an order and waits for its answer.
-    fn ask<T>(
+    fn ask_topology<T>(
         &self,
         order: impl FnOnce(Sender<T>) -> TopologyOrder,
         patience: Duration,
     ) -> Result<T, TopologyError> {
-        if threads::is_own() {
-            return Err(TopologyError::WouldDeadlock);
+        let question = |answer| Order::Topology(order(answer));
+        Ok(self.ask(question, patience)?)
+    }
+}
+
+impl From<Unanswered> for TopologyError {
+    fn from(why: Unanswered) -> Self {
+        match why {
+            Unanswered::NotTaken(error) => error.into(),
+            Unanswered::TimedOut { waited } => Self::TimedOut { waited },
+            Unanswered::Closed => Self::Closed,
+            Unanswered::WouldDeadlock => Self::WouldDeadlock,
         }
-        let (answer, answered) = bounded(1);
-        self.order(Order::Topology(order(answer)))?;
-        answered
-            .recv_deadline(deadline_in(patience))
-            .map_err(|error| match error {
-                RecvTimeoutError::Timeout => TopologyError::TimedOut { waited: patience },
-                RecvTimeoutError::Disconnected => TopologyError::Closed,
-            })
     }
 }

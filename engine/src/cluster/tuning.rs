@@ -49,6 +49,7 @@ impl MachineConfig {
                 members_per_server: config.client_server.members_per_server,
                 replace_after: ms(config.client_server.replace_after_ms),
             },
+            summaries_every: ms(config.summaries.period_ms),
         }
     }
 }

@@ -19,6 +19,7 @@ use super::decisions::{Batch, HEADS_MAX, Head};
 use super::identity::NodeId;
 use super::machine::{MACHINE_BYTES_MAX, MachineMessage};
 use super::relay::router::{Find, Found};
+use super::summaries;
 use super::topology::Report;
 use crate::wire::name::{NAME_BYTES_MAX, check_name};
 
@@ -42,6 +43,9 @@ const EVICT: u8 = 20;
 const CHANGE: u8 = 21;
 const ANSWERED: u8 = 22;
 const CHANGE_HEADS: u8 = 23;
+const SUMMARY_HEADS: u8 = 24;
+const SUMMARY_WANTS: u8 = 25;
+const SUMMARIES: u8 = 26;
 
 /// Most bytes of what is said of a way: two identities and three numbers.
 const WAY_BYTES_MAX: usize = 2 * NodeId::BYTES_MAX + 3 * NUMBER_BYTES_MAX;
@@ -97,6 +101,12 @@ pub(super) enum Word {
     Answered(Answered),
     /// Which changes of channels are known there.
     ChangeHeads(ChangeHeads),
+    /// Which summaries of members are new there.
+    SummaryHeads(summaries::Heads),
+    /// The summaries of these members are wanted.
+    SummaryWants(Vec<NodeId>),
+    /// Here they are.
+    Summaries(Vec<summaries::Part>),
 }
 
 impl Word {
@@ -170,6 +180,21 @@ impl Word {
         encode(ANSWERED, answered)
     }
 
+    /// The bytes of which summaries are new. At most [`summaries::IDS_MAX`].
+    pub(super) fn of_summary_heads(heads: &summaries::Heads) -> Bytes {
+        encode(SUMMARY_HEADS, heads)
+    }
+
+    /// The bytes of which are wanted. At most [`summaries::IDS_MAX`].
+    pub(super) fn of_summary_wants(members: &[NodeId]) -> Bytes {
+        encode(SUMMARY_WANTS, &members)
+    }
+
+    /// The bytes of summaries.
+    pub(super) fn of_summaries(parts: &[summaries::Part]) -> Bytes {
+        encode(SUMMARIES, &parts)
+    }
+
     /// The bytes of which changes are known.
     pub(super) fn of_change_heads(heads: &ChangeHeads) -> Bytes {
         encode(CHANGE_HEADS, heads)
@@ -208,6 +233,15 @@ impl Word {
             ANSWERED => read_within(&body, Answered::BYTES_MAX).map(Self::Answered),
             CHANGE_HEADS => read_checked(&body, ChangeHeads::BYTES_MAX, ChangeHeads::check)
                 .map(Self::ChangeHeads),
+            SUMMARY_HEADS => {
+                read_checked(&body, summaries::Heads::BYTES_MAX, summaries::Heads::check)
+                    .map(Self::SummaryHeads)
+            }
+            SUMMARY_WANTS => read_wants(&body).map(Self::SummaryWants),
+            SUMMARIES => read_checked(&body, summaries::Part::ALL_BYTES_MAX, |parts: &Vec<_>| {
+                summaries::Part::check_all(parts)
+            })
+            .map(Self::Summaries),
             _ => Err(DecodeError::Invalid { field: "kind" }),
         }
     }
@@ -245,6 +279,12 @@ fn read_heads(body: &Bytes) -> Result<Vec<Head>, DecodeError> {
     let heads: Vec<Head> = read_within(body, 2 + HEADS_MAX * (NodeId::BYTES_MAX + 20))?;
     at_most(&heads, HEADS_MAX, "heads")?;
     Ok(heads)
+}
+
+fn read_wants(body: &Bytes) -> Result<Vec<NodeId>, DecodeError> {
+    let wants: Vec<NodeId> = read_within(body, 2 + summaries::IDS_MAX * NodeId::BYTES_MAX)?;
+    at_most(&wants, summaries::IDS_MAX, "wants")?;
+    Ok(wants)
 }
 
 /// Something of at most so many bytes that is held against its other bounds.

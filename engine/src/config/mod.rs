@@ -73,7 +73,7 @@ pub use names::{NamePatterns, PATTERNS_MAX};
 pub use node::{
     BroadcastConfig, ClientServerConfig, Config, ConfigBuilder, FullMeshConfig, HyParViewConfig,
     MembershipConfig, NODE_GROUPS, NODE_PARAMETERS, PartitionsConfig, PlumtreeConfig, PskConfig,
-    PubSubConfig, RecorderConfig, SwitchingConfig, TlsConfig, TopologyConfig,
+    PubSubConfig, RecorderConfig, SummariesConfig, SwitchingConfig, TlsConfig, TopologyConfig,
 };
 pub use overlane_discovery::secret::{
     SECRET_BYTES_MAX, SECRET_BYTES_MIN, SECRETS_MAX, SecretError, SecretSourceError, Secrets,

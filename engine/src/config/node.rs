@@ -34,7 +34,8 @@ pub use builder::ConfigBuilder;
 pub use overlays::{ClientServerConfig, FullMeshConfig, HyParViewConfig, PubSubConfig};
 pub use protection::{PskConfig, TlsConfig};
 pub use protocols::{
-    BroadcastConfig, MembershipConfig, PartitionsConfig, PlumtreeConfig, SwitchingConfig,
+    BroadcastConfig, MembershipConfig, PartitionsConfig, PlumtreeConfig, SummariesConfig,
+    SwitchingConfig,
 };
 pub use recorder::RecorderConfig;
 pub use topology::TopologyConfig;
@@ -52,6 +53,7 @@ pub static NODE_GROUPS: &[&Group] = &[
     &protocols::BROADCAST,
     &protocols::MEMBERSHIP,
     &protocols::PARTITIONS,
+    &protocols::SUMMARIES,
     &protocols::SWITCHING,
     &topology::TOPOLOGY,
     &recorder::RECORDER,
@@ -405,6 +407,8 @@ parameters! {
         membership: MembershipConfig;
         /// Detection of partitions.
         partitions: PartitionsConfig;
+        /// What members tell of what they count.
+        summaries: SummariesConfig;
         /// Switching the overlay.
         switching: SwitchingConfig;
         /// Switching it by rules and for workloads.

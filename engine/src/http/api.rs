@@ -21,6 +21,7 @@ const PATHS: &[(&str, &[&str], Ask)] = &[
     ("peers", &[], |_| Request::Peers {}),
     ("channels", &[], |_| Request::Channels {}),
     ("rules", &[], |_| Request::Rules {}),
+    ("cluster", &[], |_| Request::ClusterMetrics {}),
     ("metrics", &["peer", "channel"], |head| Request::Metrics {
         peer: head.parameter("peer").map(str::to_owned),
         channel: head.parameter("channel").map(str::to_owned),
@@ -74,6 +75,7 @@ fn body(answer: &Answer) -> Response {
         Answer::Channels(channels) => Response::json(200, channels),
         Answer::Rules(rules) => Response::json(200, rules),
         Answer::Metrics(metrics) => Response::json(200, metrics),
+        Answer::ClusterMetrics(metrics) => Response::json(200, metrics),
         other => Response::json(200, other),
     }
 }

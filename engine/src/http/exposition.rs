@@ -5,6 +5,7 @@
 
 #[cfg(test)]
 mod tests;
+mod totals;
 
 use std::collections::BTreeMap;
 use std::fmt::Error;
@@ -51,6 +52,9 @@ impl Collector for Exposition {
         let faults: &Row<'_, _> = &(Vec::new(), vec![&self.scrape.metrics.faults]);
         families(out, FAULTS, std::slice::from_ref(faults))?;
         self.cluster(out)?;
+        if let Some(totals) = { self.scrape.cluster.as_ref() }.and_then(|of| of.totals.as_ref()) {
+            totals::encode(totals, out)?;
+        }
         self.discoveries(out)
     }
 }

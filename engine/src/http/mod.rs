@@ -6,7 +6,8 @@
 //!
 //! | path | what it shows |
 //! |---|---|
-//! | `/metrics` | counters, as OpenMetrics where that is asked for; `?peers=1`: of each peer |
+//! | `/metrics` | counters, as OpenMetrics where that is asked for; `?peers=1`: of each peer; `?cluster=1`: those of all members besides, added up |
+//! | `/api/cluster` | the JSON that `metrics --cluster` prints with `--json` |
 //! | `/api/status`, `members`, `overlay`, `peers`, `channels`, `rules`, `metrics` | the JSON that the commands of these names print with `--json` |
 //! | `/api/topology` | what rules say of the overlay, and what became of switches |
 //! | `/` | a page with all of that |
@@ -29,13 +30,13 @@ pub(crate) use server::{Claim, Server};
 pub(crate) use token::Token;
 
 use crate::admin::{Answer, Refusal, Request};
-use crate::cluster::{Analysis, BroadcastCounts, SwitchRecord};
+use crate::cluster::{Analysis, BroadcastCounts, ClusterMetrics, SwitchRecord};
 use crate::metrics::Metrics;
 
 /// What there is to show. Called on the thread of a connection, which may block.
 pub(crate) trait Exhibit: Send + Sync + 'static {
-    /// What is counted, for `/metrics`.
-    fn scrape(&self) -> Scrape;
+    /// What is counted, for `/metrics`; on all members too, if `totals`.
+    fn scrape(&self, totals: bool) -> Scrape;
     /// What the same request over the admin socket is answered with. Only those that change nothing come.
     fn answer(&self, request: Request) -> Result<Answer, Refusal>;
     /// What rules say of the overlay, and what became of switches.
@@ -77,4 +78,6 @@ pub(crate) struct ClusterScrape {
     pub(crate) epoch: u64,
     pub(crate) neighbors: usize,
     pub(crate) broadcasts: BroadcastCounts,
+    /// What all members count, if that was asked for and is known.
+    pub(crate) totals: Option<ClusterMetrics>,
 }

@@ -55,17 +55,16 @@ fn told(state: Result<(), String>) -> Response {
 }
 
 fn metrics(head: &Head, exhibit: &dyn Exhibit) -> Response {
-    let by_peer = match head.parameter("peers") {
-        None | Some("0") => false,
-        Some("1") => true,
-        Some(_) => {
-            return Response::text(
-                400,
-                "peers=1 gives the counters of each peer, peers=0 does not",
-            );
-        }
+    let chosen = |name: &str| match head.parameter(name) {
+        None | Some("0") => Some(false),
+        Some("1") => Some(true),
+        Some(_) => None,
     };
-    let text = exposition::openmetrics(exhibit.scrape(), by_peer);
+    let (Some(by_peer), Some(totals)) = (chosen("peers"), chosen("cluster")) else {
+        let text = "peers=1 gives the counters of each peer, cluster=1 those of all members added up; 0 does not";
+        return Response::text(400, text);
+    };
+    let text = exposition::openmetrics(exhibit.scrape(totals), by_peer);
     if head.takes_openmetrics {
         Response::new(200, OPENMETRICS, text)
     } else {
@@ -94,7 +93,7 @@ mod tests {
     struct Sick;
 
     impl Exhibit for Sick {
-        fn scrape(&self) -> Scrape {
+        fn scrape(&self, _totals: bool) -> Scrape {
             Scrape::default()
         }
 
@@ -148,6 +147,8 @@ mod tests {
             ("/metrics", 200),
             ("/metrics?peers=1", 200),
             ("/metrics?peers=yes", 400),
+            ("/metrics?cluster=1", 200),
+            ("/metrics?cluster=2", 400),
             ("/", 200),
             ("/api/rules", 200),
             ("/api/topology", 400),

@@ -95,6 +95,7 @@ impl Desk for FrontDesk {
             | Request::SwitchOverlay { .. }
             | Request::Analysis {}
             | Request::SwitchHistory {}
+            | Request::ClusterMetrics {}
             | Request::TopologyRules {}
             | Request::SetTopologyRules { .. }
             | Request::Evict { .. }

@@ -39,7 +39,7 @@ pub(super) fn serve(node: &Node, claim: Claim) -> Result<Server, StartError> {
 }
 
 impl Exhibit for FrontDesk {
-    fn scrape(&self) -> Scrape {
+    fn scrape(&self, totals: bool) -> Scrape {
         let node = &self.node;
         let peers = node.peers();
         let connected = peers.iter().filter(|known| known.peer.is_connected());
@@ -52,7 +52,7 @@ impl Exhibit for FrontDesk {
             peers_connected: connected.count(),
             peers: peers.len(),
             metrics: node.metrics(),
-            cluster: node.cluster().map(cluster),
+            cluster: node.cluster().map(|of| cluster(of, totals)),
         }
     }
 
@@ -93,7 +93,7 @@ impl Exhibit for FrontDesk {
     }
 }
 
-fn cluster(cluster: &Cluster) -> ClusterScrape {
+fn cluster(cluster: &Cluster, totals: bool) -> ClusterScrape {
     let members = cluster.members();
     let count = |status: MemberStatus| {
         let of_status = members.iter().filter(|member| member.status == status);
@@ -112,5 +112,7 @@ fn cluster(cluster: &Cluster) -> ClusterScrape {
         epoch: overlay.epoch,
         neighbors: overlay.neighbors.len(),
         broadcasts: cluster.broadcast_counts(),
+        // A control shard that does not answer is told by the lack of them, and by `/healthz`.
+        totals: totals.then(|| cluster.metrics().ok()).flatten(),
     }
 }

@@ -8,6 +8,7 @@
 use super::causes::Causes;
 use super::close::CloseReason;
 use super::name::{NameError, read_name};
+use super::trace::TraceContext;
 
 /// The most bytes of all entries of one extension.
 pub const EXTENSION_BYTES_MAX: usize = 2048;
@@ -104,17 +105,6 @@ pub enum Role {
     Failure = 2,
     /// The node that asked wants no reply to the request of that id any more.
     Cancel = 3,
-}
-
-/// Where a message stands in a trace, as the W3C Trace Context has it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct TraceContext {
-    /// The trace.
-    pub trace_id: [u8; 16],
-    /// The span that sent the message.
-    pub span_id: [u8; 8],
-    /// The trace flags; bit 0 says that the trace is sampled.
-    pub flags: u8,
 }
 
 /// One entry.

@@ -77,13 +77,12 @@ pub mod parameters;
 pub mod progress;
 pub mod stream;
 pub mod terms;
+pub mod trace;
 pub mod version;
 
 pub use close::CloseReason;
 pub use control::Ack;
-pub use extension::{
-    Correlation, Entry, Extension, ExtensionError, ExtensionWriter, Role, TraceContext,
-};
+pub use extension::{Correlation, Entry, Extension, ExtensionError, ExtensionWriter, Role};
 pub use frame::{
     BODY_BYTES_MAX, DecodeError, Frame, FrameKind, FrameLimits, HEADER_BYTES, MessageRun, Next,
     next_frame, put_extended_header, put_header,
@@ -97,4 +96,5 @@ pub use name::{NAME_BYTES_MAX, Name, NameError};
 pub use parameters::{Parameter, Parameters};
 pub use progress::Progress;
 pub use terms::ChannelTerms;
+pub use trace::{BadTraceparent, TraceContext};
 pub use version::VersionRange;

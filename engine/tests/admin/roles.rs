@@ -54,6 +54,7 @@ fn requests() -> Vec<Request> {
         },
         Request::Unsubscribe { topic: name() },
         Request::Reload { wait_ms: WAIT_MS },
+        Request::ClusterMetrics {},
         Request::Metrics {
             peer: None,
             channel: None,

@@ -23,4 +23,5 @@ mod requests;
 mod resume;
 mod rules;
 mod streams;
+mod traces;
 mod typed;

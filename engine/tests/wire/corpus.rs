@@ -137,3 +137,8 @@ fn any_line_to_the_admin_socket_is_read_or_refused() {
 fn any_file_with_a_recording_is_read_or_refused() {
     replay("recording", checks::recording);
 }
+
+#[test]
+fn any_summary_of_what_a_member_counts_is_read_or_refused() {
+    replay("summary", checks::summary);
+}

@@ -3,11 +3,12 @@
 use overlane::admin::{Answer, MetricsReport, Request};
 use overlane::{ChannelMetrics, DiscoveryMetrics, FaultMetrics, ShardMetrics};
 
-use super::{Target, unexpected};
+use super::{Target, cluster_metrics, unexpected};
 use crate::ending::{Ending, Failure, told};
 use crate::table::{Column, table};
 
-/// Prints what a node has counted since it started, by peer and channel; all of it with --json.
+/// Prints what a node has counted since it started, by peer and channel, or what all members of its cluster have; all of
+/// it with --json.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     /// Only with that peer
@@ -16,12 +17,22 @@ pub(crate) struct Arguments {
     /// Only on that channel
     #[arg(long, value_name = "NAME")]
     channel: Option<String>,
+    /// Of all live members of the cluster, added up, as this node has heard of them
+    #[arg(long, conflicts_with_all = ["peer", "channel"])]
+    cluster: bool,
     #[command(flatten)]
     target: Target,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Ending {
-    told("metrics", metrics(arguments))
+    told(
+        "metrics",
+        if arguments.cluster {
+            cluster_metrics::print(&arguments.target)
+        } else {
+            metrics(arguments)
+        },
+    )
 }
 
 fn metrics(arguments: &Arguments) -> Result<Ending, Failure> {

@@ -5,6 +5,7 @@
 
 pub(crate) mod channel;
 pub(crate) mod cluster;
+mod cluster_metrics;
 pub(crate) mod events;
 pub(crate) mod fault;
 mod judging;

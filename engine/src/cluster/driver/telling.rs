@@ -56,6 +56,7 @@ impl Driver {
             MachineEvent::NeighborUp(id) => {
                 self.compare_decisions(id, out);
                 self.compare_changes(id, out);
+                self.summaries.neighbor_up(id);
                 self.neighbors += 1;
                 Event::NeighborUp {
                     node: self.book.name(id),

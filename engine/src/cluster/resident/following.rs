@@ -71,6 +71,10 @@ impl ClusterResident {
                     let _ = answer.send(self.driver.channel_changes());
                     continue;
                 }
+                Order::Summaries(answer) => {
+                    let _ = answer.send(self.driver.summaries(self.clock.now()));
+                    continue;
+                }
                 Order::Topology(order) => {
                     self.follow_topology(order, tell);
                     continue;

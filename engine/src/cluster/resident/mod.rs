@@ -32,7 +32,8 @@ use super::identity::NodeId;
 use super::orders::{ClusterState, Order};
 use super::payload::{Addressed, Sort};
 use super::relay::carrier::Carrier;
-use super::topology::Gathering;
+use super::summaries::{Counted, Summary};
+use super::topology::{Gathering, Readings};
 use crate::channel::Channel;
 use crate::channel_plan::CONTROL;
 use crate::channel_table::ChannelWish;
@@ -43,6 +44,7 @@ use crate::error::NameError;
 use crate::events::Event;
 use crate::fabric::Fabric;
 use crate::inbox::Inbox;
+use crate::io::clock;
 use crate::message::OwnedMessage;
 use crate::shard::command::CommandSender;
 use crate::wire::CloseReason;
@@ -68,8 +70,10 @@ pub(crate) struct ClusterResident {
     state: Arc<ClusterState>,
     orders: Receiver<Order>,
     asking: Asking,
-    /// What shards count.
+    /// What shards count, for rules of the topology, and for other members.
     gathering: Gathering,
+    counting: Gathering,
+    started: Instant,
     /// What peers' control shards say here.
     words: Inbox,
     payloads: Inbox,
@@ -137,7 +141,9 @@ impl ClusterResident {
         Self {
             waker: Waker::from(Arc::new(Look(Arc::clone(&link)))),
             asking: Asking::new(asker, Arc::clone(&link)),
-            gathering: Gathering::new(shards),
+            gathering: Gathering::new(Arc::clone(&shards)),
+            counting: Gathering::new(shards),
+            started: Instant::now(),
             outgoing: Outgoing::new(Arc::clone(&fabric), Arc::clone(&state), control, mailboxes),
             fabric,
             link,
@@ -223,6 +229,7 @@ impl ClusterResident {
                     self.carry(tell, |carrier, turn| carrier.way_found(to, turn));
                 }
                 Deed::Measure => self.gathering.begin(),
+                Deed::Count => self.counting.begin(),
                 Deed::Ask(places) => self.asking.ask(places),
                 Deed::Tell(event) => {
                     self.answer_switch(&event);
@@ -332,8 +339,16 @@ impl Resident for ClusterResident {
             self.give(Happening::Seed(answer), tell);
         }
         let is_more = self.read(tell) | self.carry(tell, Carrier::turn);
-        if let Some(readings) = self.gathering.take(&self.fabric) {
-            self.give(Happening::Readings(readings), tell);
+        if let Some(metrics) = self.gathering.take(&self.fabric) {
+            self.give(Happening::Readings(Readings::of(&metrics)), tell);
+        }
+        if let Some(metrics) = self.counting.take(&self.fabric) {
+            let summary = Summary::of(&Counted {
+                metrics,
+                processor_s: clock::of_process().as_secs(),
+                uptime_s: self.started.elapsed().as_secs(),
+            });
+            self.give(Happening::Counted(summary), tell);
         }
         self.change_channels(tell);
         let mut deeds = Vec::new();

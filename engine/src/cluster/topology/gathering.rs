@@ -1,7 +1,7 @@
 //! Reading what the shards and the kernel count, without waiting for them.
 //!
-//! Owned by the resident: it asks the shards when a look begins, and takes what they have answered when the look is
-//! judged.
+//! Owned by the resident: it asks the shards when a look begins or a summary is to be made, and takes what they have answered when all
+//! have.
 
 use std::sync::Arc;
 
@@ -39,24 +39,30 @@ impl Gathering {
     }
 
     /// What they count, once all of them have answered.
-    pub(in crate::cluster) fn take(&mut self, fabric: &Fabric) -> Option<Readings> {
+    pub(in crate::cluster) fn take(&mut self, fabric: &Fabric) -> Option<Metrics> {
         let answers = self.asked.as_ref()?;
         if answers.len() < self.shards.len() {
             return None;
         }
         let reports: Vec<_> = answers.try_iter().collect();
         self.asked = None;
-        let metrics = Metrics::merge(fabric, &reports);
+        Some(Metrics::merge(fabric, &reports))
+    }
+}
+
+impl Readings {
+    /// Of what shards count now.
+    pub(in crate::cluster) fn of(metrics: &Metrics) -> Self {
         let counted = [&metrics.lanes, &metrics.departed, &metrics.removed];
         let moved = counted.into_iter().flatten();
         let slowest = metrics.latency_us.values().filter(|all| !all.is_empty());
-        Some(Readings {
+        Self {
             processor: clock::of_process(),
             bytes: moved
                 .map(|lane| lane.bytes_sent + lane.bytes_received)
                 .sum(),
             queue_bytes: metrics.lanes.iter().map(|lane| lane.queue_bytes).sum(),
             message_p99_us: slowest.map(|all| all.value_at_quantile(0.99)).max(),
-        })
+        }
     }
 }

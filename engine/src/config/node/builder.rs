@@ -10,8 +10,8 @@ use super::super::error::ConfigError;
 use super::super::rule::Rule;
 use super::{
     BroadcastConfig, ClientServerConfig, Config, FullMeshConfig, HyParViewConfig, MembershipConfig,
-    PartitionsConfig, PlumtreeConfig, PskConfig, PubSubConfig, RecorderConfig, SwitchingConfig,
-    TlsConfig, TopologyConfig,
+    PartitionsConfig, PlumtreeConfig, PskConfig, PubSubConfig, RecorderConfig, SummariesConfig,
+    SwitchingConfig, TlsConfig, TopologyConfig,
 };
 
 /// Builds a [`Config`]; [`build`](Self::build) checks it.
@@ -127,6 +127,13 @@ impl ConfigBuilder {
     #[must_use]
     pub fn partitions(mut self, partitions: PartitionsConfig) -> Self {
         self.config.partitions = partitions;
+        self
+    }
+
+    /// Parameters of what members tell of what they count.
+    #[must_use]
+    pub fn summaries(mut self, summaries: SummariesConfig) -> Self {
+        self.config.summaries = summaries;
         self
     }
 

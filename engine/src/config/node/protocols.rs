@@ -204,6 +204,18 @@ group! {
 }
 
 group! {
+    /// What members tell one another of what they count, so that each can show the whole cluster
+    /// (docs/decisions/0063-metrics-of-the-whole-cluster.md).
+    pub struct SummariesConfig in summaries as SUMMARIES;
+    /// How often a node says what it counts, and passes on what others said; with more than 64 members it says so each
+    /// so many times less often. 0: neither, and the node is missing in what others show of the cluster.
+    period_ms: u64 = 10_000;
+        Unit::Milliseconds, Allowed::Number(0, 3_600_000);
+        origin "guess: as often as Prometheus scrapes";
+        cost "lower is newer, and more bytes and wake-ups: about 1 KiB from each member in each period";
+}
+
+group! {
     /// Switching the overlay while traffic flows (docs/decisions/0018-switching-overlays.md).
     pub struct SwitchingConfig in switching as SWITCHING;
     /// How long a new overlay may take until all live members answer over it; then it is given up.

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use super::{broadcasts, cluster_channels, stopping, topology};
 use crate::admin::{Answer, ClusterStatus, MemberReport, OverlayReport, Refusal, Request};
-use crate::cluster::{Cluster, EvictError, LeaveError, Member, OverlayKind, SwitchError};
+use crate::cluster::{
+    Cluster, ClusterMetricsError, EvictError, LeaveError, Member, OverlayKind, SwitchError,
+};
 use crate::node::Node;
 
 pub(super) fn answer(node: &Node, request: Request) -> Result<Answer, Refusal> {
@@ -48,6 +50,13 @@ pub(super) fn answer(node: &Node, request: Request) -> Result<Answer, Refusal> {
         | Request::SwitchHistory {}
         | Request::TopologyRules {}
         | Request::SetTopologyRules { .. } => topology::answer(cluster, request),
+        Request::ClusterMetrics {} => {
+            let total = cluster.metrics().map_err(|error| match error {
+                ClusterMetricsError::Closed => stopping(),
+                error => Refusal::failed(error),
+            })?;
+            Ok(Answer::ClusterMetrics(total.into()))
+        }
         Request::Overlay {} => Ok(Answer::Overlay(overlay_report(cluster))),
         _ => {
             let members = cluster.members();

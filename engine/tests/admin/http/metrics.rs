@@ -173,7 +173,8 @@ fn rules_and_the_dashboard_name_metrics_that_there_are() {
 #[test]
 fn promtool_finds_nothing_wrong() {
     let (a, _b) = talked();
-    let text = get(address(&a), "/metrics?peers=1").body;
+    let text = get(address(&a), "/metrics?peers=1&cluster=1").body;
+    assert!(text.contains("overlane_cluster_most_shards"), "{text}");
     let checked = Command::new("promtool")
         .args(["check", "metrics"])
         .stdin(Stdio::piped())

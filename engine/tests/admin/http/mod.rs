@@ -3,6 +3,7 @@
 mod hostile;
 mod metrics;
 mod shown;
+mod totals;
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};

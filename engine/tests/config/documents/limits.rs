@@ -14,7 +14,7 @@ use overlane::wire::{CloseReason, causes, extension, frame, hello, layout, name,
 use overlane::{
     ADDRESSES_MAX, CHANGE_BYTES_MAX, CHANGED_MAX, DECIDERS_MAX, DECISION_BYTES_MAX,
     DECISIONS_BYTES_MAX, DECISIONS_MAX, FAULTS_MAX, METADATA_PAIRS_MAX, RECEIPTS_MAX,
-    RELAYED_BYTES_MAX, RELAYED_MAX, REQUESTS_MAX,
+    RELAYED_BYTES_MAX, RELAYED_MAX, REQUESTS_MAX, SUMMARY_BYTES_MAX,
 };
 
 use self::Reached::{Closed, Otherwise};
@@ -625,6 +625,18 @@ const APPLICATIONS: &[Limit] = &[
         Constant("DECIDERS_MAX", DECIDERS_MAX as u64, Unit::Count("nodes")),
         Otherwise("those of others are not taken"),
         "the unit tests of engine/src/cluster/decisions.rs",
+    ),
+    limit(
+        "what a member says of what it counts",
+        Constant("SUMMARY_BYTES_MAX", SUMMARY_BYTES_MAX as u64, Unit::Bytes),
+        Otherwise("not taken and counted as `refused`; one is kept of each live member"),
+        "the unit tests of engine/src/cluster/summaries",
+    ),
+    limit(
+        "summaries of members that one peer gets in a period",
+        Derived("256 KiB"),
+        Otherwise("it gets no more until the next one"),
+        "the unit tests of engine/src/cluster/summaries",
     ),
     limit(
         "channels of which it is kept what was ordered for the whole cluster",
