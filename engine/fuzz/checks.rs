@@ -31,7 +31,7 @@ use overlane::{Recording, SessionFuzz};
 
 /// Words of streams, each behind a byte with its length; the first byte of all chooses the reader's window. Both ends of a
 /// stream hear them.
-pub fn stream(bytes: &[u8]) {
+pub(crate) fn stream(bytes: &[u8]) {
     let Some((&window, mut rest)) = bytes.split_first() else {
         return;
     };

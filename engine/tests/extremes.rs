@@ -55,6 +55,10 @@ fn agree(config: &mut Config, tried: &str) -> Option<Folder> {
             channel.message_bytes_max = channel.message_bytes_max.min(channel.queue_bytes_max);
         }
         channel.queue_bytes_max = channel.queue_bytes_max.max(channel.message_bytes_max);
+        if channel.large_bytes_max > 0 {
+            channel.ordering = Ordering::Unordered;
+            channel.message_bytes_max = channel.message_bytes_max.min(channel.large_bytes_max - 1);
+        }
         if tried == "low_watermark_percent" {
             let least = channel.low_watermark_percent + 1;
             channel.high_watermark_percent = channel.high_watermark_percent.max(least);
@@ -190,6 +194,10 @@ fn agree_sizes(config: &mut Config, tried: &str) {
         config.overlay = OverlayChoice::HyParView;
     }
     let sizes = &mut config.topology;
+    if tried == "topology_forecast_looks" {
+        let looks = u16::try_from(sizes.forecast_looks).unwrap_or(u16::MAX);
+        sizes.forecast_window_looks = sizes.forecast_window_looks.max(looks);
+    }
     if tried.starts_with("topology_") && tried.ends_with("mesh_below") {
         let most = sizes
             .mesh_below

@@ -49,7 +49,7 @@ enum Content {
     /// An application reads it.
     Read(VecDeque<Piece>),
     /// It is put together to a message.
-    Message(Whole),
+    Message(Box<Whole>),
 }
 
 /// What the end of a stream came to.
@@ -103,7 +103,7 @@ impl Incoming {
         mailbox: &str,
         bytes: usize,
     ) -> Option<Self> {
-        let content = Content::Message(Whole::new(mailbox, bytes)?);
+        let content = Content::Message(Box::new(Whole::new(mailbox, bytes)?));
         let machine = Receiving::new(bytes as u64);
         Some(Self::with(id, peer, offset, channel, machine, content))
     }

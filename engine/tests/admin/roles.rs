@@ -138,7 +138,7 @@ fn over_the_socket_for_looking_everything_is_shown_and_nothing_changed() {
             looks += 1;
         }
     }
-    assert_eq!(looks, 10, "kinds of looks, and events");
+    assert_eq!(looks, 11, "kinds of looks, and events");
     node.channel("data").expect("it was not removed");
     assert!(node.peers().is_empty(), "and nobody connected to");
     let add = Request::AddChannel {

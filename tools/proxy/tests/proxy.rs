@@ -215,7 +215,7 @@ fn a_connection_is_cut_after_as_many_bytes_as_it_may_have() {
     // It may be cut before all is written.
     drop(client.write_all(&bytes(1, 300_000)));
     assert!(all_that_comes(server) == bytes(1, 300_000)[..100_001]);
-    assert_eq!(proxy.counts().cut, 1);
+    wait_until("the cut is counted", || proxy.counts().cut == 1);
 }
 
 #[test]
@@ -278,7 +278,7 @@ fn a_target_that_is_not_there_closes_the_connection_until_another_is_named() {
     let proxy = Proxy::start(at).expect("a free port");
     let client = TcpStream::connect(proxy.address()).expect("the proxy listens");
     assert_eq!(all_that_comes(client), b"");
-    assert_eq!(proxy.counts().unreachable, 1);
+    wait_until("it is counted", || proxy.counts().unreachable == 1);
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     proxy.set_target(listener.local_addr().expect("it is bound"));
     passes_unchanged(&proxy, &listener, 1_000);

@@ -201,9 +201,14 @@ impl Driver {
     /// A new neighbor hears which changes are known here.
     pub(super) fn compare_changes(&mut self, neighbor: NodeId, out: &mut Vec<Deed>) {
         if !self.channels.is_empty() {
-            let heads = self.channels.heads(false);
-            self.send_word(neighbor, Word::of_change_heads(&heads), None, out);
+            self.ask_for_changes(neighbor, out);
         }
+    }
+
+    /// The same of a node that knows of none: it may have missed the first.
+    pub(super) fn ask_for_changes(&mut self, neighbor: NodeId, out: &mut Vec<Deed>) {
+        let heads = self.channels.heads(false);
+        self.send_word(neighbor, Word::of_change_heads(&heads), None, out);
     }
 
     pub(super) fn heard_change_heads(

@@ -108,7 +108,7 @@ impl Driver {
         let neighbor = neighbors.choose(&mut self.random);
         if let Some(neighbor) = neighbor.filter(|id| self.lanes.contains_key(id)) {
             self.compare_decisions(neighbor, out);
-            self.compare_changes(neighbor, out);
+            self.ask_for_changes(neighbor, out);
         }
     }
 

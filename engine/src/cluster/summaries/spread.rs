@@ -248,8 +248,14 @@ impl Spread {
             let Head { member, version } = part.head;
             let asked = self.asked.get(&member);
             let is_asked = asked.is_some_and(|(asked, _)| *asked <= version);
-            if !is_asked || Summary::read(&part.summary).is_err() {
+            // Another neighbor knew a newer one before this came, or has brought it.
+            let held = self.held.get(&member);
+            let is_late = asked.is_some() || held.is_some_and(|held| held.version >= version);
+            if Summary::read(&part.summary).is_err() || !is_asked && !is_late {
                 self.refused += 1;
+                continue;
+            }
+            if !is_asked {
                 continue;
             }
             self.asked.remove(&member);

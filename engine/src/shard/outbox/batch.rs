@@ -316,7 +316,7 @@ mod tests {
                     (Vec::new(), taken)
                 }
                 Next::Fragment(fragment, header) => {
-                    let end = header + fragment.bytes as usize;
+                    let end = header + fragment.bytes;
                     (stream[header..end].to_vec(), end)
                 }
                 other => panic!("{other:?} of {} bytes", stream.len()),
