@@ -393,8 +393,12 @@ fn metrics_of_the_cluster_are_those_of_its_members_added_up() {
     }
     let total = || home.json(&["metrics", "--cluster", "--node", "n2"]);
     let total = until("all four messages are in the sums", total, |total| {
-        let accepted = &total["channels"]["orders"]["figures"]["accepted"];
-        total["covered"] == 3 && accepted["sum"] == 4 && accepted["max"] == 2
+        let figures = &total["channels"]["orders"]["figures"];
+        let accepted = &figures["accepted"];
+        total["covered"] == 3
+            && accepted["sum"] == 4
+            && accepted["max"] == 2
+            && figures["acknowledged"]["sum"] == 4
     });
     assert_eq!(
         total["channels"]["orders"]["figures"]["accepted"]["max_at"],

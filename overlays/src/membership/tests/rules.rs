@@ -13,7 +13,7 @@ use crate::membership::layer::KIND_NEWS;
 use crate::membership::message::{LISTED_GOAL, LISTED_MAX, STATEMENTS_MAX, WANTED_MAX};
 use crate::membership::{
     ADDRESSES_MAX, BUCKETS, Claim, Config, Details, Listed, METADATA_BYTES_MAX, Membership,
-    Message, NAME_BYTES_MAX, News, Statement, Status, Timer, Version,
+    Message, NAME_BYTES_MAX, News, Statement, Status, Timer, Version, ZONE_BYTES_MAX,
 };
 use crate::message::{self, decode, encode};
 use crate::payload::Payload;
@@ -692,6 +692,7 @@ fn the_longest_message_fits_its_bound_closely() {
         name: "n".repeat(NAME_BYTES_MAX),
         addresses: vec!["[ffff::ffff]:65535".parse().expect("address"); ADDRESSES_MAX],
         metadata: vec![255; METADATA_BYTES_MAX],
+        zone: "z".repeat(ZONE_BYTES_MAX),
         ..Details::default()
     };
     let last = version(u64::MAX, u32::MAX);
