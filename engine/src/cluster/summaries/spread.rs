@@ -31,6 +31,9 @@ const MADE_PER_PERIOD: usize = IDS_MAX / 2;
 /// a lane.
 const ASKED_FOR: Duration = Duration::from_secs(3);
 
+/// How late an answer is still one: a lane may have to be made first, or made again. 60 s: a guess, twenty times as long.
+const ANSWERED_FOR: Duration = Duration::from_secs(60);
+
 /// Bytes of summaries that one peer gets in one period: twice what it can have been told of, where they are 1 KiB.
 const SERVED_BYTES_MAX: usize = 256 << 10;
 
@@ -126,7 +129,8 @@ impl Spread {
         }
         self.served.clear();
         self.told.retain(|peer, _| neighbors.contains(peer));
-        self.asked.retain(|_, (_, at)| now.since(*at) < ASKED_FOR);
+        self.asked
+            .retain(|_, (_, at)| now.since(*at) < ANSWERED_FOR);
         let news = &mut self.news;
         self.held.retain(|member, holding| {
             let is_live = life_of(*member) == Some(holding.version.life);
@@ -250,7 +254,8 @@ impl Spread {
             let is_asked = asked.is_some_and(|(asked, _)| *asked <= version);
             // Another neighbor knew a newer one before this came, or has brought it.
             let held = self.held.get(&member);
-            let is_late = asked.is_some() || held.is_some_and(|held| held.version >= version);
+            let is_late = asked.is_some_and(|(asked, _)| *asked > version)
+                || held.is_some_and(|held| held.version >= version);
             if Summary::read(&part.summary).is_err() || !is_asked && !is_late {
                 self.refused += 1;
                 continue;

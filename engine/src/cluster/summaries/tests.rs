@@ -435,18 +435,22 @@ fn strangers_other_lives_and_what_nobody_asked_for_are_let_go() {
     let (wants, answer) = victim.heard(now, id(1), &told, true, &life_of);
     assert_eq!(wants, vec![id(3)]);
     assert!(answer.is_some(), "its own is news there");
-    // Not asked for, of a stranger, of another life, older than asked for, and no summary.
+    // Not asked for, of a stranger, and no summary.
     for (head, bytes) in [
         (head(id(2), LIFE, 1), good.clone()),
         (head(id(9), LIFE, 1), good.clone()),
-        (head(id(3), LIFE - 1, 9), good.clone()),
-        (head(id(3), LIFE, 3), good.clone()),
         (head(id(3), LIFE, 4), Bytes::from_static(&[1, 2, 3])),
     ] {
         let before = victim.refused();
         victim.take(now, id(1), vec![part(head, bytes)], &life_of);
         assert_eq!(victim.refused(), before + 1, "{head:?}");
     }
+    // Older than what was asked for meanwhile, of this life and the one before.
+    let before = victim.refused();
+    let late = [head(id(3), LIFE, 3), head(id(3), LIFE - 1, 9)];
+    let late = late.map(|head| part(head, good.clone()));
+    victim.take(now, id(1), late.to_vec(), &life_of);
+    assert_eq!(victim.refused(), before);
     assert!((1..10).all(|number| victim.of(id(number), LIFE, now).is_none()));
     victim.take(
         now,
