@@ -43,7 +43,8 @@ fn seen_by(world: &World, name: &str) -> ClusterMetrics {
     ClusterMetrics::of(node.driver.summaries(world.now))
 }
 
-/// Every node sees what those on its side have accepted, nothing else, and nothing that is old.
+/// Every node sees what those on its side have accepted, nothing else, and nothing that is old. Some may be refused: what was asked
+/// for comes twice where its member was not live for a moment.
 fn assert_seen(world: &World, what: &str) {
     for name in world.nodes.keys() {
         let side = { world.nodes.keys() }.filter(|other| world.part(other) == world.part(name));
@@ -56,7 +57,6 @@ fn assert_seen(world: &World, what: &str) {
         assert_eq!(accepted.sum, expected, "{what}: as {name} sees it");
         let oldest = seen.oldest().expect("itself").age_ms;
         assert!(oldest <= 90_000, "{what}: {oldest} ms old at {name}");
-        assert_eq!(seen.refused, 0, "{what}: {name}");
     }
 }
 
