@@ -19,33 +19,33 @@ pub enum FrameKind {
     Mailbox = 2,
     /// Messages acknowledged: the word is their cumulative count modulo 2^32.
     Ack = 3,
-    /// The sender will send no more messages: the word is the code of a [`CloseReason`].
+    /// The sender will send no more messages: the word is the code of a [`CloseReason`](crate::wire::CloseReason).
     Bye = 4,
     /// Asks for a [`FrameKind::Pong`] with the same word.
     Ping = 5,
     /// Answers a [`FrameKind::Ping`] with its word.
     Pong = 6,
     /// Some whole frames, compressed: the word is how many bytes they take, the body is what the lane's codec
-    /// makes of them. Only on a lane that has one ([`super::compression`]).
+    /// makes of them. Only on a lane that has one ([`crate::wire::compression`]).
     Compressed = 7,
     /// A large message begins: the word is the mailbox id on this lane, the body its length and the first of
-    /// its bytes ([`super::fragment`]). Only on a lane that has fragments.
+    /// its bytes ([`crate::wire::fragment`]). Only on a lane that has fragments.
     FirstFragment = 8,
     /// It goes on: the word is as in its first fragment, the body is what follows.
     Fragment = 9,
-    /// The lane is idle: the sender proposes to close it, or agrees ([`super::control::Rest`]).
+    /// The lane is idle: the sender proposes to close it, or agrees ([`crate::wire::control::Rest`]).
     Rest = 0x81,
     /// On the control lane: the sender needs another lane and cannot dial it. The word is the lane's
     /// index, the body the name of its channel.
     Summon = 0x82,
     /// On the control lane: the lane that the other side needs cannot be made
-    /// ([`super::control::Decline`]).
+    /// ([`crate::wire::control::Decline`]).
     Decline = 0x83,
     /// Fragments of messages that are not complete yet have come: the word is the cumulative count of their
     /// bytes modulo 2^32.
     FragmentAck = 0x84,
     /// On a causal channel: messages up to a number come no more, of the sender to the receiver of this frame, or of
-    /// others to its sender ([`super::causes::Told`]).
+    /// others to its sender ([`crate::wire::causes::Told`]).
     Settled = 0x85,
     /// On a causal channel: asks which messages of others the receiver of this frame has.
     AskSettled = 0x86,
