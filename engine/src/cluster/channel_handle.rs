@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::channels::agreed::Operation;
 use super::channels::{ChannelChange, ChannelChangeReport};
 use super::error::ChannelChangeError;
-use super::handle::{Cluster, Unanswered};
+use super::handle::{Cluster, Unanswered, from_unanswered};
 use super::orders::Order;
 use crate::channel_plan::ChannelPhase;
 use crate::config::{ChannelConfig, ChannelDefinition, Place, differences};
@@ -123,13 +123,4 @@ impl Cluster {
     }
 }
 
-impl From<Unanswered> for ChannelChangeError {
-    fn from(why: Unanswered) -> Self {
-        match why {
-            Unanswered::NotTaken(error) => error.into(),
-            Unanswered::TimedOut { waited } => Self::TimedOut { waited },
-            Unanswered::Closed => Self::Closed,
-            Unanswered::WouldDeadlock => Self::WouldDeadlock,
-        }
-    }
-}
+from_unanswered!(ChannelChangeError);

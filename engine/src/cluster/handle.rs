@@ -449,6 +449,23 @@ pub(super) enum Unanswered {
     WouldDeadlock,
 }
 
+/// For an error that has a variant for each reason, under its name, and takes what an order was refused for.
+macro_rules! from_unanswered {
+    ($error:ident) => {
+        impl From<Unanswered> for $error {
+            fn from(why: Unanswered) -> Self {
+                match why {
+                    Unanswered::NotTaken(error) => error.into(),
+                    Unanswered::TimedOut { waited } => Self::TimedOut { waited },
+                    Unanswered::Closed => Self::Closed,
+                    Unanswered::WouldDeadlock => Self::WouldDeadlock,
+                }
+            }
+        }
+    };
+}
+pub(super) use from_unanswered;
+
 /// Why a wait ended in vain.
 pub(super) enum WaitFailure {
     TimedOut,

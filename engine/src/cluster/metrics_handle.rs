@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::error::ClusterMetricsError;
-use super::handle::{Cluster, Unanswered};
+use super::handle::{Cluster, Unanswered, from_unanswered};
 use super::orders::Order;
 use super::summaries::ClusterMetrics;
 
@@ -23,13 +23,4 @@ impl Cluster {
     }
 }
 
-impl From<Unanswered> for ClusterMetricsError {
-    fn from(why: Unanswered) -> Self {
-        match why {
-            Unanswered::NotTaken(error) => error.into(),
-            Unanswered::TimedOut { waited } => Self::TimedOut { waited },
-            Unanswered::Closed => Self::Closed,
-            Unanswered::WouldDeadlock => Self::WouldDeadlock,
-        }
-    }
-}
+from_unanswered!(ClusterMetricsError);

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crossbeam_channel::{RecvTimeoutError, Sender};
 
 use super::error::SwitchError;
-use super::handle::{Cluster, OverlayView, Unanswered};
+use super::handle::{Cluster, OverlayView, Unanswered, from_unanswered};
 use super::orders::Order;
 use super::outcome::SwitchOutcome;
 use super::topology::{
@@ -133,13 +133,4 @@ impl Cluster {
     }
 }
 
-impl From<Unanswered> for TopologyError {
-    fn from(why: Unanswered) -> Self {
-        match why {
-            Unanswered::NotTaken(error) => error.into(),
-            Unanswered::TimedOut { waited } => Self::TimedOut { waited },
-            Unanswered::Closed => Self::Closed,
-            Unanswered::WouldDeadlock => Self::WouldDeadlock,
-        }
-    }
-}
+from_unanswered!(TopologyError);

@@ -54,13 +54,12 @@ impl Sending {
         }
     }
 
-    /// Its slot is another lane's from now on.
+    /// Its slot is another lane's from now on; its strays have been told.
     pub(super) fn forget_lane(&mut self, index: u32) {
         for lanes in &mut self.ready {
             lanes.retain(|lane| *lane != index);
         }
         self.owing.retain(|lane| *lane != index);
-        self.strays.retain(|lane| *lane != index);
         self.demanded.retain(|lane| *lane != index);
         self.dated.retain(|lane| *lane != index);
     }

@@ -44,11 +44,8 @@ const fn bytes<T>(
     get: fn(&T) -> u64,
 ) -> Figure<T> {
     Figure {
-        name,
-        family,
-        help,
         is_bytes: true,
-        get,
+        ..things(name, family, help, get)
     }
 }
 

@@ -254,8 +254,7 @@ impl Spread {
             let is_asked = asked.is_some_and(|(asked, _)| *asked <= version);
             // Another neighbor knew a newer one before this came, or has brought it.
             let held = self.held.get(&member);
-            let is_late = asked.is_some_and(|(asked, _)| *asked > version)
-                || held.is_some_and(|held| held.version >= version);
+            let is_late = asked.is_some() || held.is_some_and(|held| held.version >= version);
             if Summary::read(&part.summary).is_err() || !is_asked && !is_late {
                 self.refused += 1;
                 continue;

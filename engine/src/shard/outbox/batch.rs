@@ -4,7 +4,7 @@
 //! kernel reads its bytes where they lie; it says how they go to the kernel, and sends nothing itself.
 //!
 //! While more waits behind it, a batch goes out in whole segments, and the short rest with the next one
-//! ([`carry`](Batch::carry)): a segment of 61 bytes costs both hosts nearly as much as one of 65,483, but for the copy.
+//! ([`carry`](Batch::carry)): a segment of 53 bytes costs both hosts nearly as much as one of 65,483, but for the copy.
 
 use std::io::IoSlice;
 use std::rc::Rc;
