@@ -177,15 +177,10 @@ impl StreamBook {
         if counts.is_some_and(|counts| counts.outgoing >= streams_max) {
             return Err(StreamError::TooMany { streams_max });
         }
-        let id = open.next;
-        let data = names.get(&data_mailbox(id)).map_err(|_| NO_NAME)?;
-        open.next = id.wrapping_add(1);
-        open.counts.entry(key(peer)).or_default().outgoing += 1;
         let queue_bytes = self.limits.chunk_bytes * 2;
-        let stream = Outgoing::new(id, Arc::clone(peer), offset_of(id), data, queue_bytes);
-        let stream = Arc::new(stream);
-        open.outgoing.insert(id, Arc::clone(&stream));
-        Ok(stream)
+        open.insert_outgoing(names, |id, data| {
+            Outgoing::new(id, Arc::clone(peer), offset_of(id), data, queue_bytes)
+        })
     }
 
     /// Opens a message that goes as a stream on the lane at `offset`; it is counted as accepted. `None` if there is no
@@ -203,21 +198,15 @@ impl StreamBook {
         if open.closed || !has_room || counts.outgoing >= self.limits.streams_max {
             return None;
         }
-        let id = open.next;
-        let data = names.get(&data_mailbox(id)).ok()?;
-        open.next = id.wrapping_add(1);
-        let counts = open.counts.entry(key(peer)).or_default();
-        counts.outgoing += 1;
-        counts.outgoing_bytes += message.bytes;
         let message = OutgoingMessage {
             bytes: message.bytes,
             mailbox: message.mailbox.into(),
             channel: Arc::clone(message.channel),
             outcomes: Arc::clone(&self.large),
         };
-        let stream = Outgoing::of_message(id, Arc::clone(peer), offset, data, message);
-        let stream = Arc::new(stream);
-        open.outgoing.insert(id, Arc::clone(&stream));
+        let of_message =
+            |id, data| Outgoing::of_message(id, Arc::clone(peer), offset, data, message);
+        let stream = open.insert_outgoing(names, of_message).ok()?;
         self.large.accept();
         Some(stream)
     }
@@ -269,16 +258,13 @@ impl StreamBook {
                 return Admitted::Twice;
             }
             let streams_max = self.limits.streams_max;
-            let counts = open.counts.entry(key(peer)).or_default();
-            if counts.incoming >= streams_max {
+            let counts = open.counts.get(&key(peer));
+            if counts.is_some_and(|counts| counts.incoming >= streams_max) {
                 return self.refuse(CancelReason::TooMany);
             }
-            counts.incoming += 1;
             let window = self.limits.window_bytes;
             let stream = Incoming::new(id, Arc::clone(peer), offset, Arc::clone(channel), window);
-            let stream = Arc::new(stream);
-            open.incoming.insert((key(peer), id), Arc::clone(&stream));
-            stream
+            open.insert_incoming(stream)
         };
         let window = stream.window();
         if accepting.offer(Arc::clone(&stream)) {
@@ -308,15 +294,10 @@ impl StreamBook {
             let (peer, channel) = (Arc::clone(peer), Arc::clone(message.channel));
             Incoming::of_message(id, peer, offset, channel, message.mailbox, bytes)
         });
-        let Some(stream) = stream.map(Arc::new) else {
-            return self.refuse(CancelReason::TooMany);
-        };
-        let counts = open.counts.entry(key(peer)).or_default();
-        counts.incoming += 1;
-        counts.incoming_bytes += message.bytes;
-        let window = stream.window();
-        open.incoming.insert((key(peer), id), stream);
-        Admitted::Window(window)
+        match stream {
+            Some(stream) => Admitted::Window(open.insert_incoming(stream).window()),
+            None => self.refuse(CancelReason::TooMany),
+        }
     }
 
     #[cold]
@@ -508,6 +489,33 @@ const NO_NAME: StreamError = StreamError::TooMany {
 };
 
 impl OpenStreams {
+    /// One with the next id, counted.
+    fn insert_outgoing(
+        &mut self,
+        names: &Mailboxes,
+        make: impl FnOnce(u64, Mailbox) -> Outgoing,
+    ) -> Result<Arc<Outgoing>, StreamError> {
+        let id = self.next;
+        let data = names.get(&data_mailbox(id)).map_err(|_| NO_NAME)?;
+        self.next = id.wrapping_add(1);
+        let stream = Arc::new(make(id, data));
+        let counts = self.counts.entry(key(&stream.peer)).or_default();
+        counts.outgoing += 1;
+        counts.outgoing_bytes += stream.message_bytes();
+        self.outgoing.insert(id, Arc::clone(&stream));
+        Ok(stream)
+    }
+
+    fn insert_incoming(&mut self, stream: Incoming) -> Arc<Incoming> {
+        let stream = Arc::new(stream);
+        let peer = key(&stream.peer);
+        let counts = self.counts.entry(peer).or_default();
+        counts.incoming += 1;
+        counts.incoming_bytes += stream.message_bytes();
+        self.incoming.insert((peer, stream.id), Arc::clone(&stream));
+        stream
+    }
+
     fn remove_outgoing(&mut self, id: u64) -> bool {
         let Some(stream) = self.outgoing.remove(&id) else {
             return false;
