@@ -29,6 +29,12 @@ fn the_api_says_what_the_admin_socket_says() {
     );
     let cluster = node.cluster().expect("it is in one");
     cluster.wait_joined(support::GENEROUS).expect("it is alone");
+    // What is asked twice is to say the same twice.
+    wait_until(
+        "it is the coordinator",
+        || cluster.coordinator(),
+        |coordinator| coordinator.as_deref() == Some("a"),
+    );
     for (path, request) in [
         ("members", Request::Members {}),
         ("overlay", Request::Overlay {}),
