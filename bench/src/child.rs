@@ -10,7 +10,8 @@ use std::process::{ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
-use nix::sys::signal::Signal;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -143,6 +144,18 @@ impl Child {
         killed
             .map(drop)
             .map_err(BenchError::system("killing a process"))
+    }
+
+    /// Stops it where it is, as SIGSTOP does, or lets it go on. It is not told of either.
+    pub(crate) fn set_running(&self, running: bool) -> Outcome<()> {
+        let signal = if running {
+            Signal::SIGCONT
+        } else {
+            Signal::SIGSTOP
+        };
+        let id = i32::try_from(self.process.id()).map(Pid::from_raw);
+        let id = id.expect("the kernel's process ids fit");
+        kill(id, signal).map_err(|errno| BenchError::system("signalling a process")(errno.into()))
     }
 
     fn gone(&self, detail: &str) -> BenchError {

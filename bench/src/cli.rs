@@ -7,7 +7,8 @@
 use clap::{Parser, Subcommand};
 
 use crate::cluster::{
-    AutoFlags, BroadcastFlags, ChurnFlags, ClusterFlags, PartitionFlags, RelayFlags, SwitchFlags,
+    AutoFlags, BroadcastFlags, ChurnFlags, ClusterFlags, PartitionFlags, PauseFlags, RelayFlags,
+    SwitchFlags,
 };
 use crate::flags::{
     FanFlags, IsolationFlags, LatencyFlags, MainJobFlags, RawFlags, ServeFlags, ThroughputFlags,
@@ -81,6 +82,8 @@ pub(crate) enum Command {
     Auto(AutoFlags),
     /// A cluster over several hosts that are cut off from one another for a while (needs root)
     Partition(PartitionFlags),
+    /// A node of a cluster is stopped for a while (SIGSTOP) and goes on, while guaranteed messages flow
+    Pause(PauseFlags),
     /// Guaranteed messages between clients that have no lane to each other, over the servers
     Relay(RelayFlags),
     /// Lets another host run measurements against this one, with --remote

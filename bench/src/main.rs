@@ -140,6 +140,7 @@ fn run(cli: Cli) -> Outcome<()> {
         Some(Command::Switch(flags)) => cluster::run_switch(&flags),
         Some(Command::Auto(flags)) => cluster::run_auto(&flags),
         Some(Command::Partition(flags)) => cluster::run_partition(&flags),
+        Some(Command::Pause(flags)) => cluster::run_pause(&flags),
         Some(Command::Relay(flags)) => cluster::run_relay(&flags),
         Some(Command::Serve(flags)) => remote::server::run(&flags),
     }

@@ -313,3 +313,34 @@ fn an_overlay_is_switched_and_every_message_is_accounted_for() {
         assert_eq!(result[key].as_u64(), Some(0), "{key}: {result}");
     }
 }
+
+#[test]
+fn a_node_that_is_stopped_for_a_while_is_found_out_and_back_and_nothing_is_lost() {
+    let arguments = [
+        "pause",
+        "--nodes",
+        "3",
+        "--seconds",
+        "1",
+        "--rate",
+        "300",
+        "--json",
+    ];
+    let [result] = &objects(&bench(&arguments))[..] else {
+        panic!("one object")
+    };
+    for key in ["reach_percent", "back_reach_percent"] {
+        assert_eq!(result[key].as_f64(), Some(100.0), "{key}: {result}");
+    }
+    let sum = result["delivered"].as_u64() >= Some(1);
+    assert!(sum, "{result}");
+    for key in ["duplicates", "out_of_order"] {
+        assert_eq!(result[key].as_u64(), Some(0), "{key}: {result}");
+    }
+    let ended = ["delivered", "reported"].map(|key| result[key].as_u64().expect("a count"));
+    // What was processed before the stop may have been reported as unknown.
+    assert!(
+        ended[0] + ended[1] >= result["accepted"].as_u64().expect("a count"),
+        "{result}"
+    );
+}

@@ -249,6 +249,9 @@ pub(crate) struct PartitionFlags {
     /// Hosts, which are all cut off from each other
     #[arg(long, default_value_t = 2, value_name = "COUNT")]
     pub(super) ways: usize,
+    /// Instead of a cut: how much is lost of what the first host sends to the others, and of nothing else
+    #[arg(long, value_name = "PERCENT")]
+    pub(super) one_way_loss: Option<usize>,
     /// How long they are cut off, at least
     #[arg(long, default_value_t = 60, value_name = "SECONDS")]
     pub(super) seconds: u32,
@@ -266,12 +269,61 @@ impl PartitionFlags {
     /// Refuses what no run could be made of.
     pub(super) fn check(&self) -> Outcome<()> {
         flags::within("--ways", self.ways, 2, HOSTS_MAX)?;
+        if let Some(percent) = self.one_way_loss {
+            flags::within("--one-way-loss", percent, 1, 100)?;
+        }
         flags::within("--nodes", self.nodes, self.ways, 1_000)?;
         flags::within("--seconds", self.seconds as usize, 1, 86_400)?;
         flags::within("--patience", self.patience as usize, 1, 3_600)
     }
 
     /// The cluster that is split.
+    pub(super) fn cluster(&self) -> ClusterFlags {
+        let overlay = OverlayKind::HyParView;
+        ClusterFlags::of(self.nodes, overlay, self.patience, &self.engine)
+    }
+}
+
+/// Flags of `pause`.
+#[derive(Debug, Args)]
+pub(crate) struct PauseFlags {
+    /// Nodes, each a process with one shard
+    #[arg(long, default_value_t = 25, value_name = "COUNT")]
+    pub(super) nodes: usize,
+    /// How long one of them is stopped, at least
+    #[arg(long, default_value_t = 60, value_name = "SECONDS")]
+    pub(super) seconds: u32,
+    /// Messages per second in all, from each node to the next
+    #[arg(long, default_value_t = 5_000, value_name = "HZ")]
+    rate: usize,
+    /// Which node it is follows from it, never the first, which is the seed [default: another one each time]
+    #[arg(long, value_name = "NUMBER")]
+    pub(super) seed: Option<u64>,
+    /// How long the nodes may take to agree who is a member, each time
+    #[arg(long, default_value_t = 120, value_name = "SECONDS")]
+    pub(super) patience: u32,
+    /// One JSON object on one line instead of a table
+    #[arg(long)]
+    pub(super) json: bool,
+    #[command(flatten)]
+    pub(super) engine: Flags,
+}
+
+impl PauseFlags {
+    /// Refuses what no run could be made of.
+    pub(super) fn check(&self) -> Outcome<()> {
+        flags::within("--nodes", self.nodes, 3, 1_000)?;
+        flags::within("--seconds", self.seconds as usize, 1, 86_400)?;
+        flags::within("--rate", self.rate, self.nodes, 1_000_000)?;
+        flags::within("--patience", self.patience as usize, 1, 3_600)
+    }
+
+    /// Messages per second of each node.
+    pub(super) fn share_hz(&self) -> u32 {
+        u32::try_from(self.rate / self.nodes).unwrap_or(u32::MAX)
+    }
+
+    /// The cluster, one node of which is stopped.
     pub(super) fn cluster(&self) -> ClusterFlags {
         let overlay = OverlayKind::HyParView;
         ClusterFlags::of(self.nodes, overlay, self.patience, &self.engine)

@@ -69,6 +69,15 @@ impl Hosts {
         Ok(done)
     }
 
+    /// Of what comes to a host from another one, such a share is lost from now on, as on a wire: who sent it is not
+    /// told. None with 0.
+    pub(super) fn lose_from(&self, host: usize, from: usize, percent: usize) -> Outcome<()> {
+        self.hosts[host].enter().map_err(failed)?;
+        let set = lose(address(from), percent);
+        self.home.enter().map_err(failed)?;
+        set.map_err(failed)
+    }
+
     /// Cuts a host off from all others, or connects it again.
     pub(super) fn connect(&self, host: usize, connected: bool) -> Outcome<()> {
         self.middle.enter().map_err(failed)?;
@@ -77,6 +86,24 @@ impl Hosts {
         self.home.enter().map_err(failed)?;
         set.map_err(failed)
     }
+}
+
+/// On the host of this thread.
+fn lose(from: Ipv4Addr, percent: usize) -> Result<(), String> {
+    // Made anew each time: the table is this file's own.
+    run("nft", &["add", "table", "ip", "loss"])?;
+    run("nft", &["flush", "table", "ip", "loss"])?;
+    if percent == 0 {
+        return Ok(());
+    }
+    let hook = "{ type filter hook input priority 0; }";
+    run("nft", &["add", "chain", "ip", "loss", "arrivals", hook])?;
+    let lost = match percent {
+        100 => "drop".to_owned(),
+        share => format!("numgen random mod 100 < {share} drop"),
+    };
+    let rule = format!("add rule ip loss arrivals ip saddr {from} {lost}");
+    run("nft", &[&rule])
 }
 
 fn failed(why: String) -> BenchError {

@@ -1,16 +1,20 @@
-//! `overlane-bench cluster`, `churn`, `broadcast`, `switch`, `auto`, `partition` and `relay`: real nodes, each a process, that form a cluster by themselves.
+//! `overlane-bench cluster`, `churn`, `broadcast`, `switch`, `auto`, `partition`, `pause` and `relay`: real nodes, each a process, that form a cluster by themselves.
 //!
 //! - flags.rs: what may be asked; protocol.rs: what the processes are asked; process.rs: one of them
 //! - nodes.rs: all of them; this file: two of the runs, and what they came to; switching.rs with traffic.rs: the third; automatic.rs: the same by rules;
-//!   partition.rs with hosts.rs: the fourth; flood.rs: broadcasts as fast as one node takes them;
+//!   flows.rs: what that came to; partition.rs and one_way.rs with hosts.rs: the fourth; pausing.rs: a node that is stopped
+//!   for a while; flood.rs: broadcasts as fast as one node takes them;
 //!   relaying.rs: messages between clients
 
 mod automatic;
 mod flags;
 mod flood;
+mod flows;
 mod hosts;
 mod nodes;
+mod one_way;
 mod partition;
+mod pausing;
 pub(crate) mod process;
 pub(crate) mod protocol;
 mod relaying;
@@ -23,11 +27,13 @@ use serde::Serialize;
 
 pub(crate) use automatic::run as run_auto;
 pub(crate) use flags::{
-    AutoFlags, BroadcastFlags, ChurnFlags, ClusterFlags, PartitionFlags, RelayFlags, SwitchFlags,
+    AutoFlags, BroadcastFlags, ChurnFlags, ClusterFlags, PartitionFlags, PauseFlags, RelayFlags,
+    SwitchFlags,
 };
 pub(crate) use flood::run as run_broadcast;
 use nodes::{Nodes, Reach};
 pub(crate) use partition::run as run_partition;
+pub(crate) use pausing::run as run_pause;
 pub(crate) use relaying::run as run_relay;
 pub(crate) use switching::run as run_switch;
 

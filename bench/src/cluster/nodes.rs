@@ -105,6 +105,14 @@ impl Nodes {
         (0..hosts.count()).try_for_each(|host| hosts.connect(host, connected))
     }
 
+    /// Of what the first host sends to the others, such a share is lost from now on; none with 0.
+    pub(super) fn lose_from_first(&self, percent: usize) -> Outcome<()> {
+        let Some(hosts) = &self.hosts else {
+            return Ok(());
+        };
+        (1..hosts.count()).try_for_each(|host| hosts.lose_from(host, 0, percent))
+    }
+
     /// Starts a node, which asks the first one to be let in.
     pub(super) fn start(&mut self, number: usize) -> Outcome<()> {
         let mut config = self.common.clone();
@@ -138,6 +146,21 @@ impl Nodes {
         }
     }
 
+    /// Stops a node where it is: it is none of the running ones until [`Self::go_on`].
+    pub(super) fn pause(&mut self, number: usize) -> Outcome<Child> {
+        let child = self.running.remove(&number);
+        let child = child.ok_or_else(|| not_running(number))?;
+        child.set_running(false)?;
+        Ok(child)
+    }
+
+    /// Lets a node go on that was stopped.
+    pub(super) fn go_on(&mut self, number: usize, child: Child) -> Outcome<()> {
+        child.set_running(true)?;
+        self.running.insert(number, child);
+        Ok(())
+    }
+
     /// Asks one node.
     pub(super) fn ask(&mut self, number: usize, command: &Command) -> Outcome<Reply> {
         self.tell(number, command)?;
@@ -156,7 +179,7 @@ impl Nodes {
 
     fn child(&mut self, number: usize) -> Outcome<&mut Child> {
         let child = self.running.get_mut(&number);
-        child.ok_or_else(|| BenchError::Engine(format!("{} does not run", name(number))))
+        child.ok_or_else(|| not_running(number))
     }
 
     /// The accounts of all nodes on a channel, once nothing is under way or the time for that is over.
@@ -340,6 +363,10 @@ impl Reach {
 /// The name of a node.
 pub(super) fn name(number: usize) -> String {
     format!("n{number}")
+}
+
+fn not_running(number: usize) -> BenchError {
+    BenchError::Engine(format!("{} does not run", name(number)))
 }
 
 pub(super) fn unexpected(reply: &Reply) -> BenchError {

@@ -10,14 +10,14 @@ use super::flags::PartitionFlags;
 use super::hosts::Hosts;
 use super::nodes::{Nodes, name, unexpected};
 use super::protocol::{Command, Reply, Split};
-use super::{ARRIVE_WITHIN, form, of_rows, print};
+use super::{ARRIVE_WITHIN, form, of_rows, one_way, print};
 use crate::error::{BenchError, Outcome, unless_faulty};
 use crate::progress::Progress;
 
 /// Broadcasts after the healing.
-const BROADCASTS: u32 = 50;
+pub(super) const BROADCASTS: u32 = 50;
 /// Bytes of each.
-const PAYLOAD_BYTES: usize = 64;
+pub(super) const PAYLOAD_BYTES: usize = 64;
 /// Lanes to a host that was cut off are found to be dead, and its members down, within this.
 const LOST_WITHIN: Duration = Duration::from_secs(60);
 /// How long after all agree again the last of them may tell so.
@@ -42,6 +42,9 @@ struct Figures {
 /// Runs it and prints its result.
 pub(crate) fn run(flags: &PartitionFlags) -> Outcome<()> {
     flags.check()?;
+    if let Some(percent) = flags.one_way_loss {
+        return one_way::run(flags, percent);
+    }
     let cluster = flags.cluster();
     let progress = Progress::of_steps("partition", cluster.nodes as u64 + 3);
     let mut nodes = Nodes::new(&cluster)?.on_hosts(Hosts::make(flags.ways)?);
@@ -60,7 +63,8 @@ pub(crate) fn run(flags: &PartitionFlags) -> Outcome<()> {
     progress.say("healing");
     nodes.connect_hosts(true)?;
     let agree = nodes.agree(Duration::from_secs(cluster.patience.into()))?;
-    faults.extend(unhealed(&mut nodes)?);
+    let all = nodes.running.keys().copied().collect();
+    faults.extend(unhealed(&mut nodes, all)?);
     let reach = nodes.broadcast(0..BROADCASTS, PAYLOAD_BYTES, ARRIVE_WITHIN)?;
     drop(progress);
     let figures = Figures {
@@ -125,10 +129,9 @@ fn split_fault(number: usize, splits: &[Split], flags: &PartitionFlags) -> Optio
     }
 }
 
-/// Nodes that have not told of the healing in time.
-fn unhealed(nodes: &mut Nodes) -> Outcome<Vec<String>> {
+/// Those of the `waiting` that have not told of the healing in time.
+pub(super) fn unhealed(nodes: &mut Nodes, mut waiting: BTreeSet<usize>) -> Outcome<Vec<String>> {
     let deadline = Instant::now() + TOLD_WITHIN;
-    let mut waiting: BTreeSet<usize> = nodes.running.keys().copied().collect();
     while !waiting.is_empty() && Instant::now() < deadline {
         for (number, splits) in nodes.splits()? {
             // It is told when most are back, and says who is not.
@@ -147,7 +150,7 @@ fn unhealed(nodes: &mut Nodes) -> Outcome<Vec<String>> {
 
 impl Nodes {
     /// What each node told of splits since it was asked last.
-    fn splits(&mut self) -> Outcome<Vec<(usize, Vec<Split>)>> {
+    pub(super) fn splits(&mut self) -> Outcome<Vec<(usize, Vec<Split>)>> {
         let numbers: Vec<usize> = self.running.keys().copied().collect();
         let replies = self.ask_all(&Command::Splits)?.into_iter();
         let told = numbers

@@ -109,6 +109,13 @@ pub(super) enum Split {
     Healed { missing: BTreeSet<String> },
 }
 
+impl Split {
+    /// It begins, or is another one.
+    pub(super) const fn is_parted(&self) -> bool {
+        matches!(self, Self::Parted { .. })
+    }
+}
+
 /// How a node sees the cluster, and what it costs.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Look {

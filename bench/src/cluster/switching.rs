@@ -8,8 +8,8 @@ use overlane::OverlayKind;
 use serde::Serialize;
 
 use super::flags::SwitchFlags;
-use super::nodes::{Nodes, name, unexpected};
-use super::protocol::{Command, Flow, Got, Reply, STEADY};
+use super::nodes::{Nodes, unexpected};
+use super::protocol::{Command, Reply};
 use super::{form, of_rows, print};
 use crate::error::{BenchError, Outcome, unless_faulty};
 use crate::progress::Progress;
@@ -33,8 +33,6 @@ const TOUR: [OverlayKind; 12] = [
 const SWITCH_WITHIN: Duration = Duration::from_secs(120);
 /// Lives of one node that are told apart.
 const LIVES_MAX: u32 = 10_000;
-/// How long what is under way at the end may take.
-const SETTLE_WITHIN: Duration = Duration::from_secs(60);
 
 /// The figures; their names are a promise to scripts.
 #[derive(Debug, Default, Serialize)]
@@ -118,21 +116,12 @@ impl Run<'_> {
         (number + 1) % self.flags.nodes
     }
 
-    /// The number of a sender in its present life.
-    fn sender(&self, number: usize) -> u32 {
-        let life = self.lives.get(&number).copied().unwrap_or(0);
-        u32::try_from(number).unwrap_or(u32::MAX / LIVES_MAX) * LIVES_MAX + life
-    }
-
     fn begin_flow(&mut self, number: usize) -> Outcome<()> {
         *self.lives.entry(number).or_default() += 1;
         let share = usize::try_from(self.flags.rate).unwrap_or(usize::MAX) / self.flags.nodes;
-        let flow = Command::BeginFlow {
-            to: name(self.target(number)),
-            sender: self.sender(number),
-            hz: u32::try_from(share.max(1)).unwrap_or(u32::MAX),
-        };
-        self.nodes.ask(number, &flow).map(drop)
+        let hz = u32::try_from(share.max(1)).unwrap_or(u32::MAX);
+        let (to, sender) = (self.target(number), sender(&self.lives, number));
+        self.nodes.begin_flow(number, to, sender, hz)
     }
 
     fn switch(&mut self, number: u32) -> Outcome<()> {
@@ -203,7 +192,7 @@ impl Run<'_> {
         };
         let before = (victim + self.flags.nodes - 1) % self.flags.nodes;
         self.touched
-            .extend([self.sender(victim), self.sender(before)]);
+            .extend([victim, before].map(|number| sender(&self.lives, number)));
         self.nodes.kill(victim)?;
         let kept = if is_proposer {
             None
@@ -253,51 +242,23 @@ impl Run<'_> {
 
     /// Stops all flows, and holds what was accepted against what came.
     fn settle(&mut self) -> Outcome<()> {
-        let mut flows: BTreeMap<u32, Flow> = BTreeMap::new();
-        for number in 0..self.flags.nodes {
-            match self.nodes.ask(number, &Command::EndFlow)? {
-                Reply::Flow(flow) => drop(flows.insert(self.sender(number), flow)),
-                other => return Err(unexpected(&other)),
-            }
-        }
-        let accounts = self.nodes.settled_accounts(STEADY, SETTLE_WITHIN)?;
-        let mut got: BTreeMap<u32, Got> = BTreeMap::new();
-        for reply in self.nodes.ask_all(&Command::Got)? {
-            match reply {
-                Reply::Got(streams) => got.extend(streams),
-                other => return Err(unexpected(&other)),
-            }
-        }
-        for account in &accounts {
-            let faults = account.sender_fault().into_iter();
-            self.faults
-                .extend(faults.map(|fault| format!("to {}: {fault}", account.peer)));
-            self.figures.reported += account.reported;
-        }
-        for (sender, flow) in &flows {
-            let got = got.get(sender).cloned().unwrap_or_default();
-            self.figures.accepted += flow.accepted;
-            self.figures.delivered += got.delivered;
-            self.figures.duplicates += got.duplicates;
-            self.figures.out_of_order += got.out_of_order;
-            if !self.touched.contains(sender) {
-                let gap = flow.longest_gap_ns.max(got.longest_gap_ns);
-                let gap = ms(Duration::from_nanos(gap));
-                self.figures.longest_gap_ms = self.figures.longest_gap_ms.max(gap);
-                if got.delivered != flow.accepted || got.missing > 0 {
-                    self.faults.push(format!(
-                        "of {} messages of sender {sender}, whose receiver lived on, {} came",
-                        flow.accepted, got.delivered
-                    ));
-                }
-            }
-        }
-        if self.figures.duplicates + self.figures.out_of_order > 0 {
-            self.faults
-                .push("messages came twice, or out of order".to_owned());
-        }
+        let Self { nodes, lives, .. } = self;
+        let sums = nodes.end_flows(|number| sender(lives, number), &self.touched)?;
+        self.figures.accepted = sums.accepted;
+        self.figures.delivered = sums.delivered;
+        self.figures.reported = sums.reported;
+        self.figures.duplicates = sums.duplicates;
+        self.figures.out_of_order = sums.out_of_order;
+        self.figures.longest_gap_ms = sums.longest_gap_ms;
+        self.faults.extend(sums.faults);
         Ok(())
     }
+}
+
+/// The number of a sender in its present life.
+fn sender(lives: &BTreeMap<usize, u32>, number: usize) -> u32 {
+    let life = lives.get(&number).copied().unwrap_or(0);
+    u32::try_from(number).unwrap_or(u32::MAX / LIVES_MAX) * LIVES_MAX + life
 }
 
 fn ms(time: Duration) -> u64 {
