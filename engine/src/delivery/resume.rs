@@ -4,7 +4,7 @@
 //! Owned by the log of a lane whose channel keeps messages until they are acknowledged (`at_least_once`,
 //! `guaranteed`). The shard states [`Resume::progress`] in its handshake message, hands what the peer
 //! stated to [`Resume::meet`], and acts on the answer; it calls [`Resume::acknowledged`] and
-//! [`Resume::processed`] as the counts move. It knows neither messages nor connections.
+//! [`Resume::processed`] as the counts move, and [`Resume::give_up`] when it waits no longer. It knows neither messages nor connections.
 //!
 //! Both directions of a lane are apart: each end has a log of its own, with an id that no other log of
 //! this process has, and counts what it has processed of the peer's log. Counts are those of one process
@@ -26,7 +26,7 @@ pub struct BadProgress {
     pub refused: u64,
     /// What it had acknowledged before.
     pub acknowledged: u64,
-    /// What was sent after that, and may have been processed.
+    /// What was sent after that, and may have been processed: given up or not.
     pub open: u64,
 }
 
@@ -58,6 +58,9 @@ pub struct Resume {
     /// Messages of this log that it has acknowledged, refused ones included.
     acknowledged: u64,
     refused: u64,
+    /// Messages sent after those that were given up while there was no connection: the peer may have processed
+    /// them all the same, and then counts them.
+    given_up: u64,
     /// The peer's log.
     peer_log: u64,
     /// Messages of it processed on connections that have ended, refused ones included.
@@ -75,6 +78,7 @@ impl Resume {
             confirmed: false,
             acknowledged: 0,
             refused: 0,
+            given_up: 0,
             peer_log: 0,
             processed: 0,
             processed_refused: 0,
@@ -123,19 +127,26 @@ impl Resume {
             processed: theirs.processed,
             refused: theirs.refused,
             acknowledged: self.acknowledged,
-            open,
+            open: self.given_up + open,
         };
         if !theirs.is_consistent() {
             return Err(bad);
         }
         let met = match theirs.processed_of(self.log) {
             Some(processed) if is_same && processed >= self.acknowledged => {
-                let messages = processed - self.acknowledged;
+                let news = processed - self.acknowledged;
                 let refused = theirs.refused.checked_sub(self.refused).ok_or(bad)?;
-                if messages > open || refused > messages {
+                if news > self.given_up + open || refused > news {
                     return Err(bad);
                 }
-                Met::Known { messages, refused }
+                self.acknowledged = processed;
+                self.refused = theirs.refused;
+                // Those went first, and have ended.
+                let messages = news.saturating_sub(self.given_up);
+                Met::Known {
+                    messages,
+                    refused: refused.min(messages),
+                }
             }
             // Said before the peer processed what it has acknowledged since, on a dial that was overtaken.
             Some(_) if is_same && !dialed => Met::Known {
@@ -146,6 +157,7 @@ impl Resume {
             _ => Met::Lost,
         };
         self.take(met, dialed);
+        self.given_up = 0;
         if !is_same || theirs.log != self.peer_log {
             self.peer_log = theirs.log;
             self.processed = 0;
@@ -157,11 +169,7 @@ impl Resume {
 
     fn take(&mut self, met: Met, dialed: bool) {
         match met {
-            Met::Known { messages, refused } => {
-                self.acknowledged += messages;
-                self.refused += refused;
-                self.confirmed = true;
-            }
+            Met::Known { .. } => self.confirmed = true,
             Met::Fresh | Met::Lost => {
                 self.acknowledged = 0;
                 self.refused = 0;
@@ -177,6 +185,12 @@ impl Resume {
         self.confirmed = true;
         self.acknowledged += messages;
         self.refused += refused;
+    }
+
+    /// Of what was sent and not acknowledged, `messages` have been reported, and none is open any more: there is no
+    /// connection, and there was none for too long.
+    pub const fn give_up(&mut self, messages: u64) {
+        self.given_up += messages;
     }
 
     /// A connection has ended on which `messages` were processed, `refused` of them refused.

@@ -73,6 +73,37 @@ fn an_overtaken_hello_takes_nothing_back() {
 }
 
 #[test]
+fn what_was_given_up_may_have_been_processed_and_counts_on() {
+    for processed in [3, 4, 5] {
+        let mut resume = Resume::new(1);
+        up(&mut resume, of(0, 0, 0), 0);
+        resume.acknowledged(3, 0);
+        resume.give_up(2);
+        // It had ended already, whatever became of it.
+        let nothing_new = Met::Known {
+            messages: 0,
+            refused: 0,
+        };
+        let refused = u64::from(processed == 5);
+        assert_eq!(up(&mut resume, of(1, processed, refused), 0), nothing_new);
+        // The next connection goes on from there.
+        let one = Met::Known {
+            messages: 1,
+            refused: 0,
+        };
+        assert_eq!(up(&mut resume, of(1, processed + 1, refused), 1), one);
+        let forged = resume.meet(of(1, processed + 2, refused), SAME, 0, true);
+        assert!(forged.is_err(), "given up once, it is in the count");
+    }
+    let mut resume = Resume::new(1);
+    up(&mut resume, of(0, 0, 0), 0);
+    resume.acknowledged(3, 0);
+    resume.give_up(2);
+    let forged = resume.meet(of(1, 6, 0), SAME, 0, true).unwrap_err();
+    assert_eq!((forged.acknowledged, forged.open), (3, 2));
+}
+
+#[test]
 fn forged_counts_are_refused_and_change_nothing() {
     let mut resume = Resume::new(1);
     up(&mut resume, of(0, 0, 0), 0);

@@ -515,7 +515,9 @@ impl Log {
         if let Some(kept) = &mut self.kept {
             let given_up = std::mem::take(&mut kept.given_up).len() as u64;
             held.messages -= given_up;
-            unknown = std::mem::take(&mut kept.open) - given_up;
+            let open = std::mem::take(&mut kept.open);
+            kept.resume.give_up(open);
+            unknown = open - given_up;
         }
         let undelivered = held.messages - unknown;
         self.ledger.give_up(unknown);
