@@ -8,6 +8,9 @@
     reason = "shared with the tests of nodes"
 )]
 mod authority;
+mod altered;
+mod files;
+mod names;
 mod noise;
 mod psk;
 mod tls;
