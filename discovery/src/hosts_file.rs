@@ -87,6 +87,7 @@ pub fn read_hosts(text: &str, port: u16) -> Result<Found, String> {
         ));
     }
     let mut found = Found::default();
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     for (number, line) in text.lines().enumerate() {
         let line = without_remark(line).trim();
         if line.is_empty() {
@@ -153,6 +154,7 @@ mod tests {
                 "d:7400"
             ]
         );
+        assert_eq!(texts("\u{feff}a\r\n"), ["a:7400"]);
         assert!(texts("% nobody\n%% nor here").is_empty());
         assert_eq!(
             texts("'a'. % one\n'b'.% two\n[fe80::1%2]:9 % three"),

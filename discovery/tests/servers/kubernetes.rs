@@ -217,7 +217,11 @@ fn an_answer_that_is_too_large_is_refused() {
 fn a_watch_that_says_nonsense_is_a_failure_and_is_listed_again() {
     for (name, line, said) in [
         ("endless", "x".repeat(3 << 20), "more than 2097152 bytes"),
-        ("no-json", "{\"type\":\"ADDED\"".to_owned(), "not as expected"),
+        (
+            "no-json",
+            "{\"type\":\"ADDED\"".to_owned(),
+            "not as expected",
+        ),
         (
             "unknown",
             "{\"type\":\"MOVED\",\"object\":{}}".to_owned(),
@@ -233,7 +237,9 @@ fn a_watch_that_says_nonsense_is_a_failure_and_is_listed_again() {
         assert!(error.to_string().contains(said), "{error}");
         assert!(error.to_string().len() < 600, "{error}");
         server.set("b", &["10.0.0.2"]);
-        look_until(&mut strategy, "it is listed again", |found| found.len() == 2);
+        look_until(&mut strategy, "it is listed again", |found| {
+            found.len() == 2
+        });
     }
 }
 
@@ -253,7 +259,11 @@ fn events_in_another_order_come_to_what_the_last_of_them_says() {
     event("MODIFIED", "b", "[{\"addresses\":[\"10.0.0.2\"]}]");
     event("ADDED", "b", "[{\"addresses\":[\"10.0.0.3\"]}]");
     event("ADDED", "", "null");
-    event("ADDED", "c", "[{\"addresses\":[\"0.0.0.0\",\"no address\"]}]");
+    event(
+        "ADDED",
+        "c",
+        "[{\"addresses\":[\"0.0.0.0\",\"no address\"]}]",
+    );
     event("DELETED", "a", "null");
     event("DELETED", "a", "null");
     look_until(&mut strategy, "the last counts", |found| {

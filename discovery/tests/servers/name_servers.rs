@@ -24,7 +24,10 @@ fn names_of_unbound_come_and_go() {
         return;
     };
     let mut services = dns_srv(server.address, SERVICE);
-    let hosts = [address("n1.example", "10.0.0.1"), address("n2.example", "fd00::2")];
+    let hosts = [
+        address("n1.example", "10.0.0.1"),
+        address("n2.example", "fd00::2"),
+    ];
     let offered = |ports: &[(u16, &str)]| {
         let offered = ports.iter();
         let offered = offered.map(|(port, host)| Record::service(SERVICE, *port, host));

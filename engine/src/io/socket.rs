@@ -254,7 +254,9 @@ mod tests {
             listen_first("127.0.0.1:0".parse().expect("an address")).expect("a port");
         let dialing = Socket::from(dialing_socket(address).expect("a socket"));
         dialing.set_nonblocking(false).expect("a socket");
-        dialing.connect(&SockAddr::from(address)).expect("it listens");
+        dialing
+            .connect(&SockAddr::from(address))
+            .expect("it listens");
         let listening = Socket::from(listening);
         listening.set_nonblocking(false).expect("a socket");
         let (accepted, _) = listening.accept().expect("it came");

@@ -78,7 +78,7 @@ pub(crate) fn form_with(
 ) -> Vec<Member> {
     let begun = Instant::now();
     (0..5).for_each(&mut appear);
-    let mut members: Vec<_> = (0..5).map(start).collect();
+    let mut members: Vec<_> = (0..5).map(&start).collect();
     agree(&members);
     println!(
         "{what}: five nodes are one cluster after {:?}",
@@ -219,11 +219,15 @@ fn by_a_real_name_server() {
     if let Some(server) = RealServer::start(Kind::Unbound, &[]) {
         let members = form(
             "dns and dns_srv at unbound",
-            |number| match number % 2 {
-                0 => polled(StrategyChoice::Dns).query("nodes.example").port(port),
-                _ => polled(StrategyChoice::DnsSrv).query("_overlane._tcp.example"),
-            }
-            .server([server.address]),
+            |number| {
+                match number % 2 {
+                    0 => polled(StrategyChoice::Dns)
+                        .query("nodes.example")
+                        .port(port),
+                    _ => polled(StrategyChoice::DnsSrv).query("_overlane._tcp.example"),
+                }
+                .server([server.address])
+            },
             port,
             |number| {
                 let host = format!("host-{number}.example");

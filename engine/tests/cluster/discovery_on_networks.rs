@@ -114,8 +114,12 @@ fn recorded(group: Ipv4Addr, at: IpAddr) -> Vec<u8> {
     };
     let socket = Socket::new(Domain::IPV4, Type::DGRAM, None).expect("a socket");
     socket.set_reuse_address(true).expect("a socket");
-    socket.bind(&SocketAddr::from((group, BEACONS)).into()).expect("its port");
-    socket.join_multicast_v4(&group, &at).expect("it has that interface");
+    socket
+        .bind(&SocketAddr::from((group, BEACONS)).into())
+        .expect("its port");
+    socket
+        .join_multicast_v4(&group, &at)
+        .expect("it has that interface");
     socket.set_read_timeout(Some(GENEROUS)).expect("a socket");
     let mut buffer = vec![0; 2048];
     let socket = UdpSocket::from(socket);
@@ -140,7 +144,9 @@ fn what_comes_from_another_network_is_not_heard() {
         let own = discovery.clone().interface(interface.as_str());
         let other_program = hosts.on(0, || {
             let socket = UdpSocket::bind(("0.0.0.0", 0)).expect("a port");
-            socket.join_multicast_v4(&ip, &here).expect("it has that interface");
+            socket
+                .join_multicast_v4(&ip, &here)
+                .expect("it has that interface");
             socket
         });
         let members = [

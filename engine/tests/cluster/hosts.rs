@@ -22,7 +22,10 @@ impl Namespace {
             let made = scope.spawn(|| {
                 // SAFETY: it changes the namespace of this thread alone, which ends at once.
                 if unsafe { libc::unshare(libc::CLONE_NEWNET) } != 0 {
-                    return Err(format!("no network namespace: {}", io::Error::last_os_error()));
+                    return Err(format!(
+                        "no network namespace: {}",
+                        io::Error::last_os_error()
+                    ));
                 }
                 let path = "/proc/thread-self/ns/net";
                 let own = File::open(path).map_err(|error| format!("{path}: {error}"))?;
@@ -41,7 +44,9 @@ impl Namespace {
                 assert_eq!(entered, 0, "{}", io::Error::last_os_error());
                 work()
             });
-            working.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+            working
+                .join()
+                .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
         })
     }
 
@@ -56,7 +61,9 @@ impl Namespace {
             let output = output.map_err(|error| format!("ip: {error}"))?;
             let said = String::from_utf8_lossy(&output.stderr);
             let is_done = output.status.success();
-            is_done.then_some(()).ok_or_else(|| format!("ip {arguments}: {}", said.trim()))
+            is_done
+                .then_some(())
+                .ok_or_else(|| format!("ip {arguments}: {}", said.trim()))
         })
     }
 }
@@ -94,7 +101,10 @@ impl Hosts {
             this.plug(number, "eth0")?;
             let host = &this.hosts[number];
             host.ip(&format!("addr add {}/24 dev eth0", this.address(number)))?;
-            host.ip(&format!("addr add {}/64 dev eth0 nodad", this.address_6(number)))?;
+            host.ip(&format!(
+                "addr add {}/64 dev eth0 nodad",
+                this.address_6(number)
+            ))?;
             let local = this.link_local(number, 0).ip();
             host.ip(&format!("addr add {local}/64 dev eth0 nodad"))?;
         }
@@ -106,9 +116,11 @@ impl Hosts {
         let port = format!("p{number}-{interface}");
         let host = &self.hosts[number];
         let path = host.path();
+        self.switch.ip(&format!(
+            "link add {port} type veth peer name {interface} netns {path}"
+        ))?;
         self.switch
-            .ip(&format!("link add {port} type veth peer name {interface} netns {path}"))?;
-        self.switch.ip(&format!("link set {port} master switch up"))?;
+            .ip(&format!("link set {port} master switch up"))?;
         host.ip(&format!("link set {interface} up"))
     }
 
@@ -119,7 +131,9 @@ impl Hosts {
         let second = Ipv4Addr::from(u32::from(first) + 1);
         let path = b.path();
         let wired = a
-            .ip(&format!("link add {interface} type veth peer name {interface} netns {path}"))
+            .ip(&format!(
+                "link add {interface} type veth peer name {interface} netns {path}"
+            ))
             .and_then(|()| a.ip(&format!("addr add {first}/24 dev {interface}")))
             .and_then(|()| b.ip(&format!("addr add {second}/24 dev {interface}")))
             .and_then(|()| a.ip(&format!("link set {interface} up")))

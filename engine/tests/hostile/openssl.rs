@@ -26,7 +26,13 @@ fn is_installed() -> bool {
 /// `openssl s_client`, which says `bytes` once its handshake is over, and ends. Returns what it wrote.
 fn s_client(to: SocketAddr, arguments: &[String], bytes: &[u8]) -> String {
     let mut client = Command::new("openssl")
-        .args(["s_client", "-quiet", "-no_ign_eof", "-connect", &to.to_string()])
+        .args([
+            "s_client",
+            "-quiet",
+            "-no_ign_eof",
+            "-connect",
+            &to.to_string(),
+        ])
         .args(arguments)
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
@@ -64,8 +70,18 @@ fn openssl_is_refused_for_what_it_lacks_and_let_in_with_what_it_needs() {
     let said = lane_and_letter("mallory", "tls");
     use CloseReason as Reason;
     let cases: [(&str, Vec<String>, &[u8], Reason); 8] = [
-        ("TLS 1.2", vec!["-tls1_2".to_owned()], &said, Reason::TlsVersion),
-        ("no certificate", Vec::new(), &said, Reason::CertificateMissing),
+        (
+            "TLS 1.2",
+            vec!["-tls1_2".to_owned()],
+            &said,
+            Reason::TlsVersion,
+        ),
+        (
+            "no certificate",
+            Vec::new(),
+            &said,
+            Reason::CertificateMissing,
+        ),
         (
             "expired",
             with("expired", &ours.sign("mallory", Valid::Past, 7)),
@@ -90,13 +106,21 @@ fn openssl_is_refused_for_what_it_lacks_and_let_in_with_what_it_needs() {
             &said,
             Reason::NameNotProven,
         ),
-        ("another protocol", right.clone(), b"GET / HTTP/1.1\r\n\r\n", Reason::WrongMagic),
+        (
+            "another protocol",
+            right.clone(),
+            b"GET / HTTP/1.1\r\n\r\n",
+            Reason::WrongMagic,
+        ),
         ("nothing to say", right.clone(), b"", Reason::PeerClosed),
     ];
     for (what, arguments, bytes, reason) in cases {
         let wrote = s_client(to, &arguments, bytes);
         honest.refused(reason, 1);
-        println!("{what}: {reason}; openssl: {}", wrote.lines().last().unwrap_or_default());
+        println!(
+            "{what}: {reason}; openssl: {}",
+            wrote.lines().last().unwrap_or_default()
+        );
         honest.goes_on();
     }
     // It trusts the target in turn.
@@ -109,7 +133,10 @@ fn openssl_is_refused_for_what_it_lacks_and_let_in_with_what_it_needs() {
     let wrote = s_client(to, &right, &said);
     let heard = || caught.load(Ordering::Relaxed);
     wait_until("a letter of openssl's", heard, |count| *count == 1);
-    println!("a Hello and a letter: heard; openssl: {}", wrote.lines().last().unwrap_or_default());
+    println!(
+        "a Hello and a letter: heard; openssl: {}",
+        wrote.lines().last().unwrap_or_default()
+    );
     honest.finish();
 }
 
@@ -168,22 +195,42 @@ fn a_node_that_dials_openssl_finds_what_is_wrong_with_it() {
     if !is_installed() {
         return;
     }
-    let (ours, theirs, folder) = (Authority::new("ours"), Authority::new("theirs"), Folder::new());
+    let (ours, theirs, folder) = (
+        Authority::new("ours"),
+        Authority::new("theirs"),
+        Folder::new(),
+    );
     let node = with_tls(config("a"), &folder, &ours.certify("a"), &ours);
     let node = start(node.channel(reliable("data")));
     let with = |name: &str, certified: &Certified| shown(&folder, name, certified, &ours);
     let right = with("right", &ours.certify("b"));
     use CloseReason as Reason;
     for (what, arguments, reason) in [
-        ("TLS 1.2", [right, vec!["-tls1_2".to_owned()]].concat(), Reason::TlsVersion),
-        ("expired", with("expired", &ours.sign("b", Valid::Past, 7)), Reason::CertificateExpired),
+        (
+            "TLS 1.2",
+            [right, vec!["-tls1_2".to_owned()]].concat(),
+            Reason::TlsVersion,
+        ),
+        (
+            "expired",
+            with("expired", &ours.sign("b", Valid::Past, 7)),
+            Reason::CertificateExpired,
+        ),
         (
             "not valid yet",
             with("early", &ours.sign("b", Valid::Future, 7)),
             Reason::CertificateNotYetValid,
         ),
-        ("of another authority", with("theirs", &theirs.certify("b")), Reason::CertificateUntrusted),
-        ("of another node", with("another", &ours.certify("c")), Reason::NameNotProven),
+        (
+            "of another authority",
+            with("theirs", &theirs.certify("b")),
+            Reason::CertificateUntrusted,
+        ),
+        (
+            "of another node",
+            with("another", &ours.certify("c")),
+            Reason::NameNotProven,
+        ),
     ] {
         let server = Server::start(&arguments);
         let (reason_found, detail) = failed(&node, server.address);

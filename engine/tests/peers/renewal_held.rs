@@ -1,7 +1,7 @@
 //! Lanes that are to be made anew while the inbox at their other end is full: what is under way cannot be acknowledged, for as long as
 //! nobody reads it.
 
-use overlane::config::Overflow;
+use overlane::config::{ConfigBuilder, Overflow};
 use overlane::wire::CloseReason;
 use overlane::{Event, Inbox, Node};
 
@@ -11,7 +11,7 @@ use crate::support::authority::Folder;
 use crate::support::{GENEROUS, connect_both, reliable, start, wait_for_event, wait_until};
 
 /// Of each message: a few of them fill an inbox.
-const BYTES: usize = 4096;
+const BYTES: usize = 1024;
 const INBOX_BYTES: usize = 64 << 10;
 
 /// The mailbox of each channel at `b` has an inbox of its own.
@@ -41,7 +41,8 @@ fn a_full_inbox_holds_the_renewal_of_a_lane_and_costs_no_message() {
     let [a, b] = ["a", "b"].map(|name| {
         let config = with_secret_file(name, &folder, &[OLD, NEW]);
         let told = reliable("told").overflow(Overflow::Block);
-        start(config.channel(told).channel(guaranteed()))
+        let channels = [told, guaranteed()].map(|channel| channel.queue_bytes_max(4 << 20));
+        start(channels.into_iter().fold(config, ConfigBuilder::channel))
     });
     let channels = ["told", "kept"];
     let inbox = |channel| b.inbox_of(channel, INBOX_BYTES).expect("a mailbox");
@@ -60,7 +61,9 @@ fn a_full_inbox_holds_the_renewal_of_a_lane_and_costs_no_message() {
                 reason: CloseReason::Renewed,
                 ..
             } if **channel == *wanted => Some(()),
-            Event::LaneDown { channel, reason, .. } => panic!("{channel}: {reason}"),
+            Event::LaneDown {
+                channel, reason, ..
+            } => panic!("{channel}: {reason}"),
             Event::PeerDown { .. } | Event::Reported { .. } => panic!("{event:?}"),
             _ => None,
         });
@@ -69,7 +72,9 @@ fn a_full_inbox_holds_the_renewal_of_a_lane_and_costs_no_message() {
     assert_eq!(a.reload_security(), Ok(true));
     renewed("overlane.control");
     // What is accepted while they are held comes behind that.
-    channels.map(|channel| send(&a, channel, 200..300));
+    for channel in channels {
+        send(&a, channel, 200..300);
+    }
     renewed("kept");
     let told = || {
         let metrics = a.metrics();
@@ -77,10 +82,14 @@ fn a_full_inbox_holds_the_renewal_of_a_lane_and_costs_no_message() {
         lane.closes.get(&CloseReason::Renewed).copied()
     };
     assert_eq!(told(), None, "it went on as it was");
-    channels.map(|channel| send(&a, channel, 300..310));
+    for channel in channels {
+        send(&a, channel, 300..310);
+    }
     for inbox in &mut inboxes {
         read(inbox, 1..310);
     }
-    wait_until("it is made anew once it can be", told, |times| *times == Some(1));
+    wait_until("it is made anew once it can be", told, |times| {
+        *times == Some(1)
+    });
     check_accounting(&[&a, &b]);
 }

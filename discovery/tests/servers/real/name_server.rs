@@ -7,6 +7,10 @@ use std::fs;
 use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// How long a server may take to listen on a loaded machine.
+const GENEROUS: Duration = Duration::from_secs(60);
 
 /// Where Debian has its servers.
 const FOLDERS: [&str; 2] = ["/usr/sbin", "/usr/bin"];
@@ -78,22 +82,36 @@ impl RealServer {
         }
         let command = command.stdout(Stdio::null()).stderr(Stdio::null());
         let process = command.spawn().expect("it is there");
-        Some(Self {
+        let this = Self {
             kind,
             process,
             folder,
             address,
-        })
+        };
+        this.await_answer();
+        Some(this)
+    }
+
+    /// Asks until it answers: a signal that comes before it is ready ends it.
+    fn await_answer(&self) {
+        let socket = UdpSocket::bind("127.0.0.1:0").expect("a port");
+        socket.connect(self.address).expect("loopback");
+        let patience = Some(Duration::from_millis(20));
+        socket.set_read_timeout(patience).expect("a socket");
+        // Number 1, one question: the addresses of `example`.
+        let question = b"\0\x01\x01\0\0\x01\0\0\0\0\0\0\x07example\0\0\x01\0\x01";
+        let deadline = Instant::now() + GENEROUS;
+        // While nobody listens, the kernel says so at once.
+        while socket.send(question).is_err() || socket.recv(&mut [0; 512]).is_err() {
+            assert!(Instant::now() < deadline, "{:?} does not answer", self.kind);
+        }
     }
 
     /// These are its records from now on, as soon as it has read them.
     pub fn set(&self, records: &[Record]) {
         let (file, text) = match self.kind {
             Kind::Dnsmasq => ("hosts", hosts(records)),
-            Kind::Unbound => (
-                "unbound.conf",
-                unbound(&self.folder, self.address, records),
-            ),
+            Kind::Unbound => ("unbound.conf", unbound(&self.folder, self.address, records)),
         };
         fs::write(self.folder.join(file), text).expect("its folder can be written");
         let process = self.process.id().to_string();

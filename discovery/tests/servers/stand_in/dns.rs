@@ -178,7 +178,10 @@ impl Shared {
                 if self.is_slow.load(Ordering::SeqCst) {
                     // Until whoever asked has gone, which it may not have noticed yet.
                     let mut bytes = bytes.chunks(1).take(bytes.len() - 1);
-                    while bytes.next().is_some_and(|byte| stream.write_all(byte).is_ok()) {
+                    while bytes
+                        .next()
+                        .is_some_and(|byte| stream.write_all(byte).is_ok())
+                    {
                         thread::sleep(SLOWNESS);
                     }
                     continue;

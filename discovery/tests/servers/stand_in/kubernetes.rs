@@ -67,13 +67,17 @@ impl Deref for Changing<'_> {
     type Target = State;
 
     fn deref(&self) -> &State {
-        self.state.as_ref().expect("it is there until it is dropped")
+        self.state
+            .as_ref()
+            .expect("it is there until it is dropped")
     }
 }
 
 impl DerefMut for Changing<'_> {
     fn deref_mut(&mut self) -> &mut State {
-        self.state.as_mut().expect("it is there until it is dropped")
+        self.state
+            .as_mut()
+            .expect("it is there until it is dropped")
     }
 }
 

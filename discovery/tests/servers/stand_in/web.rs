@@ -145,10 +145,7 @@ impl Drop for WebServer {
     }
 }
 
-fn serve(
-    stream: impl Read + Write,
-    answer: &(impl Fn(&Asked, &mut Answering<'_>) + ?Sized),
-) {
+fn serve(stream: impl Read + Write, answer: &(impl Fn(&Asked, &mut Answering<'_>) + ?Sized)) {
     let mut reader = BufReader::new(stream);
     while let Some(asked) = read(&mut reader) {
         let stream = reader.get_mut();

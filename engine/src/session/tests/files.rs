@@ -74,20 +74,36 @@ fn what_is_no_certificate_or_key_is_named_with_what_would_be_right() {
     for (which, text, said) in [
         (0, Some(""), "has not a certificate in PEM"),
         (0, Some("no certificate"), "has not a certificate in PEM"),
-        (0, Some(certified.key.as_str()), "has not a certificate in PEM"),
+        (
+            0,
+            Some(certified.key.as_str()),
+            "has not a certificate in PEM",
+        ),
         (0, Some(cut), "cannot be read as certificates"),
         (0, Some(body("CERTIFICATE").as_str()), "cannot be used"),
         (0, None, "cannot be read"),
         (1, Some(""), "has not a private key in PEM"),
-        (1, Some(certified.certificate.as_str()), "has not a private key in PEM"),
-        (1, Some(body("ENCRYPTED PRIVATE KEY").as_str()), "is encrypted"),
+        (
+            1,
+            Some(certified.certificate.as_str()),
+            "has not a private key in PEM",
+        ),
+        (
+            1,
+            Some(body("ENCRYPTED PRIVATE KEY").as_str()),
+            "is encrypted",
+        ),
         (1, Some(old_encrypted), "is encrypted"),
         (1, Some(body("PRIVATE KEY").as_str()), "cannot be used"),
         // Good, and of another certificate.
         (1, Some(other.certify("a").key.as_str()), "cannot be used"),
         (1, None, "cannot be read"),
         (2, Some("\n"), "has not a certificate in PEM"),
-        (2, Some(body("CERTIFICATE").as_str()), "that is no authority"),
+        (
+            2,
+            Some(body("CERTIFICATE").as_str()),
+            "that is no authority",
+        ),
         (2, None, "cannot be read"),
     ] {
         let error = refused(which, text);
@@ -134,11 +150,29 @@ fn files_that_go_bad_while_a_node_runs_change_nothing() {
     let file = |name: &str| b.folder.path().join(name);
     let other = Authority::new("other").certify("b");
     let wrong = [None, Some(""), Some("garbage"), Some(other.key.as_str())];
-    survives(&file("node.key"), &wrong, &certified.key, &b.security, &goes_on);
+    survives(
+        &file("node.key"),
+        &wrong,
+        &certified.key,
+        &b.security,
+        &goes_on,
+    );
     let wrong = [None, Some("garbage"), Some(other.certificate.as_str())];
-    survives(&file("node.crt"), &wrong, &certified.certificate, &b.security, &goes_on);
+    survives(
+        &file("node.crt"),
+        &wrong,
+        &certified.certificate,
+        &b.security,
+        &goes_on,
+    );
     let wrong = [None, Some(""), Some(certified.key.as_str())];
-    survives(&file("node.authorities"), &wrong, authority.pem(), &b.security, &goes_on);
+    survives(
+        &file("node.authorities"),
+        &wrong,
+        authority.pem(),
+        &b.security,
+        &goes_on,
+    );
 }
 
 fn with_secret_file(name: &str, secret_file: PathBuf) -> Arc<Security> {
@@ -168,10 +202,19 @@ fn a_file_of_secrets_that_goes_bad_while_a_node_runs_changes_nothing() {
         Some(equal.as_str()),
         Some(three.as_str()),
     ];
-    survives(&path, &wrong, &format!("\n  {SECRET} \r\n\r\n"), &b, &goes_on);
+    survives(
+        &path,
+        &wrong,
+        &format!("\n  {SECRET} \r\n\r\n"),
+        &b,
+        &goes_on,
+    );
     std::fs::write(&path, b"\xff\xfe not UTF-8, and long enough").expect("a file");
     let told = b.reload();
-    assert!(matches!(&told[..], [Reload::Failed(error)] if error.what.contains("UTF-8")), "{told:?}");
+    assert!(
+        matches!(&told[..], [Reload::Failed(error)] if error.what.contains("UTF-8")),
+        "{told:?}"
+    );
     goes_on();
 }
 
@@ -184,7 +227,9 @@ fn a_secret_that_is_replaced_while_a_handshake_is_under_way() {
     let mut under_way = End::accept(&b);
     let mut dialer = End::dial(&a, None);
     let first = dialer.take_out();
-    under_way.hear(&first[..100]).expect("so far it may be right");
+    under_way
+        .hear(&first[..100])
+        .expect("so far it may be right");
     folder.write("secret", OTHER_SECRET);
     assert_eq!(b.reload(), [Reload::Credentials]);
     under_way.hear(&first[100..]).expect("it came before");
@@ -194,5 +239,8 @@ fn a_secret_that_is_replaced_while_a_handshake_is_under_way() {
     assert!(under_way.session.epoch() < b.epoch());
     let secret_wrong = Some(CloseReason::SecretWrong);
     let found = talk(&mut End::dial(&a, None), &mut End::accept(&b));
-    assert_eq!(found, Found::Acceptor(CloseReason::SecretWrong, secret_wrong));
+    assert_eq!(
+        found,
+        Found::Acceptor(CloseReason::SecretWrong, secret_wrong)
+    );
 }

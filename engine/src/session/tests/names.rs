@@ -1,9 +1,7 @@
 //! Certificates of every shape that authorities hand out: which of them prove which node's name, which lead to an authority.
 
 use rcgen::string::Ia5String;
-use rcgen::{
-    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, SanType,
-};
+use rcgen::{BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, SanType};
 
 use super::authority::{Authority, Certified, Valid};
 use super::tls::{found, node};
@@ -21,7 +19,9 @@ fn uri(uri: &str) -> SanType {
 fn taken_for(names: Vec<SanType>, node_name: &str) -> Result<(), String> {
     let authority = Authority::new("ours");
     let certified = authority.sign_as("a", |params| {
-        params.distinguished_name.push(DnType::CommonName, node_name);
+        params
+            .distinguished_name
+            .push(DnType::CommonName, node_name);
         params.subject_alt_names = names;
     });
     let (a, b) = (
@@ -42,7 +42,10 @@ fn a_name_is_proven_by_itself_alone() {
     for (names, node_name) in [
         (vec![dns("a.example")], "a.example"),
         (vec![uri("overlane:App@10.0.0.1")], "App@10.0.0.1"),
-        (vec![dns("x.example"), uri("https://a"), uri("overlane:a")], "a"),
+        (
+            vec![dns("x.example"), uri("https://a"), uri("overlane:a")],
+            "a",
+        ),
     ] {
         taken_for(names, node_name).expect(node_name);
     }
@@ -62,12 +65,20 @@ fn a_name_is_proven_by_itself_alone() {
         (vec![uri("overlane:*")], "a"),
         (vec![uri("overlane:{node}")], "a"),
         (vec![SanType::IpAddress([10, 0, 0, 1].into())], "10.0.0.1"),
-        (vec![SanType::Rfc822Name(Ia5String::try_from("app@10.0.0.1").expect("text"))], "app@10.0.0.1"),
+        (
+            vec![SanType::Rfc822Name(
+                Ia5String::try_from("app@10.0.0.1").expect("text"),
+            )],
+            "app@10.0.0.1",
+        ),
     ] {
         let shown = format!("{names:?} for {node_name}");
         let is_nameless = names.is_empty();
         let said = taken_for(names, node_name).expect_err(&shown);
-        assert!(!is_nameless || said.contains("its certificate has no name"), "{said}");
+        assert!(
+            !is_nameless || said.contains("its certificate has no name"),
+            "{said}"
+        );
     }
 }
 
@@ -87,21 +98,37 @@ fn a_chain_leads_to_an_authority_over_those_below_it() {
     let root = Authority::new("root");
     let middle = root.below("middle", Valid::Now);
     let certified = middle.certify("a");
-    assert_eq!(found_with(&[middle.pem()], &certified, &root), [Found::Both, Found::Both]);
+    assert_eq!(
+        found_with(&[middle.pem()], &certified, &root),
+        [Found::Both, Found::Both]
+    );
     // More than is needed, and in any order.
     let other = Authority::new("other");
     let chain = [other.pem(), root.pem(), middle.pem()];
-    assert_eq!(found_with(&chain, &certified, &root), [Found::Both, Found::Both]);
+    assert_eq!(
+        found_with(&chain, &certified, &root),
+        [Found::Both, Found::Both]
+    );
     let refused = |reason| [Found::Acceptor(reason, Some(reason)), Found::Dialer(reason)];
     let untrusted = refused(CloseReason::CertificateUntrusted);
-    assert_eq!(found_with(&[], &certified, &root), untrusted, "nobody between");
+    assert_eq!(
+        found_with(&[], &certified, &root),
+        untrusted,
+        "nobody between"
+    );
     assert_eq!(found_with(&[other.pem()], &certified, &root), untrusted);
     let past = root.below("middle", Valid::Past);
     let expired = refused(CloseReason::CertificateExpired);
-    assert_eq!(found_with(&[past.pem()], &past.certify("a"), &root), expired);
+    assert_eq!(
+        found_with(&[past.pem()], &past.certify("a"), &root),
+        expired
+    );
     // A node signs nobody's certificate.
     let leaf = root.sign_as("a", |_| {});
-    assert_eq!(found_with(&[leaf.certificate.as_str()], &middle.certify("a"), &root), untrusted);
+    assert_eq!(
+        found_with(&[leaf.certificate.as_str()], &middle.certify("a"), &root),
+        untrusted
+    );
 }
 
 #[test]
@@ -118,12 +145,19 @@ fn a_certificate_for_something_else_is_bad() {
         move |params: &mut CertificateParams| params.extended_key_usages.clone_from(&usages)
     };
     use ExtendedKeyUsagePurpose as For;
-    assert_eq!(made(&usage(None)), [Found::Both, Found::Both], "for anything");
+    assert_eq!(
+        made(&usage(None)),
+        [Found::Both, Found::Both],
+        "for anything"
+    );
     assert_eq!(made(&usage(Some(For::ServerAuth)))[0], as_dialer);
     assert_eq!(made(&usage(Some(For::ServerAuth)))[1], Found::Both);
     assert_eq!(made(&usage(Some(For::ClientAuth)))[0], Found::Both);
     assert_eq!(made(&usage(Some(For::ClientAuth)))[1], as_acceptor);
-    assert_eq!(made(&usage(Some(For::CodeSigning))), [as_dialer, as_acceptor]);
+    assert_eq!(
+        made(&usage(Some(For::CodeSigning))),
+        [as_dialer, as_acceptor]
+    );
     let authoritys_own = |params: &mut CertificateParams| {
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     };

@@ -81,7 +81,9 @@ fn has_read(client: &TcpStream) -> bool {
     };
     let (theirs, ours) = (port(client.peer_addr()), port(client.local_addr()));
     let sockets = std::fs::read_to_string("/proc/net/tcp").expect("there is /proc");
-    let mut lines = sockets.lines().map(|line| line.split_whitespace().collect());
+    let mut lines = sockets
+        .lines()
+        .map(|line| line.split_whitespace().collect());
     let is_so = |words: Vec<&str>| {
         // Its place, address here and there, state, what is to be sent and read, ..., and its file once it was accepted.
         matches!(words[..], [_, here, there, _, queues, _, _, _, _, file, ..]

@@ -111,7 +111,9 @@ const STRANGERS: &[Limit] = &[
     ),
     limit(
         "time for an answer of DNS",
-        Derived("3 s for each server by UDP, and 3 s by TCP; what `/etc/resolv.conf` says where no server is named"),
+        Derived(
+            "3 s for each server by UDP, and 3 s by TCP; what `/etc/resolv.conf` says where no server is named",
+        ),
         Otherwise("the next server is asked, each twice"),
         "`discovery/tests/servers/dns.rs`",
     ),
@@ -391,7 +393,9 @@ const PEERS: &[Limit] = &[
     limit(
         "connections of a lane that wait for the Bye of the one before",
         Derived("1 of each lane, for 1 s"),
-        Otherwise("the older one is closed; after that second it takes the place of the one before"),
+        Otherwise(
+            "the older one is closed; after that second it takes the place of the one before",
+        ),
         "the unit tests of engine/src/shard/renewal.rs",
     ),
     limit(
