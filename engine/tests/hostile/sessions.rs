@@ -465,7 +465,7 @@ fn crowd(honest: Honest) {
     // They said 160 MB together; of each 16 KiB are held at most, and of 256 at a time.
     let grown_kib = peak_memory_kib() - before_kib;
     println!("{refused:?}; the peak of memory grew by {grown_kib} KiB");
-    assert!(grown_kib < 96 << 10, "it grew by {grown_kib} KiB");
+    assert!(grown_kib < 32 << 10, "it grew by {grown_kib} KiB");
     honest.goes_on();
     finish(honest, &caught);
 }

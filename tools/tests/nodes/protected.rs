@@ -18,7 +18,12 @@ fn said(home: &Home, name: &str, mut command: std::process::Command) -> String {
     command.stderr(Stdio::from(file));
     let node = RunningNode::start(command);
     let mut all = node.up.to_string();
-    for looks in [&["status"][..], &["metrics"], &["peers"], &["channels"]] {
+    for looks in [
+        &["status"][..],
+        &["metrics"],
+        &["peers"],
+        &["channel", "list"],
+    ] {
         all += &home.text(&[looks, &["--node", name]].concat());
     }
     let (code, last) = node.stop();
