@@ -33,7 +33,13 @@ impl Place {
     pub fn of_address(address: SocketAddr) -> Option<Self> {
         let ip = address.ip().to_canonical();
         let is_broadcast = matches!(ip, IpAddr::V4(ip) if ip.is_broadcast());
-        let is_host = !ip.is_unspecified() && !ip.is_multicast() && !is_broadcast;
+        // A link-local address is somebody's on an interface alone.
+        let lacks_interface = matches!(
+            address,
+            SocketAddr::V6(address) if address.ip().is_unicast_link_local() && address.scope_id() == 0
+        );
+        let is_host =
+            !ip.is_unspecified() && !ip.is_multicast() && !is_broadcast && !lacks_interface;
         (is_host && address.port() > 0).then(|| Self(address.to_string()))
     }
 
@@ -165,6 +171,7 @@ mod tests {
             "224.0.0.1",
             "255.255.255.255",
             "::",
+            "fe80::1",
             "a b",
             "a\u{1b}",
             "a:1",

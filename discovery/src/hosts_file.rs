@@ -87,8 +87,9 @@ pub fn read_hosts(text: &str, port: u16) -> Result<Found, String> {
         ));
     }
     let mut found = Found::default();
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     for (number, line) in text.lines().enumerate() {
-        let line = line.split(['#', '%']).next().unwrap_or_default().trim();
+        let line = without_remark(line).trim();
         if line.is_empty() {
             continue;
         }
@@ -100,6 +101,20 @@ pub fn read_hosts(text: &str, port: u16) -> Result<Found, String> {
         found.add(place);
     }
     Ok(found)
+}
+
+/// What stands before a remark. A `%` within a word begins none: in an address it names an interface, and without that the address
+/// would be another one.
+fn without_remark(line: &str) -> &str {
+    let mut before = ' ';
+    let begins = |(_, character): &(usize, char)| {
+        let is_percent = *character == '%' && (before.is_whitespace() || before == '.');
+        let is_remark = *character == '#' || is_percent;
+        before = *character;
+        is_remark
+    };
+    let remark = line.char_indices().find(begins);
+    remark.map_or(line, |(at, _)| &line[..at])
 }
 
 fn place(line: &str, port: u16) -> Option<Place> {
@@ -139,12 +154,30 @@ mod tests {
                 "d:7400"
             ]
         );
-        assert!(texts("% nobody\n").is_empty());
+        assert_eq!(texts("\u{feff}a\r\n"), ["a:7400"]);
+        assert!(texts("% nobody\n%% nor here").is_empty());
+        assert_eq!(
+            texts("'a'. % one\n'b'.% two\n[fe80::1%2]:9 % three"),
+            ["[fe80::1%2]:9", "a:7400", "b:7400"]
+        );
     }
 
     #[test]
     fn a_line_that_is_no_host_is_named() {
-        for line in ["a b", "a:0", "a:x", "'a'", "0.0.0.0", "a:65536", "\u{1b}"] {
+        for line in [
+            "a b",
+            "a:0",
+            "a:x",
+            "'a'",
+            "0.0.0.0",
+            "a:65536",
+            "\u{1b}",
+            // Where it is depends on the interface; which one is said by its number, as `[fe80::1%2]:7400`.
+            "fe80::1",
+            "fe80::1%eth0",
+            "[fe80::1%eth0]:7400",
+            "fd00::1%eth0",
+        ] {
             let error = read_hosts(&format!("a\n{line}"), 1).unwrap_err();
             assert!(error.starts_with("line 2: "), "{line}: {error}");
         }

@@ -104,11 +104,12 @@ pub enum SecretSourceError {
 }
 
 impl Secrets {
-    /// One secret on each line; spaces around it and empty lines do not count.
+    /// One secret on each line; spaces around it, empty lines and a byte order mark do not count.
     ///
     /// # Errors
     /// [`SecretError`]: no secret, too many, or one of the wrong length.
     pub fn read(text: &str) -> Result<Self, SecretError> {
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
         let mut secrets = Vec::new();
         for (index, line) in lines.clone().enumerate() {
@@ -198,6 +199,7 @@ mod tests {
         for (text, count) in [
             (ONE.to_owned(), 1),
             (format!("  {ONE}\r\n\n"), 1),
+            (format!("\u{feff}{ONE}\r\n"), 1),
             (format!("{ONE}\n{OTHER}\n"), 2),
         ] {
             let secrets = Secrets::read(&text).expect("secrets");

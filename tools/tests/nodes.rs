@@ -2,6 +2,8 @@
 
 #[path = "nodes/operating.rs"]
 mod operating;
+#[path = "nodes/protected.rs"]
+mod protected;
 mod support;
 
 use std::io::{BufRead, BufReader, Read, Write};

@@ -10,6 +10,7 @@ mod packet;
 mod sightings;
 mod socket;
 
+use std::net::SocketAddr;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::found::{Again, Failure, Found};
@@ -91,7 +92,7 @@ impl Multicast {
         let heard = sockets.hear(wait);
         self.sockets = Some(sockets);
         match heard {
-            Ok(Some(Heard { bytes, from })) => match self.take(&bytes) {
+            Ok(Some(Heard { bytes, from })) => match self.take(&bytes, from) {
                 Ok(is_new) => Ok(is_new),
                 Err(rejected) => {
                     tracing::debug!(%from, %rejected, "a beacon was not believed");
@@ -122,8 +123,8 @@ impl Multicast {
         Ok(())
     }
 
-    fn take(&mut self, bytes: &[u8]) -> Result<bool, Rejected> {
-        let beacon = packet::read(bytes, self.secret.as_ref())?;
+    fn take(&mut self, bytes: &[u8], from: SocketAddr) -> Result<bool, Rejected> {
+        let beacon = packet::read(bytes, self.secret.as_ref())?.heard_from(from);
         if beacon.cluster != self.beacon.cluster {
             return Err(Rejected::OtherCluster);
         }

@@ -48,6 +48,23 @@ pub struct Beacon {
     pub time_ms: u64,
 }
 
+impl Beacon {
+    /// As it is for who heard it from there: link-local addresses are those of the interface on which it came.
+    pub(super) fn heard_from(mut self, from: SocketAddr) -> Self {
+        let SocketAddr::V6(from) = from else {
+            return self;
+        };
+        for address in &mut self.addresses {
+            if let SocketAddr::V6(address) = address
+                && address.ip().is_unicast_link_local()
+            {
+                address.set_scope_id(from.scope_id());
+            }
+        }
+        self
+    }
+}
+
 /// Why a packet was not believed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Rejected {

@@ -1,11 +1,11 @@
 //! The sockets of beacons: one that sends, one that hears.
 
 use std::fmt;
-use std::fs;
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::time::Duration;
 
+use nix::net::if_::if_nametoindex;
 use socket2::{Domain, InterfaceIndexOrAddress, Protocol, SockAddr, Socket, Type};
 
 use super::packet::PACKET_BYTES_MAX;
@@ -112,8 +112,10 @@ fn listen(network: &Network, interface: &Interface) -> io::Result<Socket> {
             socket.bind(&SocketAddr::from((Ipv4Addr::UNSPECIFIED, group.port())).into())?;
         }
         IpAddr::V4(ip) => {
-            // To the group itself, so that no other packet for the port comes here.
+            // To the group itself, so that no other packet for the port comes here; and on the interface where it is joined,
+            // not on each where some program of this host has joined it.
             socket.bind(&group.into())?;
+            socket.set_multicast_all_v4(false)?;
             let interface = match interface {
                 Interface::Any => InterfaceIndexOrAddress::Index(0),
                 Interface::Named { index, .. } => InterfaceIndexOrAddress::Index(*index),
@@ -123,6 +125,7 @@ fn listen(network: &Network, interface: &Interface) -> io::Result<Socket> {
         }
         IpAddr::V6(ip) => {
             socket.set_only_v6(true)?;
+            socket.set_multicast_all_v6(false)?;
             socket.bind(&SocketAddr::from((Ipv6Addr::UNSPECIFIED, group.port())).into())?;
             socket.join_multicast_v6(&ip, index(interface))?;
         }
@@ -175,16 +178,14 @@ fn interface(network: &Network) -> Result<Interface, Failure> {
     if let Ok(address) = text.parse() {
         return Ok(Interface::At(address));
     }
-    // Looked up each time: an interface that comes later is found then.
-    let is_name = !text.is_empty() && !text.contains(['/', '\0']) && text != "." && text != "..";
-    let path = format!("/sys/class/net/{text}/ifindex");
-    let index = is_name.then(|| fs::read_to_string(path).ok()).flatten();
-    match index.and_then(|index| index.trim().parse().ok()) {
-        Some(index) => Ok(Interface::Named {
+    // Looked up each time: an interface that comes later is found then. The kernel is asked, as `/sys` may be that of another
+    // network namespace.
+    match if_nametoindex(text.as_str()) {
+        Ok(index) => Ok(Interface::Named {
             name: text.clone(),
             index,
         }),
-        None => Err(Failure::new(format!(
+        Err(_) => Err(Failure::new(format!(
             "there is no network interface `{text}`; `ip link` lists them"
         ))),
     }

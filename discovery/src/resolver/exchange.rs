@@ -59,7 +59,7 @@ impl Resolver {
         let bytes = question(id, name, kind).ok_or_else(too_long)?;
         let read = |bytes: &[u8]| reply(bytes, id, name, kind);
         match by_udp(server, &bytes, deadline, stop, read)? {
-            Reply::Truncated => by_tcp(server, &bytes, patience, read),
+            Reply::Truncated => by_tcp(server, &bytes, Instant::now() + patience, stop, read),
             reply => Ok(reply),
         }
     }
@@ -109,24 +109,52 @@ fn by_udp(
     Err(io::Error::new(ErrorKind::TimedOut, "it did not answer"))
 }
 
+/// The whole exchange takes no longer than until `deadline`, however slowly the server speaks.
 fn by_tcp(
     server: SocketAddr,
     question: &[u8],
-    patience: Duration,
+    deadline: Instant,
+    stop: &Stop,
     read: impl Fn(&[u8]) -> Option<Reply>,
 ) -> io::Result<Reply> {
-    let mut stream = TcpStream::connect_timeout(&server, patience)?;
-    stream.set_read_timeout(Some(patience))?;
-    stream.set_write_timeout(Some(patience))?;
+    let left = deadline.saturating_duration_since(Instant::now());
+    // No time at all would be refused as an argument.
+    let left = left.max(Duration::from_millis(1));
+    let mut stream = TcpStream::connect_timeout(&server, left)?;
+    stream.set_write_timeout(Some(left))?;
     let length = u16::try_from(question.len()).unwrap_or(u16::MAX);
     stream.write_all(&[&length.to_be_bytes(), question].concat())?;
     let mut length = [0; 2];
-    stream.read_exact(&mut length)?;
+    fill(&mut stream, &mut length, deadline, stop)?;
     // Two bytes of length bound it to ANSWER_BYTES_MAX.
     let mut bytes = vec![0; usize::from(u16::from_be_bytes(length)).min(ANSWER_BYTES_MAX)];
-    stream.read_exact(&mut bytes)?;
+    fill(&mut stream, &mut bytes, deadline, stop)?;
     let no_answer = || io::Error::new(ErrorKind::InvalidData, "it sent no answer to the question");
     read(&bytes).ok_or_else(no_answer)
+}
+
+/// Fills `buffer`, until then and unless it is to stop.
+fn fill(
+    stream: &mut TcpStream,
+    mut buffer: &mut [u8],
+    deadline: Instant,
+    stop: &Stop,
+) -> io::Result<()> {
+    while !buffer.is_empty() {
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() || stop.is_stopped() {
+            let why = "its answer by TCP did not come to its end";
+            return Err(io::Error::new(ErrorKind::TimedOut, why));
+        }
+        stream.set_read_timeout(Some(left.min(PIECE)))?;
+        match stream.read(buffer) {
+            Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
+            Ok(bytes) => buffer = &mut buffer[bytes..],
+            Err(error) if is_timeout(&error) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }
 
 fn is_timeout(error: &io::Error) -> bool {

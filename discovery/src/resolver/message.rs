@@ -8,7 +8,7 @@ use std::time::Duration;
 use domain::base::iana::{Opcode, Rcode};
 use domain::base::name::ToName;
 use domain::base::{Message, MessageBuilder, Name, ParsedName, Rtype};
-use domain::rdata::{A, Aaaa, Srv};
+use domain::rdata::{A, Aaaa, Cname, Srv};
 
 use super::{Answer, RECORDS_MAX};
 
@@ -114,17 +114,31 @@ where
     D: domain::base::rdata::ParseRecordData<'a, &'a [u8]>,
 {
     let owner = message.canonical_name()?;
-    let mut answer = Answer::default();
+    let mut answer = Answer {
+        records: Vec::new(),
+        ttl: ttl_of_aliases(message, &owner),
+    };
     for record in message.answer().ok()?.limit_to_in::<D>().take(RECORDS_MAX) {
         let record = record.ok()?;
         if !record.owner().name_eq(&owner) {
             continue;
         }
         let ttl = Duration::from_secs(record.ttl().as_secs().into());
-        answer.ttl = Some(answer.ttl.map_or(ttl, |least| least.min(ttl)));
+        answer.ttl = [answer.ttl, Some(ttl)].into_iter().flatten().min();
         answer.records.extend(value(record.into_data()));
     }
     Some(answer)
+}
+
+/// How long the aliases of an answer hold that lead to `owner`: what they stand for may be another name then.
+fn ttl_of_aliases(message: &Message<&[u8]>, owner: &ParsedName<&[u8]>) -> Option<Duration> {
+    let answer = message.answer().ok()?;
+    let aliases = answer.limit_to_in::<Cname<ParsedName<&[u8]>>>();
+    let on_the_way = aliases.take(RECORDS_MAX).flatten();
+    on_the_way
+        .filter(|alias| !alias.owner().name_eq(owner))
+        .map(|alias| Duration::from_secs(alias.ttl().as_secs().into()))
+        .min()
 }
 
 /// Reads arbitrary bytes as answers: it must not panic, and holds no more records than it may.
@@ -150,7 +164,6 @@ pub(super) mod tests {
     use super::*;
     use domain::base::iana::Class;
     use domain::base::{Record, Ttl};
-    use domain::rdata::Cname;
     use proptest::prelude::*;
     use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -221,6 +234,68 @@ pub(super) mod tests {
             panic!("it is an answer");
         };
         assert_eq!(read.records, [IpAddr::V6(Ipv6Addr::LOCALHOST)]);
+        assert_eq!(read.ttl, Some(Duration::from_secs(9)), "the least of all");
+    }
+
+    /// An alias that changes soon is asked for again soon, however long the addresses behind it hold.
+    #[test]
+    fn an_alias_holds_no_longer_than_it_says() {
+        let bytes = answer(7, "a.example", Rtype::A, Rcode::NOERROR, |builder| {
+            add(builder, "a.example", 2, Cname::new(name("b.example")));
+            add(builder, "b.example", 3_600, address(1));
+        });
+        let Some(Reply::Records(Records::Addresses(read))) =
+            reply(&bytes, 7, &name("a.example"), Rtype::A)
+        else {
+            panic!("it is an answer");
+        };
+        assert_eq!(read.ttl, Some(Duration::from_secs(2)));
+    }
+
+    #[test]
+    fn names_that_lead_back_to_themselves_are_no_answer() {
+        let aliases = answer(7, "a.example", Rtype::A, Rcode::NOERROR, |builder| {
+            add(builder, "a.example", 9, Cname::new(name("b.example")));
+            add(builder, "b.example", 9, Cname::new(name("a.example")));
+            add(builder, "a.example", 9, address(1));
+        });
+        let read = |bytes: &[u8]| reply(bytes, 7, &name("a.example"), Rtype::A);
+        let refused = Reply::Refused("an answer that cannot be read".to_owned());
+        assert_eq!(read(&aliases), Some(refused.clone()));
+        // An owner that is a pointer: to itself, ahead, behind the end, or to one that points back.
+        let good = answer(7, "a.example", Rtype::A, Rcode::NOERROR, |builder| {
+            add(builder, "b.example", 9, address(1));
+        });
+        let question_end = 12 + 11 + 4;
+        let mut pointed = good[..question_end].to_vec();
+        let rest = good[question_end + 11..].to_vec();
+        for target in [question_end, question_end + 2, 0x3fff, question_end + 1] {
+            pointed.truncate(question_end);
+            let pointer = 0xc000 | u16::try_from(target).unwrap();
+            pointed.extend(pointer.to_be_bytes());
+            pointed.extend(&rest);
+            assert_ne!(
+                read(&pointed),
+                Some(Reply::NoName),
+                "it says nothing of the name"
+            );
+            if let Some(Reply::Records(Records::Addresses(found))) = read(&pointed) {
+                assert!(found.records.is_empty(), "{target}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_answer_that_is_cut_anywhere_is_no_answer_with_addresses_of_its_own() {
+        let whole = answer(7, "a.example", Rtype::A, Rcode::NOERROR, |builder| {
+            add(builder, "a.example", 9, address(1));
+            add(builder, "a.example", 9, address(2));
+        });
+        for end in 0..whole.len() {
+            let read = reply(&whole[..end], 7, &name("a.example"), Rtype::A);
+            let is_found = matches!(read, Some(Reply::Records(_)));
+            assert!(!is_found, "of {end} bytes: {read:?}");
+        }
     }
 
     #[test]

@@ -1,27 +1,24 @@
-//! `dns` and `dns_srv` against a stand-in for a name server, and against dnsmasq where it is installed.
+//! `dns` and `dns_srv` against a stand-in for a name server.
 
-use std::fs;
 use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use overlane_discovery::dns::{Dns, DnsSrv};
 use overlane_discovery::resolver::Resolver;
-use overlane_discovery::{Again, Stop, Strategy};
+use overlane_discovery::{Again, PLACES_MAX, Stop, Strategy};
 
 use crate::stand_in::dns::{NameServer, Records};
-use crate::{GENEROUS, look_until, texts};
+use crate::{GENEROUS, texts, wait_until};
 
 fn ip(text: &str) -> IpAddr {
     text.parse().expect("an address")
 }
 
-fn dns(server: SocketAddr, name: &str) -> Dns {
+pub(crate) fn dns(server: SocketAddr, name: &str) -> Dns {
     Dns::new(Resolver::new(vec![server]), name.to_owned(), 7400)
 }
 
-fn dns_srv(server: SocketAddr, name: &str) -> DnsSrv {
+pub(crate) fn dns_srv(server: SocketAddr, name: &str) -> DnsSrv {
     DnsSrv::new(Resolver::new(vec![server]), name.to_owned(), 7400)
 }
 
@@ -137,11 +134,7 @@ fn a_silent_server_does_not_keep_whoever_stops_waiting() {
     let stopped = std::sync::Arc::clone(&stop);
     let address = server.address;
     let thread = std::thread::spawn(move || dns(address, "nodes.example").look(&stopped).is_err());
-    let deadline = Instant::now() + GENEROUS;
-    while server.asked_by_udp() == 0 {
-        assert!(Instant::now() < deadline, "it was not asked");
-        std::thread::yield_now();
-    }
+    wait_until("it is asked", || server.asked_by_udp() > 0);
     stop.stop();
     assert!(thread.join().expect("it does not panic"));
     assert!(
@@ -150,102 +143,57 @@ fn a_silent_server_does_not_keep_whoever_stops_waiting() {
     );
 }
 
-/// A dnsmasq of this test.
-struct Dnsmasq {
-    process: Child,
-    hosts: PathBuf,
-    address: SocketAddr,
-}
-
-impl Dnsmasq {
-    /// None if it is not installed.
-    fn start(name: &str, services: &[&str]) -> Option<Self> {
-        let program = ["/usr/sbin/dnsmasq", "/usr/bin/dnsmasq"]
-            .into_iter()
-            .find(|path| fs::exists(path).unwrap_or(false))?;
-        let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
-        let hosts = folder.join(format!("hosts-{name}-{}", std::process::id()));
-        fs::write(&hosts, "").expect("the temporary folder can be written");
-        let port = std::net::UdpSocket::bind("127.0.0.1:0")
-            .and_then(|socket| socket.local_addr())
-            .expect("a port")
-            .port();
-        let mut command = Command::new(program);
-        command
-            .args([
-                "--keep-in-foreground",
-                "--no-resolv",
-                "--no-hosts",
-                "--conf-file=/dev/null",
-                "--pid-file=",
-            ])
-            .args([
-                "--listen-address=127.0.0.1",
-                "--bind-interfaces",
-                "--user=root",
-                "--local-ttl=1",
-                "--local=/example/",
-            ])
-            .arg(format!("--port={port}"))
-            .arg(format!("--addn-hosts={}", hosts.display()))
-            .args(
-                services
-                    .iter()
-                    .map(|service| format!("--srv-host={service}")),
-            )
-            .stderr(Stdio::null());
-        let process = command.spawn().expect("it is there");
-        let address = SocketAddr::from(([127, 0, 0, 1], port));
-        Some(Self {
-            process,
-            hosts,
-            address,
-        })
-    }
-
-    fn set(&self, hosts: &str) {
-        fs::write(&self.hosts, hosts).expect("the temporary folder can be written");
-        let process = self.process.id().to_string();
-        let told = Command::new("kill").args(["-HUP", &process]).status();
-        assert!(told.expect("kill is there").success());
-    }
-}
-
-impl Drop for Dnsmasq {
-    fn drop(&mut self) {
-        // It may have ended.
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-        let _ = fs::remove_file(&self.hosts);
-    }
-}
-
+/// A server that answers byte by byte keeps neither the next server waiting nor whoever stops.
 #[test]
-fn names_of_a_real_server_come_and_go() {
-    let service = "_overlane._tcp.example,n1.example,7401";
-    let Some(server) = Dnsmasq::start("names", &[service]) else {
-        println!("dnsmasq is not installed: only the stand-in was asked");
-        return;
-    };
-    let mut addresses = dns(server.address, "nodes.example");
-    // It takes a moment to listen.
-    look_until(
-        &mut addresses,
-        "it answers that there is no such name",
-        |found| found.is_empty(),
+fn an_answer_by_tcp_that_does_not_come_to_its_end_is_let_go() {
+    let (slow, well) = (NameServer::start(), NameServer::start());
+    slow.set_slow(true);
+    let many: Vec<_> = (0..200)
+        .map(|last| IpAddr::from([10, 0, 1, last]))
+        .collect();
+    slow.set_addresses("nodes.example", &many);
+    well.set_addresses("nodes.example", &[ip("10.0.0.1")]);
+    let both = Resolver::new(vec![slow.address, well.address]);
+    let mut strategy = Dns::new(both, "nodes.example".into(), 1);
+    let found = strategy.look(&Stop::default()).expect("one answers");
+    assert_eq!(texts(&found), ["10.0.0.1:1"]);
+    let stop = std::sync::Arc::new(Stop::default());
+    let stopped = std::sync::Arc::clone(&stop);
+    let asked = slow.asked_by_tcp();
+    let address = slow.address;
+    let thread = std::thread::spawn(move || dns(address, "nodes.example").look(&stopped).is_err());
+    wait_until("it is asked by TCP", || slow.asked_by_tcp() > asked);
+    let begun = Instant::now();
+    stop.stop();
+    assert!(thread.join().expect("it does not panic"));
+    println!("it ended {:?} after it was asked to", begun.elapsed());
+    assert!(begun.elapsed() < GENEROUS);
+}
+
+/// More than fit into an answer of DNS at all, and more than a node wants to know.
+#[test]
+fn a_name_with_thousands_of_addresses_is_bounded() {
+    let server = NameServer::start();
+    let many: Vec<_> = (0..4_000_u32)
+        .map(|number| IpAddr::from((0x0a00_0001 + number).to_be_bytes()))
+        .collect();
+    server.set_addresses("nodes.example", &many);
+    let mut strategy = dns(server.address, "nodes.example");
+    let found = strategy.look(&Stop::default()).expect("it answers");
+    assert_eq!(found.places().len(), PLACES_MAX);
+    // An answer has 64 KiB at most: of ten thousand a server sends those that fit, or none.
+    let services = (0..1_500).map(|port| (7_000 + port, "n1.example".to_owned()));
+    let services = services.collect();
+    server.set(
+        "_o._tcp.example",
+        Records {
+            ttl_s: 30,
+            addresses: Vec::new(),
+            services,
+        },
     );
-    server.set("10.0.0.1 nodes.example n1.example\nfd00::1 nodes.example\n");
-    look_until(&mut addresses, "both addresses are found", |found| {
-        found == ["10.0.0.1:7400", "[fd00::1]:7400"]
-    });
-    let mut services = dns_srv(server.address, "_overlane._tcp.example");
-    look_until(&mut services, "the service is found", |found| {
-        found == ["10.0.0.1:7401"]
-    });
-    server.set("10.0.0.2 nodes.example\n");
-    look_until(&mut addresses, "the other address is found", |found| {
-        found == ["10.0.0.2:7400"]
-    });
-    server.set("");
-    look_until(&mut addresses, "the name is gone", |found| found.is_empty());
+    server.set_addresses("n1.example", &[ip("10.0.0.1")]);
+    let mut strategy = dns_srv(server.address, "_o._tcp.example");
+    let found = strategy.look(&Stop::default()).expect("it answers");
+    assert_eq!(found.places().len(), PLACES_MAX);
 }

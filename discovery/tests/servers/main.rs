@@ -1,5 +1,5 @@
-//! Strategies against servers: stand-ins written here from the documentation of the real ones, and a real name server
-//! where there is one.
+//! Strategies against servers: stand-ins written here from the documentation of the real ones, and real name servers
+//! where they are installed.
 
 mod corpus;
 mod dns;
@@ -7,7 +7,9 @@ mod kubernetes;
 mod kubernetes_tls;
 mod manifests;
 mod multicast;
+mod name_servers;
 mod rancher;
+mod real;
 mod stand_in;
 
 use std::time::{Duration, Instant};
@@ -22,6 +24,15 @@ fn texts(found: &overlane_discovery::Found) -> Vec<&str> {
         .iter()
         .map(overlane_discovery::Place::text)
         .collect()
+}
+
+/// Waits until it `is_so`.
+fn wait_until(what: &str, is_so: impl Fn() -> bool) {
+    let deadline = Instant::now() + GENEROUS;
+    while !is_so() {
+        assert!(Instant::now() < deadline, "{what}: not in time");
+        std::thread::yield_now();
+    }
 }
 
 /// Looks until what is found `holds`.
@@ -39,6 +50,7 @@ fn look_until(
             return;
         }
         assert!(Instant::now() < deadline, "{what}: {found:?}");
-        std::thread::sleep(Duration::from_millis(5));
+        // A server that has to read its files has a moment of the processor for it.
+        std::thread::yield_now();
     }
 }

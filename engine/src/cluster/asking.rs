@@ -129,6 +129,8 @@ fn who_is_at(asker: &Asker, place: &str) -> Result<(String, SocketAddr), String>
 fn who_is(asker: &Asker, address: SocketAddr) -> Result<String, String> {
     let lost = |error: std::io::Error| error.to_string();
     let stream = TcpStream::connect_timeout(&address, PATIENCE).map_err(lost)?;
+    // The end of a session's handshake and the Hello go out one after the other.
+    stream.set_nodelay(true).map_err(lost)?;
     stream.set_read_timeout(Some(PATIENCE)).map_err(lost)?;
     stream.set_write_timeout(Some(PATIENCE)).map_err(lost)?;
     let channel = Name::new(WHO).map_err(|error| error.to_string())?;

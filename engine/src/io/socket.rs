@@ -90,6 +90,9 @@ fn stream_socket(address: SocketAddr) -> io::Result<Socket> {
         Some(Protocol::TCP),
     )?;
     socket.set_nonblocking(true)?;
+    // From the first byte on, and for what a listening socket accepts: the last message of a session's handshake and the Hello go
+    // out one after the other, and the kernel would hold the second back until the first is acknowledged, 40 ms.
+    socket.set_tcp_nodelay(true)?;
     Ok(socket)
 }
 
@@ -124,7 +127,6 @@ impl SocketOptions {
 /// a reader that is only slow, because it counts a closed window. `delivery::Liveness` is for that.
 pub(crate) fn apply(socket: &OwnedFd, options: &SocketOptions) -> io::Result<()> {
     let reference = SockRef::from(socket);
-    reference.set_tcp_nodelay(true)?;
     // The type of service goes first: on Linux, setting it also resets the socket's priority.
     if let Some(dscp) = options.dscp {
         set_type_of_service(socket, u32::from(dscp) << 2)?;
@@ -239,4 +241,27 @@ pub(crate) fn accepted(fd: RawFd) -> OwnedFd {
 /// The raw descriptor for the backend.
 pub(crate) fn raw(socket: &OwnedFd) -> RawFd {
     ManuallyDrop::new(socket).as_raw_fd()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The end of a session's handshake and the Hello are two sends: the kernel must not hold the second back.
+    #[test]
+    fn what_is_said_goes_out_at_once_on_either_end_of_a_connection() {
+        let (listening, address) =
+            listen_first("127.0.0.1:0".parse().expect("an address")).expect("a port");
+        let dialing = Socket::from(dialing_socket(address).expect("a socket"));
+        dialing.set_nonblocking(false).expect("a socket");
+        dialing
+            .connect(&SockAddr::from(address))
+            .expect("it listens");
+        let listening = Socket::from(listening);
+        listening.set_nonblocking(false).expect("a socket");
+        let (accepted, _) = listening.accept().expect("it came");
+        for end in [dialing, accepted] {
+            assert!(end.tcp_nodelay().expect("a socket"));
+        }
+    }
 }

@@ -67,7 +67,23 @@ pub(super) fn read_certificates(
 
 fn read_key(path: &Path) -> Result<PrivateKeyDer<'static>, SecurityError> {
     let text: Zeroizing<Vec<u8>> = read_file(path)?;
-    PrivateKeyDer::from_pem_slice(&text).map_err(|_| no_pem(path, "a private key"))
+    PrivateKeyDer::from_pem_slice(&text).map_err(|_| match is_encrypted(&text) {
+        true => SecurityError {
+            what: format!(
+                "the private key in {} is encrypted, and a node has nobody to ask for its passphrase",
+                path.display()
+            ),
+            remedy: "write it without one (`openssl pkey -in ENCRYPTED -out PLAIN`), for the user of this process alone"
+                .to_owned(),
+        },
+        false => no_pem(path, "a private key"),
+    })
+}
+
+/// Whether a key in PEM wants a passphrase: its label says so, or, as OpenSSL once wrote them, a line below it.
+fn is_encrypted(text: &[u8]) -> bool {
+    const WORD: &[u8] = b"ENCRYPTED";
+    text.windows(WORD.len()).any(|part| part == WORD)
 }
 
 fn no_pem(path: &Path, what: &str) -> SecurityError {

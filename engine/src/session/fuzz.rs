@@ -179,7 +179,7 @@ fn alter(message: &mut Vec<u8>, edits: &[u8]) {
 
 /// Whether two messages of TLS differ in nothing but what each record begins with, its type and version: those of protected
 /// records mean nothing, and `rustls` does not read them.
-fn heads_alone(said: &[u8], heard: &[u8]) -> bool {
+pub(super) fn heads_alone(said: &[u8], heard: &[u8]) -> bool {
     if said.len() != heard.len() {
         return false;
     }

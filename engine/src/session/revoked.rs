@@ -21,12 +21,13 @@ pub(crate) struct Revoked {
 }
 
 impl Revoked {
-    /// A name or `serial:HEX` on each line; what follows a `#` does not count.
+    /// A name or `serial:HEX` on each line; what follows a `#`, and a byte order mark, do not count.
     ///
     /// # Errors
     /// The first line that is neither, as a sentence.
     pub(super) fn read(text: &str) -> Result<Self, String> {
         let mut revoked = Self::default();
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         for (index, line) in text.lines().enumerate() {
             let entry = line.split('#').next().unwrap_or_default().trim();
             if entry.is_empty() {
@@ -104,6 +105,17 @@ mod tests {
             (&[], false),
         ] {
             assert_eq!(revoked.has_serial(serial), is_revoked, "{serial:?}");
+        }
+    }
+
+    /// Otherwise the first of the list would be somebody else, and nobody would notice.
+    #[test]
+    fn a_list_may_begin_with_a_byte_order_mark_and_end_lines_as_windows_does() {
+        for first in ["node-a", "serial:7"] {
+            let text = format!("\u{feff}{first}\r\nnode-b\r\n");
+            let revoked = Revoked::read(&text).expect("a good list");
+            assert!(revoked.has_name("node-a") || revoked.has_serial(&[7]));
+            assert!(revoked.has_name("node-b"));
         }
     }
 

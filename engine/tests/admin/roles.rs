@@ -12,7 +12,7 @@ use super::{Folder, ask, refused, start};
 
 const WAIT_MS: u64 = 1000;
 
-/// One request of each kind.
+/// One request of each kind; events are asked for by following.
 fn requests() -> Vec<Request> {
     let name = || "x".to_owned();
     let payload = || Content::from(b"x".to_vec());
@@ -66,6 +66,33 @@ fn requests() -> Vec<Request> {
             channel: "data".to_owned(),
             wait_ms: WAIT_MS,
         },
+        Request::AddClusterChannel {
+            channel: name(),
+            wait_ms: WAIT_MS,
+        },
+        Request::SetClusterChannel {
+            channel: name(),
+            wait_ms: WAIT_MS,
+        },
+        Request::RemoveClusterChannel {
+            channel: "data".to_owned(),
+            drain_ms: WAIT_MS,
+            wait_ms: WAIT_MS,
+        },
+        Request::ChannelChanges {},
+        Request::Parameters {},
+        Request::Recording {},
+        Request::Faults {},
+        Request::AddFault {
+            peer: None,
+            channel: None,
+            drop_ppm: 1_000_000,
+            delay_us: 0,
+            cut: true,
+            lasts_ms: WAIT_MS,
+            seed: 0,
+        },
+        Request::RemoveFault { id: 1 },
         Request::Rules {},
         Request::SetRules { rules: rules() },
         Request::Connect {
@@ -138,7 +165,7 @@ fn over_the_socket_for_looking_everything_is_shown_and_nothing_changed() {
             looks += 1;
         }
     }
-    assert_eq!(looks, 11, "kinds of looks, and events");
+    assert_eq!(looks, 15, "kinds of looks beside events");
     node.channel("data").expect("it was not removed");
     assert!(node.peers().is_empty(), "and nobody connected to");
     let add = Request::AddChannel {

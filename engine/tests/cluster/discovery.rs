@@ -1,7 +1,7 @@
 //! Nodes find each other by each strategy: five form a cluster, and one that appears later joins it.
 //!
 //! Name servers, the API server of Kubernetes and Rancher's metadata service are stand-ins, written from the documentation of
-//! the real ones (`discovery/tests/servers/stand_in`).
+//! the real ones (`discovery/tests/servers/stand_in`); where unbound or dnsmasq are installed, they are asked, too.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::path::PathBuf;
@@ -12,26 +12,27 @@ use overlane::config::{DiscoveryConfig, MulticastGroup, OverlayChoice, Seed, Str
 use overlane::{Event, MemberStatus};
 
 use crate::nodes::{Member, agree, name};
+use crate::real::name_server::{Kind, RealServer, Record};
 use crate::stand_in::dns::{NameServer, Records};
 use crate::stand_in::kubernetes::ApiServer;
 use crate::stand_in::web::WebServer;
 use crate::support::{GENEROUS, config, wait_for_event, wait_until};
 
 /// How often it is looked, where it is polled.
-const POLL: Duration = Duration::from_secs(1);
+pub(crate) const POLL: Duration = Duration::from_secs(1);
 /// What a newcomer may take besides: the promise that is measured. Not asserted, as a loaded machine takes its time.
-const BESIDES: Duration = Duration::from_secs(5);
+pub(crate) const BESIDES: Duration = Duration::from_secs(5);
 
-fn discovery(strategy: StrategyChoice) -> DiscoveryConfig {
+pub(crate) fn discovery(strategy: StrategyChoice) -> DiscoveryConfig {
     DiscoveryConfig::new("test", strategy)
 }
 
-fn polled(strategy: StrategyChoice) -> DiscoveryConfig {
+pub(crate) fn polled(strategy: StrategyChoice) -> DiscoveryConfig {
     discovery(strategy).poll_ms(u64::try_from(POLL.as_millis()).expect("a second"))
 }
 
 /// A port that is free on the addresses of all nodes.
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     loop {
         let first = TcpListener::bind((address(0), 0)).expect("a port");
         let port = first.local_addr().expect("an address").port();
@@ -42,7 +43,7 @@ fn free_port() -> u16 {
 }
 
 /// The address of a node: each has one of its own, as hosts have.
-fn address(number: usize) -> IpAddr {
+pub(crate) fn address(number: usize) -> IpAddr {
     let last = u8::try_from(11 + number).expect("a few nodes");
     Ipv4Addr::new(127, 0, 7, last).into()
 }
@@ -59,16 +60,25 @@ fn node(number: usize, listen: SocketAddr, discovery: &DiscoveryConfig) -> Membe
 }
 
 /// Five nodes that start at a time, and a sixth later. `appear` is told of each node before it starts.
-fn form(
+pub(crate) fn form(
     what: &str,
     discovery: impl Fn(usize) -> DiscoveryConfig,
     port: u16,
+    appear: impl FnMut(usize),
+) -> Vec<Member> {
+    let start = |number: usize| node(number, listening(number, port), &discovery(number));
+    form_with(what, start, appear)
+}
+
+/// The same, of nodes that `start` starts.
+pub(crate) fn form_with(
+    what: &str,
+    start: impl Fn(usize) -> Member,
     mut appear: impl FnMut(usize),
 ) -> Vec<Member> {
     let begun = Instant::now();
     (0..5).for_each(&mut appear);
-    let start = |number: usize| node(number, listening(number, port), &discovery(number));
-    let mut members: Vec<_> = (0..5).map(start).collect();
+    let mut members: Vec<_> = (0..5).map(&start).collect();
     agree(&members);
     println!(
         "{what}: five nodes are one cluster after {:?}",
@@ -199,6 +209,58 @@ fn by_services_in_dns() {
             );
         },
     );
+}
+
+/// A name server as they are installed, where one is: unbound, all of whose records come and go, and dnsmasq.
+#[test]
+fn by_a_real_name_server() {
+    let port = free_port();
+    let mut records = Vec::new();
+    if let Some(server) = RealServer::start(Kind::Unbound, &[]) {
+        let members = form(
+            "dns and dns_srv at unbound",
+            |number| {
+                match number % 2 {
+                    0 => polled(StrategyChoice::Dns)
+                        .query("nodes.example")
+                        .port(port),
+                    _ => polled(StrategyChoice::DnsSrv).query("_overlane._tcp.example"),
+                }
+                .server([server.address])
+            },
+            port,
+            |number| {
+                let host = format!("host-{number}.example");
+                records.push(Record::address("nodes.example", address(number)));
+                records.push(Record::address(&host, address(number)));
+                records.push(Record::service("_overlane._tcp.example", port, &host));
+                server.set(&records);
+            },
+        );
+        // The names go, and the members stay.
+        server.set(&[]);
+        let lost = || members[0].node.metrics().discoveries[0].lost_all;
+        wait_until("the answer that lost all", lost, |lost| *lost > 0);
+        agree(&members);
+    }
+    let port = free_port();
+    let mut records = Vec::new();
+    if let Some(server) = RealServer::start(Kind::Dnsmasq, &[]) {
+        form(
+            "dns at dnsmasq",
+            |_| {
+                polled(StrategyChoice::Dns)
+                    .query("nodes.example")
+                    .server([server.address])
+                    .port(port)
+            },
+            port,
+            |number| {
+                records.push(Record::address("nodes.example", address(number)));
+                server.set(&records);
+            },
+        );
+    }
 }
 
 #[test]

@@ -8,6 +8,7 @@
 mod support;
 
 mod acknowledgements;
+mod altered;
 mod causes;
 mod chaos;
 mod cluster;
@@ -22,6 +23,7 @@ mod handshakes;
 mod honest;
 mod lanes;
 mod mailboxes;
+mod openssl;
 mod resume;
 mod sessions;
 mod silence;

@@ -15,3 +15,4 @@ mod protection;
 mod reach;
 mod reconnect;
 mod renewal;
+mod renewal_held;

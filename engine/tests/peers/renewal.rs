@@ -20,11 +20,11 @@ use crate::support::{
     wait_for_event, wait_until,
 };
 
-const OLD: &str = "the secret that all of them have";
-const NEW: &str = "the secret that they change to";
+pub(crate) const OLD: &str = "the secret that all of them have";
+pub(crate) const NEW: &str = "the secret that they change to";
 const NAMES: [&str; 5] = ["a", "b", "c", "d", "e"];
 
-fn with_secret_file(name: &str, folder: &Folder, secrets: &[&str]) -> ConfigBuilder {
+pub(crate) fn with_secret_file(name: &str, folder: &Folder, secrets: &[&str]) -> ConfigBuilder {
     let secret_file = folder.write(name, &secrets.join("\n"));
     config(name)
         .security(SecurityMode::Psk)
@@ -45,7 +45,7 @@ fn with_certificate(name: &str, folder: &Folder, authority: &Authority) -> Confi
         })
 }
 
-fn guaranteed() -> ChannelConfig {
+pub(crate) fn guaranteed() -> ChannelConfig {
     reliable("kept")
         .reliability(Reliability::Guaranteed)
         .overflow(Overflow::Block)

@@ -34,14 +34,22 @@ impl Authority {
     /// One of that name, with a key of its own.
     pub fn new(name: &str) -> Self {
         let key = KeyPair::generate().expect("a key");
-        let mut params = CertificateParams::default();
-        params.distinguished_name.push(DnType::CommonName, name);
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        let params = authority(name, Valid::Now);
         let pem = params.self_signed(&key).expect("a certificate").pem();
         Self {
             issuer: Issuer::new(params, key),
             pem,
+        }
+    }
+
+    /// One that this one has signed.
+    pub fn below(&self, name: &str, valid: Valid) -> Self {
+        let key = KeyPair::generate().expect("a key");
+        let params = authority(name, valid);
+        let signed = params.signed_by(&key, &self.issuer).expect("it signs");
+        Self {
+            pem: signed.pem(),
+            issuer: Issuer::new(params, key),
         }
     }
 
@@ -52,20 +60,24 @@ impl Authority {
 
     /// The same, at another time or with another serial.
     pub fn sign(&self, node: &str, valid: Valid, serial: u64) -> Certified {
+        self.sign_as(node, |params| {
+            params.serial_number = Some(SerialNumber::from(serial));
+            limit(params, valid);
+        })
+    }
+
+    /// The same, with what `change` makes of it.
+    pub fn sign_as(&self, node: &str, change: impl FnOnce(&mut CertificateParams)) -> Certified {
         let key = KeyPair::generate().expect("a key");
         let mut params = CertificateParams::default();
         let uri = Ia5String::try_from(format!("overlane:{node}")).expect("plain text");
         params.subject_alt_names = vec![SanType::URI(uri)];
-        params.serial_number = Some(SerialNumber::from(serial));
         params.extended_key_usages = vec![
             ExtendedKeyUsagePurpose::ServerAuth,
             ExtendedKeyUsagePurpose::ClientAuth,
         ];
-        (params.not_before, params.not_after) = match valid {
-            Valid::Now => (date_time_ymd(2020, 1, 1), date_time_ymd(2120, 1, 1)),
-            Valid::Past => (date_time_ymd(2020, 1, 1), date_time_ymd(2021, 1, 1)),
-            Valid::Future => (date_time_ymd(2110, 1, 1), date_time_ymd(2120, 1, 1)),
-        };
+        limit(&mut params, Valid::Now);
+        change(&mut params);
         let certificate = params.signed_by(&key, &self.issuer).expect("it signs");
         Certified {
             certificate: certificate.pem(),
@@ -77,6 +89,23 @@ impl Authority {
     pub fn pem(&self) -> &str {
         &self.pem
     }
+}
+
+fn authority(name: &str, valid: Valid) -> CertificateParams {
+    let mut params = CertificateParams::default();
+    params.distinguished_name.push(DnType::CommonName, name);
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    limit(&mut params, valid);
+    params
+}
+
+fn limit(params: &mut CertificateParams, valid: Valid) {
+    (params.not_before, params.not_after) = match valid {
+        Valid::Now => (date_time_ymd(2020, 1, 1), date_time_ymd(2120, 1, 1)),
+        Valid::Past => (date_time_ymd(2020, 1, 1), date_time_ymd(2021, 1, 1)),
+        Valid::Future => (date_time_ymd(2110, 1, 1), date_time_ymd(2120, 1, 1)),
+    };
 }
 
 /// A folder for files of certificates, removed with what is in it.

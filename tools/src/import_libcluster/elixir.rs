@@ -18,6 +18,8 @@ pub(super) struct Found {
     pub(super) topologies: Vec<Topology>,
     /// Lines that are no Elixir.
     pub(super) broken: Vec<usize>,
+    /// Lines with a strategy that belongs to no topology, as the first version of libcluster had it.
+    pub(super) bare: Vec<usize>,
 }
 
 /// A topology of libcluster.
@@ -82,6 +84,9 @@ pub(super) fn topologies(text: &str, environment: Environment<'_>) -> Result<Fou
         }
         let topology = file.topology(node);
         let is_topology = topology.is_some();
+        if !is_topology && file.is_bare_strategy(node) {
+            found.bare.push(line(node));
+        }
         found.topologies.extend(topology);
         if !is_topology && cursor.goto_first_child() {
             continue;
@@ -113,6 +118,16 @@ struct Pair<'t> {
 impl<'t> File<'t> {
     fn text(&self, node: Node<'_>) -> &'t str {
         self.text.get(node.byte_range()).unwrap_or_default()
+    }
+
+    /// Whether that node is a strategy of libcluster by itself. Those of topologies are not come by.
+    fn is_bare_strategy(&self, node: Node<'_>) -> bool {
+        let Some(pair) = self.pair(node) else {
+            return false;
+        };
+        let module = self.text(pair.value);
+        let module = module.strip_prefix("Elixir.").unwrap_or(module);
+        pair.key == "strategy" && module.starts_with("Cluster.Strategy.")
     }
 
     /// A topology, if that node is a key with one.

@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use overlane::config::Printable;
 
 use crate::ending::{self, Ending, Failure, told};
-use print::printed;
+use print::{BARE, printed};
 
 /// Largest file: a configuration of Elixir has some KiB.
 const FILE_BYTES_MAX: u64 = 4 << 20;
@@ -43,6 +43,9 @@ fn import(path: &Path) -> Result<Ending, Failure> {
     let text = read(path).map_err(|why| refused(format!("{shown}: {why}")))?;
     let found = elixir::topologies(&text, &|variable| std::env::var(variable).ok())
         .map_err(|why| refused(format!("{shown}: {why}")))?;
+    if let (true, Some(line)) = (found.topologies.is_empty(), found.bare.first()) {
+        return Err(refused(format!("{shown}: line {line}: {BARE}")));
+    }
     if found.topologies.is_empty() {
         let what = format!(
             "{shown}: no topologies were found; expected something such as `config :libcluster, topologies: [name: [strategy: \

@@ -9,18 +9,25 @@ use overlane::config::{
 
 use super::elixir::{Found, Topology, Value};
 
+/// What is said of a strategy without a topology.
+pub(super) const BARE: &str = "a strategy that belongs to no topology, as in libcluster 1: expected `topologies: [name: [strategy: ..., \
+                               config: [...]]]`";
+
 /// The text of the configuration, and whether all that was found is in it.
 pub(super) fn printed(file: &str, found: &Found) -> (String, bool) {
     let mut text = format!(
         "# From {file}. Nodes of a cluster have the same overlay and cluster name.\noverlay = \"hyparview\"\n"
     );
-    let mut is_whole = found.broken.is_empty();
+    let mut is_whole = found.broken.is_empty() && found.bare.is_empty();
     for line in &found.broken {
         remark(
             &mut text,
             *line,
             "no Elixir: what is there may be missing here",
         );
+    }
+    for line in &found.bare {
+        remark(&mut text, *line, BARE);
     }
     let mut names: Vec<String> = Vec::new();
     for topology in &found.topologies {

@@ -170,6 +170,35 @@ fn the_examples_of_its_documentation() {
     );
 }
 
+/// Those of the README of its first version, which knew no topologies.
+#[test]
+fn the_examples_of_its_first_readme_are_told_what_has_become_of_them() {
+    let text = r#"config :libcluster,
+  strategy: Cluster.Strategy.Gossip,
+  port: 45892,
+  if_addr: {0,0,0,0},
+  multicast_addr: {230,1,1,251},
+  multicast_ttl: 1
+
+config :libcluster,
+  strategy: Cluster.Strategy.Kubernetes,
+  kubernetes_selector: "app=myapp",
+  kubernetes_node_basename: "myapp"
+
+Supervisor.start_link(children, strategy: :one_for_one)
+"#;
+    let found = topologies(text, &|_| None).expect("it can be parsed");
+    assert!(found.topologies.is_empty());
+    assert_eq!(found.bare, [2, 9]);
+    let beside =
+        format!("{text}config :libcluster, topologies: [a: [strategy: Cluster.Strategy.Gossip]]\n");
+    let (printed, is_whole) = import(&beside, &[]);
+    assert!(!is_whole);
+    let remark = "# line 2: a strategy that belongs to no topology, as in libcluster 1: expected `topologies: [name: [strategy: ";
+    assert!(printed.contains(remark), "{printed}");
+    assert_eq!(load(&printed).len(), 1);
+}
+
 #[test]
 fn shape_1_gossip_without_a_config() {
     let discovery = one(

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
-use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -27,6 +27,8 @@ struct Shared {
     is_ill: AtomicBool,
     /// Answers nothing.
     is_silent: AtomicBool,
+    /// Answers over TCP byte by byte, and never to the end.
+    is_slow: AtomicBool,
 }
 
 /// Ends when it is dropped.
@@ -41,9 +43,6 @@ impl NameServer {
         let (udp, tcp) = sockets();
         let address = udp.local_addr().expect("an address");
         let shared = Arc::<Shared>::default();
-        udp.set_read_timeout(Some(Duration::from_millis(50)))
-            .expect("a socket");
-        tcp.set_nonblocking(true).expect("a socket");
         let by_udp = Arc::clone(&shared);
         thread::spawn(move || by_udp.serve_udp(&udp));
         let by_tcp = Arc::clone(&shared);
@@ -80,6 +79,10 @@ impl NameServer {
         self.shared.is_silent.store(is_silent, Ordering::SeqCst);
     }
 
+    pub fn set_slow(&self, is_slow: bool) {
+        self.shared.is_slow.store(is_slow, Ordering::SeqCst);
+    }
+
     pub fn asked_by_tcp(&self) -> u32 {
         self.shared.asked[1].load(Ordering::SeqCst)
     }
@@ -96,6 +99,11 @@ impl NameServer {
 impl Drop for NameServer {
     fn drop(&mut self) {
         self.shared.ended.store(true, Ordering::SeqCst);
+        // Its threads wait for somebody to ask.
+        drop(TcpStream::connect(self.address));
+        if let Ok(socket) = UdpSocket::bind("127.0.0.1:0") {
+            drop(socket.send_to(&[], self.address));
+        }
     }
 }
 
@@ -109,6 +117,9 @@ fn sockets() -> (UdpSocket, TcpListener) {
     }
 }
 
+/// Between two bytes of an answer that comes slowly: each of them in time, all of them an hour.
+const SLOWNESS: Duration = Duration::from_millis(100);
+
 /// Bytes that an answer over UDP may have here.
 const UDP_BYTES_MAX: usize = 1_232;
 
@@ -119,8 +130,13 @@ impl Shared {
 
     fn serve_udp(&self, socket: &UdpSocket) {
         let mut buffer = [0; 1_500];
-        while !self.has_ended() {
-            let Ok((length, from)) = socket.recv_from(&mut buffer) else {
+        loop {
+            let received = socket.recv_from(&mut buffer);
+            if self.has_ended() {
+                return;
+            }
+            // What was answered before may have found nobody.
+            let Ok((length, from)) = received else {
                 continue;
             };
             self.asked[0].fetch_add(1, Ordering::SeqCst);
@@ -141,13 +157,11 @@ impl Shared {
     }
 
     fn serve_tcp(&self, listener: &TcpListener) {
-        while !self.has_ended() {
-            let Ok((mut stream, _)) = listener.accept() else {
-                thread::sleep(Duration::from_millis(5));
-                continue;
-            };
+        while let Ok((mut stream, _)) = listener.accept() {
+            if self.has_ended() {
+                return;
+            }
             self.asked[1].fetch_add(1, Ordering::SeqCst);
-            stream.set_nonblocking(false).expect("a socket");
             stream
                 .set_read_timeout(Some(Duration::from_secs(5)))
                 .expect("a socket");
@@ -160,7 +174,19 @@ impl Shared {
                 && let Some(answer) = self.answer(&question)
             {
                 let length = u16::try_from(answer.len()).expect("a small answer");
-                let _ = stream.write_all(&[&length.to_be_bytes(), answer.as_slice()].concat());
+                let bytes = [&length.to_be_bytes(), answer.as_slice()].concat();
+                if self.is_slow.load(Ordering::SeqCst) {
+                    // Until whoever asked has gone, which it may not have noticed yet.
+                    let mut bytes = bytes.chunks(1).take(bytes.len() - 1);
+                    while bytes
+                        .next()
+                        .is_some_and(|byte| stream.write_all(byte).is_ok())
+                    {
+                        thread::sleep(SLOWNESS);
+                    }
+                    continue;
+                }
+                let _ = stream.write_all(&bytes);
             }
         }
     }

@@ -2,11 +2,10 @@
 //! with bookmarks, 410 Gone, tokens, and all that can go wrong.
 
 use std::fs;
+use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
-use std::thread;
-use std::time::Duration;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 
 use rustls::ServerConfig;
 
@@ -33,10 +32,66 @@ pub struct State {
     pub cut: bool,
     /// Nothing is answered.
     pub silent: bool,
+    /// Every version is too old.
+    pub forgets: bool,
+    /// The server is being stopped.
+    ended: bool,
+}
+
+/// The state, and word of each change of it.
+#[derive(Debug, Default)]
+struct Shared {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("nobody panics with it")
+    }
+
+    /// Waits for the next change.
+    fn wait<'a>(&self, state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
+        let waited = self.changed.wait(state);
+        waited.expect("nobody panics with it")
+    }
+}
+
+/// The state while it is changed: whoever waits for that goes on afterwards.
+pub struct Changing<'a> {
+    state: Option<MutexGuard<'a, State>>,
+    changed: &'a Condvar,
+}
+
+impl Deref for Changing<'_> {
+    type Target = State;
+
+    fn deref(&self) -> &State {
+        self.state
+            .as_ref()
+            .expect("it is there until it is dropped")
+    }
+}
+
+impl DerefMut for Changing<'_> {
+    fn deref_mut(&mut self) -> &mut State {
+        self.state
+            .as_mut()
+            .expect("it is there until it is dropped")
+    }
+}
+
+impl Drop for Changing<'_> {
+    fn drop(&mut self) {
+        drop(self.state.take());
+        self.changed.notify_all();
+    }
 }
 
 #[derive(Debug, Default)]
 pub struct Counts {
+    /// Requests of any kind.
+    pub requests: AtomicU32,
     pub lists: AtomicU32,
     pub watches: AtomicU32,
     pub bookmarks: AtomicU32,
@@ -45,7 +100,7 @@ pub struct Counts {
 
 pub struct ApiServer {
     server: WebServer,
-    state: Arc<Mutex<State>>,
+    shared: Arc<Shared>,
     pub counts: Arc<Counts>,
     account: PathBuf,
 }
@@ -66,15 +121,18 @@ impl ApiServer {
             page: 2,
             ..State::default()
         };
-        let state = Arc::new(Mutex::new(state));
+        let shared = Arc::new(Shared {
+            state: Mutex::new(state),
+            changed: Condvar::new(),
+        });
         let counts = Arc::<Counts>::default();
-        let (shared, counted) = (Arc::clone(&state), Arc::clone(&counts));
+        let (serving, counted) = (Arc::clone(&shared), Arc::clone(&counts));
         let server = WebServer::start_with(tls, move |asked, answering| {
-            answer(&shared, &counted, asked, answering);
+            answer(&serving, &counted, asked, answering);
         });
         let this = Self {
             server,
-            state,
+            shared,
             counts,
             account,
         };
@@ -101,8 +159,19 @@ impl ApiServer {
         fs::write(self.account.join("ca.crt"), pem).expect("a file");
     }
 
-    pub fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().expect("nobody panics with it")
+    pub fn state(&self) -> Changing<'_> {
+        Changing {
+            state: Some(self.shared.lock()),
+            changed: &self.shared.changed,
+        }
+    }
+
+    /// An event that is told to all who watch, as it stands.
+    pub fn tell(&self, line: &str) {
+        let mut state = self.state();
+        state.version += 1;
+        let event = (state.version, format!("{line}\n"));
+        state.events.push(event);
     }
 
     /// A slice of that name has these addresses; none: it is deleted.
@@ -153,6 +222,7 @@ impl ApiServer {
 
 impl Drop for ApiServer {
     fn drop(&mut self) {
+        self.state().ended = true;
         let _ = fs::remove_dir_all(&self.account);
     }
 }
@@ -174,7 +244,7 @@ fn status(code: u16, message: &str) -> String {
     )
 }
 
-fn answer(state: &Mutex<State>, counts: &Counts, asked: &Asked, answering: &mut Answering<'_>) {
+fn answer(shared: &Shared, counts: &Counts, asked: &Asked, answering: &mut Answering<'_>) {
     assert_eq!(
         asked.path,
         "/apis/discovery.k8s.io/v1/namespaces/prod/endpointslices"
@@ -183,20 +253,21 @@ fn answer(state: &Mutex<State>, counts: &Counts, asked: &Asked, answering: &mut 
         asked.of_query("labelSelector"),
         Some("app=overlane,tier in (core)")
     );
-    let lock = || state.lock().expect("nobody panics with it");
-    while lock().silent && !answering.has_ended() {
-        thread::sleep(Duration::from_millis(5));
+    counts.requests.fetch_add(1, Ordering::SeqCst);
+    let mut state = shared.lock();
+    while state.silent && !state.ended {
+        state = shared.wait(state);
     }
-    if asked.header("authorization") != Some(&format!("Bearer {}", lock().token)) {
+    if asked.header("authorization") != Some(&format!("Bearer {}", state.token)) {
         counts.unauthorized.fetch_add(1, Ordering::SeqCst);
         return answering.whole(401, &status(401, "Unauthorized"));
     }
     if asked.of_query("watch").is_some() {
         counts.watches.fetch_add(1, Ordering::SeqCst);
-        return watch(state, counts, asked, answering);
+        drop(state);
+        return watch(shared, counts, asked, answering);
     }
     counts.lists.fetch_add(1, Ordering::SeqCst);
-    let state = lock();
     if let Some(code) = state.list_status {
         return answering.whole(code, &status(code, "the stand-in says no"));
     }
@@ -222,23 +293,22 @@ fn answer(state: &Mutex<State>, counts: &Counts, asked: &Asked, answering: &mut 
     answering.whole(200, &body);
 }
 
-fn watch(state: &Mutex<State>, counts: &Counts, asked: &Asked, answering: &mut Answering<'_>) {
+fn watch(shared: &Shared, counts: &Counts, asked: &Asked, answering: &mut Answering<'_>) {
     assert_eq!(asked.of_query("allowWatchBookmarks"), Some("true"));
-    let lock = || state.lock().expect("nobody panics with it");
     let mut from: u64 = asked
         .of_query("resourceVersion")
         .and_then(|from| from.parse().ok())
         .expect("a version");
-    if let Some(code) = lock().watch_status {
+    let mut state = shared.lock();
+    if let Some(code) = state.watch_status {
         return answering.whole(code, &status(code, "the stand-in says no"));
     }
     answering.begin();
-    if lock().cut {
+    if state.cut {
         return answering.end();
     }
-    while !answering.has_ended() {
-        let state = lock();
-        if from < state.oldest {
+    while !state.ended {
+        if from < state.oldest || state.forgets {
             let gone = format!(
                 "{{\"type\":\"ERROR\",\"object\":{}}}\n",
                 status(410, "too old resource version")
@@ -246,12 +316,12 @@ fn watch(state: &Mutex<State>, counts: &Counts, asked: &Asked, answering: &mut A
             answering.piece(&gone);
             return answering.end();
         }
-        let new: Vec<Event> = state
-            .events
-            .iter()
-            .filter(|(version, _)| *version > from)
-            .cloned()
-            .collect();
+        let is_new = |(version, _): &&Event| *version > from;
+        let new: Vec<Event> = state.events.iter().filter(is_new).cloned().collect();
+        if new.is_empty() {
+            state = shared.wait(state);
+            continue;
+        }
         drop(state);
         for (version, line) in new {
             from = version;
@@ -262,7 +332,7 @@ fn watch(state: &Mutex<State>, counts: &Counts, asked: &Asked, answering: &mut A
                 return;
             }
         }
-        thread::sleep(Duration::from_millis(2));
+        state = shared.lock();
     }
     answering.end();
 }

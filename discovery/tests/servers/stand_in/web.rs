@@ -1,11 +1,10 @@
 //! A stand-in for a web service: HTTP/1.1 over TCP, or over TLS, one thread for each connection, answers by a closure.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::Duration;
 
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
@@ -38,7 +37,6 @@ fn find<'a>(pairs: &'a [(String, String)], name: &str) -> Option<&'a str> {
 /// How it is answered.
 pub struct Answering<'a> {
     stream: &'a mut dyn Write,
-    ended: &'a AtomicBool,
 }
 
 impl Answering<'_> {
@@ -58,6 +56,19 @@ impl Answering<'_> {
         let _ = self.say(head);
     }
 
+    /// The head of an answer of so many bytes, which come in parts.
+    pub fn announce(&mut self, bytes: usize) -> bool {
+        let head = format!(
+            "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {bytes}\r\n\r\n"
+        );
+        self.part(&head)
+    }
+
+    /// A part of such an answer. False if whoever asked is gone.
+    pub fn part(&mut self, text: &str) -> bool {
+        self.say(text).is_ok()
+    }
+
     /// A piece. False if whoever asked is gone.
     pub fn piece(&mut self, text: &str) -> bool {
         let piece = format!("{:x}\r\n{text}\r\n", text.len());
@@ -71,11 +82,6 @@ impl Answering<'_> {
     fn say(&mut self, text: &str) -> std::io::Result<()> {
         self.stream.write_all(text.as_bytes())?;
         self.stream.flush()
-    }
-
-    /// The server is being stopped.
-    pub fn has_ended(&self) -> bool {
-        self.ended.load(Ordering::SeqCst)
     }
 }
 
@@ -100,25 +106,22 @@ impl WebServer {
         let scheme = if tls.is_some() { "https" } else { "http" };
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let address = listener.local_addr().expect("an address");
-        listener.set_nonblocking(true).expect("a socket");
         let ended = Arc::new(AtomicBool::new(false));
         let answer = Arc::new(answer);
         let stopped = Arc::clone(&ended);
         thread::spawn(move || {
-            while !stopped.load(Ordering::SeqCst) {
-                let Ok((stream, _)) = listener.accept() else {
-                    thread::sleep(Duration::from_millis(2));
-                    continue;
-                };
-                let (answer, stopped) = (Arc::clone(&answer), Arc::clone(&stopped));
+            while let Ok((stream, _)) = listener.accept() {
+                if stopped.load(Ordering::SeqCst) {
+                    break;
+                }
+                let answer = Arc::clone(&answer);
                 let tls = tls.clone();
                 thread::spawn(move || {
-                    stream.set_nonblocking(false).expect("a socket");
                     let Some(tls) = tls else {
-                        return serve(stream, &*answer, &stopped);
+                        return serve(stream, &*answer);
                     };
                     let session = ServerConnection::new(tls).expect("a configuration");
-                    serve(StreamOwned::new(session, stream), &*answer, &stopped);
+                    serve(StreamOwned::new(session, stream), &*answer);
                 });
             }
         });
@@ -137,18 +140,16 @@ impl WebServer {
 impl Drop for WebServer {
     fn drop(&mut self) {
         self.ended.store(true, Ordering::SeqCst);
+        // It waits for somebody to come.
+        drop(TcpStream::connect(self.address));
     }
 }
 
-fn serve(
-    stream: impl Read + Write,
-    answer: &(impl Fn(&Asked, &mut Answering<'_>) + ?Sized),
-    ended: &AtomicBool,
-) {
+fn serve(stream: impl Read + Write, answer: &(impl Fn(&Asked, &mut Answering<'_>) + ?Sized)) {
     let mut reader = BufReader::new(stream);
     while let Some(asked) = read(&mut reader) {
         let stream = reader.get_mut();
-        answer(&asked, &mut Answering { stream, ended });
+        answer(&asked, &mut Answering { stream });
     }
 }
 

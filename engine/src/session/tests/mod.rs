@@ -1,5 +1,6 @@
 //! Sessions against each other, without sockets: what one says, the other hears, altered where a test alters it.
 
+mod altered;
 #[path = "../../../tests/support/authority.rs"]
 #[allow(
     dead_code,
@@ -8,6 +9,8 @@
     reason = "shared with the tests of nodes"
 )]
 mod authority;
+mod files;
+mod names;
 mod noise;
 mod psk;
 mod tls;

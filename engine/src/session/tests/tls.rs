@@ -5,16 +5,16 @@ use super::*;
 use crate::config::{NamePatterns, TlsConfig};
 
 /// A node of that name with that certificate.
-struct Node {
-    _folder: Folder,
-    security: Arc<Security>,
+pub(super) struct Node {
+    pub(super) folder: Folder,
+    pub(super) security: Arc<Security>,
 }
 
-fn node(name: &str, certified: &Certified, trusts: &Authority) -> Node {
+pub(super) fn node(name: &str, certified: &Certified, trusts: &Authority) -> Node {
     node_with(name, certified, trusts, |_| {})
 }
 
-fn node_with(
+pub(super) fn node_with(
     name: &str,
     certified: &Certified,
     trusts: &Authority,
@@ -32,11 +32,11 @@ fn node_with(
     change(&mut config);
     Node {
         security: security(config),
-        _folder: folder,
+        folder,
     }
 }
 
-fn found(a: &Node, b: &Node) -> Found {
+pub(super) fn found(a: &Node, b: &Node) -> Found {
     talk(
         &mut End::dial(&a.security, None),
         &mut End::accept(&b.security),
@@ -220,11 +220,11 @@ fn new_sessions_go_by_new_files() {
     };
     let b = Node {
         security: security(config),
-        _folder: folder,
+        folder,
     };
     let newcomer = node("a", &new.certify("a"), &new);
     assert_ne!(found(&newcomer, &b), Found::Both);
-    let folder = &b._folder;
+    let folder = &b.folder;
     // Half of a change: the key is of another certificate.
     let certified = new.certify("b");
     folder.write("b.key", &certified.key);

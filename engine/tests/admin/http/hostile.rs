@@ -5,7 +5,7 @@ use std::net::{Shutdown, TcpStream};
 
 use overlane::http::HEAD_BYTES_MAX;
 
-use super::{SHORT, address, config, exchange, get};
+use super::{address, config, exchange, get};
 use crate::support::{self, ends};
 
 #[test]
@@ -74,13 +74,37 @@ fn get_or_busy(at: std::net::SocketAddr) -> u16 {
     status.and_then(|status| status.parse().ok()).unwrap_or(0)
 }
 
+/// Whether the other end of a connection was accepted, and has read all that was said to it, as the kernel tells.
+fn has_read(client: &TcpStream) -> bool {
+    let port = |address: std::io::Result<std::net::SocketAddr>| {
+        format!(":{:04X}", address.expect("it is connected").port())
+    };
+    let (theirs, ours) = (port(client.peer_addr()), port(client.local_addr()));
+    let sockets = std::fs::read_to_string("/proc/net/tcp").expect("there is /proc");
+    let mut lines = sockets
+        .lines()
+        .map(|line| line.split_whitespace().collect());
+    let is_so = |words: Vec<&str>| {
+        // Its place, address here and there, state, what is to be sent and read, ..., and its file once it was accepted.
+        matches!(words[..], [_, here, there, _, queues, _, _, _, _, file, ..]
+            if here.ends_with(&theirs)
+                && there.ends_with(&ours)
+                && queues.ends_with(":00000000")
+                && file != "0")
+    };
+    lines.any(is_so)
+}
+
 #[test]
 fn a_stop_does_not_wait_for_clients() {
     let node = support::start(config("a"));
     let silent = TcpStream::connect(address(&node)).expect("it listens");
     let mut half = TcpStream::connect(address(&node)).expect("it listens");
     half.write_all(b"GET /").expect("it reads");
-    std::thread::sleep(SHORT);
+    for client in [&silent, &half] {
+        let has_read = || has_read(client);
+        support::wait_until("the server waits for more", has_read, |has_read| *has_read);
+    }
     let report = ends("the stop", move || node.stop(support::GENEROUS));
     assert!(report.drained);
     drop(silent);

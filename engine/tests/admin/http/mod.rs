@@ -7,7 +7,6 @@ mod totals;
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::time::Duration;
 
 use overlane::Node;
 use overlane::config::{ConfigBuilder, Http};
@@ -65,6 +64,3 @@ pub(crate) fn get_with(address: SocketAddr, path: &str, headers: &str) -> Got {
 pub(crate) fn get(address: SocketAddr, path: &str) -> Got {
     get_with(address, path, "")
 }
-
-/// How long a test holds what it holds open.
-pub(crate) const SHORT: Duration = Duration::from_millis(50);

@@ -110,6 +110,20 @@ const STRANGERS: &[Limit] = &[
         "`discovery/src/resolver/message.rs`",
     ),
     limit(
+        "time for an answer of DNS",
+        Derived(
+            "3 s for each server by UDP, and 3 s by TCP; what `/etc/resolv.conf` says where no server is named",
+        ),
+        Otherwise("the next server is asked, each twice"),
+        "`discovery/tests/servers/dns.rs`",
+    ),
+    limit(
+        "page of a list of Kubernetes' API, line of a watch",
+        Derived("16 MiB, 2 MiB"),
+        Otherwise("the discovery fails and says so, and is tried again"),
+        "`discovery/tests/servers/kubernetes.rs`",
+    ),
+    limit(
         "handshake message",
         Constant(
             "wire::layout::HANDSHAKE_BODY_BYTES_MAX",
@@ -367,6 +381,22 @@ const PEERS: &[Limit] = &[
         ),
         Otherwise("they are reported with the reason of the dial"),
         "peers/lanes/demand.rs::messages_to_a_peer_that_nobody_can_reach_any_more_are_reported_in_time",
+    ),
+    limit(
+        "time for what is under way on a lane that is made anew",
+        Derived("5 s"),
+        Otherwise(
+            "an inbox is full: a lane that keeps its messages is cut and resumed, another goes on as it is and is tried again up to every second",
+        ),
+        "peers/renewal_held.rs::a_full_inbox_holds_the_renewal_of_a_lane_and_costs_no_message",
+    ),
+    limit(
+        "connections of a lane that wait for the Bye of the one before",
+        Derived("1 of each lane, for 1 s"),
+        Otherwise(
+            "the older one is closed; after that second it takes the place of the one before",
+        ),
+        "the unit tests of engine/src/shard/renewal.rs",
     ),
     limit(
         "refusals of lanes that wait to be said to one peer",
