@@ -45,6 +45,8 @@ struct Open {
     channel: Arc<str>,
     bytes: usize,
     until: Instant,
+    /// The first node on its way.
+    via: Arc<str>,
 }
 
 /// Messages that wait for a way.
