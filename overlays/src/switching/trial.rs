@@ -4,6 +4,7 @@
 //! the same nodes; it counts who answers, how long that takes, and how often each sample comes. What it owns is
 //! bounded by those numbers. It must never decide anything but whether the rule holds.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -95,7 +96,7 @@ pub(super) enum Which {
 #[derive(Debug)]
 struct Tally<P> {
     /// Who has answered the last sample.
-    answered: std::collections::BTreeSet<P>,
+    answered: BTreeSet<P>,
     /// Round trips in microseconds.
     rtts: Vec<u64>,
     hops_max: u8,
@@ -106,7 +107,7 @@ struct Tally<P> {
 impl<P: Peer> Tally<P> {
     const fn new() -> Self {
         Self {
-            answered: std::collections::BTreeSet::new(),
+            answered: BTreeSet::new(),
             rtts: Vec::new(),
             hops_max: 0,
             copies: 0,

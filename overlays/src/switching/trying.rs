@@ -5,6 +5,8 @@
 //! above sees it. Its proposer alone measures and decides. It is given up when a node of the part goes, when the network is
 //! split, when it does not come about in time, and when any node orders another change.
 
+use std::time::Duration;
+
 use super::conductor::{Conductor, ConductorTimer, Out, say, tell};
 use super::message::Words;
 use super::part::{self, Members};
@@ -51,13 +53,13 @@ impl<P: Peer> Conductor<P> {
             return;
         }
         let others = trial.part.iter().copied().filter(|peer| *peer != me);
-        let span = std::time::Duration::from_millis(trial.span_ms.into());
+        let span = Duration::from_millis(trial.span_ms.into());
         change.measuring = Some(Measuring::new(others.collect(), span, rules));
         let number = change.number;
         tell(&change.proposal, Step::Trying, out);
         out.push(Output::SetTimer {
             id: ConductorTimer::Sample { change: number },
-            after: std::time::Duration::ZERO,
+            after: Duration::ZERO,
         });
     }
 
