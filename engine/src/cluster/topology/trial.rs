@@ -55,7 +55,9 @@ impl TrialPlan {
         TrialTerms {
             nodes: self.nodes,
             percent: self.percent,
-            span: self.span.unwrap_or(Duration::from_secs(rules.trial_s)),
+            span: self
+                .span
+                .unwrap_or_else(|| Duration::from_secs(rules.trial_s)),
             rules: TrialRules {
                 reach_percent: rules.trial_reach_percent,
                 latency_percent: rules.trial_latency_percent,
