@@ -15,6 +15,7 @@ use event_listener::EventListener;
 use futures_core::Stream;
 use overlane_overlays::AtomicOutcome;
 use overlane_overlays::epoch::{OverlayKind, Step as OverlayStep};
+use overlane_overlays::switching::TrialReport;
 
 use crate::error::RecvError;
 use crate::faults::FaultCounts;
@@ -233,6 +234,14 @@ pub enum Event {
         kind: OverlayKind,
         /// The step.
         step: OverlayStep,
+    },
+    /// An overlay was tried on a part of the cluster, at the order of this node: what was measured, and whether it is
+    /// adopted. The step that follows says so on every node.
+    OverlayTried {
+        /// The number of the overlay that was tried.
+        epoch: u64,
+        /// What came of it.
+        report: Arc<TrialReport>,
     },
     /// A node is configured for a cluster that began with another overlay: the two do not understand each
     /// other.

@@ -149,9 +149,9 @@ pub use cluster::{
     Condition, DECIDERS_MAX, DECISION_BYTES_MAX, DECISIONS_BYTES_MAX, DECISIONS_MAX, Decision,
     EvictError, FigureTotal, Forecast, HOPS_KEY, JoinError, KindCounts, LeaveError,
     LibclusterTopology, Measurements, Member, MemberStatus, MustBe, ORIGIN_KEY, OrderedBy,
-    OverlayKind, OverlayStep, OverlayView, Partition, PeerRtt, SUMMARY_BYTES_MAX, SummaryAge,
-    SwitchEnd, SwitchError, SwitchRecord, TOPIC_KEY, TopicError, TopologyError, Trend, UnknownKind,
-    Verdict, WhyBack, protocols,
+    OverlayKind, OverlayStep, OverlayTrial, OverlayView, Partition, PeerRtt, SUMMARY_BYTES_MAX,
+    SummaryAge, SwitchEnd, SwitchError, SwitchRecord, TOPIC_KEY, TopicError, TopologyError, Trend,
+    TrialFigures, TrialReport, UnknownKind, Verdict, WhyBack, protocols,
 };
 pub use config::{ChannelConfig, Config};
 pub use control::wishes::ADDRESSES_MAX;

@@ -208,7 +208,11 @@ impl<X: Overlay<u32>> Subject<X> {
                 7 if *who > 250 => {
                     let kind = OverlayKind::ALL[usize::from(*who) % 4];
                     let servers = vec![peer];
-                    Input::Command(Command::SwitchOverlay { kind, servers })
+                    Input::Command(Command::SwitchOverlay {
+                        kind,
+                        servers,
+                        trial: None,
+                    })
                 }
                 8 if *who > 250 => Input::Congested(peer),
                 9 if *who > 250 => Input::Drained(peer),

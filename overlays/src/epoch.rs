@@ -8,6 +8,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::client_server::SERVERS_MAX;
+
 /// An overlay by name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum OverlayKind {
@@ -91,7 +93,32 @@ pub struct Proposal<P> {
     pub kind: OverlayKind,
     /// Of a client-server overlay, who is a server; empty for others.
     pub servers: Vec<P>,
+    /// It is to be tried on some nodes first; none: it is for all.
+    pub trial: Option<Trial<P>>,
 }
+
+impl<P> Proposal<P> {
+    /// The same for all nodes.
+    #[must_use]
+    pub fn for_all(self) -> Self {
+        Self {
+            trial: None,
+            ..self
+        }
+    }
+}
+
+/// Where and for how long an overlay is tried before all nodes get it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Trial<P> {
+    /// The nodes that build it, its proposer among them: at most [`PART_MAX`], in order.
+    pub part: Vec<P>,
+    /// For how many milliseconds it is measured, once all of them answer over it.
+    pub span_ms: u32,
+}
+
+/// Most nodes on which an overlay is tried. 128: as many servers as there may be, and as many others.
+pub const PART_MAX: usize = 2 * SERVERS_MAX;
 
 /// What is ordered of the half that runs overlays by the half that decides.
 #[derive(Clone, Debug, PartialEq)]
@@ -115,6 +142,23 @@ pub enum Order<P> {
     /// Find out whom the overlay that is being built reaches from here. Answered by
     /// [`Report::Reached`], perhaps several times.
     Probe(Epoch<P>),
+    /// Connect the overlay that is being built to that member, which it does not reach from here: it has grown in
+    /// pieces.
+    Link {
+        /// The overlay.
+        epoch: Epoch<P>,
+        /// The member.
+        to: P,
+    },
+    /// Find out how an overlay carries to the nodes of a trial. Answered by [`Report::Sampled`], once for each of them.
+    Sample {
+        /// The overlay: the one that is tried, or the one in force.
+        overlay: Epoch<P>,
+        /// The one that is tried.
+        trial: Epoch<P>,
+        /// Which sample: the greater, the later.
+        round: u32,
+    },
     /// A member came, or went, while an overlay is being built.
     Member {
         /// Who.
@@ -133,6 +177,19 @@ pub enum Report<P> {
         epoch: Epoch<P>,
         /// Some of those reached.
         peers: Vec<P>,
+    },
+    /// A sample of a trial came to that node, and its answer came back.
+    Sampled {
+        /// The overlay that carried both.
+        overlay: Epoch<P>,
+        /// Which sample.
+        round: u32,
+        /// The node.
+        peer: P,
+        /// Hops to it.
+        hops: u8,
+        /// How often the sample before came to it.
+        copies: u8,
     },
     /// Another node knows of something newer.
     Told {
@@ -184,6 +241,10 @@ pub enum Step {
     Announced,
     /// This node has in the new overlay all that it needs.
     Prepared,
+    /// All nodes of a trial were reached over the new overlay: it is measured from now on. Told by the proposer only.
+    Trying,
+    /// A trial went well: all nodes build the new overlay now.
+    Adopted,
     /// Every live member was reached over the new overlay. Told by the proposer only.
     Verified,
     /// The new overlay is in force.
@@ -195,7 +256,7 @@ pub enum Step {
 }
 
 /// Why a change of the overlay did not come about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum WhyBack {
     /// Not all members were reached in time.
     Deadline,
@@ -203,4 +264,10 @@ pub enum WhyBack {
     Overtaken,
     /// Its proposer is down, or left.
     ProposerGone,
+    /// It was tried on a part of the nodes, and measured worse than the rules of the trial allow.
+    TrialFailed,
+    /// A node on which it was tried is down, or left.
+    TrialNodeGone,
+    /// The network was split while it was tried.
+    Parted,
 }

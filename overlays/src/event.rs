@@ -41,10 +41,11 @@ use rand::seq::IteratorRandom;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::epoch::{Epoch, Order, OverlayKind, Report, Step};
+use crate::epoch::{Epoch, Order, OverlayKind, Report, Step, WhyBack};
 use crate::message::Message;
 use crate::payload::Payload;
 use crate::store::MessageId;
+use crate::switching::{TrialReport, TrialTerms};
 use crate::time::Time;
 
 pub use crate::payload::PAYLOAD_BYTES_MAX;
@@ -213,7 +214,12 @@ pub enum Command<P> {
         /// Of a client-server overlay, who is to be a server, at most
         /// [`crate::client_server::SERVERS_MAX`]; none: chosen among those that have been members for longest.
         servers: Vec<P>,
+        /// Try it on some nodes first, in this way; none: all get it at once.
+        trial: Option<Box<TrialTerms<P>>>,
     },
+    /// A trial of another overlay that goes on is given up, for that reason: the cluster is no longer as it was when it
+    /// began.
+    GiveUpTrial(WhyBack),
     /// From [`crate::switching::Conductor`] to [`crate::switching::Switch`].
     Epoch(Order<P>),
     /// From [`crate::membership`] to the overlay: this member is in the zone of this node, or no longer.
@@ -311,6 +317,14 @@ pub enum Refusal {
     /// Nobody is known to whom it could be passed on.
     #[error("nobody is known who would pass it on; try again later")]
     NoWay,
+    /// A node on which an overlay is to be tried is none, or there are too few.
+    #[error(
+        "an overlay is tried on live members, at least two and at most {most}; name others, or switch without a trial"
+    )]
+    Part {
+        /// How many are allowed.
+        most: usize,
+    },
     /// No member is to be a server.
     #[error(
         "no member can be a server: each has role = client; name servers, or give members another role"
@@ -386,6 +400,13 @@ pub enum Event<P> {
         kind: OverlayKind,
         /// The step.
         step: Step,
+    },
+    /// An overlay was tried on some nodes, and this came of it. Told by its proposer, before the step that follows.
+    Tried {
+        /// Of the overlay that was tried.
+        epoch: Epoch<P>,
+        /// What was measured, and why it is adopted or given up.
+        report: Box<TrialReport>,
     },
     /// From [`crate::switching::Switch`] to [`crate::switching::Conductor`].
     Epoch(Report<P>),

@@ -13,7 +13,7 @@ use overlane_overlays::causal_broadcast::{self, Again, Counts, Round};
 use overlane_overlays::causal_unicast::{self, Ack, Data, Need};
 use overlane_overlays::direct::{self, Head};
 use overlane_overlays::epidemic;
-use overlane_overlays::epoch::{Epoch, OverlayKind, Proposal};
+use overlane_overlays::epoch::{Epoch, OverlayKind, Proposal, Trial};
 use overlane_overlays::full_mesh;
 use overlane_overlays::hyparview::{self, XbotMessage};
 use overlane_overlays::membership::Membership;
@@ -139,10 +139,14 @@ fn epoch() -> impl Strategy<Value = Epoch<u32>> {
 
 fn proposal() -> impl Strategy<Value = Proposal<u32>> {
     let servers = prop::collection::vec(peer(), 0..4);
-    (epoch(), 0_usize..4, servers).prop_map(|(epoch, kind, servers)| Proposal {
+    let trial = (prop::collection::vec(peer(), 0..4), any::<u32>());
+    let trial = trial.prop_map(|(part, span_ms)| Trial { part, span_ms });
+    let trial = prop::option::of(trial);
+    (epoch(), 0_usize..4, servers, trial).prop_map(|(epoch, kind, servers, trial)| Proposal {
         epoch,
         kind: OverlayKind::ALL[kind],
         servers,
+        trial,
     })
 }
 
@@ -157,6 +161,24 @@ fn switching() -> impl Strategy<Value = switching::Message<u32>> {
             .prop_map(|(current, next)| Message::State { current, next }),
         epoch().prop_map(Message::Apart),
         (epoch(), any::<u32>()).prop_map(|(epoch, round)| Message::Probe { epoch, round }),
+        (epoch(), epoch(), any::<u32>(), any::<u8>()).prop_map(|(overlay, trial, round, hops)| {
+            Message::Sample {
+                overlay,
+                trial,
+                round,
+                hops,
+            }
+        }),
+        (epoch(), epoch(), any::<u32>(), peer(), any::<u8>()).prop_map(
+            |(overlay, trial, round, peer, hops)| Message::Sampled {
+                overlay,
+                trial,
+                round,
+                peer,
+                hops,
+                copies: hops,
+            }
+        ),
         (epoch(), prop::collection::vec(peer(), 0..5))
             .prop_map(|(epoch, peers)| Message::Reached { epoch, peers }),
     ]

@@ -74,6 +74,14 @@ pub(crate) fn parse_percent(text: &str) -> Result<Percent, String> {
     })
 }
 
+/// Reads `20%`, `20`: whole, from 1 to 100.
+pub(crate) fn parse_whole_percent(text: &str) -> Result<u8, String> {
+    let number = text.strip_suffix('%').unwrap_or(text);
+    let percent = number.parse().ok();
+    let percent = percent.filter(|percent| (1..=100).contains(percent));
+    percent.ok_or_else(|| "not a whole share from 1% to 100%, such as 20%".into())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -83,6 +91,11 @@ mod tests {
         assert_eq!(parse_milliseconds("0.5"), Ok(Milliseconds { micros: 500 }));
         assert_eq!(parse_percent("50%"), Ok(Percent { share: 0.5 }));
         assert_eq!(parse_percent("50"), Ok(Percent { share: 0.5 }));
+        assert_eq!(parse_whole_percent("20%"), Ok(20));
+        assert_eq!(parse_whole_percent("100"), Ok(100));
+        for text in ["0", "101%", "1.5%", "", "%", "-1", "300%"] {
+            assert!(parse_whole_percent(text).is_err(), "{text}");
+        }
         assert_eq!(parse_span("20ms"), Ok(Duration::from_millis(20)));
         assert_eq!(parse_span("1.5s"), Ok(Duration::from_millis(1500)));
         assert_eq!(parse_span("5m"), Ok(Duration::from_secs(300)));

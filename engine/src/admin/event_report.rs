@@ -125,6 +125,7 @@ fn described(event: &Event) -> (&'static str, Value) {
         Event::NeighborUp { .. }
         | Event::NeighborDown { .. }
         | Event::Overlay { .. }
+        | Event::OverlayTried { .. }
         | Event::OtherOverlay { .. }
         | Event::Partitioned { .. }
         | Event::Healed { .. } => of_overlay(event),
@@ -276,6 +277,17 @@ fn of_overlay(event: &Event) -> (&'static str, Value) {
             }
             ("overlay", said)
         }
+        Event::OverlayTried { epoch, report } => (
+            "overlay_tried",
+            json!({
+                "epoch": epoch,
+                "adopted": report.adopted,
+                "nodes": report.nodes,
+                "reasons": report.reasons,
+                "candidate": report.candidate,
+                "present": report.present,
+            }),
+        ),
         Event::OtherOverlay { node, theirs, ours } => (
             "other_overlay",
             json!({"node": &**node, "theirs": theirs.name(), "ours": ours.name()}),
@@ -320,11 +332,16 @@ const fn step_words(step: OverlayStep) -> (&'static str, Option<&'static str>) {
     match step {
         OverlayStep::Announced => ("announced", None),
         OverlayStep::Prepared => ("prepared", None),
+        OverlayStep::Trying => ("trying", None),
+        OverlayStep::Adopted => ("adopted", None),
         OverlayStep::Verified => ("verified", None),
         OverlayStep::Committed => ("committed", None),
         OverlayStep::Retired => ("retired", None),
         OverlayStep::RolledBack(WhyBack::Deadline) => ("rolled_back", Some("deadline")),
         OverlayStep::RolledBack(WhyBack::Overtaken) => ("rolled_back", Some("overtaken")),
         OverlayStep::RolledBack(WhyBack::ProposerGone) => ("rolled_back", Some("proposer_gone")),
+        OverlayStep::RolledBack(WhyBack::TrialFailed) => ("rolled_back", Some("trial_failed")),
+        OverlayStep::RolledBack(WhyBack::TrialNodeGone) => ("rolled_back", Some("trial_node_gone")),
+        OverlayStep::RolledBack(WhyBack::Parted) => ("rolled_back", Some("parted")),
     }
 }

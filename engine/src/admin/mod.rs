@@ -51,7 +51,9 @@ pub use fault_report::FaultReport;
 pub use lines::{LineTooLong, Lines};
 pub use metrics_report::{LatencyReport, MetricsReport};
 pub use places::{SOCKET_SUFFIX, folder, is_own, sockets_in};
-pub use request::{Content, REQUEST_BYTES_MAX, Request};
+pub use request::{
+    Content, REQUEST_BYTES_MAX, Request, TRIAL_MS_MAX, TRIAL_MS_MIN, TrialRequest, WAIT_MS_MAX,
+};
 pub use role::Role;
 pub(crate) use server::Server;
 pub(crate) use socket::Claim;

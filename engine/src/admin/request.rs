@@ -28,6 +28,26 @@ pub const PING_BYTES_MAX: usize = 64 << 10;
 /// How long a node may take beyond what a request allows: it asks its shards, which have 10 s.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// Where and for how long an overlay is tried.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrialRequest {
+    /// Names of members; none: a share of them.
+    #[serde(default)]
+    pub nodes: Vec<String>,
+    /// That share, in percent; 20 if it is not said.
+    #[serde(default)]
+    pub percent: Option<u8>,
+    /// How long; as `topology_trial_s` says if it is not said.
+    #[serde(default)]
+    pub for_ms: Option<u64>,
+}
+
+/// The longest trial that can be asked for.
+pub const TRIAL_MS_MAX: u64 = 600_000;
+/// The shortest.
+pub const TRIAL_MS_MIN: u64 = 1_000;
+
 /// A request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "request", rename_all = "snake_case", deny_unknown_fields)]
@@ -47,6 +67,9 @@ pub enum Request {
         overlay: String,
         /// Names of members that are servers, for client_server; none: the node chooses.
         servers: Vec<String>,
+        /// Try it on a part of the cluster first; none: all nodes get it at once.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        trial: Option<TrialRequest>,
         /// How long to wait.
         wait_ms: u64,
     },
@@ -373,8 +396,28 @@ impl Request {
                     format!("a ping of {bytes} bytes is too large: at most {PING_BYTES_MAX}");
                 Err(Refusal::new(RefusalKind::Invalid, text))
             }
+            Self::SwitchOverlay {
+                trial: Some(trial), ..
+            } => trial.check(),
             _ => Ok(()),
         }
+    }
+}
+
+impl TrialRequest {
+    /// The bounds that its types do not have.
+    fn check(&self) -> Result<(), Refusal> {
+        let percent = self.percent.unwrap_or(1);
+        if !(1..=100).contains(&percent) {
+            let text = format!("a trial on {percent} % of the members: give 1 to 100");
+            return Err(Refusal::new(RefusalKind::Invalid, text));
+        }
+        let for_ms = self.for_ms.unwrap_or(TRIAL_MS_MIN);
+        if !(TRIAL_MS_MIN..=TRIAL_MS_MAX).contains(&for_ms) {
+            let text = format!("a trial for {for_ms} ms: give {TRIAL_MS_MIN} to {TRIAL_MS_MAX}");
+            return Err(Refusal::new(RefusalKind::Invalid, text));
+        }
+        Ok(())
     }
 }
 
@@ -401,6 +444,16 @@ mod tests {
             },
             Request::SetRules {
                 rules: vec!["data:peer=b".to_owned()],
+            },
+            Request::SwitchOverlay {
+                overlay: "hyparview".to_owned(),
+                servers: Vec::new(),
+                trial: Some(TrialRequest {
+                    nodes: vec!["b".to_owned()],
+                    percent: None,
+                    for_ms: Some(TRIAL_MS_MIN),
+                }),
+                wait_ms: 5,
             },
             Request::Send {
                 peer: "b".to_owned(),

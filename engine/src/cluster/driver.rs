@@ -49,7 +49,7 @@ use super::serving::Serving;
 use super::strangers::Strangers;
 use super::summaries::{Spread, Summary};
 use super::timers::Timers;
-use super::topology::{self, OrderedBy, Topology};
+use super::topology::{self, OrderedBy, Topology, TrialPlan};
 use super::view::{PartedView, View};
 use super::words::{Greeting, Introduction, Word};
 use crate::error::ChannelError;
@@ -134,6 +134,8 @@ pub(super) enum Happening {
     Switch {
         kind: OverlayKind,
         servers: Vec<NodeId>,
+        /// Where and for how long it is tried first; none: it is not.
+        trial: Option<TrialPlan>,
         by: OrderedBy,
     },
     /// What shards count now.
@@ -442,7 +444,12 @@ impl Driver {
             }
             Happening::Atomic(payload) => self.broadcast_atomically(payload),
             Happening::Publish { topic, body } => self.publish(topic, body),
-            Happening::Switch { kind, servers, by } => self.switch(kind, servers, by, out),
+            Happening::Switch {
+                kind,
+                servers,
+                trial,
+                by,
+            } => self.switch(kind, servers, trial, by, out),
             Happening::Readings(readings) => self.topology.read(now, readings),
             Happening::Counted(summary) => self.counted(now, &summary, out),
         }

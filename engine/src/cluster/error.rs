@@ -341,5 +341,10 @@ pub(super) const fn why_back(why: WhyBack) -> &'static str {
         WhyBack::Deadline => "not every member was reached over it in time",
         WhyBack::Overtaken => "another switch took its place",
         WhyBack::ProposerGone => "the node that ordered it is gone",
+        WhyBack::TrialFailed => {
+            "it was tried, and measured worse than topology_trial_* allow: `overlane topology history` says what"
+        }
+        WhyBack::TrialNodeGone => "a node on which it was tried is gone; order it again",
+        WhyBack::Parted => "the network was split while it was tried",
     }
 }

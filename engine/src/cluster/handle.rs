@@ -18,6 +18,7 @@ use super::error::{ClusterError, EvictError, JoinError, LeaveError, SwitchError}
 use super::identity::NodeId;
 use super::orders::{ClusterState, NotTaken, Order};
 use super::outcome::SwitchOutcome;
+use super::topology::OverlayTrial;
 use super::view::View;
 use crate::config::{NodeRole, Seed};
 use crate::control::link::ControlLink;
@@ -323,6 +324,35 @@ impl Cluster {
         servers: &[String],
         timeout: Duration,
     ) -> Result<OverlayView, SwitchError> {
+        self.order_switch(kind, servers, None, timeout)
+    }
+
+    /// The same, tried on a part of the cluster first: some members build the overlay beside the one in force, samples go over
+    /// both for a time, and by what `topology_trial_*` allow all members get it, or nobody does. Traffic stays on the overlay
+    /// in force until then. `timeout` is for all of it. It is given up when one of these members is gone, the cluster
+    /// is parted, or anybody orders another switch.
+    ///
+    /// # Errors
+    /// [`SwitchError::RolledBack`] with [`WhyBack::TrialFailed`](crate::WhyBack::TrialFailed) if it measured worse;
+    /// [`Event::OverlayTried`](crate::Event::OverlayTried) and [`topology_history`](Self::topology_history) say what was
+    /// measured. Others as of [`switch_overlay`](Self::switch_overlay).
+    pub fn try_overlay(
+        &self,
+        kind: OverlayKind,
+        servers: &[String],
+        trial: &OverlayTrial,
+        timeout: Duration,
+    ) -> Result<OverlayView, SwitchError> {
+        self.order_switch(kind, servers, Some(trial.clone()), timeout)
+    }
+
+    fn order_switch(
+        &self,
+        kind: OverlayKind,
+        servers: &[String],
+        trial: Option<OverlayTrial>,
+        timeout: Duration,
+    ) -> Result<OverlayView, SwitchError> {
         if threads::is_own() {
             return Err(SwitchError::WouldDeadlock);
         }
@@ -330,6 +360,7 @@ impl Cluster {
         let order = Order::Switch {
             kind,
             servers: servers.to_vec(),
+            trial,
             answer,
         };
         self.order(order).map_err(SwitchError::from)?;

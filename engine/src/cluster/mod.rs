@@ -84,14 +84,15 @@ pub use kind::{BroadcastKind, UnknownKind};
 pub use libcluster::{BadNodes, LibclusterTopology};
 pub use overlane_overlays::AtomicOutcome;
 pub use overlane_overlays::epoch::{OverlayKind, Step as OverlayStep, WhyBack};
+pub use overlane_overlays::switching::{TrialFigures, TrialReport};
 pub use resident::{HOPS_KEY, ORIGIN_KEY, TOPIC_KEY};
 pub(crate) use summaries::{CHANNEL_FIGURES, Figure, NODE_FIGURES};
 pub use summaries::{
     ChannelTotal, ClusterMetrics, FigureTotal, SUMMARY_BYTES_MAX, SummaryAge, fuzz_summary,
 };
 pub use topology::{
-    Analysis, Blocked, Condition, Forecast, Measurements, MustBe, OrderedBy, PeerRtt, SwitchEnd,
-    SwitchRecord, TopologyError, Trend, Verdict,
+    Analysis, Blocked, Condition, Forecast, Measurements, MustBe, OrderedBy, OverlayTrial, PeerRtt,
+    SwitchEnd, SwitchRecord, TopologyError, Trend, Verdict,
 };
 pub use tuning::protocols;
 

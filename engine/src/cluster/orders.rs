@@ -23,7 +23,7 @@ use super::kind::BroadcastKind;
 use super::outcome::{AtomicEnd, SwitchOutcome};
 use super::summaries::Held;
 use super::topics::Topics;
-use super::topology::TopologyOrder;
+use super::topology::{OverlayTrial, TopologyOrder};
 use super::view::View;
 use crate::config::DiscoveryConfig;
 
@@ -57,6 +57,8 @@ pub(super) enum Order {
     Switch {
         kind: OverlayKind,
         servers: Vec<String>,
+        /// Where and for how long it is tried first; none: it is not.
+        trial: Option<OverlayTrial>,
         answer: Sender<SwitchOutcome>,
     },
     /// Let every member know that of this node.

@@ -530,7 +530,14 @@ fn a_switch_of_the_overlay_is_told_on_all_nodes() {
     let mut world = world(9, 12, OverlayKind::FullMesh);
     let kind = OverlayKind::HyParView;
     let servers = Vec::new();
-    world.order("n4", Command::SwitchOverlay { kind, servers });
+    world.order(
+        "n4",
+        Command::SwitchOverlay {
+            kind,
+            servers,
+            trial: None,
+        },
+    );
     world.run_for(Duration::from_secs(60));
     for node in world.nodes.values() {
         let view = node.driver.view();

@@ -95,6 +95,7 @@ fn it_switches_broadcasts_and_leaves() {
     let switch = |overlay: &str| Request::SwitchOverlay {
         overlay: overlay.to_owned(),
         servers: Vec::new(),
+        trial: None,
         wait_ms: WAIT_MS,
     };
     let socket = folder.socket("a");
@@ -243,6 +244,7 @@ fn it_says_what_rules_would_do_sets_them_and_keeps_a_history() {
     let switch = Request::SwitchOverlay {
         overlay: "hyparview".to_owned(),
         servers: Vec::new(),
+        trial: None,
         wait_ms: WAIT_MS,
     };
     ask(&folder.socket("a"), &switch);

@@ -25,6 +25,7 @@ fn requests() -> Vec<Request> {
         Request::SwitchOverlay {
             overlay: name(),
             servers: Vec::new(),
+            trial: None,
             wait_ms: WAIT_MS,
         },
         Request::Analysis {},

@@ -1,8 +1,10 @@
 //! Messages that go over servers to members without a lane, on real nodes whose clients cannot reach one another.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use overlane::config::{NamePatterns, Overflow, OverlayChoice, Reach, Reliability};
+use overlane::config::{
+    MembershipConfig, NamePatterns, Overflow, OverlayChoice, Reach, Reliability,
+};
 use overlane::testing::{Formation, TestCluster, TestClusterBuilder, TestError};
 use overlane::{
     ChannelConfig, Event, HOPS_KEY, Inbox, ORIGIN_KEY, RELAYED_BYTES_MAX, RelayCounts, SendError,
@@ -123,6 +125,65 @@ fn messages_to_a_member_without_a_lane_go_over_servers_each_once_in_order() -> R
     assert_eq!(next(&mut inbox, "n2"), b"loose");
     let sent = wait_ended(&cluster, 2);
     assert_eq!((sent.sent, sent.dropped), (1, 0));
+    cluster.finish()?;
+    Ok(())
+}
+
+#[test]
+fn what_is_under_way_over_a_server_that_dies_ends_soon_and_the_next_goes_over_another()
+-> Result<(), TestError> {
+    let death = MembershipConfig {
+        grace_least_ms: 500,
+        grace_most_ms: 1_000,
+        probe_period_ms: 200,
+        direct_wait_ms: 50,
+        indirect_wait_ms: 100,
+        ..MembershipConfig::default()
+    };
+    let servers: Vec<_> = (0..SERVERS).map(|server| format!("n{server}")).collect();
+    let builder = nodes(5).configure(move |config, _| {
+        let config = config.io(io()).servers(servers.clone());
+        config.membership(death.clone())
+    });
+    let mut cluster = builder.start()?;
+    let mut inbox = cluster.node(4).inbox("in")?;
+    part_clients(&cluster, 5);
+    let from = cluster.node(2);
+    let events = from.events();
+    let far = from.channel("far")?;
+    let to = from.destination("n4", "in")?;
+    far.send_blocking(&to, b"before")?;
+    assert_eq!(next(&mut inbox, "n2"), b"before");
+    assert_eq!(wait_ended(&cluster, 2).acknowledged, 1);
+    let server = (0..SERVERS).find(|at| counts(&cluster, *at).passed_on > 0);
+    let server = server.expect("it went over one of them");
+    // They come as far as the server, and their answers no way back.
+    cluster.link(server, 4).stall();
+    let under_way = 5;
+    for _ in 0..under_way {
+        far.send_blocking(&to, b"under way")?;
+    }
+    cluster.kill(server);
+    let began = Instant::now();
+    let sent = wait_ended(&cluster, 2);
+    // Not only when nobody could be expected to answer any more.
+    assert!(began.elapsed() < Duration::from_secs(30), "{sent:?}");
+    assert_eq!((sent.acknowledged, sent.reported), (1, under_way));
+    let unknown = wait_for_event(&events, "they are reported", |event| match event {
+        Event::Reported {
+            undelivered: 0,
+            unknown,
+            ..
+        } => Some(*unknown),
+        _ => None,
+    });
+    assert!((1..=under_way).contains(&unknown));
+
+    let from = cluster.node(2);
+    from.channel("far")?.send_blocking(&to, b"after")?;
+    while next(&mut inbox, "n2") != b"after" {}
+    let sent = wait_ended(&cluster, 2);
+    assert_eq!((sent.acknowledged, sent.reported), (2, under_way));
     cluster.finish()?;
     Ok(())
 }

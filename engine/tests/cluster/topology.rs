@@ -3,11 +3,14 @@
 use std::time::Duration;
 
 use overlane::config::{OverlayChoice, TopologyConfig, TopologyMode};
-use overlane::{OrderedBy, OverlayKind, SwitchEnd, TopologyError};
+use overlane::{
+    Event, OrderedBy, OverlayKind, OverlayTrial, OverlayView, SwitchEnd, SwitchError,
+    TopologyError, WhyBack,
+};
 
 use crate::nodes::{Member, agree, broadcasts_reach_all, cluster, name};
 use crate::support::accounting::check_accounting;
-use crate::support::wait_until;
+use crate::support::{wait_for_event, wait_until};
 
 const PATIENCE: Duration = Duration::from_secs(90);
 
@@ -86,6 +89,85 @@ fn a_cluster_that_grows_and_shrinks_switches_by_itself_once_each_way() {
                 .all(|record| record.end == SwitchEnd::Committed)
         );
     }
+    let nodes: Vec<_> = members.iter().map(|member| &member.node).collect();
+    check_accounting(&nodes);
+}
+
+/// Orders a trial, with broadcasts from all to all until it has ended.
+fn tried(
+    members: &mut [Member],
+    kind: OverlayKind,
+    trial: OverlayTrial,
+) -> Result<OverlayView, SwitchError> {
+    let by = members[1].cluster().clone();
+    let order = std::thread::spawn(move || by.try_overlay(kind, &[], &trial, PATIENCE));
+    let mut round = 0;
+    while !order.is_finished() {
+        broadcasts_reach_all(members, round);
+        round += 1;
+    }
+    order.join().expect("it does not panic")
+}
+
+#[test]
+fn a_trial_on_a_part_goes_both_ways_while_broadcasts_flow() {
+    let mut members = cluster(6, OverlayChoice::FullMesh);
+    let events = members[1].node.events();
+    let report = || {
+        wait_for_event(&events, "the trial is told", |event| match event {
+            Event::OverlayTried { report, .. } => Some(report.clone()),
+            _ => None,
+        })
+    };
+    // A loaded machine loses samples, as the next one goes out early.
+    let lax = TopologyConfig {
+        trial_reach_percent: 1,
+        trial_latency_percent: 100_000,
+        ..TopologyConfig::default()
+    };
+    let set = |members: &[Member], rules| members[1].cluster().set_topology_rules(rules);
+    set(&members, lax.clone()).expect("they are right");
+    let span = Some(Duration::from_secs(1));
+    let on_two = OverlayTrial {
+        nodes: vec![name(3), name(4)],
+        span,
+        ..OverlayTrial::default()
+    };
+    let view = tried(&mut members, OverlayKind::HyParView, on_two).expect("it goes well");
+    assert_eq!(view.kind, OverlayKind::HyParView);
+    let good = report();
+    assert!(good.adopted, "{good:?}");
+    assert_eq!((good.nodes, good.candidate.expected), (3, 60));
+    wait_for_overlay(&members, 1, OverlayKind::HyParView);
+    broadcasts_reach_all(&mut members, 1_000);
+
+    // Nothing comes half a time.
+    let harsh = TopologyConfig {
+        trial_load_percent: 1,
+        ..lax
+    };
+    set(&members, harsh).expect("they are right");
+    let on_half = OverlayTrial {
+        percent: Some(50),
+        span,
+        ..OverlayTrial::default()
+    };
+    let failed = tried(&mut members, OverlayKind::FullMesh, on_half);
+    assert_eq!(failed, Err(SwitchError::RolledBack(WhyBack::TrialFailed)));
+    let bad = report();
+    assert!(!bad.adopted, "{bad:?}");
+    wait_for_overlay(&members, 1, OverlayKind::HyParView);
+    let history = members[1].cluster().topology_history();
+    let history = history.expect("it answers");
+    let trials = history.iter().map(|switch| switch.trial.as_ref());
+    assert_eq!(trials.collect::<Vec<_>>(), [Some(&*good), Some(&*bad)]);
+    assert!(matches!(history[1].end, SwitchEnd::RolledBack { .. }));
+    let stranger = OverlayTrial {
+        nodes: vec!["nobody".to_owned()],
+        ..OverlayTrial::default()
+    };
+    let refused = tried(&mut members, OverlayKind::FullMesh, stranger).expect_err("no member");
+    assert!(refused.to_string().contains("live members"), "{refused}");
     let nodes: Vec<_> = members.iter().map(|member| &member.node).collect();
     check_accounting(&nodes);
 }

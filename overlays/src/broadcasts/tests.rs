@@ -47,6 +47,7 @@ impl Bench {
             epoch: Epoch::FIRST,
             kind,
             servers: Vec::new(),
+            trial: None,
         };
         let members = Vec::new();
         let commit = Command::Epoch(Order::Commit { proposal, members });

@@ -172,7 +172,7 @@ impl Checks {
             Event::Relayed { .. } | Event::Refused { .. } => true,
             // Promises of layers that are tested apart.
             Event::Coordinator(_) | Event::Partitioned { .. } | Event::Healed { .. } => true,
-            Event::Switching { .. } | Event::Epoch(_) => true,
+            Event::Switching { .. } | Event::Tried { .. } | Event::Epoch(_) => true,
             Event::Missed { .. } => true,
             Event::Atomic { .. } | Event::Written { .. } => true,
             Event::Left => {

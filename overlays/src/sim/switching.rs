@@ -26,7 +26,7 @@ use crate::epoch::{Epoch, OverlayKind, Step, WhyBack};
 use crate::event::{Command, Event};
 use crate::protocols::Protocols;
 use crate::stack::Stack;
-use crate::switching::{Conductor, Switch};
+use crate::switching::{Conductor, Switch, TrialReport, TrialTerms};
 use crate::time::Time;
 
 /// A node whose overlay can be switched.
@@ -76,6 +76,10 @@ pub struct Traffic {
     committed: BTreeMap<Epoch<NodeId>, BTreeMap<NodeId, Time>>,
     /// What was rolled back, where, and why.
     pub rolled_back: Vec<(NodeId, Epoch<NodeId>, WhyBack)>,
+    /// Trials that were measured.
+    pub trying: u64,
+    /// What came of trials, and at whom it was told.
+    pub tried: Vec<(NodeId, TrialReport)>,
     /// The last time that a node closed an overlay that is no longer in force.
     retired: Time,
     /// Members that were told down.
@@ -126,8 +130,10 @@ impl Observer<Switchable> for Traffic {
                 }
                 Step::RolledBack(why) => self.rolled_back.push((node, *epoch, *why)),
                 Step::Retired => self.retired = at,
-                Step::Announced | Step::Prepared | Step::Verified => {}
+                Step::Trying => self.trying += 1,
+                Step::Announced | Step::Prepared | Step::Adopted | Step::Verified => {}
             },
+            Event::Tried { report, .. } => self.tried.push((node, (**report).clone())),
             Event::MemberDown(_) => self.downs += 1,
             Event::NeighborUp(peer) => {
                 let fits = self.neighbors.entry(node).or_default().insert(*peer);
@@ -335,8 +341,25 @@ impl Cluster {
 
     /// Orders a change at a node.
     pub fn switch(&mut self, node: NodeId, kind: OverlayKind) {
-        let servers = Vec::new();
-        let command = Command::SwitchOverlay { kind, servers };
+        self.switch_in(node, kind, None);
+    }
+
+    /// Orders a change at a node that is tried on a part first.
+    pub fn try_on_part(&mut self, node: NodeId, kind: OverlayKind, terms: TrialTerms<NodeId>) {
+        self.switch_in(node, kind, Some(Box::new(terms)));
+    }
+
+    fn switch_in(
+        &mut self,
+        node: NodeId,
+        kind: OverlayKind,
+        trial: Option<Box<TrialTerms<NodeId>>>,
+    ) {
+        let command = Command::SwitchOverlay {
+            kind,
+            servers: Vec::new(),
+            trial,
+        };
         self.world.command(node, command);
     }
 
@@ -518,3 +541,5 @@ impl Experiment {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod trials;

@@ -132,7 +132,12 @@ fn a_switch_takes_zones_along() {
         let mut world = cluster(seed, 60, from, true);
         for kind in [OverlayKind::HyParView, OverlayKind::PubSub] {
             let servers = Vec::new();
-            world.command(3, Command::SwitchOverlay { kind, servers });
+            let order = Command::SwitchOverlay {
+                kind,
+                servers,
+                trial: None,
+            };
+            world.command(3, order);
             world.run_for(300 * SECOND);
             let now = world.state(5).expect("it runs").upper.current().kind;
             assert_eq!(now, kind);

@@ -8,10 +8,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use rand::seq::IteratorRandom;
 use rand::{Rng, RngExt};
 use serde::Serialize;
 
 use super::message::Words;
+use super::trial::{Measuring, TrialRules, TrialTerms};
 use crate::client_server::SERVERS_MAX;
 use crate::coordinator::Nothing;
 use crate::epoch::{Epoch, Order, OverlayKind, Proposal, Report, Step, WhyBack};
@@ -49,6 +51,15 @@ impl Default for ConductorConfig {
     }
 }
 
+/// Probes that a member which came after the announcement is waited for at most; the next overlay is built by
+/// it as by any that comes late. 10: a guess, more than it takes to get in. Without a bound, members that come
+/// one after the other would hold a change up for as long as they come.
+const NEWCOMER_PROBES_MAX: u32 = 10;
+
+/// Probes after which the proposer makes a way to a member that did not answer any. 3: a guess; by then who answers
+/// nothing is in a piece of the new overlay that grew by itself, where nobody lacks anything, or is late.
+const PROBES_BEFORE_WAYS: u32 = 3;
+
 /// Least servers that are chosen, if there are so many members. 3: one may fail, one be restarted.
 const SERVERS_MIN: usize = 3;
 
@@ -65,34 +76,54 @@ pub enum ConductorTimer {
         /// Which change that this node took part in.
         change: u32,
     },
+    /// The next sample of a trial is due.
+    Sample {
+        /// Which change that this node took part in.
+        change: u32,
+    },
 }
 
-type Out<P> = Vec<Output<P, Nothing, ConductorTimer>>;
+pub(super) type Out<P> = Vec<Output<P, Nothing, ConductorTimer>>;
 
 /// A change that is under way.
 #[derive(Debug)]
-struct Change<P> {
-    proposal: Proposal<P>,
+pub(super) struct Change<P> {
+    pub(super) proposal: Proposal<P>,
     /// Tells it from other changes to this node's timers.
-    number: u32,
+    pub(super) number: u32,
+    /// At the proposer of a trial, what has to hold; and what is measured, once it is.
+    pub(super) rules: Option<TrialRules>,
+    pub(super) measuring: Option<Measuring<P>>,
     /// Whom the new overlay reaches, at the proposer.
     reached: BTreeSet<P>,
+    /// How many members had come before it was announced.
+    came_before: u64,
+    /// Probes that were ordered.
+    probes: u32,
+}
+
+/// When a member came.
+#[derive(Clone, Copy, Debug)]
+struct Came {
+    /// How many had come before it.
+    order: u64,
+    at: Time,
 }
 
 /// Decides for one node which overlay is in force.
 #[derive(Debug)]
 pub struct Conductor<P> {
-    me: P,
+    pub(super) me: P,
     config: ConductorConfig,
-    current: Proposal<P>,
-    change: Option<Change<P>>,
+    pub(super) current: Proposal<P>,
+    pub(super) change: Option<Change<P>>,
     changes: u32,
     /// The greatest epoch that was rolled back here: not to be built again, unless it is committed.
     given_up: Epoch<P>,
     /// Kinds of the epochs before, until they are retired.
     before: BTreeMap<Epoch<P>, OverlayKind>,
-    /// Other live members, and how many had come before each.
-    members: BTreeMap<P, u64>,
+    /// Other live members.
+    members: BTreeMap<P, Came>,
     came: u64,
     malformed: u64,
 }
@@ -111,6 +142,7 @@ impl<P: Peer> Conductor<P> {
                 epoch: Epoch::FIRST,
                 kind,
                 servers,
+                trial: None,
             },
             change: None,
             changes: 0,
@@ -134,17 +166,29 @@ impl<P: Peer> Conductor<P> {
         self.change.as_ref().map(|change| &change.proposal)
     }
 
+    /// At the proposer, the members that have not answered over the overlay that is being built, of those that are to
+    /// build it.
+    #[must_use]
+    pub fn unreached(&self) -> Vec<P> {
+        let Some(change) = &self.change else {
+            return Vec::new();
+        };
+        let mut unreached = self.builders(&change.proposal).unwrap_or_default();
+        unreached.retain(|peer| !change.reached.contains(peer));
+        unreached
+    }
+
     /// Broadcasts that were not understood.
     #[must_use]
     pub const fn malformed(&self) -> u64 {
         self.malformed
     }
 
-    fn others(&self) -> Vec<P> {
+    pub(super) fn others(&self) -> Vec<P> {
         self.members.keys().copied().collect()
     }
 
-    fn is_proposer(&self, proposal: &Proposal<P>) -> bool {
+    pub(super) fn is_proposer(&self, proposal: &Proposal<P>) -> bool {
         proposal.epoch.proposer == Some(self.me)
     }
 
@@ -153,10 +197,12 @@ impl<P: Peer> Conductor<P> {
         &mut self,
         kind: OverlayKind,
         mut servers: Vec<P>,
+        terms: Option<&TrialTerms<P>>,
         random: &mut R,
         out: &mut Out<P>,
     ) -> Result<(), Refusal> {
-        if self.change.is_some() {
+        // A trial gives way to what somebody wants at once.
+        if self.next().is_some_and(|next| next.trial.is_none()) {
             return Err(Refusal::SwitchUnderWay);
         }
         servers.sort_unstable();
@@ -173,7 +219,10 @@ impl<P: Peer> Conductor<P> {
         } else if servers.is_empty() {
             servers = self.choose_servers();
         }
+        let trial = terms.map(|terms| self.plan_trial(terms, &servers));
+        let trial = trial.transpose()?;
         let last = self.current.epoch.number.max(self.given_up.number);
+        let last = self.next().map_or(last, |next| last.max(next.epoch.number));
         let number = last.checked_add(1).ok_or(Refusal::NoWay)?;
         let epoch = Epoch {
             number,
@@ -184,9 +233,11 @@ impl<P: Peer> Conductor<P> {
             epoch,
             kind,
             servers,
+            trial,
         };
+        self.roll_back(WhyBack::Overtaken, out);
         say(&Words::Announce(proposal.clone()), out);
-        self.prepare(proposal, out);
+        self.prepare(proposal, terms.map(|terms| terms.rules), out);
         Ok(())
     }
 
@@ -196,7 +247,7 @@ impl<P: Peer> Conductor<P> {
         let count = members / self.config.members_per_server.max(1);
         let count = count.clamp(SERVERS_MIN, SERVERS_MAX);
         let mut oldest: Vec<(u64, P)> = (self.members.iter())
-            .map(|(peer, came)| (*came, *peer))
+            .map(|(peer, came)| (came.order, *peer))
             .collect();
         oldest.sort_unstable();
         let oldest = oldest.into_iter().map(|(_, peer)| peer);
@@ -211,21 +262,46 @@ impl<P: Peer> Conductor<P> {
         if epoch <= self.current.epoch || epoch <= self.given_up {
             return;
         }
+        if self.is_adoption(&proposal) {
+            return self.adopt(proposal, out);
+        }
         if self.next().is_some_and(|next| epoch <= next.epoch) {
             return;
         }
         self.roll_back(WhyBack::Overtaken, out);
-        self.prepare(proposal, out);
+        self.prepare(proposal, None, out);
     }
 
-    fn prepare(&mut self, proposal: Proposal<P>, out: &mut Out<P>) {
+    fn prepare(&mut self, proposal: Proposal<P>, rules: Option<TrialRules>, out: &mut Out<P>) {
+        tell(&proposal, Step::Announced, out);
+        self.build(proposal, rules, out);
+    }
+
+    /// The members that build an overlay, this node left out; none if it does not.
+    fn builders(&self, proposal: &Proposal<P>) -> Option<Vec<P>> {
+        let others = self.others();
+        let Some(trial) = &proposal.trial else {
+            return Some(others);
+        };
+        let in_part = |peer: &P| trial.part.contains(peer);
+        in_part(&self.me).then(|| others.into_iter().filter(in_part).collect())
+    }
+
+    /// Builds the overlay, if it is for this node, and waits for it to be in force, or tried.
+    pub(super) fn build(
+        &mut self,
+        proposal: Proposal<P>,
+        rules: Option<TrialRules>,
+        out: &mut Out<P>,
+    ) {
         self.changes = self.changes.wrapping_add(1);
         let number = self.changes;
-        tell(&proposal, Step::Announced, out);
-        out.push(Output::Below(Command::Epoch(Order::Prepare {
-            proposal: proposal.clone(),
-            members: self.others(),
-        })));
+        if let Some(members) = self.builders(&proposal) {
+            out.push(Output::Below(Command::Epoch(Order::Prepare {
+                proposal: proposal.clone(),
+                members,
+            })));
+        }
         // Others wait a little longer than the proposer, who gives up for all.
         let mut after = self.config.prepare_max;
         if self.is_proposer(&proposal) {
@@ -234,19 +310,24 @@ impl<P: Peer> Conductor<P> {
                 after: self.config.probe_every,
             });
         } else {
-            after += self.config.prepare_max / 4;
+            let tried = proposal.trial.as_ref().map_or(0, |trial| trial.span_ms);
+            after += self.config.prepare_max / 4 + Duration::from_millis(tried.into());
         }
         let id = ConductorTimer::Deadline { change: number };
         out.push(Output::SetTimer { id, after });
         self.change = Some(Change {
             proposal,
             number,
+            rules,
+            measuring: None,
             reached: BTreeSet::new(),
+            came_before: self.came,
+            probes: 0,
         });
     }
 
     /// The overlay that was being built is given up.
-    fn roll_back(&mut self, why: WhyBack, out: &mut Out<P>) {
+    pub(super) fn roll_back(&mut self, why: WhyBack, out: &mut Out<P>) {
         let Some(Change { proposal, .. }) = self.change.take() else {
             return;
         };
@@ -262,6 +343,7 @@ impl<P: Peer> Conductor<P> {
         if proposal.epoch <= self.current.epoch {
             return;
         }
+        let proposal = proposal.for_all();
         if self.next().is_some_and(|next| next.epoch == proposal.epoch) {
             self.change = None;
         } else {
@@ -286,15 +368,25 @@ impl<P: Peer> Conductor<P> {
         }
     }
 
-    /// The proposer commits once every live member was reached.
-    fn commit_if_whole(&mut self, out: &mut Out<P>) {
+    /// The proposer commits once every live member was reached, but for those that came just now. A trial is
+    /// measured once all of its part were.
+    fn commit_if_whole(&mut self, now: Time, out: &mut Out<P>) {
         let Some(change) = &self.change else {
             return;
         };
         let reached = &change.reached;
-        let all = self.members.keys().all(|peer| reached.contains(peer));
+        let patience = self.config.probe_every * NEWCOMER_PROBES_MAX;
+        let is_waited_for =
+            |came: &Came| came.order <= change.came_before || now.since(came.at) >= patience;
+        let trial = change.proposal.trial.as_ref();
+        let in_part = |peer: &P| trial.is_none_or(|trial| trial.part.contains(peer));
+        let mut members = self.members.iter().filter(|(peer, _)| in_part(peer));
+        let all = members.all(|(peer, came)| reached.contains(peer) || !is_waited_for(came));
         if !self.is_proposer(&change.proposal) || !all || !reached.contains(&self.me) {
             return;
+        }
+        if trial.is_some() {
+            return self.begin_trial(out);
         }
         let proposal = change.proposal.clone();
         tell(&proposal, Step::Verified, out);
@@ -302,7 +394,7 @@ impl<P: Peer> Conductor<P> {
         self.commit(proposal, None, out);
     }
 
-    fn report(&mut self, report: Report<P>, out: &mut Out<P>) {
+    fn report(&mut self, now: Time, report: Report<P>, out: &mut Out<P>) {
         match report {
             Report::Reached { epoch, peers } => {
                 let change = self.change.as_mut();
@@ -311,9 +403,16 @@ impl<P: Peer> Conductor<P> {
                     let members = &self.members;
                     let known = |peer: &P| *peer == me || members.contains_key(peer);
                     change.reached.extend(peers.into_iter().filter(known));
-                    self.commit_if_whole(out);
+                    self.commit_if_whole(now, out);
                 }
             }
+            Report::Sampled {
+                overlay,
+                round,
+                peer,
+                hops,
+                copies,
+            } => self.sampled(now, overlay, round, peer, (hops, copies)),
             Report::Told { by, current, next } => {
                 self.commit(current, Some(by), out);
                 if let Some(next) = next {
@@ -337,12 +436,16 @@ impl<P: Peer> Conductor<P> {
         }
     }
 
-    fn member(&mut self, peer: P, live: bool, out: &mut Out<P>) {
+    fn member(&mut self, now: Time, peer: P, live: bool, out: &mut Out<P>) {
         if live {
             self.came += 1;
-            self.members.insert(peer, self.came);
+            let (order, at) = (self.came, now);
+            self.members.insert(peer, Came { order, at });
         } else {
             self.members.remove(&peer);
+        }
+        if self.next().is_some_and(|next| next.trial.is_some()) {
+            return self.member_in_trial(peer, live, out);
         }
         let Some(change) = &mut self.change else {
             return;
@@ -355,57 +458,77 @@ impl<P: Peer> Conductor<P> {
         } else if change.proposal.epoch.proposer == Some(peer) {
             self.roll_back(WhyBack::ProposerGone, out);
         } else {
-            self.commit_if_whole(out);
+            self.commit_if_whole(now, out);
         }
     }
 
     fn hear(&mut self, sender: P, words: Words<P>, out: &mut Out<P>) {
         match words {
             Words::Commit(proposal) => self.commit(proposal, None, out),
-            Words::Announce(Proposal { epoch, .. }) | Words::Abort(epoch)
+            Words::Announce(Proposal { epoch, .. }) | Words::Abort(epoch, _)
                 if epoch.proposer != Some(sender) =>
             {
                 self.malformed += 1;
             }
             Words::Announce(proposal) => self.hear_announcement(proposal, out),
-            Words::Abort(epoch) => {
+            Words::Abort(epoch, why) => {
                 if self.next().is_some_and(|next| next.epoch == epoch) {
-                    self.roll_back(WhyBack::Deadline, out);
+                    self.roll_back(why, out);
                 }
                 self.given_up = self.given_up.max(epoch);
             }
         }
     }
 
-    fn timer(&mut self, id: ConductorTimer, out: &mut Out<P>) {
-        let (ConductorTimer::Probe { change } | ConductorTimer::Deadline { change }) = id;
+    fn timer<R: Rng>(&mut self, now: Time, id: ConductorTimer, random: &mut R, out: &mut Out<P>) {
+        let (ConductorTimer::Probe { change }
+        | ConductorTimer::Deadline { change }
+        | ConductorTimer::Sample { change }) = id;
         let under_way = self.change.as_ref();
         let Some(under_way) = under_way.filter(|under_way| under_way.number == change) else {
             return;
         };
         let epoch = under_way.proposal.epoch;
         match id {
+            ConductorTimer::Probe { .. } if self.is_measuring() => {}
             ConductorTimer::Probe { .. } => {
                 out.push(Output::SetTimer {
                     id,
                     after: self.config.probe_every,
                 });
                 out.push(Output::Below(Command::Epoch(Order::Probe(epoch))));
+                self.make_way(random, out);
             }
+            ConductorTimer::Deadline { .. } if self.is_measuring() => {}
             ConductorTimer::Deadline { .. } => self.give_up(WhyBack::Deadline, out),
+            ConductorTimer::Sample { .. } => self.sample_due(now, id, out),
+        }
+    }
+
+    /// Links the new overlay to one of those that have not answered for long, if there are some.
+    fn make_way<R: Rng>(&mut self, random: &mut R, out: &mut Out<P>) {
+        let to = self.unreached().into_iter().choose(random);
+        let Some(change) = &mut self.change else {
+            return;
+        };
+        change.probes = change.probes.saturating_add(1);
+        let is_time = change.probes > PROBES_BEFORE_WAYS;
+        if let Some(to) = to.filter(|_| is_time) {
+            let epoch = change.proposal.epoch;
+            out.push(Output::Below(Command::Epoch(Order::Link { epoch, to })));
         }
     }
 
     /// Rolls back; the proposer for everybody.
-    fn give_up(&mut self, why: WhyBack, out: &mut Out<P>) {
+    pub(super) fn give_up(&mut self, why: WhyBack, out: &mut Out<P>) {
         let next = self.next().cloned();
         if let Some(next) = next.filter(|next| self.is_proposer(next)) {
-            say(&Words::Abort(next.epoch), out);
+            say(&Words::Abort(next.epoch, why), out);
         }
         self.roll_back(why, out);
     }
 
-    fn below(&mut self, event: Event<P>, out: &mut Out<P>) {
+    fn below(&mut self, now: Time, event: Event<P>, out: &mut Out<P>) {
         match event {
             Event::Delivered(delivery) if delivery.topic.is_none() => {
                 match delivery.payload.clone().unmark() {
@@ -423,7 +546,7 @@ impl<P: Peer> Conductor<P> {
                     _ => self.malformed += 1,
                 }
             }
-            Event::Epoch(report) => self.report(report, out),
+            Event::Epoch(report) => self.report(now, report, out),
             Event::Refused {
                 command: Command::Broadcast(payload),
                 why,
@@ -443,7 +566,7 @@ impl<P: Peer> Conductor<P> {
                 // First what happened, then what follows from it.
                 out.push(Output::Event(event));
                 if let Some((peer, live)) = member {
-                    self.member(peer, live, out);
+                    self.member(now, peer, live, out);
                 }
             }
         }
@@ -455,9 +578,12 @@ impl<P: Peer> Conductor<P> {
                 let marked = payload.clone().marked(KIND_APPLICATION);
                 out.push(Output::Below(Command::Broadcast(marked)));
             }),
-            Command::SwitchOverlay { kind, servers } => {
-                self.propose(*kind, servers.clone(), random, out)
-            }
+            Command::SwitchOverlay {
+                kind,
+                servers,
+                trial,
+            } => self.propose(*kind, servers.clone(), trial.as_deref(), random, out),
+            Command::GiveUpTrial(why) => return self.give_up_trial(*why, out),
             _ => {
                 if command == Command::Leave {
                     self.give_up(WhyBack::ProposerGone, out);
@@ -473,14 +599,14 @@ impl<P: Peer> Conductor<P> {
 }
 
 /// Tells the application how far a change has come.
-fn tell<P: Peer>(proposal: &Proposal<P>, step: Step, out: &mut Out<P>) {
+pub(super) fn tell<P: Peer>(proposal: &Proposal<P>, step: Step, out: &mut Out<P>) {
     let (epoch, kind) = (proposal.epoch, proposal.kind);
     out.push(Output::Event(Event::Switching { epoch, kind, step }));
 }
 
 /// Broadcasts something to the conductors of all nodes, over both overlays where there are two: a word that comes twice
 /// is heard once.
-fn say<P: Peer>(words: &Words<P>, out: &mut Out<P>) {
+pub(super) fn say<P: Peer>(words: &Words<P>, out: &mut Out<P>) {
     let payload = Payload::from(encode(words)).marked(KIND_WORDS);
     let payload = payload.spread_as(Spread::EveryWay);
     out.push(Output::Below(Command::Broadcast(payload)));
@@ -492,15 +618,15 @@ impl<P: Peer> Protocol<P> for Conductor<P> {
 
     fn handle<R: Rng>(
         &mut self,
-        _now: Time,
+        now: Time,
         input: InputOf<Self, P>,
         random: &mut R,
         out: &mut Vec<OutputOf<Self, P>>,
     ) {
         match input {
-            Input::Below(event) => self.below(event, out),
+            Input::Below(event) => self.below(now, event, out),
             Input::Command(command) => self.command(command, random, out),
-            Input::Timer(id) => self.timer(id, out),
+            Input::Timer(id) => self.timer(now, id, random, out),
             Input::Received { message, .. } => match message {},
             Input::Start
             | Input::PeerUp(_)

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::any::AnyMessage;
 use crate::client_server::SERVERS_MAX;
-use crate::epoch::{Epoch, Proposal};
+use crate::epoch::{Epoch, PART_MAX, Proposal, WhyBack};
 use crate::event::Peer;
 use crate::message::{self, DecodeError, at_most};
 
@@ -46,6 +46,32 @@ pub enum Message<P> {
         /// At most 256.
         peers: Vec<P>,
     },
+    /// Pass this on in the overlay of this epoch, and answer it if the other one is tried here.
+    Sample {
+        /// The overlay that carries it.
+        overlay: Epoch<P>,
+        /// The overlay that is tried.
+        trial: Epoch<P>,
+        /// Which sample: the greater, the later.
+        round: u32,
+        /// Hops that it has gone, this one included.
+        hops: u8,
+    },
+    /// Answer to a sample.
+    Sampled {
+        /// The overlay that carries it.
+        overlay: Epoch<P>,
+        /// The overlay that is tried.
+        trial: Epoch<P>,
+        /// Which sample.
+        round: u32,
+        /// Who answers.
+        peer: P,
+        /// Hops that the sample went.
+        hops: u8,
+        /// How often the sample before came to it.
+        copies: u8,
+    },
 }
 
 /// What conductors broadcast.
@@ -55,8 +81,8 @@ pub(super) enum Words<P> {
     Announce(Proposal<P>),
     /// This overlay is in force.
     Commit(Proposal<P>),
-    /// Give up the overlay of this epoch.
-    Abort(Epoch<P>),
+    /// Give up the overlay of this epoch, for that reason.
+    Abort(Epoch<P>, WhyBack),
 }
 
 /// Most bytes of an encoded epoch.
@@ -66,21 +92,28 @@ const fn epoch_bytes_max<P: Peer>() -> usize {
 
 /// Most bytes of an encoded proposal.
 const fn proposal_bytes_max<P: Peer>() -> usize {
-    epoch_bytes_max::<P>() + 1 + 1 + SERVERS_MAX * P::BYTES_MAX
+    let trial = 1 + 2 + PART_MAX * P::BYTES_MAX + 5;
+    epoch_bytes_max::<P>() + 1 + 1 + SERVERS_MAX * P::BYTES_MAX + trial
 }
 
 fn validate_proposal<P>(proposal: &Proposal<P>) -> Result<(), DecodeError> {
-    at_most(&proposal.servers, SERVERS_MAX, "servers")
+    at_most(&proposal.servers, SERVERS_MAX, "servers")?;
+    let trial = proposal.trial.as_ref();
+    trial.map_or(Ok(()), |trial| {
+        at_most(&trial.part, PART_MAX, "nodes of a trial")
+    })
 }
 
 impl<P: Peer> message::Message for Message<P> {
-    /// A message of an overlay, two proposals, or a full list of nodes, whichever is longest.
+    /// A message of an overlay, two proposals, a full list of nodes, or a sample, whichever is longest.
     const BYTES_MAX: usize = {
         let overlay = 1 + epoch_bytes_max::<P>() + AnyMessage::<P>::BYTES_MAX;
         let state = 1 + proposal_bytes_max::<P>() + 1 + proposal_bytes_max::<P>();
         let reached = 1 + epoch_bytes_max::<P>() + 2 + REACHED_MAX * P::BYTES_MAX;
+        let sampled = 1 + 2 * epoch_bytes_max::<P>() + 5 + P::BYTES_MAX + 2;
         let longest = if overlay > state { overlay } else { state };
-        if longest > reached { longest } else { reached }
+        let longest = if longest > reached { longest } else { reached };
+        if longest > sampled { longest } else { sampled }
     };
 
     fn tail(&self) -> Bytes {
@@ -106,7 +139,9 @@ impl<P: Peer> message::Message for Message<P> {
                 next.as_ref().map_or(Ok(()), validate_proposal)
             }
             Self::Reached { peers, .. } => at_most(peers, REACHED_MAX, "peers"),
-            Self::Apart(_) | Self::Probe { .. } => Ok(()),
+            Self::Apart(_) | Self::Probe { .. } | Self::Sample { .. } | Self::Sampled { .. } => {
+                Ok(())
+            }
         }
     }
 }
@@ -117,7 +152,7 @@ impl<P: Peer> message::Message for Words<P> {
     fn validate(&self) -> Result<(), DecodeError> {
         match self {
             Self::Announce(proposal) | Self::Commit(proposal) => validate_proposal(proposal),
-            Self::Abort(_) => Ok(()),
+            Self::Abort(..) => Ok(()),
         }
     }
 }

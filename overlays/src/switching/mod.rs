@@ -7,6 +7,9 @@
 //!   what it may be, `probing` how it finds out whom the new one reaches.
 //! - [`Conductor`], the layer above membership: proposes, announces, commits, rolls back. The rules.
 //!
+//! - On a part of the nodes a new overlay can be tried first: `trying` are the rules of that, `part` chooses the nodes,
+//!   `sampling` carries samples over both overlays, `trial` counts what comes back and judges.
+//!
 //! A change goes like this. The proposer announces by broadcast; every node builds the new overlay
 //! next to the old. The proposer probes the new overlay until all live members have answered over it,
 //! then commits by broadcast; every node gives up the old one a while after that. If some do not
@@ -17,13 +20,18 @@
 mod any;
 mod conductor;
 mod message;
+mod part;
 mod probing;
+mod sampling;
 mod slot;
 mod switch;
 #[cfg(test)]
 mod tests;
+mod trial;
+mod trying;
 
 pub use any::{AnyMessage, AnyOverlay, AnyTimer, Overlays};
 pub use conductor::{Conductor, ConductorConfig, ConductorTimer};
 pub use message::Message;
 pub use switch::{Switch, SwitchConfig, Timer};
+pub use trial::{TRIAL_MAX, TRIAL_MIN, TrialFigures, TrialReport, TrialRules, TrialTerms};

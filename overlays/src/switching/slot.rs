@@ -5,6 +5,7 @@
 use std::collections::BTreeSet;
 
 use super::any::{AnyOverlay, Overlays};
+use super::sampling::Sample;
 use crate::epoch::{OverlayKind, Proposal};
 use crate::event::Peer;
 
@@ -23,8 +24,8 @@ pub(super) struct Slot<P> {
     pub(super) wanted: BTreeSet<P>,
     /// Its neighbors, as it told them.
     pub(super) told: BTreeSet<P>,
-    /// This node has had in it all that it needs.
-    pub(super) was_ready: bool,
+    /// This node has had in it all that it needed.
+    was_ready: bool,
     tries: u32,
     /// Times that it was kept though it was to be closed.
     pub(super) kept: u32,
@@ -33,6 +34,8 @@ pub(super) struct Slot<P> {
     pub(super) probed_by: Option<P>,
     /// Whom the probe reached over this node, to be passed on.
     pub(super) reached: BTreeSet<P>,
+    /// The last sample that came over it.
+    pub(super) sample: Option<Sample<P>>,
 }
 
 impl<P: Peer> Slot<P> {
@@ -49,7 +52,19 @@ impl<P: Peer> Slot<P> {
             probe: 0,
             probed_by: None,
             reached: BTreeSet::new(),
+            sample: None,
         }
+    }
+
+    /// Whether it connects this node, for the layers above: an overlay that is only tried does not.
+    pub(super) const fn counts(&self) -> bool {
+        self.proposal.trial.is_none()
+    }
+
+    /// Whether this node may be a part of it: of an overlay that is only tried, some.
+    pub(super) fn admits(&self, peer: P) -> bool {
+        let trial = self.proposal.trial.as_ref();
+        trial.is_none_or(|trial| trial.part.contains(&peer))
     }
 
     /// Whether it has or wants a lane to this node.
@@ -64,6 +79,12 @@ impl<P: Peer> Slot<P> {
         }
         let needed = self.overlay.neighbors_needed(settings, members.len());
         self.told.len() >= needed
+    }
+
+    /// This node has in it all that it needs for now. Whether that is so for the first time.
+    pub(super) const fn note_ready(&mut self) -> bool {
+        self.tries = 0;
+        !std::mem::replace(&mut self.was_ready, true)
     }
 
     /// Counts a try to get what this node needs in it. Whether it is the first; none if there were enough.

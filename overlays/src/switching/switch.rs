@@ -16,6 +16,7 @@ use serde::Serialize;
 
 use super::any::{AnyMessage, AnyOverlay, AnyTimer, Overlays};
 use super::message::Message;
+use super::sampling::Sampling;
 use super::slot::Slot;
 use crate::epoch::{Epoch, Links, Order, OverlayKind, Proposal, Report};
 use crate::event::{
@@ -117,6 +118,7 @@ impl<P: Peer> Switch<P> {
             epoch: Epoch::FIRST,
             kind,
             servers,
+            trial: None,
         };
         let overlay = AnyOverlay::new(me, &proposal, &config.overlays);
         Self {
@@ -195,7 +197,13 @@ impl<P: Peer> Switch<P> {
     }
 
     fn give_all(&mut self, input: &SlotInput<P>) {
-        let lives = self.slots.iter().map(|slot| slot.life);
+        let peer = match input {
+            Input::PeerUp(peer) | Input::Command(Command::Join(peer)) => Some(*peer),
+            _ => None,
+        };
+        let slots = self.slots.iter();
+        let slots = slots.filter(|slot| peer.is_none_or(|peer| slot.admits(peer)));
+        let lives = slots.map(|slot| slot.life);
         self.work.extend(lives.map(|life| (life, input.clone())));
     }
 
@@ -262,12 +270,13 @@ impl<P: Peer> Switch<P> {
 
     fn is_neighbor_of_other(&self, life: u32, peer: P) -> bool {
         let mut others = self.slots.iter().filter(|slot| slot.life != life);
-        others.any(|slot| slot.told.contains(&peer))
+        others.any(|slot| slot.counts() && slot.told.contains(&peer))
     }
 
     /// Which overlays connect this node to a peer.
     fn links_to(&self, peer: P) -> Links {
-        let told = self.slots.iter().filter(|slot| slot.told.contains(&peer));
+        let told = self.slots.iter();
+        let told = told.filter(|slot| slot.counts() && slot.told.contains(&peer));
         told.fold(Links::default(), |links, slot| {
             links.with(slot.proposal.kind)
         })
@@ -304,13 +313,8 @@ impl<P: Peer> Switch<P> {
             return;
         };
         match event {
-            Event::NeighborUp(peer) => {
-                if !self.is_neighbor_of_other(life, peer) {
-                    out.push(Output::Event(event));
-                }
-            }
-            Event::NeighborDown(peer) => {
-                if !self.is_neighbor_of_other(life, peer) {
+            Event::NeighborUp(peer) | Event::NeighborDown(peer) => {
+                if slot.counts() && !self.is_neighbor_of_other(life, peer) {
                     out.push(Output::Event(event));
                 }
             }
@@ -338,23 +342,68 @@ impl<P: Peer> Switch<P> {
         });
         let near = near.map(|command| (life, Input::Command(command)));
         self.work.extend(near);
-        let ups = self.lanes.iter().map(|peer| (life, Input::PeerUp(*peer)));
-        self.work.extend(ups);
+        self.give_lanes(life, |_| true);
         if has_topics {
             let topics = self.topics.iter().map(|topic| Command::Subscribe(*topic));
             let inputs = topics.map(|command| (life, Input::Command(command)));
             self.work.extend(inputs);
         }
-        if !self.is_trying {
-            self.is_trying = true;
-            // Who knows others already, and nodes that come in all at once make a poor overlay.
-            let after = self
-                .config
-                .join_every
-                .mul_f64(random.random_range(0.0..1.0));
-            let id = Timer::Try;
-            out.push(Output::SetTimer { id, after });
+        self.try_soon(random, out);
+    }
+
+    /// Tells an overlay the lanes that are up, of those it may use and `is_new` to it.
+    fn give_lanes(&mut self, life: u32, is_new: impl Fn(P) -> bool) {
+        let slot = self.slots.iter().find(|slot| slot.life == life);
+        let Some(slot) = slot else {
+            return;
+        };
+        let lanes = self.lanes.iter().copied();
+        let lanes = lanes.filter(|peer| slot.admits(*peer) && is_new(*peer));
+        let ups = lanes.map(|peer| (life, Input::PeerUp(peer)));
+        self.work.extend(ups);
+    }
+
+    /// An overlay that was tried on some nodes is for all from now on: it counts, and may use every lane.
+    fn adopt<R: Rng>(&mut self, epoch: Epoch<P>, random: &mut R, out: &mut Out<P>) {
+        let Some(slot) = self.slot_of(epoch) else {
+            return;
+        };
+        let Some(trial) = slot.proposal.trial.clone() else {
+            return;
+        };
+        let life = slot.life;
+        let before: Vec<(P, Links, bool)> = (slot.told.iter())
+            .map(|peer| {
+                let is_known = self.is_neighbor_of_other(life, *peer);
+                (*peer, self.links_to(*peer), is_known)
+            })
+            .collect();
+        if let Some(slot) = self.slot_mut(epoch) {
+            slot.proposal.trial = None;
         }
+        for (peer, links, is_known) in before {
+            self.tell_links(links, peer, out);
+            if !is_known {
+                out.push(Output::Event(Event::NeighborUp(peer)));
+            }
+        }
+        self.give_lanes(life, |peer| !trial.part.contains(&peer));
+        self.try_soon(random, out);
+    }
+
+    /// What is missing in an overlay that is being built is tried to be got, if it is not anyway.
+    fn try_soon<R: Rng>(&mut self, random: &mut R, out: &mut Out<P>) {
+        if self.is_trying {
+            return;
+        }
+        self.is_trying = true;
+        // Who knows others already, and nodes that come in all at once make a poor overlay.
+        let after = self
+            .config
+            .join_every
+            .mul_f64(random.random_range(0.0..1.0));
+        let id = Timer::Try;
+        out.push(Output::SetTimer { id, after });
     }
 
     /// A third overlay is to be opened in place of one that is not in force any more, or never was.
@@ -381,7 +430,7 @@ impl<P: Peer> Switch<P> {
                 out.push(Output::Disconnect(*peer));
             }
         }
-        for peer in &slot.told {
+        for peer in slot.told.iter().filter(|_| slot.counts()) {
             let before = self.links_to(*peer).with(slot.proposal.kind);
             self.tell_links(before, *peer, out);
             if !self.is_neighbor_of_other(life, *peer) {
@@ -395,13 +444,15 @@ impl<P: Peer> Switch<P> {
         self.is_trying = false;
         let mut again = false;
         for slot in &mut self.slots {
-            if slot.was_ready || slot.proposal.epoch == Epoch::FIRST {
+            let epoch = slot.proposal.epoch;
+            if epoch == Epoch::FIRST {
                 continue;
             }
-            let epoch = slot.proposal.epoch;
             if slot.is_ready(&self.config.overlays, &self.members) {
-                slot.was_ready = true;
-                out.push(Output::Event(Event::Epoch(Report::Ready(epoch))));
+                // Until there are more members, of whom it may need some.
+                if slot.note_ready() {
+                    out.push(Output::Event(Event::Epoch(Report::Ready(epoch))));
+                }
                 continue;
             }
             let Some(is_first) = slot.try_again() else {
@@ -438,6 +489,8 @@ impl<P: Peer> Switch<P> {
                 if self.slot_of(proposal.epoch).is_none() {
                     self.close_others(out);
                     self.open(proposal, random, out);
+                } else if proposal.trial.is_none() {
+                    self.adopt(proposal.epoch, random, out);
                 }
             }
             Order::Commit { proposal, members } => self.commit(proposal, members, random, out),
@@ -448,13 +501,49 @@ impl<P: Peer> Switch<P> {
                 }
             }
             Order::Probe(epoch) => self.probe(epoch, out),
+            Order::Link { epoch, to } => self.link(epoch, to),
+            Order::Sample {
+                overlay,
+                trial,
+                round,
+            } => {
+                let sampling = Sampling {
+                    overlay,
+                    trial,
+                    round,
+                };
+                self.sample(sampling, out);
+            }
             Order::Member { peer, live } => {
                 if live {
                     self.members.insert(peer);
+                    self.try_soon(random, out);
                 } else {
                     self.members.remove(&peer);
                 }
             }
+        }
+    }
+
+    /// Connects an overlay that is being built to a node that it may not reach.
+    fn link(&mut self, epoch: Epoch<P>, to: P) {
+        // Clients find servers by themselves, and servers each other.
+        let slot = self.slot_of(epoch);
+        let slot = slot.filter(|slot| slot.proposal.kind != OverlayKind::ClientServer);
+        if let Some(life) = slot.map(|slot| slot.life) {
+            let join = Input::Command(Command::Join(to));
+            self.work.push_back((life, join));
+        }
+    }
+
+    /// An overlay is in force, and none of its probes has come here: newcomers may have built a piece of their own.
+    fn link_unprobed(&mut self, proposal: &Proposal<P>) {
+        let is_apart = self
+            .slot_of(proposal.epoch)
+            .is_some_and(|slot| slot.probe == 0);
+        let proposer = proposal.epoch.proposer.filter(|peer| *peer != self.me);
+        if let Some(proposer) = proposer.filter(|_| is_apart) {
+            self.link(proposal.epoch, proposer);
         }
     }
 
@@ -475,8 +564,10 @@ impl<P: Peer> Switch<P> {
                 Some(life) => self.close(life, out),
                 None => self.close_others(out),
             }
-            self.open(proposal, random, out);
+            self.open(proposal.clone(), random, out);
         }
+        self.adopt(epoch, random, out);
+        self.link_unprobed(&proposal);
         self.current = epoch;
         let before: Vec<(u32, bool)> = self
             .slots
@@ -552,8 +643,10 @@ impl<P: Peer> Switch<P> {
         next: Option<Proposal<P>>,
         out: &mut Out<P>,
     ) {
-        let theirs = (current.epoch, next.as_ref().map(|next| next.epoch));
-        let mine = (self.current, self.next().map(|next| next.epoch));
+        // One that is for all is newer than the same on trial.
+        let state = |next: &Proposal<P>| (next.epoch, next.trial.is_none());
+        let theirs = ((current.epoch, true), next.as_ref().map(state));
+        let mine = ((self.current, true), self.next().map(state));
         if is_ahead(theirs, mine) {
             out.push(Output::Event(Event::Epoch(Report::Told {
                 by: from,
@@ -568,13 +661,16 @@ impl<P: Peer> Switch<P> {
 
     fn received(&mut self, now: Time, from: P, message: Message<P>, out: &mut Out<P>) {
         match message {
-            Message::Overlay { epoch, message } => match self.slot_of(epoch) {
-                Some(slot) => {
-                    let input = Input::Received { from, message };
-                    self.work.push_back((slot.life, input));
+            Message::Overlay { epoch, message } => {
+                let slot = self.slot_of(epoch).filter(|slot| slot.admits(from));
+                match slot.map(|slot| slot.life) {
+                    Some(life) => {
+                        let input = Input::Received { from, message };
+                        self.work.push_back((life, input));
+                    }
+                    None => self.tell_state(now, from, out),
                 }
-                None => self.tell_state(now, from, out),
-            },
+            }
             Message::State { current, next } => self.on_state(now, from, current, next, out),
             Message::Apart(epoch) => {
                 let Some(slot) = self.slot_mut(epoch).filter(|slot| slot.uses(from)) else {
@@ -590,6 +686,34 @@ impl<P: Peer> Switch<P> {
             }
             Message::Probe { epoch, round } => self.on_probe(now, from, epoch, round, out),
             Message::Reached { epoch, peers } => self.reached(epoch, peers, out),
+            Message::Sample {
+                overlay,
+                trial,
+                round,
+                hops,
+            } => {
+                let sampling = Sampling {
+                    overlay,
+                    trial,
+                    round,
+                };
+                self.on_sample(now, from, sampling, hops, out);
+            }
+            Message::Sampled {
+                overlay,
+                trial,
+                round,
+                peer,
+                hops,
+                copies,
+            } => {
+                let sampling = Sampling {
+                    overlay,
+                    trial,
+                    round,
+                };
+                self.on_sampled(sampling, peer, (hops, copies), out);
+            }
         }
     }
 
@@ -712,18 +836,20 @@ impl<P: Peer> Protocol<P> for Switch<P> {
 
 impl<P: Peer> Overlay<P> for Switch<P> {
     fn neighbors(&self) -> Vec<P> {
-        let told = self.slots.iter().flat_map(|slot| &slot.told);
+        let slots = self.slots.iter().filter(|slot| slot.counts());
+        let told = slots.flat_map(|slot| &slot.told);
         let neighbors: BTreeSet<P> = told.copied().collect();
         neighbors.into_iter().collect()
     }
 
     /// By the overlay in force; where that knows no way, by the other one.
     fn next_hop<R: Rng>(&self, to: P, came_from: Option<P>, random: &mut R) -> Option<P> {
-        if self.slots.iter().any(|slot| slot.told.contains(&to)) {
+        let counting = || self.slots.iter().filter(|slot| slot.counts());
+        if counting().any(|slot| slot.told.contains(&to)) {
             return Some(to);
         }
         let in_force = self.slot_of(self.current).into_iter();
-        let others = self.slots.iter();
+        let others = counting();
         let others = others.filter(|slot| slot.proposal.epoch != self.current);
         let mut slots = in_force.chain(others);
         slots.find_map(|slot| slot.overlay.next_hop(to, came_from, random))

@@ -8,7 +8,7 @@ use rand::rngs::Xoshiro256PlusPlus;
 
 use super::message::Words;
 use super::*;
-use crate::epoch::{Epoch, Order, OverlayKind, Proposal, Report, Step, WhyBack};
+use crate::epoch::{Epoch, Order, OverlayKind, Proposal, Report, Step, Trial, WhyBack};
 use crate::event::{Command, Delivery, Event, Input, Output, Overlay, Protocol, Refusal, WhyDown};
 use crate::message::{Message as _, decode, encode};
 use crate::payload::Payload;
@@ -28,12 +28,14 @@ fn proposal(number: u64, proposer: u32, kind: OverlayKind) -> Proposal<u32> {
         epoch,
         kind,
         servers: Vec::new(),
+        trial: None,
     }
 }
 
 /// A conductor, and what it told and ordered since it was last looked at.
 struct Decider {
     conductor: Conductor<u32>,
+    now: Time,
     timers: Vec<ConductorTimer>,
 }
 
@@ -44,6 +46,7 @@ impl Decider {
         let conductor = Conductor::new(ME, kind, Vec::new(), config);
         let mut decider = Self {
             conductor,
+            now: Time::ZERO,
             timers: Vec::new(),
         };
         for peer in [2, 3] {
@@ -60,7 +63,7 @@ impl Decider {
         let mut random = Xoshiro256PlusPlus::seed_from_u64(1);
         let mut out = Vec::new();
         self.conductor
-            .handle(Time::ZERO, input, &mut random, &mut out);
+            .handle(self.now, input, &mut random, &mut out);
         let (mut steps, mut orders, mut words) = (Vec::new(), Vec::new(), Vec::new());
         for output in out {
             match output {
@@ -96,7 +99,11 @@ impl Decider {
 
     fn propose(&mut self, kind: OverlayKind) -> Proposal<u32> {
         let servers = Vec::new();
-        let order = Input::Command(Command::SwitchOverlay { kind, servers });
+        let order = Input::Command(Command::SwitchOverlay {
+            kind,
+            servers,
+            trial: None,
+        });
         let (steps, _, said) = self.give(order);
         assert_eq!(steps, [Step::Announced]);
         let [Words::Announce(proposal)] = &said[..] else {
@@ -121,9 +128,11 @@ fn a_proposer_commits_when_every_live_member_was_reached_and_not_before() {
     assert_eq!(decider.reached(epoch, &[ME, 2]), []);
     assert_eq!(decider.reached(epoch, &[9]), [], "a stranger");
     decider.give(Input::Below(Event::MemberUp(4)));
+    decider.now = decider.now + Duration::from_secs(10);
     assert_eq!(decider.reached(epoch, &[3]), [], "one has joined meanwhile");
+    decider.give(Input::Below(Event::MemberUp(5)));
     let done = [Step::Verified, Step::Committed];
-    assert_eq!(decider.reached(epoch, &[4]), done);
+    assert_eq!(decider.reached(epoch, &[4]), done, "another one just now");
     assert_eq!(decider.conductor.current(), &proposal);
 }
 
@@ -142,7 +151,11 @@ fn what_is_no_change_or_comes_during_one_is_refused() {
     let mut decider = Decider::new();
     let mut refused = |kind| {
         let servers = Vec::new();
-        let order = Input::Command(Command::SwitchOverlay { kind, servers });
+        let order = Input::Command(Command::SwitchOverlay {
+            kind,
+            servers,
+            trial: None,
+        });
         let mut out = Vec::new();
         let mut random = Xoshiro256PlusPlus::seed_from_u64(1);
         let conductor = &mut decider.conductor;
@@ -168,7 +181,7 @@ fn the_deadline_rolls_back_for_everybody_and_the_epoch_is_not_built_again() {
     let (steps, orders, said) = decider.give(Input::Timer(deadline));
     assert_eq!(steps, [Step::RolledBack(WhyBack::Deadline)]);
     assert_eq!(orders, [Order::Abandon(given_up.epoch)]);
-    assert_eq!(said, [Words::Abort(given_up.epoch)]);
+    assert_eq!(said, [Words::Abort(given_up.epoch, WhyBack::Deadline)]);
     let told = Report::Told {
         by: 2,
         current: decider.conductor.current().clone(),
@@ -201,7 +214,7 @@ fn a_commit_counts_whenever_it_comes_and_the_greatest_stays() {
     let mut decider = Decider::new();
     let first = proposal(3, 2, OverlayKind::FullMesh);
     decider.hear(2, &Words::Announce(first.clone()));
-    decider.hear(2, &Words::Abort(first.epoch));
+    decider.hear(2, &Words::Abort(first.epoch, WhyBack::Deadline));
     // Aborted for this node; committed all the same, as it turns out.
     let (steps, orders) = decider.hear(3, &Words::Commit(first.clone()));
     assert_eq!(steps, [Step::Committed]);
@@ -246,9 +259,14 @@ fn only_its_proposer_announces_or_aborts_a_change() {
     let other = proposal(1, 3, OverlayKind::PubSub);
     assert_eq!(decider.hear(2, &Words::Announce(other.clone())).0, []);
     decider.hear(3, &Words::Announce(other.clone()));
-    assert_eq!(decider.hear(2, &Words::Abort(other.epoch)).0, []);
+    assert_eq!(
+        decider
+            .hear(2, &Words::Abort(other.epoch, WhyBack::Deadline))
+            .0,
+        []
+    );
     assert_eq!(decider.conductor.malformed(), 2);
-    let (steps, _) = decider.hear(3, &Words::Abort(other.epoch));
+    let (steps, _) = decider.hear(3, &Words::Abort(other.epoch, WhyBack::Deadline));
     assert_eq!(steps, [Step::RolledBack(WhyBack::Deadline)]);
 }
 
@@ -469,6 +487,7 @@ fn only_who_knows_less_is_answered_and_only_who_knows_more_is_reported() {
             epoch: Epoch::FIRST,
             kind: OverlayKind::HyParView,
             servers: Vec::new(),
+            trial: None,
         }),
         next,
     };
@@ -609,6 +628,10 @@ fn the_longest_messages_fit_their_bounds() {
         epoch,
         kind: OverlayKind::PubSub,
         servers: vec![u32::MAX; 64],
+        trial: Some(Trial {
+            part: vec![u32::MAX; 128],
+            span_ms: u32::MAX,
+        }),
     };
     let state = Message::State {
         current: longest.clone(),

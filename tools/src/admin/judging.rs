@@ -110,7 +110,21 @@ pub(super) fn history(value: &Value) -> String {
         Column::Word("ordered by"),
         Column::Word("end"),
     ];
-    table(&columns, &rows)
+    let mut text = table(&columns, &rows);
+    for switch in list(value).filter(|switch| switch["trial"].is_object()) {
+        let trial = &switch["trial"];
+        let end = if trial["adopted"] == true {
+            "adopted"
+        } else {
+            "given up"
+        };
+        let (epoch, nodes) = (word(&switch["epoch"]), word(&trial["nodes"]));
+        text.push_str(&format!(
+            "epoch {epoch} was tried on {nodes} nodes, and {end}:\n"
+        ));
+        text.extend(list(&trial["reasons"]).map(|reason| format!("  {}\n", word(reason))));
+    }
+    text
 }
 
 /// Rules and their values.

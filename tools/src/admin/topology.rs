@@ -4,13 +4,17 @@ use std::time::Duration;
 
 use clap::Subcommand;
 use overlane::OverlayKind;
-use overlane::admin::{Answer, BroadcastReport, OverlayReport, Request};
+use overlane::admin::{Answer, BroadcastReport, OverlayReport, Request, TrialRequest, WAIT_MS_MAX};
 use overlane::config::{Config, NODE_PARAMETERS, Printable};
 
 use super::judging::{analysis, history, rules, show};
 use super::{Target, unexpected};
 use crate::ending::{Ending, Failure, told};
 use crate::sim::own::{self, Live};
+use crate::span::{parse_span, parse_whole_percent};
+
+/// How long a trial is waited for where nobody says how long it is: the default of `topology_trial_s`.
+const TRIAL_MS: u64 = 30_000;
 
 /// Shows or switches the overlay: the rule for who connects to whom.
 #[derive(Debug, clap::Args)]
@@ -48,15 +52,44 @@ enum Command {
         /// A member that is to be a server of client_server; can be given several times [default: the node chooses]
         #[arg(long = "server", value_name = "NODE")]
         servers: Vec<String>,
-        /// How long to wait until it is in force
+        #[command(flatten)]
+        trial: TrialArguments,
+        /// How long to wait until it is in force, the time of a trial left out
         #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=600))]
         wait_s: u64,
         /// Change nothing: simulate it, with the members, the round trips and the parameters of the node that is asked
-        #[arg(long, conflicts_with = "servers")]
+        #[arg(long, conflicts_with_all = ["servers", "part"])]
         dry_run: bool,
         #[command(flatten)]
         target: Target,
     },
+}
+
+/// A trial on a part of the cluster.
+#[derive(Debug, clap::Args)]
+struct TrialArguments {
+    /// Try it first on so many of the members, as 20%: they build it beside the overlay in force, both are measured, and by
+    /// what topology_trial_* allow all get it or nobody
+    #[arg(long = "trial", value_name = "PERCENT", value_parser = parse_whole_percent, group = "part")]
+    percent: Option<u8>,
+    /// Try it first on this member, the node that is asked and servers; can be given several times
+    #[arg(long = "trial-on", value_name = "NODE", group = "part")]
+    nodes: Vec<String>,
+    /// How long to measure, from 1s to 10m [default: as topology_trial_s of the node says]
+    #[arg(long = "for", value_name = "TIME", value_parser = parse_span, requires = "part")]
+    span: Option<Duration>,
+}
+
+impl TrialArguments {
+    fn request(self) -> Option<TrialRequest> {
+        let is_trial = self.percent.is_some() || !self.nodes.is_empty();
+        let millis = |span: Duration| u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
+        is_trial.then(|| TrialRequest {
+            nodes: self.nodes,
+            percent: self.percent,
+            for_ms: self.span.map(millis),
+        })
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -106,14 +139,20 @@ pub(crate) fn run(arguments: Arguments) -> Ending {
         Command::Switch {
             overlay,
             servers,
+            trial,
             wait_s,
             dry_run: false,
             target,
         } => {
+            let trial = trial.request();
+            let tried_ms = trial
+                .as_ref()
+                .map_or(0, |trial| trial.for_ms.unwrap_or(TRIAL_MS));
             let request = Request::SwitchOverlay {
                 overlay: overlay.to_string(),
                 servers,
-                wait_ms: wait_s * 1000,
+                trial,
+                wait_ms: (wait_s * 1000 + tried_ms).min(WAIT_MS_MAX),
             };
             (request, target)
         }

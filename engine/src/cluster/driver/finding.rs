@@ -27,10 +27,17 @@ impl Driver {
     /// Something that a node has sent came over that neighbor, after so many hops.
     pub(in crate::cluster) fn learn_way(&mut self, to: &str, via: &str, hops: u8, now: Time) {
         let (to, via) = (NodeId::of(to), NodeId::of(via));
-        if !self.lanes.contains_key(&to) {
+        let lanes = &self.lanes;
+        if !lanes.contains_key(&to) {
+            self.router.forget_if_dead(to, |id| lanes.contains_key(&id));
             let via = self.via(via);
             self.router.learn(to, via, hops, now);
         }
+    }
+
+    /// Whether there is a lane to that node.
+    pub(in crate::cluster) fn has_lane(&self, name: &str) -> bool {
+        self.lanes.contains_key(&NodeId::of(name))
     }
 
     /// A way has led nowhere.

@@ -1,6 +1,6 @@
 //! The driver's part in judging the topology: pings and counts when a look is due, and the switch that comes of it.
 
-use overlane_overlays::epoch::OverlayKind;
+use overlane_overlays::epoch::{OverlayKind, WhyBack};
 use overlane_overlays::membership::Status;
 use overlane_overlays::{Command, Input, Refusal, Time};
 
@@ -8,7 +8,7 @@ use super::{Deed, Driver};
 use crate::cluster::identity::NodeId;
 use crate::cluster::machine::{MachineEvent, Readings as _};
 use crate::cluster::topology::{
-    Analysis, Due, Facts, OrderedBy, Standing, SwitchRecord, TopologyError,
+    Analysis, Due, Facts, OrderedBy, Standing, SwitchRecord, TopologyError, TrialPlan,
 };
 use crate::cluster::words::Word;
 use crate::config::TopologyConfig;
@@ -28,7 +28,8 @@ impl Driver {
             Some(Due::Judge) => {
                 let (facts, standing) = (self.facts(), self.standing());
                 if let Some((kind, by)) = self.topology.judge(now, &facts, &standing) {
-                    self.switch(kind, Vec::new(), by, out);
+                    let trial = self.topology.trial_of_rules();
+                    self.switch(kind, Vec::new(), trial, by, out);
                 }
             }
             None => {}
@@ -40,6 +41,7 @@ impl Driver {
         &mut self,
         kind: OverlayKind,
         mut servers: Vec<NodeId>,
+        trial: Option<TrialPlan>,
         by: OrderedBy,
         out: &mut Vec<Deed>,
     ) {
@@ -47,14 +49,23 @@ impl Driver {
         if chooses && self.machine.overlay().kind != kind {
             servers = self.serving.choose(self.machine.members());
             if servers.is_empty() {
-                let command = Box::new(Command::SwitchOverlay { kind, servers });
+                let command = Box::new(Command::SwitchOverlay {
+                    kind,
+                    servers,
+                    trial: None,
+                });
                 let why = Refusal::NoServers;
                 out.push(Deed::Refuse { command, why });
                 return;
             }
         }
         self.topology.ordered(by);
-        let command = Command::SwitchOverlay { kind, servers };
+        let trial = trial.map(|plan| Box::new(self.topology.trial_terms(plan)));
+        let command = Command::SwitchOverlay {
+            kind,
+            servers,
+            trial,
+        };
         self.give(Input::Command(command), None);
     }
 
@@ -77,7 +88,12 @@ impl Driver {
                 let name = |id| book.name(id).to_string();
                 self.topology.switching(now, *epoch, *kind, *step, name);
             }
-            MachineEvent::Partitioned { .. } => self.topology.partitioned(now),
+            MachineEvent::Tried { epoch, report } => self.topology.tried(*epoch, report),
+            MachineEvent::Partitioned { .. } => {
+                self.topology.partitioned(now);
+                let end = Command::GiveUpTrial(WhyBack::Parted);
+                self.give(Input::Command(end), None);
+            }
             MachineEvent::Healed { .. } => self.topology.healed(),
             MachineEvent::Delivered(delivery) => self.topology.broadcast(delivery.hops.into()),
             MachineEvent::Refused {

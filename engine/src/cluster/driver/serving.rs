@@ -69,7 +69,7 @@ impl Driver {
         if let Some(servers) = self.serving.replace(members, &servers, &gone) {
             let names = gone.iter().map(|id| self.book.name(*id).to_string());
             let gone = names.collect();
-            self.switch(kind, servers, OrderedBy::Replacement { gone }, out);
+            self.switch(kind, servers, None, OrderedBy::Replacement { gone }, out);
         }
     }
 }

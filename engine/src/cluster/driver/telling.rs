@@ -84,6 +84,10 @@ impl Driver {
                 kind,
                 step,
             },
+            MachineEvent::Tried { epoch, report } => Event::OverlayTried {
+                epoch: epoch.number,
+                report: Arc::new(*report),
+            },
             MachineEvent::Missed {
                 sender,
                 first,

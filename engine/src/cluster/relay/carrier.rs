@@ -45,6 +45,8 @@ struct Open {
     channel: Arc<str>,
     bytes: usize,
     until: Instant,
+    /// The first node on its way.
+    via: Arc<str>,
 }
 
 /// Messages that wait for a way.
@@ -255,8 +257,9 @@ impl Carrier {
         }
     }
 
-    /// Says to the sender of a message what became of it. An answer that finds no way is lost: the sender reports its
-    /// message as unknown.
+    /// Says to the sender of a message what became of it, by the way that the message came: another one that is known may
+    /// lead over a node that died since. An answer that finds no way is lost: the sender reports its message as
+    /// unknown.
     fn answer(
         &mut self,
         from: &Arc<str>,
@@ -266,7 +269,9 @@ impl Carrier {
         turn: &mut Turn<'_>,
     ) {
         let answer = envelope.answer(&self.me, kind);
-        let Some(next) = turn.driver.way_to(&answer.to, turn.now) else {
+        let back = turn.driver.has_lane(from).then(|| Arc::clone(from));
+        let next = back.or_else(|| turn.driver.way_to(&answer.to, turn.now));
+        let Some(next) = next else {
             return self.book.count_turned_back();
         };
         let lane = (next, Arc::clone(channel));

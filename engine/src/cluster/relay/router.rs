@@ -160,6 +160,19 @@ impl RelayRouter {
         self.ways.insert(to, way);
     }
 
+    /// Forgets the way to a member if there is no lane to its first node any more: another one is as good then as
+    /// any.
+    pub(in crate::cluster) fn forget_if_dead(
+        &mut self,
+        to: NodeId,
+        has_lane: impl Fn(NodeId) -> bool,
+    ) {
+        let way = self.ways.get(&to);
+        if way.is_some_and(|way| !has_lane(way.via.node)) {
+            self.ways.remove(&to);
+        }
+    }
+
     /// The way to a member has led nowhere.
     pub(in crate::cluster) fn forget(&mut self, to: NodeId) {
         self.ways.remove(&to);

@@ -19,7 +19,7 @@ use crate::cluster::kind::BroadcastKind;
 use crate::cluster::orders::Order;
 use crate::cluster::outcome::{AtomicEnd, SwitchOutcome};
 use crate::cluster::payload::Sort;
-use crate::cluster::topology::{OrderedBy, TopologyOrder};
+use crate::cluster::topology::{OrderedBy, TopologyOrder, TrialPlan};
 use crate::events::Event;
 
 /// Who waits for the end of something.
@@ -50,10 +50,16 @@ impl ClusterResident {
                 Order::Switch {
                     kind,
                     servers,
+                    trial,
                     answer,
                 } => {
-                    let servers = servers.iter().map(|name| NodeId::of(name)).collect();
-                    self.switch(kind, servers, OrderedBy::Hand, answer, tell);
+                    let order = Happening::Switch {
+                        kind,
+                        servers: servers.iter().map(|name| NodeId::of(name)).collect(),
+                        trial: trial.as_ref().map(TrialPlan::of),
+                        by: OrderedBy::Hand,
+                    };
+                    self.switch(order, answer, tell);
                     continue;
                 }
                 Order::ChangeChannel {
@@ -195,20 +201,18 @@ impl ClusterResident {
         tell: Tell<'_>,
     ) -> Receiver<SwitchOutcome> {
         let (answer, outcome) = bounded(1);
-        self.switch(kind, Vec::new(), by, answer, tell);
+        let order = Happening::Switch {
+            kind,
+            servers: Vec::new(),
+            trial: None,
+            by,
+        };
+        self.switch(order, answer, tell);
         outcome
     }
 
-    fn switch(
-        &mut self,
-        kind: OverlayKind,
-        servers: Vec<NodeId>,
-        by: OrderedBy,
-        answer: Sender<SwitchOutcome>,
-        tell: Tell<'_>,
-    ) {
+    fn switch(&mut self, order: Happening, answer: Sender<SwitchOutcome>, tell: Tell<'_>) {
         let mut deeds = Vec::new();
-        let order = Happening::Switch { kind, servers, by };
         self.driver.handle(self.clock.now(), order, &mut deeds);
         let refusal = refusal_of(&deeds, |command| {
             matches!(command, Command::SwitchOverlay { .. })

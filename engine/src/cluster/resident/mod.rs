@@ -233,6 +233,9 @@ impl ClusterResident {
                 Deed::Ask(places) => self.asking.ask(places),
                 Deed::Tell(event) => {
                     self.answer_switch(&event);
+                    if let Event::MemberDown { member } | Event::MemberLeft { member } = &event {
+                        self.carry(tell, |carrier, turn| carrier.member_gone(member, turn));
+                    }
                     tell(event);
                 }
                 Deed::Deliver {

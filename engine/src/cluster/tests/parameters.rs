@@ -45,6 +45,7 @@ fn run(config: &Config) {
         Command::SwitchOverlay {
             kind: OverlayKind::ClientServer,
             servers: Vec::new(),
+            trial: None,
         },
     );
     world.kill("n0");

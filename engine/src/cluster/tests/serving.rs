@@ -34,6 +34,7 @@ impl World {
         let switch = Happening::Switch {
             kind: OverlayKind::ClientServer,
             servers: Vec::new(),
+            trial: None,
             by: OrderedBy::Hand,
         };
         self.happen(by, switch);

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use overlane_overlays::Time;
 use overlane_overlays::epoch::{Epoch, OverlayKind, WhyBack};
+use overlane_overlays::switching::TrialReport;
 use serde::Serialize;
 
 use super::rules::by_name;
@@ -33,6 +34,9 @@ pub struct SwitchRecord {
     pub end: SwitchEnd,
     /// How long it took from the announcement; none while it goes on.
     pub took: Option<Duration>,
+    /// What came of its trial on a part of the cluster; known at the node that ordered it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trial: Option<TrialReport>,
 }
 
 /// Who ordered a switch.
@@ -91,6 +95,7 @@ struct Noted {
     by: OrderedBy,
     end: SwitchEnd,
     took: Option<Duration>,
+    trial: Option<TrialReport>,
 }
 
 /// See the module's text.
@@ -127,6 +132,7 @@ impl History {
             by,
             end: SwitchEnd::UnderWay,
             took: None,
+            trial: None,
         });
     }
 
@@ -150,6 +156,12 @@ impl History {
         self.end(now, epoch, SwitchEnd::RolledBack { why });
     }
 
+    pub(super) fn tried(&mut self, epoch: Epoch<NodeId>, report: &TrialReport) {
+        if let Some(noted) = self.noted.iter_mut().find(|noted| noted.epoch == epoch) {
+            noted.trial = Some(report.clone());
+        }
+    }
+
     fn end(&mut self, now: Time, epoch: Epoch<NodeId>, end: SwitchEnd) {
         if let Some(noted) = self.noted.iter_mut().find(|noted| noted.epoch == epoch) {
             noted.end = end;
@@ -167,6 +179,7 @@ impl History {
             by: noted.by.clone(),
             end: noted.end.clone(),
             took: noted.took,
+            trial: noted.trial.clone(),
         });
         records.collect()
     }

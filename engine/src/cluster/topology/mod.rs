@@ -16,6 +16,7 @@ mod orders;
 mod rules;
 #[cfg(test)]
 mod tests;
+mod trial;
 mod workloads;
 
 use std::collections::BTreeSet;
@@ -23,6 +24,7 @@ use std::time::Duration;
 
 use overlane_overlays::Time;
 use overlane_overlays::epoch::{Epoch, OverlayKind, Step};
+use overlane_overlays::switching::{TrialReport, TrialTerms};
 use rand::Rng;
 
 use super::identity::NodeId;
@@ -44,6 +46,8 @@ pub use measurements::{Measurements, PeerRtt};
 pub(super) use measuring::{Facts, GAUGES_MAX, Readings};
 pub(super) use orders::{SwitchBegun, TopologyOrder};
 pub use rules::{Condition, MustBe, Verdict};
+pub use trial::OverlayTrial;
+pub(super) use trial::TrialPlan;
 
 /// How long pings of a look have to be answered before it is judged; less where looks are frequent. 1 s: a guess, far
 /// above a round trip.
@@ -328,6 +332,22 @@ impl Topology {
         self.measuring.set_gauge(name, value)
     }
 
+    /// How a switch that rules ask for now is tried first; none: it is not.
+    pub(super) fn trial_of_rules(&self) -> Option<TrialPlan> {
+        TrialPlan::of_rules(&self.effective)
+    }
+
+    /// A trial by the thresholds of now.
+    pub(super) fn trial_terms(&self, plan: TrialPlan) -> TrialTerms<NodeId> {
+        plan.terms(&self.effective)
+    }
+
+    /// This came of a trial that this node ordered.
+    pub(super) fn tried(&mut self, epoch: Epoch<NodeId>, report: &TrialReport) {
+        tracing::info!(epoch = epoch.number, adopted = report.adopted, reasons = ?report.reasons, "an overlay was tried on a part of the cluster");
+        self.history.tried(epoch, report);
+    }
+
     /// A switch is ordered of this node's protocols.
     pub(super) fn ordered(&mut self, by: OrderedBy) {
         self.ordered = Some(by);
@@ -358,7 +378,7 @@ impl Topology {
                 self.history.committed(now, epoch, kind, by);
             }
             Step::RolledBack(why) => self.history.rolled_back(now, epoch, why),
-            Step::Prepared | Step::Verified | Step::Retired => {}
+            Step::Prepared | Step::Trying | Step::Adopted | Step::Verified | Step::Retired => {}
         }
         if ended {
             self.judge.switch_ended(now);

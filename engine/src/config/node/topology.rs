@@ -64,6 +64,33 @@ group! {
         Unit::Count("percent"), Allowed::Number(50, 100);
         origin "a step explains 77 of 100, a spike and a flapping metric much less; growth in uneven steps more than 90";
         cost "higher foresees only the steadiest growth; lower takes steps and noise for trends";
+    /// Share of the members on which rules try an overlay before all get it; 0: all get it at once. Switches that are ordered
+    /// say it themselves.
+    trial_percent: u8 = 0;
+        Unit::Count("percent"), Allowed::Number(0, 100);
+        origin "a trial delays each switch by its time, and costs lanes";
+        cost "higher tries on more nodes: at least three, at most 64";
+    /// How long a trial measures: 30 samples, each of which has the time to the next one to come back.
+    trial_s: u64 = 30;
+        Unit::Seconds, Allowed::Number(1, 600);
+        origin "guess: a sample a second";
+        cost "higher sees rarer trouble, and keeps two overlays side by side longer";
+    /// In a trial, the least share of samples that is answered, of the share over the overlay in force.
+    trial_reach_percent: u32 = 99;
+        Unit::Count("percent"), Allowed::Number(1, 100);
+        origin "guess: one of a hundred may come too late by chance";
+        cost "higher gives up for less; lower adopts what loses more";
+    /// In a trial, the longest round trip, 99 of 100, of the one over the overlay in force. One of at most
+    /// topology_rtt_p99_us_max is never too long.
+    trial_latency_percent: u32 = 400;
+        Unit::Count("percent"), Allowed::Number(1, 100_000);
+        origin "guess: a thousand nodes with five neighbors have four hops where a full mesh has one";
+        cost "higher adopts slower overlays";
+    /// In a trial, the most copies of a sample that come to a node, of those over the overlay in force.
+    trial_load_percent: u32 = 1_000;
+        Unit::Count("percent"), Allowed::Number(1, 100_000);
+        origin "guess: twice the view of five, as a sample floods its overlay";
+        cost "higher adopts overlays with more lanes";
     /// Members that are pinged in each look, of those that there is a lane to.
     sample_max: usize = 16;
         Unit::Count("members"), Allowed::Number(1, 256);

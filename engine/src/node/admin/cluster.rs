@@ -3,9 +3,12 @@
 use std::time::Duration;
 
 use super::{broadcasts, cluster_channels, stopping, topology};
-use crate::admin::{Answer, ClusterStatus, MemberReport, OverlayReport, Refusal, Request};
+use crate::admin::{
+    Answer, ClusterStatus, MemberReport, OverlayReport, Refusal, Request, TrialRequest,
+};
 use crate::cluster::{
-    Cluster, ClusterMetricsError, EvictError, LeaveError, Member, OverlayKind, SwitchError,
+    Cluster, ClusterMetricsError, EvictError, LeaveError, Member, OverlayKind, OverlayTrial,
+    SwitchError,
 };
 use crate::node::Node;
 
@@ -19,8 +22,12 @@ pub(super) fn answer(node: &Node, request: Request) -> Result<Answer, Refusal> {
         Request::SwitchOverlay {
             overlay,
             servers,
+            trial,
             wait_ms,
-        } => switch(cluster, &overlay, &servers, Duration::from_millis(wait_ms)),
+        } => {
+            let wait = Duration::from_millis(wait_ms);
+            switch(cluster, &overlay, &servers, trial, wait)
+        }
         Request::Evict { member, wait_ms } => {
             let evicted = cluster.evict(&member, Duration::from_millis(wait_ms));
             evicted.map_err(|error| match error {
@@ -119,10 +126,21 @@ fn switch(
     cluster: &Cluster,
     overlay: &str,
     servers: &[String],
+    trial: Option<TrialRequest>,
     wait: Duration,
 ) -> Result<Answer, Refusal> {
     let kind: OverlayKind = overlay.parse().map_err(Refusal::invalid)?;
-    let switched = cluster.switch_overlay(kind, servers, wait);
+    let switched = match trial {
+        None => cluster.switch_overlay(kind, servers, wait),
+        Some(trial) => {
+            let trial = OverlayTrial {
+                nodes: trial.nodes,
+                percent: trial.percent,
+                span: trial.for_ms.map(Duration::from_millis),
+            };
+            cluster.try_overlay(kind, servers, &trial, wait)
+        }
+    };
     switched.map_err(|error| match error {
         SwitchError::Closed => stopping(),
         SwitchError::AlreadyCurrent(_) | SwitchError::Refused(_) => Refusal::invalid(error),

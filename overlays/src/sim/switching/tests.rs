@@ -4,7 +4,7 @@ use super::super::network::Death;
 use super::*;
 use crate::event::Overlay;
 
-const INTERVAL: Duration = Duration::from_millis(50);
+pub(super) const INTERVAL: Duration = Duration::from_millis(50);
 
 fn cluster(seed: u64, count: NodeId, kind: OverlayKind, network: NetworkConfig) -> Cluster {
     println!("seed {seed}, {count} nodes of {kind}");
@@ -14,7 +14,7 @@ fn cluster(seed: u64, count: NodeId, kind: OverlayKind, network: NetworkConfig) 
 
 /// Broadcasts until all have this overlay alone, at most for so many seconds; then some more, and none of
 /// all since `since` may be lost or come twice.
-fn ends_well(cluster: &mut Cluster, kind: OverlayKind, seconds: u32, since: Time) {
+pub(super) fn ends_well(cluster: &mut Cluster, kind: OverlayKind, seconds: u32, since: Time) {
     for _ in 0..seconds {
         if cluster.is_all(kind) {
             break;
@@ -293,6 +293,58 @@ fn the_next_hop_leads_to_any_node_at_every_moment_of_a_change() {
         for one in 0..39 {
             let hops = walk(&mut cluster, one, one + 1, ttl_of(to));
             assert!(hops.is_some(), "no way from {one}");
+        }
+    }
+}
+
+/// As many nodes as the clusters have that others join one after the other.
+const FOUNDERS: NodeId = 12;
+
+/// Another node joins, and for that long those broadcast that were there from the beginning: what a node sends before
+/// it has neighbors is another matter.
+fn join_and_pass(cluster: &mut Cluster, span: Duration) {
+    cluster.add();
+    let end = cluster.world.now() + span;
+    while cluster.world.now() < end {
+        let sender = cluster.random.random_range(0..FOUNDERS);
+        cluster.send(sender);
+        cluster.world.run_for(INTERVAL);
+    }
+}
+
+/// One node joins after the other, the next one `spacing` later, before and while the overlay is changed.
+fn switched_while_nodes_join(seed: u64, from: OverlayKind, to: OverlayKind, spacing: Duration) {
+    let mut cluster = cluster(seed, FOUNDERS, from, NetworkConfig::default());
+    let since = cluster.world.now();
+    join_and_pass(&mut cluster, spacing);
+    cluster.switch(3, to);
+    let proposer = |cluster: &Cluster| {
+        let state = cluster.world.state(3).expect("runs");
+        (state.upper.current().kind, state.upper.unreached())
+    };
+    while proposer(&cluster).0 != to {
+        join_and_pass(&mut cluster, spacing);
+        let (_, unreached) = proposer(&cluster);
+        assert!(
+            cluster.world.now().since(since) < 40 * SECOND,
+            "{from} to {to}, a node every {spacing:?}: not reached are {unreached:?}"
+        );
+        assert_eq!(cluster.world.observer.rolled_back, []);
+    }
+    ends_well(&mut cluster, to, 60, since);
+    assert_eq!(cluster.world.observer.rolled_back, []);
+}
+
+#[test]
+fn nodes_that_join_one_after_the_other_hold_no_change_up() {
+    let spacings = [4_000, 1_000, 300].map(Duration::from_millis);
+    let mut seed = 110;
+    for from in OverlayKind::ALL {
+        for to in OverlayKind::ALL.into_iter().filter(|to| *to != from) {
+            for spacing in spacings {
+                seed += 1;
+                switched_while_nodes_join(seed, from, to, spacing);
+            }
         }
     }
 }

@@ -17,6 +17,10 @@ const FIND_FOR: Duration = Duration::from_secs(3);
 /// How long an answer of the receiver is waited for; as long as a channel waits for a peer that is away, by default.
 const ANSWER_FOR: Duration = Duration::from_secs(30);
 
+/// The same once the first node on the way is known to be gone: the answer may have taken another way, or be on its last
+/// hop. 3 s: a guess, some round trips.
+const LATE_ANSWER_FOR: Duration = Duration::from_secs(3);
+
 /// Why a message does not even begin.
 const NO_MEMBER: &str = "it was for a node that is no live member of the cluster";
 const NOT_ALLOWED: &str = "peers_allowed of the channel does not name the member it was for";
@@ -69,6 +73,7 @@ impl Carrier {
                 channel: Arc::clone(&offer.channel),
                 bytes: offer.payload.len(),
                 until: turn.instant + ANSWER_FOR,
+                via: Arc::clone(&next),
             };
             self.open.insert(number, open);
         }
@@ -140,6 +145,14 @@ impl Carrier {
                 why.sentence(),
                 &mut turn.events,
             );
+        }
+    }
+
+    /// A member is down or has left: what went over it has hardly a chance to be answered any more.
+    pub(in crate::cluster) fn member_gone(&mut self, member: &str, turn: &Turn<'_>) {
+        let until = turn.instant + LATE_ANSWER_FOR;
+        for open in self.open.values_mut().filter(|open| *open.via == *member) {
+            open.until = open.until.min(until);
         }
     }
 
