@@ -10,7 +10,7 @@ use std::time::Duration;
 use crate::config::{Priority, Reliability};
 use crate::deadline::Moment;
 pub use crate::wire::extension::METADATA_PAIRS_MAX;
-use crate::wire::extension::{Correlation, EXTENSION_BYTES_MAX};
+use crate::wire::extension::{Correlation, EXTENSION_BYTES_MAX, Role};
 use crate::wire::{ExtensionError, ExtensionWriter, NameError, TraceContext};
 
 /// What a message says besides its payload. Cheap to make, and to use for many messages; see
@@ -23,6 +23,8 @@ pub struct Attributes<'a> {
     pairs: usize,
     deadline: Option<Duration>,
     trace: Option<TraceContext>,
+    /// The trace was begun by this node.
+    is_root_here: bool,
     /// By what number the sender waits for what becomes of the message.
     receipt: Option<u64>,
     /// On a monotonic channel: which messages a newer one stands for.
@@ -108,7 +110,8 @@ impl<'a> Attributes<'a> {
     }
 
     /// Where the message stands in a trace: the span of the sender, as its tracing library has it. It travels as it is, in 28 bytes, and the receiver
-    /// finds it in [`Message::trace`](crate::Message::trace). A node makes no span of it by itself.
+    /// finds it in [`Message::trace`](crate::Message::trace). If it is sampled, nodes that record spans record this message's
+    /// (`docs/operating.md`), and each says on the way on that its own span is the parent.
     #[must_use]
     pub const fn trace(mut self, trace: TraceContext) -> Self {
         self.trace = Some(trace);
@@ -155,6 +158,47 @@ impl<'a> Attributes<'a> {
     /// The keys and values that have found room.
     pub(crate) fn said_pairs(&self) -> &[(&'a str, &'a [u8])] {
         &self.metadata[..self.pairs.min(METADATA_PAIRS_MAX)]
+    }
+
+    /// Where it stands in a trace that is to be recorded, if it is in one.
+    #[inline]
+    pub(crate) fn sampled_trace(&self) -> Option<TraceContext> {
+        self.trace.filter(TraceContext::is_sampled)
+    }
+
+    /// Whether it stands in a trace, sampled or not.
+    pub(crate) const fn has_trace(&self) -> bool {
+        self.trace.is_some()
+    }
+
+    /// At the root of a trace that this node begins.
+    pub(crate) const fn begun_here(self, root: TraceContext) -> Self {
+        Self {
+            is_root_here: true,
+            ..self.trace(root)
+        }
+    }
+
+    /// Whether it is.
+    pub(crate) const fn is_begun_here(&self) -> bool {
+        self.is_root_here
+    }
+
+    /// By what number the sender waits for it.
+    pub(crate) const fn receipt_number(&self) -> Option<u64> {
+        self.receipt
+    }
+
+    /// Whether all of it finds room in an extension, with whatever else there can be.
+    pub(crate) fn fits(&self) -> bool {
+        let correlation = Correlation {
+            id: 0,
+            role: Role::Request,
+        };
+        let mut entries = [0; EXTENSION_BYTES_MAX];
+        let mut writer = ExtensionWriter::new(&mut entries);
+        self.write(Some(correlation), Some(Moment(0)), &mut writer)
+            .is_ok()
     }
 
     /// With a receipt of that number.

@@ -6,6 +6,7 @@
 mod in_order;
 mod large;
 mod relayed;
+mod traced;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -32,6 +33,7 @@ use crate::peer::{LaneAddress, Peer};
 use crate::rates::RateCaps;
 use crate::ring::gate::{GateState, Refusal};
 use crate::ring::{PushError, Tag};
+use crate::spans::OpenSpan;
 use crate::threads;
 use crate::wire::Correlation;
 pub(crate) use relayed::RELAY_HEAD_BYTES_MAX;
@@ -147,7 +149,12 @@ impl Channel {
         if let Some(attributes) = self.attributes(to, &payload) {
             return self.try_send_extended(to, attributes, payload);
         }
-        self.try_send_on(to, Way::plain(self.lane_offset(to)), payload.into_payload())
+        let payload = payload.into_payload();
+        if let Some(attributes) = self.begin_trace(to, &payload) {
+            let sent = self.try_send_extended(to, attributes, payload);
+            return sent.map_err(P::unsent);
+        }
+        self.try_send_on(to, Way::plain(self.lane_offset(to)), payload)
             .map_err(P::unsent)
     }
 
@@ -172,7 +179,7 @@ impl Channel {
         payload: P,
     ) -> Result<(), P::Error> {
         let payload = payload.into_payload();
-        let sent = self.extend(&attributes, &payload, |extended| {
+        let sent = self.extend(to, attributes, &payload, |extended| {
             let way = Way::extended(self.lane_offset(to), extended.head);
             self.try_send_on(to, way, extended.payload)
                 .map_err(SendError::from)
@@ -183,16 +190,23 @@ impl Channel {
     /// Puts a message together for `send`, which may not wait.
     pub(crate) fn extend(
         &self,
-        attributes: &Attributes<'_>,
+        to: &Destination,
+        attributes: Attributes<'_>,
         payload: &Payload<'_>,
         send: impl FnOnce(Extended<'_>) -> Result<(), SendError>,
     ) -> Result<(), SendError> {
         check_size_within(self.message_bytes_max(), payload.len())?;
-        let (_, due) = self.due(attributes)?;
+        let (_, due) = self.due(&attributes)?;
+        let (attributes, span) = self.record(to, attributes, payload.len(), true);
         let inline_bytes_max = self.fabric.config.inline_bytes_max;
         let pool = &self.fabric.payloads;
         let payload = payload.as_slice();
-        with_extended(pool, inline_bytes_max, attributes, due, payload, send)?
+        let sent = with_extended(pool, inline_bytes_max, &attributes, due, payload, send);
+        let sent = sent.unwrap_or_else(|error| Err(error.into()));
+        if let Some(span) = span {
+            span.tried(sent.as_ref().err());
+        }
+        sent
     }
 
     /// Until when a message is worth anything, by both clocks; refused if it is not any more.
@@ -237,6 +251,7 @@ impl Channel {
     ) -> Result<Prepared<'a>, P::Error> {
         let attributes = self.attributes(to, &payload);
         let payload = payload.into_payload();
+        let attributes = attributes.or_else(|| self.begin_trace(to, &payload));
         let Some(attributes) = attributes else {
             return Ok(Prepared {
                 steered: None,
@@ -264,12 +279,14 @@ impl Channel {
     ) -> Result<Waiting<'static>, SendError> {
         check_size_within(self.message_bytes_max(), payload.len())?;
         let (deadline, due) = self.due(attributes)?;
+        let (attributes, span) = self.record(to, *attributes, payload.len(), true);
         let pool = &self.fabric.payloads;
-        let message = extended(pool, correlation, attributes, due, payload.as_slice())?;
+        let message = extended(pool, correlation, &attributes, due, payload.as_slice())?;
         Ok(Waiting {
             way: Way::extended(self.lane_offset(to), message.head),
             payload: message.payload,
             deadline,
+            span,
         })
     }
 
@@ -325,7 +342,10 @@ impl Channel {
             .and_then(|()| admit(channel, &lane.gate, way, payload.len()));
         match admitted {
             Ok(Admission::Queue) => {}
-            Ok(Admission::Dropped) => return Ok(()),
+            Ok(Admission::Dropped) => {
+                self.fabric.note_dropped(way.head, &payload);
+                return Ok(());
+            }
             Err(error @ SendError::TooLarge { .. }) => {
                 return self.attempt_as_stream(to, way, error, payload);
             }
@@ -381,6 +401,7 @@ impl Channel {
                 if self.entry.drops_overflow() && !way.is_awaited =>
             {
                 lane.gate.count_drop(1);
+                self.fabric.note_dropped(way.head, &payload);
                 Ok(())
             }
             PushError::Full | PushError::TooLarge => Err(NotAccepted {
@@ -470,7 +491,7 @@ impl Channel {
         if mailbox.home() != self.home {
             return Err(SendError::OtherNode);
         }
-        if self.may_steer(&payload) {
+        if self.may_steer(&payload) || self.is_recorded(payload.attributes().as_ref()) {
             let routes = self.fabric.routes.all().into_iter();
             let peers = routes.map(|route| route.peer);
             let connected = peers.filter(|peer| !peer.is_self() && self.is_open(peer));
@@ -504,8 +525,9 @@ impl Channel {
         destinations: impl IntoIterator<Item = &'d Destination>,
         payload: impl IntoPayload<'a>,
     ) -> Result<Broadcast, SendError> {
-        // On a monotonic channel each goes with the key of its destination.
-        if self.entry.monotonic || self.may_steer(&payload) {
+        // On a monotonic channel each goes with the key of its destination, and one that is recorded with a span of its own.
+        let is_recorded = self.is_recorded(payload.attributes().as_ref());
+        if self.entry.monotonic || self.may_steer(&payload) || is_recorded {
             return self.send_to_each(destinations, payload);
         }
         let mut outcome = Broadcast::default();
@@ -587,8 +609,7 @@ impl Channel {
         prepared: Prepared<'p>,
     ) -> Result<(), Unsent<Payload<'p>>> {
         let channel = prepared.steered.as_ref().unwrap_or(self);
-        let Waiting { payload, way, .. } = prepared.waiting;
-        let sent = channel.try_send_on(to, way, payload);
+        let sent = channel.try_send_waiting(to, prepared.waiting);
         sent.map_err(|unsent| given_back(prepared.original, unsent))
     }
 
@@ -614,6 +635,18 @@ impl Channel {
         sent.map_err(|unsent| given_back(prepared.original, unsent))
     }
 
+    /// Tries once.
+    pub(crate) fn try_send_waiting<'p>(
+        &self,
+        to: &Destination,
+        waiting: Waiting<'p>,
+    ) -> Result<(), Unsent<Payload<'p>>> {
+        let Waiting {
+            payload, way, span, ..
+        } = waiting;
+        told(span, self.try_send_on(to, way, payload))
+    }
+
     pub(crate) async fn send_waiting<'p>(
         &self,
         to: &Destination,
@@ -623,8 +656,9 @@ impl Channel {
             payload,
             way,
             deadline,
+            span,
         } = waiting;
-        self.send_on(to, way, deadline, payload).await
+        told(span, self.send_on(to, way, deadline, payload).await)
     }
 
     pub(crate) async fn send_on<'p>(
@@ -666,10 +700,21 @@ impl Channel {
         waiting: Waiting<'p>,
     ) -> Result<(), Unsent<Payload<'p>>> {
         let Waiting {
-            mut payload,
+            payload,
             way,
             deadline,
+            span,
         } = waiting;
+        told(span, self.block_on(to, way, deadline, payload))
+    }
+
+    fn block_on<'p>(
+        &self,
+        to: &Destination,
+        way: Way,
+        deadline: Option<Instant>,
+        mut payload: Payload<'p>,
+    ) -> Result<(), Unsent<Payload<'p>>> {
         if self.waits() && threads::is_own() {
             let error = SendError::WouldDeadlock;
             return Err(Unsent { error, payload });
@@ -757,6 +802,8 @@ pub(crate) struct Waiting<'p> {
     pub(crate) way: Way,
     /// When it is worth nothing any more.
     pub(crate) deadline: Option<Instant>,
+    /// If it is recorded.
+    pub(crate) span: Option<OpenSpan>,
 }
 
 impl<'p> Waiting<'p> {
@@ -765,8 +812,20 @@ impl<'p> Waiting<'p> {
             payload,
             way: Way::plain(offset),
             deadline: None,
+            span: None,
         }
     }
+}
+
+/// What sending a message came to, with its span told of it if it is recorded.
+pub(crate) fn told<'p>(
+    span: Option<OpenSpan>,
+    sent: Result<(), Unsent<Payload<'p>>>,
+) -> Result<(), Unsent<Payload<'p>>> {
+    if let Some(span) = span {
+        span.tried(sent.as_ref().err().map(|unsent| &unsent.error));
+    }
+    sent
 }
 
 /// The payload, unless the deadline has passed.

@@ -20,6 +20,7 @@ use crate::error::{Reported, SecurityError};
 use crate::faults::book::FaultBook;
 use crate::io::backend::Backend;
 use crate::mailboxes::{Mailbox, Mailboxes};
+use crate::payload::Payload;
 use crate::rates::RateCaps;
 use crate::receipt_book::ReceiptBook;
 use crate::recorder::{Cause, Recorder};
@@ -29,6 +30,7 @@ use crate::ring::inbox::{Inboxes, ShardSet};
 use crate::ring::{Doorbell, PayloadPool};
 use crate::rules::RuleBook;
 use crate::session::{Reload, Security};
+use crate::spans::Spans;
 use crate::stream_book::{Owed, StreamBook};
 
 /// How a thread reaches a shard.
@@ -68,6 +70,8 @@ pub(crate) struct Fabric {
     pub(crate) faults: FaultBook,
     /// What the threads did last.
     pub(crate) recorder: Recorder,
+    /// Spans of messages whose trace is recorded.
+    pub(crate) spans: Arc<Spans>,
     /// Memory of large payloads, sent and received.
     pub(crate) payloads: Arc<PayloadPool>,
     pub(crate) shards: Vec<ShardLink>,
@@ -199,6 +203,14 @@ impl Fabric {
                 self.receipts
                     .settle(number, Err(Reported::Undelivered { why }));
             }
+        }
+    }
+
+    /// The overflow policy drops a message when it is sent; `head` bytes of it are an extension.
+    #[cold]
+    pub(crate) fn note_dropped(&self, head: usize, message: &Payload<'_>) {
+        if head > 0 && self.spans.is_on() {
+            self.spans.dropped(message.as_slice());
         }
     }
 

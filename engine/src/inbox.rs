@@ -27,6 +27,7 @@ use crate::receiving::Occupancy;
 use crate::request::asked;
 use crate::ring::inbox::{InboxSignals, InboxWriter, ShardSet, inbox_ring};
 use crate::ring::{Consumer, Payload, Tag};
+use crate::spans::place_in;
 use crate::threads;
 use crate::wire::extension::{Extension, extension_block_bytes};
 
@@ -63,6 +64,8 @@ pub struct Received<'a> {
     channel: OnceCell<Arc<str>>,
     /// Bytes of the extension in front of the payload.
     head: usize,
+    /// The span of its delivery, if that is recorded.
+    span_id: Option<[u8; 8]>,
 }
 
 impl<'a> Received<'a> {
@@ -130,7 +133,8 @@ impl<'a> Received<'a> {
     /// added behind them. Once a channel is removed, another may get its number.
     #[must_use]
     pub fn channel_index(&self) -> usize {
-        (self.tag.extra & !EXTENDED) as usize
+        // What stands above it is not its.
+        (self.tag.extra & 0xffff) as usize
     }
 
     /// The mailbox it is for.
@@ -183,6 +187,7 @@ impl<'a> Received<'a> {
             deadline: self.deadline(),
             exchange: self.exchange(),
             replies: self.fabric.replies.clone(),
+            span_id: self.span_id,
         }
     }
 }
@@ -313,17 +318,20 @@ impl Inbox {
             Payload::Inline(bytes) => (bytes.len(), 0),
             Payload::Shared(bytes) => (0, bytes.len()),
         });
+        let is_extended = record.tag.extra & EXTENDED != 0;
+        let place = is_extended.then(|| place_in(record.tag.extra)).flatten();
         Some(Received {
+            span_id: place.and_then(|place| self.fabric.spans.read(place)),
             tag: record.tag,
             payload: record.payload,
             fabric: &self.fabric,
             mailbox: self.occupancy.mailbox(),
             from: OnceCell::new(),
             channel: OnceCell::new(),
-            head: if record.tag.extra & EXTENDED == 0 {
-                0
-            } else {
+            head: if is_extended {
                 extension_block_bytes(record.payload.as_slice())
+            } else {
+                0
             },
         })
     }
@@ -373,6 +381,7 @@ impl Drop for Inbox {
     fn drop(&mut self) {
         // Lanes that wait for room here go on and have their messages refused.
         self.consumer.close();
+        self.fabric.spans.inbox_gone(self.mailbox().id());
         self.signals.note_room();
         self.fabric.tell_inbox_room(ShardSet::ALL);
     }

@@ -91,10 +91,15 @@ macro_rules! said_by_sender {
             self.extension().value_of(key)
         }
 
-        /// Where it stands in a trace, if its sender said so; see [`Attributes::trace`](crate::Attributes::trace).
+        /// Where it stands in a trace, if its sender said so; see [`Attributes::trace`](crate::Attributes::trace). Where this node
+        /// records spans and the trace is sampled, that is at the span of its delivery: what is sent with it follows from that.
         #[must_use]
         pub fn trace(&self) -> Option<$crate::wire::TraceContext> {
-            self.extension().trace()
+            let trace = self.extension().trace()?;
+            Some(match self.span_id {
+                Some(span_id) => trace.at(span_id),
+                None => trace,
+            })
         }
 
         /// All keys and values, in the sender's order.
@@ -124,6 +129,8 @@ pub struct Message<'a> {
     /// If it is a request.
     pub(crate) exchange: Option<Exchange>,
     pub(crate) replies: &'a Mailbox,
+    /// The span of its delivery, if that is recorded.
+    pub(crate) span_id: Option<[u8; 8]>,
 }
 
 impl<'a> Message<'a> {
@@ -197,6 +204,7 @@ impl<'a> Message<'a> {
             deadline: self.deadline(),
             exchange: self.exchange,
             replies: self.replies.clone(),
+            span_id: self.span_id,
         }
     }
 
@@ -228,6 +236,8 @@ pub struct OwnedMessage {
     /// If it is a request.
     pub(crate) exchange: Option<Exchange>,
     pub(crate) replies: Mailbox,
+    /// The span of its delivery, if that is recorded.
+    pub(crate) span_id: Option<[u8; 8]>,
 }
 
 impl OwnedMessage {

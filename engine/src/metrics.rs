@@ -15,6 +15,7 @@ use crate::faults::FaultMetrics;
 use crate::shard::command::{Command, CommandSender};
 use crate::shard::report::{ChannelName, LaneCounts, ShardReport};
 use crate::shard::tally::new_histogram;
+use crate::spans::SpanMetrics;
 use crate::wire::CloseReason;
 
 /// Everything counted on a node since it started.
@@ -53,6 +54,8 @@ pub struct Metrics {
     pub discoveries: Vec<DiscoveryMetrics>,
     /// Faults on purpose.
     pub faults: FaultMetrics,
+    /// Spans of messages whose trace is recorded.
+    pub spans: SpanMetrics,
 }
 
 /// A routing rule.
@@ -330,6 +333,7 @@ impl Metrics {
             partitioned: partitioned(fabric),
             rules: rule_metrics(fabric),
             faults: fabric.faults.metrics(),
+            spans: fabric.spans.metrics(),
             ..Self::default()
         };
         for report in reports {

@@ -11,6 +11,7 @@ mod pulse;
 mod receiving;
 mod recording;
 mod reloading;
+mod spans;
 mod starting;
 mod stopping;
 
@@ -25,6 +26,7 @@ use event_listener::Listener;
 pub use channels::RemovedChannel;
 use recording::RecordingThread;
 pub use reloading::ReloadReport;
+use spans::SpanThread;
 pub use starting::NodeBuilder;
 pub use stopping::{StopReport, UnfinishedCause, UnfinishedShard};
 
@@ -80,6 +82,8 @@ pub struct Node {
     http: Option<crate::http::Server>,
     /// What writes recordings by itself, if there is a folder for them.
     recorder: Option<RecordingThread>,
+    /// What takes the spans of messages out, if they are recorded.
+    spans: Option<SpanThread>,
     /// How its configuration is read again.
     reloading: Arc<Reloading>,
     /// Inboxes that the builder asked for and nobody has taken yet.
@@ -140,6 +144,7 @@ impl Node {
             admin: Vec::new(),
             http: None,
             recorder: None,
+            spans: None,
             reloading: Arc::clone(&self.reloading),
             prepared: Mutex::default(),
             open_files: None,

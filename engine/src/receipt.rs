@@ -19,6 +19,7 @@ use crate::fabric::Fabric;
 use crate::message::Destination;
 use crate::payload::{IntoPayload, Payload};
 use crate::receipt_book::{RECEIPTS_MAX, ReceiptWaiter};
+use crate::spans::Spans;
 use crate::threads;
 
 /// What became of one message: a future, or [`wait`](Self::wait) for a thread that may block.
@@ -199,8 +200,10 @@ impl Channel {
         if self.entry.reliability == Reliability::BestEffort {
             return Err(SendError::NoReceipts);
         }
+        let attributes = self.with_trace(to, attributes, payload.len());
+        let recorded = self.is_recorded(Some(&attributes)).then(Spans::number);
         let waiter = ReceiptWaiter::default();
-        let Some(number) = self.fabric.receipts.open(&waiter) else {
+        let Some(number) = self.fabric.receipts.open(&waiter, recorded) else {
             let receipts_max = RECEIPTS_MAX;
             return Err(SendError::TooManyReceipts { receipts_max });
         };

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::delivery::Acknowledged;
 use crate::error::{LATE, Reported};
+use crate::spans::{Spans, status_of};
 use crate::waiter::Waiter;
 
 /// Open receipts of one node. At some 200 bytes each this bounds them to about 13 MB.
@@ -21,9 +22,11 @@ pub(crate) type Outcome = Result<(), Reported>;
 pub(crate) type ReceiptWaiter = Arc<Waiter<Outcome>>;
 
 /// See the module's text.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct ReceiptBook {
     open: Mutex<Open>,
+    /// Messages that are recorded have a number, whether somebody waits for them or not.
+    spans: Arc<Spans>,
     /// No shard settles anything any more.
     ended: AtomicBool,
 }
@@ -35,14 +38,24 @@ struct Open {
 }
 
 impl ReceiptBook {
-    /// Opens a receipt; its number is never used again. `None` if there are too many.
-    pub(crate) fn open(&self, waiter: &ReceiptWaiter) -> Option<u64> {
+    pub(crate) fn new(spans: Arc<Spans>) -> Self {
+        Self {
+            open: Mutex::default(),
+            spans,
+            ended: AtomicBool::new(false),
+        }
+    }
+
+    /// Opens a receipt; its number is never used again, unless it is `recorded` and so a random one. `None` if there are too many.
+    pub(crate) fn open(&self, waiter: &ReceiptWaiter, recorded: Option<u64>) -> Option<u64> {
         let mut open = self.lock();
         if open.waiters.len() >= RECEIPTS_MAX {
             return None;
         }
-        let number = open.next;
-        open.next += 1;
+        let number = recorded.unwrap_or(open.next);
+        if recorded.is_none() {
+            open.next += 1;
+        }
         open.waiters.insert(number, Arc::clone(waiter));
         drop(open);
         if self.ended.load(Ordering::Acquire) {
@@ -59,6 +72,9 @@ impl ReceiptBook {
 
     /// The message with that receipt has ended.
     pub(crate) fn settle(&self, number: u64, outcome: Outcome) {
+        if Spans::is_recorded(number) {
+            self.spans.ended(number, status_of(&outcome));
+        }
         let waiter = self.lock().waiters.remove(&number);
         if let Some(waiter) = waiter {
             waiter.finish(outcome);
@@ -94,6 +110,7 @@ impl ReceiptBook {
     /// The node has ended: nobody settles anything any more.
     pub(crate) fn node_ended(&self) {
         self.ended.store(true, Ordering::Release);
+        self.spans.node_ended();
         let waiters = std::mem::take(&mut self.lock().waiters);
         for waiter in waiters.into_values() {
             waiter.finish(Err(Reported::Unknown {

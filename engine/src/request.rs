@@ -19,6 +19,7 @@ use crate::message::{Destination, Exchange, OwnedMessage, ReplyHandle};
 use crate::payload::{IntoPayload, Payload};
 use crate::request_book::{REQUESTS_MAX, RequestWaiter};
 use crate::ring::PayloadPool;
+use crate::spans::{OpenSpan, SpanStatus};
 use crate::threads;
 use crate::wire::extension::{Correlation, Extension, Role};
 
@@ -56,7 +57,8 @@ impl Channel {
             payload,
             way,
             deadline,
-        } = open.encode(payload, deadline)?;
+            span,
+        } = open.encode(to, payload, deadline)?;
         let sent = self.send_on(to, way, deadline, payload);
         let accepted = async {
             match sent.await {
@@ -65,7 +67,8 @@ impl Channel {
                 Err(unsent) => Err(not_sent(unsent.error)),
             }
         };
-        futures_lite::future::or(accepted, open.waiter.wait()).await
+        let outcome = futures_lite::future::or(accepted, open.waiter.wait()).await;
+        answered(span, outcome)
     }
 
     /// [`request`](Self::request) for a thread that may block.
@@ -83,21 +86,11 @@ impl Channel {
             return Err(RequestError::Send(SendError::WouldDeadlock));
         }
         let open = self.open(to, deadline)?;
-        let waiting = open.encode(payload, deadline)?;
-        self.send_blocking_on(to, waiting)
-            .map_err(|unsent| not_sent(unsent.error))?;
-        loop {
-            let done = open.waiter.listen();
-            if let Some(outcome) = open.waiter.take() {
-                return outcome;
-            }
-            if done.wait_deadline(open.deadline).is_none() {
-                return open
-                    .waiter
-                    .take()
-                    .unwrap_or(Err(RequestError::DeadlinePassed));
-            }
-        }
+        let mut waiting = open.encode(to, payload, deadline)?;
+        let span = waiting.span.take();
+        let sent = self.send_blocking_on(to, waiting);
+        let sent = sent.map_err(|unsent| not_sent(unsent.error));
+        answered(span, sent.and_then(|()| open.wait_blocking()))
     }
 
     fn open(&self, to: &Destination, deadline: Duration) -> Result<OpenRequest<'_>, RequestError> {
@@ -139,7 +132,7 @@ impl Channel {
         let payload = payload.into_payload();
         let sent = self
             .encode_reply(to, &attributes, &payload)
-            .and_then(|reply| Ok(self.try_send_on(&to.to, reply.way, reply.payload)?));
+            .and_then(|reply| Ok(self.try_send_waiting(&to.to, reply)?));
         sent.map_err(|error| P::unsent(Unsent { error, payload }))
     }
 
@@ -155,12 +148,8 @@ impl Channel {
         let attributes = payload.attributes().unwrap_or_default();
         let payload = payload.into_payload();
         let sent = match self.encode_reply(to, &attributes, &payload) {
-            Ok(Waiting {
-                payload,
-                way,
-                deadline,
-            }) => {
-                let sent = self.send_on(&to.to, way, deadline, payload).await;
+            Ok(reply) => {
+                let sent = self.send_waiting(&to.to, reply).await;
                 sent.map_err(SendError::from)
             }
             Err(error) => Err(error),
@@ -200,6 +189,23 @@ impl Channel {
     }
 }
 
+/// How a request has ended, with the span of its lane told of it if it is recorded.
+fn answered(
+    span: Option<OpenSpan>,
+    outcome: Result<OwnedMessage, RequestError>,
+) -> Result<OwnedMessage, RequestError> {
+    match (span, &outcome) {
+        (None, _) => {}
+        (Some(span), Ok(_)) => span.ended(SpanStatus::Ok),
+        (Some(span), Err(RequestError::Send(error))) => span.tried(Some(error)),
+        (Some(span), Err(error)) => span.ended(SpanStatus::Failed {
+            what: "unanswered",
+            why: error.to_string().into(),
+        }),
+    }
+    outcome
+}
+
 /// How a request has ended that was not accepted.
 fn not_sent(error: SendError) -> RequestError {
     match error {
@@ -209,8 +215,23 @@ fn not_sent(error: SendError) -> RequestError {
 }
 
 impl OpenRequest<'_> {
+    /// Blocks the thread until it has ended.
+    fn wait_blocking(&self) -> Result<OwnedMessage, RequestError> {
+        loop {
+            let done = self.waiter.listen();
+            if let Some(outcome) = self.waiter.take() {
+                return outcome;
+            }
+            if done.wait_deadline(self.deadline).is_none() {
+                let outcome = self.waiter.take();
+                return outcome.unwrap_or(Err(RequestError::DeadlinePassed));
+            }
+        }
+    }
+
     fn encode<'a>(
         &self,
+        to: &Destination,
         payload: impl IntoPayload<'a>,
         deadline: Duration,
     ) -> Result<Waiting<'static>, SendError> {
@@ -222,6 +243,7 @@ impl OpenRequest<'_> {
             role: Role::Request,
         };
         // Not less than a millisecond: the book ends it, not its lane.
+        let (attributes, span) = self.channel.record(to, attributes, payload.len(), false);
         let fabric = &self.channel.fabric;
         let now = fabric.clock.ms(Instant::now());
         let due = Some(now.plus(deadline_ms(deadline).max(1)));
@@ -235,6 +257,7 @@ impl OpenRequest<'_> {
             },
             payload: message.payload,
             deadline: Some(self.deadline),
+            span,
         })
     }
 }

@@ -11,6 +11,7 @@ use crate::faults::FaultMetrics;
 use crate::metrics::{
     ChannelMetrics, DiscoveryMetrics, Metrics, RuleMetrics, ShardMetrics, StreamMetrics,
 };
+use crate::spans::SpanMetrics;
 use crate::wire::CloseReason;
 
 /// The counters of a node since it started; [`Metrics`] says what each means.
@@ -47,6 +48,9 @@ pub struct MetricsReport {
     /// Faults on purpose.
     #[serde(default)]
     pub faults: FaultMetrics,
+    /// Spans of messages whose trace is recorded.
+    #[serde(default)]
+    pub spans: SpanMetrics,
     /// Whether the accounting identity holds for every channel and peer.
     pub identity_holds: bool,
 }
@@ -100,6 +104,7 @@ impl MetricsReport {
             rules: metrics.rules,
             discoveries: metrics.discoveries,
             faults: metrics.faults,
+            spans: metrics.spans,
             identity_holds,
         }
     }

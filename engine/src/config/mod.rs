@@ -36,6 +36,7 @@ mod rule;
 mod seed;
 mod service_links;
 mod setting;
+mod trace;
 mod validate;
 mod workload;
 mod zone;
@@ -74,6 +75,7 @@ pub use node::{
     BroadcastConfig, ClientServerConfig, Config, ConfigBuilder, FullMeshConfig, HyParViewConfig,
     MembershipConfig, NODE_GROUPS, NODE_PARAMETERS, PartitionsConfig, PlumtreeConfig, PskConfig,
     PubSubConfig, RecorderConfig, SummariesConfig, SwitchingConfig, TlsConfig, TopologyConfig,
+    TraceConfig,
 };
 pub use overlane_discovery::secret::{
     SECRET_BYTES_MAX, SECRET_BYTES_MIN, SECRETS_MAX, SecretError, SecretSourceError, Secrets,
@@ -90,6 +92,7 @@ pub use retune::{Takes, retunable};
 pub use rule::{RULE_PARAMETERS, RULES_MAX, Rule};
 pub use seed::{Seed, SeedError};
 pub use setting::{is_name, is_node_name};
+pub use trace::TraceEndpoint;
 pub use validate::CHANNELS_MAX;
 pub(crate) use validate::check_rules;
 pub use workload::Workload;

@@ -10,6 +10,7 @@ mod protection;
 mod protocols;
 mod recorder;
 mod topology;
+mod trace;
 
 use overlane_discovery::secret::Secrets;
 use std::collections::BTreeMap;
@@ -39,6 +40,7 @@ pub use protocols::{
 };
 pub use recorder::RecorderConfig;
 pub use topology::TopologyConfig;
+pub use trace::TraceConfig;
 
 /// The words of a parameter that is on or off.
 const BOOLEAN: Allowed = Allowed::Words(&["true", "false"]);
@@ -57,6 +59,7 @@ pub static NODE_GROUPS: &[&Group] = &[
     &protocols::SWITCHING,
     &topology::TOPOLOGY,
     &recorder::RECORDER,
+    &trace::TRACE,
     &protection::TLS,
     &protection::PSK,
 ];
@@ -415,6 +418,8 @@ parameters! {
         topology: TopologyConfig;
         /// The flight recorder.
         recorder: RecorderConfig;
+        /// Traces.
+        trace: TraceConfig;
         /// Certificates.
         tls: TlsConfig;
         /// The file of the secret.

@@ -226,7 +226,20 @@ impl Config {
                 "beyond loopback name a file with a token, which scrapers then give, or take 127.0.0.1",
             );
         }
+        self.traces()?;
         self.admin_sockets()
+    }
+
+    /// Certificates are for a receiver that has one.
+    fn traces(&self) -> Result<(), ConfigError> {
+        let is_secure = self.trace.endpoint.is_secure();
+        if is_file(&self.trace.ca_file) && !is_secure {
+            return conflict(
+                [self.given("trace_endpoint"), self.given("trace_ca_file")],
+                "name a receiver with https://, or no certificates",
+            );
+        }
+        Ok(())
     }
 
     /// Each role has its own.

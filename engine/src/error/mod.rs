@@ -15,7 +15,7 @@ mod wait;
 pub use change::{ChannelError, ReloadError};
 pub use name::NameError;
 pub use request::RequestError;
-pub(crate) use send::LATE;
+pub(crate) use send::{EXPIRED, LATE};
 pub use send::{Reported, SendError, Unsent};
 pub use start::{AdminError, SecurityError, StartError};
 pub use stream::StreamError;

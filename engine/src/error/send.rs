@@ -124,6 +124,9 @@ impl<P> From<Unsent<P>> for SendError {
     }
 }
 
+/// What became of messages whose deadline came while they waited.
+pub(crate) const EXPIRED: &str = "their deadline passed before they were sent";
+
 /// What became of messages that the receiver refused for being late.
 pub(crate) const LATE: &str =
     "the receiving node refused it, because its deadline had passed: see on_late";

@@ -75,6 +75,7 @@ impl Exposition {
         out.encode_descriptor("uptime", help, Some(&Unit::Seconds), MetricType::Gauge)?
             .encode_gauge(&scrape.uptime_seconds)?;
         let streams = &metrics.streams;
+        let spans = &metrics.spans;
         for (kind, name, help, value) in [
             (
                 Kind::Now,
@@ -165,6 +166,36 @@ impl Exposition {
                 "large_messages_delivered",
                 "Messages that came as streams and were handed over",
                 streams.messages_delivered,
+            ),
+            (
+                Kind::Count,
+                "spans_recorded",
+                "Spans of messages that have ended and were kept to be taken",
+                spans.recorded,
+            ),
+            (
+                Kind::Count,
+                "spans_dropped",
+                "Spans of messages that found no room",
+                spans.dropped,
+            ),
+            (
+                Kind::Count,
+                "spans_exported",
+                "Spans that the receiver at trace_endpoint has taken",
+                spans.exported,
+            ),
+            (
+                Kind::Count,
+                "spans_failed",
+                "Spans that it has refused, or that waited too long for it",
+                spans.failed,
+            ),
+            (
+                Kind::Now,
+                "spans_open",
+                "Messages whose spans are open",
+                count(spans.open),
             ),
         ] {
             let mut family = out.encode_descriptor(name, help, None, metric_type(kind))?;

@@ -16,6 +16,7 @@ use super::http;
 use super::receiving::{boxed, shared};
 use super::recording::{RecordingThread, describe};
 use super::reloading::{Reloading, Source};
+use super::spans::{SpanThread, exporter};
 use crate::channel_plan::{CONTROL_WORDS, plan_channels};
 use crate::channel_table::ChannelTable;
 use crate::cluster::{self, PAYLOADS, RELAYED};
@@ -46,6 +47,7 @@ use crate::shard::command::{Command, CommandSender};
 use crate::shard::context::ShardContext;
 use crate::shard::deliver::Handler;
 use crate::shard::{self, ShardSeat};
+use crate::spans::{SpanSink, Spans};
 use crate::stream_book::{StreamBook, StreamLimits};
 use crate::wire::stream::STREAMS;
 
@@ -59,6 +61,7 @@ pub struct NodeBuilder {
     mailboxes: Vec<(String, Receiving)>,
     detour: Detour,
     source: Option<Source>,
+    span_sinks: Vec<Box<dyn SpanSink>>,
 }
 
 /// How a mailbox is to be received.
@@ -85,6 +88,7 @@ impl NodeBuilder {
             mailboxes: Vec::new(),
             detour: Detour::default(),
             source: None,
+            span_sinks: Vec::new(),
         }
     }
 
@@ -124,6 +128,14 @@ impl NodeBuilder {
         self.add(mailbox, Receiving::Inbox)
     }
 
+    /// Has the spans of messages recorded, and hands them to a sink, besides sending them to `trace_endpoint` if there is one: see
+    /// [`Attributes::trace`](crate::Attributes::trace) and [`SpanSink`]. May be called several times.
+    #[must_use]
+    pub fn span_sink(mut self, sink: impl SpanSink + 'static) -> Self {
+        self.span_sinks.push(Box::new(sink));
+        self
+    }
+
     /// Says how the configuration is read again when [`Node::reload`] is called, or the admin socket is asked to: usually the
     /// way it was read for this start. It is called on the thread that asks, and may block.
     #[must_use]
@@ -147,7 +159,7 @@ impl NodeBuilder {
         let claims = admin::claims(&self.config)?;
         let shown = http::claim(&self.config)?;
         let reloading = Reloading::new(self.source, self.config.clone());
-        let mut node = Node::start_alone(self.config, self.detour)?;
+        let mut node = Node::start_alone(self.config, self.detour, self.span_sinks)?;
         node.reloading = Arc::new(reloading);
         if !claims.is_empty() {
             admin::answer_pings(&node)?;
@@ -179,8 +191,13 @@ impl NodeBuilder {
 
 impl Node {
     /// Everything but the peers.
-    fn start_alone(mut config: Config, detour: Detour) -> Result<Self, StartError> {
+    fn start_alone(
+        mut config: Config,
+        detour: Detour,
+        sinks: Vec<Box<dyn SpanSink>>,
+    ) -> Result<Self, StartError> {
         config.validate()?;
+        let exporter = exporter(&config)?;
         // Channels that are added later say the same.
         let incarnation = config.incarnation.unwrap_or_else(milliseconds_since_1970);
         config.incarnation = Some(incarnation);
@@ -244,6 +261,8 @@ impl Node {
         };
         let words = mailboxes.get(STREAMS)?;
         let streams = StreamBook::new(words, limits, shards, fastrand::u64(..));
+        let is_recorded = !sinks.is_empty() || exporter.is_some();
+        let spans = Arc::new(Spans::new(&config.trace, is_recorded));
         let fabric = Arc::new(Fabric {
             incarnation,
             address,
@@ -253,7 +272,8 @@ impl Node {
             replies: mailboxes.get(REPLIES)?,
             mailboxes,
             requests: RequestBook::new(fastrand::u64(..)),
-            receipts: ReceiptBook::default(),
+            receipts: ReceiptBook::new(Arc::clone(&spans)),
+            spans,
             clock: Clock::new(Instant::now()),
             streams,
             rate_changes: AtomicU64::new(0),
@@ -276,7 +296,9 @@ impl Node {
         let itself = fabric.wishes.peer(&fabric.config.node_name)?;
         let control_link = Arc::new(control_link);
         let control = Control::new(control_link, notices, Arc::clone(&fabric), itself);
-        Self::start_threads(fabric, listener, ends, control, found)
+        let mut node = Self::start_threads(fabric, listener, ends, control, found)?;
+        node.spans = SpanThread::start(&node.fabric, sinks, exporter)?;
+        Ok(node)
     }
 
     fn start_threads(
@@ -300,6 +322,7 @@ impl Node {
             admin: Vec::new(),
             http: None,
             recorder: RecordingThread::start(&fabric)?,
+            spans: None,
             reloading: Arc::default(),
             prepared: Mutex::default(),
             open_files: machine.open_files,

@@ -144,6 +144,9 @@ impl Node {
         if let Some(recorder) = self.recorder.take() {
             recorder.end();
         }
+        if let Some(spans) = self.spans.take() {
+            spans.end(deadline);
+        }
         // Until here it told whoever asked that the node is stopping.
         if let Some(http) = self.http.take() {
             http.close();

@@ -16,7 +16,7 @@ use crate::admission::{
     Admission, Way, admit, check_partition, check_size, refused, reserve_run, run_length,
 };
 use crate::attributes::Attributes;
-use crate::channel::{Channel, Waiting, given_back, unless_expired};
+use crate::channel::{Channel, Waiting, given_back, told, unless_expired};
 use crate::deadline::deadline_in;
 use crate::error::{SendError, Unsent};
 use crate::fabric::Fabric;
@@ -62,9 +62,11 @@ impl ShardContext<'_> {
         let sent = channel
             .encode_reply(to, &attributes, &payload)
             .and_then(|reply| {
-                Ok(self
-                    .core
-                    .send_here(channel, &to.to, reply.way, reply.payload)?)
+                let Waiting {
+                    payload, way, span, ..
+                } = reply;
+                let sent = self.core.send_here(channel, &to.to, way, payload);
+                Ok(told(span, sent)?)
             });
         sent.map_err(|error| P::unsent(Unsent { error, payload }))
     }
@@ -159,10 +161,22 @@ impl ShardHandle {
         waiting: Waiting<'p>,
     ) -> Result<(), Unsent<Payload<'p>>> {
         let Waiting {
-            mut payload,
+            payload,
             way,
             deadline,
+            span,
         } = waiting;
+        let sent = self.send_from_here(channel, to, (way, deadline), payload);
+        told(span, sent.await)
+    }
+
+    async fn send_from_here<'p>(
+        &self,
+        channel: &Channel,
+        to: &Destination,
+        (way, deadline): (Way, Option<Instant>),
+        mut payload: Payload<'p>,
+    ) -> Result<(), Unsent<Payload<'p>>> {
         if !goes_straight(&self.fabric, channel, to)
             || to.peer.lane(way.offset).shard() != self.index
         {
@@ -275,9 +289,13 @@ impl Core {
         if let Some(attributes) = channel.attributes(to, &payload) {
             return self.send_extended_here(channel, to, attributes, payload);
         }
+        let payload = payload.into_payload();
+        if let Some(attributes) = channel.begin_trace(to, &payload) {
+            let sent = self.send_extended_here(channel, to, attributes, payload);
+            return sent.map_err(P::unsent);
+        }
         let way = Way::plain(channel.lane_offset(to));
-        self.send_here(channel, to, way, payload.into_payload())
-            .map_err(P::unsent)
+        self.send_here(channel, to, way, payload).map_err(P::unsent)
     }
 
     /// Steps 1 to 4 in one, for a sender on this very shard.
@@ -297,7 +315,10 @@ impl Core {
         };
         match self.admit_here(channel.entry.index, index, way, payload.len()) {
             Ok(Admission::Queue) => {}
-            Ok(Admission::Dropped) => return Ok(()),
+            Ok(Admission::Dropped) => {
+                self.fabric.note_dropped(way.head, &payload);
+                return Ok(());
+            }
             // It may go as a stream.
             Err(SendError::TooLarge { .. }) => return channel.try_send_on(to, way, payload),
             Err(error) => return Err(Unsent { error, payload }),
@@ -329,7 +350,7 @@ impl Core {
         payload: P,
     ) -> Result<(), P::Error> {
         let payload = payload.into_payload();
-        let sent = channel.extend(&attributes, &payload, |extended| {
+        let sent = channel.extend(to, attributes, &payload, |extended| {
             let way = Way::extended(channel.lane_offset(to), extended.head);
             self.send_here(channel, to, way, extended.payload)
                 .map_err(SendError::from)

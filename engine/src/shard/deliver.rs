@@ -6,6 +6,7 @@
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::Bytes;
 
@@ -21,6 +22,7 @@ use crate::peer::Peer;
 use crate::request::asked;
 use crate::ring::inbox::InboxWriter;
 use crate::ring::{PushError, Tag};
+use crate::spans::{SpanStatus, Standing, Subject, place_bits};
 use crate::wire::MessageRun;
 use crate::wire::extension::extension_block_bytes;
 
@@ -208,6 +210,7 @@ impl Receivers {
             MailboxReceiver::Handler(handler) => {
                 let channel_index = usize::from(channel);
                 let block = body.extension(source.bytes());
+                let recorded = recorded(&self.fabric, block);
                 let message = Message {
                     from,
                     channel: &self.names[channel_index],
@@ -218,10 +221,17 @@ impl Receivers {
                     exchange: asked(block, core.came),
                     came: core.came,
                     replies: &self.fabric.replies,
+                    span_id: recorded.map(|(standing, _)| standing.span_id),
                 };
                 let mut context = ShardContext { core };
                 // A handler that panics must not take the lanes of this shard with it.
-                if catch_unwind(AssertUnwindSafe(|| handler(&mut context, message))).is_err() {
+                let run = catch_unwind(AssertUnwindSafe(|| handler(&mut context, message)));
+                if let Some((standing, began)) = recorded {
+                    let channel = &self.names[channel_index];
+                    let subject = subject(from, channel, mailbox, &body);
+                    note_run(&self.fabric, standing, subject, began, run.is_ok());
+                }
+                if run.is_err() {
                     core.count_handler_panic(mailbox);
                     return Delivery::Panicked;
                 }
@@ -235,7 +245,19 @@ impl Receivers {
                     tag.extra |= EXTENDED;
                     tag.mailbox = self.fabric.clock.ms(core.came).0;
                 }
+                let block = body.extension(source.bytes());
+                let place = recorded(&self.fabric, block).and_then(|(standing, _)| {
+                    let channel = &self.names[usize::from(channel)];
+                    let subject = subject(from, channel, mailbox, &body);
+                    self.fabric.spans.put(standing, mailbox.id(), subject)
+                });
+                tag.extra |= place_bits(place);
                 let delivery = push(inbox, tag, source, body.all(), &self.fabric);
+                if let Some(place) = place
+                    && delivery != Delivery::Delivered
+                {
+                    self.fabric.spans.take_back(place);
+                }
                 if delivery == Delivery::Delivered {
                     core.touch_inbox(inbox);
                     let channel = &self.names[usize::from(channel)];
@@ -287,6 +309,7 @@ impl Receivers {
                             exchange: None,
                             came,
                             replies,
+                            span_id: None,
                         };
                         handler(&mut context, message);
                     }
@@ -327,6 +350,41 @@ impl Receivers {
             core.channels.names_into(&mut self.names);
         }
     }
+}
+
+/// Where the delivery of a message stands in a trace, and when it begins, if it is recorded.
+#[inline]
+fn recorded(fabric: &Fabric, block: &[u8]) -> Option<(Standing, Instant)> {
+    if block.is_empty() {
+        return None;
+    }
+    let standing = fabric.spans.arriving(block)?;
+    Some((standing, Instant::now()))
+}
+
+#[cold]
+fn subject(from: &Peer, channel: &Arc<str>, mailbox: &Mailbox, body: &Body) -> Subject {
+    Subject {
+        peer: from.shared_name().clone(),
+        channel: Arc::clone(channel),
+        mailbox: mailbox.name().into(),
+        bytes: body.payload.len() as u64,
+    }
+}
+
+/// A handler has run for a message that is recorded.
+#[cold]
+fn note_run(fabric: &Fabric, standing: Standing, subject: Subject, began: Instant, is_ok: bool) {
+    let status = if is_ok {
+        SpanStatus::Ok
+    } else {
+        SpanStatus::Failed {
+            what: "panicked",
+            why: "its handler panicked".into(),
+        }
+    };
+    let spans = &fabric.spans;
+    spans.delivered(standing, subject, began, status);
 }
 
 /// What an inbox is told beside a message without an extension.

@@ -21,6 +21,7 @@ use crate::order_tag::OrderTag;
 use crate::payload::Payload;
 use crate::peer::Peer;
 use crate::request::{asked, refusal};
+use crate::spans::{SpanStatus, Subject};
 use crate::wire::extension::{Correlation, Extension, Role, extension_block_bytes};
 
 /// Characters of a refusal that are kept: it comes from another node.
@@ -44,6 +45,8 @@ pub(crate) fn take_answer(
         // Whoever answers looks at the deadline: there is nothing to be called off yet.
         Role::Cancel => {}
         Role::Reply => {
+            let arriving = fabric.spans.arriving(body.extension(source.bytes()));
+            let span_id = arriving.map(|standing| standing.span_id);
             fabric.requests.answer(id, from, || {
                 Ok(OwnedMessage {
                     from: Arc::clone(from),
@@ -55,8 +58,19 @@ pub(crate) fn take_answer(
                     deadline: deadline_after(body.extension(source.bytes()), || came),
                     exchange: None,
                     replies: fabric.replies.clone(),
+                    span_id,
                 })
             });
+            if let Some(standing) = arriving {
+                let subject = Subject {
+                    peer: from.shared_name().clone(),
+                    channel: Arc::clone(channel.1),
+                    mailbox: fabric.replies.name().into(),
+                    bytes: body.payload.len() as u64,
+                };
+                let spans = &fabric.spans;
+                spans.delivered(standing, subject, came, SpanStatus::Ok);
+            }
         }
         Role::Failure => {
             let why = String::from_utf8_lossy(&source.bytes()[body.payload.clone()]);

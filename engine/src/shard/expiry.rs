@@ -7,14 +7,11 @@ use std::time::Duration;
 
 use super::Core;
 use super::timers::Deadline;
-use crate::error::Reported;
+use crate::error::{EXPIRED, Reported};
 
 /// Two looks at a lane are not closer together, and neither are two reports, however many deadlines its
 /// messages have: each look goes through all of them. What is given to the kernel is looked at besides.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
-
-/// What became of them, for whoever is told of it.
-const EXPIRED: &str = "their deadline passed before they were sent";
 
 impl Core {
     /// Ends what a lane holds that is worth nothing any more, if there is any, and sees to it that the rest

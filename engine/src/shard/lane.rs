@@ -423,6 +423,19 @@ impl Lane {
         !self.streams.is_empty()
     }
 
+    /// Recorded messages go to the kernel; on a channel without acknowledgements that is their end.
+    #[cold]
+    fn tell_sent(&mut self, fabric: &Fabric, now: Instant) {
+        let is_acknowledged = self.log.ledger.reliability().is_acknowledged();
+        for number in self.log.recorded.drain(..) {
+            if is_acknowledged {
+                fabric.spans.sent(number, now);
+            } else {
+                fabric.receipts.settle(number, Ok(()));
+            }
+        }
+    }
+
     /// The connection has ended: what waited for its turn on it surely did not reach the peer. `at_rest`, what waits
     /// in line waits on.
     pub(crate) fn end_queued(&self, fabric: &Fabric, at_rest: bool) {
@@ -564,6 +577,9 @@ impl Core {
             }
             Allowance::NoMessages => lane.log.outbox.fill_control(batch),
         };
+        if !lane.log.recorded.is_empty() {
+            lane.tell_sent(&self.fabric, self.now);
+        }
         if load.wire_bytes == 0 && carried_bytes == 0 {
             // What waits may not go before something is acknowledged.
             return Ok(0);

@@ -75,6 +75,9 @@ impl Sending {
         fabric: &Fabric,
         message: OutgoingMessage<'_>,
     ) {
+        if message.is_extended && fabric.spans.is_on() {
+            fabric.spans.taken(message.payload.as_slice());
+        }
         if !lane.takes_messages() {
             self.put_aside(index, lane, plan, fabric, message);
         } else if lane.take_message(plan, fabric, &mut self.pool, message) {

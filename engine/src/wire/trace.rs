@@ -27,13 +27,21 @@ pub struct TraceContext {
 pub struct BadTraceparent;
 
 /// Bit 0 of the flags.
-const SAMPLED: u8 = 1;
+pub(crate) const SAMPLED: u8 = 1;
 
 impl TraceContext {
     /// Whether whoever began the trace records it.
     #[must_use]
     pub const fn is_sampled(&self) -> bool {
         self.flags & SAMPLED != 0
+    }
+
+    /// The same place, of which nobody records anything.
+    pub(crate) const fn unsampled(self) -> Self {
+        Self {
+            flags: self.flags & !SAMPLED,
+            ..self
+        }
     }
 
     /// The same trace, at another span: what a message that follows from this one says.

@@ -18,7 +18,7 @@ const ORDER: &[&[&str]] = &[
     &["typed"],
     &["node"],
     &["http"],
-    &["discovery"],
+    &["discovery", "otlp"],
     &["admin"],
     &["cluster"],
     &["metrics", "inbox"],
@@ -46,7 +46,7 @@ const ORDER: &[&[&str]] = &[
     &["extended"],
     &["envelope"],
     &["message", "events"],
-    &["payload"],
+    &["payload", "spans"],
     &["mailboxes", "rates", "restraint", "causal", "faults"],
     &["session"],
     &[

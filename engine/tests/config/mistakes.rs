@@ -431,3 +431,25 @@ fn parameters_of_protocols_that_do_not_agree_are_refused_with_both() {
         }
     }
 }
+
+#[test]
+fn where_traces_go_is_a_url_and_certificates_are_for_https() {
+    let error = file_error("[trace]\nendpoint = \"collector:4318\"");
+    assert_says(
+        &error,
+        &[
+            "trace.endpoint",
+            "collector:4318",
+            "such as http://127.0.0.1:4318",
+        ],
+    );
+    let error = file_error("[trace]\nsample_ppm = 1000001");
+    assert_says(&error, &["trace.sample_ppm", "from 0 to 1000000"]);
+    let error = file_error("[trace]\nresource = \"team\"");
+    assert_says(&error, &["trace.resource", "key=value"]);
+    let text = "[trace]\nendpoint = \"http://127.0.0.1:4318\"\nca_file = \"/etc/overlane/ca.pem\"";
+    assert_says(
+        &file_error(text),
+        &["ca_file", "name a receiver with https://"],
+    );
+}

@@ -22,6 +22,7 @@ mod receipts;
 mod requests;
 mod resume;
 mod rules;
+mod spans;
 mod streams;
 mod traces;
 mod typed;

@@ -1,7 +1,7 @@
 //! `overlane metrics`: what a node has counted.
 
 use overlane::admin::{Answer, MetricsReport, Request};
-use overlane::{ChannelMetrics, DiscoveryMetrics, FaultMetrics, ShardMetrics};
+use overlane::{ChannelMetrics, DiscoveryMetrics, FaultMetrics, ShardMetrics, SpanMetrics};
 
 use super::{Target, cluster_metrics, unexpected};
 use crate::ending::{Ending, Failure, told};
@@ -68,6 +68,13 @@ fn text(report: &MetricsReport) -> String {
         text += &format!(
             "\nfaults on purpose: {} open; {} messages dropped, {} held back; {} links cut, {} dials failed\n",
             faults.open, done.dropped, done.delayed, done.cut, done.dials_failed
+        );
+    }
+    let spans = &report.spans;
+    if *spans != SpanMetrics::default() {
+        text += &format!(
+            "\nspans: {} recorded, {} dropped; {} exported, {} failed; {} messages open\n",
+            spans.recorded, spans.dropped, spans.exported, spans.failed, spans.open
         );
     }
     let accounted = if report.identity_holds {

@@ -11,7 +11,7 @@ use super::super::rule::Rule;
 use super::{
     BroadcastConfig, ClientServerConfig, Config, FullMeshConfig, HyParViewConfig, MembershipConfig,
     PartitionsConfig, PlumtreeConfig, PskConfig, PubSubConfig, RecorderConfig, SummariesConfig,
-    SwitchingConfig, TlsConfig, TopologyConfig,
+    SwitchingConfig, TlsConfig, TopologyConfig, TraceConfig,
 };
 
 /// Builds a [`Config`]; [`build`](Self::build) checks it.
@@ -155,6 +155,13 @@ impl ConfigBuilder {
     #[must_use]
     pub fn recorder(mut self, recorder: RecorderConfig) -> Self {
         self.config.recorder = recorder;
+        self
+    }
+
+    /// Parameters of traces.
+    #[must_use]
+    pub fn trace(mut self, trace: TraceConfig) -> Self {
+        self.config.trace = trace;
         self
     }
 

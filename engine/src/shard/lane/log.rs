@@ -27,6 +27,7 @@ use crate::delivery::{
 use crate::mailboxes::{MailboxId, Mailboxes};
 use crate::shard::outbox::{Batch, ChunkPool, Dropped, Expired, Fragments, Load, Outbox};
 use crate::shard::tally::LaneTally;
+use crate::spans::Spans;
 use crate::wire::{Ack, Progress};
 
 /// Why a connection cannot carry a message that was accepted, before there was one or for it.
@@ -75,6 +76,8 @@ pub(crate) struct Log {
     pub(crate) ledger: Outgoing,
     /// Of the messages that are under way.
     pub(crate) receipts: Receipts,
+    /// Receipts of recorded messages that were just handed over, until they are told so.
+    pub(crate) recorded: Vec<u64>,
     /// Of those of a causal channel: their numbers.
     numbers: Option<Box<Receipts>>,
     /// Of a channel that keeps its messages.
@@ -118,6 +121,7 @@ impl Log {
             held: Held::default(),
             latest: Latest::default(),
             receipts: Receipts::default(),
+            recorded: Vec::new(),
             numbers: (plan.causal.is_some() && keeps).then(Box::default),
             ledger: Outgoing::new(plan.reliability),
             window: Window::new(window_limits(plan, adapts)),
@@ -289,12 +293,18 @@ impl Log {
     }
 
     fn note_receipts(&mut self, batch: &Batch, messages: u64) {
+        let is_acknowledged = self.ledger.reliability().is_acknowledged();
         let mut receipts = Vec::new();
         let mut ahead = 0;
         for chunk in batch.chunks() {
             chunk.each_awaited(|place, awaited| {
                 if let Awaited::Receipt(number) = awaited {
-                    receipts.push((ahead + place, number));
+                    if Spans::is_recorded(number) {
+                        self.recorded.push(number);
+                    }
+                    if is_acknowledged {
+                        receipts.push((ahead + place, number));
+                    }
                 }
             });
             ahead += chunk.messages();

@@ -739,6 +739,12 @@ const APPLICATIONS: &[Limit] = &[
         "peers/channels/storm.rs::counters_of_many_removed_channels_are_summed_up",
     ),
     limit(
+        "spans that wait to be taken, messages whose spans are open, recorded messages in inboxes (of these 32767), spans that wait for their receiver: each",
+        Node("trace_buffer_spans"),
+        Otherwise("dropped, counted as `dropped` or `failed`; the messages go on"),
+        "delivery/spans.rs::spans_that_nobody_takes_in_time_are_dropped_and_counted_and_messages_go_on",
+    ),
+    limit(
         "configuration file",
         Constant("config::FILE_BYTES_MAX", FILE_BYTES_MAX, Unit::Bytes),
         Otherwise("the configuration is refused"),
