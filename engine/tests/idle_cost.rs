@@ -14,14 +14,16 @@ use overlane::Node;
 use overlane::config::{OverlayChoice, Preset};
 use stranger::{Stranger, control_hello, hello, letter};
 use support::child::{descriptors, in_child, own_bytes, threads};
-use support::{best_effort, cluster, counting_handler, drained, reliable, wait_until};
+use support::{best_effort, cluster, counting_handler, drained, io, reliable, wait_until};
 
-/// A node as an application would have it: everything at its default, but one shard and any port.
+/// A node as an application would have it: everything at its default, but one shard, any port and the backend that
+/// is tested.
 fn node() -> Node {
     let config = overlane::Config::builder()
         .name("idle")
         .cluster(cluster())
         .listen("127.0.0.1:0".parse().expect("an address"))
+        .io(io())
         .shards(1)
         .channel(reliable("data"))
         .channel(best_effort("gossip"));
@@ -86,6 +88,7 @@ fn cost(preset: Preset) -> (usize, usize, usize) {
         .name("idle")
         .cluster(cluster())
         .listen("127.0.0.1:0".parse().expect("an address"))
+        .io(io())
         // As on a machine with four cores, wherever it runs.
         .shards(if preset == Preset::None { 4 } else { 0 })
         .overlay(OverlayChoice::HyParView)

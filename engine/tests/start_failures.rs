@@ -135,8 +135,8 @@ fn a_filter_on_io_uring_is_told_with_its_remedy() {
 }
 
 #[test]
-fn a_filter_on_entering_alone_is_told_with_its_mend() {
-    in_child("a_filter_on_entering_alone_is_told_with_its_mend", || {
+fn a_filter_on_entering_alone_is_told_with_its_remedy() {
+    in_child("a_filter_on_entering_alone_is_told_with_its_remedy", || {
         forbid(libc::SYS_io_uring_enter, libc::EPERM);
         let error = failure(uring);
         assert_says(&error, &["io_uring_enter", "seccomp"]);

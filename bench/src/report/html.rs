@@ -239,4 +239,38 @@ mod tests {
         assert!(page.contains("verdict failed"));
         assert!(page.contains("<li class=\"broken\">the file's hash: it differs</li>"));
     }
+
+    /// As on a telephone: a picture is drawn as wide as there is room, and its text with it.
+    #[test]
+    fn a_screen_of_420_pixels_is_wide_enough_to_read_it() {
+        const SCREEN: f64 = 420.0;
+        // The edges of the page and of a figure, by the style for narrow screens.
+        const EDGES: f64 = 2.0 * (10.0 + 6.0 + 1.0);
+        const TEXT_MIN: f64 = 9.5;
+        let page = page(&example());
+        for word in [
+            "content=\"width=device-width, initial-scale=1\"",
+            "body { margin: 16px auto; padding: 0 10px; }",
+            "figure { padding: 2px 6px 8px; }",
+            "figure svg { display: block; width: 100%; height: auto; }",
+        ] {
+            assert!(page.contains(word), "{word}");
+        }
+        let number = |text: &str, before: &str| -> Option<f64> {
+            let (_, after) = text.split_once(before)?;
+            after.split(['"', ' ']).next()?.parse().ok()
+        };
+        for svg in page.split("<svg").skip(1) {
+            let width = number(svg, "viewBox=\"0 0 ").expect("it can be scaled");
+            let texts: Vec<f64> = svg
+                .split("<text")
+                .skip(1)
+                .filter_map(|text| number(text, "font-size=\""))
+                .collect();
+            assert!(texts.len() >= 6, "axes have their names and numbers: {svg}");
+            let least = texts.iter().copied().fold(f64::INFINITY, f64::min);
+            let shown = least * (SCREEN - EDGES) / width;
+            assert!(shown >= TEXT_MIN, "text is {shown:.1} pixels high");
+        }
+    }
 }

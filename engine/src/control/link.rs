@@ -293,3 +293,65 @@ impl ControlLink {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::peer::LaneCells;
+    use crate::wire::CloseReason;
+
+    fn peer(name: &str) -> Arc<Peer> {
+        let peer = Peer::new(Arc::from(name), false, LaneCells::new(0, 1, 0, 0));
+        Arc::new(peer)
+    }
+
+    /// Sends such notices until one is lost; how many were not.
+    fn fill(link: &ControlLink, notice: impl Fn() -> Notice) -> usize {
+        std::iter::repeat_with(|| link.tell(notice()))
+            .take_while(|is_sent| *is_sent)
+            .count()
+    }
+
+    fn refusal() -> Notice {
+        Notice::Event(Event::Refused {
+            address: None,
+            reason: CloseReason::TooManyHandshakes,
+            detail: String::new(),
+        })
+    }
+
+    #[test]
+    fn a_full_queue_loses_notices_and_never_a_peer_to_look_at() {
+        let (link, notices) = ControlLink::new(16, None);
+        let down = || {
+            let reason = CloseReason::Reset;
+            let peer = peer("b");
+            Notice::Event(Event::PeerDown { peer, reason })
+        };
+        assert_eq!(fill(&link, refusal), REFUSALS_MAX);
+        assert_eq!(fill(&link, down), NOTICES_MAX - REFUSALS_MAX);
+        assert!(!link.tell(refusal()) && !link.tell(down()));
+
+        let (c, d) = (peer("c"), peer("d"));
+        for peer in [&c, &d, &c] {
+            link.stir(peer);
+        }
+        let waiting: Vec<_> = notices.try_iter().collect();
+        assert_eq!(waiting.len(), NOTICES_MAX + 1);
+        assert!(matches!(waiting.last(), Some(Notice::Look)));
+        link.begin_look();
+        let stirred = link.take_stirred();
+        let names: Vec<_> = stirred.iter().map(|peer| peer.name()).collect();
+        assert_eq!(names, ["c", "d"], "each once");
+
+        // What was taken has made room, and a peer that changes again is looked at again.
+        for notice in &waiting {
+            link.taken(notice);
+        }
+        assert_eq!(fill(&link, refusal), REFUSALS_MAX);
+        c.calm();
+        link.stir(&c);
+        assert!(matches!(notices.try_iter().last(), Some(Notice::Look)));
+        assert_eq!(link.take_stirred().len(), 1);
+    }
+}

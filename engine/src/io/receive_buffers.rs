@@ -216,3 +216,47 @@ impl std::fmt::Debug for ReceiveBuffers {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::backend::Backend;
+    use super::*;
+
+    const COUNT: u16 = 4;
+
+    /// Pins as many buffers as there are spares for; what the application holds.
+    fn pin_all(buffers: &mut ReceiveBuffers) -> Vec<Bytes> {
+        (0..COUNT)
+            .map(|bid| {
+                let mut filled = buffers.take(bid, 10).expect("it lies there");
+                let kept = buffers.keep(&mut filled, 0, 10);
+                buffers.give_back(filled);
+                kept
+            })
+            .collect()
+    }
+
+    #[test]
+    fn spares_that_nobody_needs_are_given_back_and_made_again() {
+        let mut io = ShardIo::new(Backend::Uring, 16).expect("this machine has io_uring");
+        let mut buffers = ReceiveBuffers::new(&mut io, 0, COUNT, 4096).expect("buffers");
+        let bound = usize::from(COUNT);
+        for _ in 0..3 {
+            assert_eq!((buffers.spares_unmade, buffers.spares.len()), (bound, 0));
+            let held = pin_all(&mut buffers);
+            assert_eq!(buffers.spares_unmade, 0, "each has a spare in its place");
+            // What is held cannot be given back, and beyond the spares payloads are copied.
+            buffers.trim();
+            let copied = buffers.copied_out();
+            let mut filled = buffers.take(0, 10).expect("it lies there");
+            drop(buffers.keep(&mut filled, 0, 10));
+            buffers.give_back(filled);
+            assert_eq!(buffers.copied_out(), copied + 1);
+            drop(held);
+            buffers.trim();
+            assert_eq!(buffers.spares.capacity(), 0, "their list too");
+        }
+        assert_eq!(buffers.unfilled(), bound);
+        assert!(io.close(), "nothing is under way");
+    }
+}

@@ -258,3 +258,57 @@ impl Inbound {
         *count <= frames_max
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Reliability;
+    use crate::delivery::{AckPolicy, LivenessLimits};
+    use crate::peer::LaneCells;
+    use crate::wire::{ChannelTerms, Name};
+
+    fn name(text: &str) -> Name {
+        Name::new(text).expect("a good name")
+    }
+
+    fn inbound() -> Inbound {
+        let peer = Peer::new(Arc::from("b"), false, LaneCells::new(0, 1, 0, 0));
+        let agreed = Agreed::among_equals(ChannelTerms {
+            reliability: name("reliable"),
+            ordering: name("fifo"),
+            compression: name("none"),
+            parallelism: 1,
+            body_bytes_max: 1 << 20,
+            mailboxes_max: 4096,
+            fragments: true,
+            large_bytes_max: 0,
+        });
+        let now = Instant::now();
+        let limits = LivenessLimits::new(Duration::from_secs(1));
+        Inbound::new(
+            Arc::new(peer),
+            0,
+            &agreed,
+            Incoming::new(Reliability::Reliable, AckPolicy::default()),
+            Liveness::new(now, &limits, 0),
+            now,
+        )
+    }
+
+    #[test]
+    fn a_carry_gives_back_what_a_large_frame_took_and_keeps_what_small_ones_need() {
+        let mut inbound = inbound();
+        inbound.carry.extend_from_slice(&[7; 1 << 20]);
+        inbound.carry.drain(..1000);
+        inbound.shrink_carry();
+        assert_eq!(inbound.carry.len(), (1 << 20) - 1000, "it is needed still");
+        inbound.carry.clear();
+        inbound.shrink_carry();
+        assert_eq!(inbound.carry.capacity(), 0);
+        inbound.carry.extend_from_slice(&[7; 100]);
+        inbound.carry.clear();
+        let small = inbound.carry.capacity();
+        inbound.shrink_carry();
+        assert_eq!(inbound.carry.capacity(), small);
+    }
+}

@@ -255,14 +255,29 @@ fn a_restarted_peer_gets_all_of_its_lanes_although_the_old_ones_look_alive() {
     new.connect("a", a.local_addr()).expect("a name");
     new.wait_connected("a", GENEROUS).expect("it is let in");
     let mut replaced = 0;
+    // Of b: that it is down, or up with which incarnation.
+    let mut told = Vec::new();
     wait_for_event(&events, "all lanes are replaced", |event| {
-        if let Event::LaneDown { reason, .. } = event {
-            assert_eq!(*reason, CloseReason::IdleTimeout);
-            replaced += 1;
+        match event {
+            Event::LaneDown { reason, .. } => {
+                assert_eq!(*reason, CloseReason::IdleTimeout);
+                replaced += 1;
+            }
+            Event::PeerDown { reason, .. } => {
+                assert_eq!(*reason, CloseReason::IdleTimeout);
+                told.push(None);
+            }
+            Event::PeerUp { incarnation, .. } => told.push(Some(*incarnation)),
+            _ => {}
         }
         // One is the engine's own.
-        (replaced == 4).then_some(())
+        (replaced == 4 && told.last() == Some(&Some(2))).then_some(())
     });
+    assert_eq!(
+        told,
+        [None, Some(2)],
+        "one process after the other, each once"
+    );
     let peer = a.connect("b", new.local_addr()).expect("a name");
     assert_eq!(peer.incarnation(), 2);
     check_accounting(&[&a, &new]);
