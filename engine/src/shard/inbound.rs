@@ -298,7 +298,7 @@ mod tests {
     #[test]
     fn a_carry_gives_back_what_a_large_frame_took_and_keeps_what_small_ones_need() {
         let mut inbound = inbound();
-        inbound.carry.extend_from_slice(&[7; 1 << 20]);
+        inbound.carry = vec![7; 1 << 20];
         inbound.carry.drain(..1000);
         inbound.shrink_carry();
         assert_eq!(inbound.carry.len(), (1 << 20) - 1000, "it is needed still");

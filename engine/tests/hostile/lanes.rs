@@ -92,8 +92,11 @@ fn another_process_of_a_name_gets_no_lane_while_the_first_answers() {
 /// have chosen the greatest there is.
 #[test]
 fn a_process_that_does_not_answer_leaves_its_name_to_the_next() {
-    let honest = Honest::start(|config| config);
+    let honest = Honest::start(|config| config.idle_timeout_ms(8_000_u64));
     let address = honest.target.local_addr();
+    // Silent as well, but nobody doubts it.
+    let quiet = Stranger::lane(address, hello("quiet"));
+    honest.up("quiet");
     let rivals = [
         ("alice", 5, 6, CloseReason::NameTaken),
         ("bob", 5, 4, CloseReason::StaleIncarnation),
@@ -121,6 +124,10 @@ fn a_process_that_does_not_answer_leaves_its_name_to_the_next() {
         honest.closed(name, "gossip", CloseReason::IdleTimeout, 1);
         assert_up(&mut came.expect("it was let in"));
     }
+    let metrics = honest.target.metrics();
+    let undoubted = metrics.channel("quiet", "data").expect("it is up");
+    assert!(undoubted.closes.is_empty(), "{undoubted:#?}");
+    drop(quiet);
     honest.finish();
 }
 
