@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::Duration;
 
-use overlane::config::ConfigBuilder;
+use overlane::config::{ConfigBuilder, Reliability};
 use overlane::wire::CloseReason;
 use overlane::{Event, Events, Inbox, Node, SendError};
 use stranger::{Stranger, hello};
@@ -24,6 +24,11 @@ fn impatient(name: &str) -> ConfigBuilder {
     config(name)
         .idle_timeout_ms(IDLE_TIMEOUT_MS)
         .channel(reliable("data"))
+        .channel(
+            reliable("kept")
+                .reliability(Reliability::Guaranteed)
+                .resume_timeout_ms(300_u64),
+        )
 }
 
 /// Not a test of its own: what the processes do that are stopped and killed. With the role `forks` it
@@ -115,6 +120,43 @@ fn a_process_that_is_stopped_loses_its_lanes_and_gets_them_back_when_it_goes_on(
     peer.signal(libc::SIGCONT);
     a.wait_connected("b", GENEROUS)
         .expect("the lane comes back");
+}
+
+/// What lay in its socket is processed when it goes on, and counted, though nobody waits for that any more.
+#[test]
+fn a_process_that_gets_what_was_given_up_when_it_goes_on_is_met_again() {
+    let peer = PeerProcess::start("stands still");
+    let (a, events) = connected_to(&peer);
+    let kept = a.channel("kept").expect("it is configured");
+    let to = a.destination("b", "in").expect("names");
+    let send = || wait_until("there is room", || kept.try_send(&to, b"x"), Result::is_ok);
+    let acknowledged = |messages| {
+        let count = || counted(&a.metrics(), "b", "kept").acknowledged;
+        wait_until("it is acknowledged", count, |count| *count == messages)
+    };
+    drop(send());
+    acknowledged(1);
+    peer.signal(libc::SIGSTOP);
+    let given_up = 5;
+    for _ in 0..given_up {
+        drop(send());
+    }
+    let mut told = 0;
+    wait_for_event(&events, "what is unknown is told", |event| {
+        if let Event::Reported {
+            channel, unknown, ..
+        } = event
+            && **channel == *"kept"
+        {
+            told += unknown;
+        }
+        (told == given_up).then_some(())
+    });
+    peer.signal(libc::SIGCONT);
+    drop(send());
+    acknowledged(2);
+    let metrics = check_accounting(&[&a]);
+    assert_eq!(counted(&metrics[0], "b", "kept").reported, given_up);
 }
 
 /// Kills a process when dropped.

@@ -11,7 +11,7 @@ use crate::support::{
     Ends, GENEROUS, config, connect_through_proxy, pair_through_proxy, reliable, start,
     wait_for_event, wait_until,
 };
-use overlane::config::{ChannelConfig, ConfigBuilder, OnRestart, Overflow, Reliability};
+use overlane::config::{ChannelConfig, OnRestart, Overflow, Reliability};
 use overlane::{Event, Node, RecvError, SendError};
 use overlane_proxy::Proxy;
 
@@ -128,11 +128,7 @@ const BEFORE: u64 = 10;
 const DURING: u64 = 20;
 
 fn stalled(channel: &ChannelConfig) -> Stalled {
-    stalled_with(channel, config("a"))
-}
-
-fn stalled_with(channel: &ChannelConfig, sender: ConfigBuilder) -> Stalled {
-    let sender = start(sender.channel(channel.clone()));
+    let sender = start(config("a").channel(channel.clone()));
     let receiver = start(config("b").incarnation(1_u64).channel(channel.clone()));
     let proxy = connect_through_proxy(&sender, &receiver);
     let events = sender.events();
@@ -282,43 +278,6 @@ fn a_peer_that_stays_away_is_given_up_and_each_message_reported() {
         |refused| matches!(refused, Some(SendError::Unreachable)),
     );
     check_accounting(&[&sender]);
-}
-
-/// A process that is stopped for a while, or a link that stands still, may let come later what was given up meanwhile.
-#[test]
-fn a_peer_that_got_what_was_given_up_is_met_again_and_gets_what_comes_next() {
-    let channel = guaranteed("data").resume_timeout_ms(300_u64);
-    let Stalled {
-        sender,
-        events,
-        receiver,
-        mut inbox,
-        proxy,
-    } = stalled_with(&channel, config("a").idle_timeout_ms(1_000_u64));
-    let mut told = 0;
-    wait_for_event(&events, "what is unknown is told", |event| {
-        if let Event::Reported { unknown, .. } = event {
-            told += unknown;
-        }
-        (told == DURING).then_some(())
-    });
-    proxy.stall(false);
-    for number in BEFORE..BEFORE + DURING {
-        let message = inbox.recv_timeout(GENEROUS).expect("it comes after all");
-        assert_eq!(message.payload(), number.to_le_bytes());
-    }
-    wait_until(
-        "the lane is up again",
-        || sender.metrics(),
-        |metrics| counted(metrics, "b", "data").lanes_up == 1,
-    );
-    let next = BEFORE + DURING;
-    send(&sender, next..next + 1);
-    let message = inbox.recv_timeout(GENEROUS).expect("it comes");
-    assert_eq!(message.payload(), next.to_le_bytes());
-    let metrics = check_accounting(&[&sender, &receiver]);
-    let out = counted(&metrics[0], "b", "data");
-    assert_eq!((out.acknowledged, out.reported), (BEFORE + 1, DURING));
 }
 
 #[test]
