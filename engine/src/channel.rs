@@ -6,12 +6,12 @@
 mod in_order;
 mod large;
 mod relayed;
+mod several;
 mod traced;
+mod waiting;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-
-use event_listener::{EventListener, Listener};
 
 use crate::admission::{
     Admission, Way, admit, check_partition, check_size, check_size_within, lane_offset,
@@ -19,24 +19,22 @@ use crate::admission::{
 };
 use crate::attributes::Attributes;
 use crate::channel_plan::ChannelEntry;
-use crate::config::Overflow;
 use crate::deadline::{Moment, deadline_ms};
-use crate::envelope::Envelope;
 use crate::error::{SendError, Unsent};
 use crate::extended::{Extended, extended, with_extended};
 use crate::fabric::Fabric;
-use crate::mailboxes::{Home, Mailbox};
+use crate::mailboxes::Home;
 use crate::message::Destination;
 use crate::order_tag::OrderTag;
 use crate::payload::{IntoPayload, Payload};
-use crate::peer::{LaneAddress, Peer};
+use crate::peer::LaneAddress;
 use crate::rates::RateCaps;
-use crate::ring::gate::{GateState, Refusal};
+use crate::ring::gate::Refusal;
 use crate::ring::{PushError, Tag};
-use crate::spans::OpenSpan;
-use crate::threads;
 use crate::wire::Correlation;
 pub(crate) use relayed::RELAY_HEAD_BYTES_MAX;
+pub use several::Broadcast;
+pub(crate) use waiting::{Prepared, Waiting, given_back, told, unless_expired};
 
 /// A named class of traffic, ready to send on. Cheap to clone, usable from any thread.
 #[doc = include_str!("../doc/channel.md")]
@@ -46,24 +44,6 @@ pub struct Channel {
     pub(crate) entry: Arc<ChannelEntry>,
     /// The node that it is of.
     pub(crate) home: Home,
-}
-
-/// What a message to several destinations came to: a broadcast, or one to a list.
-#[derive(Clone, Debug, Default)]
-pub struct Broadcast {
-    /// Peers whose lane accepted the message.
-    pub accepted: usize,
-    /// Peers that did not get it, and why.
-    pub refused: Vec<(Arc<Peer>, SendError)>,
-}
-
-impl Broadcast {
-    fn note(&mut self, peer: &Arc<Peer>, sent: Result<(), Unsent<Payload<'_>>>) {
-        match sent {
-            Ok(()) => self.accepted += 1,
-            Err(unsent) => self.refused.push((Arc::clone(peer), unsent.error)),
-        }
-    }
 }
 
 impl Channel {
@@ -476,368 +456,6 @@ impl Channel {
             }
         }
     }
-
-    /// Sends to a mailbox of every peer that is connected now, by its lane on this channel, which this
-    /// makes if it is not there; of parallel lanes, the first is taken. This node itself is left out.
-    ///
-    /// # Errors
-    /// [`SendError::TooLarge`] for the payload, [`SendError::OtherNode`] for a mailbox of another node;
-    /// what single peers refused is in the result.
-    pub fn broadcast<'a>(
-        &self,
-        mailbox: &Mailbox,
-        payload: impl IntoPayload<'a>,
-    ) -> Result<Broadcast, SendError> {
-        if mailbox.home() != self.home {
-            return Err(SendError::OtherNode);
-        }
-        if self.may_steer(&payload) || self.is_recorded(payload.attributes().as_ref()) {
-            let routes = self.fabric.routes.all().into_iter();
-            let peers = routes.map(|route| route.peer);
-            let connected = peers.filter(|peer| !peer.is_self() && self.is_open(peer));
-            let destinations: Vec<_> = connected
-                .map(|peer| Destination::new(peer, mailbox.clone()))
-                .collect();
-            return self.send_to_each(&destinations, payload);
-        }
-        let (payload, head) = self.encode_once(payload)?;
-        let way = Way::extended(self.entry.first_lane, head);
-        let mut outcome = Broadcast::default();
-        for route in self.fabric.routes.all() {
-            if route.peer.is_self() || !self.is_open(&route.peer) {
-                continue;
-            }
-            let to = Destination::new(route.peer, mailbox.clone());
-            outcome.note(to.peer(), self.try_send_on(&to, way, payload.clone()));
-        }
-        Ok(outcome)
-    }
-
-    /// Sends to each of the destinations, as [`try_send`](Self::try_send) does, what is put together once:
-    /// a large payload is shared by all of them. Destinations of one node, and this node's own, are
-    /// taken as they are given.
-    ///
-    /// # Errors
-    /// [`SendError::TooLarge`] for the payload, [`SendError::Attributes`] for what goes with it; what
-    /// single destinations refused is in the result.
-    pub fn send_to_all<'a, 'd>(
-        &self,
-        destinations: impl IntoIterator<Item = &'d Destination>,
-        payload: impl IntoPayload<'a>,
-    ) -> Result<Broadcast, SendError> {
-        // On a monotonic channel each goes with the key of its destination, and one that is recorded with a span of its own.
-        let is_recorded = self.is_recorded(payload.attributes().as_ref());
-        if self.entry.monotonic || self.may_steer(&payload) || is_recorded {
-            return self.send_to_each(destinations, payload);
-        }
-        let mut outcome = Broadcast::default();
-        let (payload, head) = self.encode_once(payload)?;
-        for to in destinations {
-            let way = Way::extended(self.lane_offset(to), head);
-            outcome.note(to.peer(), self.try_send_on(to, way, payload.clone()));
-        }
-        Ok(outcome)
-    }
-
-    /// Sends to each of them as if it were the only one.
-    fn send_to_each<'a, 'd>(
-        &self,
-        destinations: impl IntoIterator<Item = &'d Destination>,
-        payload: impl IntoPayload<'a>,
-    ) -> Result<Broadcast, SendError> {
-        let mut outcome = Broadcast::default();
-        let attributes = payload.attributes().unwrap_or_default();
-        let payload = payload.into_payload();
-        check_size_within(self.message_bytes_max(), payload.len())?;
-        for to in destinations {
-            let message = Envelope::with(payload.clone(), attributes);
-            outcome.note(to.peer(), self.try_send(to, message));
-        }
-        Ok(outcome)
-    }
-
-    /// Whether the peer is connected, as far as its first lane of the channel tells.
-    fn is_open(&self, peer: &Peer) -> bool {
-        let gate = &peer.lane(self.entry.first_lane).gate;
-        gate.state() != GateState::Down && !gate.is_only_hoped_for()
-    }
-
-    /// A message for several destinations, and how much of it is an extension: a large payload is made
-    /// shared once, not once for each of them.
-    fn encode_once<'a>(
-        &self,
-        payload: impl IntoPayload<'a>,
-    ) -> Result<(Payload<'a>, usize), SendError> {
-        let attributes = payload.attributes();
-        let payload = payload.into_payload();
-        check_size_within(self.message_bytes_max(), payload.len())?;
-        let pool = &self.fabric.payloads;
-        if let Some(attributes) = attributes {
-            let (_, due) = self.due(&attributes)?;
-            let message = extended(pool, None, &attributes, due, payload.as_slice())?;
-            return Ok((message.payload, message.head));
-        }
-        let payload = if payload.len() > self.fabric.config.inline_bytes_max {
-            Payload::Shared(payload.into_shared(pool))
-        } else {
-            payload
-        };
-        Ok((payload, 0))
-    }
-
-    /// Accepts a message, waiting for room if the channel's policy is `block`; any other policy
-    /// answers as [`try_send`](Self::try_send) does. Runs on any async runtime; dropping the future
-    /// before it is ready means that the message was not accepted. The deadline of a message is looked at
-    /// whenever there is room: it does not end the wait by itself.
-    ///
-    /// # Errors
-    /// As [`try_send`](Self::try_send); never [`SendError::Full`] under `block`. [`SendError::Expired`] if
-    /// the deadline of the message passed meanwhile.
-    pub async fn send<'a, P: IntoPayload<'a>>(
-        &self,
-        to: &Destination,
-        payload: P,
-    ) -> Result<(), P::Error> {
-        let prepared = self.prepare(to, payload)?;
-        self.send_prepared(to, prepared).await.map_err(P::unsent)
-    }
-
-    /// Sends what was prepared on this channel, or on the one that it was led to from here. Never blocks.
-    pub(crate) fn try_send_prepared<'p>(
-        &self,
-        to: &Destination,
-        prepared: Prepared<'p>,
-    ) -> Result<(), Unsent<Payload<'p>>> {
-        let channel = prepared.steered.as_ref().unwrap_or(self);
-        let sent = channel.try_send_waiting(to, prepared.waiting);
-        sent.map_err(|unsent| given_back(prepared.original, unsent))
-    }
-
-    /// The same, waiting for room if that is the channel's policy.
-    pub(crate) async fn send_prepared<'p>(
-        &self,
-        to: &Destination,
-        prepared: Prepared<'p>,
-    ) -> Result<(), Unsent<Payload<'p>>> {
-        let channel = prepared.steered.as_ref().unwrap_or(self);
-        let sent = channel.send_waiting(to, prepared.waiting).await;
-        sent.map_err(|unsent| given_back(prepared.original, unsent))
-    }
-
-    /// The same for a thread that may block.
-    pub(crate) fn send_blocking_prepared<'p>(
-        &self,
-        to: &Destination,
-        prepared: Prepared<'p>,
-    ) -> Result<(), Unsent<Payload<'p>>> {
-        let channel = prepared.steered.as_ref().unwrap_or(self);
-        let sent = channel.send_blocking_on(to, prepared.waiting);
-        sent.map_err(|unsent| given_back(prepared.original, unsent))
-    }
-
-    /// Tries once.
-    pub(crate) fn try_send_waiting<'p>(
-        &self,
-        to: &Destination,
-        waiting: Waiting<'p>,
-    ) -> Result<(), Unsent<Payload<'p>>> {
-        let Waiting {
-            payload, way, span, ..
-        } = waiting;
-        told(span, self.try_send_on(to, way, payload))
-    }
-
-    pub(crate) async fn send_waiting<'p>(
-        &self,
-        to: &Destination,
-        waiting: Waiting<'p>,
-    ) -> Result<(), Unsent<Payload<'p>>> {
-        let Waiting {
-            payload,
-            way,
-            deadline,
-            span,
-        } = waiting;
-        told(span, self.send_on(to, way, deadline, payload).await)
-    }
-
-    pub(crate) async fn send_on<'p>(
-        &self,
-        to: &Destination,
-        way: Way,
-        deadline: Option<Instant>,
-        mut payload: Payload<'p>,
-    ) -> Result<(), Unsent<Payload<'p>>> {
-        loop {
-            match self.attempt_or_listen(to, way, payload)? {
-                Attempt::Accepted => return Ok(()),
-                Attempt::Full { room, unsent } => {
-                    room.await;
-                    payload = unsent;
-                }
-            }
-            payload = unless_expired(deadline, payload)?;
-        }
-    }
-
-    /// [`send`](Self::send) for a thread that may block; it waits until the message's deadline at most.
-    ///
-    /// # Errors
-    /// As [`send`](Self::send); on a channel whose policy is `block`, [`SendError::WouldDeadlock`] on a
-    /// thread of the engine, in a handler or a task, whether there is room or not.
-    pub fn send_blocking<'a, P: IntoPayload<'a>>(
-        &self,
-        to: &Destination,
-        payload: P,
-    ) -> Result<(), P::Error> {
-        let prepared = self.prepare(to, payload)?;
-        self.send_blocking_prepared(to, prepared).map_err(P::unsent)
-    }
-
-    pub(crate) fn send_blocking_on<'p>(
-        &self,
-        to: &Destination,
-        waiting: Waiting<'p>,
-    ) -> Result<(), Unsent<Payload<'p>>> {
-        let Waiting {
-            payload,
-            way,
-            deadline,
-            span,
-        } = waiting;
-        told(span, self.block_on(to, way, deadline, payload))
-    }
-
-    fn block_on<'p>(
-        &self,
-        to: &Destination,
-        way: Way,
-        deadline: Option<Instant>,
-        mut payload: Payload<'p>,
-    ) -> Result<(), Unsent<Payload<'p>>> {
-        if self.waits() && threads::is_own() {
-            let error = SendError::WouldDeadlock;
-            return Err(Unsent { error, payload });
-        }
-        loop {
-            match self.attempt_or_listen(to, way, payload)? {
-                Attempt::Accepted => return Ok(()),
-                Attempt::Full { room, unsent } => {
-                    match deadline {
-                        None => room.wait(),
-                        Some(deadline) => drop(room.wait_deadline(deadline)),
-                    }
-                    payload = unless_expired(deadline, unsent)?;
-                }
-            }
-        }
-    }
-
-    /// Tries until it is accepted, refused, or to wait for room that nobody has made since it was tried.
-    pub(crate) fn attempt_or_listen<'p>(
-        &self,
-        to: &Destination,
-        way: Way,
-        mut payload: Payload<'p>,
-    ) -> Result<Attempt<'p>, Unsent<Payload<'p>>> {
-        let mut listening: Option<(Hindrance, EventListener)> = None;
-        loop {
-            let full = match self.attempt(to, way, payload) {
-                Ok(()) => return Ok(Attempt::Accepted),
-                Err(full) if self.waits() && full.why.is_full() => full,
-                Err(refused) => return Err(refused.into_unsent()),
-            };
-            match listening.take() {
-                // Waiting for room in the one would be in vain if by now the other is full.
-                Some((why, room)) if why == full.why => {
-                    return Ok(Attempt::Full {
-                        room,
-                        unsent: full.payload,
-                    });
-                }
-                _ => {
-                    let room = self.listen_for_room(to.peer.lane(way.offset), &full.why);
-                    listening = Some((full.why, room));
-                    payload = full.payload;
-                }
-            }
-        }
-    }
-
-    pub(crate) fn waits(&self) -> bool {
-        self.entry.overflow() == Overflow::Block
-    }
-
-    fn listen_for_room(&self, lane: &LaneAddress, full: &Hindrance) -> EventListener {
-        match full {
-            Hindrance::RingFull => self.entry.rooms[lane.shard()].listen(),
-            Hindrance::Error(_) => lane.gate.listen(),
-        }
-    }
-}
-
-/// A message that is about to be sent and may wait for its room.
-pub(crate) struct Prepared<'p> {
-    /// The channel that it goes on in place of the one that was named.
-    pub(crate) steered: Option<Channel>,
-    pub(crate) waiting: Waiting<'p>,
-    /// The payload as it was given, if the message is put together from it and other things.
-    pub(crate) original: Option<Payload<'p>>,
-}
-
-/// What goes back to the caller if the message is not accepted.
-pub(crate) fn given_back<'p>(
-    original: Option<Payload<'p>>,
-    unsent: Unsent<Payload<'p>>,
-) -> Unsent<Payload<'p>> {
-    match original {
-        Some(payload) => Unsent { payload, ..unsent },
-        None => unsent,
-    }
-}
-
-/// A message that may wait for its room.
-pub(crate) struct Waiting<'p> {
-    pub(crate) payload: Payload<'p>,
-    pub(crate) way: Way,
-    /// When it is worth nothing any more.
-    pub(crate) deadline: Option<Instant>,
-    /// If it is recorded.
-    pub(crate) span: Option<OpenSpan>,
-}
-
-impl<'p> Waiting<'p> {
-    fn plain(offset: usize, payload: Payload<'p>) -> Self {
-        Self {
-            payload,
-            way: Way::plain(offset),
-            deadline: None,
-            span: None,
-        }
-    }
-}
-
-/// What sending a message came to, with its span told of it if it is recorded.
-pub(crate) fn told<'p>(
-    span: Option<OpenSpan>,
-    sent: Result<(), Unsent<Payload<'p>>>,
-) -> Result<(), Unsent<Payload<'p>>> {
-    if let Some(span) = span {
-        span.tried(sent.as_ref().err().map(|unsent| &unsent.error));
-    }
-    sent
-}
-
-/// The payload, unless the deadline has passed.
-pub(crate) fn unless_expired(
-    deadline: Option<Instant>,
-    payload: Payload<'_>,
-) -> Result<Payload<'_>, Unsent<Payload<'_>>> {
-    if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
-        let error = SendError::Expired;
-        return Err(Unsent { error, payload });
-    }
-    Ok(payload)
 }
 
 /// In a record's tag: its payload begins with an extension. The other bits are an [`OrderTag`]'s and the high
@@ -858,16 +476,6 @@ fn tag_for(to: &Destination, way: Way) -> Tag {
             extra
         },
     }
-}
-
-/// What trying came to, for those who wait.
-pub(crate) enum Attempt<'p> {
-    Accepted,
-    /// There was no room; `room` hears of what was made since.
-    Full {
-        room: EventListener,
-        unsent: Payload<'p>,
-    },
 }
 
 /// A message that was not accepted.
