@@ -53,13 +53,9 @@ impl Channel {
         deadline: Duration,
     ) -> Result<OwnedMessage, RequestError> {
         let open = self.open(to, deadline)?;
-        let Waiting {
-            payload,
-            way,
-            deadline,
-            span,
-        } = open.encode(to, payload, deadline)?;
-        let sent = self.send_on(to, way, deadline, payload);
+        let mut waiting = open.encode(to, payload, deadline)?;
+        let span = waiting.span.take();
+        let sent = self.send_on(to, waiting);
         let accepted = async {
             match sent.await {
                 // From here on only the book ends it.

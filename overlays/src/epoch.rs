@@ -8,8 +8,6 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::client_server::SERVERS_MAX;
-
 /// An overlay by name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum OverlayKind {
@@ -111,14 +109,23 @@ impl<P> Proposal<P> {
 /// Where and for how long an overlay is tried before all nodes get it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Trial<P> {
-    /// The nodes that build it, its proposer among them: at most [`PART_MAX`], in order.
+    /// The nodes that build it, its proposer among them: at most
+    /// [`PART_MAX`](crate::switching::PART_MAX), in order.
     pub part: Vec<P>,
     /// For how many milliseconds it is measured, once all of them answer over it.
     pub span_ms: u32,
 }
 
-/// Most nodes on which an overlay is tried. 128: as many servers as there may be, and as many others.
-pub const PART_MAX: usize = 2 * SERVERS_MAX;
+/// A sample of a trial: a message that finds out how an overlay carries to the nodes on which another one is tried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sampling<P> {
+    /// The overlay that carries it: the one that is tried, or the one in force.
+    pub overlay: Epoch<P>,
+    /// The one that is tried.
+    pub trial: Epoch<P>,
+    /// Which sample: the greater, the later.
+    pub round: u32,
+}
 
 /// What is ordered of the half that runs overlays by the half that decides.
 #[derive(Clone, Debug, PartialEq)]
@@ -151,14 +158,7 @@ pub enum Order<P> {
         to: P,
     },
     /// Find out how an overlay carries to the nodes of a trial. Answered by [`Report::Sampled`], once for each of them.
-    Sample {
-        /// The overlay: the one that is tried, or the one in force.
-        overlay: Epoch<P>,
-        /// The one that is tried.
-        trial: Epoch<P>,
-        /// Which sample: the greater, the later.
-        round: u32,
-    },
+    Sample(Sampling<P>),
     /// A member came, or went, while an overlay is being built.
     Member {
         /// Who.

@@ -45,7 +45,7 @@ use crate::epoch::{Epoch, Order, OverlayKind, Report, Step, WhyBack};
 use crate::message::Message;
 use crate::payload::Payload;
 use crate::store::MessageId;
-use crate::switching::{TrialReport, TrialTerms};
+use crate::switching::trial::{TrialReport, TrialTerms};
 use crate::time::Time;
 
 pub use crate::payload::PAYLOAD_BYTES_MAX;

@@ -13,7 +13,7 @@ use overlane_overlays::causal_broadcast::{self, Again, Counts, Round};
 use overlane_overlays::causal_unicast::{self, Ack, Data, Need};
 use overlane_overlays::direct::{self, Head};
 use overlane_overlays::epidemic;
-use overlane_overlays::epoch::{Epoch, OverlayKind, Proposal, Trial};
+use overlane_overlays::epoch::{Epoch, OverlayKind, Proposal, Sampling, Trial};
 use overlane_overlays::full_mesh;
 use overlane_overlays::hyparview::{self, XbotMessage};
 use overlane_overlays::membership::Membership;
@@ -150,6 +150,14 @@ fn proposal() -> impl Strategy<Value = Proposal<u32>> {
     })
 }
 
+fn sampling() -> impl Strategy<Value = Sampling<u32>> {
+    (epoch(), epoch(), any::<u32>()).prop_map(|(overlay, trial, round)| Sampling {
+        overlay,
+        trial,
+        round,
+    })
+}
+
 fn switching() -> impl Strategy<Value = switching::Message<u32>> {
     use switching::{AnyMessage, Message};
     prop_oneof![
@@ -161,24 +169,13 @@ fn switching() -> impl Strategy<Value = switching::Message<u32>> {
             .prop_map(|(current, next)| Message::State { current, next }),
         epoch().prop_map(Message::Apart),
         (epoch(), any::<u32>()).prop_map(|(epoch, round)| Message::Probe { epoch, round }),
-        (epoch(), epoch(), any::<u32>(), any::<u8>()).prop_map(|(overlay, trial, round, hops)| {
-            Message::Sample {
-                overlay,
-                trial,
-                round,
-                hops,
-            }
+        (sampling(), any::<u8>()).prop_map(|(sampling, hops)| Message::Sample { sampling, hops }),
+        (sampling(), peer(), any::<u8>()).prop_map(|(sampling, peer, hops)| Message::Sampled {
+            sampling,
+            peer,
+            hops,
+            copies: hops,
         }),
-        (epoch(), epoch(), any::<u32>(), peer(), any::<u8>()).prop_map(
-            |(overlay, trial, round, peer, hops)| Message::Sampled {
-                overlay,
-                trial,
-                round,
-                peer,
-                hops,
-                copies: hops,
-            }
-        ),
         (epoch(), prop::collection::vec(peer(), 0..5))
             .prop_map(|(epoch, peers)| Message::Reached { epoch, peers }),
     ]

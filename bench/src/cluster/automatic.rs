@@ -80,13 +80,13 @@ pub(crate) fn run(flags: &AutoFlags) -> Outcome<()> {
     let Run {
         figures, faults, ..
     } = run;
-    print(&figures, figures.table(), flags.json);
+    print(&figures, figures.table(), flags.run.json);
     unless_faulty(&faults)
 }
 
 impl Run<'_> {
     fn patience(&self) -> Duration {
-        Duration::from_secs(self.flags.patience.into())
+        self.flags.run.patience()
     }
 
     /// Starts nodes, each of which sends to one of those that stay.
@@ -152,7 +152,7 @@ impl Run<'_> {
                 return Err(BenchError::CheckFailed(format!(
                     "not all of {} nodes had {kind} within {} s: give more --patience than the cooldown and the looks take",
                     looks.len(),
-                    self.flags.patience
+                    self.flags.run.patience().as_secs()
                 )));
             }
             std::thread::sleep(LOOK_EVERY);

@@ -1,5 +1,7 @@
 //! What may be asked of a cluster run, and what is refused at once.
 
+use std::time::Duration;
+
 use clap::Args;
 use overlane::config::Flags;
 use overlane::{BroadcastKind, OverlayKind};
@@ -8,6 +10,30 @@ use super::hosts::HOSTS_MAX;
 use super::process::HEAD_BYTES;
 use crate::error::{BenchError, Outcome};
 use crate::flags;
+
+/// What every run of a cluster is asked besides its own.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct RunFlags {
+    /// How long the nodes may take to agree who is a member, or for what else all have to do, each time
+    #[arg(long, default_value_t = 120, value_name = "SECONDS")]
+    patience: u32,
+    /// One JSON object on one line instead of a table
+    #[arg(long)]
+    pub(super) json: bool,
+    #[command(flatten)]
+    pub(super) engine: Flags,
+}
+
+impl RunFlags {
+    fn check(&self) -> Outcome<()> {
+        flags::within("--patience", self.patience as usize, 1, 3_600)
+    }
+
+    /// For how long the nodes are waited for.
+    pub(super) fn patience(&self) -> Duration {
+        Duration::from_secs(self.patience.into())
+    }
+}
 
 /// Flags of `cluster`.
 #[derive(Debug, Args)]
@@ -30,19 +56,13 @@ pub(crate) struct ClusterFlags {
     /// How long it is watched what the nodes cost while nothing happens
     #[arg(long, default_value_t = 10, value_name = "SECONDS")]
     pub(super) idle_seconds: u32,
-    /// How long the nodes may take to agree who is a member, each time
-    #[arg(long, default_value_t = 120, value_name = "SECONDS")]
-    pub(super) patience: u32,
-    /// One JSON object on one line instead of a table
-    #[arg(long)]
-    pub(super) json: bool,
     #[command(flatten)]
-    pub(super) engine: Flags,
+    pub(super) run: RunFlags,
 }
 
 impl ClusterFlags {
     /// A cluster for another run, which asks for no figures of the cluster itself.
-    fn of(nodes: usize, overlay: OverlayKind, patience: u32, engine: &Flags) -> Self {
+    fn of(nodes: usize, overlay: OverlayKind, run: &RunFlags) -> Self {
         Self {
             nodes,
             overlay,
@@ -50,15 +70,13 @@ impl ClusterFlags {
             broadcasts: 1,
             payload: HEAD_BYTES,
             idle_seconds: 0,
-            patience,
-            json: false,
-            engine: engine.clone(),
+            run: run.clone(),
         }
     }
 
     /// The overlay that the cluster begins with.
     pub(super) fn overlay(&self) -> Outcome<OverlayKind> {
-        let mut given = self.engine.node.iter().rev();
+        let mut given = self.run.engine.node.iter().rev();
         match given.find(|(name, _)| *name == "overlay") {
             None => Ok(self.overlay),
             Some((_, text)) => text
@@ -74,7 +92,7 @@ impl ClusterFlags {
         flags::within("--broadcasts", self.broadcasts as usize, 1, 1_000_000)?;
         flags::within("--payload", self.payload, HEAD_BYTES, 200 << 10)?;
         flags::within("--idle-seconds", self.idle_seconds as usize, 0, 3_600)?;
-        flags::within("--patience", self.patience as usize, 1, 3_600)
+        self.run.check()
     }
 }
 
@@ -93,14 +111,8 @@ pub(crate) struct BroadcastFlags {
     /// plain, causal or epidemic
     #[arg(long, default_value_t = BroadcastKind::Plain, value_name = "KIND")]
     pub(super) kind: BroadcastKind,
-    /// How long they may take to come to all, and the nodes to form the cluster
-    #[arg(long, default_value_t = 120, value_name = "SECONDS")]
-    pub(super) patience: u32,
-    /// One JSON object on one line instead of a table
-    #[arg(long)]
-    pub(super) json: bool,
     #[command(flatten)]
-    pub(super) engine: Flags,
+    pub(super) run: RunFlags,
 }
 
 impl BroadcastFlags {
@@ -109,7 +121,7 @@ impl BroadcastFlags {
         flags::within("--nodes", self.nodes, 2, 200)?;
         flags::within("--broadcasts", self.broadcasts as usize, 1, 10_000_000)?;
         flags::within("--payload", self.payload, HEAD_BYTES, 200 << 10)?;
-        flags::within("--patience", self.patience as usize, 1, 3_600)?;
+        self.run.check()?;
         if self.kind == BroadcastKind::Atomic {
             return Err(BenchError::BadInput(
                 "--kind: an atomic broadcast waits for all members; take plain, causal or epidemic"
@@ -123,12 +135,7 @@ impl BroadcastFlags {
     pub(super) fn cluster(&self) -> ClusterFlags {
         ClusterFlags {
             payload: self.payload,
-            ..ClusterFlags::of(
-                self.nodes,
-                OverlayKind::HyParView,
-                self.patience,
-                &self.engine,
-            )
+            ..ClusterFlags::of(self.nodes, OverlayKind::HyParView, &self.run)
         }
     }
 }
@@ -148,17 +155,11 @@ pub(crate) struct SwitchFlags {
     /// In how many switches a node is killed in the middle, and started again after it
     #[arg(long, default_value_t = 0, value_name = "COUNT")]
     pub(super) kills: u32,
-    /// How long the nodes may take to agree after a kill
-    #[arg(long, default_value_t = 120, value_name = "SECONDS")]
-    pub(super) patience: u32,
     /// Who orders switches and who is killed follows from it [default: another one each time]
     #[arg(long, value_name = "NUMBER")]
     pub(super) seed: Option<u64>,
-    /// One JSON object on one line instead of a table
-    #[arg(long)]
-    pub(super) json: bool,
     #[command(flatten)]
-    pub(super) engine: Flags,
+    pub(super) run: RunFlags,
 }
 
 impl SwitchFlags {
@@ -171,17 +172,12 @@ impl SwitchFlags {
         within("--rate", self.rate, 1, 10_000_000)?;
         within("--kills", self.kills, 0, 1_000)?;
         within("--kills", self.kills, 0, self.switches as usize)?;
-        within("--patience", self.patience, 1, 3_600)
+        self.run.check()
     }
 
     /// The cluster that is switched.
     pub(super) fn cluster(&self) -> ClusterFlags {
-        ClusterFlags::of(
-            self.nodes,
-            OverlayKind::FullMesh,
-            self.patience,
-            &self.engine,
-        )
+        ClusterFlags::of(self.nodes, OverlayKind::FullMesh, &self.run)
     }
 }
 
@@ -203,14 +199,8 @@ pub(crate) struct AutoFlags {
     /// How long each size is held: long enough for rules to switch again if they wanted to
     #[arg(long, default_value_t = 12, value_name = "SECONDS")]
     pub(super) hold_seconds: u32,
-    /// How long nodes may take to agree, and rules to switch
-    #[arg(long, default_value_t = 120, value_name = "SECONDS")]
-    pub(super) patience: u32,
-    /// One JSON object on one line instead of a table
-    #[arg(long)]
-    pub(super) json: bool,
     #[command(flatten)]
-    pub(super) engine: Flags,
+    pub(super) run: RunFlags,
 }
 
 impl AutoFlags {
@@ -221,7 +211,7 @@ impl AutoFlags {
         flags::within("--rate", self.rate as usize, 1, 10_000_000)?;
         flags::within("--cooldown-s", self.cooldown_s as usize, 1, 3_600)?;
         flags::within("--hold-seconds", self.hold_seconds as usize, 0, 3_600)?;
-        flags::within("--patience", self.patience as usize, 1, 3_600)
+        self.run.check()
     }
 
     /// The cluster that follows rules: looks each second, full mesh below 10 members, HyParView above 20, unless flags say
@@ -234,9 +224,9 @@ impl AutoFlags {
             ("topology_size_only_mesh_below", "10".to_owned()),
             ("topology_size_only_hyparview_above", "20".to_owned()),
         ];
-        let mut engine = self.engine.clone();
-        engine.node.splice(0..0, rules);
-        ClusterFlags::of(self.large, OverlayKind::FullMesh, self.patience, &engine)
+        let mut run = self.run.clone();
+        run.engine.node.splice(0..0, rules);
+        ClusterFlags::of(self.large, OverlayKind::FullMesh, &run)
     }
 }
 
@@ -255,14 +245,8 @@ pub(crate) struct PartitionFlags {
     /// How long they are cut off, at least
     #[arg(long, default_value_t = 60, value_name = "SECONDS")]
     pub(super) seconds: u32,
-    /// How long the nodes may take to agree after the healing
-    #[arg(long, default_value_t = 120, value_name = "SECONDS")]
-    pub(super) patience: u32,
-    /// One JSON object on one line instead of a table
-    #[arg(long)]
-    pub(super) json: bool,
     #[command(flatten)]
-    pub(super) engine: Flags,
+    pub(super) run: RunFlags,
 }
 
 impl PartitionFlags {
@@ -274,13 +258,13 @@ impl PartitionFlags {
         }
         flags::within("--nodes", self.nodes, self.ways, 1_000)?;
         flags::within("--seconds", self.seconds as usize, 1, 86_400)?;
-        flags::within("--patience", self.patience as usize, 1, 3_600)
+        self.run.check()
     }
 
     /// The cluster that is split.
     pub(super) fn cluster(&self) -> ClusterFlags {
         let overlay = OverlayKind::HyParView;
-        ClusterFlags::of(self.nodes, overlay, self.patience, &self.engine)
+        ClusterFlags::of(self.nodes, overlay, &self.run)
     }
 }
 
@@ -299,14 +283,8 @@ pub(crate) struct PauseFlags {
     /// Which node it is follows from it, never the first, which is the seed [default: another one each time]
     #[arg(long, value_name = "NUMBER")]
     pub(super) seed: Option<u64>,
-    /// How long the nodes may take to agree who is a member, each time
-    #[arg(long, default_value_t = 120, value_name = "SECONDS")]
-    pub(super) patience: u32,
-    /// One JSON object on one line instead of a table
-    #[arg(long)]
-    pub(super) json: bool,
     #[command(flatten)]
-    pub(super) engine: Flags,
+    pub(super) run: RunFlags,
 }
 
 impl PauseFlags {
@@ -315,7 +293,7 @@ impl PauseFlags {
         flags::within("--nodes", self.nodes, 3, 1_000)?;
         flags::within("--seconds", self.seconds as usize, 1, 86_400)?;
         flags::within("--rate", self.rate, self.nodes, 1_000_000)?;
-        flags::within("--patience", self.patience as usize, 1, 3_600)
+        self.run.check()
     }
 
     /// Messages per second of each node.
@@ -326,7 +304,7 @@ impl PauseFlags {
     /// The cluster, one node of which is stopped.
     pub(super) fn cluster(&self) -> ClusterFlags {
         let overlay = OverlayKind::HyParView;
-        ClusterFlags::of(self.nodes, overlay, self.patience, &self.engine)
+        ClusterFlags::of(self.nodes, overlay, &self.run)
     }
 }
 
@@ -342,14 +320,8 @@ pub(crate) struct RelayFlags {
     /// Bytes of each message
     #[arg(long, default_value_t = 64, value_name = "BYTES")]
     pub(super) payload: usize,
-    /// How long the nodes may take to agree who is a member
-    #[arg(long, default_value_t = 120, value_name = "SECONDS")]
-    pub(super) patience: u32,
-    /// One JSON object on one line instead of a table
-    #[arg(long)]
-    pub(super) json: bool,
     #[command(flatten)]
-    pub(super) engine: Flags,
+    pub(super) run: RunFlags,
 }
 
 impl RelayFlags {
@@ -358,7 +330,7 @@ impl RelayFlags {
         flags::within("--nodes", self.nodes, 5, 1_000)?;
         flags::within("--messages", self.messages as usize, 1, 100_000_000)?;
         flags::within("--payload", self.payload, HEAD_BYTES, 200 << 10)?;
-        flags::within("--patience", self.patience as usize, 1, 3_600)
+        self.run.check()
     }
 
     /// The cluster that relays.
@@ -367,7 +339,7 @@ impl RelayFlags {
         ClusterFlags {
             relays: true,
             payload: self.payload,
-            ..ClusterFlags::of(self.nodes, overlay, self.patience, &self.engine)
+            ..ClusterFlags::of(self.nodes, overlay, &self.run)
         }
     }
 }

@@ -3,8 +3,6 @@
 //! The first node begins them as fast as it takes them; over HyParView and client-server the others pass them on. The time
 //! runs until all have come to all, repairs included.
 
-use std::time::Duration;
-
 use overlane::BroadcastKind;
 use serde::Serialize;
 
@@ -42,7 +40,7 @@ pub(crate) fn run(flags: &BroadcastFlags) -> Outcome<()> {
     let mut nodes = Nodes::new(&cluster)?;
     form(&mut nodes, &cluster, &progress)?;
     progress.say("broadcasts");
-    let patience = Duration::from_secs(flags.patience.into());
+    let patience = flags.run.patience();
     let (reach, took) = nodes.flood(0..flags.broadcasts, flags.payload, flags.kind, patience)?;
     drop(progress);
     let seconds = took.as_secs_f64();
@@ -60,7 +58,7 @@ pub(crate) fn run(flags: &BroadcastFlags) -> Outcome<()> {
         p50_us: reach.latencies.percentile_us(50.0),
         p99_us: reach.latencies.percentile_us(99.0),
     };
-    print(&figures, figures.table(), flags.json);
+    print(&figures, figures.table(), flags.run.json);
     // An epidemic one may miss some: the figures say how many.
     if flags.kind == BroadcastKind::Epidemic {
         return Ok(());

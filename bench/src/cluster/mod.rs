@@ -2,7 +2,7 @@
 //!
 //! - flags.rs: what may be asked; protocol.rs: what the processes are asked; process.rs: one of them
 //! - nodes.rs: all of them; this file: two of the runs, and what they came to; switching.rs with traffic.rs: the third; automatic.rs: the same by rules;
-//!   flows.rs: what that came to; partition.rs and one_way.rs with hosts.rs: the fourth; pausing.rs: a node that is stopped
+//!   flows.rs: what that came to; partition.rs and one_way.rs with hosts.rs and splits.rs: the fourth; pausing.rs: a node that is stopped
 //!   for a while; flood.rs: broadcasts as fast as one node takes them;
 //!   relaying.rs: messages between clients
 
@@ -18,6 +18,7 @@ mod pausing;
 pub(crate) mod process;
 pub(crate) mod protocol;
 mod relaying;
+mod splits;
 mod switching;
 mod traffic;
 
@@ -115,7 +116,7 @@ pub(crate) fn run(flags: &ClusterFlags) -> Outcome<()> {
         last_hop_max: reach.hops_max,
         neighbors_max,
     };
-    print(&figures, figures.table(), flags.json);
+    print(&figures, figures.table(), flags.run.json);
     judge(&[&reach])
 }
 
@@ -123,7 +124,7 @@ pub(crate) fn run(flags: &ClusterFlags) -> Outcome<()> {
 pub(crate) fn run_churn(flags: &ChurnFlags) -> Outcome<()> {
     flags.check()?;
     let of_all = &flags.cluster;
-    let patience = Duration::from_secs(of_all.patience.into());
+    let patience = of_all.run.patience();
     let progress = Progress::of_steps("churn", of_all.nodes as u64 + 3);
     let mut nodes = Nodes::new(of_all)?;
     form(&mut nodes, of_all, &progress)?;
@@ -134,8 +135,9 @@ pub(crate) fn run_churn(flags: &ChurnFlags) -> Outcome<()> {
     progress.say("killed");
     let agree = nodes.agree(patience)?;
     let survivors = nodes.running.len() as u64;
-    let told: u64 = nodes.look()?.iter().map(|look| look.told_down).sum();
-    let false_down = told.saturating_sub(survivors * victims.len() as u64);
+    let false_down = nodes
+        .told_down()?
+        .saturating_sub(survivors * victims.len() as u64);
     let reach = nodes.broadcast(0..of_all.broadcasts, of_all.payload, ARRIVE_WITHIN)?;
     progress.say("started again");
     let began = std::time::Instant::now();
@@ -157,7 +159,7 @@ pub(crate) fn run_churn(flags: &ChurnFlags) -> Outcome<()> {
         back_s: back.as_secs_f64(),
         back_reach_percent: back_reach.percent(),
     };
-    print(&figures, figures.table(), of_all.json);
+    print(&figures, figures.table(), of_all.run.json);
     judge(&[&reach, &back_reach])
 }
 
@@ -179,7 +181,7 @@ fn form(nodes: &mut Nodes, flags: &ClusterFlags, progress: &Progress) -> Outcome
         progress.step();
     }
     progress.say("agreeing");
-    nodes.agree(Duration::from_secs(flags.patience.into()))?;
+    nodes.agree(flags.run.patience())?;
     Ok(began.elapsed())
 }
 

@@ -80,7 +80,7 @@ impl Nodes {
                 ],
                 channels: &channels,
             },
-            &flags.engine,
+            &flags.run.engine,
         )?;
         Ok(Self {
             common,
@@ -221,6 +221,11 @@ impl Nodes {
             other => Err(unexpected(&other)),
         });
         looks.collect()
+    }
+
+    /// Members that were told down, over all nodes, since each started.
+    pub(super) fn told_down(&mut self) -> Outcome<u64> {
+        Ok(self.look()?.iter().map(|look| look.told_down).sum())
     }
 
     /// Waits until every node counts exactly the running ones as live. How long it took.

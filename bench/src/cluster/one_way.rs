@@ -11,8 +11,8 @@ use serde::Serialize;
 use super::flags::PartitionFlags;
 use super::hosts::Hosts;
 use super::nodes::Nodes;
-use super::partition::{BROADCASTS, PAYLOAD_BYTES, unhealed};
 use super::protocol::Split;
+use super::splits::{BROADCASTS, PAYLOAD_BYTES, unhealed};
 use super::{ARRIVE_WITHIN, form, of_rows, print};
 use crate::error::{Outcome, unless_faulty};
 use crate::progress::Progress;
@@ -43,10 +43,7 @@ pub(super) fn run(flags: &PartitionFlags, percent: usize) -> Outcome<()> {
     let mut nodes = Nodes::new(&cluster)?.on_hosts(Hosts::make(flags.ways)?);
     form(&mut nodes, &cluster, &progress)?;
     nodes.splits()?;
-    let down = |nodes: &mut Nodes| -> Outcome<u64> {
-        Ok(nodes.look()?.iter().map(|look| look.told_down).sum())
-    };
-    let before = down(&mut nodes)?;
+    let before = nodes.told_down()?;
     progress.say("losing");
     nodes.lose_from_first(percent)?;
     std::thread::sleep(Duration::from_secs(flags.seconds.into()));
@@ -54,7 +51,7 @@ pub(super) fn run(flags: &PartitionFlags, percent: usize) -> Outcome<()> {
     let parted = open.len();
     progress.say("healing");
     nodes.lose_from_first(0)?;
-    let agree = nodes.agree(Duration::from_secs(flags.patience.into()))?;
+    let agree = nodes.agree(flags.run.patience())?;
     let waiting: BTreeSet<usize> = open
         .iter()
         .filter(|(_, is_open)| **is_open)
@@ -63,7 +60,7 @@ pub(super) fn run(flags: &PartitionFlags, percent: usize) -> Outcome<()> {
     let mut faults = unhealed(&mut nodes, waiting)?;
     let events_right = faults.is_empty();
     let reach = nodes.broadcast(0..BROADCASTS, PAYLOAD_BYTES, ARRIVE_WITHIN)?;
-    let told_down = down(&mut nodes)? - before;
+    let told_down = nodes.told_down()? - before;
     drop(progress);
     let figures = Figures {
         nodes: cluster.nodes,
@@ -76,7 +73,7 @@ pub(super) fn run(flags: &PartitionFlags, percent: usize) -> Outcome<()> {
         events_right,
         reach_percent: reach.percent(),
     };
-    print(&figures, figures.table(), flags.json);
+    print(&figures, figures.table(), flags.run.json);
     if reach.came < reach.expected {
         faults.push("broadcasts after the healing did not come to all".to_owned());
     }

@@ -8,20 +8,15 @@ use serde::Serialize;
 
 use super::flags::PartitionFlags;
 use super::hosts::Hosts;
-use super::nodes::{Nodes, name, unexpected};
-use super::protocol::{Command, Reply, Split};
+use super::nodes::{Nodes, name};
+use super::protocol::Split;
+use super::splits::{BROADCASTS, PAYLOAD_BYTES, unhealed};
 use super::{ARRIVE_WITHIN, form, of_rows, one_way, print};
 use crate::error::{BenchError, Outcome, unless_faulty};
 use crate::progress::Progress;
 
-/// Broadcasts after the healing.
-pub(super) const BROADCASTS: u32 = 50;
-/// Bytes of each.
-pub(super) const PAYLOAD_BYTES: usize = 64;
 /// Lanes to a host that was cut off are found to be dead, and its members down, within this.
 const LOST_WITHIN: Duration = Duration::from_secs(60);
-/// How long after all agree again the last of them may tell so.
-const TOLD_WITHIN: Duration = Duration::from_secs(30);
 
 /// The figures; their names are a promise to scripts.
 #[derive(Debug, Serialize)]
@@ -62,7 +57,7 @@ pub(crate) fn run(flags: &PartitionFlags) -> Outcome<()> {
     }
     progress.say("healing");
     nodes.connect_hosts(true)?;
-    let agree = nodes.agree(Duration::from_secs(cluster.patience.into()))?;
+    let agree = nodes.agree(cluster.run.patience())?;
     let all = nodes.running.keys().copied().collect();
     faults.extend(unhealed(&mut nodes, all)?);
     let reach = nodes.broadcast(0..BROADCASTS, PAYLOAD_BYTES, ARRIVE_WITHIN)?;
@@ -76,7 +71,7 @@ pub(crate) fn run(flags: &PartitionFlags) -> Outcome<()> {
         events_right: faults.is_empty(),
         reach_percent: reach.percent(),
     };
-    print(&figures, figures.table(), flags.json);
+    print(&figures, figures.table(), flags.run.json);
     if reach.came < reach.expected {
         faults.push("broadcasts after the healing did not come to all".to_owned());
     }
@@ -126,41 +121,6 @@ fn split_fault(number: usize, splits: &[Split], flags: &PartitionFlags) -> Optio
             "n{number} is with {} others and told of {told:?}",
             here.len() - 1
         )),
-    }
-}
-
-/// Those of the `waiting` that have not told of the healing in time.
-pub(super) fn unhealed(nodes: &mut Nodes, mut waiting: BTreeSet<usize>) -> Outcome<Vec<String>> {
-    let deadline = Instant::now() + TOLD_WITHIN;
-    while !waiting.is_empty() && Instant::now() < deadline {
-        for (number, splits) in nodes.splits()? {
-            // It is told when most are back, and says who is not.
-            if splits
-                .iter()
-                .any(|split| matches!(split, Split::Healed { .. }))
-            {
-                waiting.remove(&number);
-            }
-        }
-        std::thread::sleep(Duration::from_millis(100));
-    }
-    let fault = |number| format!("n{number} did not tell that the cluster has healed");
-    Ok(waiting.into_iter().map(fault).collect())
-}
-
-impl Nodes {
-    /// What each node told of splits since it was asked last.
-    pub(super) fn splits(&mut self) -> Outcome<Vec<(usize, Vec<Split>)>> {
-        let numbers: Vec<usize> = self.running.keys().copied().collect();
-        let replies = self.ask_all(&Command::Splits)?.into_iter();
-        let told = numbers
-            .into_iter()
-            .zip(replies)
-            .map(|(number, reply)| match reply {
-                Reply::Splits(splits) => Ok((number, splits)),
-                other => Err(unexpected(&other)),
-            });
-        told.collect()
     }
 }
 

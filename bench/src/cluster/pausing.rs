@@ -49,7 +49,7 @@ pub(crate) fn run(flags: &PauseFlags) -> Outcome<()> {
     eprintln!("seed {seed}");
     let victim = fastrand::Rng::with_seed(seed).usize(1..flags.nodes);
     let cluster = flags.cluster();
-    let patience = Duration::from_secs(flags.patience.into());
+    let patience = flags.run.patience();
     let progress = Progress::of_steps("pause", flags.nodes as u64 + 3);
     let mut nodes = Nodes::new(&cluster)?;
     form(&mut nodes, &cluster, &progress)?;
@@ -61,9 +61,6 @@ pub(crate) fn run(flags: &PauseFlags) -> Outcome<()> {
     let stopped = nodes.pause(victim)?;
     let began = Instant::now();
     let found_out = nodes.agree(patience)?;
-    let told = |nodes: &mut Nodes| -> Outcome<u64> {
-        Ok(nodes.look()?.iter().map(|look| look.told_down).sum())
-    };
     let others = nodes.running.len() as u64;
     let reach = nodes.broadcast(0..BROADCASTS, PAYLOAD_BYTES, ARRIVE_WITHIN)?;
     let until = began + Duration::from_secs(flags.seconds.into());
@@ -71,7 +68,7 @@ pub(crate) fn run(flags: &PauseFlags) -> Outcome<()> {
     progress.say("it goes on");
     nodes.go_on(victim, stopped)?;
     let back = nodes.agree(patience)?;
-    let false_down = told(&mut nodes)?.saturating_sub(others);
+    let false_down = nodes.told_down()?.saturating_sub(others);
     let numbers = BROADCASTS..2 * BROADCASTS;
     let back_reach = nodes.broadcast(numbers, PAYLOAD_BYTES, ARRIVE_WITHIN)?;
     let before = (victim + flags.nodes - 1) % flags.nodes;
@@ -93,7 +90,7 @@ pub(crate) fn run(flags: &PauseFlags) -> Outcome<()> {
         duplicates: sums.duplicates,
         out_of_order: sums.out_of_order,
     };
-    print(&figures, figures.table(), flags.json);
+    print(&figures, figures.table(), flags.run.json);
     let Sums { faults, .. } = sums;
     judge(&[&reach, &back_reach])?;
     unless_faulty(&faults)

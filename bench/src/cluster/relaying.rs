@@ -66,7 +66,7 @@ pub(crate) fn run(flags: &RelayFlags) -> Outcome<()> {
         duplicates: (came - numbers.len()) as u64,
         reported: slow.reported + fast.reported,
     };
-    print(&figures, figures.table(), flags.json);
+    print(&figures, figures.table(), flags.run.json);
     judge(
         &figures,
         &[slow, fast],

@@ -106,7 +106,7 @@ pub(crate) fn run(flags: &SwitchFlags) -> Outcome<()> {
     let Run {
         figures, faults, ..
     } = run;
-    print(&figures, figures.table(), flags.json);
+    print(&figures, figures.table(), flags.run.json);
     unless_faulty(&faults)
 }
 
@@ -202,7 +202,7 @@ impl Run<'_> {
                 other => return Err(unexpected(&other)),
             }
         };
-        let patience = Duration::from_secs(self.flags.patience.into());
+        let patience = self.flags.run.patience();
         self.nodes.agree(patience)?;
         self.nodes.start(victim)?;
         self.nodes.agree(patience)?;

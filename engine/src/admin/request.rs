@@ -6,6 +6,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use overlane_overlays::switching::{TRIAL_MAX, TRIAL_MIN};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -44,9 +45,9 @@ pub struct TrialRequest {
 }
 
 /// The longest trial that can be asked for.
-pub const TRIAL_MS_MAX: u64 = 600_000;
+pub const TRIAL_MS_MAX: u64 = TRIAL_MAX.as_secs() * 1_000;
 /// The shortest.
-pub const TRIAL_MS_MIN: u64 = 1_000;
+pub const TRIAL_MS_MIN: u64 = TRIAL_MIN.as_secs() * 1_000;
 
 /// A request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

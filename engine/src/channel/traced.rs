@@ -18,7 +18,7 @@ impl Channel {
         to: &Destination,
         payload: &Payload<'_>,
     ) -> Option<Attributes<'static>> {
-        if self.fabric.config.trace.sample_ppm == 0 {
+        if !self.fabric.spans.begins_traces() {
             return None;
         }
         let attributes = self.with_trace(to, Attributes::new(), payload.len());
@@ -99,12 +99,8 @@ impl Channel {
             // It is sent as it would be without being recorded.
             return (said, None);
         }
-        let subject = Subject {
-            peer: to.peer.shared_name().clone(),
-            channel: self.entry.name.clone(),
-            mailbox: to.mailbox.name().into(),
-            bytes: bytes as u64,
-        };
+        let (peer, mailbox) = (to.peer.shared_name(), to.mailbox.name());
+        let subject = Subject::of(peer, &self.entry.name, mailbox, bytes);
         let spans = &self.fabric.spans;
         match spans.open(number, parent, attributes.is_begun_here(), subject) {
             Some(span) => (recorded, Some(span)),

@@ -83,24 +83,19 @@ impl Channel {
     pub(crate) async fn send_waiting<'p>(
         &self,
         to: &Destination,
-        waiting: Waiting<'p>,
+        mut waiting: Waiting<'p>,
     ) -> Result<(), Unsent<Payload<'p>>> {
-        let Waiting {
-            payload,
-            way,
-            deadline,
-            span,
-        } = waiting;
-        told(span, self.send_on(to, way, deadline, payload).await)
+        let span = waiting.span.take();
+        told(span, self.send_on(to, waiting).await)
     }
 
+    /// The same; its span is told by the caller.
     pub(crate) async fn send_on<'p>(
         &self,
         to: &Destination,
-        way: Way,
-        deadline: Option<Instant>,
-        mut payload: Payload<'p>,
+        waiting: Waiting<'p>,
     ) -> Result<(), Unsent<Payload<'p>>> {
+        let (way, deadline, mut payload) = (waiting.way, waiting.deadline, waiting.payload);
         loop {
             match self.attempt_or_listen(to, way, payload)? {
                 Attempt::Accepted => return Ok(()),
@@ -130,24 +125,18 @@ impl Channel {
     pub(crate) fn send_blocking_on<'p>(
         &self,
         to: &Destination,
-        waiting: Waiting<'p>,
+        mut waiting: Waiting<'p>,
     ) -> Result<(), Unsent<Payload<'p>>> {
-        let Waiting {
-            payload,
-            way,
-            deadline,
-            span,
-        } = waiting;
-        told(span, self.block_on(to, way, deadline, payload))
+        let span = waiting.span.take();
+        told(span, self.block_on(to, waiting))
     }
 
     fn block_on<'p>(
         &self,
         to: &Destination,
-        way: Way,
-        deadline: Option<Instant>,
-        mut payload: Payload<'p>,
+        waiting: Waiting<'p>,
     ) -> Result<(), Unsent<Payload<'p>>> {
+        let (way, deadline, mut payload) = (waiting.way, waiting.deadline, waiting.payload);
         if self.waits() && threads::is_own() {
             let error = SendError::WouldDeadlock;
             return Err(Unsent { error, payload });

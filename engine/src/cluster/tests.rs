@@ -346,6 +346,16 @@ impl World {
     fn order(&mut self, by: &str, command: Command<NodeId>) {
         self.happen(by, Happening::Order(command));
     }
+
+    /// All nodes are to get that overlay, with servers that are chosen, if it has any.
+    fn switch(&mut self, by: &str, kind: OverlayKind) {
+        let order = Command::SwitchOverlay {
+            kind,
+            servers: Vec::new(),
+            trial: None,
+        };
+        self.order(by, order);
+    }
 }
 
 fn address(number: u16) -> SocketAddr {
@@ -529,15 +539,7 @@ fn a_member_that_is_evicted_says_goodbye_and_is_told_by_whom() {
 fn a_switch_of_the_overlay_is_told_on_all_nodes() {
     let mut world = world(9, 12, OverlayKind::FullMesh);
     let kind = OverlayKind::HyParView;
-    let servers = Vec::new();
-    world.order(
-        "n4",
-        Command::SwitchOverlay {
-            kind,
-            servers,
-            trial: None,
-        },
-    );
+    world.switch("n4", kind);
     world.run_for(Duration::from_secs(60));
     for node in world.nodes.values() {
         let view = node.driver.view();

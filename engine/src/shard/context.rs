@@ -158,31 +158,25 @@ impl ShardHandle {
         &self,
         channel: &Channel,
         to: &Destination,
-        waiting: Waiting<'p>,
+        mut waiting: Waiting<'p>,
     ) -> Result<(), Unsent<Payload<'p>>> {
-        let Waiting {
-            payload,
-            way,
-            deadline,
-            span,
-        } = waiting;
-        let sent = self.send_from_here(channel, to, (way, deadline), payload);
-        told(span, sent.await)
+        let span = waiting.span.take();
+        told(span, self.send_from_here(channel, to, waiting).await)
     }
 
     async fn send_from_here<'p>(
         &self,
         channel: &Channel,
         to: &Destination,
-        (way, deadline): (Way, Option<Instant>),
-        mut payload: Payload<'p>,
+        waiting: Waiting<'p>,
     ) -> Result<(), Unsent<Payload<'p>>> {
         if !goes_straight(&self.fabric, channel, to)
-            || to.peer.lane(way.offset).shard() != self.index
+            || to.peer.lane(waiting.way.offset).shard() != self.index
         {
             // It takes the way of any thread, where the ring can be full as well as the lane.
-            return channel.send_on(to, way, deadline, payload).await;
+            return channel.send_on(to, waiting).await;
         }
+        let (way, deadline, mut payload) = (waiting.way, waiting.deadline, waiting.payload);
         loop {
             match self.try_send_on(channel, to, way, payload) {
                 Err(full) if full.error == SendError::Full && channel.waits() => {

@@ -210,7 +210,8 @@ impl Receivers {
             MailboxReceiver::Handler(handler) => {
                 let channel_index = usize::from(channel);
                 let block = body.extension(source.bytes());
-                let recorded = recorded(&self.fabric, block);
+                let standing = self.fabric.spans.arriving(block);
+                let recorded = standing.map(|standing| (standing, Instant::now()));
                 let message = Message {
                     from,
                     channel: &self.names[channel_index],
@@ -246,22 +247,20 @@ impl Receivers {
                     tag.mailbox = self.fabric.clock.ms(core.came).0;
                 }
                 let block = body.extension(source.bytes());
-                let place = recorded(&self.fabric, block).and_then(|(standing, _)| {
+                let standing = self.fabric.spans.arriving(block);
+                let place = standing.and_then(|standing| {
                     let channel = &self.names[usize::from(channel)];
                     let subject = subject(from, channel, mailbox, &body);
                     self.fabric.spans.put(standing, mailbox.id(), subject)
                 });
                 tag.extra |= place_bits(place);
                 let delivery = push(inbox, tag, source, body.all(), &self.fabric);
-                if let Some(place) = place
-                    && delivery != Delivery::Delivered
-                {
-                    self.fabric.spans.take_back(place);
-                }
                 if delivery == Delivery::Delivered {
                     core.touch_inbox(inbox);
                     let channel = &self.names[usize::from(channel)];
                     core.recording.handed(mailbox, from, channel, 1, false);
+                } else if let Some(place) = place {
+                    self.fabric.spans.take_back(place);
                 }
                 delivery
             }
@@ -352,24 +351,14 @@ impl Receivers {
     }
 }
 
-/// Where the delivery of a message stands in a trace, and when it begins, if it is recorded.
-#[inline]
-fn recorded(fabric: &Fabric, block: &[u8]) -> Option<(Standing, Instant)> {
-    if block.is_empty() {
-        return None;
-    }
-    let standing = fabric.spans.arriving(block)?;
-    Some((standing, Instant::now()))
-}
-
 #[cold]
 fn subject(from: &Peer, channel: &Arc<str>, mailbox: &Mailbox, body: &Body) -> Subject {
-    Subject {
-        peer: from.shared_name().clone(),
-        channel: Arc::clone(channel),
-        mailbox: mailbox.name().into(),
-        bytes: body.payload.len() as u64,
-    }
+    Subject::of(
+        from.shared_name(),
+        channel,
+        mailbox.name(),
+        body.payload.len(),
+    )
 }
 
 /// A handler has run for a message that is recorded.

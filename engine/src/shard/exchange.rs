@@ -62,12 +62,8 @@ pub(crate) fn take_answer(
                 })
             });
             if let Some(standing) = arriving {
-                let subject = Subject {
-                    peer: from.shared_name().clone(),
-                    channel: Arc::clone(channel.1),
-                    mailbox: fabric.replies.name().into(),
-                    bytes: body.payload.len() as u64,
-                };
+                let (peer, mailbox) = (from.shared_name(), fabric.replies.name());
+                let subject = Subject::of(peer, channel.1, mailbox, body.payload.len());
                 let spans = &fabric.spans;
                 spans.delivered(standing, subject, came, SpanStatus::Ok);
             }

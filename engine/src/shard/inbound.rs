@@ -265,24 +265,11 @@ mod tests {
     use crate::config::Reliability;
     use crate::delivery::{AckPolicy, LivenessLimits};
     use crate::peer::LaneCells;
-    use crate::wire::{ChannelTerms, Name};
-
-    fn name(text: &str) -> Name {
-        Name::new(text).expect("a good name")
-    }
+    use crate::wire::ChannelTerms;
 
     fn inbound() -> Inbound {
         let peer = Peer::new(Arc::from("b"), false, LaneCells::new(0, 1, 0, 0));
-        let agreed = Agreed::among_equals(ChannelTerms {
-            reliability: name("reliable"),
-            ordering: name("fifo"),
-            compression: name("none"),
-            parallelism: 1,
-            body_bytes_max: 1 << 20,
-            mailboxes_max: 4096,
-            fragments: true,
-            large_bytes_max: 0,
-        });
+        let agreed = Agreed::among_equals(ChannelTerms::of_test());
         let now = Instant::now();
         let limits = LivenessLimits::new(Duration::from_secs(1));
         Inbound::new(

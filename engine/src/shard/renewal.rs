@@ -360,16 +360,7 @@ mod tests {
     }
 
     fn newcomer() -> (Box<Newcomer>, Agreed) {
-        let terms = ChannelTerms {
-            reliability: name("reliable"),
-            ordering: name("fifo"),
-            compression: name("none"),
-            parallelism: 1,
-            body_bytes_max: 1 << 20,
-            mailboxes_max: 4096,
-            fragments: true,
-            large_bytes_max: 0,
-        };
+        let terms = ChannelTerms::of_test();
         let hello = Hello {
             versions: VersionRange::OURS,
             cluster: name("test"),

@@ -7,7 +7,7 @@ use std::num::NonZeroU16;
 use std::time::Instant;
 
 use super::record::{Record, Standing, Subject};
-use super::span::{SpanKind, SpanStatus};
+use super::span::SpanStatus;
 use crate::mailboxes::MailboxId;
 
 /// Places that a message's tag can name.
@@ -40,15 +40,7 @@ pub(crate) struct OpenDelivery {
 impl OpenDelivery {
     /// It is over.
     pub(crate) fn ended(self, now: Instant, status: SpanStatus) -> Record {
-        Record {
-            kind: SpanKind::Delivery,
-            standing: self.standing,
-            start: self.put,
-            end: now,
-            sent: None,
-            subject: self.subject,
-            status,
-        }
+        Record::of_delivery(self.standing, self.subject, (self.put, now), status)
     }
 }
 

@@ -198,10 +198,10 @@ impl Spans {
         }
     }
 
-    /// A message with that extension is handed over: where its delivery stands, if it is recorded.
+    /// A message with that extension, empty if it has none, is handed over: where its delivery stands, if it is recorded.
     #[inline]
     pub(crate) fn arriving(&self, block: &[u8]) -> Option<Standing> {
-        if !self.is_on {
+        if block.is_empty() || !self.is_on {
             return None;
         }
         let trace = Extension::in_block(block).trace()?;
@@ -222,15 +222,8 @@ impl Spans {
         start: Instant,
         status: SpanStatus,
     ) {
-        self.note_all([Record {
-            kind: SpanKind::Delivery,
-            standing,
-            start,
-            end: Instant::now(),
-            sent: None,
-            subject,
-            status,
-        }]);
+        let span = (start, Instant::now());
+        self.note_all([Record::of_delivery(standing, subject, span, status)]);
     }
 
     /// It is put into the inbox of that mailbox now; the number goes with it. `None` if there are too many.

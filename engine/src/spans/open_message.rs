@@ -1,6 +1,6 @@
 //! One message of this node's own that is recorded: which spans it has had, and which are still open.
 //!
-//! A state machine without I/O, kept in `book`: given, taken by its shard, sent, ended. Time is an argument.
+//! A state machine without I/O, kept by `mod`: given, taken by its shard, sent, ended. Time is an argument.
 
 use std::time::Instant;
 

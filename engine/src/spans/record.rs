@@ -1,6 +1,6 @@
 //! A span as it is noted on the data path, and how its times become those of the wall clock.
 //!
-//! Made by `book` and `mod`; turned into a [`Span`] when it is taken out. No I/O.
+//! Made by `open_message`, `deliveries` and `mod`; turned into a [`Span`] when it is taken out. No I/O.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -14,6 +14,18 @@ pub(crate) struct Subject {
     pub(crate) channel: Arc<str>,
     pub(crate) mailbox: Arc<str>,
     pub(crate) bytes: u64,
+}
+
+impl Subject {
+    /// A message for that mailbox, with so many bytes of payload; `peer` is the other node.
+    pub(crate) fn of(peer: &Arc<str>, channel: &Arc<str>, mailbox: &str, bytes: usize) -> Self {
+        Self {
+            peer: Arc::clone(peer),
+            channel: Arc::clone(channel),
+            mailbox: mailbox.into(),
+            bytes: bytes as u64,
+        }
+    }
 }
 
 /// Where a span stands in its trace.
@@ -38,6 +50,24 @@ pub(crate) struct Record {
 }
 
 impl Record {
+    /// Of a delivery, which has ended.
+    pub(crate) const fn of_delivery(
+        standing: Standing,
+        subject: Subject,
+        (start, end): (Instant, Instant),
+        status: SpanStatus,
+    ) -> Self {
+        Self {
+            kind: SpanKind::Delivery,
+            standing,
+            start,
+            end,
+            sent: None,
+            subject,
+            status,
+        }
+    }
+
     /// By the wall clock.
     pub(crate) fn at(self, wall: &Wall) -> Span {
         let Standing {

@@ -208,6 +208,24 @@ impl Bounded for u32 {
 }
 
 #[cfg(test)]
+impl ChannelTerms {
+    /// Those of a reliable channel, for unit tests.
+    pub(crate) fn of_test() -> Self {
+        let name = |text| Name::new(text).expect("a good name");
+        Self {
+            reliability: name("reliable"),
+            ordering: name("fifo"),
+            compression: name("none"),
+            parallelism: 1,
+            body_bytes_max: 1 << 20,
+            mailboxes_max: 4096,
+            fragments: true,
+            large_bytes_max: 0,
+        }
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 
@@ -217,14 +235,9 @@ mod tests {
 
     fn terms() -> ChannelTerms {
         ChannelTerms {
-            reliability: name("reliable"),
-            ordering: name("fifo"),
-            compression: name("none"),
             parallelism: 2,
-            body_bytes_max: 1 << 20,
-            mailboxes_max: 4096,
             fragments: false,
-            large_bytes_max: 0,
+            ..ChannelTerms::of_test()
         }
     }
 

@@ -133,18 +133,21 @@ fn by_a_file_that_grows() {
     let _ = std::fs::remove_file(&path);
 }
 
+/// The addresses of `nodes.example`, asked of that name server.
+fn addresses_at(server: SocketAddr, port: u16) -> DiscoveryConfig {
+    polled(StrategyChoice::Dns)
+        .query("nodes.example")
+        .server([server])
+        .port(port)
+}
+
 #[test]
 fn by_addresses_in_dns() {
     let (server, port) = (NameServer::start(), free_port());
     let mut addresses = Vec::new();
     let members = form(
         "dns",
-        |_| {
-            polled(StrategyChoice::Dns)
-                .query("nodes.example")
-                .server([server.address])
-                .port(port)
-        },
+        |_| addresses_at(server.address, port),
         port,
         |number| {
             addresses.push(address(number));
@@ -248,12 +251,7 @@ fn by_a_real_name_server() {
     if let Some(server) = RealServer::start(Kind::Dnsmasq, &[]) {
         form(
             "dns at dnsmasq",
-            |_| {
-                polled(StrategyChoice::Dns)
-                    .query("nodes.example")
-                    .server([server.address])
-                    .port(port)
-            },
+            |_| addresses_at(server.address, port),
             port,
             |number| {
                 records.push(Record::address("nodes.example", address(number)));

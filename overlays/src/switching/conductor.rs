@@ -12,8 +12,9 @@ use rand::seq::IteratorRandom;
 use rand::{Rng, RngExt};
 use serde::Serialize;
 
+use super::measuring::Measuring;
 use super::message::Words;
-use super::trial::{Measuring, TrialRules, TrialTerms};
+use super::trial::{TrialRules, TrialTerms};
 use crate::client_server::SERVERS_MAX;
 use crate::coordinator::Nothing;
 use crate::epoch::{Epoch, Order, OverlayKind, Proposal, Report, Step, WhyBack};

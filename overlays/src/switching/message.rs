@@ -4,8 +4,9 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::any::AnyMessage;
+use super::part::PART_MAX;
 use crate::client_server::SERVERS_MAX;
-use crate::epoch::{Epoch, PART_MAX, Proposal, WhyBack};
+use crate::epoch::{Epoch, Proposal, Sampling, WhyBack};
 use crate::event::Peer;
 use crate::message::{self, DecodeError, at_most};
 
@@ -48,23 +49,15 @@ pub enum Message<P> {
     },
     /// Pass this on in the overlay of this epoch, and answer it if the other one is tried here.
     Sample {
-        /// The overlay that carries it.
-        overlay: Epoch<P>,
-        /// The overlay that is tried.
-        trial: Epoch<P>,
-        /// Which sample: the greater, the later.
-        round: u32,
+        /// Which sample, and over which overlay.
+        sampling: Sampling<P>,
         /// Hops that it has gone, this one included.
         hops: u8,
     },
     /// Answer to a sample.
     Sampled {
-        /// The overlay that carries it.
-        overlay: Epoch<P>,
-        /// The overlay that is tried.
-        trial: Epoch<P>,
-        /// Which sample.
-        round: u32,
+        /// To which sample, over the overlay that carried it.
+        sampling: Sampling<P>,
         /// Who answers.
         peer: P,
         /// Hops that the sample went.

@@ -4,11 +4,11 @@
 //!
 //! - [`Switch`], the overlay at the bottom: runs up to two overlays side by side, each message with
 //!   its epoch, and looks like one whose neighbors are those of both. `slot` is one of the two, `any`
-//!   what it may be, `probing` how it finds out whom the new one reaches.
+//!   what it may be, `lives` how it begins and ends, `probing` how it finds out whom the new one reaches.
 //! - [`Conductor`], the layer above membership: proposes, announces, commits, rolls back. The rules.
 //!
 //! - On a part of the nodes a new overlay can be tried first: `trying` are the rules of that, `part` chooses the nodes,
-//!   `sampling` carries samples over both overlays, `trial` counts what comes back and judges.
+//!   `sampling` carries samples over both overlays, `measuring` counts what comes back, `trial` has the terms and the rule.
 //!
 //! A change goes like this. The proposer announces by broadcast; every node builds the new overlay
 //! next to the old. The proposer probes the new overlay until all live members have answered over it,
@@ -19,6 +19,8 @@
 
 mod any;
 mod conductor;
+mod lives;
+mod measuring;
 mod message;
 mod part;
 mod probing;
@@ -27,11 +29,12 @@ mod slot;
 mod switch;
 #[cfg(test)]
 mod tests;
-mod trial;
+pub(crate) mod trial;
 mod trying;
 
 pub use any::{AnyMessage, AnyOverlay, AnyTimer, Overlays};
 pub use conductor::{Conductor, ConductorConfig, ConductorTimer};
 pub use message::Message;
+pub use part::PART_MAX;
 pub use switch::{Switch, SwitchConfig, Timer};
 pub use trial::{TRIAL_MAX, TRIAL_MIN, TrialFigures, TrialReport, TrialRules, TrialTerms};

@@ -3,8 +3,11 @@
 
 use std::collections::BTreeSet;
 
-use crate::epoch::PART_MAX;
+use crate::client_server::SERVERS_MAX;
 use crate::event::{Peer, Refusal};
+
+/// Most nodes on which an overlay is tried. 128: as many servers as there may be, and as many others.
+pub const PART_MAX: usize = 2 * SERVERS_MAX;
 
 /// Least nodes that are chosen, if there are so many: of two, an overlay is a lane.
 const CHOSEN_MIN: usize = 3;

@@ -7,7 +7,7 @@
 
 use super::message::Message;
 use super::switch::{Out, Switch};
-use crate::epoch::{Epoch, OverlayKind, Report};
+use crate::epoch::{Epoch, OverlayKind, Report, Sampling};
 use crate::event::{Event, Output, Peer};
 use crate::time::Time;
 
@@ -20,14 +20,6 @@ pub(super) struct Sample<P> {
     by: Option<P>,
     /// How often it came.
     copies: u8,
-}
-
-/// Which sample, and over which overlay.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Sampling<P> {
-    pub(super) overlay: Epoch<P>,
-    pub(super) trial: Epoch<P>,
-    pub(super) round: u32,
 }
 
 impl<P: Peer> Switch<P> {
@@ -63,14 +55,10 @@ impl<P: Peer> Switch<P> {
         hops: u8,
         out: &mut Out<P>,
     ) {
-        let Sampling {
-            overlay,
-            trial,
-            round,
-        } = sampling;
+        let Sampling { trial, round, .. } = sampling;
         let me = self.me;
         let tries = self.slot_of(trial).is_some();
-        let Some(slot) = self.slot_mut(overlay) else {
+        let Some(slot) = self.slot_mut(sampling.overlay) else {
             return self.tell_state(now, from, out);
         };
         let before = match &mut slot.sample {
@@ -96,9 +84,7 @@ impl<P: Peer> Switch<P> {
         }
         if tries {
             let message = Message::Sampled {
-                overlay,
-                trial,
-                round,
+                sampling,
                 peer: me,
                 hops,
                 copies: before,
@@ -125,9 +111,7 @@ impl<P: Peer> Switch<P> {
         match sample.map(|last| last.by) {
             Some(Some(to)) => {
                 let message = Message::Sampled {
-                    overlay,
-                    trial,
-                    round,
+                    sampling,
                     peer,
                     hops,
                     copies,
@@ -147,18 +131,8 @@ impl<P: Peer> Switch<P> {
 }
 
 fn send_on<P: Peer>(sampling: Sampling<P>, hops: u8, to: Vec<P>, out: &mut Out<P>) {
-    let Sampling {
-        overlay,
-        trial,
-        round,
-    } = sampling;
     if !to.is_empty() {
-        let message = Message::Sample {
-            overlay,
-            trial,
-            round,
-            hops,
-        };
+        let message = Message::Sample { sampling, hops };
         out.push(Output::SendAll { to, message });
     }
 }

@@ -10,13 +10,11 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
-use rand::seq::IteratorRandom;
-use rand::{Rng, RngExt};
+use rand::Rng;
 use serde::Serialize;
 
 use super::any::{AnyMessage, AnyOverlay, AnyTimer, Overlays};
 use super::message::Message;
-use super::sampling::Sampling;
 use super::slot::Slot;
 use crate::epoch::{Epoch, Links, Order, OverlayKind, Proposal, Report};
 use crate::event::{
@@ -55,8 +53,6 @@ impl Default for SwitchConfig {
 /// Most nodes told the state per second, as each of them may have made us do so. 256: a guess, a quarter
 /// of the largest full mesh.
 const STATES_PER_SECOND_MAX: u32 = 256;
-/// Times that an overlay is kept after its time, as the one in force has no neighbor yet. 12: a minute.
-const KEPT_MAX: u32 = 12;
 
 /// Timers of a switch.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
@@ -83,7 +79,7 @@ pub enum Timer {
 }
 
 pub(super) type Out<P> = Vec<Output<P, Message<P>, Timer>>;
-type SlotInput<P> = Input<P, AnyMessage<P>, AnyTimer>;
+pub(super) type SlotInput<P> = Input<P, AnyMessage<P>, AnyTimer>;
 
 /// The overlays of one node.
 #[derive(Debug)]
@@ -91,22 +87,22 @@ pub struct Switch<P> {
     pub(super) me: P,
     pub(super) config: SwitchConfig,
     /// One or two, in order of their epochs; none once the node has left.
-    slots: Vec<Slot<P>>,
-    current: Epoch<P>,
+    pub(super) slots: Vec<Slot<P>>,
+    pub(super) current: Epoch<P>,
     /// Live members while an overlay is being built: ways in.
-    members: BTreeSet<P>,
+    pub(super) members: BTreeSet<P>,
     /// Lanes that are up.
-    lanes: BTreeSet<P>,
+    pub(super) lanes: BTreeSet<P>,
     /// Topics that this node takes part in, whatever the overlay.
-    topics: BTreeSet<TopicId>,
+    pub(super) topics: BTreeSet<TopicId>,
     /// Members in the zone of this node.
-    near: BTreeSet<P>,
-    lives: u32,
-    is_trying: bool,
+    pub(super) near: BTreeSet<P>,
+    pub(super) lives: u32,
+    pub(super) is_trying: bool,
     /// Since when states are counted, and how many.
     states_told: (Time, u32),
     /// Inputs still to be given to the overlays, by their lives, in order.
-    work: VecDeque<(u32, SlotInput<P>)>,
+    pub(super) work: VecDeque<(u32, SlotInput<P>)>,
 }
 
 impl<P: Peer> Switch<P> {
@@ -263,18 +259,18 @@ impl<P: Peer> Switch<P> {
         }
     }
 
-    fn other_uses(&self, life: u32, peer: P) -> bool {
+    pub(super) fn other_uses(&self, life: u32, peer: P) -> bool {
         let mut others = self.slots.iter().filter(|slot| slot.life != life);
         others.any(|slot| slot.uses(peer))
     }
 
-    fn is_neighbor_of_other(&self, life: u32, peer: P) -> bool {
+    pub(super) fn is_neighbor_of_other(&self, life: u32, peer: P) -> bool {
         let mut others = self.slots.iter().filter(|slot| slot.life != life);
         others.any(|slot| slot.counts() && slot.told.contains(&peer))
     }
 
     /// Which overlays connect this node to a peer.
-    fn links_to(&self, peer: P) -> Links {
+    pub(super) fn links_to(&self, peer: P) -> Links {
         let told = self.slots.iter();
         let told = told.filter(|slot| slot.counts() && slot.told.contains(&peer));
         told.fold(Links::default(), |links, slot| {
@@ -295,7 +291,7 @@ impl<P: Peer> Switch<P> {
         self.tell_links(before, peer, out);
     }
 
-    fn tell_links(&self, before: Links, peer: P, out: &mut Out<P>) {
+    pub(super) fn tell_links(&self, before: Links, peer: P, out: &mut Out<P>) {
         let links = self.links_to(peer);
         if links != before {
             let linked = Report::Linked { peer, links };
@@ -326,162 +322,6 @@ impl<P: Peer> Switch<P> {
         }
     }
 
-    /// Starts an overlay beside the one that there is.
-    fn open<R: Rng>(&mut self, proposal: Proposal<P>, random: &mut R, out: &mut Out<P>) {
-        self.lives = self.lives.wrapping_add(1);
-        let life = self.lives;
-        let overlay = AnyOverlay::new(self.me, &proposal, &self.config.overlays);
-        let slot = Slot::new(proposal, life, overlay);
-        let has_topics = slot.overlay.has_topics();
-        self.slots.push(slot);
-        self.slots.sort_by_key(|slot| slot.proposal.epoch);
-        self.work.push_back((life, Input::Start));
-        let near = self.near.iter().map(|peer| Command::Near {
-            peer: *peer,
-            is_near: true,
-        });
-        let near = near.map(|command| (life, Input::Command(command)));
-        self.work.extend(near);
-        self.give_lanes(life, |_| true);
-        if has_topics {
-            let topics = self.topics.iter().map(|topic| Command::Subscribe(*topic));
-            let inputs = topics.map(|command| (life, Input::Command(command)));
-            self.work.extend(inputs);
-        }
-        self.try_soon(random, out);
-    }
-
-    /// Tells an overlay the lanes that are up, of those it may use and `is_new` to it.
-    fn give_lanes(&mut self, life: u32, is_new: impl Fn(P) -> bool) {
-        let slot = self.slots.iter().find(|slot| slot.life == life);
-        let Some(slot) = slot else {
-            return;
-        };
-        let lanes = self.lanes.iter().copied();
-        let lanes = lanes.filter(|peer| slot.admits(*peer) && is_new(*peer));
-        let ups = lanes.map(|peer| (life, Input::PeerUp(peer)));
-        self.work.extend(ups);
-    }
-
-    /// An overlay that was tried on some nodes is for all from now on: it counts, and may use every lane.
-    fn adopt<R: Rng>(&mut self, epoch: Epoch<P>, random: &mut R, out: &mut Out<P>) {
-        let Some(slot) = self.slot_of(epoch) else {
-            return;
-        };
-        let Some(trial) = slot.proposal.trial.clone() else {
-            return;
-        };
-        let life = slot.life;
-        let before: Vec<(P, Links, bool)> = (slot.told.iter())
-            .map(|peer| {
-                let is_known = self.is_neighbor_of_other(life, *peer);
-                (*peer, self.links_to(*peer), is_known)
-            })
-            .collect();
-        if let Some(slot) = self.slot_mut(epoch) {
-            slot.proposal.trial = None;
-        }
-        for (peer, links, is_known) in before {
-            self.tell_links(links, peer, out);
-            if !is_known {
-                out.push(Output::Event(Event::NeighborUp(peer)));
-            }
-        }
-        self.give_lanes(life, |peer| !trial.part.contains(&peer));
-        self.try_soon(random, out);
-    }
-
-    /// What is missing in an overlay that is being built is tried to be got, if it is not anyway.
-    fn try_soon<R: Rng>(&mut self, random: &mut R, out: &mut Out<P>) {
-        if self.is_trying {
-            return;
-        }
-        self.is_trying = true;
-        // Who knows others already, and nodes that come in all at once make a poor overlay.
-        let after = self
-            .config
-            .join_every
-            .mul_f64(random.random_range(0.0..1.0));
-        let id = Timer::Try;
-        out.push(Output::SetTimer { id, after });
-    }
-
-    /// A third overlay is to be opened in place of one that is not in force any more, or never was.
-    fn close_others(&mut self, out: &mut Out<P>) {
-        let others = self
-            .slots
-            .iter()
-            .map(|slot| (slot.proposal.epoch, slot.life));
-        let other = others.filter(|(epoch, _)| *epoch != self.current).last();
-        if let Some((_, life)) = other.filter(|_| self.slots.len() > 1) {
-            self.close(life, out);
-        }
-    }
-
-    /// Ends an overlay without a word: whoever still has it gets the state of this node when it speaks.
-    fn close(&mut self, life: u32, out: &mut Out<P>) {
-        let Some(index) = self.slots.iter().position(|slot| slot.life == life) else {
-            return;
-        };
-        let slot = self.slots.remove(index);
-        for peer in slot.wanted.union(&slot.told) {
-            if !self.other_uses(life, *peer) {
-                self.lanes.remove(peer);
-                out.push(Output::Disconnect(*peer));
-            }
-        }
-        for peer in slot.told.iter().filter(|_| slot.counts()) {
-            let before = self.links_to(*peer).with(slot.proposal.kind);
-            self.tell_links(before, *peer, out);
-            if !self.is_neighbor_of_other(life, *peer) {
-                out.push(Output::Event(Event::NeighborDown(*peer)));
-            }
-        }
-    }
-
-    /// Tries to get what is missing in overlays that are being built.
-    fn try_again<R: Rng>(&mut self, random: &mut R, out: &mut Out<P>) {
-        self.is_trying = false;
-        let mut again = false;
-        for slot in &mut self.slots {
-            let epoch = slot.proposal.epoch;
-            if epoch == Epoch::FIRST {
-                continue;
-            }
-            if slot.is_ready(&self.config.overlays, &self.members) {
-                // Until there are more members, of whom it may need some.
-                if slot.note_ready() {
-                    out.push(Output::Event(Event::Epoch(Report::Ready(epoch))));
-                }
-                continue;
-            }
-            let Some(is_first) = slot.try_again() else {
-                continue;
-            };
-            again = true;
-            let me = self.me;
-            let missing = self.members.iter().copied();
-            let missing = missing.filter(|peer| !slot.told.contains(peer));
-            let joins: Vec<P> = match slot.proposal.kind {
-                // Of two nodes one dials first.
-                OverlayKind::FullMesh => missing.filter(|peer| !is_first || *peer > me).collect(),
-                OverlayKind::ClientServer => Vec::new(),
-                _ => missing.choose(random).into_iter().collect(),
-            };
-            let joins = joins.into_iter().map(Command::Join);
-            let life = slot.life;
-            self.work
-                .extend(joins.map(|join| (life, Input::Command(join))));
-        }
-        if again && !self.is_trying {
-            self.is_trying = true;
-            out.push(Output::SetTimer {
-                id: Timer::Try,
-                after: self.config.join_every,
-            });
-        }
-    }
-
     fn order<R: Rng>(&mut self, order: Order<P>, random: &mut R, out: &mut Out<P>) {
         match order {
             Order::Prepare { proposal, members } => {
@@ -502,18 +342,7 @@ impl<P: Peer> Switch<P> {
             }
             Order::Probe(epoch) => self.probe(epoch, out),
             Order::Link { epoch, to } => self.link(epoch, to),
-            Order::Sample {
-                overlay,
-                trial,
-                round,
-            } => {
-                let sampling = Sampling {
-                    overlay,
-                    trial,
-                    round,
-                };
-                self.sample(sampling, out);
-            }
+            Order::Sample(sampling) => self.sample(sampling, out),
             Order::Member { peer, live } => {
                 if live {
                     self.members.insert(peer);
@@ -526,7 +355,7 @@ impl<P: Peer> Switch<P> {
     }
 
     /// Connects an overlay that is being built to a node that it may not reach.
-    fn link(&mut self, epoch: Epoch<P>, to: P) {
+    pub(super) fn link(&mut self, epoch: Epoch<P>, to: P) {
         // Clients find servers by themselves, and servers each other.
         let slot = self.slot_of(epoch);
         let slot = slot.filter(|slot| slot.proposal.kind != OverlayKind::ClientServer);
@@ -534,84 +363,6 @@ impl<P: Peer> Switch<P> {
             let join = Input::Command(Command::Join(to));
             self.work.push_back((life, join));
         }
-    }
-
-    /// An overlay is in force, and none of its probes has come here: newcomers may have built a piece of their own.
-    fn link_unprobed(&mut self, proposal: &Proposal<P>) {
-        let is_apart = self
-            .slot_of(proposal.epoch)
-            .is_some_and(|slot| slot.probe == 0);
-        let proposer = proposal.epoch.proposer.filter(|peer| *peer != self.me);
-        if let Some(proposer) = proposer.filter(|_| is_apart) {
-            self.link(proposal.epoch, proposer);
-        }
-    }
-
-    fn commit<R: Rng>(
-        &mut self,
-        proposal: Proposal<P>,
-        members: Vec<P>,
-        random: &mut R,
-        out: &mut Out<P>,
-    ) {
-        let epoch = proposal.epoch;
-        self.members = members.into_iter().collect();
-        if self.slot_of(epoch).is_none() {
-            // What was in force is over too: the one that carries stays.
-            let in_force = self.slot_of(self.current);
-            let empty = in_force.filter(|slot| slot.told.is_empty() && self.slots.len() > 1);
-            match empty.map(|slot| slot.life) {
-                Some(life) => self.close(life, out),
-                None => self.close_others(out),
-            }
-            self.open(proposal.clone(), random, out);
-        }
-        self.adopt(epoch, random, out);
-        self.link_unprobed(&proposal);
-        self.current = epoch;
-        let before: Vec<(u32, bool)> = self
-            .slots
-            .iter()
-            .filter(|slot| slot.proposal.epoch != epoch)
-            .map(|slot| (slot.life, slot.told.is_empty()))
-            .collect();
-        for (life, is_empty) in before {
-            if is_empty {
-                self.retire(life, out);
-            } else {
-                let after = self.config.retire_after;
-                let id = Timer::Retire { life };
-                out.push(Output::SetTimer { id, after });
-            }
-        }
-    }
-
-    /// An overlay that is no longer in force has had its time.
-    fn retire_due(&mut self, life: u32, out: &mut Out<P>) {
-        let in_force = self.slot_of(self.current);
-        let is_alone = in_force.is_none_or(|slot| slot.told.is_empty());
-        let (current, after) = (self.current, self.config.retire_after);
-        let Some(slot) = self.slot_of_life(life) else {
-            return;
-        };
-        if slot.proposal.epoch == current {
-            return;
-        }
-        if is_alone && !slot.told.is_empty() && slot.kept < KEPT_MAX {
-            slot.kept += 1;
-            let id = Timer::Retire { life };
-            out.push(Output::SetTimer { id, after });
-            return;
-        }
-        self.retire(life, out);
-    }
-
-    fn retire(&mut self, life: u32, out: &mut Out<P>) {
-        let Some(epoch) = self.slot_of_life(life).map(|slot| slot.proposal.epoch) else {
-            return;
-        };
-        self.close(life, out);
-        out.push(Output::Event(Event::Epoch(Report::Retired(epoch))));
     }
 
     /// Tells a node what is in force here and what is being built, unless many were told just now.
@@ -686,34 +437,15 @@ impl<P: Peer> Switch<P> {
             }
             Message::Probe { epoch, round } => self.on_probe(now, from, epoch, round, out),
             Message::Reached { epoch, peers } => self.reached(epoch, peers, out),
-            Message::Sample {
-                overlay,
-                trial,
-                round,
-                hops,
-            } => {
-                let sampling = Sampling {
-                    overlay,
-                    trial,
-                    round,
-                };
+            Message::Sample { sampling, hops } => {
                 self.on_sample(now, from, sampling, hops, out);
             }
             Message::Sampled {
-                overlay,
-                trial,
-                round,
+                sampling,
                 peer,
                 hops,
                 copies,
-            } => {
-                let sampling = Sampling {
-                    overlay,
-                    trial,
-                    round,
-                };
-                self.on_sampled(sampling, peer, (hops, copies), out);
-            }
+            } => self.on_sampled(sampling, peer, (hops, copies), out),
         }
     }
 

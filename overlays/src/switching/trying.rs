@@ -8,10 +8,11 @@
 use std::time::Duration;
 
 use super::conductor::{Conductor, ConductorTimer, Out, say, tell};
+use super::measuring::{Measuring, Which};
 use super::message::Words;
 use super::part::{self, Members};
-use super::trial::{Measuring, TRIAL_MAX, TRIAL_MIN, TrialTerms, Which};
-use crate::epoch::{Epoch, Order, Proposal, Step, Trial, WhyBack};
+use super::trial::{TRIAL_MAX, TRIAL_MIN, TrialTerms};
+use crate::epoch::{Epoch, Order, Proposal, Sampling, Step, Trial, WhyBack};
 use crate::event::{Command, Event, Output, Peer, Refusal};
 use crate::time::Time;
 
@@ -79,11 +80,12 @@ impl<P: Peer> Conductor<P> {
         let after = measuring.every();
         out.push(Output::SetTimer { id, after });
         for overlay in [trial, current] {
-            out.push(Output::Below(Command::Epoch(Order::Sample {
+            let sampling = Sampling {
                 overlay,
                 trial,
                 round,
-            })));
+            };
+            out.push(Output::Below(Command::Epoch(Order::Sample(sampling))));
         }
     }
 

@@ -167,17 +167,7 @@ fn broadcasts_go_on_while_a_full_mesh_becomes_a_tree_and_back() {
     let mut payloads = BTreeSet::new();
     for kind in [OverlayKind::HyParView, OverlayKind::FullMesh] {
         // Of 40 nodes one may be in the new overlay too late, and then nothing has changed: it is ordered once more.
-        let order = |world: &mut World| {
-            let servers = Vec::new();
-            world.order(
-                "n4",
-                Command::SwitchOverlay {
-                    kind,
-                    servers,
-                    trial: None,
-                },
-            );
-        };
+        let order = |world: &mut World| world.switch("n4", kind);
         order(&mut world);
         let mut orders = 1;
         let is_done = |world: &World| {

@@ -40,14 +40,7 @@ fn run(config: &Config) {
     world.order("n1", Command::Subscribe(7));
     world.broadcast("n2", b"hello");
     world.run_for(Duration::from_secs(3));
-    world.order(
-        "n3",
-        Command::SwitchOverlay {
-            kind: OverlayKind::ClientServer,
-            servers: Vec::new(),
-            trial: None,
-        },
-    );
+    world.switch("n3", OverlayKind::ClientServer);
     world.kill("n0");
     world.run_for(Duration::from_secs(10));
     assert_eq!(world.nodes["n1"].accused, 0);

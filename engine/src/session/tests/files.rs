@@ -4,23 +4,11 @@
 use std::path::{Path, PathBuf};
 
 use super::authority::{Authority, Folder};
-use super::tls::{found, node};
+use super::tls::{found, node, with_files};
 use super::*;
-use crate::config::{PskConfig, TlsConfig};
+use crate::config::PskConfig;
 use crate::error::SecurityError;
 use crate::session::Reload;
-
-/// Files of a node of that name.
-fn with_files(name: &str, [certificate, key, authorities]: [PathBuf; 3]) -> Config {
-    let mut config = config(name, SecurityMode::Tls);
-    config.tls = TlsConfig {
-        certificate,
-        key,
-        authorities,
-        ..TlsConfig::default()
-    };
-    config
-}
 
 #[test]
 fn files_may_have_other_ends_of_lines_and_text_around_what_counts() {

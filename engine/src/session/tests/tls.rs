@@ -1,5 +1,7 @@
 //! Sessions of `tls`.
 
+use std::path::PathBuf;
+
 use super::authority::{Authority, Certified, Folder, Valid};
 use super::*;
 use crate::config::{NamePatterns, TlsConfig};
@@ -14,14 +16,8 @@ pub(super) fn node(name: &str, certified: &Certified, trusts: &Authority) -> Nod
     node_with(name, certified, trusts, |_| {})
 }
 
-pub(super) fn node_with(
-    name: &str,
-    certified: &Certified,
-    trusts: &Authority,
-    change: impl FnOnce(&mut Config),
-) -> Node {
-    let folder = Folder::new();
-    let [certificate, key, authorities] = folder.node("node", certified, trusts);
+/// Certificate, key and authorities of a node of that name.
+pub(super) fn with_files(name: &str, [certificate, key, authorities]: [PathBuf; 3]) -> Config {
     let mut config = config(name, SecurityMode::Tls);
     config.tls = TlsConfig {
         certificate,
@@ -29,6 +25,17 @@ pub(super) fn node_with(
         authorities,
         ..TlsConfig::default()
     };
+    config
+}
+
+pub(super) fn node_with(
+    name: &str,
+    certified: &Certified,
+    trusts: &Authority,
+    change: impl FnOnce(&mut Config),
+) -> Node {
+    let folder = Folder::new();
+    let mut config = with_files(name, folder.node("node", certified, trusts));
     change(&mut config);
     Node {
         security: security(config),
