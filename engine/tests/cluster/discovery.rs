@@ -240,7 +240,9 @@ fn by_a_real_name_server() {
                 server.set(&records);
             },
         );
-        // The names go, and the members stay.
+        // The names go, and the members stay. A node may have joined by what others found, before it found anything itself.
+        let places = || members[0].node.metrics().discoveries[0].places.len();
+        wait_until("it has seen all six", places, |places| *places == 6);
         server.set(&[]);
         let lost = || members[0].node.metrics().discoveries[0].lost_all;
         wait_until("the answer that lost all", lost, |lost| *lost > 0);

@@ -2,9 +2,10 @@
 //!
 //! Nothing is installed here: a test for which there is no server says so and ends.
 
+use std::cell::Cell;
 use std::fmt::Write;
 use std::fs;
-use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -49,6 +50,8 @@ pub struct RealServer {
     process: Child,
     /// Its own, with its configuration.
     folder: PathBuf,
+    /// How often its records were set: the last bytes of the address of `mark.example`, by which a read of them is known.
+    mark: Cell<u16>,
     pub address: SocketAddr,
 }
 
@@ -87,36 +90,54 @@ impl RealServer {
             process,
             folder,
             address,
+            mark: Cell::new(0),
         };
-        this.await_answer();
+        // A signal that comes before it is ready ends it.
+        this.await_answer("it does not answer", |_| true);
         Some(this)
     }
 
-    /// Asks until it answers: a signal that comes before it is ready ends it.
-    fn await_answer(&self) {
+    /// Asks for the address of `mark.example` until the answer is the one that is waited for.
+    fn await_answer(&self, why: &str, is_it: impl Fn(&[u8]) -> bool) {
         let socket = UdpSocket::bind("127.0.0.1:0").expect("a port");
         socket.connect(self.address).expect("loopback");
         let patience = Some(Duration::from_millis(20));
         socket.set_read_timeout(patience).expect("a socket");
-        // Number 1, one question: the addresses of `example`.
-        let question = b"\0\x01\x01\0\0\x01\0\0\0\0\0\0\x07example\0\0\x01\0\x01";
+        // Number 1, one question.
+        let question = b"\0\x01\x01\0\0\x01\0\0\0\0\0\0\x04mark\x07example\0\0\x01\0\x01";
         let deadline = Instant::now() + GENEROUS;
-        // While nobody listens, the kernel says so at once.
-        while socket.send(question).is_err() || socket.recv(&mut [0; 512]).is_err() {
-            assert!(Instant::now() < deadline, "{:?} does not answer", self.kind);
+        let mut answer = [0; 512];
+        loop {
+            // While nobody listens, the kernel says so at once.
+            let asked = socket.send(question).and_then(|_| socket.recv(&mut answer));
+            if asked.is_ok_and(|bytes| is_it(&answer[..bytes])) {
+                return;
+            }
+            assert!(Instant::now() < deadline, "{:?}: {why}", self.kind);
         }
     }
 
-    /// These are its records from now on, as soon as it has read them.
+    /// These are its records from now on: it has read them when this returns. While unbound reads, it does not listen.
     pub fn set(&self, records: &[Record]) {
+        self.mark.set(self.mark.get() + 1);
+        let [high, low] = self.mark.get().to_be_bytes();
+        let mark = Ipv4Addr::new(127, 99, high, low);
+        let mut records = records.to_vec();
+        records.push(Record::address("mark.example", mark.into()));
         let (file, text) = match self.kind {
-            Kind::Dnsmasq => ("hosts", hosts(records)),
-            Kind::Unbound => ("unbound.conf", unbound(&self.folder, self.address, records)),
+            Kind::Dnsmasq => ("hosts", hosts(&records)),
+            Kind::Unbound => {
+                let text = unbound(&self.folder, self.address, &records);
+                ("unbound.conf", text)
+            }
         };
         fs::write(self.folder.join(file), text).expect("its folder can be written");
         let process = self.process.id().to_string();
         let told = Command::new("kill").args(["-HUP", &process]).status();
         assert!(told.expect("kill is there").success(), "it runs");
+        self.await_answer("it did not read its records anew", |answer| {
+            answer.ends_with(&mark.octets())
+        });
     }
 }
 
