@@ -15,6 +15,7 @@ use crate::config::Config;
 use crate::control::routes::Routes;
 use crate::control::wishes::WishBook;
 use crate::deadline::Clock;
+use crate::delivery::LogIds;
 use crate::detour::Detour;
 use crate::error::{Reported, SecurityError};
 use crate::faults::book::FaultBook;
@@ -62,6 +63,7 @@ pub(crate) struct Fabric {
     /// By which messages carry their deadlines within this node.
     pub(crate) clock: Clock,
     pub(crate) streams: StreamBook,
+    pub(crate) log_ids: LogIds,
     /// Which messages go on which channel.
     pub(crate) rules: RuleBook,
     /// How often the caps of channels were changed.

@@ -113,6 +113,8 @@ impl Resume {
     /// messages were sent on earlier connections and are not acknowledged. `dialed` says that the peer's
     /// was the answer; otherwise it may have been stated some time ago.
     ///
+    /// `renewed` is the id of a new log, for the case that counts have to begin anew.
+    ///
     /// # Errors
     /// [`BadProgress`]; then the connection has to end, and nothing has changed.
     pub fn meet(
@@ -121,6 +123,7 @@ impl Resume {
         incarnation: u64,
         open: u64,
         dialed: bool,
+        renewed: u64,
     ) -> Result<Met, BadProgress> {
         let is_same = incarnation == self.incarnation;
         let bad = BadProgress {
@@ -133,7 +136,9 @@ impl Resume {
             return Err(bad);
         }
         let met = match theirs.processed_of(self.log) {
-            Some(processed) if is_same && processed >= self.acknowledged => {
+            Some(processed)
+                if is_same && processed >= self.acknowledged && (dialed || self.given_up == 0) =>
+            {
                 let news = processed - self.acknowledged;
                 let refused = theirs.refused.checked_sub(self.refused).ok_or(bad)?;
                 if news > self.given_up + open || refused > news {
@@ -148,35 +153,56 @@ impl Resume {
                     refused: refused.min(messages),
                 }
             }
-            // Said before the peer processed what it has acknowledged since, on a dial that was overtaken.
-            Some(_) if is_same && !dialed => Met::Known {
-                messages: 0,
-                refused: 0,
-            },
+            // Said before the peer processed what it has acknowledged since, on a dial that was overtaken; unless its own log is
+            // a newer one, and it has forgotten this.
+            Some(_) if is_same && !dialed && self.given_up == 0 && theirs.log <= self.peer_log => {
+                Met::Known {
+                    messages: 0,
+                    refused: 0,
+                }
+            }
             _ if open == 0 || (!self.confirmed && (is_same || self.incarnation == 0)) => Met::Fresh,
             _ => Met::Lost,
         };
-        self.take(met, dialed);
+        self.take_outcome(met, dialed, renewed);
         self.given_up = 0;
-        if !is_same || theirs.log != self.peer_log {
-            self.peer_log = theirs.log;
-            self.processed = 0;
-            self.processed_refused = 0;
-        }
+        self.take_log(theirs.log, is_same, dialed);
         self.incarnation = incarnation;
         Ok(met)
     }
 
-    fn take(&mut self, met: Met, dialed: bool) {
-        match met {
-            Met::Known { .. } => self.confirmed = true,
-            Met::Fresh | Met::Lost => {
-                self.acknowledged = 0;
-                self.refused = 0;
-                // A Welcome that was sent may have been lost.
-                self.confirmed = dialed;
-            }
+    /// Counts go on, or begin anew. What a Hello says may be older than what the peer has processed since: where the peer's
+    /// count cannot be told from it, the log gets a new id, so that what is counted from here on is counted of that.
+    const fn take_outcome(&mut self, met: Met, dialed: bool, renewed: u64) {
+        if let Met::Known { .. } = met {
+            self.confirmed = true;
+            return;
         }
+        if !dialed && (self.confirmed || self.given_up > 0) {
+            self.log = renewed;
+        }
+        self.acknowledged = 0;
+        self.refused = 0;
+        // A Welcome that was sent may have been lost.
+        self.confirmed = dialed;
+    }
+
+    /// What the peer sends is counted of this log of its from here on. Ids of a process go up: a Hello with an earlier one was
+    /// overtaken, and nothing comes on its connection.
+    const fn take_log(&mut self, log: u64, is_same: bool, dialed: bool) {
+        let is_overtaken = is_same && !dialed && log < self.peer_log;
+        if is_same && (log == self.peer_log || is_overtaken) {
+            return;
+        }
+        self.peer_log = log;
+        self.processed = 0;
+        self.processed_refused = 0;
+    }
+
+    /// The id of the log.
+    #[must_use]
+    pub const fn log(&self) -> u64 {
+        self.log
     }
 
     /// The peer acknowledged `messages` more, `refused` of them refused.
@@ -200,5 +226,7 @@ impl Resume {
     }
 }
 
+#[cfg(test)]
+mod network_tests;
 #[cfg(test)]
 mod tests;

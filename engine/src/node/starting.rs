@@ -26,6 +26,7 @@ use crate::control::routes::Routes;
 use crate::control::wishes::WishBook;
 use crate::control::{self, Control};
 use crate::deadline::Clock;
+use crate::delivery::LogIds;
 use crate::detour::Detour;
 use crate::discovery;
 use crate::error::{NameError, StartError};
@@ -276,6 +277,7 @@ impl Node {
             spans,
             clock: Clock::new(Instant::now()),
             streams,
+            log_ids: LogIds::new(fastrand::u64(..)),
             rate_changes: AtomicU64::new(0),
             rules: RuleBook::new(rules),
             faults: FaultBook::default(),

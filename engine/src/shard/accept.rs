@@ -432,6 +432,9 @@ impl Core {
             self.peer_lost(lane);
             return self.turn_away(newcomer, reason);
         }
+        // Counts may have to begin anew, with another log than it was.
+        let log = self.lanes[lane as usize].log.id();
+        let ours = Progress { log, ..ours };
         let Newcomer {
             socket,
             address,

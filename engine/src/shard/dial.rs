@@ -72,11 +72,6 @@ impl Dialing {
 }
 
 impl Core {
-    /// An id for a log: random, so that no other of this process has it.
-    pub(super) fn log_id(&mut self) -> u64 {
-        self.dialing.random.u64(1..)
-    }
-
     /// The time and the random bits for a change of a lane's state.
     pub(super) fn moment(&mut self) -> Moment {
         Moment {

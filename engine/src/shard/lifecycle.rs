@@ -229,8 +229,9 @@ impl Core {
     ) -> Result<(), CloseReason> {
         let state = &mut self.lanes[lane as usize];
         let log = &mut state.log;
+        let renewed = self.fabric.log_ids.next();
         let resumed = log
-            .meet(theirs, incarnation, dialed, &mut self.sending.pool)
+            .meet(theirs, incarnation, dialed, renewed, &mut self.sending.pool)
             .map_err(|error| {
                 tracing::warn!(peer = state.peer.name(), %error, "a lane is not resumed");
                 CloseReason::BadResume

@@ -327,7 +327,10 @@ impl Core {
     }
 
     fn new_lane(&mut self, peer: &Arc<Peer>, offset: usize) -> Lane {
-        let log_id = if peer.is_self() { 0 } else { self.log_id() };
+        let log_id = match peer.is_self() {
+            true => 0,
+            false => self.fabric.log_ids.next(),
+        };
         let channel = peer.lane(offset).channel();
         let plan = &self.channels[channel];
         let mut state = LaneState::new(

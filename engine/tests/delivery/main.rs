@@ -7,6 +7,7 @@ mod stranger;
 mod support;
 
 mod absence;
+mod anything;
 mod caps;
 mod causal;
 mod compression;

@@ -1,10 +1,12 @@
 use super::*;
 
 const SAME: u64 = 7;
+/// What a log is called that begins anew.
+const RENEWED: u64 = 50;
 
 fn up(resume: &mut Resume, theirs: Progress, open: u64) -> Met {
     resume
-        .meet(theirs, SAME, open, true)
+        .meet(theirs, SAME, open, true, RENEWED)
         .expect("the peer is honest")
 }
 
@@ -38,9 +40,15 @@ fn what_the_peer_has_processed_is_not_sent_again() {
 fn a_process_that_is_gone_is_not_resumed_with_its_successor() {
     let mut resume = Resume::new(1);
     up(&mut resume, of(0, 0, 0), 0);
-    assert_eq!(resume.meet(of(0, 0, 0), SAME + 1, 5, true), Ok(Met::Lost));
+    assert_eq!(
+        resume.meet(of(0, 0, 0), SAME + 1, 5, true, RENEWED),
+        Ok(Met::Lost)
+    );
     // What the successor claims of its predecessor's counts is not believed either.
-    assert_eq!(resume.meet(of(1, 5, 0), SAME + 2, 5, true), Ok(Met::Lost));
+    assert_eq!(
+        resume.meet(of(1, 5, 0), SAME + 2, 5, true, RENEWED),
+        Ok(Met::Lost)
+    );
     assert_eq!(resume.progress(Some(SAME + 3)).peer_log, 0);
     assert_eq!(resume.progress(Some(SAME + 2)).peer_log, 9);
 }
@@ -48,12 +56,18 @@ fn a_process_that_is_gone_is_not_resumed_with_its_successor() {
 #[test]
 fn a_welcome_that_got_lost_costs_nothing() {
     let mut resume = Resume::new(1);
-    assert_eq!(resume.meet(of(0, 0, 0), SAME, 0, false), Ok(Met::Fresh));
+    assert_eq!(
+        resume.meet(of(0, 0, 0), SAME, 0, false, RENEWED),
+        Ok(Met::Fresh)
+    );
     // Five messages went out with it; the peer has heard of none.
-    assert_eq!(resume.meet(of(0, 0, 0), SAME, 5, false), Ok(Met::Fresh));
+    assert_eq!(
+        resume.meet(of(0, 0, 0), SAME, 5, false, RENEWED),
+        Ok(Met::Fresh)
+    );
     resume.acknowledged(1, 0);
     assert_eq!(
-        resume.meet(of(0, 0, 0), SAME, 4, false),
+        resume.meet(of(0, 0, 0), SAME, 4, false, RENEWED),
         Ok(Met::Lost),
         "it had heard of it"
     );
@@ -68,8 +82,14 @@ fn an_overtaken_hello_takes_nothing_back() {
         messages: 0,
         refused: 0,
     };
-    assert_eq!(resume.meet(of(1, 4, 0), SAME, 3, false), Ok(nothing_new));
-    assert_eq!(resume.meet(of(1, 4, 0), SAME, 3, true), Ok(Met::Lost));
+    assert_eq!(
+        resume.meet(of(1, 4, 0), SAME, 3, false, RENEWED),
+        Ok(nothing_new)
+    );
+    assert_eq!(
+        resume.meet(of(1, 4, 0), SAME, 3, true, RENEWED),
+        Ok(Met::Lost)
+    );
 }
 
 #[test]
@@ -92,14 +112,16 @@ fn what_was_given_up_may_have_been_processed_and_counts_on() {
             refused: 0,
         };
         assert_eq!(up(&mut resume, of(1, processed + 1, refused), 1), one);
-        let forged = resume.meet(of(1, processed + 2, refused), SAME, 0, true);
+        let forged = resume.meet(of(1, processed + 2, refused), SAME, 0, true, RENEWED);
         assert!(forged.is_err(), "given up once, it is in the count");
     }
     let mut resume = Resume::new(1);
     up(&mut resume, of(0, 0, 0), 0);
     resume.acknowledged(3, 0);
     resume.give_up(2);
-    let forged = resume.meet(of(1, 6, 0), SAME, 0, true).unwrap_err();
+    let forged = resume
+        .meet(of(1, 6, 0), SAME, 0, true, RENEWED)
+        .unwrap_err();
     assert_eq!((forged.acknowledged, forged.open), (3, 2));
 }
 
@@ -111,7 +133,7 @@ fn forged_counts_are_refused_and_change_nothing() {
     for forged in [of(1, 14, 5), of(1, 12, 4), of(1, 12, 8), of(0, 1, 0)] {
         let before = format!("{resume:?}");
         let error = resume
-            .meet(forged, SAME, 3, true)
+            .meet(forged, SAME, 3, true, RENEWED)
             .expect_err("more than was sent");
         assert_eq!(error.acknowledged, 10);
         assert_eq!(format!("{resume:?}"), before);
@@ -134,32 +156,36 @@ fn run(seed: u64) {
     let (sender_incarnation, mut incarnation) = (3, 100);
     // Of the sender's messages: acknowledged, then sent on earlier connections, then the rest.
     let (mut settled, mut open, total) = (0_u64, 0_u64, random.u64(1..60));
-    let (mut unknown, mut acknowledged) = (0, 0);
+    let (mut unknown, mut acknowledged, mut renewed) = (0, 0, RENEWED);
     let mut processed_by = vec![0_u32; usize::try_from(total).expect("small")];
     while settled < total {
         if random.u8(..) < 40 {
-            receiver = Resume::new(random.u64(10..));
+            renewed += 1;
+            receiver = Resume::new(renewed);
             incarnation += 1;
         }
         let sender_dials = random.bool();
+        renewed += 1;
         // The one that dials states first, and learns last.
         let (met, welcomed) = if sender_dials {
             let hello = sender.progress(None);
-            let welcome = receiver.progress(Some(sender_incarnation));
+            let mut welcome = receiver.progress(Some(sender_incarnation));
             receiver
-                .meet(hello, sender_incarnation, 0, false)
+                .meet(hello, sender_incarnation, 0, false, renewed)
                 .expect("honest");
+            welcome.log = receiver.log();
             let arrives = random.u8(..) > 50;
-            let met = arrives.then(|| sender.meet(welcome, incarnation, open, true));
+            let met = arrives.then(|| sender.meet(welcome, incarnation, open, true, renewed));
             (met, arrives)
         } else {
             let hello = receiver.progress(None);
-            let welcome = sender.progress(Some(incarnation));
-            let met = sender.meet(hello, incarnation, open, false);
+            let mut welcome = sender.progress(Some(incarnation));
+            let met = sender.meet(hello, incarnation, open, false, renewed);
+            welcome.log = sender.log();
             let arrives = random.u8(..) > 50;
             if arrives {
                 receiver
-                    .meet(welcome, sender_incarnation, 0, true)
+                    .meet(welcome, sender_incarnation, 0, true, renewed)
                     .expect("honest");
             }
             (Some(met), arrives)

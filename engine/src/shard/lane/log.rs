@@ -396,6 +396,11 @@ impl Log {
         }
     }
 
+    /// The id of the log, 0 if it is not kept over connections.
+    pub(crate) fn id(&self) -> u64 {
+        self.kept.as_ref().map_or(0, |kept| kept.resume.log())
+    }
+
     /// There is a connection to the process of that incarnation, which has stated `theirs`: what it has
     /// processed already leaves what is held. See [`Resume::meet`](crate::delivery::Resume).
     ///
@@ -406,13 +411,16 @@ impl Log {
         theirs: Progress,
         incarnation: u64,
         dialed: bool,
+        renewed: u64,
         pool: &mut ChunkPool,
     ) -> Result<Resumed, BadProgress> {
         let Some(kept) = &mut self.kept else {
             return Ok(Resumed::default());
         };
         let mut resumed = Resumed::default();
-        let met = kept.resume.meet(theirs, incarnation, kept.open, dialed)?;
+        let met = kept
+            .resume
+            .meet(theirs, incarnation, kept.open, dialed, renewed)?;
         let given_up = std::mem::take(&mut kept.given_up);
         let settled = match met {
             Met::Known { messages, .. } => messages,

@@ -426,7 +426,7 @@ impl Schedule {
             refused: 0,
         };
         self.log
-            .meet(theirs, PEER, true, &mut self.pool)
+            .meet(theirs, PEER, true, LOG + 1, &mut self.pool)
             .expect("honest");
         if self.keeps {
             let mut processed = self.processed - self.known;
