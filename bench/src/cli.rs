@@ -18,6 +18,7 @@ use crate::link::LinkFlags;
 use crate::matrix::MatrixFlags;
 use crate::rules::RulesFlags;
 use crate::security::{RotationFlags, SessionsFlags, StormFlags};
+use crate::setting_cost::SettingCostFlags;
 use crate::slow_consumer::SlowConsumerFlags;
 use crate::soak::SoakFlags;
 use crate::stream::StreamFlags;
@@ -54,6 +55,8 @@ pub(crate) enum Command {
     Soak(SoakFlags),
     /// Throughput of a guaranteed channel beside a reliable one
     GuaranteeCost(GuaranteeCostFlags),
+    /// What one value of a node's parameter costs beside another
+    SettingCost(SettingCostFlags),
     /// What routing rules cost the thread that sends, for each message
     Rules(RulesFlags),
     /// One consumer that stops reading among many peers: memory, and what the others feel

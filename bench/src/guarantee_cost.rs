@@ -3,23 +3,21 @@
 //! Two pairs of nodes that differ in the channel's reliability alone take turns, A B A B, on the same cores:
 //! `reliable` and `guaranteed`. Nothing is cut: this is the price of the promise while it is not needed.
 
-use std::time::Duration;
-
 use clap::Args;
 use overlane::config::{Config, Flags, Reliability};
 use serde::Serialize;
 
 use crate::error::{BenchError, Outcome};
 use crate::flags::{self, Consumer, PairFlags, Producer};
-use crate::node::pair::{NodePair, RECEIVER};
+use crate::node::pair::RECEIVER;
 use crate::node::protocol::SendOrder;
 use crate::pair::{Pair, Spread};
-use crate::progress::Progress;
 use crate::remote::site::Hosts;
 use crate::sample::Window;
 use crate::shown::show;
 use crate::table;
 use crate::throughput;
+use crate::turns::take_turns;
 
 /// Flags of `guarantee-cost`.
 #[derive(Debug, Args)]
@@ -40,12 +38,6 @@ pub(crate) struct GuaranteeCostFlags {
 #[derive(Debug, Serialize)]
 struct Figures {
     ratio_to_reliable: f64,
-}
-
-/// One kind of channel, with its windows.
-struct Side {
-    nodes: NodePair,
-    windows: Vec<Window>,
 }
 
 /// Runs it and prints its result.
@@ -88,35 +80,14 @@ fn measure(
         consumer: Consumer::Handler,
         producer_core: None,
     };
-    let (warm_up, measure) = (flags.pair.warm_up(), flags.pair.measure());
-    let side = |reliability| {
-        let mut common = common.clone();
-        for channel in &mut common.channels {
+    let configs = [Reliability::Reliable, Reliability::Guaranteed].map(|reliability| {
+        let mut config = common.clone();
+        for channel in &mut config.channels {
             channel.reliability = reliability;
         }
-        let nodes = NodePair::on_cores(hosts, &common, flags.pair.cores())?;
-        Ok::<_, BenchError>(Side {
-            nodes,
-            windows: Vec::new(),
-        })
-    };
-    let mut sides = [side(Reliability::Reliable)?, side(Reliability::Guaranteed)?];
-    for side in &mut sides {
-        side.nodes.stream(&order, warm_up, Duration::ZERO)?;
-    }
-    let progress = Progress::of_steps("guarantee-cost", 2 * u64::from(flags.pair.pairs));
-    for _ in 0..flags.pair.pairs {
-        for side in &mut sides {
-            side.windows
-                .push(side.nodes.stream(&order, warm_up, measure)?);
-            progress.step();
-        }
-    }
-    drop(progress);
-    for side in &mut sides {
-        side.nodes.settle()?;
-    }
-    Ok(sides.map(|side| side.windows))
+        config
+    });
+    take_turns("guarantee-cost", hosts, &configs, &order, &flags.pair)
 }
 
 fn print(

@@ -6,7 +6,7 @@
 //! - cli.rs: what may be asked; flags.rs: with which values
 //! - main_job/: three nodes, a file, heartbeats, gossip, checks, and report/ for its pictures
 //! - throughput.rs, latency.rs, isolation.rs, fan.rs, raw_limit.rs: one measurement each
-//! - guarantee_cost.rs: what `guaranteed` costs beside `reliable`
+//! - guarantee_cost.rs, setting_cost.rs: what `guaranteed` costs beside `reliable`, and any setting beside another, in turns.rs
 //! - security/: what protection costs, and that it can be changed under load
 //! - rules.rs: what routing rules cost for each message
 //! - slow_consumer/: one consumer that stops among many peers
@@ -65,12 +65,14 @@ mod report;
 mod rules;
 mod sample;
 mod security;
+mod setting_cost;
 mod shown;
 mod slow_consumer;
 mod soak;
 mod stream;
 mod table;
 mod throughput;
+mod turns;
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -125,6 +127,7 @@ fn run(cli: Cli) -> Outcome<()> {
         Some(Command::Fan(flags)) => fan::run(&flags),
         Some(Command::Raw(flags)) => raw_limit::run(&flags),
         Some(Command::GuaranteeCost(flags)) => guarantee_cost::run(&flags),
+        Some(Command::SettingCost(flags)) => setting_cost::run(&flags),
         Some(Command::SlowConsumer(flags)) => slow_consumer::run(&flags),
         Some(Command::Stream(flags)) => stream::run(&flags),
         Some(Command::Link(flags)) => link::run(&flags),

@@ -49,6 +49,15 @@ fn the_cost_of_a_guarantee_is_a_ratio() {
 }
 
 #[test]
+fn the_cost_of_a_setting_is_two_ratios() {
+    let run = "setting-cost --setting recorder_entries --base 0 --beside 4096 --seconds 0.1 --warm-up-seconds 0.05 --receiver-core 0";
+    let arguments: Vec<_> = run.split(' ').collect();
+    let objects = objects(&arguments);
+    assert_eq!(objects.len(), 1);
+    has_figures(&objects[0], &["ratio_of_rates", "ratio_of_cpu"]);
+}
+
+#[test]
 fn rules_cost_so_much_for_each_message() {
     let run = [
         "rules",
@@ -209,6 +218,30 @@ fn bad_flags_are_refused() {
     for (arguments, said) in [
         (&["guarantee-cost", "--payload", "0"][..], "--payload 0"),
         (&["guarantee-cost", "--pairs", "1"], "--pairs 1"),
+        (
+            &[
+                "setting-cost",
+                "--setting",
+                "spin",
+                "--base",
+                "0",
+                "--beside",
+                "1",
+            ],
+            "--setting spin",
+        ),
+        (
+            &[
+                "setting-cost",
+                "--setting",
+                "spin_us",
+                "--base",
+                "0",
+                "--beside",
+                "x",
+            ],
+            "spin_us",
+        ),
         (&["slow-consumer", "--peers", "1"], "--peers 1"),
         (&["slow-consumer", "--payload", "3"], "--payload 3"),
         (&["stream", "--bytes", "0"], "--bytes 0"),

@@ -11,6 +11,7 @@ mod sightings;
 mod socket;
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::found::{Again, Failure, Found};
@@ -37,6 +38,9 @@ pub struct Multicast {
     network: Network,
     /// None: beacons are neither signed nor checked.
     secret: Option<Secrets>,
+    /// Where it is read again before each beacon, and what was wrong with that when it was last told.
+    secret_file: Option<PathBuf>,
+    wrong: Option<String>,
     beacon: Beacon,
     /// The longest time between two beacons.
     period: Duration,
@@ -62,6 +66,8 @@ impl Multicast {
         Self {
             network,
             secret,
+            secret_file: None,
+            wrong: None,
             beacon,
             period,
             sockets: None,
@@ -70,6 +76,34 @@ impl Multicast {
             random: fastrand::Rng::new(),
             start: now,
             next: now,
+        }
+    }
+
+    /// The secrets are those of that file, as it is from time to time: so they can be changed while all look for each other.
+    #[must_use]
+    pub fn with_secret_file(mut self, path: PathBuf) -> Self {
+        self.secret_file = Some(path);
+        self
+    }
+
+    /// While the file cannot be used, what counted before goes on.
+    fn read_secret(&mut self) {
+        let Some(path) = &self.secret_file else {
+            return;
+        };
+        match Secrets::of_file(path) {
+            Ok(secrets) => {
+                self.secret = Some(secrets);
+                self.wrong = None;
+            }
+            Err(error) => {
+                let error = Some(error.to_string());
+                if error != self.wrong {
+                    let error = error.as_deref().unwrap_or_default();
+                    tracing::warn!(error, "beacons go by the secret as it was before");
+                }
+                self.wrong = error;
+            }
         }
     }
 
@@ -113,6 +147,7 @@ impl Multicast {
             Some(sockets) => sockets,
             None => Sockets::open(&self.network)?,
         };
+        self.read_secret();
         self.beacon.sequence += 1;
         self.beacon.time_ms = unix_ms();
         let bytes = packet::write(&self.beacon, self.secret.as_ref());

@@ -115,6 +115,57 @@ fn who_has_another_secret_or_none_is_not_found_and_counted() {
     });
 }
 
+/// The file of each is changed by itself, in the steps of a rotation: at no time does one lose the other, although a file is no secret for a while.
+#[test]
+fn nodes_find_each_other_while_their_secret_is_changed() {
+    const NEW: &str = "the secret that comes after it";
+    let network = on_loopback("239.255.45.94");
+    let folder = std::env::temp_dir().join(format!("overlane-beacons-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).expect("a folder");
+    let write = |name: &str, text: &str| std::fs::write(folder.join(name), text).expect("a file");
+    let [mut a, mut b] = [("a", 1), ("b", 2)].map(|(name, port)| {
+        write(name, SECRET);
+        let node = node(&network, name, port, Some(SECRET));
+        node.with_secret_file(folder.join(name))
+    });
+    let deadline = Instant::now() + GENEROUS;
+    let mut beside = |refused_max: u64, what: &str| {
+        // Longer than a node counts as there after its last beacon.
+        let until = Instant::now() + 6 * PERIOD;
+        let (mut both, mut refused) = (false, 0);
+        while !both || Instant::now() < until {
+            let found =
+                [&mut a, &mut b].map(|node| node.look(&Stop::default()).expect("it goes on"));
+            refused += found
+                .iter()
+                .map(overlane_discovery::Found::refusals)
+                .sum::<u64>();
+            both = found.iter().all(|found| found.places().len() == 1);
+            assert!(Instant::now() < deadline, "{what}: {refused} were refused");
+        }
+        assert!(refused <= refused_max, "{what}: {refused} were refused");
+    };
+    beside(0, "both have the old one");
+    let (one, other) = (format!("{SECRET}\n{NEW}"), format!("{NEW}\n{SECRET}"));
+    for text in [one.as_str(), "too short", other.as_str(), NEW] {
+        for name in ["a", "b"] {
+            write(name, text);
+            beside(0, text);
+        }
+    }
+    // Who has the old one alone hears nobody, and nobody hears him.
+    let mut late = node(&network, "late", 3, Some(SECRET));
+    let mut refused = 0;
+    while refused < 3 {
+        let found =
+            [&mut a, &mut late].map(|node| node.look(&Stop::default()).expect("it goes on"));
+        assert!(found[1].places().is_empty() && found[0].places().len() <= 1);
+        refused += found[0].refusals();
+        assert!(Instant::now() < deadline, "{refused} were refused");
+    }
+    std::fs::remove_dir_all(&folder).expect("it is there");
+}
+
 /// A socket that hears a group on loopback beside the nodes, and can speak to it.
 fn recorder(group: SocketAddr) -> UdpSocket {
     let socket = Socket::new(Domain::IPV4, Type::DGRAM, None).expect("a socket");

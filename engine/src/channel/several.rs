@@ -49,7 +49,7 @@ impl Channel {
         if mailbox.home() != self.home {
             return Err(SendError::OtherNode);
         }
-        if self.may_steer(&payload) || self.is_recorded(payload.attributes().as_ref()) {
+        if self.may_steer(&payload) || self.may_be_recorded(payload.attributes().as_ref()) {
             let routes = self.fabric.routes.all().into_iter();
             let peers = routes.map(|route| route.peer);
             let connected = peers.filter(|peer| !peer.is_self() && self.is_open(peer));
@@ -66,9 +66,25 @@ impl Channel {
                 continue;
             }
             let to = Destination::new(route.peer, mailbox.clone());
-            outcome.note(to.peer(), self.try_send_on(&to, way, payload.clone()));
+            outcome.note(to.peer(), self.try_send_once(&to, way, payload.clone()));
         }
         Ok(outcome)
+    }
+
+    /// Sends what is put together already, unless it is plain and this node begins a trace with it.
+    #[inline]
+    fn try_send_once<'p>(
+        &self,
+        to: &Destination,
+        way: Way,
+        payload: Payload<'p>,
+    ) -> Result<(), Unsent<Payload<'p>>> {
+        if way.head == 0
+            && let Some(attributes) = self.begin_trace(to, &payload)
+        {
+            return self.try_send_extended(to, attributes, payload);
+        }
+        self.try_send_on(to, way, payload)
     }
 
     /// Sends to each of the destinations, as [`try_send`](Self::try_send) does, what is put together once:
@@ -84,7 +100,7 @@ impl Channel {
         payload: impl IntoPayload<'a>,
     ) -> Result<Broadcast, SendError> {
         // On a monotonic channel each goes with the key of its destination, and one that is recorded with a span of its own.
-        let is_recorded = self.is_recorded(payload.attributes().as_ref());
+        let is_recorded = self.may_be_recorded(payload.attributes().as_ref());
         if self.entry.monotonic || self.may_steer(&payload) || is_recorded {
             return self.send_to_each(destinations, payload);
         }
@@ -92,7 +108,7 @@ impl Channel {
         let (payload, head) = self.encode_once(payload)?;
         for to in destinations {
             let way = Way::extended(self.lane_offset(to), head);
-            outcome.note(to.peer(), self.try_send_on(to, way, payload.clone()));
+            outcome.note(to.peer(), self.try_send_once(to, way, payload.clone()));
         }
         Ok(outcome)
     }

@@ -25,6 +25,34 @@ impl Channel {
         attributes.has_trace().then_some(attributes)
     }
 
+    /// How many messages of a run go as they are, before the first with which this node begins a trace, and what that says.
+    #[inline]
+    pub(crate) fn before_trace(
+        &self,
+        to: &Destination,
+        run: &[&[u8]],
+    ) -> (usize, Option<Attributes<'static>>) {
+        if !self.fabric.spans.begins_traces() {
+            return (run.len(), None);
+        }
+        self.look_for_trace(to, run)
+    }
+
+    #[cold]
+    fn look_for_trace(
+        &self,
+        to: &Destination,
+        run: &[&[u8]],
+    ) -> (usize, Option<Attributes<'static>>) {
+        for (place, payload) in run.iter().enumerate() {
+            let attributes = self.with_trace(to, Attributes::new(), payload.len());
+            if attributes.has_trace() {
+                return (place, Some(attributes));
+            }
+        }
+        (run.len(), None)
+    }
+
     /// What a message says, with a trace that this node begins if it says none and is among those that get one.
     pub(crate) fn with_trace<'a>(
         &self,
@@ -114,5 +142,12 @@ impl Channel {
     pub(crate) fn is_recorded(&self, attributes: Option<&Attributes<'_>>) -> bool {
         self.fabric.spans.is_on()
             && attributes.is_some_and(|attributes| attributes.sampled_trace().is_some())
+    }
+
+    /// Whether it is, or may be because this node begins a trace with it.
+    pub(crate) fn may_be_recorded(&self, attributes: Option<&Attributes<'_>>) -> bool {
+        let may_begin = self.fabric.spans.begins_traces();
+        self.is_recorded(attributes)
+            || (may_begin && attributes.is_some_and(|attributes| !attributes.has_trace()))
     }
 }

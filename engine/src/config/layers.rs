@@ -168,7 +168,7 @@ impl Layers {
             place,
             key: "secret".to_string(),
             value: "(not shown)".to_string(),
-            right: wrong.to_string(),
+            right: format!("a secret, or for the time of a rotation two; {wrong}"),
         })?;
         Ok(())
     }

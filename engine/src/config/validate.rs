@@ -239,6 +239,18 @@ impl Config {
                 "name a receiver with https://, or no certificates",
             );
         }
+        let has_receiver = self.trace.endpoint.url().is_some();
+        if is_file(&self.trace.headers_file)
+            && (!has_receiver || self.trace.endpoint.is_in_the_clear())
+        {
+            return conflict(
+                [
+                    self.given("trace_endpoint"),
+                    self.given("trace_headers_file"),
+                ],
+                "name a receiver with https://, or one on this host: a token is for nobody else to read",
+            );
+        }
         Ok(())
     }
 

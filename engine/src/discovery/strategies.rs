@@ -70,7 +70,11 @@ pub(super) fn strategy_of(config: &DiscoveryConfig, here: &Here) -> Result<Made,
         }
         StrategyChoice::Multicast => {
             let period = poll.unwrap_or(BEACON_EVERY);
-            let multicast = Multicast::new(network(config), secret(config)?, beacon(here), period);
+            let mut multicast =
+                Multicast::new(network(config), secret(config)?, beacon(here), period);
+            if let Some(path) = given(config.secret_file.text()) {
+                multicast = multicast.with_secret_file(path.into());
+            }
             (Box::new(multicast), pace)
         }
         StrategyChoice::Kubernetes => (kubernetes(config, port)?, pace),

@@ -39,8 +39,7 @@ pub(super) fn exporter(config: &Config) -> Result<Option<Exporter>, StartError> 
     }
     crate::otlp::Prepared::new(config).map_err(|what| StartError::Machine {
         what,
-        remedy: "name a file with certificates in trace_ca_file, or set trace_endpoint to off"
-            .to_owned(),
+        remedy: "correct the file that it names, or set trace_endpoint to off".to_owned(),
     })
 }
 

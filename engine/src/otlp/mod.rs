@@ -4,6 +4,7 @@
 //! not be sent waits, bounded, and is tried again (`outgoing`); what is said is in `encode`, how it is sent in `post`.
 
 mod encode;
+mod headers;
 mod outgoing;
 mod post;
 
@@ -34,13 +35,13 @@ impl Prepared {
     /// `None` if spans go nowhere.
     ///
     /// # Errors
-    /// `trace_ca_file` cannot be used: what is wrong with it.
+    /// `trace_ca_file` or `trace_headers_file` cannot be used: what is wrong with it.
     pub(crate) fn new(config: &Config) -> Result<Option<Self>, String> {
         let Some(url) = config.trace.endpoint.url() else {
             return Ok(None);
         };
         Ok(Some(Self {
-            post: Post::new(url, &config.trace.ca_file)?,
+            post: Post::new(url, &config.trace)?,
             describer: Describer::new(config),
             spans_max: config.trace.buffer_spans,
         }))

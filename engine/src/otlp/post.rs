@@ -13,7 +13,9 @@ use ureq::Agent;
 use ureq::http::{Response, StatusCode};
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, TlsProvider, parse_pem};
 
+use super::headers::Headers;
 use super::outgoing::Answer;
+use crate::config::TraceConfig;
 
 /// How long a connection may take.
 const CONNECT_MAX: Duration = Duration::from_secs(3);
@@ -27,15 +29,17 @@ const WHY_CHARACTERS_MAX: usize = 200;
 /// See the module's text.
 pub(super) struct Post {
     url: String,
+    headers: Headers,
     agent: Agent,
 }
 
 impl Post {
-    /// `ca_file` has the certificates that a receiver with https is checked against; empty, those of the system.
+    /// Requests to that URL, as the configuration says.
     ///
     /// # Errors
-    /// That file cannot be used: what is wrong with it.
-    pub(super) fn new(url: String, ca_file: &Path) -> Result<Self, String> {
+    /// A file that it names cannot be used: what is wrong with it.
+    pub(super) fn new(url: String, config: &TraceConfig) -> Result<Self, String> {
+        let headers = Headers::of_file(&config.headers_file)?;
         let mut settings = Agent::config_builder()
             .http_status_as_error(false)
             .proxy(None)
@@ -49,11 +53,15 @@ impl Post {
             let tls = TlsConfig::builder()
                 .provider(TlsProvider::Rustls)
                 .unversioned_rustls_crypto_provider(provider)
-                .root_certs(roots(ca_file)?);
+                .root_certs(roots(&config.ca_file)?);
             settings = settings.tls_config(tls.build());
         }
         let agent = Agent::new_with_config(settings.build());
-        Ok(Self { url, agent })
+        Ok(Self {
+            url,
+            headers,
+            agent,
+        })
     }
 
     pub(super) fn url(&self) -> &str {
@@ -62,10 +70,13 @@ impl Post {
 
     /// Sends a request, and waits for the answer for so long at most.
     pub(super) fn send(&self, body: &[u8], answer_max: Duration) -> Answer {
-        let request = self
+        let mut request = self
             .agent
             .post(&self.url)
             .content_type("application/x-protobuf");
+        for (name, value) in self.headers.each() {
+            request = request.header(name, value);
+        }
         // None at all would be no bound.
         let answer_max = answer_max.max(Duration::from_millis(1));
         let request = request.config().timeout_global(Some(answer_max)).build();
@@ -123,6 +134,7 @@ fn wait<B>(response: &Response<B>) -> Option<Duration> {
     text.trim().parse().ok().map(Duration::from_secs)
 }
 
+/// The certificates that a receiver with https is checked against: those of a file, or of the system.
 fn roots(ca_file: &Path) -> Result<RootCerts, String> {
     if ca_file.as_os_str().is_empty() {
         return of_system();

@@ -24,6 +24,8 @@ const PROTOCOL: &str = "Noise_NNpsk0_25519_AESGCM_SHA256";
 const PROLOGUE: &[u8] = b"overlane psk 1";
 /// What makes 32 bytes of a secret of any length.
 const DERIVATION: &[u8] = b"overlane psk secret 1";
+/// What makes a mark of a key, from which nobody can go back.
+const MARKING: &[u8] = b"overlane psk mark 1";
 
 /// Bytes that authenticate one message or record.
 const TAG_BYTES: usize = 16;
@@ -46,28 +48,50 @@ const LENGTH_BYTES: usize = 2;
 /// Records after which both sides go on with keys made of the last, at most 1 GiB: far below what AES-GCM carries under one.
 const RECORDS_PER_KEY: u64 = 1 << 16;
 
+/// What tells one secret from another, and opens nothing.
+type Mark = [u8; KEY_BYTES];
+
+/// The key that a secret stands for.
+struct Key {
+    bytes: Zeroizing<[u8; KEY_BYTES]>,
+    mark: Mark,
+}
+
+impl Key {
+    fn of(secret: &[u8]) -> Self {
+        let mut bytes = Zeroizing::new([0; KEY_BYTES]);
+        digest(DERIVATION, secret, &mut bytes);
+        let mut mark = [0; KEY_BYTES];
+        digest(MARKING, &bytes[..], &mut mark);
+        Self { bytes, mark }
+    }
+}
+
+fn digest(label: &[u8], of: &[u8], into: &mut [u8; KEY_BYTES]) {
+    let mut hash = ring::digest::Context::new(&ring::digest::SHA256);
+    hash.update(label);
+    hash.update(of);
+    into.copy_from_slice(hash.finish().as_ref());
+}
+
 /// The keys that a node's secrets stand for, and the names that it binds to them.
 pub(crate) struct PskKeys {
-    keys: Vec<Zeroizing<[u8; KEY_BYTES]>>,
+    keys: Vec<Key>,
     cluster: Name,
     node: Name,
 }
 
 impl PskKeys {
     pub(super) fn new(secrets: &Secrets, cluster: Name, node: Name) -> Self {
-        let keys = secrets.each().map(|secret| {
-            let mut hash = ring::digest::Context::new(&ring::digest::SHA256);
-            hash.update(DERIVATION);
-            hash.update(secret);
-            let mut key = Zeroizing::new([0; KEY_BYTES]);
-            key.copy_from_slice(hash.finish().as_ref());
-            key
-        });
         Self {
-            keys: keys.collect(),
+            keys: secrets.each().map(Key::of).collect(),
             cluster,
             node,
         }
+    }
+
+    fn has(&self, mark: &Mark) -> bool {
+        self.keys.iter().any(|key| key.mark == *mark)
     }
 }
 
@@ -86,6 +110,8 @@ pub(super) struct Psk {
     came: Vec<u8>,
     /// Who is at the other end, until `Session` has been told.
     identity: Option<Identity>,
+    /// The secret that both have, once that is shown.
+    shared: Option<Mark>,
 }
 
 enum Stage {
@@ -93,6 +119,7 @@ enum Stage {
     Dialing {
         noise: Box<HandshakeState>,
         keys: Arc<PskKeys>,
+        mark: Mark,
     },
     /// The acceptor waits for the dialer's.
     Accepting(Arc<PskKeys>),
@@ -121,6 +148,7 @@ impl Psk {
             stage,
             came: Vec::new(),
             identity: None,
+            shared: None,
         }
     }
 
@@ -147,12 +175,27 @@ impl Psk {
         Ok(Self::new(Stage::Dialing {
             noise: Box::new(noise),
             keys: Arc::clone(keys),
+            mark: key.mark,
         }))
     }
 
     /// Who is at the other end, once.
     pub(super) fn identity(&mut self) -> Option<Identity> {
         self.identity.take()
+    }
+
+    /// Whether the secret that it was made with is one of these still.
+    ///
+    /// # Errors
+    /// It is not.
+    pub(super) fn check(&self, keys: &PskKeys) -> Result<(), Error> {
+        match &self.shared {
+            Some(mark) if !keys.has(mark) => {
+                let reason = CloseReason::SecretRetired;
+                Err(Error::new(reason, reason.sentence()))
+            }
+            _ => Ok(()),
+        }
     }
 
     pub(super) fn open(
@@ -205,7 +248,7 @@ impl Psk {
                 }
                 accepted
             }
-            Stage::Dialing { noise, keys } => self.dialed(*noise, &keys, &message),
+            Stage::Dialing { noise, keys, mark } => self.dialed(*noise, &keys, mark, &message),
             Stage::Established(_) | Stage::Failed => Err(Error::broken("the session has ended")),
         }
     }
@@ -217,13 +260,13 @@ impl Psk {
         message: &[u8],
         answer: &mut Vec<u8>,
     ) -> Result<(), Error> {
-        let (mut noise, names) = keys
+        let (mut noise, names, mark) = keys
             .keys
             .iter()
             .find_map(|key| {
                 let mut noise = builder(key).ok()?.build_responder().ok()?;
                 let names = read_message(&mut noise, message, DIALERS_NAMES)?;
-                Some((noise, names))
+                Some((noise, names, key.mark))
             })
             .ok_or_else(wrong_secret)?;
         let [cluster, node, _] = &names[..] else {
@@ -237,7 +280,7 @@ impl Psk {
             return Err(Error::new(reason, reason.sentence()));
         }
         write_message(&mut noise, ACCEPTORS, &[&keys.cluster, &keys.node], answer)?;
-        self.established(noise, node)
+        self.established(noise, node, mark)
     }
 
     /// The acceptor's message is there.
@@ -245,6 +288,7 @@ impl Psk {
         &mut self,
         mut noise: HandshakeState,
         keys: &PskKeys,
+        mark: Mark,
         message: &[u8],
     ) -> Result<(), Error> {
         let names = read_message(&mut noise, message, ACCEPTORS_NAMES).ok_or_else(wrong_secret)?;
@@ -253,15 +297,16 @@ impl Psk {
         };
         check_cluster(keys, cluster.as_deref())?;
         let node = node.clone().ok_or_else(malformed)?;
-        self.established(noise, node)
+        self.established(noise, node, mark)
     }
 
-    fn established(&mut self, noise: HandshakeState, node: Name) -> Result<(), Error> {
+    fn established(&mut self, noise: HandshakeState, node: Name, mark: Mark) -> Result<(), Error> {
         let transport = noise
             .into_transport_mode()
             .map_err(|error| failed(&error))?;
         self.stage = Stage::Established(Box::new(transport));
         self.identity = Some(Identity::named(node));
+        self.shared = Some(mark);
         Ok(())
     }
 
@@ -335,9 +380,10 @@ impl Psk {
     }
 }
 
-fn builder(key: &[u8; KEY_BYTES]) -> Result<Builder<'_>, snow::Error> {
+fn builder(key: &Key) -> Result<Builder<'_>, snow::Error> {
     let parameters = PROTOCOL.parse()?;
-    Builder::new(parameters).prologue(PROLOGUE)?.psk(0, key)
+    let builder = Builder::new(parameters).prologue(PROLOGUE)?;
+    builder.psk(0, &key.bytes)
 }
 
 /// Bytes of a message with so many names.

@@ -2,7 +2,7 @@
 //!
 //! One for each node, shared by its threads: shards ask it for a session for each new connection, the control shard
 //! has it look for files that have changed. Sessions that run are not touched by that: shards end those of the revoked
-//! when `revocations` has grown, and make others anew when `epoch` has. It never opens a connection.
+//! when `revocations` has grown, and make others anew when `epoch` has, or end those that are good no more. It never opens a connection.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -150,6 +150,18 @@ impl Security {
     pub(crate) fn check(&self, identity: &Identity, node: &str) -> Result<(), SessionError> {
         let patterns: &NamePatterns = &self.sources.tls.names;
         identity.check(node, patterns, &self.revoked.load())
+    }
+
+    /// Whether a session that runs could be made still: its secret is in use, its authority is trusted.
+    ///
+    /// # Errors
+    /// What has been taken away.
+    pub(crate) fn check_still_good(&self, session: &Session) -> Result<(), SessionError> {
+        match (&**self.credentials.load(), &session.guard) {
+            (Credentials::Psk(keys), Guard::Psk(psk)) => psk.check(keys),
+            (Credentials::Tls(settings), Guard::Tls(tls)) => tls.check(settings),
+            _ => Ok(()),
+        }
     }
 
     /// How often the credentials have changed.

@@ -36,6 +36,7 @@ const NO_NAME: &str = "overlane.invalid";
 pub(crate) struct TlsSettings {
     accepting: Arc<ServerConfig>,
     dialing: Arc<ClientConfig>,
+    chains: Arc<ChainVerifier>,
 }
 
 impl fmt::Debug for TlsSettings {
@@ -71,15 +72,15 @@ impl TlsSettings {
             .map_err(|error| error.to_string())?;
         accepting.send_tls13_tickets = 0;
         accepting.alpn_protocols = vec![PROTOCOL.to_vec()];
-        let chain_verifier = ChainVerifier {
+        let chains = Arc::new(ChainVerifier {
             authorities,
             provider: Arc::clone(&provider),
-        };
+        });
         let mut dialing = ClientConfig::builder_with_provider(provider)
             .with_protocol_versions(versions)
             .map_err(|error| error.to_string())?
             .dangerous()
-            .with_custom_certificate_verifier(Arc::new(chain_verifier))
+            .with_custom_certificate_verifier(Arc::<ChainVerifier>::clone(&chains))
             .with_client_auth_cert(chain, key)
             .map_err(|error| error.to_string())?;
         dialing.resumption = Resumption::disabled();
@@ -88,6 +89,7 @@ impl TlsSettings {
         Ok(Self {
             accepting: Arc::new(accepting),
             dialing: Arc::new(dialing),
+            chains,
         })
     }
 }
@@ -100,6 +102,25 @@ struct ChainVerifier {
     provider: Arc<CryptoProvider>,
 }
 
+impl ChainVerifier {
+    fn verify(
+        &self,
+        certificate: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<(), TlsError> {
+        let parsed = ParsedCertificate::try_from(certificate)?;
+        let algorithms = self.provider.signature_verification_algorithms.all;
+        verify_server_cert_signed_by_trust_anchor(
+            &parsed,
+            &self.authorities,
+            intermediates,
+            now,
+            algorithms,
+        )
+    }
+}
+
 impl ServerCertVerifier for ChainVerifier {
     fn verify_server_cert(
         &self,
@@ -109,15 +130,7 @@ impl ServerCertVerifier for ChainVerifier {
         _: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, TlsError> {
-        let parsed = ParsedCertificate::try_from(certificate)?;
-        let algorithms = self.provider.signature_verification_algorithms.all;
-        verify_server_cert_signed_by_trust_anchor(
-            &parsed,
-            &self.authorities,
-            intermediates,
-            now,
-            algorithms,
-        )?;
+        self.verify(certificate, intermediates, now)?;
         Ok(ServerCertVerified::assertion())
     }
 
@@ -192,6 +205,28 @@ impl Tls {
         match chain.and_then(|chain| chain.first()) {
             Some(certificate) => Identity::certified(certificate).map(Some),
             None => Err(failed(&TlsError::NoCertificatesPresented)),
+        }
+    }
+
+    /// Whether the certificate of the other end leads to an authority of these settings. That it has expired meanwhile
+    /// ends no session.
+    ///
+    /// # Errors
+    /// It does not.
+    pub(super) fn check(&self, settings: &TlsSettings) -> Result<(), SessionError> {
+        let chain = self.connection.peer_certificates();
+        let Some((certificate, rest)) = chain.and_then(<[_]>::split_first) else {
+            return Ok(());
+        };
+        match settings.chains.verify(certificate, rest, UnixTime::now()) {
+            // The second where another authority has the same name.
+            Err(TlsError::InvalidCertificate(
+                CertificateError::UnknownIssuer | CertificateError::BadSignature,
+            )) => {
+                let reason = CloseReason::CertificateUntrusted;
+                Err(SessionError::new(reason, reason.sentence()))
+            }
+            Ok(()) | Err(_) => Ok(()),
         }
     }
 

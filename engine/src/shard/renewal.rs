@@ -2,8 +2,8 @@
 //!
 //! A lane is closed by both ends with a Bye, once all that it carries is acknowledged; what is accepted meanwhile waits
 //! for its next connection, and its streams and requests go on there. Of a peer the control lane is the first, and its
-//! others follow when that is up: where the new credentials do not fit, the others stay as they are. While its
-//! control lane is made anew the peer counts as connected (`lingers`).
+//! others follow when that is up: where the new credentials do not fit, the others stay as they are, unless what they were
+//! made with has been taken away: then they end. While its control lane is made anew the peer counts as connected (`lingers`).
 //!
 //! Called by the turn when the credentials have changed and for its deadlines, by `lifecycle` when lanes end and come up.
 //! It looks at no certificate and no secret: each session knows how old its own are.
@@ -17,11 +17,16 @@ use super::command::Newcomer;
 use super::lane_state::Stage;
 use super::timers::Deadline;
 use crate::peer::Peer;
+use crate::session::SessionError;
 use crate::wire::{Agreed, CloseReason};
 
 /// How long both ends may take to finish what is under way on a lane. A message is acknowledged when its inbox has it, so it
 /// takes longer only where an inbox is full.
 const PARTING_MAX: Duration = Duration::from_secs(5);
+
+/// How long a lane whose secret or authority has been taken away may wait for its turn once nothing else can be made anew: as
+/// long as two that are cut short.
+const WITHDRAWN_MAX: Duration = Duration::from_secs(10);
 
 /// How soon lanes that have to wait, for the control lane of their peer or for an inbox, are looked at again, at first and at last.
 const LOOK_AGAIN_MIN: Duration = Duration::from_millis(20);
@@ -61,6 +66,8 @@ pub(super) struct Renewals {
 /// What is to be made anew next.
 enum Next {
     Lane(u32),
+    /// It cannot be, and what it was made with is good no more.
+    End(u32, SessionError),
     /// Some, but none of them now.
     Later,
     Nothing,
@@ -174,7 +181,16 @@ impl Core {
         {
             *by = self.now + self.dialing.patience;
             self.look_for_renewal_at(self.now);
+        } else if self.is_outdated(lane) {
+            // Its handshake was under way when they changed.
+            self.look_for_renewal_at(self.now);
         }
+    }
+
+    /// Whether the lane is up with others than the newest credentials.
+    fn is_outdated(&mut self, lane: u32) -> bool {
+        let epoch = self.epoch_of(lane);
+        epoch.is_some_and(|epoch| epoch < self.renewals.epoch)
     }
 
     /// Which credentials the lane was made with; `None` if it is down, or plain.
@@ -199,6 +215,10 @@ impl Core {
         }
         match self.next_to_renew() {
             Next::Lane(lane) => self.renew(lane),
+            Next::End(lane, error) => {
+                self.end_withdrawn(lane, &error);
+                self.look_for_renewal_at(self.now);
+            }
             Next::Later => {
                 let waited = self.now.saturating_duration_since(self.renewals.since);
                 let pause = (waited / 10).clamp(LOOK_AGAIN_MIN, LOOK_AGAIN_MAX);
@@ -238,9 +258,33 @@ impl Core {
         }
     }
 
-    /// An inbox is full at one of the two ends. What is kept goes out again on the next connection; where nothing is, the
-    /// lane goes on as it is, if the peer knows of nothing yet.
+    fn end_withdrawn(&mut self, lane: u32, error: &SessionError) {
+        let peer = self.lanes[lane as usize].peer.name();
+        tracing::warn!(peer, reason = %error.reason, "a lane ends that could not be made anew");
+        self.end_lane(lane, error.reason);
+    }
+
+    /// Why the lane could not be made as it is now, if it could not.
+    fn withdrawn(&mut self, lane: u32) -> Option<SessionError> {
+        let connection = self.lanes[lane as usize].state.connection()?;
+        let session = self.connections.get(connection)?.session.as_ref()?;
+        self.fabric.security.check_still_good(session).err()
+    }
+
+    /// Whether those that were withdrawn have had their time.
+    fn is_time_of_withdrawn_over(&self) -> bool {
+        self.now.saturating_duration_since(self.renewals.since) >= WITHDRAWN_MAX
+    }
+
+    /// An inbox is full at one of the two ends, or the peer does not answer. What is kept goes out again on the next
+    /// connection; where nothing is, the lane goes on as it is, if the peer knows of nothing yet.
     fn cut_renewal_short(&mut self, lane: u32) {
+        if self.is_time_of_withdrawn_over()
+            && let Some(error) = self.withdrawn(lane)
+        {
+            self.end_withdrawn(lane, &error);
+            return;
+        }
         let state = &mut self.lanes[lane as usize];
         let is_control = state.is_control();
         if !state.log.keeps_messages() && state.state.call_off_renewal() {
@@ -259,18 +303,44 @@ impl Core {
         let mut next = Next::Nothing;
         for step in 1..=lanes {
             let lane = (self.renewals.last + step) % lanes;
-            let is_old = self.epoch_of(lane);
-            let is_old = is_old.is_some_and(|epoch| epoch < self.renewals.epoch);
-            // Nodes of the first version take no message back that was sent behind a Bye.
-            if !is_old || self.lanes[lane as usize].peer.keeps_lanes() {
+            if !self.is_outdated(lane) {
+                continue;
+            }
+            if !self.can_be_renewed(lane)
+                && let Some(error) = self.withdrawn(lane)
+            {
+                return Next::End(lane, error);
+            }
+            if self.lanes[lane as usize].peer.keeps_lanes() {
                 continue;
             }
             if self.is_to_be_renewed(lane) {
                 return Next::Lane(lane);
             }
-            next = Next::Later;
+            if !matches!(next, Next::End(..)) {
+                next = self.once_late(lane);
+            }
         }
         next
+    }
+
+    /// What becomes of a lane that has to wait, once nothing else is to be done.
+    fn once_late(&mut self, lane: u32) -> Next {
+        if !self.is_time_of_withdrawn_over() {
+            return Next::Later;
+        }
+        match self.withdrawn(lane) {
+            Some(error) => Next::End(lane, error),
+            None => Next::Later,
+        }
+    }
+
+    /// Whether waiting can help: the control lane of its peer is up, comes back, or has had no time for that. Nodes of the first
+    /// version take no message back that was sent behind a Bye.
+    fn can_be_renewed(&self, lane: u32) -> bool {
+        let peer = &self.lanes[lane as usize].peer;
+        let since = self.now.saturating_duration_since(self.renewals.since);
+        !peer.keeps_lanes() && (peer.has_control() || since < self.dialing.patience)
     }
 
     fn is_to_be_renewed(&self, lane: u32) -> bool {

@@ -92,6 +92,7 @@ close_reasons! {
     SessionUnknown = 35, "session_unknown", "the other side wants a kind of session that is not known here";
     Revoked = 36, "revoked", "the node or its certificate is in the list of the revoked";
     PeerNotAllowed = 37, "peer_not_allowed", "the channel is not for that peer: see peers_allowed";
+    SecretRetired = 38, "secret_retired", "the secret that the lane was made with has been taken away, and it could not be made anew";
     // 40..: another connection took the lane's place, or kept it.
     SimultaneousDial = 40, "simultaneous_dial", "both nodes dialled and the other dial is kept";
     AlreadyUp = 41, "already_up", "the lane is already up on another connection";

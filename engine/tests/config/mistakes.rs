@@ -452,4 +452,9 @@ fn where_traces_go_is_a_url_and_certificates_are_for_https() {
         &file_error(text),
         &["ca_file", "name a receiver with https://"],
     );
+    let headers = "headers_file = \"/etc/overlane/headers\"";
+    for endpoint in ["off", "http://collector.example:4318"] {
+        let text = format!("[trace]\nendpoint = \"{endpoint}\"\n{headers}");
+        assert_says(&file_error(&text), &["headers_file", "on this host"]);
+    }
 }

@@ -31,7 +31,7 @@ fn companions(name: &str) -> &'static [(&'static str, &'static str)] {
         "servers" => &[("overlay", "client_server")],
         "security" => &[("psk_secret_file", "/etc/overlane/secret")],
         "revoked" => PROTECTED,
-        "trace_ca_file" => &[("trace_endpoint", "https://otlp.example")],
+        "trace_ca_file" | "trace_headers_file" => &[("trace_endpoint", "https://otlp.example")],
         "preset" => Preset::Small.values(),
         _ => &[],
     }

@@ -87,7 +87,7 @@ pub(crate) fn sample<S: Default + PartialEq>(parameter: &Parameter<S>) -> String
         ("admin", _) => vec!["/run/overlane/a.sock".to_string()],
         ("http", _) => vec!["127.0.0.1:7480".to_string()],
         ("trace_endpoint", _) => vec!["http://127.0.0.1:4318".to_string()],
-        ("trace_ca_file", _) => vec!["/etc/overlane/ca.pem".to_string()],
+        ("trace_ca_file" | "trace_headers_file", _) => vec!["/etc/overlane/a".to_string()],
         ("trace_resource", _) => vec!["team=a&deployment.environment.name=test".to_string()],
         ("http_token_file", _) => vec!["/etc/overlane/http.token".to_string()],
         ("seeds", _) => vec!["node-1.example:7400,[::1]:7401".to_string()],

@@ -5,7 +5,7 @@ mod receiver;
 
 use std::net::TcpListener;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crossbeam_channel::{Receiver as Told, Sender, bounded};
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind as Role;
@@ -17,7 +17,7 @@ use overlane::{
 
 use crate::support::accounting::{all_acknowledged, check_accounting};
 use crate::support::{
-    GENEROUS, best_effort, config, connect_both, hold, reliable, start, wait_until,
+    GENEROUS, best_effort, config, connect_both, ends, hold, reliable, start, wait_until,
 };
 use receiver::{Answer, Receiver, Taken, text};
 
@@ -377,14 +377,18 @@ fn each_span_says_how_it_ended() {
 /// Sends so many recorded messages from `a` to `b`, where nothing but their bytes is seen of it.
 fn send_recorded(a: &Node, b: &Node, messages: u64) {
     b.handle("in", |_, _| {}).expect("a name");
+    send_letters(a, messages);
+    let metrics = check_accounting(&[a, b]);
+    all_acknowledged(&metrics[0], "b", "data", messages);
+}
+
+fn send_letters(a: &Node, messages: u64) {
     let to = a.destination("b", "in").expect("names");
     let data = a.channel("data").expect("it is configured");
     for _ in 0..messages {
         let letter = Envelope::new("x").trace(context(1, true));
         data.send_blocking(&to, letter).expect("there is room");
     }
-    let metrics = check_accounting(&[a, b]);
-    all_acknowledged(&metrics[0], "b", "data", messages);
 }
 
 /// Holds the thread of spans until it may go on.
@@ -433,31 +437,129 @@ fn spans_that_nobody_takes_in_time_are_dropped_and_counted_and_messages_go_on() 
     assert_eq!(a.stop(GENEROUS).metrics.spans.open, 0);
 }
 
+/// Many at once and one to several are messages like others: each is among those that get a trace or not, keeps its place in the
+/// order, and has spans of its own on both nodes.
+#[test]
+fn runs_and_what_goes_to_several_at_once_get_traces_like_others() {
+    const MESSAGES: u64 = 200;
+    for (ppm, least, most) in [(0, 0, 0), (300_000, 100, 380), (1_000_000, 800, 800)] {
+        let trace = TraceConfig {
+            sample_ppm: ppm,
+            buffer_spans: 16_384,
+            ..TraceConfig::default()
+        };
+        let (a, of_a) = keeping("a", trace);
+        let (b, of_b) = keeping("b", TraceConfig::default());
+        connect_both(&a, &b);
+        let mut inbox = b.inbox("in").expect("a name");
+        let to = a.destination("b", "in").expect("names");
+        let data = a.channel("data").expect("it is configured");
+        let numbers: Vec<_> = (0..MESSAGES).map(u64::to_le_bytes).collect();
+        let run: Vec<&[u8]> = numbers.iter().map(<[u8; 8]>::as_slice).collect();
+        let mut traced = 0;
+        let mut read = |order: &str| {
+            for number in 0..MESSAGES {
+                let came = inbox.recv_timeout(GENEROUS).expect("each comes");
+                assert_eq!(came.payload(), number.to_le_bytes(), "{ppm}: {order}");
+                traced += usize::from(came.trace().is_some());
+            }
+        };
+        let mut sent = 0;
+        while sent < run.len() {
+            sent += data.send_many(&to, &run[sent..]).expect("there is room");
+        }
+        read("a run of a thread");
+        let (channel, there) = (data.clone(), to.clone());
+        a.spawn_on_shard(0, move |shard| async move {
+            let numbers: Vec<_> = (0..MESSAGES).map(u64::to_le_bytes).collect();
+            let run: Vec<&[u8]> = numbers.iter().map(<[u8; 8]>::as_slice).collect();
+            let mut sent = 0;
+            while sent < run.len() {
+                let some = shard.send_many(&channel, &there, &run[sent..]);
+                sent += some.expect("there is room");
+            }
+        })
+        .expect("there is that shard");
+        read("a run of a shard");
+        for number in &run {
+            let sent = data.send_to_all([&to], *number).expect("it is small");
+            assert_eq!(sent.accepted, 1, "{sent:?}");
+        }
+        read("to a list");
+        let mailbox = a.mailbox("in").expect("a name");
+        for number in &run {
+            let letter = Envelope::new(*number).message_type("t");
+            let sent = data.broadcast(&mailbox, letter).expect("it is small");
+            assert_eq!(sent.accepted, 1, "{sent:?}");
+        }
+        read("to all");
+        assert!((least..=most).contains(&traced), "{ppm}: {traced}");
+        let metrics = check_accounting(&[&a, &b]);
+        all_acknowledged(&metrics[0], "b", "data", 4 * MESSAGES);
+        drop((a.stop(GENEROUS), b.stop(GENEROUS)));
+        let (of_a, of_b) = (of_a.spans(), of_b.spans());
+        assert_eq!((of_a.len(), of_b.len()), (3 * traced, traced));
+        for delivery in &of_b {
+            let lane = of_a
+                .iter()
+                .find(|span| Some(span.span_id) == delivery.parent);
+            let lane = lane.expect("the lane is its parent");
+            assert_eq!(lane.kind, SpanKind::Lane);
+            let root = of_a.iter().find(|span| Some(span.span_id) == lane.parent);
+            assert_eq!(root.map(|root| root.kind), Some(SpanKind::Message));
+        }
+    }
+}
+
+/// Nobody listens there, or somebody listens and never says a word. Messages go on as if nobody recorded them; what waits is bounded, at each
+/// moment, and each span that is lost by that is counted, while the node runs and at its end.
 #[test]
 fn a_receiver_that_is_dead_disturbs_nobody() {
-    // Nobody listens there any more.
-    let port = {
+    const SPANS_MAX: usize = 64;
+    const MESSAGES: u64 = 1_000;
+    for answers_connections in [false, true] {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-        listener.local_addr().expect("it has one").port()
-    };
-    let trace = TraceConfig {
-        endpoint: TraceEndpoint::At(format!("http://127.0.0.1:{port}")),
-        buffer_spans: 64,
-        ..TraceConfig::default()
-    };
-    let a = start(configured("a", trace));
-    let b = start(configured("b", TraceConfig::default()));
-    connect_both(&a, &b);
-    send_recorded(&a, &b, 300);
-    let began = Instant::now();
-    let spans = a.stop(GENEROUS).metrics.spans;
-    assert!(began.elapsed() < GENEROUS);
-    assert_eq!(
-        (spans.exported, spans.failed, spans.open),
-        (0, spans.recorded, 0),
-        "{spans:?}"
-    );
-    assert!(spans.recorded >= 2, "{spans:?}");
+        let port = listener.local_addr().expect("it has one").port();
+        // The kernel accepts for it.
+        let _silent = answers_connections.then_some(listener);
+        let trace = TraceConfig {
+            endpoint: TraceEndpoint::At(format!("http://127.0.0.1:{port}")),
+            buffer_spans: SPANS_MAX,
+            ..TraceConfig::default()
+        };
+        let a = start(configured("a", trace));
+        let b = start(configured("b", TraceConfig::default()));
+        b.handle("in", |_, _| {}).expect("a name");
+        connect_both(&a, &b);
+        let told = || a.metrics().spans;
+        let held = |spans: &SpanMetrics| spans.recorded - spans.exported - spans.failed;
+        // One lot that has ended and waits for the thread, and one that the thread has.
+        let held_max = 2 * SPANS_MAX as u64;
+        for round in 1..=4 {
+            send_letters(&a, MESSAGES);
+            let metrics = check_accounting(&[&a, &b]);
+            all_acknowledged(&metrics[0], "b", "data", round * MESSAGES);
+            let spans = told();
+            assert!(held(&spans) <= held_max, "{answers_connections}: {spans:?}");
+            // Those that found no room were two each, or one.
+            let all = spans.recorded + spans.dropped;
+            let sent = round * MESSAGES;
+            assert!((sent..=2 * sent).contains(&all), "{sent}: {spans:?}");
+        }
+        let is_counted = |spans: &SpanMetrics| spans.failed + spans.dropped >= held_max;
+        wait_until("the loss is counted while it runs", told, is_counted);
+        let spans = told();
+        assert!(spans.exported == 0 && held(&spans) <= held_max, "{spans:?}");
+        let deadline = Duration::from_secs(2);
+        let spans = ends("a node that nobody waits for", move || {
+            a.stop(deadline).metrics.spans
+        });
+        assert_eq!((spans.exported, spans.open), (0, 0), "{spans:?}");
+        assert!(spans.recorded >= 2 && held(&spans) <= held_max, "{spans:?}");
+        if !answers_connections {
+            assert_eq!(spans.failed, spans.recorded, "{spans:?}");
+        }
+    }
 }
 
 #[test]
@@ -490,6 +592,41 @@ fn what_a_receiver_cannot_take_now_it_gets_later_and_what_it_refuses_is_counted(
     let after = a.stop(GENEROUS).metrics.spans;
     assert_eq!(after.recorded, spans.recorded + 2);
     assert_eq!(after.exported + after.failed, after.recorded, "{after:?}");
+}
+
+#[test]
+fn a_receiver_that_asks_for_a_token_gets_it_and_nobody_else_sees_it() {
+    let receiver = Receiver::start([]);
+    let file = std::env::temp_dir().join(format!("overlane-headers-{}", std::process::id()));
+    let with_headers = |text: &str| {
+        std::fs::write(&file, text).expect("it can be written");
+        let trace = TraceConfig {
+            endpoint: TraceEndpoint::At(format!("http://127.0.0.1:{}", receiver.port())),
+            headers_file: file.clone(),
+            ..TraceConfig::default()
+        };
+        configured("a", trace).build().expect("it is valid")
+    };
+    let a = Node::start(with_headers(
+        "Authorization: Bearer the-token\nX-Scope-OrgID: 7\n",
+    ));
+    let a = a.expect("the node starts");
+    let b = start(configured("b", TraceConfig::default()));
+    connect_both(&a, &b);
+    send_recorded(&a, &b, 3);
+    assert_eq!(a.stop(GENEROUS).metrics.spans.exported, 6);
+    let head = receiver.head();
+    for header in ["authorization: bearer the-token", "x-scope-orgid: 7"] {
+        assert!(head.contains(header), "{head}");
+    }
+    let error = Node::start(with_headers("Bearer the-token")).expect_err("it is no header");
+    let error = error.to_string();
+    assert!(
+        error.contains("trace_headers_file") && error.contains("line 1"),
+        "{error}"
+    );
+    assert!(!error.contains("the-token"), "{error}");
+    std::fs::remove_file(&file).expect("it is there");
 }
 
 #[test]

@@ -16,3 +16,4 @@ mod reach;
 mod reconnect;
 mod renewal;
 mod renewal_held;
+mod renewal_withdrawn;

@@ -22,6 +22,11 @@ group! {
         Unit::None, Allowed::Described("the path of a file, with a / in it, such as /etc/overlane/collector-ca.pem");
         origin "collectors of one's own mostly have certificates of one's own";
         cost "none";
+    /// File with headers for the receiver, `Name: value` on each line, such as `Authorization: Bearer` and its token; empty: none. Read when the node starts.
+    headers_file: PathBuf = PathBuf::new();
+        Unit::None, Allowed::Described("the path of a file, with a / in it, such as /etc/overlane/collector.headers");
+        origin "a collector of one's own mostly asks for nothing";
+        cost "none";
     /// How many of a million messages that carry no trace context begin a trace. Those that carry one are recorded as it says.
     sample_ppm: u32 = 0;
         Unit::Count("messages of a million"), Allowed::Number(0, 1_000_000);

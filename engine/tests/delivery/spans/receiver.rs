@@ -35,6 +35,8 @@ struct Book {
     taken: Vec<Taken>,
     answers: VecDeque<Answer>,
     requests: usize,
+    /// Of the last request.
+    head: String,
 }
 
 #[derive(Clone)]
@@ -87,6 +89,11 @@ impl Receiver {
         self.book.lock().expect("nobody panics").requests
     }
 
+    /// The head of the last request, in lower case.
+    pub(super) fn head(&self) -> String {
+        self.book.lock().expect("nobody panics").head.clone()
+    }
+
     /// What it has taken.
     pub(super) fn taken(&self) -> Vec<Taken> {
         self.book.lock().expect("nobody panics").taken.clone()
@@ -101,6 +108,7 @@ impl Receiver {
                 lower.contains("content-type: application/x-protobuf"),
                 "{head}"
             );
+            self.book.lock().expect("nobody panics").head = lower;
             let answer = self.take(&body);
             if stream.get_mut().write_all(&answer).is_err() {
                 return;
