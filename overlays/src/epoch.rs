@@ -143,6 +143,8 @@ pub enum Order<P> {
         proposal: Proposal<P>,
         /// Live members other than this node: ways in.
         members: Vec<P>,
+        /// This node had not prepared it: others may have closed the one before long ago.
+        is_late: bool,
     },
     /// Give up the overlay that was being built.
     Abandon(Epoch<P>),

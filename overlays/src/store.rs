@@ -268,6 +268,15 @@ impl<P> Store<P> {
         recent.map(|kept| (kept.id, &kept.seen))
     }
 
+    /// The messages of this node itself whose payloads are kept, in their order.
+    pub(crate) fn own(&self) -> impl Iterator<Item = (MessageId, &Payload)> {
+        let own = self.kept.iter().filter(|kept| kept.seen.from.is_none());
+        own.filter_map(|kept| {
+            let content = kept.seen.content.as_ref()?;
+            Some((kept.id, &content.payload))
+        })
+    }
+
     /// Keeps a message that was not seen, then forgets what is too old or too much.
     pub(crate) fn insert(&mut self, now: Time, id: MessageId, seen: Seen<P>, config: &StoreConfig) {
         self.payload_bytes += seen.bytes();

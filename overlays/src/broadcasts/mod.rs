@@ -9,9 +9,11 @@
 //! (`Report::Linked`), so during a switch, when both overlays are there, neither broadcast floods the
 //! links of the other one. The overlay in force decides which of them a message of this node begins with;
 //! what was begun before ends where it began, also while others are an epoch behind.
-//! Each message is begun by one of them, so nothing comes twice. The exception are the words by which the
-//! overlay is switched: they go both ways, as either overlay may be broken where it matters.
+//! Each message is begun by one of them, so nothing comes twice. The exceptions are the words by which the
+//! overlay is switched, which go both ways, as either overlay may be broken where it matters, and what a node began
+//! while it was behind with the overlay itself (`again`).
 
+mod again;
 mod message;
 #[cfg(test)]
 mod tests;
@@ -26,7 +28,7 @@ pub use message::Message;
 use crate::direct::{self, Direct};
 use crate::epidemic::{self, Epidemic};
 use crate::epoch::{Links, Order, OverlayKind, Report};
-use crate::event::{Command, Event, Input, InputOf, Output, OutputOf, Peer, Protocol};
+use crate::event::{Command, Delivery, Event, Input, InputOf, Output, OutputOf, Peer, Protocol};
 use crate::payload::{Payload, Spread};
 use crate::plumtree::{self, Plumtree};
 use crate::time::Time;
@@ -65,6 +67,8 @@ pub struct Broadcasts<P> {
     kind: OverlayKind,
     /// As they were told last.
     links: BTreeMap<P, Links>,
+    /// What came begun once more.
+    told: again::Told,
 }
 
 impl<P: Peer> Broadcasts<P> {
@@ -78,6 +82,7 @@ impl<P: Peer> Broadcasts<P> {
             epidemic: Epidemic::new(me, config.epidemic),
             kind,
             links: BTreeMap::new(),
+            told: again::Told::default(),
         }
     }
 
@@ -106,7 +111,7 @@ impl<P: Peer> Broadcasts<P> {
     ) {
         let mut inner = Vec::new();
         self.tree.handle(now, input, random, &mut inner);
-        pass_on(inner, Message::Tree, Timer::Tree, out);
+        self.pass_on(inner, Message::Tree, Timer::Tree, out);
     }
 
     fn direct<R: Rng>(
@@ -118,7 +123,7 @@ impl<P: Peer> Broadcasts<P> {
     ) {
         let mut inner = Vec::new();
         self.direct.handle(now, input, random, &mut inner);
-        pass_on(inner, Message::Direct, Timer::Direct, out);
+        self.pass_on(inner, Message::Direct, Timer::Direct, out);
     }
 
     fn epidemic<R: Rng>(
@@ -130,7 +135,7 @@ impl<P: Peer> Broadcasts<P> {
     ) {
         let mut inner = Vec::new();
         self.epidemic.handle(now, input, random, &mut inner);
-        pass_on(inner, Message::Epidemic, Timer::Epidemic, out);
+        self.pass_on(inner, Message::Epidemic, Timer::Epidemic, out);
     }
 
     fn broadcast<R: Rng>(&mut self, now: Time, payload: Payload, random: &mut R, out: &mut Out<P>) {
@@ -160,11 +165,76 @@ impl<P: Peer> Broadcasts<P> {
             Command::Broadcast(payload) => self.broadcast(now, payload, random, out),
             // It sends what it has only announced, then passes the order on.
             Command::Leave => self.tree(now, Input::Command(Command::Leave), random, out),
-            command => {
-                if let Command::Epoch(Order::Commit { proposal, .. }) = &command {
-                    self.kind = proposal.kind;
-                }
+            Command::Epoch(Order::Commit {
+                ref proposal,
+                is_late,
+                ..
+            }) => {
+                let before = std::mem::replace(&mut self.kind, proposal.kind);
                 out.push(Output::Below(command));
+                if is_late {
+                    self.begin_again(now, before, random, out);
+                }
+            }
+            command => out.push(Output::Below(command)),
+        }
+    }
+
+    /// This node was behind with the overlay: what it began with the broadcast of the one before begins anew, if the one
+    /// in force has another.
+    fn begin_again<R: Rng>(
+        &mut self,
+        now: Time,
+        before: OverlayKind,
+        random: &mut R,
+        out: &mut Out<P>,
+    ) {
+        let is_mesh = |kind| kind == OverlayKind::FullMesh;
+        if is_mesh(before) == is_mesh(self.kind) {
+            return;
+        }
+        let own: Vec<Payload> = if is_mesh(before) {
+            let own = self.direct.own();
+            own.filter_map(|(id, own)| again::mark(id, own)).collect()
+        } else {
+            let own = self.tree.own();
+            own.filter_map(|(id, own)| again::mark(id, own)).collect()
+        };
+        for payload in own {
+            self.broadcast(now, payload, random, out);
+        }
+    }
+
+    /// What comes up of a message: nothing if it came before, under another number.
+    fn delivered(&mut self, delivery: Delivery<P>) -> Option<Delivery<P>> {
+        let Some((first, payload)) = again::read(&delivery.payload) else {
+            return (!self.told.has(delivery.id)).then_some(delivery);
+        };
+        let came = self.told.has(first) || self.tree.has_seen(first) || self.direct.has_seen(first);
+        self.told.note(first);
+        (!came).then_some(Delivery {
+            id: first,
+            payload,
+            ..delivery
+        })
+    }
+
+    /// What one of the broadcasts wants, but for what it repeats of the overlay, and what came before.
+    fn pass_on<M, T>(
+        &mut self,
+        inner: Vec<Output<P, M, T>>,
+        message: impl Fn(M) -> Message<P>,
+        timer: impl Fn(T) -> Timer,
+        out: &mut Out<P>,
+    ) {
+        for output in inner {
+            match output {
+                Output::Event(Event::NeighborUp(_) | Event::NeighborDown(_)) => {}
+                Output::Event(Event::Delivered(delivery)) => {
+                    let delivery = self.delivered(delivery);
+                    out.extend(delivery.map(|known| Output::Event(Event::Delivered(known))));
+                }
+                output => out.push(output.wrap(&message, &timer)),
             }
         }
     }
@@ -235,23 +305,6 @@ fn change<P>(peer: P, was_up: bool, is_up: bool) -> Option<Event<P>> {
         (true, false) => Some(Event::NeighborDown(peer)),
         _ => None,
     }
-}
-
-/// What one of the broadcasts wants, but for what it repeats of the overlay.
-fn pass_on<P: Peer, M, T>(
-    inner: Vec<Output<P, M, T>>,
-    message: impl Fn(M) -> Message<P>,
-    timer: impl Fn(T) -> Timer,
-    out: &mut Out<P>,
-) {
-    let wanted = inner.into_iter().filter(|output| {
-        let repeats = matches!(
-            output,
-            Output::Event(Event::NeighborUp(_) | Event::NeighborDown(_))
-        );
-        !repeats
-    });
-    out.extend(wanted.map(|output| output.wrap(&message, &timer)));
 }
 
 impl<P: Peer> Protocol<P> for Broadcasts<P> {

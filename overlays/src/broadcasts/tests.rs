@@ -6,6 +6,7 @@ use rand::rngs::SmallRng;
 
 use super::*;
 use crate::epoch::{Epoch, Proposal};
+use crate::store::MessageId;
 
 struct Bench {
     layer: Broadcasts<u32>,
@@ -43,6 +44,12 @@ impl Bench {
     }
 
     fn commit(&mut self, kind: OverlayKind) {
+        let sent = self.commit_as(kind, false);
+        assert_eq!(sent, [], "it goes on below, and that is all");
+    }
+
+    /// Another overlay is in force; what is sent besides.
+    fn commit_as(&mut self, kind: OverlayKind, is_late: bool) -> Outputs {
         let proposal = Proposal {
             epoch: Epoch::FIRST,
             kind,
@@ -50,9 +57,14 @@ impl Bench {
             trial: None,
         };
         let members = Vec::new();
-        let commit = Command::Epoch(Order::Commit { proposal, members });
-        let out = self.input(Input::Command(commit.clone()));
-        assert_eq!(out, [Output::Below(commit)]);
+        let commit = Command::Epoch(Order::Commit {
+            proposal,
+            members,
+            is_late,
+        });
+        let mut out = self.input(Input::Command(commit.clone()));
+        assert_eq!(out.remove(0), Output::Below(commit));
+        out
     }
 
     /// The messages that a broadcast of this node is sent or announced in, with their receivers.
@@ -195,5 +207,77 @@ fn what_has_to_come_while_the_overlay_is_switched_goes_over_both() {
             panic!("{kind}: {sent:?}");
         };
         assert_eq!((&mesh[..], &sparse[..]), (&[1][..], &[2][..]));
+    }
+}
+
+fn delivered(out: Outputs) -> Vec<(MessageId, Payload)> {
+    let told = out.into_iter().filter_map(|output| match output {
+        Output::Event(Event::Delivered(delivery)) => Some((delivery.id, delivery.payload)),
+        _ => None,
+    });
+    told.collect()
+}
+
+#[test]
+fn what_a_node_began_while_it_was_behind_begins_again_and_comes_once() {
+    let mut behind = Bench::new(OverlayKind::FullMesh);
+    behind.link(1, true, false);
+    let sent = behind.broadcast(payload().marked(0)).remove(0).1;
+    let Message::Direct(direct::Message::Gossip(gossip)) = &sent else {
+        panic!("{sent:?}");
+    };
+    let first = gossip.id;
+    behind.link(9, false, true);
+    let out = behind.commit_as(OverlayKind::HyParView, true);
+    let ids = out.into_iter().find_map(|output| match output {
+        Output::SendAll {
+            message: Message::Tree(plumtree::Message::Ihave(news)),
+            ..
+        } => Some(news.iter().map(|news| news.id).collect::<Vec<_>>()),
+        _ => None,
+    });
+    let ids = ids.expect("it is announced to the neighbor of the tree");
+    assert_eq!(ids.len(), 1);
+    let message = Message::Tree(plumtree::Message::Graft { ids });
+    let answer = behind.input(Input::Received { from: 9, message });
+    let answer = answer.into_iter().find_map(|output| match output {
+        Output::Send { message, .. } => Some(message),
+        _ => None,
+    });
+    let again = answer.expect("it has it");
+    let from = 5;
+    for (one, other) in [(sent.clone(), again.clone()), (again.clone(), sent)] {
+        let mut node = Bench {
+            layer: Broadcasts::new(9, OverlayKind::HyParView, Config::default()),
+            random: SmallRng::seed_from_u64(2),
+        };
+        let message = one;
+        let got = delivered(node.input(Input::Received { from, message }));
+        assert_eq!(got, [(first, payload().marked(0))]);
+        let message = other;
+        let got = delivered(node.input(Input::Received { from, message }));
+        assert_eq!(got, [], "once");
+        let message = again.clone();
+        let got = delivered(node.input(Input::Received { from, message }));
+        assert_eq!(got, [], "once");
+    }
+}
+
+#[test]
+fn nothing_begins_again_with_the_same_broadcast_or_where_the_change_was_prepared() {
+    for (from, to, is_late) in [
+        (OverlayKind::FullMesh, OverlayKind::HyParView, false),
+        (OverlayKind::HyParView, OverlayKind::FullMesh, false),
+        (OverlayKind::HyParView, OverlayKind::ClientServer, true),
+        (OverlayKind::FullMesh, OverlayKind::FullMesh, true),
+    ] {
+        let mut bench = Bench::new(from);
+        bench.link(1, true, true);
+        bench.broadcast(payload());
+        let out = bench.commit_as(to, is_late);
+        let sent = out
+            .iter()
+            .any(|output| matches!(output, Output::Send { .. } | Output::SendAll { .. }));
+        assert!(!sent, "{from} to {to}: {out:?}");
     }
 }

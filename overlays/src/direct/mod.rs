@@ -153,6 +153,18 @@ impl<P: Peer> Direct<P> {
         self.given_up
     }
 
+    /// The messages that this node broadcast, as far as they are kept.
+    pub(crate) fn own(&self) -> impl Iterator<Item = (MessageId, &Payload)> {
+        self.store.own()
+    }
+
+    /// Whether a message came here.
+    pub(crate) fn has_seen(&self, id: MessageId) -> bool {
+        let stream = self.streams.get(id.sender);
+        let is_below = stream.is_some_and(|stream| (stream.floor..stream.top).contains(&id.number));
+        is_below && !self.missing.has(id)
+    }
+
     /// Says which bound is broken, if any is.
     ///
     /// # Errors

@@ -92,6 +92,10 @@ impl<P: Peer> Missing<P> {
         self.waits.len()
     }
 
+    pub(super) fn has(&self, id: MessageId) -> bool {
+        self.waits.contains_key(&id)
+    }
+
     pub(super) fn remove(&mut self, id: MessageId) -> Option<Wait<P>> {
         self.waits.remove(&id)
     }

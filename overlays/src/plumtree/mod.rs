@@ -142,6 +142,16 @@ impl<P: Peer> Plumtree<P> {
         self.given_up.count()
     }
 
+    /// The messages that this node broadcast, as far as they are kept.
+    pub(crate) fn own(&self) -> impl Iterator<Item = (MessageId, &Payload)> {
+        self.store.own()
+    }
+
+    /// Whether a message came here.
+    pub(crate) fn has_seen(&self, id: MessageId) -> bool {
+        self.store.has_seen(id)
+    }
+
     /// The neighbors that payloads are sent to at once.
     pub fn eager_peers(&self) -> impl Iterator<Item = P> + '_ {
         let links = self.links.iter();

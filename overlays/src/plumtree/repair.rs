@@ -455,10 +455,15 @@ impl<P: Peer> Plumtree<P> {
 
     /// A neighbor is new. It may have lost others, and with them messages that are still under way.
     pub(super) fn link_made(&mut self, now: Time, peer: P, out: &mut Outputs<P>) {
+        let is_first = self.links.iter().next().is_none();
         self.links.add(now, peer);
         self.calm = Calm::new();
-        // What came here before it came to the lost neighbor, too.
-        let span = self.config.catch_up_for.max(self.pace.spread() * 2);
+        // What came here before it came to the lost neighbor, too. Before the first there was nobody it could go to.
+        let span = if is_first {
+            self.config.store.keep_for
+        } else {
+            self.config.catch_up_for.max(self.pace.spread() * 2)
+        };
         let recent = self.store.recent(now, span).take(CATCH_UP_MAX);
         let recent: Vec<Announcement> = recent
             .map(|(id, seen)| Announcement {

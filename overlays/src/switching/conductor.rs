@@ -345,11 +345,13 @@ impl<P: Peer> Conductor<P> {
             return;
         }
         let proposal = proposal.for_all();
-        if self.next().is_some_and(|next| next.epoch == proposal.epoch) {
-            self.change = None;
-        } else {
+        let next = self.next();
+        let is_late = next.is_none_or(|next| next.epoch != proposal.epoch);
+        if is_late {
             // Another change began from what is no longer in force.
             self.roll_back(WhyBack::Overtaken, out);
+        } else {
+            self.change = None;
         }
         if self.before.len() == BEFORE_MAX {
             self.before.pop_first();
@@ -362,6 +364,7 @@ impl<P: Peer> Conductor<P> {
         out.push(Output::Below(Command::Epoch(Order::Commit {
             proposal: proposal.clone(),
             members,
+            is_late,
         })));
         if by.is_some() {
             // Others around this node may not know either.

@@ -333,7 +333,9 @@ impl<P: Peer> Switch<P> {
                     self.adopt(proposal.epoch, random, out);
                 }
             }
-            Order::Commit { proposal, members } => self.commit(proposal, members, random, out),
+            Order::Commit {
+                proposal, members, ..
+            } => self.commit(proposal, members, random, out),
             Order::Abandon(epoch) => {
                 let slot = self.slot_of(epoch).filter(|_| epoch != self.current);
                 if let Some(life) = slot.map(|slot| slot.life) {

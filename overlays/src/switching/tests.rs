@@ -334,6 +334,7 @@ impl Node {
         self.order(Order::Commit {
             proposal: proposal.clone(),
             members: vec![2, 3],
+            is_late: false,
         })
     }
 

@@ -300,19 +300,39 @@ fn the_next_hop_leads_to_any_node_at_every_moment_of_a_change() {
 /// As many nodes as the clusters have that others join one after the other.
 const FOUNDERS: NodeId = 12;
 
-/// Another node joins, and for that long those broadcast that were there from the beginning: what a node sends before
-/// it has neighbors is another matter.
+/// Nodes that join after the overlay has been changed, and the time between them.
+const LATECOMERS: usize = 8;
+const LATE_SPACING: Duration = Duration::from_millis(300);
+/// Broadcasts of a node that has only just joined, and the time between them.
+const FIRST_WORDS: usize = 20;
+const FIRST_INTERVAL: Duration = Duration::from_millis(5);
+
+/// Another node joins and broadcasts as soon as it is a member; for that long others do, too.
 fn join_and_pass(cluster: &mut Cluster, span: Duration) {
-    cluster.add();
+    let newcomer = cluster.add();
     let end = cluster.world.now() + span;
+    let mut said = 0;
     while cluster.world.now() < end {
-        let sender = cluster.random.random_range(0..FOUNDERS);
-        cluster.send(sender);
-        cluster.world.run_for(INTERVAL);
+        if said < FIRST_WORDS && has_joined(cluster, newcomer) {
+            cluster.send(newcomer);
+            said += 1;
+            cluster.world.run_for(FIRST_INTERVAL);
+        } else {
+            let sender = cluster.random.random_range(0..FOUNDERS);
+            cluster.send(sender);
+            let pause = if said == 0 { FIRST_INTERVAL } else { INTERVAL };
+            cluster.world.run_for(pause);
+        }
     }
 }
 
-/// One node joins after the other, the next one `spacing` later, before and while the overlay is changed.
+/// Whether a node is a member among others: when an order to join has been followed.
+fn has_joined(cluster: &Cluster, node: NodeId) -> bool {
+    let state = cluster.world.state(node).expect("runs");
+    state.lower.upper.table().live() > 1
+}
+
+/// One node joins after the other, the next one `spacing` later: before, while and after the overlay is changed.
 fn switched_while_nodes_join(seed: u64, from: OverlayKind, to: OverlayKind, spacing: Duration) {
     let mut cluster = cluster(seed, FOUNDERS, from, NetworkConfig::default());
     let since = cluster.world.now();
@@ -330,6 +350,10 @@ fn switched_while_nodes_join(seed: u64, from: OverlayKind, to: OverlayKind, spac
             "{from} to {to}, a node every {spacing:?}: not reached are {unreached:?}"
         );
         assert_eq!(cluster.world.observer.rolled_back, []);
+    }
+    // Those that come now begin with an overlay that others have closed, or are about to.
+    for _ in 0..LATECOMERS {
+        join_and_pass(&mut cluster, LATE_SPACING);
     }
     ends_well(&mut cluster, to, 60, since);
     assert_eq!(cluster.world.observer.rolled_back, []);
