@@ -70,6 +70,7 @@ fn every_workload_runs_on_a_small_cluster() {
         "--workload partition --overlay full_mesh",
         "--workload pub-sub --overlay pub_sub",
         "--workload relay",
+        "--workload turnover --overlay full_mesh --replacements 20 --renamed 50%",
         "--workload switch --from hyparview --to client_server --interval-ms 100",
         "--workload atomic --overlay full_mesh --fail 20% --broadcasts 20",
         "--workload anti-entropy --loss 5%",
@@ -82,6 +83,22 @@ fn every_workload_runs_on_a_small_cluster() {
         let words = arguments.split(' ').chain(["--nodes", "40", "--json"]);
         let output = sim(&words.collect::<Vec<_>>());
         assert_eq!(lines(&output).len(), 1, "{arguments}: {output:?}");
+    }
+}
+
+#[test]
+fn what_inputs_cost_is_told_for_each_phase() {
+    let words = "--workload cpu --overlay client_server --nodes 40 --json";
+    let rows = lines(&sim(&words.split(' ').collect::<Vec<_>>()));
+    let phases: Vec<_> = rows.iter().map(|row| row["phase"].as_str()).collect();
+    assert_eq!(
+        phases,
+        [Some("quiet"), Some("broadcasts"), Some("crashes")],
+        "{rows:?}"
+    );
+    for row in rows {
+        assert_eq!(row["overlay"], "client_server", "{row}");
+        assert!(row["ns_per_event"].as_f64() > Some(1.0), "{row}");
     }
 }
 

@@ -101,7 +101,7 @@ impl Carrier {
                 HyParView::new(node, hyparview::Config::default())
             })),
             Self::ClientServer => {
-                let servers = (nodes / 50).clamp(3, 64);
+                let servers = seeds(nodes);
                 task.run(with_plumtree(move |node| {
                     let contacts = (0..servers).collect();
                     let config = if node < servers {
@@ -129,6 +129,12 @@ impl Carrier {
             })),
         }
     }
+}
+
+/// How many nodes, the first ones, are those that others are configured with: the servers of client-server.
+#[must_use]
+pub(super) fn seeds(nodes: NodeId) -> NodeId {
+    (nodes / 50).clamp(3, 64)
 }
 
 fn with_plumtree<O>(

@@ -16,6 +16,7 @@
 //! - `atomic`: atomic broadcasts while members crash and start again
 //! - `anti_entropy`: how long until all states are alike, what it costs, and partitions
 //! - `faults`: everything goes wrong, and `checks` that nothing breaks
+//! - `cpu`: what an input costs the protocols of a node
 //! - `table`: one overlay under one loss and one latency, for the table of all
 //! - `graph`: the overlay as a graph, and its figures
 //!
@@ -27,6 +28,7 @@ pub mod carrier;
 pub mod causal;
 mod checks;
 pub mod client_server;
+pub mod cpu;
 mod deliveries;
 mod dialing;
 pub mod faults;

@@ -14,6 +14,7 @@ use rand::{RngExt, SeedableRng};
 use serde::Serialize;
 
 use super::NodeId;
+use super::carrier::seeds;
 use super::deliveries::number_of;
 use super::graph::Graph;
 use super::membership::{Over, with_membership};
@@ -276,7 +277,7 @@ impl Cluster {
         let servers: Vec<NodeId> = match kind {
             OverlayKind::ClientServer => {
                 let servers = experiment.servers;
-                let servers = servers.unwrap_or_else(|| (count / 50).clamp(3, 64));
+                let servers = servers.unwrap_or_else(|| seeds(count));
                 (0..servers.min(count)).collect()
             }
             _ => Vec::new(),

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use overlane_overlays::sim::anti_entropy;
 use overlane_overlays::sim::atomic;
 use overlane_overlays::sim::client_server::Star;
-use overlane_overlays::sim::membership::{Experiment, Healing, Report, Trouble};
+use overlane_overlays::sim::membership::{Experiment, Healing, Report, Trouble, Turnover};
 use overlane_overlays::sim::pub_sub::{Reach, Topics};
 use overlane_overlays::sim::{Death, NetworkConfig};
 use serde::Serialize;
@@ -70,7 +70,7 @@ pub(super) fn measure<F: Serialize>(
     Ok(())
 }
 
-fn experiment(arguments: &Arguments) -> Result<Experiment, SimError> {
+pub(super) fn experiment(arguments: &Arguments) -> Result<Experiment, SimError> {
     Ok(Experiment {
         overlay: arguments.overlay(),
         nodes: arguments.nodes(),
@@ -108,6 +108,22 @@ pub(super) fn partition(arguments: &Arguments) -> Result<(), SimError> {
         (healing, events)
     };
     measure(arguments, run, |healing| &healing.trace_hash)
+}
+
+pub(super) fn turnover(arguments: &Arguments) -> Result<(), SimError> {
+    let turnover = Turnover {
+        experiment: experiment(arguments)?,
+        replacements: arguments.replacements,
+        renamed: arguments.renamed.share,
+    };
+    let run = || {
+        let mut bar = Bar::new();
+        let replaced = turnover.run(&mut |stage, done, all| bar.show(stage, done, all));
+        bar.finish();
+        let events = replaced.events;
+        (replaced, events)
+    };
+    measure(arguments, run, |replaced| &replaced.trace_hash)
 }
 
 pub(super) fn atomic(arguments: &Arguments) -> Result<(), SimError> {

@@ -5,6 +5,7 @@
 
 mod broadcast;
 mod causal;
+mod cpu;
 mod faults;
 mod layers;
 mod network;
@@ -92,6 +93,12 @@ pub(crate) struct Arguments {
     /// How much later than the others one node does everything, for `membership`
     #[arg(long, default_value = "0", value_name = "MS", value_parser = parse_milliseconds)]
     slow_ms: Milliseconds,
+    /// Nodes that `turnover` replaces
+    #[arg(long, default_value_t = 1_000)]
+    replacements: usize,
+    /// Share of the nodes that `turnover` replaces by one of another name; the others come back at another address
+    #[arg(long, default_value = "100%", value_parser = parse_percent)]
+    renamed: Percent,
     /// How many seeds, from --seed on [default: `faults`: 1000; `causal`: 1]
     #[arg(long)]
     seeds: Option<u64>,
@@ -126,6 +133,10 @@ enum Workload {
     Membership,
     /// Two halves for 60 s, then healed: how long until all members know all members again
     Partition,
+    /// Nodes replaced one by one, --replacements of them: does the cluster stand, and forget those that are gone
+    Turnover,
+    /// What an input costs the protocols of a node: quiet, with broadcasts, with crashes
+    Cpu,
     /// Publications to topics, before and after --fail: do they reach all subscribers, and only them
     PubSub,
     /// Payloads relayed by the servers of client_server, before and after servers crash
@@ -235,6 +246,8 @@ pub(crate) fn run(arguments: &Arguments) -> Ending {
         Workload::Broadcast => broadcast::run(arguments),
         Workload::Membership => layers::membership(arguments),
         Workload::Partition => layers::partition(arguments),
+        Workload::Turnover => layers::turnover(arguments),
+        Workload::Cpu => cpu::run(arguments),
         Workload::PubSub => layers::pub_sub(arguments),
         Workload::Relay => layers::relay(arguments),
         Workload::Switch => switching::run(arguments),

@@ -164,3 +164,25 @@ proptest! {
         prop_assert_eq!(table.bucket_sums(), fresh.bucket_sums());
     }
 }
+
+#[test]
+fn changes_grow_when_an_entry_does_not_stay_what_it_was_and_only_then() {
+    let mut table = filled(0..3);
+    let mut last = table.changes();
+    let mut moved = |table: &Table<u32>| {
+        let now = table.changes();
+        let before = std::mem::replace(&mut last, now);
+        assert!(now >= before);
+        now > before
+    };
+    table.set(entry(9, 1, Status::Alive)).expect("room");
+    assert!(moved(&table), "a newcomer");
+    table.set(entry(9, 1, Status::Alive)).expect("room");
+    assert!(!moved(&table), "the same once more");
+    table.set(entry(9, 1, Status::Suspect)).expect("room");
+    assert!(moved(&table), "another status");
+    table.remove(&9);
+    assert!(moved(&table), "gone");
+    table.remove(&9);
+    assert!(!moved(&table), "nobody to forget");
+}

@@ -12,6 +12,7 @@ mod layers;
 mod report;
 #[cfg(test)]
 mod tests;
+mod turnover;
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -37,6 +38,7 @@ use crate::stack::Stack;
 
 pub use census::Census;
 pub use report::{Experiment, Healing, Report, Trouble};
+pub use turnover::{Replaced, Turnover};
 
 /// Membership over an overlay with a broadcast.
 pub type Over<C> = Stack<C, Membership<NodeId>>;

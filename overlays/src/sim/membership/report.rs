@@ -254,7 +254,7 @@ impl Healing {
 }
 
 /// A cluster that has joined and settled.
-fn settled<C: Subject + 'static>(
+pub(super) fn settled<C: Subject + 'static>(
     experiment: Experiment,
     make: MakeCarrier<C>,
     progress: Progress<'_>,

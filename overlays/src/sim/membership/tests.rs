@@ -92,3 +92,42 @@ fn the_same_seed_gives_the_same_trace() {
         assert_ne!(one, other, "{carrier}");
     }
 }
+
+/// Figures of a small cluster of which nodes are replaced, after what must hold of any was checked.
+fn turnover(overlay: Carrier, replacements: usize, renamed: f64) -> Replaced {
+    let experiment = Experiment {
+        overlay,
+        nodes: 12,
+        seed: 5,
+        network: NetworkConfig::default(),
+        join_spacing: Duration::from_millis(20),
+    };
+    let turnover = Turnover {
+        experiment,
+        replacements,
+        renamed,
+    };
+    let replaced = turnover.run(&mut |_, _, _| {});
+    println!("{replaced:?}");
+    assert_eq!(replaced.replacements, replacements);
+    assert!(replaced.cycles_to_heal <= Some(30) && replaced.cycles_to_heal.is_some());
+    assert!(replaced.connected);
+    assert_eq!((replaced.one_way, replaced.dead_neighbors), (0, 0));
+    assert_eq!(replaced.false_downs, 0);
+    let (before, after) = (
+        replaced.messages_per_node_s,
+        replaced.messages_per_node_s_after,
+    );
+    assert!(after < 1.5 * before, "{after} messages after {before}");
+    replaced
+}
+
+#[test]
+fn every_overlay_stands_when_none_of_its_first_nodes_is_left() {
+    for overlay in Carrier::ALL {
+        for renamed in [0.0, 1.0] {
+            let replaced = turnover(overlay, 100, renamed);
+            assert!(replaced.degree_min > 0);
+        }
+    }
+}
