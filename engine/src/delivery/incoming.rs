@@ -352,6 +352,23 @@ mod tests {
     }
 
     #[test]
+    fn bytes_of_fragments_make_an_ack_due_as_those_of_messages_do() {
+        let now = Instant::now();
+        let mut incoming = reliable();
+        incoming.fragment(999, now);
+        assert!(!incoming.ack_is_due(now), "one byte is missing");
+        incoming.fragment(1, now);
+        assert!(incoming.ack_is_due(now));
+        assert_eq!(incoming.take_ack(), None, "no message is whole");
+        assert_eq!(incoming.take_fragment_ack(), Some(1000));
+        assert_eq!(incoming.take_fragment_ack(), None);
+        assert!(!incoming.ack_is_due(now + POLICY.delay));
+        let mut incoming = Incoming::new(Reliability::BestEffort, POLICY);
+        incoming.fragment(1000, now);
+        assert_eq!(incoming.take_fragment_ack(), None);
+    }
+
+    #[test]
     fn only_a_channel_that_keeps_its_messages_remembers_which_were_refused() {
         let now = Instant::now();
         for (reliability, said) in [
