@@ -4,8 +4,8 @@ use std::ops::Range;
 
 /// The seeds to try, from `first` on. `OVERLANE_SCHEDULES` is how many, or the first and the one after the last, as in `20000..1000000`.
 pub(crate) fn seeds(first: u64, by_default: u64) -> Range<u64> {
-    let seeds = std::env::var("OVERLANE_SCHEDULES").map_or(
-        first..first.saturating_add(by_default),
+    let seeds = std::env::var("OVERLANE_SCHEDULES").map_or_else(
+        |_| first..first.saturating_add(by_default),
         |wanted| {
             let read = match wanted.split_once("..") {
                 Some((first, end)) => first.parse().ok().zip(end.parse().ok()),
