@@ -10,10 +10,12 @@ use std::sync::OnceLock;
 use overlane::admin::{Lines, Reply, Request};
 use overlane::config::{Config, Secrets, SecurityMode, TlsConfig};
 use overlane::delivery::stream::{Receiving, Sending, Stated, WINDOW_BYTES_MAX};
+use overlane::delivery::{Met, Resume};
 use overlane::wire::causes::Told;
 use overlane::wire::codec::{Codec, check_expansion};
 use overlane::wire::compression::Decompressor;
 use overlane::wire::control::{Decline, Rest, bye_reason};
+use overlane::wire::endings::ENDINGS_RUNS_MAX;
 use overlane::wire::extension::{EXTENSION_BYTES_MAX, EXTENSION_ENTRIES_MAX};
 use overlane::wire::fragment::Fragment;
 use overlane::wire::frame::{EXTENDED_HEADER_BYTES, EXTENSION_BLOCK_BYTES_MAX, message_header};
@@ -22,7 +24,7 @@ use overlane::wire::layout::{HANDSHAKE_BODY_BYTES_MAX, PREFIX_BYTES};
 use overlane::wire::mailbox::{Announced, AnnouncedMailboxes};
 use overlane::wire::stream::{Word, fuzz_word};
 use overlane::wire::{
-    AcceptProgress, Acceptor, Ack, ChannelTerms, DecodeError, DialProgress, Dialer, Entry,
+    AcceptProgress, Acceptor, Ack, ChannelTerms, DecodeError, DialProgress, Dialer, Endings, Entry,
     Extension, ExtensionError, ExtensionWriter, Frame, FrameKind, FrameLimits, HEADER_BYTES,
     HandshakeError, HandshakeMessage, Hello, MessageRun, Name, Next, Parameters, Progress,
     VersionRange, next_frame, put_extended_header, put_header,
@@ -389,6 +391,50 @@ fn check_contents(
             assert_eq!(Told::read(frame.body).count() * 24, frame.body.len());
         }
         FrameKind::Ping | FrameKind::Pong | FrameKind::Summon | FrameKind::FragmentAck => {}
+    }
+}
+
+/// How messages ended, as a peer states it, behind three bytes: how many it has processed and refused, and how many are
+/// open here. Whatever is said, each open message ends at most once.
+pub(crate) fn endings(data: &[u8]) {
+    let Some((&[processed, refused, open], text)) = data.split_first_chunk() else {
+        return;
+    };
+    let Ok(endings) = std::str::from_utf8(text).map_err(|_| ()).and_then(|text| {
+        let read = Endings::read(text).map_err(|_| ());
+        read.inspect(|read| assert_eq!(read.to_string(), text, "there is one text for each"))
+    }) else {
+        return;
+    };
+    assert!(endings.runs().count() <= ENDINGS_RUNS_MAX);
+    assert!(endings.refused() <= endings.messages());
+    let latest = endings.of_latest(open.into());
+    assert_eq!(latest.messages(), endings.messages().min(open.into()));
+    let theirs = Progress {
+        log: 2,
+        peer_log: 1,
+        processed: processed.into(),
+        refused: refused.into(),
+        endings,
+    };
+    let is_consistent = theirs.is_consistent();
+    let mut resume = Resume::new(1);
+    match resume.meet(Progress::default(), 5, 0, true, 2) {
+        Ok(Met::Fresh) => {}
+        other => panic!("nothing was sent: {other:?}"),
+    }
+    resume.acknowledged(1, u64::from(refused % 2));
+    match resume.meet(theirs, 5, open.into(), true, 3) {
+        Ok(Met::Known(runs)) => {
+            assert!(is_consistent && runs.len() <= ENDINGS_RUNS_MAX + 1);
+            let messages: u64 = runs.iter().map(|run| run.messages).sum();
+            assert!(messages <= open.into());
+            for run in runs {
+                assert!(run.late <= run.refused && run.refused <= run.messages);
+            }
+        }
+        Ok(Met::Fresh | Met::Lost) => assert_eq!(processed, 0, "less than was acknowledged"),
+        Err(_) => {}
     }
 }
 

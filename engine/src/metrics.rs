@@ -146,7 +146,8 @@ pub struct ChannelMetrics {
     /// Of those reported: refused by the peer, which has no such mailbox, or for being late.
     pub refused: u64,
     /// Of those refused: their deadline had passed when their turn to be delivered came
-    /// (`on_late = refuse`). What a resumed lane learns on its next connection counts as refused alone.
+    /// (`on_late = refuse`). What a resumed lane learns on its next connection counts as refused alone, if the peer does not
+    /// say how those messages ended (an earlier build).
     pub refused_late: u64,
     /// Of those reported (best effort: dropped): their deadline came before they were sent, or sent again.
     pub expired: u64,

@@ -23,7 +23,7 @@ use crate::error::{NameError, SendError, StreamError};
 use crate::mailboxes::{Mailbox, Mailboxes};
 use crate::peer::{LaneRange, Peer};
 use crate::ring::gate::GateState;
-use crate::wire::stream::{CancelReason, Word, data_mailbox};
+use crate::wire::stream::{CancelReason, Side, Word, data_mailbox};
 pub(crate) use accepting::Accepting;
 pub(crate) use incoming::{Finished, GATHERED_BELOW_BYTES, Incoming, Next};
 pub(crate) use large::LargeMessages;
@@ -318,10 +318,16 @@ impl StreamBook {
         self.lock().remove_incoming((key(&stream.peer), stream.id))
     }
 
-    /// The lane at `offset` has ended, and what was on it is not resumed.
-    pub(crate) fn lane_ended(&self, peer: &Arc<Peer>, offset: usize, end: &StreamError) {
+    /// The lane at `offset` has ended, and what was on it is not resumed. Returns the streams that were open on it, and
+    /// which of their ends this node had.
+    pub(crate) fn lane_ended(
+        &self,
+        peer: &Arc<Peer>,
+        offset: usize,
+        end: &StreamError,
+    ) -> Vec<(u64, Side)> {
         let on_lane = |other: &Arc<Peer>, at: usize| at == offset && Arc::ptr_eq(other, peer);
-        self.end(end, on_lane, |_| true);
+        self.end(end, on_lane, |_| true)
     }
 
     /// The lane at `offset` leads to the process of that incarnation from now on: what was of another ends.
@@ -360,13 +366,13 @@ impl StreamBook {
         }
     }
 
-    /// Ends the streams that are on such a lane, and of such a process of their peer.
+    /// Ends the streams that are on such a lane, and of such a process of their peer. Returns them.
     fn end(
         &self,
         why: &StreamError,
         is_on: impl Fn(&Arc<Peer>, usize) -> bool,
         is_of: impl Fn(Option<u64>) -> bool,
-    ) {
+    ) -> Vec<(u64, Side)> {
         let (outgoing, incoming) = {
             let mut open = self.lock();
             let outgoing = open.outgoing.values();
@@ -386,13 +392,16 @@ impl StreamBook {
             }
             (outgoing, incoming)
         };
-        for stream in outgoing {
+        for stream in &outgoing {
             stream.end(why.clone());
-            stir_if_message(&stream);
+            stir_if_message(stream);
         }
-        for stream in incoming {
+        for stream in &incoming {
             stream.end(why.clone());
         }
+        let written = outgoing.iter().map(|stream| (stream.id, Side::Writer));
+        let read = incoming.iter().map(|stream| (stream.id, Side::Reader));
+        written.chain(read).collect()
     }
 
     /// Streams to that mailbox are accepted from now on.

@@ -59,6 +59,7 @@ pub(super) enum Reply {
     /// The sender, to [`Command::Look`].
     Sender {
         resident_bytes: u64,
+        heap_bytes: u64,
         accounts: NodeAccounts,
     },
     /// The receivers, to [`Command::Look`].
@@ -69,6 +70,8 @@ pub(super) enum Reply {
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Receivers {
     pub(super) resident_bytes: u64,
+    /// Of the heap, in use.
+    pub(super) heap_bytes: u64,
     /// Latencies of messages to others than the first, since the last time.
     pub(super) others: Buckets,
     /// Of those, damaged or out of order, since the start.

@@ -5,6 +5,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use overlane::{Inbox, Message, Node, ShardContext};
 
 use super::protocol::{Command, MAILBOX, Receivers, Reply};
+use crate::allocations;
 use crate::child::Parent;
 use crate::clock;
 use crate::error::{BenchError, Outcome};
@@ -105,6 +106,7 @@ impl Host {
         let sequences = &consumed.sequences;
         Ok(Receivers {
             resident_bytes: machine::resident_bytes()?,
+            heap_bytes: allocations::live_bytes(),
             others: buckets,
             disorders,
             consumed: sequences.delivered,

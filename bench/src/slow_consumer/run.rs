@@ -32,6 +32,8 @@ const WARM_UP: Duration = Duration::from_secs(3);
 struct Figures {
     /// What both processes grew by while the consumer was stopped.
     rss_growth_bytes: u64,
+    /// What of that is the heap's in use, at its highest: the rest is the allocator's, of threads' stacks and of pages touched first.
+    heap_growth_bytes: u64,
     /// What one peer may cost: the log of its lane at the sender, the inbox at the receiver.
     budget_bytes: u64,
     /// The others' p99 while it was stopped, to that before and after.
@@ -79,6 +81,7 @@ struct Measured {
     reading: Vec<f64>,
     stopped: Vec<f64>,
     growth_bytes: [u64; 2],
+    heap_growth_bytes: [u64; 2],
     budget_bytes: u64,
     account: Account,
 }
@@ -86,6 +89,7 @@ struct Measured {
 /// One look at both processes.
 struct Look {
     resident_bytes: [u64; 2],
+    heap_bytes: [u64; 2],
     p99_us: Option<f64>,
     accounts: NodeAccounts,
     receivers: Receivers,
@@ -129,17 +133,19 @@ impl<'a> Run<'a> {
         for _ in 0..reading_windows {
             reading.extend(self.window(&progress)?.p99_us);
         }
-        let before = self.look()?.resident_bytes;
-        let mut growth_bytes = [0; 2];
+        let before = self.look()?;
+        let (mut growth_bytes, mut heap_growth_bytes) = ([0; 2], [0; 2]);
         progress.say("one does not read");
         done(self.receivers.ask(&Command::Read(false))?)?;
         for _ in 0..stopped_windows {
             let look = self.window(&progress)?;
             stopped.extend(look.p99_us);
-            for (process, growth) in growth_bytes.iter_mut().enumerate() {
-                let now = look.resident_bytes[process].saturating_sub(before[process]);
-                *growth = now.max(*growth);
-            }
+            raise(
+                &mut growth_bytes,
+                before.resident_bytes,
+                look.resident_bytes,
+            );
+            raise(&mut heap_growth_bytes, before.heap_bytes, look.heap_bytes);
         }
         progress.say("all read again");
         done(self.receivers.ask(&Command::Read(true))?)?;
@@ -158,6 +164,7 @@ impl<'a> Run<'a> {
             reading,
             stopped,
             growth_bytes,
+            heap_growth_bytes,
             budget_bytes: budget_bytes(common),
             account,
         };
@@ -175,11 +182,12 @@ impl<'a> Run<'a> {
             Reply::Receivers(receivers) => receivers,
             other => return Err(unexpected(&other)),
         };
-        let (resident_bytes, accounts) = match self.sender.ask(&Command::Look)? {
+        let (resident_bytes, heap_bytes, accounts) = match self.sender.ask(&Command::Look)? {
             Reply::Sender {
                 resident_bytes,
+                heap_bytes,
                 accounts,
-            } => (resident_bytes, accounts),
+            } => (resident_bytes, heap_bytes, accounts),
             other => return Err(unexpected(&other)),
         };
         let mut latencies = Latencies::default();
@@ -187,6 +195,7 @@ impl<'a> Run<'a> {
         let p99_us = (latencies.count() > 0).then(|| latencies.percentile_us(99.0));
         Ok(Look {
             resident_bytes: [resident_bytes, receivers.resident_bytes],
+            heap_bytes: [heap_bytes, receivers.heap_bytes],
             p99_us,
             accounts,
             receivers,
@@ -254,6 +263,13 @@ impl<'a> Run<'a> {
     }
 }
 
+/// What each process has grown by since `before`, at most.
+fn raise(growth: &mut [u64; 2], before: [u64; 2], now: [u64; 2]) {
+    for (process, growth) in growth.iter_mut().enumerate() {
+        *growth = now[process].saturating_sub(before[process]).max(*growth);
+    }
+}
+
 /// What one peer may cost both processes.
 fn budget_bytes(common: &Config) -> u64 {
     let logs = common.channels.iter();
@@ -272,6 +288,7 @@ impl Measured {
         let ratio = median(&self.stopped)? / median(&self.reading)?;
         Ok(Figures {
             rss_growth_bytes: self.growth_bytes.iter().sum(),
+            heap_growth_bytes: self.heap_growth_bytes.iter().sum(),
             budget_bytes: self.budget_bytes,
             others_p99_ratio: (ratio * 1e3).round() / 1e3,
         })
@@ -295,10 +312,12 @@ impl Measured {
         ];
         let header = ["p99 of windows, others", "median us", "least us", "most us"];
         show!("{}", table::of(&header, &rows));
-        let [sender, receivers] = self.growth_bytes.map(|bytes| table::number(figure(bytes)));
+        let shown = |growth: [u64; 2]| growth.map(|bytes| table::number(figure(bytes)));
+        let [sender, receivers] = shown(self.growth_bytes);
+        let [sender_heap, receivers_heap] = shown(self.heap_growth_bytes);
         show!(
-            "ratio {}; resident memory grew by {sender} bytes at the sender and {receivers} at the receivers, \
-             budget {}; {} messages to the slow consumer, all of which came",
+            "ratio {}; resident memory grew by {sender} bytes at the sender and {receivers} at the receivers \
+             (heap in use {sender_heap} and {receivers_heap}), budget {}; {} messages to the slow consumer, all of which came",
             figures.others_p99_ratio,
             table::number(figure(figures.budget_bytes)),
             self.account.accepted
@@ -328,13 +347,14 @@ mod tests {
     fn the_keys_are_the_promised_ones() {
         let figures = Figures {
             rss_growth_bytes: 1,
+            heap_growth_bytes: 3,
             budget_bytes: 2,
             others_p99_ratio: 1.5,
         };
         let line = serde_json::to_string(&figures).unwrap();
         assert_eq!(
             line,
-            r#"{"rss_growth_bytes":1,"budget_bytes":2,"others_p99_ratio":1.5}"#
+            r#"{"rss_growth_bytes":1,"heap_growth_bytes":3,"budget_bytes":2,"others_p99_ratio":1.5}"#
         );
     }
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use overlane::{Channel, Destination, Node, SendError};
 
 use super::protocol::{CHANNEL, Command, MAILBOX, Order, Reply};
+use crate::allocations;
 use crate::child::Parent;
 use crate::clock;
 use crate::error::{BenchError, Outcome};
@@ -67,6 +68,7 @@ impl Host {
             }
             Command::Look => Ok(Reply::Sender {
                 resident_bytes: machine::resident_bytes()?,
+                heap_bytes: allocations::live_bytes(),
                 accounts: counters::accounts(&self.node),
             }),
             Command::Read(_) => Err(BenchError::Engine(

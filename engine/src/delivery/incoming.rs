@@ -7,12 +7,15 @@
 //!
 //! An acknowledgement counts the refused messages that it covers and does not say which they are. So that the
 //! sender can tell, one covers delivered messages alone or refused ones alone, as long as they do not alternate
-//! more often than [`RUNS_MAX`] times.
+//! more often than [`RUNS_MAX`] times. On a channel that keeps its messages it is remembered besides which were refused
+//! ([`Incoming::refusals`]): what was acknowledged on a connection that ended may not have come.
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use super::refusals::Refusals;
 use crate::config::Reliability;
 use crate::wire::Ack;
+use crate::wire::endings::Ending;
 
 /// When an acknowledgement goes out although the lane has nothing else to send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,6 +56,8 @@ pub struct Incoming {
     owed: Owed,
     /// Acknowledgements that come before the one of `owed`.
     runs: VecDeque<Ack>,
+    /// Of a channel that keeps its messages: which were refused.
+    refusals: Refusals,
     /// Bytes that came of messages that were not complete with them, modulo 2^32, and whether the peer is to be
     /// told of some.
     fragment_bytes: u32,
@@ -84,6 +89,7 @@ impl Incoming {
             late: 0,
             owed: Owed::default(),
             runs: VecDeque::new(),
+            refusals: Refusals::default(),
             fragment_bytes: 0,
             owes_fragments: false,
         }
@@ -128,9 +134,17 @@ impl Incoming {
         if self.owed.run_delivered + self.owed.run_late > 0 {
             self.end_run();
         }
-        self.refused += messages;
+        self.note_refused(messages, Ending::Refused);
         self.owed.run_refused += messages;
         self.owe(messages, bytes, now);
+    }
+
+    fn note_refused(&mut self, messages: u64, ending: Ending) {
+        if self.reliability.keeps_messages() {
+            let first = self.delivered + self.refused;
+            self.refusals.note(first, messages, ending);
+        }
+        self.refused += messages;
     }
 
     /// What follows is not of the kind that came last.
@@ -159,7 +173,7 @@ impl Incoming {
         if others > 0 {
             self.end_run();
         }
-        self.refused += messages;
+        self.note_refused(messages, Ending::Late);
         self.late += messages;
         self.owed.run_refused += messages;
         self.owed.run_late += messages;
@@ -221,6 +235,12 @@ impl Incoming {
     #[must_use]
     pub const fn refused_total(&self) -> u64 {
         self.refused
+    }
+
+    /// Which of the messages were refused, as far as it is remembered; none of a channel that keeps no messages.
+    #[must_use]
+    pub const fn refusals(&self) -> &Refusals {
+        &self.refusals
     }
 
     #[expect(
@@ -313,6 +333,55 @@ mod tests {
             (4, 5)
         );
         assert_eq!(incoming.late_total(), 2);
+    }
+
+    #[test]
+    fn an_ack_is_owed_for_what_was_refused_and_nothing_else() {
+        let refuse: [fn(&mut Incoming, Instant); 2] = [
+            |incoming, now| incoming.refused(1, 10, now),
+            |incoming, now| incoming.refused_late(1, 10, now),
+        ];
+        for refuse in refuse {
+            let now = Instant::now();
+            let mut incoming = reliable();
+            refuse(&mut incoming, now);
+            assert_eq!(incoming.ack_deadline(), Some(now + POLICY.delay));
+            let ack = incoming.take_ack().expect("one is owed");
+            assert_eq!((ack.processed, ack.refused), (1, 1));
+        }
+    }
+
+    #[test]
+    fn bytes_of_fragments_make_an_ack_due_as_those_of_messages_do() {
+        let now = Instant::now();
+        let mut incoming = reliable();
+        incoming.fragment(999, now);
+        assert!(!incoming.ack_is_due(now), "one byte is missing");
+        incoming.fragment(1, now);
+        assert!(incoming.ack_is_due(now));
+        assert_eq!(incoming.take_ack(), None, "no message is whole");
+        assert_eq!(incoming.take_fragment_ack(), Some(1000));
+        assert_eq!(incoming.take_fragment_ack(), None);
+        assert!(!incoming.ack_is_due(now + POLICY.delay));
+        let mut incoming = Incoming::new(Reliability::BestEffort, POLICY);
+        incoming.fragment(1000, now);
+        assert_eq!(incoming.take_fragment_ack(), None);
+    }
+
+    #[test]
+    fn only_a_channel_that_keeps_its_messages_remembers_which_were_refused() {
+        let now = Instant::now();
+        for (reliability, said) in [
+            (Reliability::Reliable, ""),
+            (Reliability::Guaranteed, "d2r1l1"),
+        ] {
+            let mut incoming = Incoming::new(reliability, POLICY);
+            incoming.delivered(2, 20, now);
+            incoming.refused(1, 10, now);
+            incoming.refused_late(1, 10, now);
+            let endings = incoming.refusals().endings(4);
+            assert_eq!(endings.to_string(), said);
+        }
     }
 
     #[test]

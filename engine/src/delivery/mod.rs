@@ -14,8 +14,11 @@ pub mod outgoing;
 mod payoff;
 pub mod rate;
 mod receipts;
+mod refusals;
 mod requests;
 pub mod resume;
+#[cfg(test)]
+pub(crate) mod schedules;
 pub mod stream;
 pub mod window;
 
@@ -26,6 +29,7 @@ pub use log_ids::LogIds;
 pub use outgoing::{AckError, Acknowledged, Outgoing, Report};
 pub(crate) use payoff::Payoff;
 pub(crate) use receipts::Receipts;
+pub use refusals::{REFUSALS_MAX, Refusals};
 pub(crate) use requests::Requests;
 pub use resume::{BadProgress, Met, Resume};
 pub use window::{Window, WindowLimits};

@@ -302,11 +302,12 @@ impl Outgoing {
         messages
     }
 
-    /// `messages` that were taken back had been processed all the same, `refused` of them refused.
-    pub fn cover(&mut self, messages: u64, refused: u64) {
-        self.hand_over_after_all(messages);
-        self.covered += messages;
-        self.refused += refused;
+    /// Messages that were taken back had been processed all the same.
+    pub fn cover(&mut self, processed: Acknowledged) {
+        self.hand_over_after_all(processed.messages);
+        self.covered += processed.messages;
+        self.refused += processed.refused;
+        self.late += processed.late;
     }
 
     /// What became of `messages` that were taken back will never be known.
@@ -360,7 +361,7 @@ impl Outgoing {
         self.refused
     }
 
-    /// Of those refused, as far as the peer said so while the lane was up: they came too late.
+    /// Of those refused, as far as the peer said so: they came too late.
     #[must_use]
     pub const fn refused_late(&self) -> u64 {
         self.late

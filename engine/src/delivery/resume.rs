@@ -10,14 +10,18 @@
 //! this process has, and counts what it has processed of the peer's log. Counts are those of one process
 //! at each end: a peer that was started again has processed nothing of anything.
 
+use super::outgoing::Acknowledged;
+use super::refusals::Refusals;
 use crate::wire::Progress;
+use crate::wire::endings::{Ending, Endings};
 
 /// What a peer says that no peer can mean: it has processed more than was sent, or less than it has
 /// acknowledged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "the peer says that it has processed {processed} messages, {refused} of them refused, where \
-     {acknowledged} are acknowledged and at most {open} more were sent"
+     {acknowledged} are acknowledged and at most {open} more were sent, or tells them apart otherwise than \
+     it counts them"
 )]
 pub struct BadProgress {
     /// What the peer has processed of this log, as it says.
@@ -31,15 +35,11 @@ pub struct BadProgress {
 }
 
 /// What is to be done with the messages that were sent on earlier connections and not acknowledged.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Met {
-    /// So many of them have been processed after all; the rest is sent again.
-    Known {
-        /// Processed, refused ones included.
-        messages: u64,
-        /// How many of those were refused, because there was no such mailbox.
-        refused: u64,
-    },
+    /// The first of them have been processed after all, as acknowledgements would say it: in order, and each of messages that
+    /// ended alike, but for the first of all if the peer does not say which of those it refused. The rest is sent again.
+    Known(Vec<Acknowledged>),
     /// The peer has never heard of this log: everything is sent, from its first open message on.
     Fresh,
     /// The process that was sent to is gone, or has forgotten this node: what became of them is not known.
@@ -66,12 +66,14 @@ pub struct Resume {
     /// Messages of it processed on connections that have ended, refused ones included.
     processed: u64,
     processed_refused: u64,
+    /// Which of those were refused.
+    refusals: Refusals,
 }
 
 impl Resume {
     /// Nothing sent and nothing received. `log` is an id that this node has never stated before, not 0.
     #[must_use]
-    pub const fn new(log: u64) -> Self {
+    pub fn new(log: u64) -> Self {
         Self {
             log,
             incarnation: 0,
@@ -82,13 +84,14 @@ impl Resume {
             peer_log: 0,
             processed: 0,
             processed_refused: 0,
+            refusals: Refusals::default(),
         }
     }
 
     /// What to state in a Hello, or in a Welcome to the process of that incarnation. No connection carries
     /// the lane.
     #[must_use]
-    pub const fn progress(&self, to: Option<u64>) -> Progress {
+    pub fn progress(&self, to: Option<u64>) -> Progress {
         let is_known = match to {
             Some(incarnation) => incarnation == self.incarnation,
             None => true,
@@ -96,9 +99,7 @@ impl Resume {
         if !is_known || self.peer_log == 0 {
             return Progress {
                 log: self.log,
-                peer_log: 0,
-                processed: 0,
-                refused: 0,
+                ..Progress::default()
             };
         }
         Progress {
@@ -106,6 +107,7 @@ impl Resume {
             peer_log: self.peer_log,
             processed: self.processed,
             refused: self.processed_refused,
+            endings: self.refusals.endings(self.processed),
         }
     }
 
@@ -141,30 +143,24 @@ impl Resume {
             {
                 let news = processed - self.acknowledged;
                 let refused = theirs.refused.checked_sub(self.refused).ok_or(bad)?;
-                if news > self.given_up + open || refused > news {
+                if news > self.given_up + open || !tells_apart(&theirs.endings, news, refused) {
                     return Err(bad);
                 }
                 self.acknowledged = processed;
                 self.refused = theirs.refused;
                 // Those went first, and have ended.
                 let messages = news.saturating_sub(self.given_up);
-                Met::Known {
-                    messages,
-                    refused: refused.min(messages),
-                }
+                Met::Known(as_acknowledged(&theirs.endings, messages, refused))
             }
             // Said before the peer processed what it has acknowledged since, on a dial that was overtaken; unless its own log is
             // a newer one, and it has forgotten this.
             Some(_) if is_same && !dialed && self.given_up == 0 && theirs.log <= self.peer_log => {
-                Met::Known {
-                    messages: 0,
-                    refused: 0,
-                }
+                Met::Known(Vec::new())
             }
             _ if open == 0 || (!self.confirmed && (is_same || self.incarnation == 0)) => Met::Fresh,
             _ => Met::Lost,
         };
-        self.take_outcome(met, dialed, renewed);
+        self.take_outcome(&met, dialed, renewed);
         self.given_up = 0;
         self.take_log(theirs.log, is_same, dialed);
         self.incarnation = incarnation;
@@ -173,8 +169,8 @@ impl Resume {
 
     /// Counts go on, or begin anew. What a Hello says may be older than what the peer has processed since: where the peer's
     /// count cannot be told from it, the log gets a new id, so that what is counted from here on is counted of that.
-    const fn take_outcome(&mut self, met: Met, dialed: bool, renewed: u64) {
-        if let Met::Known { .. } = met {
+    fn take_outcome(&mut self, met: &Met, dialed: bool, renewed: u64) {
+        if let Met::Known(_) = met {
             self.confirmed = true;
             return;
         }
@@ -189,7 +185,7 @@ impl Resume {
 
     /// What the peer sends is counted of this log of its from here on. Ids of a process go up: a Hello with an earlier one was
     /// overtaken, and nothing comes on its connection.
-    const fn take_log(&mut self, log: u64, is_same: bool, dialed: bool) {
+    fn take_log(&mut self, log: u64, is_same: bool, dialed: bool) {
         let is_overtaken = is_same && !dialed && log < self.peer_log;
         if is_same && (log == self.peer_log || is_overtaken) {
             return;
@@ -197,6 +193,7 @@ impl Resume {
         self.peer_log = log;
         self.processed = 0;
         self.processed_refused = 0;
+        self.refusals = Refusals::default();
     }
 
     /// The id of the log.
@@ -219,11 +216,45 @@ impl Resume {
         self.given_up += messages;
     }
 
-    /// A connection has ended on which `messages` were processed, `refused` of them refused.
-    pub const fn processed(&mut self, messages: u64, refused: u64) {
+    /// A connection has ended on which `messages` were processed, `refused` of them refused: those that `refusals` knows.
+    pub fn processed(&mut self, messages: u64, refused: u64, refusals: &Refusals) {
+        self.refusals.append(self.processed, refusals);
         self.processed += messages;
         self.processed_refused += refused;
     }
+}
+
+/// Whether what is said of the latest messages can be true of `messages` of which `refused` were refused.
+fn tells_apart(endings: &Endings, messages: u64, refused: u64) -> bool {
+    let said = endings.of_latest(messages);
+    let unsaid = messages - said.messages();
+    let refused_before = refused.checked_sub(said.refused());
+    refused_before.is_some_and(|refused| refused <= unsaid)
+}
+
+/// What has become of the latest `messages`, of which, and of others ahead of them, `refused` were refused.
+fn as_acknowledged(endings: &Endings, messages: u64, refused: u64) -> Vec<Acknowledged> {
+    let said = endings.of_latest(messages);
+    let unsaid = messages - said.messages();
+    let mixed = (unsaid > 0).then(|| Acknowledged {
+        messages: unsaid,
+        refused: (refused - said.refused()).min(unsaid),
+        late: 0,
+    });
+    let runs = said.runs().map(|run| Acknowledged {
+        messages: run.messages,
+        refused: if run.ending == Ending::Delivered {
+            0
+        } else {
+            run.messages
+        },
+        late: if run.ending == Ending::Late {
+            run.messages
+        } else {
+            0
+        },
+    });
+    mixed.into_iter().chain(runs).collect()
 }
 
 #[cfg(test)]

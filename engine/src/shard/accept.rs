@@ -426,7 +426,7 @@ impl Core {
         };
         let log = &self.lanes[lane as usize].log;
         let ours = log.progress(Some(incarnation));
-        if let Err(reason) = self.meet(lane, newcomer.hello.progress, incarnation, false) {
+        if let Err(reason) = self.meet(lane, newcomer.hello.progress.clone(), incarnation, false) {
             peer.leave(reason);
             self.control_link.stir(&peer);
             self.peer_lost(lane);

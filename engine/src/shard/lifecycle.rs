@@ -18,7 +18,7 @@ use super::timers::Deadline;
 use crate::config::OnLate;
 use crate::control::link::Notice;
 use crate::delivery::rate::Amount;
-use crate::delivery::{AckPolicy, Acknowledged, Incoming, Report};
+use crate::delivery::{AckPolicy, Incoming, Report};
 use crate::error::Reported;
 use crate::events::Event;
 use crate::fabric::Fabric;
@@ -187,6 +187,9 @@ impl Core {
         state.peer.lane_came(state.offset);
         state.peer.let_go_lane(state.offset);
         self.end_absence(lane);
+        if knows_streams {
+            self.tell_streams_given_up(lane);
+        }
         let state = &self.lanes[lane as usize];
         if !state.streams.is_empty() {
             self.mark_ready(lane);
@@ -238,19 +241,13 @@ impl Core {
             })?;
         let released = resumed.released;
         let receipts = &self.fabric.receipts;
-        if resumed.unknown > 0 {
-            let why = CloseReason::PeerRestarted.sentence();
-            for number in resumed.receipts {
-                receipts.settle(number, Err(Reported::Unknown { why }));
-            }
-        } else {
-            // Which of those refused came too late, the peer does not say here.
-            let processed = Acknowledged {
-                messages: released.messages,
-                refused: resumed.refused,
-                late: 0,
-            };
-            receipts.processed(resumed.receipts, processed);
+        let (refused, late) = resumed.refused();
+        let why = CloseReason::PeerRestarted.sentence();
+        for number in resumed.lost {
+            receipts.settle(number, Err(Reported::Unknown { why }));
+        }
+        for (processed, numbers) in resumed.processed {
+            receipts.processed(numbers, processed);
         }
         let gate = &state.address().gate;
         gate.release(released.messages, released.payload_bytes);
@@ -258,17 +255,16 @@ impl Core {
         if state.log.has_numbers() {
             self.note_resumed(lane, resumed.unknown == 0, &resumed.numbers);
         }
-        if resumed.refused > 0 {
-            self.report_refused(lane, resumed.refused, 0);
+        if refused > 0 {
+            self.report_refused(lane, refused, late);
         }
         if resumed.unknown > 0 {
-            let why = CloseReason::PeerRestarted.sentence();
             self.end_streams(lane, why);
             let report = Report {
                 undelivered: 0,
                 unknown: resumed.unknown,
             };
-            self.report_messages(lane, report, CloseReason::PeerRestarted.sentence());
+            self.report_messages(lane, report, why);
         }
         Ok(())
     }
@@ -461,7 +457,7 @@ impl Core {
         self.fabric.requests.lane_ended(&state.peer, state.offset);
         self.end_streams(lane, reason.sentence());
         let state = &mut self.lanes[lane as usize];
-        let (queued, report) = state.log.end_link(0, 0, false, &mut self.sending.pool);
+        let (queued, report) = state.log.end_link(None, false, &mut self.sending.pool);
         state
             .address()
             .gate
@@ -528,8 +524,8 @@ fn settle_log(
     at_rest: bool,
     ends: Option<(&Fabric, CloseReason)>,
 ) -> Report {
-    let (processed, refused) = state.link.processed();
-    let (queued, report) = state.log.end_link(processed, refused, at_rest, pool);
+    let processed = state.link.processed();
+    let (queued, report) = state.log.end_link(processed, at_rest, pool);
     let (rest, report) = if !state.log.keeps_messages() {
         (in_kernel, report)
     } else if let Some((fabric, reason)) = ends {

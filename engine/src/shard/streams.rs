@@ -276,9 +276,28 @@ impl Core {
         } else {
             StreamError::LaneEnded { why }
         };
-        self.fabric
-            .streams
-            .lane_ended(&state.peer, state.offset, &end);
+        let streams = &self.fabric.streams;
+        let ended = streams.lane_ended(&state.peer, state.offset, &end);
+        // The other node may keep its half of them: its time for this lane is not over, or begins anew.
+        if state.log.keeps_messages() {
+            state.streams.give_up(ended);
+        }
+    }
+
+    /// The lane is back: streams that were given up meanwhile are over at the other end as well.
+    pub(super) fn tell_streams_given_up(&mut self, lane: u32) {
+        let given_up = self.lanes[lane as usize].streams.take_given_up();
+        for (id, by) in given_up {
+            let why = "its lane was given up".into();
+            let reason = CancelReason::Dropped;
+            let word = Word::Cancel {
+                id,
+                by,
+                reason,
+                why,
+            };
+            self.say_of_stream(lane, &word);
+        }
     }
 
     /// Takes a message to a mailbox of streams. The message that has come with that, if one has.

@@ -83,7 +83,7 @@ impl Welcome {
     pub fn progress(&self) -> Progress {
         let extensible = self.extensible.as_ref();
         extensible
-            .map(|extensible| extensible.progress)
+            .map(|extensible| extensible.progress.clone())
             .unwrap_or_default()
     }
 }

@@ -7,6 +7,7 @@
 //! file never buffers and decides nothing.
 use serde::{Deserialize, Serialize};
 
+use super::endings::Endings;
 use super::hello::{
     HandshakeMessage, Hello, REFUSE_TEXT_BYTES_MAX, Refuse, SESSION_PLAIN, Welcome,
     WelcomeExtensible,
@@ -216,8 +217,8 @@ impl HandshakeMessage {
                 lane: hello.lane,
                 priority: hello.priority,
                 session: hello.session.clone(),
-                progress: hello.progress,
-                parameters: with_terms(&hello.unknown, &hello.terms),
+                progress: hello.progress.clone(),
+                parameters: with_known(&hello.unknown, &hello.progress.endings, &hello.terms),
             }),
             Self::Welcome(welcome) => {
                 let extensible = welcome.extensible.as_ref();
@@ -226,8 +227,12 @@ impl HandshakeMessage {
                     node: welcome.node.clone(),
                     incarnation: welcome.incarnation,
                     session: extensible.session.clone(),
-                    progress: extensible.progress,
-                    parameters: with_terms(&extensible.unknown, &extensible.terms),
+                    progress: extensible.progress.clone(),
+                    parameters: with_known(
+                        &extensible.unknown,
+                        &extensible.progress.endings,
+                        &extensible.terms,
+                    ),
                 })
             }
             Self::Refuse(refuse) => BodyV2::Refuse(refuse_body(refuse)),
@@ -283,7 +288,7 @@ fn from_v2(version: u16, body: BodyV2) -> Result<HandshakeMessage, MalformedBody
             lane: hello.lane,
             priority: hello.priority,
             session: hello.session,
-            progress: read_progress(hello.progress)?,
+            progress: read_progress(hello.progress, &mut hello.parameters)?,
             terms: ChannelTerms::take_from(&mut hello.parameters)?,
             unknown: hello.parameters,
         })),
@@ -293,7 +298,7 @@ fn from_v2(version: u16, body: BodyV2) -> Result<HandshakeMessage, MalformedBody
             incarnation: welcome.incarnation,
             extensible: Some(Box::new(WelcomeExtensible {
                 session: welcome.session,
-                progress: read_progress(welcome.progress)?,
+                progress: read_progress(welcome.progress, &mut welcome.parameters)?,
                 terms: ChannelTerms::take_from(&mut welcome.parameters)?,
                 unknown: welcome.parameters,
             })),
@@ -309,7 +314,12 @@ fn read_versions(min: u16, max: u16) -> Result<VersionRange, MalformedBody> {
     Ok(VersionRange { min, max })
 }
 
-fn read_progress(progress: Progress) -> Result<Progress, MalformedBody> {
+/// The counts, and what the parameters say beside them.
+fn read_progress(counts: Progress, parameters: &mut Parameters) -> Result<Progress, MalformedBody> {
+    let progress = Progress {
+        endings: Endings::take_from(parameters)?,
+        ..counts
+    };
     if progress.is_consistent() {
         Ok(progress)
     } else {
@@ -319,10 +329,11 @@ fn read_progress(progress: Progress) -> Result<Progress, MalformedBody> {
     }
 }
 
-fn with_terms(unknown: &Parameters, terms: &ChannelTerms) -> Parameters {
+fn with_known(unknown: &Parameters, endings: &Endings, terms: &ChannelTerms) -> Parameters {
     let mut parameters = unknown.clone();
-    terms
+    endings
         .write_to(&mut parameters)
+        .and_then(|()| terms.write_to(&mut parameters))
         .expect("unknown parameters that were read leave room for the known ones");
     parameters
 }

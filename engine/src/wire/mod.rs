@@ -63,6 +63,7 @@ pub mod close;
 pub mod codec;
 pub mod compression;
 pub mod control;
+pub mod endings;
 pub mod extension;
 pub mod fragment;
 pub mod frame;
@@ -82,6 +83,7 @@ pub mod version;
 
 pub use close::CloseReason;
 pub use control::Ack;
+pub use endings::Endings;
 pub use extension::{Correlation, Entry, Extension, ExtensionError, ExtensionWriter, Role};
 pub use frame::{
     BODY_BYTES_MAX, DecodeError, Frame, FrameKind, FrameLimits, HEADER_BYTES, MessageRun, Next,

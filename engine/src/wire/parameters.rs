@@ -62,6 +62,14 @@ pub enum ParameterError {
         /// The largest number that it can be.
         max: u32,
     },
+    /// The value does not say how messages ended.
+    #[error("parameter endings is {value}: {fault}")]
+    NotEndings {
+        /// The value that came.
+        value: Name,
+        /// What is wrong with it.
+        fault: &'static str,
+    },
 }
 
 impl Parameters {

@@ -5,8 +5,10 @@
 //! only what it says and when it makes sense.
 use serde::{Deserialize, Serialize};
 
+use super::endings::Endings;
+
 /// What one node says of a lane: from which log it sends, and how much of the peer's it has processed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Progress {
     /// The id of the log that this node sends from on this lane, 0 if it keeps none over connections.
     /// A new log, whose first message is number 1, has an id that this node has never stated before.
@@ -15,8 +17,12 @@ pub struct Progress {
     pub peer_log: u64,
     /// Messages of that log processed so far, delivered or refused.
     pub processed: u64,
-    /// How many of those were refused, because there was no such mailbox.
+    /// How many of those were refused, because there was no such mailbox, or because they came too late.
     pub refused: u64,
+    /// How the latest of those processed ended: all of them, some, or none. It is stated apart from the counts, and
+    /// need not be read.
+    #[serde(skip)]
+    pub endings: Endings,
 }
 
 impl Progress {
@@ -30,10 +36,15 @@ impl Progress {
         Some(self.processed)
     }
 
-    /// Whether the counts can be true together.
+    /// Whether the counts can be true together, and what is said of the latest messages with them.
     #[must_use]
-    pub const fn is_consistent(&self) -> bool {
-        self.refused <= self.processed && (self.peer_log != 0 || self.processed == 0)
+    pub fn is_consistent(&self) -> bool {
+        let unsaid = self.processed.checked_sub(self.endings.messages());
+        let refused_before = self.refused.checked_sub(self.endings.refused());
+        let (Some(unsaid), Some(refused_before)) = (unsaid, refused_before) else {
+            return false;
+        };
+        refused_before <= unsaid && (self.peer_log != 0 || self.processed == 0)
     }
 }
 
@@ -48,6 +59,7 @@ mod tests {
             peer_log: 7,
             processed: 100,
             refused: 2,
+            endings: Endings::NONE,
         };
         assert_eq!(progress.processed_of(7), Some(100));
         assert_eq!(progress.processed_of(8), None);
@@ -62,9 +74,36 @@ mod tests {
             peer_log,
             processed,
             refused,
+            endings: Endings::NONE,
         };
         assert!(of_a_log(1, 5, 5).is_consistent());
         assert!(!of_a_log(1, 5, 6).is_consistent());
         assert!(!of_a_log(0, 5, 0).is_consistent());
+    }
+
+    #[test]
+    fn what_is_said_of_the_latest_messages_has_to_agree_with_the_counts() {
+        let is_consistent = |processed, refused, endings| {
+            let progress = Progress {
+                log: 0,
+                peer_log: 1,
+                processed,
+                refused,
+                endings: Endings::read(endings).expect("it can be read"),
+            };
+            progress.is_consistent()
+        };
+        assert!(is_consistent(6, 3, "d3r2l1"), "of all of them");
+        assert!(
+            is_consistent(8, 4, "d3r2l1"),
+            "one of the other two as well"
+        );
+        assert!(
+            !is_consistent(5, 3, "d3r2l1"),
+            "of more than were processed"
+        );
+        assert!(!is_consistent(8, 2, "d3r2l1"), "more than were refused");
+        assert!(!is_consistent(8, 6, "d3r2l1"), "fewer than were refused");
+        assert!(!is_consistent(6, 4, "d3r2l1"));
     }
 }

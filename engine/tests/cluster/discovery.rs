@@ -394,15 +394,19 @@ fn by_multicast_with_a_secret() {
         .secret_file(path.to_string_lossy());
     let members = form("multicast", |_| multicast.clone(), free_port(), |_| {});
     // One with another secret hears the others, believes nobody, and is not believed.
-    std::fs::write(&path, "another secret of this test\n")
+    let other = path.with_extension("other");
+    std::fs::write(&other, "another secret of this test\n")
         .expect("the temporary folder can be written");
+    let multicast = multicast.secret_file(other.to_string_lossy());
     let stranger = node(6, listening(6, 0), &multicast);
     let refused = || members[0].node.metrics().discoveries[0].refused;
     wait_until("its beacons are refused", refused, |refused| *refused > 2);
     assert!(stranger.node.metrics().discoveries[0].places.is_empty());
     assert_eq!(stranger.cluster().live(), 1);
     agree(&members);
-    let _ = std::fs::remove_file(&path);
+    for path in [path, other] {
+        let _ = std::fs::remove_file(path);
+    }
 }
 
 #[test]

@@ -467,6 +467,9 @@ impl World {
                     kind.name
                 );
             }
+            if kind.is_in_order() {
+                assert!(numbers.is_sorted(), "{} {way:?}: in order", kind.name);
+            }
         }
         for (way, number, mut receipt) in self.receipts.drain(..) {
             let kind = KINDS[way.1].name;

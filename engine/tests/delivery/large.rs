@@ -1,17 +1,19 @@
 //! Messages that are too large for a frame, on a channel that takes them: each goes as a stream by itself, and is one
 //! message again at the other node, or is reported; all of them are accounted for.
 
+use std::num::NonZeroU64;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use bytes::Bytes;
 use overlane::config::{self, ChannelConfig, ConfigBuilder, Overflow, Reliability};
 use overlane::{Envelope, Event, Events, Inbox, Node, SendError, StreamMetrics};
+use overlane_proxy::Direction;
 
 use crate::support::accounting::check_accounting;
 use crate::support::{
-    Ends, GENEROUS, config, connect_both, pair_through_proxy, reliable, start, wait_for_event,
-    wait_until,
+    Ends, GENEROUS, config, connect_both, connect_through_proxy, pair_through_proxy, reliable,
+    start, wait_for_event, wait_until,
 };
 
 const FRAME: usize = 64 << 10;
@@ -352,6 +354,48 @@ fn on_a_lane_that_does_not_resume_it_is_reported() {
         ),
         (2, 1)
     );
+}
+
+/// The lane was away for longer than its sender waits, and for less than its receiver does.
+#[test]
+fn a_receiver_lets_go_of_the_half_that_it_has_of_a_message_that_was_given_up() {
+    let guaranteed = || channel(Reliability::Guaranteed);
+    let a = node("a", guaranteed().resume_timeout_ms(300_u64));
+    let waits_longer = GENEROUS * 2;
+    let waits_ms = u64::try_from(waits_longer.as_millis()).expect("it is short");
+    let b = node("b", guaranteed().resume_timeout_ms(waits_ms));
+    let proxy = connect_through_proxy(&a, &b);
+    let mut inbox = b.inbox("in").expect("free");
+    let rate = NonZeroU64::new(1 << 20);
+    proxy.set_rate(Direction::ToTarget, rate);
+    try_send(&a, "b", payload(1, LARGE)).expect("it is accepted");
+    wait_until(
+        "some of it has come",
+        || b.metrics().streams.open_incoming,
+        |open| *open == 1,
+    );
+    proxy.stall(true);
+    proxy.cut();
+    wait_until(
+        "it is given up",
+        || a.metrics().streams.messages_reported,
+        |reported| *reported == 1,
+    );
+    assert_eq!(b.metrics().streams.open_incoming, 1, "it may go on");
+    proxy.set_rate(Direction::ToTarget, None);
+    proxy.stall(false);
+    wait_until(
+        "it has let go of it",
+        || b.metrics().streams.open_incoming,
+        |open| *open == 0,
+    );
+    a.wait_connected("b", GENEROUS).expect("it is back");
+    // There is room for all of another.
+    send(&a, "b", payload(2, LARGE)).expect("there is room");
+    assert!(receive(&mut inbox, 1) == [payload(2, LARGE)]);
+    let counted = accounted(&[&a, &b]);
+    assert_eq!(counted[0].messages_reported, 1);
+    assert_eq!(counted[1].messages_delivered, 1);
 }
 
 #[test]

@@ -104,6 +104,11 @@ fn any_hello_is_read_or_refused() {
 }
 
 #[test]
+fn anything_said_of_how_messages_ended_is_read_or_refused() {
+    replay("endings", checks::endings);
+}
+
+#[test]
 fn any_answer_to_a_hello_is_read_or_refused() {
     replay("answer", checks::answer);
 }

@@ -16,8 +16,9 @@ use overlane::wire::hello::SESSION_PLAIN;
 use overlane::wire::stream::{CancelReason, Side, Word, data_mailbox};
 use overlane::wire::{
     AcceptProgress, Acceptor, Ack, Agreed, ChannelTerms, CloseReason, Correlation, DialProgress,
-    Dialer, Extension, Frame, FrameKind, FrameLimits, HEADER_BYTES, HandshakeMessage, Hello, Name,
-    Next, Parameters, Progress, Refuse, Role, VersionRange, Welcome, next_frame, put_header,
+    Dialer, Endings, Extension, Frame, FrameKind, FrameLimits, HEADER_BYTES, HandshakeMessage,
+    Hello, Name, Next, Parameters, Progress, Refuse, Role, VersionRange, Welcome, next_frame,
+    put_header,
 };
 
 const DOCUMENT: &str = include_str!("../../../docs/wire.md");
@@ -115,12 +116,15 @@ fn name(text: &str) -> Name {
     Name::new(text).expect("a good name")
 }
 
-const PROGRESS: Progress = Progress {
-    log: 7,
-    peer_log: 9,
-    processed: 1000,
-    refused: 2,
-};
+fn progress() -> Progress {
+    Progress {
+        log: 7,
+        peer_log: 9,
+        processed: 1000,
+        refused: 2,
+        endings: Endings::read("d90r2d8").expect("it can be read"),
+    }
+}
 
 fn hello() -> Hello {
     Hello {
@@ -133,7 +137,7 @@ fn hello() -> Hello {
         lane: 2,
         priority: 4,
         session: name(SESSION_PLAIN),
-        progress: PROGRESS,
+        progress: progress(),
         terms: ChannelTerms {
             reliability: name("reliable"),
             ordering: name("fifo"),

@@ -5,7 +5,7 @@ use overlane::wire::layout::HANDSHAKE_BODY_BYTES_MAX;
 use overlane::wire::parameters::PARAMETER_BYTES_MAX;
 use overlane::wire::version::VERSION;
 use overlane::wire::{
-    AcceptProgress, Acceptor, Agreed, ChannelTerms, CloseReason, DialProgress, Dialer,
+    AcceptProgress, Acceptor, Agreed, ChannelTerms, CloseReason, DialProgress, Dialer, Endings,
     HandshakeError, HandshakeMessage, Hello, Name, Parameter, Parameters, Progress, Refuse,
     VersionRange, Welcome,
 };
@@ -164,6 +164,7 @@ fn the_largest_hello_and_refuse_fit() {
         peer_log: u64::MAX,
         processed: u64::MAX,
         refused: u64::MAX,
+        endings: Endings::NONE,
     };
     fill(&mut large.unknown);
     let (_, bytes) = Dialer::new(large.clone());
@@ -549,6 +550,7 @@ fn counts_that_contradict_each_other_are_malformed() {
         peer_log: 2,
         processed: 5,
         refused: 6,
+        endings: Endings::NONE,
     };
     let (_, bytes) = Dialer::new(said);
     let error = accepted(&bytes, usize::MAX).expect_err("more refused than processed");

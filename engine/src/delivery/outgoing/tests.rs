@@ -19,6 +19,30 @@ fn acknowledge(outgoing: &mut Outgoing, ack: Ack) -> Result<Acknowledged, AckErr
     outgoing.acknowledge(ack, Instant::now(), |_, _| {})
 }
 
+#[test]
+fn fragments_are_acknowledged_as_far_as_they_were_handed_over() {
+    let mut outgoing = reliable(1, 0);
+    outgoing.fragments_handed_over(100);
+    assert_eq!(outgoing.unacknowledged_bytes(), 100);
+    assert_eq!(outgoing.acknowledge_fragments(60), Ok(60));
+    assert_eq!(outgoing.unacknowledged_bytes(), 40);
+    assert_eq!(outgoing.acknowledge_fragments(60), Ok(0), "no news");
+    for bytes in [101, 59] {
+        let under_way = 40;
+        let forged = AckError::FragmentsOutOfRange { bytes, under_way };
+        assert_eq!(outgoing.acknowledge_fragments(bytes), Err(forged));
+    }
+    assert_eq!(outgoing.acknowledge_fragments(100), Ok(40));
+    // The next connection counts from nothing.
+    outgoing.end();
+    outgoing.start_link();
+    outgoing.fragments_handed_over(30);
+    assert_eq!(outgoing.acknowledge_fragments(30), Ok(30));
+    let mut none = Outgoing::new(Reliability::BestEffort);
+    none.fragments_handed_over(100);
+    assert!(none.acknowledge_fragments(1).is_err(), "nothing is");
+}
+
 /// A reliable ledger with so many messages accepted and handed over.
 fn reliable(accepted: u64, handed_over: u64) -> Outgoing {
     let mut outgoing = Outgoing::new(Reliability::Reliable);
@@ -383,6 +407,33 @@ proptest! {
 }
 
 #[test]
+fn nothing_is_under_way_once_the_connection_has_ended() {
+    let mut outgoing = reliable(10, 9);
+    acknowledge(&mut outgoing, ack(6, 0)).expect("an honest peer");
+    assert_eq!(outgoing.in_flight(), 3);
+    let report = Report {
+        undelivered: 1,
+        unknown: 3,
+    };
+    assert_eq!(outgoing.end(), report);
+    assert_eq!(outgoing.in_flight(), 0);
+    assert!(outgoing.is_drained() && outgoing.identity_holds());
+    assert_eq!(outgoing.end(), Report::default(), "once");
+}
+
+#[test]
+fn what_a_newer_message_replaced_waits_no_longer_and_is_reported_to_nobody() {
+    let mut outgoing = reliable(5, 2);
+    outgoing.replace_queued();
+    outgoing.replace_queued();
+    assert_eq!((outgoing.queued(), outgoing.replaced()), (1, 2));
+    outgoing.expire(1, 0);
+    acknowledge(&mut outgoing, ack(2, 0)).expect("an honest peer");
+    assert_eq!((outgoing.acknowledged(), outgoing.reported()), (2, 1));
+    assert!(outgoing.is_drained() && outgoing.identity_holds());
+}
+
+#[test]
 fn what_ends_by_its_deadline_is_reported_or_dropped() {
     let mut outgoing = reliable(10, 7);
     outgoing.expire(2, 0);
@@ -391,7 +442,11 @@ fn what_ends_by_its_deadline_is_reported_or_dropped() {
     assert_eq!(outgoing.take_back(), 3);
     outgoing.expire(1, 2);
     assert_eq!((outgoing.expired(), outgoing.reported()), (5, 5));
-    outgoing.cover(1, 0);
+    outgoing.cover(Acknowledged {
+        messages: 1,
+        refused: 0,
+        late: 0,
+    });
     assert!(outgoing.is_drained() && outgoing.identity_holds());
 
     let mut gossip = Outgoing::new(Reliability::BestEffort);

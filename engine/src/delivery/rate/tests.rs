@@ -10,6 +10,12 @@ fn amount(bytes: u64, messages: u64) -> Amount {
     Amount { bytes, messages }
 }
 
+#[test]
+fn nothing_is_no_messages() {
+    assert!(Amount::default().is_empty());
+    assert!(!amount(0, 1).is_empty(), "a message may have no bytes");
+}
+
 /// What went, in order of time.
 type Sent = Vec<(Duration, Amount)>;
 

@@ -152,6 +152,27 @@ fn it_follows_a_link_that_changes() {
     assert!(share > 0.9, "{share}");
 }
 
+/// Now and then it is made small, to see how long the link takes with nothing in it.
+#[test]
+fn after_a_look_at_the_empty_link_it_is_as_wide_as_before() {
+    let mut link = Link::new(125_000_000, Duration::from_micros(200));
+    link.flood(Duration::from_secs(2));
+    let mut looks = 0;
+    let mut before = None;
+    while looks < 2 {
+        link.flood(Duration::from_micros(100));
+        match (link.window.phase, before) {
+            (Phase::Looking { bytes, .. }, _) => before = Some(bytes),
+            (_, Some(bytes)) => {
+                let now = link.window.bytes();
+                assert!(now >= bytes / 2, "{now} after it was {bytes}");
+                (looks, before) = (looks + 1, None);
+            }
+            (_, None) => {}
+        }
+    }
+}
+
 /// Two machines that are busy otherwise: what is under way is looked at each few milliseconds, however little it is.
 #[test]
 fn what_is_slow_for_another_reason_does_not_shrink_it() {

@@ -5,6 +5,7 @@
 //! which decides by it, and the batch being sent with the connection, because the kernel may read it
 //! after the link has ended.
 
+use crate::delivery::Incoming;
 use crate::shard::inbound::Inbound;
 use crate::wire::Agreed;
 use crate::wire::mailbox_ids::MailboxIds;
@@ -30,12 +31,9 @@ impl Link {
         }
     }
 
-    /// Messages of the peer that were processed on this connection, and how many of them refused.
-    pub(crate) fn processed(&self) -> (u64, u64) {
-        self.inbound.as_ref().map_or((0, 0), |inbound| {
-            let (ledger, refused) = (&inbound.ledger, inbound.ledger.refused_total());
-            (ledger.delivered_total() + refused, refused)
-        })
+    /// What was processed of the peer's messages on this connection; nothing if there was none.
+    pub(crate) fn processed(&self) -> Option<&Incoming> {
+        self.inbound.as_ref().map(|inbound| &inbound.ledger)
     }
 
     /// A new connection: the peer knows none of this side's names.

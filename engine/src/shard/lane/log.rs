@@ -21,7 +21,7 @@ use crate::channel_plan::ChannelPlan;
 use crate::config::OnRestart;
 use crate::deadline::{Moment, earlier};
 use crate::delivery::{
-    AckError, Acknowledged, BadProgress, Met, Outgoing, Payoff, Receipts, Report, Window,
+    AckError, Acknowledged, BadProgress, Incoming, Met, Outgoing, Payoff, Receipts, Report, Window,
     WindowLimits,
 };
 use crate::mailboxes::{MailboxId, Mailboxes};
@@ -417,46 +417,36 @@ impl Log {
         let Some(kept) = &mut self.kept else {
             return Ok(Resumed::default());
         };
-        let mut resumed = Resumed::default();
         let met = kept
             .resume
             .meet(theirs, incarnation, kept.open, dialed, renewed)?;
+        // Those have ended already, whatever the peer says of them.
         let given_up = std::mem::take(&mut kept.given_up);
-        let settled = match met {
-            Met::Known { messages, .. } => messages,
-            Met::Lost if self.on_restart == OnRestart::Report => kept.open,
-            Met::Lost | Met::Fresh => 0,
-        };
-        // What was given up has ended already, whatever the peer says of it.
-        let ended = given_up.partition_point(|place| *place < settled);
-        let open = settled - ended as u64;
-        match met {
-            Met::Known { refused, .. } => {
-                resumed.refused = refused.min(open);
-                self.ledger.cover(open, resumed.refused);
-            }
-            Met::Lost | Met::Fresh => {
-                self.ledger.give_up(open);
-                resumed.unknown = open;
-            }
-        }
         self.held.remove(pool, &given_up);
-        kept.open -= open + given_up.len() as u64;
-        for _ in 0..open {
-            if self.numbers.is_some() {
-                let front = self.held.front();
-                let front = front.filter(|front| front.is_extended);
-                let number = front.and_then(|front| number(front.payload.as_slice()));
-                resumed.numbers.extend(number);
+        kept.open -= given_up.len() as u64;
+        let has_numbers = self.numbers.is_some();
+        let mut resumed = Resumed::default();
+        match met {
+            Met::Known(runs) => {
+                let mut place = 0;
+                for run in runs {
+                    let ends = place + run.messages;
+                    let ended = given_up.partition_point(|ended| *ended < ends)
+                        - given_up.partition_point(|ended| *ended < place);
+                    place = ends;
+                    let open = without(run, ended as u64);
+                    self.ledger.cover(open);
+                    kept.open -= open.messages;
+                    let receipts = resumed.settle(open.messages, &mut self.held, has_numbers, pool);
+                    resumed.processed.push((open, receipts));
+                }
             }
-            let Some(dropped) = self.held.drop_front(pool) else {
-                break;
-            };
-            resumed.released.messages += 1;
-            resumed.released.payload_bytes += dropped.bytes;
-            if let Some(Awaited::Receipt(number)) = dropped.awaited {
-                resumed.receipts.push(number);
+            Met::Lost if self.on_restart == OnRestart::Report => {
+                resumed.unknown = std::mem::take(&mut kept.open);
+                self.ledger.give_up(resumed.unknown);
+                resumed.lost = resumed.settle(resumed.unknown, &mut self.held, has_numbers, pool);
             }
+            Met::Lost | Met::Fresh => {}
         }
         Ok(resumed)
     }
@@ -487,13 +477,11 @@ impl Log {
         self.outbox.set_depth(self.window.bytes());
     }
 
-    /// The connection has ended, on which the peer's messages were `processed`, some of them `refused`:
-    /// settles all that was for it, or keeps it for the next. `at_rest`, nothing was, and what waits in line waits on.
+    /// The connection has ended, on which so much of the peer's messages was `processed`: settles all that was for it, or keeps it for the next. `at_rest`, nothing was, and what waits in line waits on.
     /// Returns what is charged no longer, and what there is to report.
     pub(crate) fn end_link(
         &mut self,
-        processed: u64,
-        refused: u64,
+        processed: Option<&Incoming>,
         at_rest: bool,
         pool: &mut ChunkPool,
     ) -> (Load, Report) {
@@ -504,7 +492,12 @@ impl Log {
             if let Some(numbers) = &mut self.numbers {
                 drop(numbers.end());
             }
-            kept.resume.processed(processed, refused);
+            if let Some(processed) = processed {
+                let refused = processed.refused_total();
+                let messages = processed.delivered_total() + refused;
+                let refusals = processed.refusals();
+                kept.resume.processed(messages, refused, refusals);
+            }
             let under_way = self.ledger.take_back();
             let left = kept.hold(&mut self.outbox, &mut self.held, under_way, pool);
             self.outbox.clear(pool);
@@ -622,14 +615,61 @@ impl Gone {
 pub(crate) struct Resumed {
     /// What is charged at the gate no longer.
     pub(crate) released: Load,
-    /// Messages that the peer refused, because it has no such mailbox.
-    pub(crate) refused: u64,
-    /// Messages of which it is not known what became of them.
+    /// Messages that the peer has processed after all, in order, with the receipts among them.
+    pub(crate) processed: Vec<(Acknowledged, Vec<u64>)>,
+    /// Messages of which it is not known what became of them, and the receipts among them.
     pub(crate) unknown: u64,
-    /// The receipts of the messages that are settled: acknowledged, refused or unknown.
-    pub(crate) receipts: Vec<u64>,
-    /// Their numbers on a causal channel.
+    pub(crate) lost: Vec<u64>,
+    /// The numbers on a causal channel of all that is settled.
     pub(crate) numbers: Vec<u64>,
+}
+
+impl Resumed {
+    /// Messages that the peer refused, and how many of those for being late.
+    pub(crate) fn refused(&self) -> (u64, u64) {
+        let each = self.processed.iter();
+        each.fold((0, 0), |(refused, late), (processed, _)| {
+            (refused + processed.refused, late + processed.late)
+        })
+    }
+
+    /// The first `messages` that are held are settled. Returns their receipts.
+    fn settle(
+        &mut self,
+        messages: u64,
+        held: &mut Held,
+        has_numbers: bool,
+        pool: &mut ChunkPool,
+    ) -> Vec<u64> {
+        let mut receipts = Vec::new();
+        for _ in 0..messages {
+            if has_numbers {
+                let front = held.front();
+                let front = front.filter(|front| front.is_extended);
+                let number = front.and_then(|front| number(front.payload.as_slice()));
+                self.numbers.extend(number);
+            }
+            let Some(dropped) = held.drop_front(pool) else {
+                break;
+            };
+            self.released.messages += 1;
+            self.released.payload_bytes += dropped.bytes;
+            if let Some(Awaited::Receipt(number)) = dropped.awaited {
+                receipts.push(number);
+            }
+        }
+        receipts
+    }
+}
+
+/// The same without `messages` of those that it covers, which have ended already.
+fn without(processed: Acknowledged, messages: u64) -> Acknowledged {
+    let open = processed.messages - messages;
+    Acknowledged {
+        messages: open,
+        refused: processed.refused.min(open),
+        late: processed.late.min(open),
+    }
 }
 
 #[cfg(test)]

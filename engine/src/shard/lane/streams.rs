@@ -7,6 +7,10 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::stream_book::Outgoing;
+use crate::wire::stream::Side;
+
+/// Streams of a lane that were given up and whose other end is not told yet: beyond these the oldest is not told.
+const GIVEN_UP_MAX: usize = 1024;
 
 /// The streams of a lane that have something to send.
 #[derive(Debug, Default)]
@@ -17,6 +21,8 @@ pub(crate) struct LaneStreams {
     /// What is in the log of the lane: after how many accepted messages, and its bytes.
     under_way: VecDeque<(u64, u64)>,
     under_way_bytes: u64,
+    /// Given up with the lane, and which of their ends this node had.
+    given_up: VecDeque<(u64, Side)>,
 }
 
 impl LaneStreams {
@@ -52,6 +58,18 @@ impl LaneStreams {
     pub(in crate::shard) fn forget(&mut self) {
         self.words.clear();
         self.ready.clear();
+    }
+
+    /// Those have ended here because the lane was given up; the other node may still wait for them.
+    pub(in crate::shard) fn give_up(&mut self, streams: Vec<(u64, Side)>) {
+        self.given_up.extend(streams);
+        let beyond = self.given_up.len().saturating_sub(GIVEN_UP_MAX);
+        self.given_up.drain(..beyond);
+    }
+
+    /// What the other node is to be told of now that the lane is back.
+    pub(in crate::shard) fn take_given_up(&mut self) -> VecDeque<(u64, Side)> {
+        std::mem::take(&mut self.given_up)
     }
 
     /// Whether anything of streams is in the log.

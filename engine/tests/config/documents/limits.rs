@@ -8,9 +8,12 @@ use overlane::config::{
     CHANNEL_PARAMETERS, CHANNELS_MAX, FILE_BYTES_MAX, NODE_PARAMETERS, RULES_MAX, Unit,
     ZONE_BYTES_MAX, number, quantity,
 };
+use overlane::delivery::REFUSALS_MAX;
 use overlane::delivery::incoming::RUNS_MAX;
 use overlane::http;
-use overlane::wire::{CloseReason, causes, extension, frame, hello, layout, name, parameters};
+use overlane::wire::{
+    CloseReason, causes, endings, extension, frame, hello, layout, name, parameters,
+};
 use overlane::{
     ADDRESSES_MAX, CHANGE_BYTES_MAX, CHANGED_MAX, DECIDERS_MAX, DECISION_BYTES_MAX,
     DECISIONS_BYTES_MAX, DECISIONS_MAX, FAULTS_MAX, METADATA_PAIRS_MAX, RECEIPTS_MAX,
@@ -697,6 +700,30 @@ const APPLICATIONS: &[Limit] = &[
         Constant("RUNS_MAX", RUNS_MAX as u64, Unit::Count("acknowledgements")),
         Otherwise("the last covers what follows, and does not say which were refused"),
         "the unit tests of engine/src/delivery/incoming.rs",
+    ),
+    limit(
+        "runs of refused messages of a peer that a lane remembers, to tell them apart when it is resumed",
+        Constant("REFUSALS_MAX", REFUSALS_MAX as u64, Unit::Count("runs")),
+        Otherwise(
+            "the oldest are forgotten: of messages before those it says only how many it refused",
+        ),
+        "the unit tests of engine/src/delivery/refusals.rs",
+    ),
+    limit(
+        "streams given up with their lane of which the peer is told when that is back",
+        Derived("1024 streams for each lane"),
+        Otherwise("the peer is not told of the oldest, and lets go of them with the lane"),
+        "delivery/large.rs::a_receiver_lets_go_of_the_half_that_it_has_of_a_message_that_was_given_up",
+    ),
+    limit(
+        "runs of messages that a peer tells apart when it resumes",
+        Constant(
+            "wire::endings::ENDINGS_RUNS_MAX",
+            endings::ENDINGS_RUNS_MAX as u64,
+            Unit::Count("runs"),
+        ),
+        Closed(CloseReason::HandshakeMalformed),
+        "hostile/resume.rs::a_peer_that_tells_apart_what_cannot_be_is_refused_and_nothing_is_lost",
     ),
     limit(
         "time that a request waits for its reply",

@@ -105,7 +105,9 @@ fn every_parameter_that_can_be_retuned_is_while_traffic_flows() {
     all_acknowledged(&metrics[0], "b", "base", base);
     assert_eq!(count.load(Ordering::Relaxed), data + base + 1);
     assert_eq!(counted(&metrics[1], "a", "data").delivered, data + 1);
-    assert_eq!(ups_and_downs(&events, "data"), (0, 0), "the lane stays up");
+    // That it came up may be told late.
+    let (_, downs) = ups_and_downs(&events, "data");
+    assert_eq!(downs, 0, "the lane stays up");
 }
 
 /// The priority counts on both sides, for the lane that is up: what waits is overtaken.
@@ -160,7 +162,8 @@ fn a_lane_that_is_up_is_served_by_its_new_priority() {
     let last_other = order.rfind('t').expect("they came");
     let late = order[last_other..].matches('n').count();
     assert!(late >= 300, "{late} of 600 came behind the others: {order}");
-    assert_eq!(ups_and_downs(&events, "one"), (0, 0));
+    let (_, downs) = ups_and_downs(&events, "one");
+    assert_eq!(downs, 0, "the lane stays up");
 }
 
 /// Lanes go from one priority to another, in both directions, while frames are on their way, waiting and half received.

@@ -149,7 +149,7 @@ fn a_log_settles_what_a_connection_leaves_and_goes_on_with_the_next() {
     let mut sender = Sender::new(reliable());
     sender.accept(100);
     let under_way = sender.send();
-    let (waited, report) = sender.log.end_link(0, 0, false, &mut sender.pool);
+    let (waited, report) = sender.log.end_link(None, false, &mut sender.pool);
     assert_eq!(waited.messages, 100 - under_way);
     assert_eq!(
         report,
