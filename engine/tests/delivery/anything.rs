@@ -94,12 +94,16 @@ type Way = (u32, usize, usize, usize);
 /// What came, in its order.
 type Came = Arc<Mutex<BTreeMap<Way, Vec<u64>>>>;
 
+fn small(number: usize) -> u8 {
+    u8::try_from(number).expect("there are few")
+}
+
 fn payload(way: Way, number: u64, bytes: usize) -> Vec<u8> {
     let mut payload = Vec::with_capacity(bytes + 20);
     payload.extend(way.0.to_le_bytes());
-    payload.extend([way.1 as u8, way.2 as u8, way.3 as u8]);
+    payload.extend([way.1, way.2, way.3].map(small));
     payload.extend(number.to_le_bytes());
-    payload.extend((0..bytes).map(|at| (number as usize + at / 7) as u8));
+    payload.extend((0..bytes as u64).map(|at| (number + at / 7).to_le_bytes()[0]));
     payload
 }
 
@@ -286,7 +290,7 @@ impl World {
         }
         let running = &self.nodes[from];
         let destination = running.node.destination(NAMES[to], "calls").expect("names");
-        let mut question = vec![kind as u8; 1];
+        let mut question = vec![small(kind)];
         question.resize(self.random.usize(1..3000), 7);
         let channel = running.channels[kind].clone();
         let bytes = question.clone();

@@ -27,7 +27,7 @@ pub(super) struct Flows {
 }
 
 fn byte(number: u64, at: u64) -> u8 {
-    (number * 31 + at / 5) as u8
+    (number * 31 + at / 5).to_le_bytes()[0]
 }
 
 /// Reads a stream whose first bytes are its number, to its end or for a while.
