@@ -183,7 +183,7 @@ impl World {
     fn begin(seed: u64) -> Self {
         let came = Came::default();
         let mut nodes: Vec<_> = (0..3)
-            .map(|number| run(&came, number, None, number as u32))
+            .map(|number| run(&came, number, None, small(number).into()))
             .collect();
         let mut proxies = BTreeMap::new();
         for from in 0..3 {
