@@ -92,13 +92,14 @@ fn a_consumer_that_stops_gets_everything_when_it_reads_again() {
     };
     // Memory may not have grown at all.
     assert!(result["rss_growth_bytes"].is_u64(), "{result}");
+    assert!(result["heap_growth_bytes"].is_u64(), "{result}");
     assert_eq!(result["budget_bytes"], 1_131_072, "{result}");
     assert!(
         result["others_p99_ratio"]
             .as_f64()
             .is_some_and(|ratio| ratio > 0.0)
     );
-    assert_eq!(result.as_object().expect("an object").len(), 3, "{result}");
+    assert_eq!(result.as_object().expect("an object").len(), 4, "{result}");
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Nodes in containers on a network of their own, half of them where io_uring is forbidden: killed, paused, cut off, and
-//! back, one of them at another address. Skipped, with a word, where no container engine answers.
+//! back, one of them at another address. Skipped, with a word, unless it is asked
+//! for, and where no container engine answers.
 
 #[path = "containers/site.rs"]
 mod site;
@@ -8,6 +9,9 @@ mod support;
 use serde_json::{Value, json};
 use site::{Profile, Site, Told};
 use support::until;
+
+/// It waits for a node that is alone to count all others out, which takes that for as long as a machine is busy.
+const ASKED_BY: &str = "OVERLANE_CONTAINERS";
 
 const NODES: [&str; 4] = ["n1", "n2", "n3", "n4"];
 /// The last number of the address of the first of them; the others follow.
@@ -63,6 +67,10 @@ fn only(told: &Told, event: &str, member: &str) {
 
 #[test]
 fn a_cluster_in_containers_tells_who_is_killed_paused_and_cut_off() {
+    if std::env::var_os(ASKED_BY).is_none() {
+        println!("skipped: it takes a minute and a half, {ASKED_BY}=1 asks for it");
+        return;
+    }
     let mut site = match Site::new("containers") {
         Ok(site) => site,
         Err(why) => {
