@@ -88,7 +88,8 @@ impl Kind {
     }
 }
 
-/// From which start of a node, over which channel, to which mailbox of which node.
+/// From which start of a node, over which channel, to which node, and to which of its mailboxes with which key: large messages let
+/// those with other keys pass.
 type Way = (u32, usize, usize, usize);
 
 /// What came, in its order.
@@ -230,14 +231,19 @@ impl World {
             self.random.usize(..3),
         );
         let mailbox = self.random.usize(..MAILBOXES.len());
-        let way = (self.nodes[from].life, kind, to, mailbox);
+        let key = self
+            .random
+            .choice([None, None, None, Some(0), Some(1), Some(2)]);
+        let key = key.expect("there are some");
+        let flow = mailbox + MAILBOXES.len() * key.map_or(0, |key: usize| key + 1);
+        let way = (self.nodes[from].life, kind, to, flow);
         let running = &self.nodes[from];
         let mut destination = running
             .node
             .destination(NAMES[to], MAILBOXES[mailbox])
             .expect("names");
-        if self.random.u8(..4) == 0 {
-            destination = destination.with_key(self.random.u64(..3));
+        if let Some(key) = key {
+            destination = destination.with_key(key as u64);
         }
         let channel = &running.channels[kind];
         let next = self.numbers.entry(way).or_default();
