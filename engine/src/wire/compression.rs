@@ -230,9 +230,11 @@ mod tests {
         }
 
         #[test]
-        fn any_batch_comes_back(batch in prop::collection::vec(0..4_u8, 300..5000)) {
+        fn any_batch_comes_back(piece in prop::collection::vec(0..4_u8, 100..1700)) {
+            // lz4 makes nothing smaller of few bytes in which no piece comes again.
+            let batch = piece.repeat(3);
             for codec in CODECS {
-                let body = compressed(codec, &batch).expect("a quarter at most");
+                let body = compressed(codec, &batch).expect("two thirds of it come again");
                 let mut back = vec![0; batch.len()];
                 let done = Decompressor::default().decompress(codec, &body, &mut back);
                 prop_assert_eq!((done, &back), (Ok(()), &batch));
