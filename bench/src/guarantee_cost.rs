@@ -7,17 +7,15 @@ use clap::Args;
 use overlane::config::{Config, Flags, Reliability};
 use serde::Serialize;
 
-use crate::error::{BenchError, Outcome};
-use crate::flags::{self, Consumer, PairFlags, Producer};
-use crate::node::pair::RECEIVER;
-use crate::node::protocol::SendOrder;
-use crate::pair::{Pair, Spread};
+use crate::error::Outcome;
+use crate::flags::{self, PairFlags, Producer};
+use crate::pair::Spread;
 use crate::remote::site::Hosts;
 use crate::sample::Window;
 use crate::shown::show;
 use crate::table;
 use crate::throughput;
-use crate::turns::take_turns;
+use crate::turns::{cpu_ns_per_message, ratios, spread, take_turns};
 
 /// Flags of `guarantee-cost`.
 #[derive(Debug, Args)]
@@ -48,15 +46,7 @@ pub(crate) fn run(flags: &GuaranteeCostFlags) -> Outcome<()> {
     let common = throughput::configuration(flags.payload, queue_bytes_max, &flags.engine)?;
     let remote = flags.pair.remote.as_deref();
     let [reliable, guaranteed] = Hosts::with(remote, |hosts| measure(hosts, &common, flags))?;
-    let pairs: Vec<Pair> = guaranteed
-        .iter()
-        .zip(&reliable)
-        .map(|(guaranteed, reliable)| Pair {
-            ours: guaranteed.messages_per_s(),
-            raw: reliable.messages_per_s(),
-        })
-        .collect();
-    let ratio = Spread::of_ratios(&pairs).ok_or_else(nothing_arrived)?;
+    let ratio = ratios(&reliable, &guaranteed, Window::messages_per_s)?;
     if flags.pair.json {
         let ratio_to_reliable = (ratio.median * 1e3).round() / 1e3;
         let figures = Figures { ratio_to_reliable };
@@ -72,14 +62,6 @@ fn measure(
     common: &Config,
     flags: &GuaranteeCostFlags,
 ) -> Outcome<[Vec<Window>; 2]> {
-    let order = SendOrder {
-        peers: vec![RECEIVER.to_owned()],
-        channel: throughput::CHANNEL.to_owned(),
-        payload_bytes: flags.payload,
-        producer: flags.producer,
-        consumer: Consumer::Handler,
-        producer_core: None,
-    };
     let configs = [Reliability::Reliable, Reliability::Guaranteed].map(|reliability| {
         let mut config = common.clone();
         for channel in &mut config.channels {
@@ -87,7 +69,8 @@ fn measure(
         }
         config
     });
-    take_turns("guarantee-cost", hosts, &configs, &order, &flags.pair)
+    let sent = (flags.payload, flags.producer);
+    take_turns("guarantee-cost", hosts, &configs, sent, &flags.pair)
 }
 
 fn print(
@@ -98,16 +81,11 @@ fn print(
 ) -> Outcome<()> {
     let mut rows = Vec::new();
     for (name, windows) in [("reliable", reliable), ("guaranteed", guaranteed)] {
-        let of = |rate: fn(&Window) -> f64| {
-            let spread = Spread::of(windows.iter().map(rate)).ok_or_else(nothing_arrived);
-            spread.map(|spread| table::number(spread.median))
-        };
-        let all = windows.iter().copied().fold(Window::default(), Window::and);
         rows.push(vec![
             name.to_owned(),
-            of(Window::messages_per_s)?,
-            of(Window::mib_per_s)?,
-            table::number(all.per_message(all.cpu_ns())),
+            table::number(spread(windows, Window::messages_per_s)?.median),
+            table::number(spread(windows, Window::mib_per_s)?.median),
+            table::number(cpu_ns_per_message(windows)),
             String::new(),
         ]);
     }
@@ -122,10 +100,6 @@ fn print(
     ];
     show!("{}", table::of(&header, &rows));
     Ok(())
-}
-
-fn nothing_arrived() -> BenchError {
-    BenchError::CheckFailed("nothing arrived within a window; give longer --seconds".into())
 }
 
 #[cfg(test)]

@@ -8,16 +8,14 @@ use overlane::config::{Config, Flags, NODE_PARAMETERS};
 use serde::Serialize;
 
 use crate::error::{BenchError, Outcome};
-use crate::flags::{self, Consumer, PairFlags, Producer};
-use crate::node::pair::RECEIVER;
-use crate::node::protocol::SendOrder;
-use crate::pair::{Pair, Spread};
+use crate::flags::{self, PairFlags, Producer};
+use crate::pair::Spread;
 use crate::remote::site::Hosts;
 use crate::sample::Window;
 use crate::shown::show;
 use crate::table;
 use crate::throughput;
-use crate::turns::take_turns;
+use crate::turns::{cpu_ns_per_message, ratios, spread, take_turns};
 
 /// Flags of `setting-cost`.
 #[derive(Debug, Args)]
@@ -60,17 +58,10 @@ pub(crate) fn run(flags: &SettingCostFlags) -> Outcome<()> {
         configuration(flags, &flags.base)?,
         configuration(flags, &flags.beside)?,
     ];
-    let order = SendOrder {
-        peers: vec![RECEIVER.to_owned()],
-        channel: throughput::CHANNEL.to_owned(),
-        payload_bytes: flags.payload,
-        producer: flags.producer,
-        consumer: Consumer::Handler,
-        producer_core: None,
-    };
     let remote = flags.pair.remote.as_deref();
     let [base, beside] = Hosts::with(remote, |hosts| {
-        take_turns("setting-cost", hosts, &configs, &order, &flags.pair)
+        let sent = (flags.payload, flags.producer);
+        take_turns("setting-cost", hosts, &configs, sent, &flags.pair)
     })?;
     let rates = ratios(&base, &beside, Window::messages_per_s)?;
     let cpu = ratios(&base, &beside, |window| window.per_message(window.cpu_ns()))?;
@@ -102,16 +93,6 @@ fn configuration(flags: &SettingCostFlags, value: &str) -> Outcome<Config> {
     throughput::configuration(flags.payload, queue_bytes_max, &engine)
 }
 
-fn ratios(base: &[Window], beside: &[Window], figure: impl Fn(&Window) -> f64) -> Outcome<Spread> {
-    let pairs: Vec<Pair> = { beside.iter().zip(base) }
-        .map(|(beside, base)| Pair {
-            ours: figure(beside),
-            raw: figure(base),
-        })
-        .collect();
-    Spread::of_ratios(&pairs).ok_or_else(nothing_arrived)
-}
-
 fn print(
     flags: &SettingCostFlags,
     base: &[Window],
@@ -120,12 +101,10 @@ fn print(
 ) -> Outcome<()> {
     let mut rows = Vec::new();
     for (value, windows) in [(&flags.base, base), (&flags.beside, beside)] {
-        let rates = Spread::of(windows.iter().map(Window::messages_per_s));
-        let all = windows.iter().copied().fold(Window::default(), Window::and);
         rows.push(vec![
             format!("{} = {value}", flags.setting),
-            table::number(rates.ok_or_else(nothing_arrived)?.median),
-            table::number(all.per_message(all.cpu_ns())),
+            table::number(spread(windows, Window::messages_per_s)?.median),
+            table::number(cpu_ns_per_message(windows)),
             String::new(),
             String::new(),
         ]);
@@ -142,10 +121,6 @@ fn print(
     ];
     show!("{}", table::of(&header, &rows));
     Ok(())
-}
-
-fn nothing_arrived() -> BenchError {
-    BenchError::CheckFailed("nothing arrived within a window; give longer --seconds".into())
 }
 
 #[cfg(test)]

@@ -410,7 +410,15 @@ impl Channel {
             let run = run_length(channel, lane, self.fabric.config.inline_bytes_max, rest);
             let steered = self.fabric.rules.may_override(channel);
             let sent = if run > 1 && channel.takes_runs() && !steered {
-                self.send_run_in_parts(to, &rest[..run])
+                self.send_in_parts(
+                    self,
+                    to,
+                    &rest[..run],
+                    |channel, plain| channel.send_run(to, plain),
+                    |channel, attributes, payload| {
+                        channel.try_send_extended(to, attributes, payload)
+                    },
+                )
             } else {
                 self.try_send(to, rest[0]).map(|()| 1)
             };
@@ -421,24 +429,6 @@ impl Channel {
             }
         }
         Ok(done)
-    }
-
-    /// A run, or what is before the first message of it that begins a trace, and that message.
-    fn send_run_in_parts(&self, to: &Destination, run: &[&[u8]]) -> Result<usize, SendError> {
-        let (plain, recorded) = self.before_trace(to, run);
-        let sent = match plain {
-            0 => 0,
-            _ => self.send_run(to, &run[..plain])?,
-        };
-        match recorded {
-            Some(attributes) if sent == plain => {
-                match self.try_send_extended(to, attributes, run[plain]) {
-                    Err(error) if sent == 0 => Err(error),
-                    accepted => Ok(sent + usize::from(accepted.is_ok())),
-                }
-            }
-            _ => Ok(sent),
-        }
     }
 
     /// Inline payloads, with one reservation and one claim.

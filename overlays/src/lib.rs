@@ -60,6 +60,7 @@ pub mod payload;
 pub mod plumtree;
 pub mod protocols;
 pub mod pub_sub;
+mod recent;
 #[cfg(feature = "sim")]
 pub mod sim;
 pub mod stack;

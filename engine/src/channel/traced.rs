@@ -6,6 +6,7 @@
 use super::Channel;
 use crate::attributes::Attributes;
 use crate::config::RESERVED_PREFIX;
+use crate::error::SendError;
 use crate::message::Destination;
 use crate::payload::Payload;
 use crate::spans::{OpenSpan, Spans, Subject};
@@ -25,9 +26,39 @@ impl Channel {
         attributes.has_trace().then_some(attributes)
     }
 
+    /// Sends a run, or what of it is before the first message with which this node begins a trace, and that message. Returns how
+    /// many were sent.
+    ///
+    /// # Errors
+    /// Why the first was not.
+    #[inline]
+    pub(crate) fn send_in_parts<S>(
+        &self,
+        mut sender: S,
+        to: &Destination,
+        run: &[&[u8]],
+        send_plain: impl FnOnce(&mut S, &[&[u8]]) -> Result<usize, SendError>,
+        send_recorded: impl FnOnce(&mut S, Attributes<'static>, &[u8]) -> Result<(), SendError>,
+    ) -> Result<usize, SendError> {
+        let (plain, recorded) = self.before_trace(to, run);
+        let sent = match plain {
+            0 => 0,
+            _ => send_plain(&mut sender, &run[..plain])?,
+        };
+        match recorded {
+            Some(attributes) if sent == plain => {
+                match send_recorded(&mut sender, attributes, run[plain]) {
+                    Err(error) if sent == 0 => Err(error),
+                    accepted => Ok(sent + usize::from(accepted.is_ok())),
+                }
+            }
+            _ => Ok(sent),
+        }
+    }
+
     /// How many messages of a run go as they are, before the first with which this node begins a trace, and what that says.
     #[inline]
-    pub(crate) fn before_trace(
+    fn before_trace(
         &self,
         to: &Destination,
         run: &[&[u8]],

@@ -186,7 +186,7 @@ impl Resume {
     /// What the peer sends is counted of this log of its from here on. Ids of a process go up: a Hello with an earlier one was
     /// overtaken, and nothing comes on its connection.
     fn take_log(&mut self, log: u64, is_same: bool, dialed: bool) {
-        let is_overtaken = is_same && !dialed && log < self.peer_log;
+        let is_overtaken = !dialed && log < self.peer_log;
         if is_same && (log == self.peer_log || is_overtaken) {
             return;
         }
@@ -241,18 +241,13 @@ fn as_acknowledged(endings: &Endings, messages: u64, refused: u64) -> Vec<Acknow
         refused: (refused - said.refused()).min(unsaid),
         late: 0,
     });
-    let runs = said.runs().map(|run| Acknowledged {
-        messages: run.messages,
-        refused: if run.ending == Ending::Delivered {
-            0
-        } else {
-            run.messages
-        },
-        late: if run.ending == Ending::Late {
-            run.messages
-        } else {
-            0
-        },
+    let runs = said.runs().map(|run| {
+        let if_so = |is_so: bool| u64::from(is_so) * run.messages;
+        Acknowledged {
+            messages: run.messages,
+            refused: if_so(run.ending != Ending::Delivered),
+            late: if_so(run.ending == Ending::Late),
+        }
     });
     mixed.into_iter().chain(runs).collect()
 }

@@ -21,8 +21,6 @@ use super::{Consumer, Doorbell, Drained, Producer, PushError, Tag, byte_ring};
 fn check(preemptions: usize, program: impl Fn() + Sync + Send + 'static) {
     let mut builder = Builder::new();
     builder.preemption_bound = builder.preemption_bound.or(Some(preemptions));
-    // Reading runs takes some steps more than loom expects of an execution.
-    builder.max_branches = builder.max_branches.max(10_000);
     builder.check(program);
 }
 

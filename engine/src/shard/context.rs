@@ -376,36 +376,20 @@ impl Core {
             let plan = &self.channels[channel.entry.index];
             let run = run_length(plan, lane, self.fabric.config.inline_bytes_max, payloads);
             if run > 1 {
-                return self.send_run_in_parts_here(channel, to, index, &payloads[..run]);
+                let place = (to.mailbox.id(), OrderTag::of(to.key));
+                return channel.send_in_parts(
+                    self,
+                    to,
+                    &payloads[..run],
+                    |core, plain| core.send_run_here(channel.entry.index, index, place, plain),
+                    |core, attributes, payload| {
+                        core.send_extended_here(channel, to, attributes, payload)
+                    },
+                );
             }
         }
         self.try_send_as_named_here(channel, to, payloads[0])
             .map(|()| 1)
-    }
-
-    /// A run, or what is before the first message of it that begins a trace, and that message.
-    fn send_run_in_parts_here(
-        &mut self,
-        channel: &Channel,
-        to: &Destination,
-        index: u32,
-        run: &[&[u8]],
-    ) -> Result<usize, SendError> {
-        let (plain, recorded) = channel.before_trace(to, run);
-        let place = (to.mailbox.id(), OrderTag::of(to.key));
-        let sent = match plain {
-            0 => 0,
-            _ => self.send_run_here(channel.entry.index, index, place, &run[..plain])?,
-        };
-        match recorded {
-            Some(attributes) if sent == plain => {
-                match self.send_extended_here(channel, to, attributes, run[plain]) {
-                    Err(error) if sent == 0 => Err(error),
-                    accepted => Ok(sent + usize::from(accepted.is_ok())),
-                }
-            }
-            _ => Ok(sent),
-        }
     }
 
     /// Copied payloads to a lane of this shard, with one reservation.

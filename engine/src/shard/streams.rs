@@ -288,15 +288,8 @@ impl Core {
     pub(super) fn tell_streams_given_up(&mut self, lane: u32) {
         let given_up = self.lanes[lane as usize].streams.take_given_up();
         for (id, by) in given_up {
-            let why = "its lane was given up".into();
-            let reason = CancelReason::Dropped;
-            let word = Word::Cancel {
-                id,
-                by,
-                reason,
-                why,
-            };
-            self.say_of_stream(lane, &word);
+            let why = "its lane was given up";
+            self.say_cancelled(lane, id, by, CancelReason::Dropped, why);
         }
     }
 
@@ -369,7 +362,11 @@ impl Core {
         if self.lanes[lane as usize].streams.words.len() >= WORDS_MANY {
             return;
         }
-        let why = "".into();
+        self.say_cancelled(lane, id, by, reason, "");
+    }
+
+    fn say_cancelled(&mut self, lane: u32, id: u64, by: Side, reason: CancelReason, why: &str) {
+        let why = why.into();
         let word = Word::Cancel {
             id,
             by,

@@ -12,12 +12,12 @@ use fastrand::Rng;
 use futures_lite::future::{block_on, poll_once};
 use overlane::config::{ChannelConfig, Compression, Ordering, Overflow, Reliability};
 use overlane::{
-    Channel, Envelope, Inbox, Message, Node, OwnedMessage, Receipt, Reported, RequestError,
+    Channel, Envelope, Inbox, Message, Metrics, Node, OwnedMessage, Receipt, Reported, RequestError,
 };
 use overlane_proxy::Proxy;
 
 use crate::support::accounting::check_accounting;
-use crate::support::{GENEROUS, config, start};
+use crate::support::{GENEROUS, config, start, wait_until};
 
 const NAMES: [&str; 3] = ["a", "b", "c"];
 /// Where messages go: two that shards take, one that a thread takes, one that nobody has.
@@ -179,7 +179,7 @@ fn run(came: &Came, number: usize, listen: Option<SocketAddr>, life: u32) -> Run
 impl World {
     fn begin(seed: u64) -> Self {
         let came = Came::default();
-        let mut nodes: Vec<_> = (0..3)
+        let nodes: Vec<_> = (0..3)
             .map(|number| run(&came, number, None, small(number).into()))
             .collect();
         let mut proxies = BTreeMap::new();
@@ -193,7 +193,7 @@ impl World {
             random: Rng::with_seed(seed),
             came,
             lives: 3,
-            nodes: std::mem::take(&mut nodes),
+            nodes,
             proxies,
             numbers: BTreeMap::new(),
             accepted: BTreeMap::new(),
@@ -322,6 +322,17 @@ impl World {
         self.read(number, messages);
     }
 
+    /// As an application that has nothing else to do, for a while.
+    fn wait_for_one(&mut self) {
+        let number = self.random.usize(..3);
+        let patience = Duration::from_millis(self.random.u64(..20));
+        if let Some(inbox) = &mut self.nodes[number].inbox
+            && let Ok(message) = inbox.recv_timeout(patience)
+        {
+            note(&self.came, message.payload());
+        }
+    }
+
     fn read(&mut self, number: usize, messages: usize) {
         let Some(inbox) = &mut self.nodes[number].inbox else {
             return;
@@ -372,7 +383,7 @@ impl World {
                     .retune_channel(KINDS[kind].name, |is| is.priority(priority));
                 retuned.expect("a priority can change");
             }
-            95..97 => std::thread::sleep(Duration::from_millis(self.random.u64(..20))),
+            95..97 => self.wait_for_one(),
             97.. if is_restarting && self.random.u8(..3) == 0 => self.restart(),
             _ => {}
         }
@@ -398,27 +409,20 @@ impl World {
         for (question, asked) in self.requests.drain(..) {
             ends_well(&question, block_on(asked));
         }
-        let deadline = std::time::Instant::now() + GENEROUS;
-        loop {
-            for number in 0..3 {
-                self.read(number, usize::MAX);
-            }
-            let drained = self
-                .nodes
-                .iter()
-                .all(|running| running.node.metrics().is_drained());
-            if drained {
-                break;
-            }
-            assert!(
-                std::time::Instant::now() < deadline,
-                "not drained: {:#?}",
-                self.nodes
-                    .iter()
-                    .map(|running| running.node.metrics())
-                    .collect::<Vec<_>>()
-            );
-        }
+        let drained = || {
+            self.read_all();
+            let nodes = self.nodes.iter();
+            nodes
+                .map(|running| running.node.metrics())
+                .collect::<Vec<_>>()
+        };
+        wait_until("all nodes are drained", drained, |metrics| {
+            metrics.iter().all(Metrics::is_drained)
+        });
+        self.read_all();
+    }
+
+    fn read_all(&mut self) {
         for number in 0..3 {
             self.read(number, usize::MAX);
         }

@@ -88,6 +88,13 @@ fn keeping(name: &str, trace: TraceConfig) -> (Node, Kept) {
     (builder.start().expect("the node starts"), kept)
 }
 
+/// Two connected nodes, `a` with that part of its messages traced, and the spans of each.
+fn keeping_pair(trace: TraceConfig) -> [(Node, Kept); 2] {
+    let nodes = [keeping("a", trace), keeping("b", TraceConfig::default())];
+    connect_both(&nodes[0].0, &nodes[1].0);
+    nodes
+}
+
 fn nested(inner: &Taken, outer: &Taken, slack: Duration) {
     let slack = u64::try_from(slack.as_nanos()).expect("it is short");
     let (inner, outer) = (&inner.span, &outer.span);
@@ -239,9 +246,7 @@ fn a_context_decides_and_of_messages_without_one_the_part_that_is_asked_for() {
             sample_ppm: ppm,
             ..TraceConfig::default()
         };
-        let (a, of_a) = keeping("a", trace);
-        let (b, of_b) = keeping("b", TraceConfig::default());
-        connect_both(&a, &b);
+        let [(a, of_a), (b, of_b)] = keeping_pair(trace);
         let mut inbox = b.inbox("in").expect("a name");
         let to = a.destination("b", "in").expect("names");
         let data = a.channel("data").expect("it is configured");
@@ -448,9 +453,7 @@ fn runs_and_what_goes_to_several_at_once_get_traces_like_others() {
             buffer_spans: 16_384,
             ..TraceConfig::default()
         };
-        let (a, of_a) = keeping("a", trace);
-        let (b, of_b) = keeping("b", TraceConfig::default());
-        connect_both(&a, &b);
+        let [(a, of_a), (b, of_b)] = keeping_pair(trace);
         let mut inbox = b.inbox("in").expect("a name");
         let to = a.destination("b", "in").expect("names");
         let data = a.channel("data").expect("it is configured");

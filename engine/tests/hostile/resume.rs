@@ -54,6 +54,30 @@ fn mine(peer_log: u64, processed: u64, refused: u64, endings: &str) -> Progress 
     }
 }
 
+fn acknowledge(stranger: &mut Stranger, processed: u32) {
+    let mut acks = Vec::new();
+    let ack = Ack {
+        processed,
+        refused: 0,
+        late: 0,
+    };
+    ack.append_to(&mut acks);
+    stranger.say(&acks);
+}
+
+/// Mallory acknowledges the first message, and its lane ends.
+fn acknowledges_one_and_goes(honest: &Honest, mut mallory: Stranger) {
+    let lane = || honest.target.metrics();
+    acknowledge(&mut mallory, 1);
+    wait_until("one is acknowledged", lane, |metrics| {
+        counted(metrics, "mallory", "data").acknowledged == 1
+    });
+    drop(mallory);
+    wait_until("the lane has ended", lane, |metrics| {
+        counted(metrics, "mallory", "data").lanes_up == 0
+    });
+}
+
 #[test]
 fn a_peer_that_has_processed_more_than_was_sent_is_refused_and_nothing_is_lost() {
     let channels = vec![reliable("data").reliability(Reliability::Guaranteed)];
@@ -66,25 +90,7 @@ fn a_peer_that_has_processed_more_than_was_sent_is_refused_and_nothing_is_lost()
     honest.up("mallory");
     send_to_mallory(&honest.target);
     assert_eq!(reads_up_to(&mut first, SENT - 1), [0, 1, 2, 3, 4]);
-    let mut acks = Vec::new();
-    let one = Ack {
-        processed: 1,
-        refused: 0,
-        late: 0,
-    };
-    one.append_to(&mut acks);
-    first.say(&acks);
-    wait_until(
-        "one is acknowledged",
-        || honest.target.metrics(),
-        |metrics| counted(metrics, "mallory", "data").acknowledged == 1,
-    );
-    drop(first);
-    wait_until(
-        "the lane has ended",
-        || honest.target.metrics(),
-        |metrics| counted(metrics, "mallory", "data").lanes_up == 0,
-    );
+    acknowledges_one_and_goes(&honest, first);
     let forged = [SENT + 1, 1 << 32, u64::MAX];
     for processed in forged {
         let mut stranger = Stranger::connect(address);
@@ -100,14 +106,7 @@ fn a_peer_that_has_processed_more_than_was_sent_is_refused_and_nothing_is_lost()
     let (mut last, again) = Stranger::lane_and_progress(address, hello);
     assert_eq!(again.log, theirs.log);
     assert_eq!(reads_up_to(&mut last, SENT - 1), [3, 4]);
-    let mut acks = Vec::new();
-    let two = Ack {
-        processed: 2,
-        refused: 0,
-        late: 0,
-    };
-    two.append_to(&mut acks);
-    last.say(&acks);
+    acknowledge(&mut last, 2);
     let metrics = drained(&honest.target);
     let out = counted(&metrics, "mallory", "data");
     assert_eq!((out.accepted, out.acknowledged), (SENT, SENT), "{out:#?}");
@@ -133,25 +132,7 @@ fn five_with_receipts(honest: &Honest) -> (SocketAddr, u64, Vec<Receipt>) {
         let (kind, ..) = first.next_frame().expect("it is sent");
         came += u64::from(kind == FrameKind::Message);
     }
-    let mut acks = Vec::new();
-    let one = Ack {
-        processed: 1,
-        refused: 0,
-        late: 0,
-    };
-    one.append_to(&mut acks);
-    first.say(&acks);
-    wait_until(
-        "one is acknowledged",
-        || honest.target.metrics(),
-        |metrics| counted(metrics, "mallory", "data").acknowledged == 1,
-    );
-    drop(first);
-    wait_until(
-        "the lane has ended",
-        || honest.target.metrics(),
-        |metrics| counted(metrics, "mallory", "data").lanes_up == 0,
-    );
+    acknowledges_one_and_goes(honest, first);
     (address, theirs.log, receipts)
 }
 

@@ -8,8 +8,6 @@
 //! Called by the broadcasts of a node, for what goes down and what comes up.
 //! What it must never do: remember more than [`TOLD_MAX`] of them.
 
-use std::collections::{BTreeSet, VecDeque};
-
 use crate::payload::{HEAD_BYTES_MAX, Payload};
 use crate::store::MessageId;
 
@@ -20,7 +18,7 @@ const KIND_AGAIN: u8 = 0xff;
 const MARK_BYTES: usize = 1 + 8 + 8;
 
 /// Most messages remembered that came begun once more. 4,096: a guess, more than nodes that have only just joined send.
-const TOLD_MAX: usize = 4_096;
+pub(super) const TOLD_MAX: usize = 4_096;
 
 /// The payload as it begins once more; none if its marks leave no room for that.
 pub(super) fn mark(first: MessageId, payload: &Payload) -> Option<Payload> {
@@ -44,32 +42,6 @@ pub(super) fn read(payload: &Payload) -> Option<(MessageId, Payload)> {
     (*kind == [KIND_AGAIN]).then(|| (first, payload.clone().without_words(MARK_BYTES)))
 }
 
-/// The messages that came begun once more.
-#[derive(Debug, Default)]
-pub(super) struct Told {
-    ids: BTreeSet<MessageId>,
-    /// The same in the order in which they came.
-    order: VecDeque<MessageId>,
-}
-
-impl Told {
-    pub(super) fn has(&self, first: MessageId) -> bool {
-        self.ids.contains(&first)
-    }
-
-    pub(super) fn note(&mut self, first: MessageId) {
-        if !self.ids.insert(first) {
-            return;
-        }
-        if self.order.len() == TOLD_MAX
-            && let Some(oldest) = self.order.pop_front()
-        {
-            self.ids.remove(&oldest);
-        }
-        self.order.push_back(first);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -91,16 +63,5 @@ mod tests {
         }
         let full = payload.marked_with(2, &[0; HEAD_BYTES_MAX - 2]);
         assert_eq!(mark(id(3), &full), None, "it would be refused");
-    }
-
-    #[test]
-    fn no_more_are_remembered_than_there_is_room_for() {
-        let mut told = Told::default();
-        for number in 0..TOLD_MAX as u64 + 10 {
-            told.note(id(number));
-            told.note(id(number));
-        }
-        assert_eq!((told.ids.len(), told.order.len()), (TOLD_MAX, TOLD_MAX));
-        assert!(!told.has(id(9)) && told.has(id(10)));
     }
 }

@@ -31,6 +31,8 @@ use crate::epoch::{Links, Order, OverlayKind, Report};
 use crate::event::{Command, Delivery, Event, Input, InputOf, Output, OutputOf, Peer, Protocol};
 use crate::payload::{Payload, Spread};
 use crate::plumtree::{self, Plumtree};
+use crate::recent::Recent;
+use crate::store::MessageId;
 use crate::time::Time;
 
 /// Settings of one node. All nodes of a cluster should have the same.
@@ -68,7 +70,7 @@ pub struct Broadcasts<P> {
     /// As they were told last.
     links: BTreeMap<P, Links>,
     /// What came begun once more.
-    told: again::Told,
+    told: Recent<MessageId>,
 }
 
 impl<P: Peer> Broadcasts<P> {
@@ -82,7 +84,7 @@ impl<P: Peer> Broadcasts<P> {
             epidemic: Epidemic::new(me, config.epidemic),
             kind,
             links: BTreeMap::new(),
-            told: again::Told::default(),
+            told: Recent::new(again::TOLD_MAX),
         }
     }
 
@@ -193,12 +195,11 @@ impl<P: Peer> Broadcasts<P> {
         if is_mesh(before) == is_mesh(self.kind) {
             return;
         }
+        let marked = |(id, own): (_, &Payload)| again::mark(id, own);
         let own: Vec<Payload> = if is_mesh(before) {
-            let own = self.direct.own();
-            own.filter_map(|(id, own)| again::mark(id, own)).collect()
+            self.direct.own().filter_map(marked).collect()
         } else {
-            let own = self.tree.own();
-            own.filter_map(|(id, own)| again::mark(id, own)).collect()
+            self.tree.own().filter_map(marked).collect()
         };
         for payload in own {
             self.broadcast(now, payload, random, out);
@@ -210,8 +211,8 @@ impl<P: Peer> Broadcasts<P> {
         let Some((first, payload)) = again::read(&delivery.payload) else {
             return (!self.told.has(delivery.id)).then_some(delivery);
         };
-        let came = self.told.has(first) || self.tree.has_seen(first) || self.direct.has_seen(first);
-        self.told.note(first);
+        let is_new = self.told.note(first);
+        let came = !is_new || self.tree.has_seen(first) || self.direct.has_seen(first);
         (!came).then_some(Delivery {
             id: first,
             payload,

@@ -234,7 +234,7 @@ impl<P: Peer> PubSub<P> {
         };
         let message = Message::Published { number };
         out.push(Output::Send { to: from, message });
-        if !subscribed.numbers.note(from, number) {
+        if !subscribed.numbers.note((from, number)) {
             return;
         }
         let name = postcard::to_stdvec(&(from, number)).unwrap_or_default();
@@ -518,7 +518,7 @@ impl<P: Peer> PubSub<P> {
                     Ok(((sender, number), rest)) => {
                         let name = words.len() - rest.len();
                         let subscribed = self.topics.get_mut(&topic);
-                        if subscribed.is_some_and(|topic| topic.numbers.note(sender, number)) {
+                        if subscribed.is_some_and(|topic| topic.numbers.note((sender, number))) {
                             tell(sender, payload.without_words(name));
                         }
                     }

@@ -5,7 +5,7 @@
 //! published it. Subscribers deliver a number once, so a lost answer does no harm. Owns the bounds on
 //! what waits, and on the numbers that a subscriber remembers; called by the handlers of [`PubSub`].
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -27,7 +27,7 @@ const ANSWER_WAIT: Duration = Duration::from_millis(500);
 const ATTEMPTS_MAX: u32 = 8;
 /// Numbers that a subscriber remembers per topic, so that a publication is delivered once. 1,024: those
 /// of one node that has as many under way as it may.
-const NUMBERS_MAX: usize = 1_024;
+pub(super) const NUMBERS_MAX: usize = 1_024;
 
 /// A publication that nobody has taken yet.
 #[derive(Debug)]
@@ -95,37 +95,6 @@ impl<P: Peer> Outside<P> {
             one.asked.last() == Some(&peer) && topic.is_none_or(|topic| one.topic == topic)
         });
         waiting.map(|one| one.number).collect()
-    }
-}
-
-/// Numbers of publications from outside that came to this node: in the order in which they came, and
-/// to be found.
-#[derive(Debug)]
-pub(super) struct Numbers<P> {
-    order: VecDeque<(P, u64)>,
-    known: BTreeSet<(P, u64)>,
-}
-
-impl<P: Peer> Numbers<P> {
-    pub(super) const fn new() -> Self {
-        Self {
-            order: VecDeque::new(),
-            known: BTreeSet::new(),
-        }
-    }
-
-    /// Notes a number. Whether it is new.
-    pub(super) fn note(&mut self, sender: P, number: u64) -> bool {
-        if !self.known.insert((sender, number)) {
-            return false;
-        }
-        if self.order.len() == NUMBERS_MAX
-            && let Some(oldest) = self.order.pop_front()
-        {
-            self.known.remove(&oldest);
-        }
-        self.order.push_back((sender, number));
-        true
     }
 }
 

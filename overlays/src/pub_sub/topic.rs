@@ -3,10 +3,11 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use super::outside::Numbers;
+use super::outside::NUMBERS_MAX;
 use crate::event::{Overlay, Peer};
 use crate::hyparview::HyParView;
 use crate::plumtree::Plumtree;
+use crate::recent::Recent;
 use crate::stack::Stack;
 use crate::time::Time;
 
@@ -29,7 +30,7 @@ pub(super) struct Topic<P> {
     beacons: VecDeque<u64>,
     checks: BTreeMap<u64, P>,
     /// Of publications from outside.
-    pub(super) numbers: Numbers<P>,
+    pub(super) numbers: Recent<(P, u64)>,
 }
 
 impl<P: Peer> Topic<P> {
@@ -42,7 +43,7 @@ impl<P: Peer> Topic<P> {
             lonely_wait,
             beacons: VecDeque::new(),
             checks: BTreeMap::new(),
-            numbers: Numbers::new(),
+            numbers: Recent::new(NUMBERS_MAX),
         }
     }
 

@@ -6,21 +6,11 @@
 //! each node of the trial per hop; of each overlay only the last sample is remembered.
 
 use super::message::Message;
+use super::slot::Sample;
 use super::switch::{Out, Switch};
-use crate::epoch::{Epoch, OverlayKind, Report, Sampling};
+use crate::epoch::{OverlayKind, Report, Sampling};
 use crate::event::{Event, Output, Peer};
 use crate::time::Time;
-
-/// The last sample that came over an overlay.
-#[derive(Debug)]
-pub(super) struct Sample<P> {
-    trial: Epoch<P>,
-    round: u32,
-    /// Who sent it; nobody if this node did.
-    by: Option<P>,
-    /// How often it came.
-    copies: u8,
-}
 
 impl<P: Peer> Switch<P> {
     /// This node wants to know how an overlay carries to the nodes of a trial.

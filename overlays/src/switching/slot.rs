@@ -5,13 +5,23 @@
 use std::collections::BTreeSet;
 
 use super::any::{AnyOverlay, Overlays};
-use super::sampling::Sample;
-use crate::epoch::{OverlayKind, Proposal};
+use crate::epoch::{Epoch, OverlayKind, Proposal};
 use crate::event::Peer;
 
 /// Times that a node tries to get what it needs in a new overlay before that is left to the overlay's own
 /// repair. 60: a minute.
 const TRIES_MAX: u32 = 60;
+
+/// The last sample that came over an overlay.
+#[derive(Debug)]
+pub(super) struct Sample<P> {
+    pub(super) trial: Epoch<P>,
+    pub(super) round: u32,
+    /// Who sent it; nobody if this node did.
+    pub(super) by: Option<P>,
+    /// How often it came.
+    pub(super) copies: u8,
+}
 
 /// One overlay, in force or not.
 #[derive(Debug)]

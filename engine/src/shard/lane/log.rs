@@ -477,7 +477,8 @@ impl Log {
         self.outbox.set_depth(self.window.bytes());
     }
 
-    /// The connection has ended, on which so much of the peer's messages was `processed`: settles all that was for it, or keeps it for the next. `at_rest`, nothing was, and what waits in line waits on.
+    /// The connection has ended, on which so much of the peer's messages was `processed`: settles all that was for it, or keeps it
+    /// for the next. `at_rest`, nothing was, and what waits in line waits on.
     /// Returns what is charged no longer, and what there is to report.
     pub(crate) fn end_link(
         &mut self,

@@ -67,7 +67,7 @@ impl LaneStreams {
         self.given_up.drain(..beyond);
     }
 
-    /// What the other node is to be told of now that the lane is back.
+    /// Takes the streams whose cancellation is to be sent to the peer, now that the lane is up again.
     pub(in crate::shard) fn take_given_up(&mut self) -> VecDeque<(u64, Side)> {
         std::mem::take(&mut self.given_up)
     }
