@@ -230,6 +230,9 @@ pub enum Command<P> {
         /// Whether it is.
         is_near: bool,
     },
+    /// From [`crate::membership`] to the overlay: this node did not run for a while, and others may have taken it for gone
+    /// meanwhile. It tells its neighbors at once that it is one of theirs.
+    Woken,
     /// Round-trip time to a peer as the driver measured it. Overlays that mind distance use it.
     Measured {
         /// The peer.

@@ -215,10 +215,12 @@ impl<P> Store<P> {
         self.index(id).is_some() || self.has_left(id)
     }
 
-    /// Whether an earlier message of the same sender was seen.
-    pub(crate) fn has_earlier(&self, id: MessageId) -> bool {
+    /// The number of the latest earlier message of the same sender that was seen; none if this is the first.
+    pub(crate) fn earlier(&self, id: MessageId) -> Option<u64> {
         let first = MessageId { number: 0, ..id };
-        self.places.range(first..id).next().is_some() || self.floors.contains_key(&id.sender)
+        let kept = self.places.range(first..id).next_back();
+        let left = self.floors.get(&id.sender).map(|(floor, _)| *floor);
+        kept.map(|(id, _)| id.number).max(left)
     }
 
     /// What is known of a message. One search for both questions, as announcements are the most

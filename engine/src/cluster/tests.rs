@@ -6,6 +6,7 @@ mod channels;
 mod idle;
 mod parameters;
 mod partitions;
+mod pauses;
 mod serving;
 mod summaries;
 mod topology;
@@ -72,6 +73,8 @@ struct World {
     /// In which part of a network that is split each node is: what is sent to another one is lost, and nobody is
     /// told. Those that are not here are in the first.
     parts: BTreeMap<Name, u16>,
+    /// Nodes that do not run, and what has come for each meanwhile: their lanes stay up.
+    stopped: BTreeMap<Name, Vec<Happening>>,
     random: fastrand::Rng,
     /// Of the nodes that start.
     config: MachineConfig,
@@ -108,6 +111,7 @@ impl World {
             queue: BTreeMap::new(),
             queued: 0,
             parts: BTreeMap::new(),
+            stopped: BTreeMap::new(),
             random: fastrand::Rng::with_seed(seed),
         }
     }
@@ -148,6 +152,16 @@ impl World {
         self.happen(&name, Happening::Join(places.into_iter().collect()));
     }
 
+    /// So many nodes that enter by the first, until all are members.
+    fn begin(&mut self, nodes: u16, first: OverlayKind) {
+        self.start(0, first, None);
+        for number in 1..nodes {
+            self.start(number, first, Some(0));
+        }
+        self.run_for(Duration::from_secs(30));
+        self.assert_agreed();
+    }
+
     /// A node is gone from one moment to the next; its lanes break.
     fn kill(&mut self, name: &str) {
         let node = self.nodes.remove(name).expect("it is there");
@@ -156,6 +170,19 @@ impl World {
                 .get_mut(&peer)
                 .map(|peer| peer.lanes.remove(name));
             self.happen(&peer, Happening::LaneDown(name.into(), WhyDown::Lost));
+        }
+    }
+
+    /// Stops a node where it is, as SIGSTOP does.
+    fn stop(&mut self, name: &str) {
+        self.stopped.insert(name.into(), Vec::new());
+    }
+
+    /// Lets it go on: it reads what has come, then its timers are due.
+    fn go_on(&mut self, name: &str) {
+        let came = self.stopped.remove(name).expect("it was stopped");
+        for happening in came {
+            self.give(&name.into(), happening);
         }
     }
 
@@ -170,7 +197,9 @@ impl World {
         let until = self.now + span;
         loop {
             let message = self.queue.first_key_value().map(|((at, _), _)| *at);
-            let timers = self.nodes.values().filter_map(|node| node.driver.next());
+            let running = self.nodes.iter();
+            let running = running.filter(|(name, _)| !self.stopped.contains_key(*name));
+            let timers = running.filter_map(|(_, node)| node.driver.next());
             let next = timers.chain(message).min();
             let Some(next) = next.filter(|next| *next <= until) else {
                 break;
@@ -190,6 +219,9 @@ impl World {
     fn run_timers(&mut self) {
         let names: Vec<_> = self.nodes.keys().cloned().collect();
         for name in names {
+            if self.stopped.contains_key(&name) {
+                continue;
+            }
             let node = self.nodes.get_mut(&name).expect("nobody goes meanwhile");
             if node.driver.next().is_some_and(|at| at <= self.now) {
                 let mut deeds = Vec::new();
@@ -201,7 +233,9 @@ impl World {
     }
 
     fn give(&mut self, to: &Name, happening: Happening) {
-        if let Some(node) = self.nodes.get_mut(to) {
+        if let Some(came) = self.stopped.get_mut(to) {
+            came.push(happening);
+        } else if let Some(node) = self.nodes.get_mut(to) {
             let mut deeds = Vec::new();
             node.driver.handle(self.now, happening, &mut deeds);
             self.stepped(to, deeds);
@@ -378,12 +412,7 @@ const KINDS: [OverlayKind; 3] = [
 
 fn world(seed: u64, nodes: u16, first: OverlayKind) -> World {
     let mut world = World::new(seed);
-    world.start(0, first, None);
-    for number in 1..nodes {
-        world.start(number, first, Some(0));
-    }
-    world.run_for(Duration::from_secs(30));
-    world.assert_agreed();
+    world.begin(nodes, first);
     world
 }
 

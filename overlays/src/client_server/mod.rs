@@ -378,13 +378,17 @@ impl<P: Peer> ClientServer<P> {
         }
         let short = !self.is_server() && self.is_short_of_servers();
         if short || self.periods.is_multiple_of(HELLO_PERIODS) {
-            for to in self.server_neighbors() {
-                let message = Message::Hello(self.config.role);
-                out.push(Output::Send { to, message });
-            }
+            self.greet_servers(out);
         }
         if !self.is_server() && self.periods.is_multiple_of(HELLO_PERIODS) {
             self.dial_nearer(random, out);
+        }
+    }
+
+    fn greet_servers(&self, out: &mut Out<P>) {
+        for to in self.server_neighbors() {
+            let message = Message::Hello(self.config.role);
+            out.push(Output::Send { to, message });
         }
     }
 
@@ -456,6 +460,7 @@ impl<P: Peer> ClientServer<P> {
                     out.push(Output::Event(Event::Refused { command, why }));
                 }
             }
+            Command::Woken => self.greet_servers(out),
             Command::Leave => {
                 for to in self.neighbors() {
                     let message = Message::Goodbye;

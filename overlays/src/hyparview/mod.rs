@@ -323,6 +323,7 @@ impl<P: Peer> Protocol<P> for HyParView<P> {
             Input::Command(Command::Leave) => self.leave(out),
             Input::Command(Command::Measured { peer, rtt }) => self.measured(peer, rtt),
             Input::Command(Command::Near { peer, is_near }) => self.zone.note(peer, is_near),
+            Input::Command(Command::Woken) => self.tell_part(out),
             // Orders for layers that this stack does not have.
             Input::Command(_) => {}
         }

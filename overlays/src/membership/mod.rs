@@ -334,7 +334,7 @@ impl<P: Peer> Protocol<P> for Membership<P> {
             }
             return;
         }
-        self.notice_sleep(now, &input);
+        self.notice_sleep(now, &input, out);
         match input {
             Input::Start => self.start(now, random, out),
             Input::Received { from, message } => self.received(now, from, message, out),

@@ -181,6 +181,10 @@ impl<P: Peer> Missing<P> {
         self.waits.len()
     }
 
+    pub(super) fn has(&self, id: MessageId) -> bool {
+        self.waits.contains_key(&id)
+    }
+
     fn first(&self) -> Option<MessageId> {
         self.waits.keys().next().copied()
     }
@@ -375,26 +379,26 @@ impl<P: Peer> Plumtree<P> {
         out.push(Output::Send { to, message });
     }
 
-    /// A message came. If one of the same sender should have come before it, whoever brought this one is
-    /// asked for that in time: it may have been lost on a link whose ends have no other neighbor to
-    /// announce it.
+    /// A message came. If some of the same sender should have come before it, whoever brought this one is asked for
+    /// them in time: they may have been lost on a link whose ends have no other neighbor to announce them, or while
+    /// others took this node for gone. Of a wide gap the last ones first; when they come, those before them.
     pub(super) fn look_for_gap(&mut self, now: Time, id: MessageId, from: P, out: &mut Outputs<P>) {
-        let Some(number) = id.number.checked_sub(1) else {
+        // What was sent before this node first heard of the sender is not for it.
+        let Some(earlier) = self.store.earlier(id) else {
             return;
         };
-        let before = MessageId { number, ..id };
-        let known = self.missing.waits.contains_key(&before) || self.store.has_seen(before);
-        // What was sent before this node first heard of the sender is not for it.
-        if known || !self.store.has_earlier(before) || self.missing.len() >= self.config.missing_max
-        {
-            return;
+        let after = self.pace.graft_after();
+        let gap = (earlier + 1..id.number).rev().take(ANNOUNCEMENTS_MAX);
+        for before in gap.map(|number| MessageId { number, ..id }) {
+            let is_known = self.missing.has(before);
+            if is_known || self.missing.len() >= self.config.missing_max {
+                return;
+            }
+            let wait = Wait::new(now, from, false);
+            self.missing.waits.insert(before, wait);
+            let id = Timer::GraftDue(before);
+            out.push(Output::SetTimer { id, after });
         }
-        let wait = Wait::new(now, from, false);
-        self.missing.waits.insert(before, wait);
-        out.push(Output::SetTimer {
-            id: Timer::GraftDue(before),
-            after: self.pace.graft_after(),
-        });
     }
 
     /// A message had to be asked for, here or by a neighbor.

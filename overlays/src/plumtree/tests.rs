@@ -282,6 +282,28 @@ fn a_gap_in_the_messages_of_a_sender_is_asked_for() {
 }
 
 #[test]
+fn a_wide_gap_is_asked_for_at_once_its_last_messages_first() {
+    const ASKED: u64 = ANNOUNCEMENTS_MAX as u64;
+    let mut subject = Subject::in_tree(Config::default());
+    subject.receive(1, gossip(400, 4));
+    assert_eq!(subject.node.missing.len(), ANNOUNCEMENTS_MAX);
+    subject.due(399);
+    let first = 400 - ASKED;
+    let asked = (first..400).collect::<Vec<_>>();
+    let [(1, Message::Want { ids })] = &subject.sent()[..] else {
+        panic!("one question: {:?}", subject.sent());
+    };
+    let ids: std::collections::BTreeSet<_> = ids.iter().copied().collect();
+    assert!(asked.iter().all(|number| ids.contains(&id(*number))));
+    subject.receive(1, late(first, 4));
+    let before = id(first - 1);
+    assert!(
+        subject.node.missing.has(before),
+        "then those before them are waited for"
+    );
+}
+
+#[test]
 fn the_last_message_of_each_sender_is_announced_along_the_tree_too() {
     let mut subject = Subject::in_tree(Config::default());
     subject.feed(Input::Timer(Timer::Tails));

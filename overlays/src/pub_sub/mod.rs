@@ -363,7 +363,7 @@ impl<P: Peer> PubSub<P> {
                 }
                 self.work.push_back((None, Input::Command(Command::Leave)));
             }
-            Command::Near { .. } => self.give_all(&Input::Command(command)),
+            Command::Near { .. } | Command::Woken => self.give_all(&Input::Command(command)),
             other => self.work.push_back((None, Input::Command(other))),
         }
     }

@@ -465,7 +465,7 @@ impl<P: Peer> Switch<P> {
                 // It may have another overlay by now.
                 self.tell_state(now, contact, out);
             }
-            Command::Measured { .. } => self.give_all(&Input::Command(command)),
+            Command::Measured { .. } | Command::Woken => self.give_all(&Input::Command(command)),
             Command::Near { peer, is_near } => {
                 if is_near {
                     self.near.insert(peer);
