@@ -10,6 +10,7 @@ mod several;
 mod traced;
 mod waiting;
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -38,12 +39,18 @@ pub(crate) use waiting::{Prepared, Waiting, given_back, told, unless_expired};
 
 /// A named class of traffic, ready to send on. Cheap to clone, usable from any thread.
 #[doc = include_str!("../doc/channel.md")]
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Channel {
     pub(crate) fabric: Arc<Fabric>,
     pub(crate) entry: Arc<ChannelEntry>,
     /// The node that it is of.
     pub(crate) home: Home,
+}
+
+impl fmt::Debug for Channel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Channel").field(&self.entry.name).finish()
+    }
 }
 
 impl Channel {

@@ -4,6 +4,7 @@
 //! Made by `Node::start`, read by everybody, changed only through its parts. Holds no message, and
 //! knows neither shards nor the control shard: who needs to ask them something is handed a sender.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -45,7 +46,6 @@ pub(crate) struct ShardLink {
 }
 
 /// See the module's text.
-#[derive(Debug)]
 pub(crate) struct Fabric {
     pub(crate) config: Config,
     /// How the shards do their I/O.
@@ -91,6 +91,16 @@ pub(crate) struct Fabric {
     pub(crate) relay: OnceLock<Arc<RelayBook>>,
     /// What protects connections.
     pub(crate) security: Arc<Security>,
+}
+
+/// Which node it is of: handles of applications have it inside.
+impl fmt::Debug for Fabric {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Fabric")
+            .field("node", &self.config.node_name)
+            .field("address", &self.address)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Fabric {

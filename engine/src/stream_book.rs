@@ -86,6 +86,27 @@ pub(crate) struct StreamBook {
     late: AtomicU64,
 }
 
+/// A stream that ended with its lane, and at which end of it this node is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ended {
+    /// Of its lane among the peer's.
+    pub(crate) offset: usize,
+    id: u64,
+    by: Side,
+}
+
+impl Ended {
+    /// What the other end is told.
+    pub(crate) fn word(self) -> Word {
+        Word::Cancel {
+            id: self.id,
+            by: self.by,
+            reason: CancelReason::Dropped,
+            why: "its lane was given up".into(),
+        }
+    }
+}
+
 /// Of a peer, of which there is one for each name.
 type PeerKey = usize;
 
@@ -318,14 +339,13 @@ impl StreamBook {
         self.lock().remove_incoming((key(&stream.peer), stream.id))
     }
 
-    /// The lane at `offset` has ended, and what was on it is not resumed. Returns the streams that were open on it, and
-    /// which of their ends this node had.
+    /// The lane at `offset` has ended, and what was on it is not resumed. Returns the streams that were open on it.
     pub(crate) fn lane_ended(
         &self,
         peer: &Arc<Peer>,
         offset: usize,
         end: &StreamError,
-    ) -> Vec<(u64, Side)> {
+    ) -> Vec<Ended> {
         let on_lane = |other: &Arc<Peer>, at: usize| at == offset && Arc::ptr_eq(other, peer);
         self.end(end, on_lane, |_| true)
     }
@@ -338,12 +358,12 @@ impl StreamBook {
         self.end(&StreamError::LaneEnded { why }, on_lane, is_other);
     }
 
-    /// The last lane to a peer has ended: streams whose lane rested are lost with it.
-    pub(crate) fn peer_left(&self, peer: &Arc<Peer>, why: &'static str) {
+    /// The last lane to a peer has ended: streams whose lane rested are lost with it. Returns them.
+    pub(crate) fn peer_left(&self, peer: &Arc<Peer>, why: &'static str) -> Vec<Ended> {
         let is_gone = |other: &Arc<Peer>, at: usize| {
             Arc::ptr_eq(other, peer) && other.lane(at).gate.state() != GateState::Open
         };
-        self.end(&StreamError::LaneEnded { why }, is_gone, |_| true);
+        self.end(&StreamError::LaneEnded { why }, is_gone, |_| true)
     }
 
     /// Whether a stream to or from that peer is open.
@@ -372,7 +392,7 @@ impl StreamBook {
         why: &StreamError,
         is_on: impl Fn(&Arc<Peer>, usize) -> bool,
         is_of: impl Fn(Option<u64>) -> bool,
-    ) -> Vec<(u64, Side)> {
+    ) -> Vec<Ended> {
         let (outgoing, incoming) = {
             let mut open = self.lock();
             let outgoing = open.outgoing.values();
@@ -399,8 +419,11 @@ impl StreamBook {
         for stream in &incoming {
             stream.end(why.clone());
         }
-        let written = outgoing.iter().map(|stream| (stream.id, Side::Writer));
-        let read = incoming.iter().map(|stream| (stream.id, Side::Reader));
+        let ended = |offset, id, by| Ended { offset, id, by };
+        let written = outgoing.iter();
+        let written = written.map(|stream| ended(stream.offset, stream.id, Side::Writer));
+        let read = incoming.iter();
+        let read = read.map(|stream| ended(stream.offset, stream.id, Side::Reader));
         written.chain(read).collect()
     }
 

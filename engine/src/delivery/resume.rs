@@ -196,6 +196,15 @@ impl Resume {
         self.refusals = Refusals::default();
     }
 
+    /// The process of the peer that the counts are of, once there is one.
+    #[must_use]
+    pub const fn incarnation(&self) -> Option<u64> {
+        match self.incarnation {
+            0 => None,
+            incarnation => Some(incarnation),
+        }
+    }
+
     /// The id of the log.
     #[must_use]
     pub const fn log(&self) -> u64 {

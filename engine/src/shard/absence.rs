@@ -13,7 +13,6 @@ use super::Core;
 use super::lifecycle::is_final;
 use super::timers::Deadline;
 use crate::control::wishes::Wish;
-use crate::peer::Peer;
 use crate::wire::CloseReason;
 
 /// By when this shard has adopted a channel that was just added.
@@ -82,7 +81,7 @@ impl Core {
             }
             None => self.end_absence(control),
         }
-        self.end_rested_streams(&peer, reason);
+        self.end_streams_with(&peer, reason);
     }
 
     /// The peer is back, or is expected no longer.
@@ -104,12 +103,7 @@ impl Core {
         if has_parted {
             self.end_absence(control);
             let peer = Arc::clone(&self.lanes[control as usize].peer);
-            self.end_rested_streams(&peer, reason);
+            self.end_streams_with(&peer, reason);
         }
-    }
-
-    /// Streams on lanes that came to rest and wait for the peer no longer are lost.
-    fn end_rested_streams(&self, peer: &Arc<Peer>, reason: CloseReason) {
-        self.fabric.streams.peer_left(peer, reason.sentence());
     }
 }

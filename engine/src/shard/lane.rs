@@ -406,6 +406,14 @@ impl Lane {
         self.settle_unsent(fabric, message, ENDED_BEFORE);
     }
 
+    /// What is in the log and not acknowledged is given up: words by which streams are over are said once more, on a
+    /// channel whose lanes come back.
+    pub(super) fn give_up_words(&mut self) {
+        if self.log.keeps_messages() {
+            self.streams.give_up_words();
+        }
+    }
+
     /// Messages have left the log: those of streams among them make room for more. True if streams wait for
     /// that.
     pub(super) fn settle_streams(&mut self) -> bool {
@@ -418,7 +426,8 @@ impl Lane {
         } else {
             ledger.queued()
         };
-        let left = self.streams.left(ledger.accepted() - open);
+        let settled = ledger.accepted() - open;
+        let left = self.streams.left(settled, self.log.peer_incarnation());
         self.address().gate.left_beside(left);
         !self.streams.is_empty()
     }

@@ -251,6 +251,9 @@ impl Core {
         }
         let gate = &state.address().gate;
         gate.release(released.messages, released.payload_bytes);
+        if resumed.unknown > 0 {
+            state.give_up_words();
+        }
         state.settle_streams();
         if state.log.has_numbers() {
             self.note_resumed(lane, resumed.unknown == 0, &resumed.numbers);
@@ -280,6 +283,7 @@ impl Core {
             self.fabric.requests.lane_ended(&state.peer, state.offset);
         }
         state.end_held(&self.fabric, reason.sentence());
+        state.give_up_words();
         let (held, report) = state.log.drop_held(&mut self.sending.pool);
         state
             .address()
@@ -444,7 +448,7 @@ impl Core {
     pub(super) fn leave_peer(&mut self, peer: &Arc<Peer>, reason: CloseReason) {
         if peer.leave(reason) {
             self.fabric.requests.peer_left(peer);
-            self.fabric.streams.peer_left(peer, reason.sentence());
+            self.end_streams_with(peer, reason);
         }
         self.control_link.stir(peer);
     }

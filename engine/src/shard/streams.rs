@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use super::Core;
 use super::deliver::{Body, Source};
+use super::lane::streams::Said;
 use super::lane_state::Stage;
 use super::outbox::OutgoingMessage;
 use super::whole::Arrived;
@@ -21,7 +22,7 @@ use crate::order_tag::OrderTag;
 use crate::payload::Payload;
 use crate::peer::Peer;
 use crate::stream_book::{
-    Admitted, Finished, GATHERED_BELOW_BYTES, LargeMessage, Outgoing, Owed, Taken,
+    Admitted, Ended, Finished, GATHERED_BELOW_BYTES, LargeMessage, Outgoing, Owed, Taken,
 };
 use crate::wire::CloseReason;
 use crate::wire::stream::{CancelReason, Side, StreamPlace, Word, stream_place};
@@ -50,7 +51,7 @@ impl Core {
             match owed {
                 Owed::Word { peer, offset, word } => {
                     if let Some(lane) = self.lane_to(&peer, offset) {
-                        self.say_of_stream(lane, &word);
+                        self.say_of_stream(lane, word);
                     }
                 }
                 Owed::Ready(stream) => match self.lane_to(&stream.peer, stream.offset) {
@@ -84,9 +85,9 @@ impl Core {
         self.stir_streams(lane);
     }
 
-    pub(super) fn say_of_stream(&mut self, lane: u32, word: &Word) {
+    pub(super) fn say_of_stream(&mut self, lane: u32, word: Word) {
         let streams = &mut self.lanes[lane as usize].streams;
-        streams.words.push_back(word.encode());
+        streams.words.push_back(word);
         self.stir_streams(lane);
     }
 
@@ -147,18 +148,38 @@ impl Core {
             let Some(word) = state.streams.words.pop_front() else {
                 return;
             };
+            let bytes = word.encode();
             if !state
                 .streams
-                .admits(word.len(), under_way_max + WORDS_ROOM_BYTES)
+                .admits(bytes.len(), under_way_max + WORDS_ROOM_BYTES)
             {
                 state.streams.words.push_front(word);
                 return;
             }
-            let words = self.fabric.streams.words().id();
-            if !self.put_of_stream(index, words, Payload::Borrowed(&word)) {
+            if let Err(Said::Over(word)) = self.put_word(index, word, &bytes) {
+                // It goes with the others of its kind.
+                let state = &mut self.lanes[index as usize];
+                if state.log.keeps_messages() {
+                    state.streams.say_later([word]);
+                }
                 return;
             }
         }
+    }
+
+    /// A word, encoded as those bytes. What it said comes back if the lane does not take it.
+    fn put_word(&mut self, index: u32, word: Word, bytes: &[u8]) -> Result<(), Said> {
+        let said = match word {
+            Word::Open { id, .. } => {
+                let peer = &self.lanes[index as usize].peer;
+                let stream = self.fabric.streams.outgoing(peer, id);
+                stream.map_or(Said::Other, Said::Open)
+            }
+            word if word.is_last() => Said::Over(word),
+            _ => Said::Other,
+        };
+        let words = self.fabric.streams.words().id();
+        self.put_of_stream(index, words, Payload::Borrowed(bytes), said)
     }
 
     fn feed_chunks(&mut self, index: u32, under_way_max: u64) {
@@ -178,7 +199,7 @@ impl Core {
             };
             let state = &self.lanes[index as usize];
             let admits = |bytes: usize| state.streams.admits(bytes, under_way_max);
-            let is_put = match stream.take(bytes_max, admits) {
+            let put = match stream.take(bytes_max, admits) {
                 Taken::Nothing => continue,
                 Taken::Refused => {
                     self.lanes[index as usize].streams.ready.push_front(stream);
@@ -195,17 +216,19 @@ impl Core {
                         continue;
                     }
                     let words = self.fabric.streams.words().id();
-                    self.put_of_stream(index, words, Payload::Borrowed(&word.encode()))
+                    let said = Said::Open(Arc::clone(&stream));
+                    self.put_of_stream(index, words, Payload::Borrowed(&word.encode()), said)
                 }
                 Taken::Data(bytes) => {
-                    self.put_of_stream(index, stream.data.id(), Payload::Shared(bytes))
+                    let data = stream.data.id();
+                    self.put_of_stream(index, data, Payload::Shared(bytes), Said::Other)
                 }
                 Taken::End(word) => {
-                    let words = self.fabric.streams.words().id();
-                    self.put_of_stream(index, words, Payload::Borrowed(&word.encode()))
+                    let bytes = word.encode();
+                    self.put_word(index, word, &bytes)
                 }
             };
-            if !is_put {
+            if put.is_err() {
                 self.fail_stream(&stream, SendError::Unreachable.into());
                 return;
             }
@@ -213,32 +236,27 @@ impl Core {
         }
     }
 
-    /// One message of a stream. False if its lane takes none.
-    fn put_of_stream(&mut self, index: u32, mailbox: MailboxId, payload: Payload<'_>) -> bool {
-        let state = &mut self.lanes[index as usize];
-        let bytes = payload.len() as u64;
-        if state.address().gate.reserve_beside(bytes).is_err() {
-            self.lose_streams(index);
-            return false;
-        }
-        let payload = match payload {
-            // By copy, as every small message goes.
-            Payload::Shared(shared) if shared.len() <= self.fabric.config.inline_bytes_max => {
-                return self.put_reserved(index, mailbox, Payload::Borrowed(&shared), bytes);
-            }
-            payload => payload,
-        };
-        self.put_reserved(index, mailbox, payload, bytes)
-    }
-
-    fn put_reserved(
+    /// One message of a stream. What it said comes back if its lane does not take it.
+    fn put_of_stream(
         &mut self,
         index: u32,
         mailbox: MailboxId,
         payload: Payload<'_>,
-        bytes: u64,
-    ) -> bool {
+        said: Said,
+    ) -> Result<(), Said> {
         let state = &mut self.lanes[index as usize];
+        let bytes = payload.len() as u64;
+        if state.address().gate.reserve_beside(bytes).is_err() {
+            self.lose_streams(index);
+            return Err(said);
+        }
+        let payload = match &payload {
+            // By copy, as every small message goes.
+            Payload::Shared(shared) if shared.len() <= self.fabric.config.inline_bytes_max => {
+                Payload::Borrowed(shared)
+            }
+            _ => payload,
+        };
         let message = OutgoingMessage {
             mailbox,
             order: OrderTag::STREAMS,
@@ -249,9 +267,13 @@ impl Core {
         let strays = self.sending.strays.len();
         self.sending.put(index, state, plan, &self.fabric, message);
         let accepted = state.log.ledger.accepted();
-        state.streams.put(accepted, bytes);
-        // It is reported, and of no use without it.
-        self.sending.strays.len() == strays
+        if self.sending.strays.len() > strays {
+            // It is reported, and of no use without it.
+            state.streams.put(accepted, bytes, Said::Other);
+            return Err(said);
+        }
+        state.streams.put(accepted, bytes, said);
+        Ok(())
     }
 
     /// The lane takes no messages.
@@ -270,6 +292,9 @@ impl Core {
     /// the cause of it.
     pub(super) fn end_streams(&mut self, lane: u32, why: &'static str) {
         let state = &mut self.lanes[lane as usize];
+        // The other node may keep its half of them: its time for this lane is not over, or begins anew.
+        let is_told = state.log.keeps_messages();
+        state.give_up_words();
         state.streams.forget();
         let end = if self.fabric.is_stopping() {
             SendError::Closed.into()
@@ -278,18 +303,28 @@ impl Core {
         };
         let streams = &self.fabric.streams;
         let ended = streams.lane_ended(&state.peer, state.offset, &end);
-        // The other node may keep its half of them: its time for this lane is not over, or begins anew.
-        if state.log.keeps_messages() {
-            state.streams.give_up(ended);
+        if is_told {
+            state.streams.say_later(ended.into_iter().map(Ended::word));
+        }
+    }
+
+    /// The last lane to a peer has ended, and streams of lanes at rest with it: their lanes say so once they are back.
+    pub(super) fn end_streams_with(&self, peer: &Arc<Peer>, reason: CloseReason) {
+        let ended = self.fabric.streams.peer_left(peer, reason.sentence());
+        for ended in ended {
+            self.fabric.owe_stream(Owed::Word {
+                peer: Arc::clone(peer),
+                offset: ended.offset,
+                word: ended.word(),
+            });
         }
     }
 
     /// The lane is back: streams that were given up meanwhile are over at the other end as well.
     pub(super) fn tell_streams_given_up(&mut self, lane: u32) {
         let given_up = self.lanes[lane as usize].streams.take_given_up();
-        for (id, by) in given_up {
-            let why = "its lane was given up";
-            self.say_cancelled(lane, id, by, CancelReason::Dropped, why);
+        for word in given_up {
+            self.say_of_stream(lane, word);
         }
     }
 
@@ -362,18 +397,13 @@ impl Core {
         if self.lanes[lane as usize].streams.words.len() >= WORDS_MANY {
             return;
         }
-        self.say_cancelled(lane, id, by, reason, "");
-    }
-
-    fn say_cancelled(&mut self, lane: u32, id: u64, by: Side, reason: CancelReason, why: &str) {
-        let why = why.into();
         let word = Word::Cancel {
             id,
             by,
             reason,
-            why,
+            why: Box::default(),
         };
-        self.say_of_stream(lane, &word);
+        self.say_of_stream(lane, word);
     }
 
     fn hear_of_stream(
@@ -480,7 +510,7 @@ impl Core {
         };
         let streams = &self.fabric.streams;
         match streams.admit_message(peer, offset, id, message) {
-            Admitted::Window(window) => self.say_of_stream(lane, &window),
+            Admitted::Window(window) => self.say_of_stream(lane, window),
             Admitted::Refused(reason) => self.cancel_stream(lane, id, Side::Reader, reason),
             Admitted::Twice => return Err(Violation::OpenedTwice),
         }
@@ -510,7 +540,7 @@ impl Core {
             .streams
             .admit(peer, offset, &plan.name, id, mailbox)
         {
-            Admitted::Window(window) => self.say_of_stream(lane, &window),
+            Admitted::Window(window) => self.say_of_stream(lane, window),
             Admitted::Refused(reason) => self.cancel_stream(lane, id, Side::Reader, reason),
             Admitted::Twice => return Err(Violation::OpenedTwice),
         }

@@ -43,7 +43,7 @@ pub(super) fn hand_over_whole(
         core.cancel_stream(lane, stream.id, Side::Reader, CancelReason::NobodyAccepts);
     } else {
         core.fabric.streams.large.deliver();
-        core.say_of_stream(lane, &Word::Done { id: stream.id });
+        core.say_of_stream(lane, Word::Done { id: stream.id });
     }
     None
 }

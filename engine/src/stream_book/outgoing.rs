@@ -48,7 +48,7 @@ struct State {
     chunks: VecDeque<Bytes>,
     queued_bytes: usize,
     end: End,
-    /// The process that has granted a window.
+    /// The process that knows of it.
     incarnation: Option<u64>,
     outcome: Option<Result<(), StreamError>>,
     /// The shard knows that there is something to send.
@@ -319,7 +319,12 @@ impl Outgoing {
         }
     }
 
-    /// The process that has granted a window, if one has.
+    /// That process knows of the stream: none that comes after it does.
+    pub(crate) fn heard_by(&self, incarnation: u64) {
+        self.lock().incarnation.get_or_insert(incarnation);
+    }
+
+    /// The process that knows of the stream, if one does.
     pub(super) fn incarnation(&self) -> Option<u64> {
         self.lock().incarnation
     }

@@ -160,6 +160,12 @@ const CANCEL: u8 = 5;
 const MESSAGE: u8 = 6;
 
 impl Word {
+    /// Whether its sender keeps nothing of the stream any more.
+    #[must_use]
+    pub const fn is_last(&self) -> bool {
+        matches!(self, Self::Done { .. } | Self::Cancel { .. })
+    }
+
     /// As the payload of a message.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {

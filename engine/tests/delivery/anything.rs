@@ -1,6 +1,8 @@
 //! What applications do, at random and all at once: nodes, channels of every kind, receipts, requests, cuts, moves and
 //! restarts. At the end each message has ended once, as its channel promises.
 
+mod flows;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::net::SocketAddr;
@@ -16,6 +18,7 @@ use overlane::{
 };
 use overlane_proxy::Proxy;
 
+use self::flows::{Flows, Written};
 use crate::support::accounting::check_accounting;
 use crate::support::{GENEROUS, config, start, wait_until};
 
@@ -137,6 +140,7 @@ struct World {
     accepted: BTreeMap<Way, BTreeSet<u64>>,
     receipts: Vec<(Way, u64, Receipt)>,
     requests: Vec<(Vec<u8>, Asked)>,
+    flows: Flows,
 }
 
 fn run(came: &Came, number: usize, listen: Option<SocketAddr>, life: u32) -> Running {
@@ -189,7 +193,7 @@ impl World {
                 proxies.insert((from, to), Proxy::start(target).expect("a free port"));
             }
         }
-        let world = Self {
+        let mut world = Self {
             random: Rng::with_seed(seed),
             came,
             lives: 3,
@@ -199,8 +203,12 @@ impl World {
             accepted: BTreeMap::new(),
             receipts: Vec::new(),
             requests: Vec::new(),
+            flows: Flows::default(),
         };
         for from in 0..3 {
+            world
+                .flows
+                .accept(&world.nodes[from].node, world.random.u64(..));
             world.connect(from);
         }
         world
@@ -301,6 +309,19 @@ impl World {
         }
     }
 
+    fn flow(&mut self) {
+        let (from, kind, to) = (
+            self.random.usize(..3),
+            self.random.usize(1..KINDS.len()),
+            self.random.usize(..3),
+        );
+        let running = &self.nodes[from];
+        let destination = running.node.destination(NAMES[to], "flows").expect("names");
+        let random = self.random.fork();
+        self.flows
+            .begin(&running.channels[kind], &destination, random);
+    }
+
     /// Starts it again, at its address, and checks what the one before says at its end.
     fn restart(&mut self) {
         let number = self.random.usize(..3);
@@ -312,6 +333,7 @@ impl World {
         assert!(report.metrics.is_drained(), "{:#?}", report.metrics);
         let new = run(&self.came, number, Some(listen), self.lives);
         self.lives += 1;
+        self.flows.accept(&new.node, self.random.u64(..));
         self.nodes.insert(number, new);
         self.connect(number);
     }
@@ -347,7 +369,8 @@ impl World {
 
     fn deed(&mut self, is_restarting: bool) {
         match self.random.u8(..100) {
-            0..60 => self.send(),
+            0..58 => self.send(),
+            58..60 => self.flow(),
             60..70 => self.ask(),
             70..80 => self.read_some(),
             80..84 => {
@@ -395,7 +418,7 @@ impl World {
     }
 
     /// Everything is mended, read and drained.
-    fn rest(&mut self) {
+    fn rest(&mut self) -> Vec<Written> {
         for proxy in self.proxies.values() {
             proxy.stall(false);
         }
@@ -406,6 +429,16 @@ impl World {
                     Some(self.nodes[number].node.inbox(MAILBOXES[2]).expect("free"));
             }
         }
+        let written = || {
+            self.read_all();
+            let nodes = self.nodes.iter();
+            let metrics: Vec<_> = nodes.map(|running| running.node.metrics()).collect();
+            (self.flows.unwritten(), metrics)
+        };
+        wait_until("all streams are written", written, |(unwritten, _)| {
+            unwritten.is_empty()
+        });
+        let written = self.flows.written();
         for (question, asked) in self.requests.drain(..) {
             ends_well(&question, block_on(asked));
         }
@@ -420,6 +453,7 @@ impl World {
             metrics.iter().all(Metrics::is_drained)
         });
         self.read_all();
+        written
     }
 
     fn read_all(&mut self) {
@@ -428,7 +462,7 @@ impl World {
         }
     }
 
-    fn judge(mut self, is_restarting: bool) {
+    fn judge(mut self, is_restarting: bool, written: &[Written]) {
         let nodes: Vec<_> = self.nodes.iter().map(|running| &running.node).collect();
         let metrics = if is_restarting {
             nodes.iter().map(|node| node.metrics()).collect()
@@ -475,6 +509,8 @@ impl World {
             }
         }
         drop(came);
+        self.nodes.clear();
+        self.flows.judge(written);
     }
 }
 
@@ -491,8 +527,8 @@ fn anything(seed: u64, is_restarting: bool) {
     for _ in 0..DEEDS {
         world.deed(is_restarting);
     }
-    world.rest();
-    world.judge(is_restarting);
+    let written = world.rest();
+    world.judge(is_restarting, &written);
 }
 
 fn seed() -> u64 {

@@ -387,6 +387,56 @@ fn the_writer_hears_why_the_reader_cancels() {
     closed(&[&a, &b]);
 }
 
+/// The reader has given its lane up, and with it the word that it reads no more; the writer's time for the lane is longer, so its
+/// half would wait for that word without end.
+#[test]
+fn the_writer_hears_that_the_reader_cancelled_though_the_word_was_given_up_with_its_lane() {
+    let node = |name, waits_ms: u128| {
+        let waits_ms = u64::try_from(waits_ms).expect("it is short");
+        start(config(name).channel(guaranteed("data").resume_timeout_ms(waits_ms)))
+    };
+    let (a, b) = (node("a", (GENEROUS * 2).as_millis()), node("b", 300));
+    let proxy = connect_through_proxy(&a, &b);
+    for is_read in [false, true] {
+        let mut streams = b.streams("files").expect("a name");
+        let writer = open_when_there(&a, "b", "files");
+        let mut reader = accept(&mut streams);
+        let writing = thread::spawn(move || write_all(writer, 100_000, 10_000));
+        if is_read {
+            // The word that is given up says that all of it was read.
+            wait_until(
+                "all has come",
+                || reader.progress(),
+                |now| now.length.is_some(),
+            );
+        } else {
+            reader.read_chunk_blocking().expect("it comes");
+        }
+        let reported = || -> u64 {
+            let metrics = b.metrics();
+            metrics.lanes.iter().map(|lane| lane.reported).sum()
+        };
+        let before = reported();
+        proxy.stall(true);
+        if is_read {
+            assert_eq!(read_all(reader), Ok(100_000));
+        } else {
+            reader.cancel("enough");
+        }
+        proxy.cut();
+        wait_until("it is given up", reported, |now| *now > before);
+        assert!(!writing.is_finished(), "nobody has told it");
+        proxy.stall(false);
+        wait_until("it is told", || writing.is_finished(), |is_told| *is_told);
+        let written = writing.join().expect("it does not panic");
+        match is_read {
+            true => assert_eq!(written, Ok(())),
+            false => assert!(matches!(written, Err(StreamError::Cancelled { .. }))),
+        }
+    }
+    closed(&[&a, &b]);
+}
+
 #[test]
 fn a_stream_that_nobody_accepts_is_refused() {
     let (a, b) = pair(&reliable("data"), |config| config);

@@ -108,6 +108,12 @@ pub trait Watched<P> {
     fn near(&self, random: u64) -> Option<P>;
 }
 
+/// Periods in which nothing is heard of any other detector, until what is not answered is no longer taken for a fault of
+/// this node. 5: a guess; in a period each node is pinged by one other, and pings one.
+const DEAF_PERIODS: u32 = 5;
+/// Probes in vain of this node meanwhile. 2: one may be of the only member that is gone.
+const DEAF_PROBES: u32 = 2;
+
 /// The failure detector of one node.
 #[derive(Debug)]
 pub struct Detector<P> {
@@ -126,6 +132,10 @@ pub struct Detector<P> {
     relays: Relays<P>,
     health: Health,
     loss: Loss,
+    /// When a message of another detector came last.
+    heard: Time,
+    /// Probes that have ended since without an answer.
+    in_vain: u32,
     last_number: u32,
     periods: u32,
     period_due: Time,
@@ -147,6 +157,8 @@ impl<P: Peer> Detector<P> {
             relays: Relays::new(),
             health: Health::new(),
             loss: Loss::new(),
+            heard: Time::ZERO,
+            in_vain: 0,
             last_number: 0,
             periods: 0,
             period_due: Time::ZERO,
@@ -168,6 +180,7 @@ impl<P: Peer> Detector<P> {
     /// Starts the periods, at a random phase so that nodes started together do not probe together.
     pub fn start<R: Rng>(&mut self, now: Time, random: &mut R, out: &mut Vec<Action<P>>) {
         self.last_number = random.random();
+        self.heard = now;
         let after = self.config.period.mul_f64(random.random_range(0.0..=1.0));
         self.period_due = now + after;
         let id = Timer::Period;
@@ -226,6 +239,8 @@ impl<P: Peer> Detector<P> {
         self.probes.clear();
         self.width = 1;
         self.health.give_up();
+        self.heard = now;
+        self.in_vain = 0;
         self.period_due = now;
     }
 
@@ -253,6 +268,8 @@ impl<P: Peer> Detector<P> {
 
     /// Takes a message.
     pub fn received(&mut self, now: Time, from: P, message: &Message<P>, out: &mut Vec<Action<P>>) {
+        self.heard = now;
+        self.in_vain = 0;
         match *message {
             Message::Ping(number) => out.push(Action::Send {
                 to: from,
@@ -306,6 +323,13 @@ impl<P: Peer> Detector<P> {
             id: Timer::Relay(number),
             after: self.config.direct_wait,
         });
+    }
+
+    /// Nobody was heard for so long, and over so many probes, that slowness of this node does not explain it: it is cut
+    /// off, or the others are gone.
+    fn is_deaf(&self, now: Time) -> bool {
+        let is_long = now.since(self.heard) >= self.config.period * DEAF_PERIODS;
+        is_long && self.in_vain >= DEAF_PROBES
     }
 
     /// A timer this late means that this node did not run, so silence proves nothing.

@@ -9,6 +9,7 @@ use rand::Rng;
 use rand::RngExt;
 use rand::seq::{IteratorRandom, SliceRandom};
 
+use super::health::Health;
 use super::{Action, Detector, LONELY_FAILURES, Message, Timer, Watched};
 use crate::event::Peer;
 use crate::time::Time;
@@ -272,8 +273,14 @@ impl<P: Peer> Detector<P> {
             self.ask_for_help(now, number, probe, watched, random, out);
             return;
         }
-        let unheard = asked > 0 && heard == 0 && !self.health.is_worst();
-        let lonely = asked == 0 && self.health.failures() < LONELY_FAILURES;
+        self.in_vain = self.in_vain.saturating_add(1);
+        let deaf = !stalled && self.is_deaf(now);
+        if deaf {
+            // There is nobody left to whom it could be slow.
+            self.health = Health::new();
+        }
+        let unheard = !deaf && asked > 0 && heard == 0 && !self.health.is_worst();
+        let lonely = !deaf && asked == 0 && self.health.failures() < LONELY_FAILURES;
         // One that was heard is enough: the others may be as dead as the target.
         if stalled || unheard || lonely {
             self.health.worsen();

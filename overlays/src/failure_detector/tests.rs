@@ -5,6 +5,7 @@ use std::time::Duration;
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
 
+use super::DEAF_PERIODS;
 use super::probing::PROBES_MAX;
 use super::{Action, Config, Detector, Message, Timer, Watched};
 use crate::time::Time;
@@ -147,19 +148,37 @@ fn silence_is_an_accusation_only_when_those_asked_were_heard() {
 #[test]
 fn who_hears_nobody_blames_itself_and_grows_patient() {
     let mut bench = Bench::with_neighbors(&[2, 3, 4, 5]);
+    let began = bench.now;
+    let (_, number, _) = bench.unanswered();
+    assert_eq!(bench.last_verdict(number), []);
+    assert_eq!(bench.detector.patience(), 2);
+    let (target, number, _) = bench.unanswered();
+    assert_eq!(
+        bench.last_verdict(number),
+        [Action::Accuse(target)],
+        "not for ever: it is cut off, or all others are gone"
+    );
+    assert!(bench.now.since(began) >= bench.detector.config.period * DEAF_PERIODS);
+    assert_eq!(
+        bench.detector.patience(),
+        1,
+        "nobody is there to be slow to"
+    );
+}
+
+#[test]
+fn who_is_pinged_goes_on_blaming_itself() {
+    let mut bench = Bench::with_neighbors(&[2, 3, 4, 5]);
     let mut accusations = 0;
     for _ in 0..8 {
+        bench.received(2, Message::Ping(7));
         let (_, number, _) = bench.unanswered();
         accusations += bench.last_verdict(number).len();
     }
     assert_eq!(accusations, 0);
     assert_eq!(bench.detector.patience(), 9);
     let (target, number, _) = bench.unanswered();
-    assert_eq!(
-        bench.last_verdict(number),
-        [Action::Accuse(target)],
-        "not for ever"
-    );
+    assert_eq!(bench.last_verdict(number), [Action::Accuse(target)]);
 }
 
 #[test]
@@ -282,7 +301,7 @@ fn with_nobody_to_ask_it_takes_three_failures() {
         assert_eq!(helpers, [0_u32; 0]);
         verdicts.push(bench.verdict(number).len());
     }
-    assert_eq!(verdicts, [0, 0, 0, 1]);
+    assert_eq!(verdicts, [0, 0, 1, 1]);
 }
 
 #[test]

@@ -115,3 +115,21 @@ fn what_was_decided_on_each_side_is_known_everywhere_after_it_heals() {
         }
     }
 }
+
+/// Who is cut off has nobody to confirm what it sees, and trusts itself less with each probe that fails.
+#[test]
+fn a_node_that_is_cut_off_alone_counts_all_others_out() {
+    for (seed, kind) in (90..).zip(KINDS) {
+        for nodes in [2, 3, 4, 8] {
+            let mut world = world(seed, nodes, kind);
+            split(&mut world, nodes, |number| u16::from(number == 1));
+            let mut seconds = 0;
+            while world.views()["n1"].len() > 1 && seconds < 100 {
+                world.run_for(Duration::from_secs(1));
+                seconds += 1;
+            }
+            println!("{kind}, {nodes} nodes: {seconds} s");
+            assert!(seconds <= 45, "{kind}, {nodes} nodes: {seconds} s");
+        }
+    }
+}

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use overlane_overlays::epoch::OverlayKind;
 
-use super::{World, world};
+use super::World;
 
 const SECOND: Duration = Duration::from_secs(1);
 

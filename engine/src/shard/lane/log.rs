@@ -396,6 +396,11 @@ impl Log {
         }
     }
 
+    /// The process of the peer whose counts the log has, if it is kept over connections and there was one.
+    pub(crate) fn peer_incarnation(&self) -> Option<u64> {
+        self.kept.as_ref()?.resume.incarnation()
+    }
+
     /// The id of the log, 0 if it is not kept over connections.
     pub(crate) fn id(&self) -> u64 {
         self.kept.as_ref().map_or(0, |kept| kept.resume.log())
