@@ -286,6 +286,11 @@ fn what_the_peer_refused_before_a_cut_is_told_from_what_it_took() {
         let first = channel.try_send_with_receipt(&to, b"x").expect("room");
         assert_eq!(outcome(first), Ok(()));
         for cuts in 1..=3 {
+            wait_until(
+                "its lane is up",
+                || counted(&a.metrics(), "b", "data").lanes_up,
+                |lanes| *lanes == 1,
+            );
             proxy.set_delay(Direction::FromTarget, 2 * GENEROUS);
             let before = counted(&b.metrics(), "a", "data").delivered;
             let receipts: Vec<_> = (0..40)
@@ -301,8 +306,9 @@ fn what_the_peer_refused_before_a_cut_is_told_from_what_it_took() {
                 || counted(&b.metrics(), "a", "data").delivered - before,
                 |delivered| *delivered >= taken,
             );
-            proxy.set_delay(Direction::FromTarget, Duration::ZERO);
+            // What it has said of them so far is lost with the connection.
             proxy.cut();
+            proxy.set_delay(Direction::FromTarget, Duration::ZERO);
             for (number, receipt) in receipts.into_iter().enumerate() {
                 let expected = if is_refused(number) {
                     Err(Reported::Refused)
