@@ -34,10 +34,30 @@ pub(crate) fn listen(address: SocketAddr) -> io::Result<OwnedFd> {
     Ok(OwnedFd::from(socket))
 }
 
-/// The first listening socket of a node, and its address. SO_REUSEPORT would let two nodes of one
-/// user share a port in silence, so this one is bound without it, and lets the node's other shards
-/// in afterwards. It listens from here on: a port that is only bound can be taken by others.
+/// How long a port may stay taken by who has left it, or is about to.
+const PORT_PATIENCE: Duration = Duration::from_secs(1);
+const PORT_LOOK_EVERY: Duration = Duration::from_millis(10);
+
+/// The first listening socket of a node, and its address. Waits a moment for a port that is taken: the kernel takes the
+/// rings of a killed process apart after it has reported its end, and until then its listening sockets live on, so a
+/// supervisor that starts it again at once would find its own port taken; and a socket that was closed lives on in a
+/// child that any thread of this process is just starting, until that executes its program.
 pub(crate) fn listen_first(address: SocketAddr) -> io::Result<(OwnedFd, SocketAddr)> {
+    let deadline = Instant::now() + PORT_PATIENCE;
+    loop {
+        let claimed = claim(address);
+        let taken = claimed.as_ref().err();
+        let is_taken = taken.is_some_and(|error| error.kind() == io::ErrorKind::AddrInUse);
+        if !is_taken || Instant::now() >= deadline {
+            return claimed;
+        }
+        std::thread::sleep(PORT_LOOK_EVERY);
+    }
+}
+
+/// SO_REUSEPORT would let two nodes of one user share a port in silence, so this socket is bound without it, and lets
+/// the node's other shards in afterwards. It listens from here on: a port that is only bound can be taken by others.
+fn claim(address: SocketAddr) -> io::Result<(OwnedFd, SocketAddr)> {
     let socket = stream_socket(address)?;
     socket.set_reuse_address(true)?;
     socket.bind(&SockAddr::from(address))?;
@@ -47,24 +67,6 @@ pub(crate) fn listen_first(address: SocketAddr) -> io::Result<(OwnedFd, SocketAd
     let bound = bound
         .ok_or_else(|| io::Error::other("the listening address is not an internet address"))?;
     Ok((OwnedFd::from(socket), bound))
-}
-
-/// How long a port may stay taken after the process that had it was killed.
-const PORT_PATIENCE: Duration = Duration::from_secs(1);
-const PORT_LOOK_EVERY: Duration = Duration::from_millis(10);
-
-/// Waits for a port that somebody is just leaving. The kernel takes the rings of a killed process
-/// apart after it has reported its end, and until then its listening sockets live on: a supervisor
-/// that starts it again at once would find its own port taken.
-pub(crate) fn await_free_port(address: SocketAddr) {
-    let deadline = Instant::now() + PORT_PATIENCE;
-    let is_taken = || {
-        let taken = listen_first(address).err();
-        taken.is_some_and(|error| error.kind() == io::ErrorKind::AddrInUse)
-    };
-    while is_taken() && Instant::now() < deadline {
-        std::thread::sleep(PORT_LOOK_EVERY);
-    }
 }
 
 /// A socket to dial `address` with. The kernel may give it the very port of a node that is to start

@@ -210,7 +210,6 @@ impl Node {
                  on the network; set `security` to tls or psk"
             );
         }
-        socket::await_free_port(config.listen);
         let found = preflight::start(&config).map_err(|failure| StartError::Machine {
             what: failure.what,
             remedy: failure.remedy,

@@ -2,13 +2,13 @@
 
 use std::alloc::{Layout, alloc_zeroed, dealloc};
 use std::io;
-use std::net::TcpListener;
 use std::num::NonZeroUsize;
 
 use io_uring::{IoUring, Probe, opcode};
 
 use crate::config::{Config, IoChoice};
 use crate::io::data_ring::make_ring;
+use crate::io::socket;
 
 /// A resource limit of this process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,8 +73,8 @@ impl Readings {
     pub fn take(config: &Config) -> Self {
         let proc = |path: &str| std::fs::read_to_string(format!("/proc/sys/kernel/{path}")).ok();
         let cores_usable = cores_usable();
-        // Without SO_REUSEPORT, so that a port that another node shares is found to be taken.
-        let listen = TcpListener::bind(config.listen);
+        // Closed before a child is made, in which it would live on.
+        let listen_error = socket::listen_first(config.listen).err();
         Self {
             kernel_release: proc("osrelease").unwrap_or_default().trim().to_string(),
             io_uring_disabled: proc("io_uring_disabled").and_then(|text| text.trim().parse().ok()),
@@ -92,7 +92,7 @@ impl Readings {
             address_space_used: used_bytes("VmSize:"),
             data: limit(libc::RLIMIT_DATA),
             data_used: used_bytes("VmData:"),
-            listen_error: listen.err().map(|error| number(&error)),
+            listen_error: listen_error.map(|error| number(&error)),
         }
     }
 }
