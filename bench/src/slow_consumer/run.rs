@@ -30,7 +30,7 @@ const WARM_UP: Duration = Duration::from_secs(3);
 /// The figures; their names are a promise to scripts.
 #[derive(Debug, Serialize)]
 struct Figures {
-    /// What both processes grew by while the consumer was stopped.
+    /// What both processes grew by while the consumer was stopped, beyond the most that they took before.
     rss_growth_bytes: u64,
     /// What of that is the heap's in use, at its highest: the rest is the allocator's, of threads' stacks and of pages touched first.
     heap_growth_bytes: u64,
@@ -130,22 +130,22 @@ impl<'a> Run<'a> {
         self.look()?;
         progress.say("all read");
         let (mut reading, mut stopped) = (Vec::new(), Vec::new());
+        // What is in use goes up and down with what is under way: the most of it is what more is held against.
+        let (mut resident_bytes, mut heap_bytes) = ([0; 2], [0; 2]);
         for _ in 0..reading_windows {
-            reading.extend(self.window(&progress)?.p99_us);
+            let look = self.window(&progress)?;
+            reading.extend(look.p99_us);
+            raise(&mut resident_bytes, [0; 2], look.resident_bytes);
+            raise(&mut heap_bytes, [0; 2], look.heap_bytes);
         }
-        let before = self.look()?;
         let (mut growth_bytes, mut heap_growth_bytes) = ([0; 2], [0; 2]);
         progress.say("one does not read");
         done(self.receivers.ask(&Command::Read(false))?)?;
         for _ in 0..stopped_windows {
             let look = self.window(&progress)?;
             stopped.extend(look.p99_us);
-            raise(
-                &mut growth_bytes,
-                before.resident_bytes,
-                look.resident_bytes,
-            );
-            raise(&mut heap_growth_bytes, before.heap_bytes, look.heap_bytes);
+            raise(&mut growth_bytes, resident_bytes, look.resident_bytes);
+            raise(&mut heap_growth_bytes, heap_bytes, look.heap_bytes);
         }
         progress.say("all read again");
         done(self.receivers.ask(&Command::Read(true))?)?;

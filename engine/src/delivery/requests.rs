@@ -113,6 +113,8 @@ mod tests {
         let id = requests
             .open("b", "waiter", now + S)
             .expect("there is room");
+        assert!(requests.any(|to| *to == "b") && !requests.any(|to| *to == "c"));
+        assert_eq!(requests.len(), 1);
         assert_eq!(requests.close(id, |to| *to == "c"), None);
         assert_eq!(requests.close(id, |to| *to == "b"), Some("waiter"));
         assert_eq!(requests.close(id, |to| *to == "b"), None);

@@ -55,17 +55,25 @@ pub(crate) struct Track {
     kept: Mutex<Kept>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Kept {
     entries: VecDeque<Entry>,
     overwritten: u64,
 }
 
 impl Track {
+    /// All of its memory is there, and resident, from the start: what a node takes does not grow with what it records.
     pub(crate) fn new(entries_max: usize) -> Self {
+        let (at, what) = (Instant::now(), What::TaskPanic);
+        let mut entries = VecDeque::from(vec![Entry { at, what }; entries_max]);
+        entries.clear();
+        let overwritten = 0;
         Self {
             entries_max,
-            kept: Mutex::default(),
+            kept: Mutex::new(Kept {
+                entries,
+                overwritten,
+            }),
         }
     }
 
@@ -192,6 +200,11 @@ mod tests {
         };
         assert_eq!(numbers(100), (vec![6, 7, 8, 9], 6));
         assert_eq!(numbers(2), (vec![8, 9], 8));
+        assert_eq!(
+            track.lock().entries.capacity(),
+            4,
+            "made with all its places"
+        );
         let off = Track::new(0);
         off.push(now, What::TaskPanic);
         assert!(off.newest(100).0.is_empty());

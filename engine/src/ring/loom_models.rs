@@ -153,7 +153,7 @@ fn room_in_a_full_ring_is_claimed_once_and_only_when_freed() {
 }
 
 /// Reads what is committed in runs, and notes the lengths of each lane's payloads.
-fn read_runs(consumer: &mut Consumer, seen: &mut [Vec<usize>; 2]) -> usize {
+fn read_runs(consumer: &mut Consumer, seen: &mut [Vec<usize>; 2]) {
     consumer.drain_runs::<4>(usize::MAX, |tag, drained| {
         let Drained::Copied(payloads) = drained else {
             panic!("nobody hands a buffer over");
@@ -163,7 +163,7 @@ fn read_runs(consumer: &mut Consumer, seen: &mut [Vec<usize>; 2]) -> usize {
             seen[tag.lane as usize].push(payload.len());
         }
         ControlFlow::Continue(())
-    })
+    });
 }
 
 #[test]

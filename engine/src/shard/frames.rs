@@ -125,7 +125,9 @@ fn read_frames(
         }
         if until_look == 0 {
             until_look = MESSAGES_PER_LOOK;
-            if reader.until.is_some_and(|until| Instant::now() >= until) {
+            let seen = core.recording.take_seen();
+            let is_over = |until| seen.unwrap_or_else(Instant::now) >= until;
+            if reader.until.is_some_and(is_over) {
                 return Ok(Stop::Paused);
             }
         }

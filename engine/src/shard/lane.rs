@@ -406,32 +406,6 @@ impl Lane {
         self.settle_unsent(fabric, message, ENDED_BEFORE);
     }
 
-    /// What is in the log and not acknowledged is given up: words by which streams are over are said once more, on a
-    /// channel whose lanes come back.
-    pub(super) fn give_up_words(&mut self) {
-        if self.log.keeps_messages() {
-            self.streams.give_up_words();
-        }
-    }
-
-    /// Messages have left the log: those of streams among them make room for more. True if streams wait for
-    /// that.
-    pub(super) fn settle_streams(&mut self) -> bool {
-        if !self.streams.has_under_way() {
-            return !self.streams.is_empty();
-        }
-        let ledger = &self.log.ledger;
-        let open = if self.log.keeps_messages() {
-            ledger.queued() + ledger.in_flight()
-        } else {
-            ledger.queued()
-        };
-        let settled = ledger.accepted() - open;
-        let left = self.streams.left(settled, self.log.peer_incarnation());
-        self.address().gate.left_beside(left);
-        !self.streams.is_empty()
-    }
-
     /// Recorded messages go to the kernel; on a channel without acknowledgements that is their end.
     #[cold]
     fn tell_sent(&mut self, fabric: &Fabric, now: Instant) {

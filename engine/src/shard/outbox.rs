@@ -74,6 +74,9 @@ pub(crate) struct Outbox {
     first_due: Option<Moment>,
 }
 
+/// So many chunks may wait with room that they do not use, as the pool takes them back: those of a lane that keeps up.
+const CHUNKS_WHOLE_MAX: usize = 4;
+
 /// Where the count of chunks begins: a chunk that is cut in two counts once.
 const CHUNKS_GONE: u64 = 1 << 40;
 
@@ -330,10 +333,21 @@ impl Outbox {
     fn chunk_for(&mut self, pool: &mut ChunkPool, bytes: usize) -> &mut Chunk {
         let newest = self.chunks.back();
         if !newest.is_some_and(|chunk| chunk.has_room_for(bytes, self.chunk_bytes_max)) {
+            self.close_newest();
             self.chunks.push_back(pool.chunk());
         }
         let newest = self.chunks.len() - 1;
         &mut self.chunks[newest]
+    }
+
+    /// The newest chunk gets no more frames. One that waits behind others gives back the room that it did not use: where little may
+    /// be under way that is most of it, and what the log of a lane holds is to take the memory that it is charged for.
+    fn close_newest(&mut self) {
+        if self.chunks.len() > CHUNKS_WHOLE_MAX
+            && let Some(newest) = self.chunks.back_mut()
+        {
+            newest.give_back_room();
+        }
     }
 
     /// Takes the announcements at the front out of the way of what is dropped: messages behind it may
@@ -646,5 +660,26 @@ mod tests {
             batch.finish(&mut pool);
         }
         assert!(came.iter().copied().eq(0..=20), "{came:?}");
+    }
+
+    #[test]
+    fn what_waits_takes_little_more_memory_than_it_is_charged_for_where_little_may_be_under_way() {
+        let mut pool = ChunkPool::default();
+        let mut outbox = Outbox::default();
+        outbox.set_depth(16 << 10);
+        for _ in 0..1000 {
+            let message = OutgoingMessage {
+                mailbox: MailboxId::from_words(0, 0),
+                order: OrderTag::WITHOUT_KEY,
+                is_extended: false,
+                payload: Payload::Borrowed(&[7; 1000]),
+            };
+            outbox.push_message(&mut pool, 0, message);
+        }
+        let room = outbox.chunks.iter().map(|chunk| chunk.bytes.capacity());
+        let whole = (CHUNKS_WHOLE_MAX + 1) * CHUNK_BYTES;
+        let (room, charged) = (room.sum::<usize>(), outbox.payload_bytes());
+        assert_eq!(charged, 1_000_000);
+        assert!(room < 1_100_000 + whole, "{room} bytes for {charged}");
     }
 }

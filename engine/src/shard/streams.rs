@@ -170,7 +170,7 @@ impl Core {
     /// A word, encoded as those bytes. What it said comes back if the lane does not take it.
     fn put_word(&mut self, index: u32, word: Word, bytes: &[u8]) -> Result<(), Said> {
         let said = match word {
-            Word::Open { id, .. } => {
+            Word::Open { id, .. } | Word::Message { id, .. } => {
                 let peer = &self.lanes[index as usize].peer;
                 let stream = self.fabric.streams.outgoing(peer, id);
                 stream.map_or(Said::Other, Said::Open)
@@ -205,25 +205,20 @@ impl Core {
                     self.lanes[index as usize].streams.ready.push_front(stream);
                     return;
                 }
-                Taken::Announcement(word, bytes) => {
-                    let bytes_max = state.link.agreed.terms.large_bytes_max;
-                    if bytes > u64::from(bytes_max) {
-                        let error = SendError::TooLarge {
-                            bytes: usize::try_from(bytes).unwrap_or(usize::MAX),
-                            bytes_max: usize::try_from(bytes_max).unwrap_or(usize::MAX),
-                        };
-                        self.fail_stream(&stream, error.into());
-                        continue;
-                    }
-                    let words = self.fabric.streams.words().id();
-                    let said = Said::Open(Arc::clone(&stream));
-                    self.put_of_stream(index, words, Payload::Borrowed(&word.encode()), said)
+                Taken::Announcement(_, bytes) if bytes > self.large_bytes_max(index) => {
+                    let bytes_max = self.large_bytes_max(index);
+                    let error = SendError::TooLarge {
+                        bytes: usize::try_from(bytes).unwrap_or(usize::MAX),
+                        bytes_max: usize::try_from(bytes_max).unwrap_or(usize::MAX),
+                    };
+                    self.fail_stream(&stream, error.into());
+                    continue;
                 }
                 Taken::Data(bytes) => {
                     let data = stream.data.id();
                     self.put_of_stream(index, data, Payload::Shared(bytes), Said::Other)
                 }
-                Taken::End(word) => {
+                Taken::Announcement(word, _) | Taken::End(word) => {
                     let bytes = word.encode();
                     self.put_word(index, word, &bytes)
                 }
@@ -234,6 +229,11 @@ impl Core {
             }
             self.lanes[index as usize].streams.ready.push_back(stream);
         }
+    }
+
+    /// Largest message that both ends of a lane take as a stream.
+    fn large_bytes_max(&self, index: u32) -> u64 {
+        u64::from(self.lanes[index as usize].link.agreed.terms.large_bytes_max)
     }
 
     /// One message of a stream. What it said comes back if its lane does not take it.
@@ -492,7 +492,7 @@ impl Core {
     ) -> Result<(), Violation> {
         let state = &self.lanes[lane as usize];
         let channel = state.channel;
-        let bytes_max = u64::from(state.link.agreed.terms.large_bytes_max);
+        let bytes_max = self.large_bytes_max(lane);
         if bytes == 0 || bytes > bytes_max {
             return Err(Violation::BadLength { bytes, bytes_max });
         }

@@ -479,3 +479,28 @@ fn more_late_messages_than_refused_ones_are_refused() {
     acknowledge(&mut outgoing, honest).expect("an honest peer");
     assert_eq!((outgoing.refused(), outgoing.refused_late()), (1, 1));
 }
+
+#[test]
+fn what_was_taken_back_is_covered_given_up_or_handed_over_again() {
+    let mut outgoing = reliable(10, 7);
+    assert_eq!(outgoing.refused_late(), 0);
+    assert_eq!(outgoing.take_back(), 7);
+    assert_eq!((outgoing.in_flight(), outgoing.queued()), (0, 10));
+    outgoing.cover(Acknowledged {
+        messages: 3,
+        refused: 2,
+        late: 1,
+    });
+    assert_eq!((outgoing.refused(), outgoing.refused_late()), (2, 1));
+    outgoing.give_up(1);
+    assert_eq!(
+        outgoing.queued(),
+        6,
+        "three taken back and three never sent"
+    );
+    outgoing.handed_over(5, 0, Instant::now());
+    assert_eq!((outgoing.in_flight(), outgoing.queued()), (5, 1));
+    outgoing.end();
+    assert_eq!((outgoing.acknowledged(), outgoing.reported()), (1, 9));
+    assert!(outgoing.identity_holds());
+}

@@ -207,6 +207,15 @@ fn changed_caps_begin_empty_and_void_what_was_reserved() {
 }
 
 #[test]
+fn what_is_reserved_at_once_is_a_quarter_of_a_burst() {
+    let now = Instant::now();
+    let meter = Meter::new(amount(10_000, 0), now);
+    assert_eq!(meter.piece(), amount(250, u64::MAX));
+    let meter = Meter::new(amount(1, 400), now);
+    assert_eq!(meter.piece(), amount(1, 10));
+}
+
+#[test]
 fn what_went_later_than_it_could_is_not_there_twice() {
     let now = Instant::now();
     let mut meter = Meter::new(amount(1000, 0), now);

@@ -58,7 +58,9 @@ fn what_the_peer_has_processed_is_not_sent_again() {
 #[test]
 fn a_process_that_is_gone_is_not_resumed_with_its_successor() {
     let mut resume = Resume::new(1);
+    assert_eq!(resume.incarnation(), None);
     up(&mut resume, of(0, 0, 0), 0);
+    assert_eq!(resume.incarnation(), Some(SAME));
     assert_eq!(
         resume.meet(of(0, 0, 0), SAME + 1, 5, true, RENEWED),
         Ok(Met::Lost)

@@ -212,6 +212,16 @@ fn a_window_that_takes_back_or_promises_too_much_is_refused() {
         assert_eq!(writer.window(granted, received, read), Err(refused));
     }
     assert_eq!(writer.room(), 90);
+    assert_eq!((writer.bytes_received(), writer.bytes_read()), (60, 50));
+}
+
+#[test]
+fn what_comes_beyond_the_window_is_refused_and_told_in_bytes() {
+    let mut reader = Receiving::new(100);
+    reader.came(90).expect("within the window");
+    let beyond = Violation::BeyondWindow { bytes: 3 };
+    assert_eq!(reader.came(13), Err(beyond));
+    reader.came(10).expect("the refused chunk took no room");
 }
 
 #[test]

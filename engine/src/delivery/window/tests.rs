@@ -251,6 +251,44 @@ fn without_a_budget_it_is_fixed() {
 }
 
 #[test]
+fn other_bounds_hold_at_once() {
+    let mut link = Link::new(1 << 30, Duration::from_millis(10));
+    link.flood(Duration::from_secs(1));
+    let window = &mut link.window;
+    assert!(window.bytes() > 128 << 10, "{}", window.bytes());
+    let bytes_max = 128 << 10;
+    let budget = BUDGET;
+    window.retune(WindowLimits { bytes_max, budget });
+    assert_eq!(window.bytes(), bytes_max);
+    let (bytes_max, budget) = (1 << 20, Duration::ZERO);
+    window.retune(WindowLimits { bytes_max, budget });
+    assert_eq!(window.bytes(), bytes_max, "it is fixed");
+}
+
+#[test]
+fn what_is_handed_over_at_one_moment_is_timed_from_that_moment() {
+    let mut window = window();
+    let now = Instant::now();
+    let later = now + Duration::from_millis(1);
+    window.handed_over(1000, now);
+    window.handed_over(1000, later);
+    window.holds_back();
+    // The first is timed alone: from when it went, not from when the second did.
+    window.acknowledged(1000, later + Duration::from_millis(1));
+    assert_eq!(window.unloaded, Some(Duration::from_millis(2)));
+}
+
+#[test]
+fn what_it_remembers_is_bounded_while_nothing_is_acknowledged() {
+    let mut window = window();
+    let start = Instant::now();
+    for count in 0..2 * MARKS_MAX as u64 {
+        window.handed_over(1, start + Duration::from_nanos(count));
+    }
+    assert_eq!(window.marks.len(), MARKS_MAX);
+}
+
+#[test]
 fn it_stays_within_its_bounds_whatever_comes() {
     let seed = fastrand::u64(..);
     println!("seed {seed}");

@@ -7,6 +7,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use super::Lane;
 use crate::stream_book::Outgoing;
 use crate::wire::stream::Word;
 
@@ -114,6 +115,34 @@ impl LaneStreams {
     /// Whether anything of streams is in the log.
     pub(super) fn has_under_way(&self) -> bool {
         !self.under_way.is_empty()
+    }
+}
+
+impl Lane {
+    /// What is in the log and not acknowledged is given up: words by which streams are over are said once more, on a
+    /// channel whose lanes come back.
+    pub(in crate::shard) fn give_up_words(&mut self) {
+        if self.log.keeps_messages() {
+            self.streams.give_up_words();
+        }
+    }
+
+    /// Messages have left the log: those of streams among them make room for more. True if streams wait for
+    /// that.
+    pub(in crate::shard) fn settle_streams(&mut self) -> bool {
+        if !self.streams.has_under_way() {
+            return !self.streams.is_empty();
+        }
+        let ledger = &self.log.ledger;
+        let open = if self.log.keeps_messages() {
+            ledger.queued() + ledger.in_flight()
+        } else {
+            ledger.queued()
+        };
+        let settled = ledger.accepted() - open;
+        let left = self.streams.left(settled, self.log.peer_incarnation());
+        self.address().gate.left_beside(left);
+        !self.streams.is_empty()
     }
 }
 

@@ -430,6 +430,13 @@ impl Chunk {
             && self.shared.len() < SHARED_PIECES_MAX
     }
 
+    /// Nothing is appended to it any more: a quarter of its room and more is given back.
+    pub(super) fn give_back_room(&mut self) {
+        if self.bytes.len() < self.bytes.capacity() / 4 * 3 {
+            self.bytes.shrink_to_fit();
+        }
+    }
+
     /// Takes what `next` holds behind what is here, if one chunk can hold both; then `next` is empty.
     pub(crate) fn absorb(&mut self, next: &mut Self) -> bool {
         let added = &next.bytes[next.head..];
