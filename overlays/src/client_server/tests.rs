@@ -146,6 +146,8 @@ fn a_client_that_greets_no_more_is_taken_for_gone() {
         if period % 10 == 0 {
             bench.receive(11, Message::Hello(Role::Client));
         }
+        // Five hellos in a row may be lost.
+        assert_eq!(bench.node.neighbors(), [1, 2, 10, 11], "{period}");
         bench.give(Input::Timer(PeriodOver));
     }
     assert_eq!(bench.node.neighbors(), [1, 2, 11]);
@@ -205,6 +207,7 @@ fn a_client_cannot_speak_in_the_name_of_another() {
         [],
         "a stranger not at all"
     );
+    assert_eq!(bench.node.counters().unroutable, 2);
 }
 
 #[test]
@@ -220,6 +223,7 @@ fn what_arrives_is_told_with_its_sender() {
         [],
         "clients do not relay"
     );
+    assert_eq!(bench.node.counters().unroutable, 1);
 }
 
 #[test]
@@ -524,4 +528,66 @@ fn payloads_go_over_near_servers_first() {
     assert_eq!(bench.node.next_hop(50, None, &mut random), Some(1));
     bench.give(near_is(2));
     assert_eq!(bench.node.next_hop(50, None, &mut random), Some(2));
+}
+
+#[test]
+fn a_lane_that_a_known_server_dialed_is_used_where_one_is_missing() {
+    let why = WhyDown::Lost;
+    let mut bench = server();
+    bench.give(Input::PeerDown { peer: 1, why });
+    let out = bench.give(Input::PeerUp(1));
+    assert_eq!(sent(&out), [(1, Message::Hello(Role::Server))]);
+    let mut bench = client();
+    let out = bench.give(Input::PeerUp(3));
+    assert_eq!(out, [Output::Disconnect(3)], "it has two");
+    for peer in [1, 3] {
+        bench.give(Input::PeerDown { peer, why });
+    }
+    let out = bench.give(Input::PeerUp(1));
+    assert_eq!(sent(&out), [(1, Message::Hello(Role::Client))]);
+}
+
+#[test]
+fn what_a_server_said_of_its_clients_ends_with_its_lane_or_when_its_summary_differs() {
+    let mut random = SmallRng::seed_from_u64(1);
+    let clients = Message::Clients {
+        first: true,
+        clients: vec![70],
+    };
+    let mut bench = server();
+    bench.receive(1, clients.clone());
+    assert_eq!(bench.node.next_hop(70, None, &mut random), Some(1));
+    let why = WhyDown::Lost;
+    bench.give(Input::PeerDown { peer: 1, why });
+    bench.give(Input::PeerUp(1));
+    bench.receive(1, Message::Hello(Role::Server));
+    assert!(bench.node.neighbors().contains(&1));
+    // It has no clients now, so it has nothing to tell.
+    assert_eq!(bench.node.next_hop(70, None, &mut random), None);
+    bench.receive(1, clients);
+    let out = bench.receive(1, Message::ClientsSummary { count: 0, sum: 0 });
+    assert_eq!(sent(&out), [(1, Message::WantClients)]);
+    assert_eq!(bench.node.next_hop(70, None, &mut random), None);
+}
+
+#[test]
+fn a_server_makes_room_for_another_only_once_it_has_failed() {
+    let mut servers = super::Servers::new();
+    let all = u32::try_from(SERVERS_MAX).expect("few");
+    for peer in 0..=all {
+        servers.learn(peer, false);
+    }
+    assert_eq!(servers.with(|_| true).count(), SERVERS_MAX);
+    assert_eq!(servers.link(&all), None, "one too many");
+    servers.failed(&7, WhyDown::Lost);
+    servers.learn(all, false);
+    assert!(servers.link(&all).is_some() && servers.link(&7).is_none());
+}
+
+#[test]
+fn a_client_dials_the_near_server_and_no_more_than_it_uses() {
+    let mut bench = Bench::new(Config::client(vec![1, 2, 3, 4]));
+    bench.give(near_is(2));
+    let dialed = dialed(&bench.give(Input::Start));
+    assert!(dialed.contains(&2) && dialed.len() == 2, "{dialed:?}");
 }

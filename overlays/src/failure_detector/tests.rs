@@ -448,3 +448,80 @@ fn few_wait_for_a_probe_out_of_turn_and_each_once() {
     bench.detector.probe_soon(11);
     assert_eq!(bench.detector.urgent, [10, 11, 12]);
 }
+
+/// Whom the probes of the next period go to, which is in time.
+fn begun(bench: &mut Bench) -> Vec<u32> {
+    bench.detector.period_due = bench.now;
+    let out = bench.timer(Duration::ZERO, Timer::Period);
+    pings(&out).iter().map(|(target, _)| *target).collect()
+}
+
+#[test]
+fn a_probe_that_needs_help_a_second_time_runs_on_beside_a_new_one() {
+    let neighbors: Vec<u32> = (2..40).collect();
+    let mut bench = Bench::with_neighbors(&neighbors);
+    let (target, number, _) = bench.unanswered();
+    assert_eq!(begun(&mut bench), [0_u32; 0], "one at a time");
+    assert!(!helpers(&bench.verdict(number)).is_empty());
+    let begun = begun(&mut bench);
+    assert!(matches!(begun[..], [other] if other != target), "{begun:?}");
+}
+
+#[test]
+fn who_is_probed_is_not_probed_a_second_time_meanwhile() {
+    let mut bench = Bench::with_neighbors(&[2]);
+    bench.detector.width = 2;
+    assert_eq!(begun(&mut bench), [2, 90]);
+    bench.detector.width = 4;
+    assert_eq!(begun(&mut bench), [91, 92]);
+}
+
+/// As [`All`], but the neighbors are gone.
+struct NoNeighbors;
+
+impl Watched<u32> for NoNeighbors {
+    fn is_live(&self, peer: &u32) -> bool {
+        *peer >= 90
+    }
+    fn following(&self, peer: u32) -> Option<u32> {
+        All.following(peer)
+    }
+    fn near(&self, random: u64) -> Option<u32> {
+        All.near(random)
+    }
+}
+
+#[test]
+fn a_neighbor_that_is_no_member_any_more_is_not_probed() {
+    let mut bench = Bench::with_neighbors(&[2, 3]);
+    let mut out = Vec::new();
+    let id = Timer::Period;
+    let random = &mut bench.random;
+    (bench.detector).timer(bench.now, id, &NoNeighbors, random, &mut out);
+    assert_eq!(pinged(&out).map(|(to, _)| to), Some(90));
+}
+
+#[test]
+fn a_timer_that_is_late_by_more_than_a_direct_wait_is_blamed_on_this_node() {
+    let wait = Config::default().direct_wait;
+    for (late_by, patience) in [(wait, 1), (wait + Duration::from_millis(1), 2)] {
+        let mut bench = Bench::with_neighbors(&[2, 3]);
+        bench.detector.period_due = bench.now;
+        bench.timer(late_by, Timer::Period);
+        assert_eq!(bench.detector.patience(), patience, "{late_by:?}");
+    }
+}
+
+#[test]
+fn who_is_heard_but_has_nobody_to_ask_accuses_after_three_failures() {
+    let mut bench = Bench::with_neighbors(&[2]);
+    let mut verdicts = Vec::new();
+    for _ in 0..4 {
+        // So it is not cut off.
+        bench.received(50, Message::Ping(7));
+        let (_, number, helpers) = bench.unanswered();
+        assert_eq!(helpers, [0_u32; 0]);
+        verdicts.push(bench.verdict(number).len());
+    }
+    assert_eq!(verdicts, [0, 0, 0, 1]);
+}

@@ -224,6 +224,18 @@ mod tests {
     }
 
     #[test]
+    fn what_is_up_to_half_a_circle_ahead_is_a_later_round() {
+        for ahead in [1, 2, u32::MAX / 2, u32::MAX / 2 + 1] {
+            let mut pruning = Pruning::new();
+            pruning.note(Time::ZERO, id(5), mark(7));
+            let noted = pruning.note(Time::ZERO, id(6), mark(7 + ahead));
+            let is_later = ahead <= u32::MAX / 2;
+            let expected = if is_later { Noted::Begins } else { Noted::Old };
+            assert_eq!(noted, expected, "{ahead} ahead");
+        }
+    }
+
+    #[test]
     fn nobody_marks_before_all_have_chosen() {
         let mut pruning = Pruning::new();
         let first = pruning.mark(Time::ZERO, SPREAD).unwrap();

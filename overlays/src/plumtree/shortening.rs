@@ -151,4 +151,18 @@ mod tests {
             "many senders, no majority"
         );
     }
+
+    #[test]
+    fn each_move_makes_the_next_one_wait_twice_as_long_up_to_a_bound() {
+        let mut calm = Calm::new();
+        let mut wait = || {
+            calm.moved(Time::ZERO, Duration::from_millis(100));
+            calm.until.since(Time::ZERO).as_millis()
+        };
+        assert_eq!([wait(), wait(), wait()], [200, 400, 800]);
+        for _ in 3..DOUBLINGS_MAX {
+            wait();
+        }
+        assert_eq!([wait(), wait()], [200 << DOUBLINGS_MAX; 2]);
+    }
 }

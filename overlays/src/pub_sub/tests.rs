@@ -9,11 +9,11 @@ use rand::SeedableRng;
 use rand::rngs::SmallRng;
 
 use super::message::CONTACTS_MAX;
-use super::{Config, KIND_NEWS, Message, News, PubSub, SwarmMessage, Timer};
+use super::{Config, KIND_APPLICATION, KIND_NEWS, Message, News, PubSub, SwarmMessage, Timer};
 use crate::event::{
     Command, Event, Input, Output, PAYLOAD_BYTES_MAX, Protocol, Refusal, TopicId, WhyDown,
 };
-use crate::message::{Message as _, encode};
+use crate::message::{DecodeError, Message as _, decode, encode};
 use crate::payload::Payload;
 use crate::plumtree::Gossip;
 use crate::stack::Half;
@@ -167,11 +167,7 @@ fn who_left_a_topic_is_no_contact_any_more() {
 #[test]
 fn messages_of_a_topic_that_is_not_subscribed_are_sent_back() {
     let mut bench = Bench::joined();
-    let message = Message::Topic {
-        topic: 7,
-        message: Half::Lower(hyparview::Message::Join),
-    };
-    let out = bench.receive(5, message);
+    let out = bench.receive(5, join());
     assert_eq!(sent(&out), [(5, Message::NotHere(7))]);
 }
 
@@ -179,11 +175,7 @@ fn messages_of_a_topic_that_is_not_subscribed_are_sent_back() {
 fn a_beacon_that_does_not_come_within_the_topic_leads_to_its_sender() {
     let mut bench = Bench::joined();
     bench.subscribe(7);
-    let join = Message::Topic {
-        topic: 7,
-        message: Half::Lower(hyparview::Message::Join),
-    };
-    bench.receive(5, join);
+    bench.receive(5, join());
     assert_eq!(bench.node.topic_neighbors(7), [5]);
     let out = bench.news(0, here(7, 20));
     let check = Timer::Check {
@@ -402,6 +394,167 @@ fn what_a_peer_says_of_topics_fills_no_memory() {
         peers: vec![1_u32; CONTACTS_MAX + 1],
     };
     assert!(too_many.validate().is_err());
+}
+
+/// The next announcement of a topic: its timer, and when it is due.
+fn next_announcement(out: &Outputs) -> (Timer, Duration) {
+    let mut set = out.iter().filter_map(|output| match output {
+        Output::SetTimer { id, after } => Some((*id, *after)),
+        _ => None,
+    });
+    let found = set.find(|(id, _)| matches!(id, Timer::Announce { .. }));
+    found.expect("a timer is set")
+}
+
+/// Whether something was broadcast to all nodes.
+fn is_told_to_all(out: &Outputs) -> bool {
+    out.iter().any(|output| match output {
+        Output::Send { message, .. } | Output::SendAll { message, .. } => {
+            matches!(message, Message::Base(Half::Upper(_)))
+        }
+        _ => false,
+    })
+}
+
+/// Node 5 joins topic 7 through this one.
+fn join() -> Message<u32> {
+    Message::Topic {
+        topic: 7,
+        message: Half::Lower(hyparview::Message::Join),
+    }
+}
+
+#[test]
+fn a_subscriber_announces_itself_often_only_while_it_is_lonely() {
+    let Config {
+        lonely_every,
+        announce_every,
+        ..
+    } = Config::default();
+    let mut bench = Bench::joined();
+    let (id, after) = next_announcement(&bench.subscribe(7));
+    assert!(after <= 2 * lonely_every, "{after:?}");
+    bench.now = bench.now + after;
+    let out = bench.give(Input::Timer(id));
+    assert!(is_told_to_all(&out));
+    let (id, after) = next_announcement(&out);
+    bench.receive(5, join());
+    bench.now = bench.now + after;
+    let out = bench.give(Input::Timer(id));
+    assert!(is_told_to_all(&out));
+    let (_, after) = next_announcement(&out);
+    assert!(after >= announce_every, "it has company: {after:?}");
+    let why = WhyDown::Lost;
+    let out = bench.give(Input::PeerDown { peer: 5, why });
+    let (id, after) = next_announcement(&out);
+    assert!(after <= 2 * lonely_every, "it has none: {after:?}");
+    bench.now = bench.now + after;
+    assert!(is_told_to_all(&bench.give(Input::Timer(id))));
+}
+
+#[test]
+fn what_is_published_within_a_topic_is_delivered_as_of_that_topic() {
+    let mut bench = Bench::joined();
+    bench.subscribe(7);
+    bench.receive(5, join());
+    let payload = Payload::from(Bytes::from_static(b"hello"));
+    let message = Message::Topic {
+        topic: 7,
+        message: gossip(0, payload.clone().marked(KIND_APPLICATION)),
+    };
+    let out = bench.receive(5, message);
+    let delivered = out.iter().find_map(|output| match output {
+        Output::Event(Event::Delivered(delivery)) => Some(delivery),
+        _ => None,
+    });
+    let delivered = delivered.expect("it is delivered");
+    assert_eq!((delivered.sender, delivered.topic), (9, Some(7)));
+    assert_eq!(delivered.payload, payload);
+}
+
+#[test]
+fn news_that_is_not_understood_is_counted() {
+    let mut bench = Bench::joined();
+    let nonsense = Payload::from(vec![9; 3]).marked(KIND_NEWS);
+    bench.receive(1, Message::Base(gossip(0, nonsense)));
+    assert_eq!(bench.node.counters().malformed, 1);
+}
+
+#[test]
+fn bytes_follow_a_message_only_as_its_payload() {
+    let payload = Payload::from(Bytes::from_static(b"hello"));
+    let carriers = [
+        Message::Base(gossip(0, payload.clone())),
+        Message::Topic {
+            topic: 7,
+            message: gossip(0, payload.clone()),
+        },
+        Message::PublishFor {
+            topic: 7,
+            number: 70,
+            payload: payload.body,
+        },
+    ];
+    for message in carriers {
+        assert_eq!(decode(&encode(&message)), Ok(message));
+    }
+    for message in [join(), Message::NotHere(7)] {
+        let mut bytes = encode(&message);
+        bytes.push(0);
+        let decoded = decode::<Message<u32>>(&bytes);
+        assert_eq!(decoded, Err(DecodeError::Malformed), "{message:?}");
+    }
+}
+
+#[test]
+fn a_silent_contact_is_forgotten_unless_it_is_the_last() {
+    let (mut bench, mut out) = published_from_outside();
+    for left in [2, 1, 1] {
+        let due = answer_due(&out).expect("somebody is waited for");
+        out = bench.give(Input::Timer(due));
+        assert_eq!(bench.node.contacts.of(7).len(), left);
+    }
+}
+
+#[test]
+fn who_does_not_take_part_in_one_topic_is_still_waited_for_in_others() {
+    let mut bench = Bench::joined();
+    let publish = |bench: &mut Bench, topic, contact| {
+        bench.news(topic, here(topic, contact));
+        let payload = Bytes::from_static(b"hello");
+        let out = bench.give(Input::Command(Command::Publish(topic, payload)));
+        handed_to(&out).expect("a contact is asked")
+    };
+    let (_, number) = publish(&mut bench, 7, 20);
+    publish(&mut bench, 8, 20);
+    publish(&mut bench, 9, 21);
+    for topic in 7..10 {
+        bench.news(100 + topic, here(topic, 30));
+    }
+    let out = bench.receive(20, Message::NotHere(7));
+    let again: Vec<_> = sent(&out)
+        .into_iter()
+        .filter_map(|(to, message)| match message {
+            Message::PublishFor { number, .. } => Some((to, number)),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(again, [(30, number)]);
+}
+
+#[cfg(feature = "sim")]
+#[test]
+fn payloads_of_the_application_are_told_from_those_of_this_layer() {
+    let kinds = [
+        (KIND_APPLICATION, true),
+        (super::KIND_FOR_ANOTHER, true),
+        (KIND_NEWS, false),
+        (super::KIND_BEACON, false),
+    ];
+    for (kind, expected) in kinds {
+        let payload = Payload::from(vec![1]).marked(kind);
+        assert_eq!(super::is_of_application(&payload), expected, "{kind}");
+    }
 }
 
 fn peer() -> impl Strategy<Value = u32> {

@@ -242,11 +242,14 @@ fn lists_beyond_their_bounds_are_refused() {
             wanted: vec![1; WANTED_MAX + 1],
             more: false,
         },
-        Message::Supply(vec![statement; STATEMENTS_MAX + 1]),
+        Message::Supply(vec![statement.clone(); STATEMENTS_MAX + 1]),
     ];
     for message in too_long {
         assert!(message.validate().is_err(), "{message:?}");
     }
+    let news = |count| News(vec![statement.clone(); count]);
+    assert!(news(STATEMENTS_MAX).validate().is_ok());
+    assert!(news(STATEMENTS_MAX + 1).validate().is_err());
 }
 
 #[test]

@@ -2,5 +2,6 @@
 
 mod behavior;
 mod hostile;
+mod node;
 mod rules;
 mod world;

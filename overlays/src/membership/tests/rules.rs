@@ -1,205 +1,17 @@
 //! What each statement makes of the table, of one node, and what two nodes make of each other's tables.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rand::SeedableRng;
-use rand::rngs::SmallRng;
-
-use crate::event::{Command, Delivery, Event, Input, Output, Protocol};
+use super::node::{Node, SECOND, alive, claim, compare, details, version};
+use crate::event::{Command, Event, Input};
 use crate::failure_detector as detector;
-use crate::membership::layer::KIND_NEWS;
 use crate::membership::message::{LISTED_GOAL, LISTED_MAX, STATEMENTS_MAX, WANTED_MAX};
 use crate::membership::{
-    ADDRESSES_MAX, BUCKETS, Claim, Config, Details, Listed, METADATA_BYTES_MAX, Membership,
-    Message, NAME_BYTES_MAX, News, Statement, Status, Timer, Version, ZONE_BYTES_MAX,
+    ADDRESSES_MAX, BUCKETS, Claim, Config, Details, Listed, METADATA_BYTES_MAX, Message,
+    NAME_BYTES_MAX, Statement, Status, ZONE_BYTES_MAX, bucket_of,
 };
-use crate::message::{self, decode, encode};
-use crate::payload::Payload;
-use crate::store::MessageId;
-use crate::time::Time;
-
-const SECOND: Duration = Duration::from_secs(1);
-
-fn version(incarnation: u64, revision: u32) -> Version {
-    Version {
-        incarnation,
-        revision,
-    }
-}
-
-fn details(metadata: &[u8]) -> Arc<Details> {
-    Arc::new(Details {
-        metadata: metadata.to_vec(),
-        ..Details::default()
-    })
-}
-
-fn alive(about: u32, version: Version) -> Statement<u32> {
-    let claim = Claim::Alive(details(b""));
-    Statement {
-        about,
-        version,
-        claim,
-    }
-}
-
-fn claim(about: u32, version: Version, claim: Claim<u32>) -> Statement<u32> {
-    Statement {
-        about,
-        version,
-        claim,
-    }
-}
-
-/// One node, its timers, and what it put out.
-struct Node {
-    membership: Membership<u32>,
-    me: u32,
-    now: Time,
-    random: SmallRng,
-    timers: BTreeMap<(Time, u64), Timer<u32>>,
-    set: u64,
-    events: Vec<Event<u32>>,
-    news: Vec<Statement<u32>>,
-    sent: Vec<(u32, Message<u32>)>,
-    joins: Vec<u32>,
-}
-
-impl Node {
-    fn new(me: u32) -> Self {
-        Self::with(me, Config::default())
-    }
-
-    fn with(me: u32, config: Config) -> Self {
-        let membership = Membership::new(me, 1, Details::default(), config);
-        let mut node = Self {
-            membership: membership.expect("small details"),
-            me,
-            now: Time::ZERO,
-            random: SmallRng::seed_from_u64(5),
-            timers: BTreeMap::new(),
-            set: 0,
-            events: Vec::new(),
-            news: Vec::new(),
-            sent: Vec::new(),
-            joins: Vec::new(),
-        };
-        node.input(Input::Start);
-        node
-    }
-
-    fn input(&mut self, input: Input<u32, Message<u32>, Timer<u32>>) {
-        let mut out = Vec::new();
-        self.membership
-            .handle(self.now, input, &mut self.random, &mut out);
-        for output in out {
-            match output {
-                Output::Send { to, message } => self.sent.push((to, message)),
-                Output::SetTimer { id, after } => {
-                    self.set += 1;
-                    self.timers.insert((self.now + after, self.set), id);
-                }
-                Output::Event(event) => self.events.push(event),
-                Output::Below(Command::Broadcast(payload)) => {
-                    if let Some((KIND_NEWS, payload)) = payload.unmark() {
-                        let News(news) = decode(&payload.body).expect("its own news");
-                        self.news.extend(news);
-                    }
-                }
-                Output::Below(Command::Join(contact)) => self.joins.push(contact),
-                _ => {}
-            }
-        }
-    }
-
-    /// Everybody was told this.
-    fn told(&mut self, statement: Statement<u32>) {
-        let payload = Payload::from(encode(&News(vec![statement]))).marked(KIND_NEWS);
-        let delivery = Delivery {
-            sender: 1,
-            id: MessageId {
-                sender: 1,
-                number: 0,
-            },
-            topic: None,
-            payload,
-            hops: 1,
-        };
-        self.input(Input::Below(Event::Delivered(delivery)));
-    }
-
-    /// A table had this.
-    fn supplied(&mut self, statement: Statement<u32>) {
-        let message = Message::Supply(vec![statement]);
-        self.received(9, message);
-    }
-
-    fn received(&mut self, from: u32, message: Message<u32>) {
-        self.input(Input::Received { from, message });
-    }
-
-    fn run(&mut self, span: Duration) {
-        let end = self.now + span;
-        while let Some(first) = self.timers.first_entry() {
-            if first.key().0 > end {
-                break;
-            }
-            let ((at, _), id) = first.remove_entry();
-            self.now = self.now.max(at);
-            self.input(Input::Timer(id));
-        }
-        self.now = end;
-    }
-
-    /// Time passes in which nothing comes, nor do timers.
-    fn sleep(&mut self, span: Duration) {
-        self.now = self.now + span;
-    }
-
-    fn belief(&self, about: u32) -> Option<(Version, Status)> {
-        let entry = self.membership.table().get(&about)?;
-        Some((entry.version, entry.status))
-    }
-
-    fn events(&mut self) -> Vec<Event<u32>> {
-        std::mem::take(&mut self.events)
-    }
-}
-
-/// The messages of one exchange between two nodes, until there are none left.
-fn exchange(one: &mut Node, other: &mut Node) {
-    for _ in 0..100 {
-        let mut quiet = true;
-        for (to, message) in std::mem::take(&mut one.sent) {
-            if to == other.me && !matches!(message, Message::Probe(_)) {
-                other.received(one.me, message);
-                quiet = false;
-            }
-        }
-        for (to, message) in std::mem::take(&mut other.sent) {
-            if to == one.me && !matches!(message, Message::Probe(_)) {
-                one.received(other.me, message);
-                quiet = false;
-            }
-        }
-        if quiet {
-            return;
-        }
-    }
-    panic!("the exchange does not end");
-}
-
-/// Two nodes, of which `one` begins to compare.
-fn compare(one: &mut Node, other: &mut Node) {
-    one.sent.clear();
-    other.sent.clear();
-    one.input(Input::Below(Event::NeighborDown(other.me)));
-    one.membership.exchange = None;
-    one.input(Input::Below(Event::NeighborUp(other.me)));
-    exchange(one, other);
-}
+use crate::message::{self, encode};
 
 #[test]
 fn only_a_newer_version_revives_the_dead() {
@@ -405,24 +217,31 @@ fn with_a_silent_neighbor() -> Node {
     node
 }
 
-/// Runs, while everybody but 7 answers at once, and nobody hears 7. Ends with the span, or when `done`.
-fn run_with_silence(node: &mut Node, span: Duration, done: impl Fn(&Node) -> bool) {
+/// Runs, while everybody but 7 answers at once, and nobody hears 7. Ends with the span, or when `done`. Whom the
+/// node probed meanwhile.
+fn run_with_silence(node: &mut Node, span: Duration, done: impl Fn(&Node) -> bool) -> Vec<u32> {
+    let mut probed = Vec::new();
     let end = node.now + span;
     while node.now < end && !done(node) {
         node.run(SECOND / 10);
         for (to, message) in std::mem::take(&mut node.sent) {
             let answer = match message {
-                Message::Probe(detector::Message::Ping(number)) if to != 7 => {
+                Message::Probe(detector::Message::Ping(number)) => {
+                    // Number zero only asks the dead whether they are back.
+                    probed.extend(Some(to).filter(|_| number != 0));
                     detector::Message::Ack(number)
                 }
-                Message::Probe(detector::Message::PingFor { number, target: 7 }) if to != 7 => {
+                Message::Probe(detector::Message::PingFor { number, target: 7 }) => {
                     detector::Message::Silent(number)
                 }
                 _ => continue,
             };
-            node.received(to, Message::Probe(answer));
+            if to != 7 {
+                node.received(to, Message::Probe(answer));
+            }
         }
     }
+    probed
 }
 
 #[test]
@@ -723,4 +542,117 @@ fn the_longest_message_fits_its_bound_closely() {
         bound <= longest + longest / 20,
         "{longest} bytes, {bound} allowed"
     );
+}
+
+#[test]
+fn what_says_nothing_new_of_a_node_is_not_refuted() {
+    let mut node = Node::new(3);
+    let metadata = Command::SetMetadata(b"x".to_vec().into());
+    node.input(Input::Command(metadata));
+    let own = Some((version(1, 1), Status::Alive));
+    // Its own words come back, and what others said of it before them.
+    node.told(alive(3, version(1, 1)));
+    node.told(claim(3, version(1, 0), Claim::Suspect { by: 8 }));
+    node.told(claim(3, version(1, 0), Claim::Down));
+    node.supplied(claim(3, version(0, 9), Claim::Left));
+    assert_eq!(node.belief(3), own);
+    assert_eq!(node.membership.counters().refutations, 0);
+    node.told(claim(3, version(1, 1), Claim::Suspect { by: 8 }));
+    assert_eq!(node.belief(3), Some((version(1, 2), Status::Alive)));
+    assert_eq!(node.membership.counters().refutations, 1);
+}
+
+#[test]
+fn a_listing_tells_of_deaths_but_of_none_in_an_earlier_version() {
+    let cases = [
+        (version(1, 1), Status::Left, (version(1, 1), Status::Left)),
+        (version(1, 2), Status::Down, (version(1, 2), Status::Down)),
+        (
+            version(1, 1),
+            Status::Down,
+            (version(1, 1), Status::Suspect),
+        ),
+        (version(1, 0), Status::Down, (version(1, 1), Status::Alive)),
+        (version(1, 0), Status::Left, (version(1, 1), Status::Alive)),
+    ];
+    for (version_listed, status, believed) in cases {
+        let mut node = Node::new(3);
+        node.told(alive(7, version(1, 1)));
+        let listed = Listed {
+            peer: 7,
+            version: version_listed,
+            status,
+        };
+        let listing = Message::Listing {
+            buckets: vec![bucket_of(&7_u32)],
+            members: vec![listed],
+        };
+        node.received(9, listing);
+        assert_eq!(node.belief(7), Some(believed), "{listed:?}");
+    }
+}
+
+#[test]
+fn who_knows_little_lists_few_buckets_to_a_peer_that_knows_much() {
+    let mut node = Node::new(3);
+    node.input(Input::Below(Event::NeighborUp(9)));
+    // A quarter of what one listing is to bring comes from each bucket.
+    let members = LISTED_GOAL / 4 * BUCKETS;
+    let sums = Message::Buckets {
+        sums: vec![1; BUCKETS],
+        members: u32::try_from(members).expect("few"),
+    };
+    node.received(9, sums);
+    let listed = node.sent.iter().find_map(|(_, message)| match message {
+        Message::Listing { buckets, .. } => Some(buckets.clone()),
+        _ => None,
+    });
+    assert_eq!(listed, Some(vec![0, 1, 2, 3]));
+}
+
+#[test]
+fn who_has_left_is_not_probed_though_it_is_still_a_neighbor() {
+    let mut node = with_a_silent_neighbor();
+    let probed = run_with_silence(&mut node, 10 * SECOND, |_| false);
+    assert!(probed.contains(&7));
+    let mut node = with_a_silent_neighbor();
+    node.told(claim(7, version(1, 1), Claim::Left));
+    let probed = run_with_silence(&mut node, 60 * SECOND, |_| false);
+    assert!(!probed.is_empty() && !probed.contains(&7), "{probed:?}");
+}
+
+#[test]
+fn who_refuted_a_death_gets_more_time_from_then_on_and_nobody_else() {
+    let mut node = with_a_silent_neighbor();
+    // One only changed, one restarted, one refuted.
+    let changed = Statement {
+        claim: Claim::Alive(details(b"new")),
+        ..alive(4, version(1, 1))
+    };
+    node.told(changed);
+    for about in [5, 6] {
+        node.told(claim(about, version(1, 0), Claim::Down));
+    }
+    node.told(alive(5, version(2, 0)));
+    node.told(alive(6, version(1, 1)));
+    let patience = [4, 5, 6].map(|peer| node.membership.detector.patience_with(&peer));
+    assert_eq!(patience, [1, 1, 2]);
+}
+
+#[test]
+fn one_of_two_that_misses_the_beacon_of_the_other_joins_it() {
+    // The one whose turn it is to send beacons.
+    let other = (8..100).find(|other| {
+        let mut node = Node::new(3);
+        node.told(alive(*other, version(1, 0)));
+        let first = node.membership.table().iter().next();
+        first.is_some_and(|first| first.peer == *other)
+    });
+    let other = other.expect("one of them is before this node");
+    let mut node = Node::new(3);
+    node.told(alive(other, version(1, 0)));
+    run_with_silence(&mut node, 15 * SECOND, |_| false);
+    assert_eq!(node.joins, [], "some may be lost");
+    run_with_silence(&mut node, 200 * SECOND, |node| !node.joins.is_empty());
+    assert_eq!(node.joins, [other]);
 }

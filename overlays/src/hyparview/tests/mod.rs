@@ -1,5 +1,9 @@
 //! What one node does, input by input. Whole overlays are tested in `tests/swarm.rs`.
 
+mod parts;
+mod xbot;
+mod zones;
+
 use std::time::Duration;
 
 use rand::SeedableRng;
@@ -381,73 +385,6 @@ fn partisans_deviations_answer_the_last_hop_and_always_evict() {
     );
 }
 
-#[test]
-fn x_bot_exchanges_a_far_neighbor_for_a_near_spare() {
-    let mut subject = Subject::new(Config {
-        xbot: Some(XbotConfig::default()),
-        ..Config::default()
-    });
-    for peer in 1..=5_u32 {
-        subject.receive(peer, neighbor(true));
-        let rtt = Duration::from_millis(10 * u64::from(peer));
-        subject.feed(Input::Command(Command::Measured { peer, rtt }));
-    }
-    subject.receive(1, Message::ShuffleReply { peers: vec![9] });
-    subject.node.mixes_due = 0;
-    subject.feed(Input::Timer(Timer::PeriodOver));
-    let cold = subject.pinged(9).expect("a candidate is measured");
-    // A dial takes long, and says nothing of the distance.
-    subject.now = Time::from_micros(900_000);
-    subject.pong(9, cold);
-    let warm = subject.pinged(9).expect("now that there is a lane");
-    assert_eq!(subject.sent().len(), 1, "nothing is decided yet");
-    for (peer, nonce) in [(9, cold), (9, warm ^ 1), (8, warm)] {
-        subject.pong(peer, nonce);
-        assert_eq!(subject.sent(), vec![], "not the answer to that ping");
-    }
-    subject.now = Time::from_micros(905_000);
-    subject.pong(9, warm);
-    // The farthest, 5, is the one that stays for the sake of the whole; 4 is given up.
-    assert_eq!(
-        subject.sent(),
-        vec![(9, Message::Xbot(XbotMessage::Optimize { old: 4 }))]
-    );
-    subject.receive(
-        9,
-        Message::Xbot(XbotMessage::OptimizeReply {
-            old: 4,
-            accepted: true,
-        }),
-    );
-    let neighbors = subject.node.neighbors();
-    assert!(neighbors.contains(&9) && !neighbors.contains(&4) && neighbors.contains(&5));
-}
-
-#[test]
-fn a_node_farther_than_the_farthest_is_not_taken_whatever_it_says() {
-    let mut subject = Subject::new(Config {
-        xbot: Some(XbotConfig::default()),
-        ..Config::default()
-    });
-    for peer in 1..=5_u32 {
-        subject.receive(peer, neighbor(true));
-        let rtt = Duration::from_millis(10);
-        subject.feed(Input::Command(Command::Measured { peer, rtt }));
-    }
-    subject.receive(1, Message::ShuffleReply { peers: vec![9] });
-    subject.node.mixes_due = 0;
-    subject.feed(Input::Timer(Timer::PeriodOver));
-    let cold = subject.pinged(9).expect("a candidate is measured");
-    subject.pong(9, cold);
-    let warm = subject.pinged(9).expect("a second time");
-    subject.now = Time::from_micros(50_000);
-    for guess in [0, 50_000, 49_999, u64::MAX] {
-        subject.pong(9, guess);
-    }
-    subject.pong(9, warm);
-    assert_eq!(subject.sent(), vec![], "50 ms is farther than 10 ms");
-}
-
 /// Node 100, whose part is named after others, with the neighbors 1 to 5 and the contact 50.
 fn rooted() -> Subject {
     let mut subject = Subject::new(Config::default());
@@ -468,105 +405,6 @@ fn period(subject: &mut Subject, count: u64) {
         subject.receive(peer, Message::Present { part });
     }
     subject.feed(Input::Timer(Timer::PeriodOver));
-}
-
-#[test]
-fn who_answers_a_hail_from_another_part_is_made_a_neighbor() {
-    let mut subject = rooted();
-    period(&mut subject, 1);
-    assert_eq!(subject.sent_to(50), vec![Message::Hail]);
-    let here = |root| Message::Here {
-        part: Some(Part { root, count: 7 }),
-        peers: vec![60],
-    };
-    subject.receive(51, here(33));
-    assert_eq!(subject.sent(), vec![], "nobody asked it");
-    subject.receive(50, here(33));
-    let asked = Message::Neighbor {
-        high_priority: true,
-        part: Part { root: ME, count: 1 },
-    };
-    assert_eq!(subject.sent(), vec![(50, asked)]);
-    assert!(subject.node.passive_view().contains(&60));
-    let part = Part { root: 33, count: 7 };
-    subject.receive(50, Message::Accept { part });
-    assert!(subject.node.neighbors().contains(&50));
-    // The only lane between two parts is the last that is given up.
-    for peer in 200..210 {
-        subject.receive(peer, neighbor(true));
-        assert!(subject.node.neighbors().contains(&50), "{peer}");
-    }
-}
-
-#[test]
-fn who_answers_a_hail_from_the_same_part_or_is_not_sure_changes_nothing() {
-    for part in [Some(Part { root: ME, count: 0 }), None] {
-        let mut subject = rooted();
-        period(&mut subject, 1);
-        let peers = vec![60];
-        subject.receive(50, Message::Here { part, peers });
-        assert_eq!(subject.sent(), vec![]);
-    }
-}
-
-#[test]
-fn a_node_at_rest_hails_one_node_a_minute() {
-    let mut subject = rooted();
-    let mut hails = 0;
-    for count in 1..=66 {
-        period(&mut subject, count);
-        let sent = subject.sent();
-        hails += sent
-            .iter()
-            .filter(|(_, what)| *what == Message::Hail)
-            .count();
-    }
-    assert!((11..=14).contains(&hails), "{hails} in eleven minutes");
-}
-
-#[test]
-fn a_root_that_does_not_count_is_given_up_and_not_revived_by_old_counts() {
-    let mut subject = rooted();
-    period(&mut subject, 5);
-    assert_eq!(subject.node.belonging.part(), Part { root: ME, count: 5 });
-    for _ in 0..4 {
-        period(&mut subject, 5);
-    }
-    assert_eq!(subject.node.belonging.part().root, 100, "its own");
-    period(&mut subject, 4);
-    assert_eq!(subject.node.belonging.part().root, 100);
-    period(&mut subject, 6);
-    assert_eq!(subject.node.belonging.part().root, ME, "it is back");
-}
-
-#[test]
-fn counts_of_a_neighbor_are_passed_on_at_once_but_not_without_end() {
-    let mut subject = rooted();
-    let mut passed_on = 0;
-    for count in 1..=1_000 {
-        let part = Part { root: ME, count };
-        subject.receive(1, Message::Present { part });
-        passed_on += subject.sent().len();
-    }
-    assert!((5..=40).contains(&passed_on), "{passed_on} messages");
-}
-
-#[test]
-fn a_restarted_root_counts_on_from_its_earlier_life() {
-    let mut subject = Subject::full();
-    let part = Part {
-        root: ME,
-        count: 70,
-    };
-    subject.receive(1, Message::Present { part });
-    subject.feed(Input::Timer(Timer::PeriodOver));
-    assert_eq!(
-        subject.node.belonging.part(),
-        Part {
-            root: ME,
-            count: 71
-        }
-    );
 }
 
 #[test]
@@ -600,126 +438,70 @@ fn a_place_that_nobody_has_room_for_is_asked_for_less_and_less() {
     );
 }
 
-/// The neighbors are far, but for those that are named as near.
-fn in_a_zone(near: &[u32]) -> Subject {
-    let mut subject = Subject::full();
-    subject.node.mixes_due = 0;
-    for peer in near {
-        subject.feed(near_is(*peer, true));
-    }
-    subject
-}
-
-const fn near_is(peer: u32, is_near: bool) -> Input<u32, Message<u32>, Timer> {
-    Input::Command(Command::Near { peer, is_near })
-}
-
-fn far_neighbors(subject: &Subject, near: &[u32]) -> usize {
-    let neighbors = subject.node.neighbors();
-    neighbors.iter().filter(|peer| !near.contains(peer)).count()
-}
-
 #[test]
-fn near_spares_take_the_places_of_far_neighbors_and_one_far_one_stays() {
-    let near = [20, 21, 22, 23, 24, 25];
-    let mut subject = in_a_zone(&near);
-    subject.receive(
-        1,
-        Message::ShuffleReply {
-            peers: near.to_vec(),
-        },
-    );
-    for count in 1..20 {
-        period(&mut subject, count);
-        while let Some(peer) = subject.asked() {
-            assert!(near.contains(&peer), "{peer} is far");
-            subject.receive(peer, Message::Accept { part: PART });
-        }
-    }
-    assert_eq!(far_neighbors(&subject, &near), 1);
-    // However many ask without a choice, that place is for far ones, and the others are not.
-    for peer in [25, 24, 23, 22, 21, 20, 40, 41, 42] {
-        subject.receive(peer, neighbor(true));
-        assert_eq!(far_neighbors(&subject, &near), 1, "{peer}");
-    }
-    subject.receive(43, neighbor(false));
-    assert!(subject.sent().contains(&(43, Message::Refuse)));
-}
-
-#[test]
-fn a_full_view_without_a_far_neighbor_asks_for_one_and_takes_one_that_asks() {
-    let near = [1, 2, 3, 4, 5];
-    let mut subject = in_a_zone(&near);
-    subject.receive(1, Message::ShuffleReply { peers: vec![40] });
-    period(&mut subject, 1);
-    assert_eq!(subject.asked(), Some(40));
-    subject.receive(41, neighbor(false));
-    let answer = subject.sent_to(41);
-    assert!(matches!(answer[..], [Message::Accept { .. }]), "{answer:?}");
-    assert_eq!(far_neighbors(&subject, &near), 1);
-    // The answer to the question comes too late: the share is there.
-    subject.receive(40, Message::Accept { part: PART });
-    assert_eq!(far_neighbors(&subject, &near), 1);
-}
-
-#[test]
-fn who_has_left_the_zone_is_far() {
-    let near = [1, 2, 3, 4];
-    let mut subject = in_a_zone(&near);
-    subject.receive(60, neighbor(false));
-    assert!(
-        subject.sent().contains(&(60, Message::Refuse)),
-        "its share is there"
-    );
-    for peer in near {
-        subject.feed(near_is(peer, false));
-    }
-    subject.receive(61, neighbor(true));
-    assert!(
-        subject.node.neighbors().contains(&61),
-        "all are alike again"
-    );
-}
-
-#[test]
-fn x_bot_gives_up_no_far_neighbor_of_the_share() {
+fn a_node_that_is_to_remember_no_lost_neighbor_tries_none_again() {
     let mut subject = Subject::new(Config {
-        xbot: Some(XbotConfig {
-            unbiased: 0,
-            ..XbotConfig::default()
-        }),
+        lost_max: 0,
         ..Config::default()
     });
-    for peer in 1..=5_u32 {
-        subject.receive(peer, neighbor(true));
-        let rtt = Duration::from_millis(10 * u64::from(peer));
-        subject.feed(Input::Command(Command::Measured { peer, rtt }));
-    }
-    // 5 is the farthest, and the only one of another zone.
-    for peer in [1, 2, 3, 4, 9] {
-        subject.feed(near_is(peer, true));
-    }
-    subject.receive(9, Message::Xbot(XbotMessage::Optimize { old: 70 }));
-    let replace = Message::Xbot(XbotMessage::Replace {
-        initiator: 9,
-        old: 70,
-    });
-    assert!(
-        subject.sent().contains(&(4, replace)),
-        "{:?}",
-        subject.sent()
-    );
+    subject.receive(1, neighbor(true));
+    subject.receive(2, neighbor(true));
+    subject.feed(lost(1));
+    subject.receive(2, Message::Present { part: PART });
+    subject.feed(Input::Timer(Timer::PeriodOver));
+    assert!(subject.sent_to(1).is_empty());
 }
 
 #[test]
-fn a_walk_to_a_far_node_leaves_the_zone() {
-    let mut subject = in_a_zone(&[1, 2, 3, 4, 30]);
-    let hop =
-        |subject: &mut Subject, to, from| subject.node.next_hop(to, from, &mut subject.random);
-    assert_eq!(hop(&mut subject, 50, None), Some(5));
-    assert_ne!(hop(&mut subject, 50, Some(5)), Some(5), "not back");
-    for _ in 0..20 {
-        assert_ne!(hop(&mut subject, 30, None), Some(5), "it is inside");
+fn a_node_with_one_neighbor_takes_a_newcomer_in_and_sends_it_no_further() {
+    let mut subject = Subject::new(Config::default());
+    subject.receive(1, neighbor(true));
+    // Node 2 has this one in its view, and this one has not noticed yet.
+    let newcomer = 9;
+    subject.receive(2, Message::ForwardJoin { newcomer, hops: 3 });
+    assert!(subject.node.neighbors().contains(&newcomer));
+    assert_eq!(subject.sent(), vec![(newcomer, neighbor(true))]);
+}
+
+#[test]
+fn a_full_node_exchanges_one_neighbor_for_a_random_spare_and_then_is_at_rest() {
+    let mut subject = Subject::full();
+    subject.receive(1, Message::ShuffleReply { peers: vec![20] });
+    let mut asked = Vec::new();
+    for count in 1..10 {
+        period(&mut subject, count);
+        for (to, message) in subject.sent() {
+            let Message::Neighbor { high_priority, .. } = message else {
+                continue;
+            };
+            assert!(high_priority, "a full spare could refuse");
+            asked.push(to);
+            subject.receive(to, Message::Accept { part: PART });
+        }
     }
-    assert_eq!(hop(&mut subject, 5, None), Some(5));
+    assert_eq!(asked, [20]);
+    let neighbors = subject.node.neighbors();
+    assert!(neighbors.contains(&20) && neighbors.len() == 5);
+}
+
+/// The sample of the shuffle that begins with this period.
+fn shuffled(subject: &mut Subject, count: u64) -> Vec<u32> {
+    period(subject, count);
+    let mut sent = subject.sent().into_iter();
+    let sample = sent.find_map(|(_, message)| match message {
+        Message::Shuffle { peers, .. } => Some(peers),
+        _ => None,
+    });
+    sample.expect("one shuffle per period")
+}
+
+#[test]
+fn a_way_in_is_told_in_shuffles_as_long_as_there_is_room_for_spares() {
+    let mut subject = rooted();
+    assert!(shuffled(&mut subject, 1).contains(&50));
+    let peers = (200..230).collect();
+    subject.receive(1, Message::ShuffleReply { peers });
+    for count in 2..12 {
+        assert!(!shuffled(&mut subject, count).contains(&50));
+    }
 }

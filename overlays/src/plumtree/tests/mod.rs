@@ -1,5 +1,7 @@
 //! What one node does, input by input. Whole trees are tested in `tests/swarm.rs`.
 
+mod measures;
+
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -8,6 +10,7 @@ use rand::rngs::Xoshiro256PlusPlus;
 
 use super::*;
 use crate::event::{PAYLOAD_BYTES_MAX, Refusal};
+use crate::message::{DecodeError, decode, encode};
 use crate::store::Mark;
 
 /// A node under test with neighbors `1..=4`, and the outputs of its last input.
@@ -36,12 +39,16 @@ fn gossip(number: u64, hops: u16) -> Message {
 }
 
 fn marked(number: u64, hops: u16) -> Message {
+    marked_in(1, number, hops)
+}
+
+fn marked_in(round: u32, number: u64, hops: u16) -> Message {
     let Message::Gossip(gossip) = gossip(number, hops) else {
         unreachable!("a gossip");
     };
     Message::Gossip(Gossip {
         mark: Some(Mark {
-            round: 1,
+            round,
             spread_micros: 100_000,
         }),
         ..gossip
@@ -441,6 +448,27 @@ fn a_new_tree_link_is_not_pruned_by_what_came_before_it() {
 }
 
 #[test]
+fn a_mark_of_an_earlier_round_that_comes_again_does_not_hide_that_of_the_latest() {
+    // The message of round 1 comes again before round 2 begins, or after it.
+    for is_before in [true, false] {
+        let mut subject = Subject::in_tree(Config::default());
+        subject.receive(1, marked_in(1, 1, 4));
+        if is_before {
+            subject.receive(2, marked_in(1, 1, 7));
+        }
+        subject.receive(1, marked_in(2, 2, 4));
+        subject.receive(2, marked_in(2, 2, 7));
+        if !is_before {
+            subject.receive(2, marked_in(1, 1, 7));
+        }
+        subject.feed(Input::Timer(Timer::Prune(1)));
+        assert!(subject.sent().is_empty(), "the round is over");
+        subject.feed(Input::Timer(Timer::Prune(2)));
+        assert_eq!(subject.sent(), vec![(2, Message::Prune)], "{is_before}");
+    }
+}
+
+#[test]
 fn a_congested_link_is_announced_to_and_what_is_asked_for_waits_for_room() {
     let mut subject = Subject::in_tree(Config::default());
     subject.feed(Input::Congested(2));
@@ -596,4 +624,13 @@ fn the_largest_payload_is_broadcast_and_a_larger_one_given_back() {
         },
     };
     assert_eq!(subject.out, [Output::Event(refused)]);
+}
+
+#[test]
+fn bytes_follow_a_message_only_as_its_payload() {
+    let gossip = gossip(1, 4);
+    assert_eq!(decode(&encode(&gossip)), Ok(gossip));
+    let mut bytes = encode(&Message::Prune);
+    bytes.push(0);
+    assert_eq!(decode::<Message>(&bytes), Err(DecodeError::Malformed));
 }
