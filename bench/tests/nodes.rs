@@ -308,6 +308,7 @@ fn an_overlay_is_switched_and_every_message_is_accounted_for() {
     let [result] = &objects(&bench(&arguments))[..] else {
         panic!("one object")
     };
+    assert_eq!(result["accepted"], result["acknowledged"], "{result}");
     assert_eq!(result["accepted"], result["delivered"], "{result}");
     for key in ["reported", "duplicates", "out_of_order", "rollbacks"] {
         assert_eq!(result[key].as_u64(), Some(0), "{key}: {result}");

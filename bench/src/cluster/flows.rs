@@ -17,6 +17,7 @@ const SETTLE_WITHIN: Duration = Duration::from_secs(60);
 #[derive(Debug, Default)]
 pub(super) struct Sums {
     pub(super) accepted: u64,
+    pub(super) acknowledged: u64,
     pub(super) delivered: u64,
     pub(super) reported: u64,
     pub(super) duplicates: u64,
@@ -69,6 +70,8 @@ impl Nodes {
             let fault = account.sender_fault();
             sums.faults
                 .extend(fault.map(|fault| format!("to {}: {fault}", account.peer)));
+            sums.accepted += account.accepted;
+            sums.acknowledged += account.acknowledged;
             sums.reported += account.reported;
         }
         for (sender, flow) in &flows {
@@ -85,7 +88,6 @@ impl Nodes {
 
 impl Sums {
     fn add(&mut self, sender: u32, flow: &Flow, got: &Got, is_touched: bool) {
-        self.accepted += flow.accepted;
         self.delivered += got.delivered;
         self.duplicates += got.duplicates;
         self.out_of_order += got.out_of_order;

@@ -41,6 +41,7 @@ struct Figures {
     switches: u32,
     kills: u32,
     accepted: u64,
+    acknowledged: u64,
     delivered: u64,
     reported: u64,
     duplicates: u64,
@@ -245,6 +246,7 @@ impl Run<'_> {
         let Self { nodes, lives, .. } = self;
         let sums = nodes.end_flows(|number| sender(lives, number), &self.touched)?;
         self.figures.accepted = sums.accepted;
+        self.figures.acknowledged = sums.acknowledged;
         self.figures.delivered = sums.delivered;
         self.figures.reported = sums.reported;
         self.figures.duplicates = sums.duplicates;
@@ -275,6 +277,7 @@ impl Figures {
             ),
             ("nodes killed in the middle", self.kills.to_string()),
             ("messages accepted", self.accepted.to_string()),
+            ("acknowledged", self.acknowledged.to_string()),
             ("delivered", self.delivered.to_string()),
             ("reported", self.reported.to_string()),
             (

@@ -74,8 +74,8 @@ pub(crate) struct Outbox {
     first_due: Option<Moment>,
 }
 
-/// So many chunks may wait with room that they do not use, as the pool takes them back: those of a lane that keeps up.
-const CHUNKS_WHOLE_MAX: usize = 4;
+/// So many chunks may wait with room that they do not use, as the pool takes them back: all of a lane that keeps up.
+const CHUNKS_WHOLE_MAX: usize = 1;
 
 /// Where the count of chunks begins: a chunk that is cut in two counts once.
 const CHUNKS_GONE: u64 = 1 << 40;
@@ -676,7 +676,7 @@ mod tests {
             };
             outbox.push_message(&mut pool, 0, message);
         }
-        let room = outbox.chunks.iter().map(|chunk| chunk.bytes.capacity());
+        let room = outbox.chunks.iter().map(Chunk::room_bytes);
         let whole = (CHUNKS_WHOLE_MAX + 1) * CHUNK_BYTES;
         let (room, charged) = (room.sum::<usize>(), outbox.payload_bytes());
         assert_eq!(charged, 1_000_000);

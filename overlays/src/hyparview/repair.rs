@@ -314,11 +314,12 @@ impl<P: Peer> HyParView<P> {
     }
 
     fn remember_lost(&mut self, now: Time, peer: P) {
-        if self.config.lost_max > 0 && !self.lost.iter().any(|lost| lost.peer == peer) {
-            if self.lost.len() >= self.config.lost_max {
-                self.lost.remove(0);
-            }
-            self.lost.push(Lost { peer, since: now });
+        if self.config.lost_max == 0 {
+            return;
         }
+        if self.lost.len() >= self.config.lost_max {
+            self.lost.remove(0);
+        }
+        self.lost.push(Lost { peer, since: now });
     }
 }

@@ -338,8 +338,7 @@ impl<P: Peer> Membership<P> {
     /// Stores an entry of a member that is known, for which there is always room.
     pub(super) fn put(&mut self, entry: Entry<P>) {
         self.nearness.note(entry.peer, &entry.details.zone);
-        if self.table.set(entry).is_err() {
-            self.counters.refused += 1;
-        }
+        let stored = self.table.set(entry);
+        debug_assert!(stored.is_ok(), "only members that are known are put");
     }
 }

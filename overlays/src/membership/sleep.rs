@@ -36,7 +36,7 @@ impl<P: Peer> Membership<P> {
         self.suspicions.slept(now);
         self.exchange = None;
         self.beacon_seen = now;
-        if slept > self.config.forget_after / 2 {
+        if slept >= self.config.forget_after / 2 {
             self.table.doubt_others(&self.me);
             self.doubt_until = now + self.config.grace_most * DOUBT_GRACES;
         }

@@ -166,6 +166,9 @@ fn after_a_look_at_the_empty_link_it_is_as_wide_as_before() {
             (_, Some(bytes)) => {
                 let now = link.window.bytes();
                 assert!(now >= bytes / 2, "{now} after it was {bytes}");
+                let empty = link.window.unloaded.expect("it has just been timed");
+                let takes = link.round_trip..link.round_trip + 2 * link.ack_delay;
+                assert!(takes.contains(&empty), "{empty:?}");
                 (looks, before) = (looks + 1, None);
             }
             (_, None) => {}

@@ -90,21 +90,26 @@ impl Kept {
     }
 
     /// A chunk has the room of many messages, and on a lane with little to do holds one of them. Such chunks
-    /// are put together while their acknowledgements are late, once the kernel has no part of them any more:
-    /// of two neighbours, half of the room is used at least.
+    /// are put together while their acknowledgements are late, once the kernel has no part of them any more; one
+    /// that has no room for the next gives back what it does not use.
     fn merge(&mut self) {
         let newer_at = self.sent.len() - 2;
-        if let [.., older, newer, _] = self.sent.make_contiguous()
-            && let (Some(older), Some(newer)) = (Rc::get_mut(older), Rc::get_mut(newer))
-            && older.absorb(newer)
-        {
+        let [.., older, newer, _] = self.sent.make_contiguous() else {
+            return;
+        };
+        let (Some(older), Some(newer)) = (Rc::get_mut(older), Rc::get_mut(newer)) else {
+            return;
+        };
+        if older.absorb(newer) {
             self.sent.remove(newer_at);
+        } else {
+            older.give_back_room();
         }
     }
 
     #[cfg(test)]
-    pub(super) fn chunks(&self) -> usize {
-        self.sent.len()
+    pub(super) fn room_bytes(&self) -> usize {
+        self.sent.iter().map(|chunk| chunk.room_bytes()).sum()
     }
 
     /// The peer has acknowledged the next `messages`. Returns what the chunks that leave were charged for.

@@ -430,8 +430,13 @@ impl Chunk {
             && self.shared.len() < SHARED_PIECES_MAX
     }
 
+    #[cfg(test)]
+    pub(crate) fn room_bytes(&self) -> usize {
+        self.bytes.capacity()
+    }
+
     /// Nothing is appended to it any more: a quarter of its room and more is given back.
-    pub(super) fn give_back_room(&mut self) {
+    pub(crate) fn give_back_room(&mut self) {
         if self.bytes.len() < self.bytes.capacity() / 4 * 3 {
             self.bytes.shrink_to_fit();
         }

@@ -189,16 +189,24 @@ fn receipts_are_noted_over_all_chunks_of_a_batch() {
 
 #[test]
 fn what_is_kept_of_many_small_batches_takes_the_room_of_its_bytes() {
+    // Of 36 to a batch no two batches go into one chunk.
+    for at_once in [1, 36] {
+        kept_of_batches(at_once);
+    }
+}
+
+fn kept_of_batches(at_once: u32) {
     let config = fixed().reliability(crate::config::Reliability::Guaranteed);
     let mut sender = Sender::new(log(config));
-    for sent in 1..=900_u32 {
-        sender.accept(1);
-        assert_eq!(sender.send(), 1);
-        let bytes = sent as usize * (PAYLOAD.len() + crate::wire::HEADER_BYTES);
-        let chunks = sender.log.kept.as_ref().expect("it keeps").chunks();
+    for batches in 1..=900 / at_once {
+        sender.accept(u64::from(at_once));
+        assert_eq!(sender.send(), u64::from(at_once));
+        let sent = (batches * at_once) as usize;
+        let bytes = sent * (PAYLOAD.len() + crate::wire::HEADER_BYTES);
+        let room = sender.log.kept.as_ref().expect("it keeps").room_bytes();
         assert!(
-            chunks <= 2 * bytes / crate::shard::outbox::CHUNK_BYTES + 5,
-            "{chunks} chunks for {bytes} bytes"
+            room <= bytes + 5 * crate::shard::outbox::CHUNK_BYTES,
+            "{room} bytes for {bytes}"
         );
     }
     let mut left = 0;
