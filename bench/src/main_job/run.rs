@@ -9,6 +9,7 @@ use overlane::config::{Config, Flags};
 use super::cluster::{Cluster, RECEIVER, SENDER};
 use super::file_source::FileSource;
 use super::outcome::Run;
+use super::plain::Plain;
 use super::protocol::{COORDINATION, DATA, GOSSIP};
 use super::run_folder::RunFolder;
 use crate::clock;
@@ -37,24 +38,35 @@ pub(crate) fn run(flags: &MainJobFlags) -> Outcome<()> {
     };
     let into = folder.file("received.bin");
     let mut cluster = Cluster::start(&common, flags)?;
+    let plain = Plain::start(flags.heartbeat_hz)?;
     let mut run = Run::new(file, cluster.differences.clone(), flags.heartbeat_bound_us);
     let quiet = Duration::from_secs_f64(flags.quiet_seconds);
     let progress = Progress::of_bytes("main job", run.file.bytes);
     cluster.start_traffic()?;
     progress.say("heartbeats and rumours");
     let until = Instant::now() + quiet;
-    watch(&mut cluster, &mut run, &progress, until, |_| false)?;
+    watch((&mut cluster, &plain), &mut run, &progress, until, |_| {
+        false
+    })?;
     progress.say("file beside them");
     cluster.start_file(&run.file, &into, flags.chunk_kib * 1024)?;
     let until = deadline - quiet;
-    watch(&mut cluster, &mut run, &progress, until, Run::file_is_over)?;
+    watch(
+        (&mut cluster, &plain),
+        &mut run,
+        &progress,
+        until,
+        Run::file_is_over,
+    )?;
     progress.say("heartbeats and rumours");
     let until = Instant::now() + quiet;
-    watch(&mut cluster, &mut run, &progress, until, |_| false)?;
+    watch((&mut cluster, &plain), &mut run, &progress, until, |_| {
+        false
+    })?;
     progress.say("checking");
     cluster.stop_traffic()?;
     run.flows = cluster.settle()?;
-    run.take(clock::now_ns(), &cluster.poll()?);
+    run.take(clock::now_ns(), &cluster.poll()?, &plain.take());
     drop(progress);
     if !run.check_file_on_disk(&into)? {
         folder.keep_all();
@@ -81,20 +93,20 @@ fn configuration(engine: &Flags) -> Outcome<Config> {
 
 /// Polls all nodes, step by step, until `deadline` or until `over`.
 fn watch(
-    cluster: &mut Cluster,
+    (cluster, plain): (&mut Cluster, &Plain),
     run: &mut Run,
     progress: &Progress,
     deadline: Instant,
     over: fn(&Run) -> bool,
 ) -> Outcome<()> {
     // What came before belongs to the step before.
-    run.take(clock::now_ns(), &cluster.poll()?);
+    run.take(clock::now_ns(), &cluster.poll()?, &plain.take());
     while Instant::now() < deadline && !over(run) {
         let left = deadline.saturating_duration_since(Instant::now());
         std::thread::sleep(STEP.min(left));
         let nodes = cluster.poll()?;
         progress.reach(nodes[RECEIVER].file.bytes);
-        run.take(clock::now_ns(), &nodes);
+        run.take(clock::now_ns(), &nodes, &plain.take());
         let mut ends = [SENDER, RECEIVER].iter();
         if let Some((exit, fault)) = ends.find_map(|end| nodes[*end].file.fault.clone()) {
             return Err(BenchError::ChildFailed {

@@ -220,13 +220,14 @@ mod tests {
     fn the_caption_of_the_heartbeats_says_what_the_check_says() {
         let mut report = example();
         for (bound_us, class, said) in [(u32::MAX, "held", "Held"), (0, "missed", "Missed")] {
-            report.heartbeat_cost = HeartbeatCost::of(&report.before, &report.beside, bound_us);
+            report.heartbeat_cost =
+                HeartbeatCost::of(&report.before, &report.beside, &report.plain, bound_us);
             let page = page(&report);
             let verdict = format!("<span class=\"{class}\">{said}, ");
             assert!(page.contains(&verdict), "{verdict}");
         }
         let few = Latencies::default();
-        report.heartbeat_cost = HeartbeatCost::of(&report.before, &few, 400);
+        report.heartbeat_cost = HeartbeatCost::of(&report.before, &few, &report.plain, 400);
         assert!(page(&report).contains("class=\"open\">Open, not judged"));
     }
 

@@ -82,6 +82,8 @@ pub(crate) struct Report {
     pub(crate) before: Latencies,
     /// Heartbeats while the file was under way.
     pub(crate) beside: Latencies,
+    /// Heartbeats over a plain socket while the file was under way.
+    pub(crate) plain: Latencies,
     /// What the file costs them.
     pub(crate) heartbeat_cost: HeartbeatCost,
     /// Every channel in every direction.
@@ -157,7 +159,9 @@ pub(crate) mod tests {
         report
             .checks
             .push(Check::of("the file's hash at b".into(), None));
-        report.heartbeat_cost = HeartbeatCost::of(&report.before, &report.beside, 400);
+        report.plain = report.before.clone();
+        report.heartbeat_cost =
+            HeartbeatCost::of(&report.before, &report.beside, &report.plain, 400);
         report
             .facts
             .push(("command", "overlane-bench <main job>".into()));

@@ -95,6 +95,7 @@ pub(super) fn latency_percentiles(report: &Report) -> Picture {
         lines: vec![
             Line::new("beside the file", ORANGE, percentiles(&report.beside)),
             Line::new("before the file", BLUE, percentiles(&report.before)),
+            Line::new("plain socket beside it", GREEN, percentiles(&report.plain)),
             bound,
         ],
     }

@@ -58,7 +58,7 @@ impl<P: Peer> Membership<P> {
             (Claim::Down, Some(known)) if source == Source::Exchange => {
                 self.hear_of_death(now, known, version, out);
             }
-            (Claim::Down, Some(known)) => self.die(now, known, version, Status::Down, out),
+            (Claim::Down, Some(known)) => self.hear_sentence(now, known, version, out),
             (Claim::Left, Some(known)) => self.die(now, known, version, Status::Left, out),
         }
     }
@@ -229,13 +229,32 @@ impl<P: Peer> Membership<P> {
         }
     }
 
+    /// Somebody tells everybody that a member is down.
+    ///
+    /// Who did not hear of an accusation before either missed it, or hears old news: a broadcast can be
+    /// repaired long after it was sent, and this node may have welcomed the member since. So the member
+    /// is a suspect for the shortest time first. It hears the same broadcast, and refutes it.
+    fn hear_sentence(&mut self, now: Time, known: Entry<P>, version: Version, out: &mut Out<P>) {
+        let in_its_life = version == known.version && known.status.is_live();
+        if in_its_life && self.suspicions.condemn(now, known.peer, version) {
+            self.set_suspect(now, known, out);
+        } else {
+            self.die(now, known, version, Status::Down, out);
+        }
+    }
+
     /// Puts a live member under suspicion by `by`, at the version that is known.
     fn suspect(&mut self, now: Time, known: Entry<P>, by: P, out: &mut Out<P>) -> Accusation {
-        let (suspect, version) = (known.peer, known.version);
-        let accusation = self.suspicions.accuse(now, suspect, version, by);
-        if accusation == Accusation::Known {
-            return accusation;
+        let accusation = (self.suspicions).accuse(now, known.peer, known.version, by);
+        if accusation != Accusation::Known {
+            self.set_suspect(now, known, out);
         }
+        accusation
+    }
+
+    /// A suspicion of this live member has begun, or its end came nearer.
+    fn set_suspect(&mut self, now: Time, known: Entry<P>, out: &mut Out<P>) {
+        let (suspect, version) = (known.peer, known.version);
         if known.status == Status::Alive {
             self.put(Entry {
                 status: Status::Suspect,
@@ -244,7 +263,6 @@ impl<P: Peer> Membership<P> {
             out.push(Output::Event(Event::MemberSuspect(suspect)));
         }
         self.look_again(now, suspect, version, out);
-        accusation
     }
 
     /// Sets the timer that comes when the time of the suspect is over, if none comes before.

@@ -3,7 +3,9 @@
 //! One accuser may be wrong about a member, several hardly: the more have accused it independently,
 //! the sooner a suspect is down (Lifeguard). Where most of a cluster died there may be no second
 //! accuser, so an accuser that probes again, with other helpers, counts again; and one that hears
-//! the suspect after all counts no more. Owns the accusations only; the status is the table's.
+//! the suspect after all counts no more. A death that is told without an accusation before it may be
+//! old news, kept on its way while the member was welcomed again: then the suspect has the shortest
+//! time to say so. Owns the accusations only; the status is the table's.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -28,6 +30,8 @@ struct Suspicion<P> {
     confirmed: usize,
     /// This node heard the suspect after it had accused it.
     withdrawn: bool,
+    /// Its death was told before this node heard of any accusation.
+    condemned: bool,
     /// From when the time of the suspect counts.
     since: Time,
     /// When a timer comes to look at the suspect; none yet if zero.
@@ -42,6 +46,7 @@ impl<P: Peer> Suspicion<P> {
 
     fn begin_again(&mut self, now: Time) {
         self.withdrawn = true;
+        self.condemned = false;
         self.confirmed = 0;
         self.since = now;
     }
@@ -110,11 +115,33 @@ impl<P: Peer> Suspicions<P> {
             accusers: vec![by],
             confirmed: 0,
             withdrawn: false,
+            condemned: false,
             since: now,
             look_at: Time::ZERO,
         };
         self.suspects.insert(suspect, suspicion);
         Accusation::First
+    }
+
+    /// Notes that this version of `suspect` was told dead. False if somebody is known to have accused it,
+    /// so that it had its time; else it has the shortest from now on, however often it is told.
+    pub(super) fn condemn(&mut self, now: Time, suspect: P, version: Version) -> bool {
+        if let Some(known) = self.suspects.get(&suspect)
+            && known.version == version
+        {
+            return known.accusers.is_empty();
+        }
+        let suspicion = Suspicion {
+            version,
+            accusers: Vec::new(),
+            confirmed: 0,
+            withdrawn: false,
+            condemned: true,
+            since: now,
+            look_at: Time::ZERO,
+        };
+        self.suspects.insert(suspect, suspicion);
+        true
     }
 
     /// Another probe of `me`, this node, failed. True if it had accused this version of the suspect
@@ -192,7 +219,9 @@ impl<P: Peer> Suspicions<P> {
         grace: Grace,
     ) -> Option<Duration> {
         let suspicion = self.suspects.get(suspect)?;
-        let span = if suspicion.is_of(me) {
+        let span = if suspicion.condemned {
+            grace.least
+        } else if suspicion.is_of(me) {
             grace.span(suspicion.accusers.len() + suspicion.confirmed)
         } else {
             grace.most * 2
@@ -313,6 +342,31 @@ mod tests {
         suspicions.accuse(at(0), 9_u32, Version::first(1), 1);
         let remaining = suspicions.remaining(at(5), &9, &2, GRACE);
         assert_eq!(remaining, Some(Duration::from_secs(19)));
+    }
+
+    #[test]
+    fn who_is_told_dead_before_any_accusation_has_the_shortest_time_to_object() {
+        let mut suspicions = Suspicions::new();
+        let version = Version::first(1);
+        assert!(suspicions.condemn(at(0), 9_u32, version));
+        assert!(suspicions.condemn(at(3), 9, version), "told again");
+        let remaining = suspicions.remaining(at(3), &9, &1, GRACE);
+        assert_eq!(remaining, Some(Duration::from_secs(1)));
+        suspicions.heard(at(3), &9);
+        let remaining = suspicions.remaining(at(3), &9, &1, GRACE);
+        assert_eq!(remaining, Some(Duration::from_secs(24)), "it spoke");
+    }
+
+    #[test]
+    fn who_was_accused_before_had_its_time() {
+        let mut suspicions = Suspicions::new();
+        suspicions.accuse(at(0), 9_u32, Version::first(1), 2);
+        assert!(!suspicions.condemn(at(1), 9, Version::first(1)));
+        assert!(
+            suspicions.condemn(at(1), 9, Version::first(2)),
+            "not in this"
+        );
+        assert!(!suspicions.is_accuser(&9, &2));
     }
 
     #[test]

@@ -8,6 +8,7 @@
 //! - `links`: eager, lazy, untried
 //! - `pruning`: which messages take links out of the tree
 //! - `repair`: announced messages that do not come, and links that are lost
+//! - `given_up`: of those the ones that nobody brought
 //! - `pages`: answers to those who ask
 //! - `shortening`: shorter paths for the sender that sends most
 //!
@@ -25,6 +26,7 @@
 //! for being asked for than the store has room for, own broadcasts are refused.
 
 mod config;
+mod given_up;
 mod links;
 mod message;
 mod pages;
@@ -51,9 +53,10 @@ use crate::pages::PAGE_BYTES;
 use crate::payload::Payload;
 use crate::store::{Content, Look, MessageId, Numbering, Seen, Store};
 use crate::time::Time;
+use given_up::GivenUp;
 use links::{Links, Push};
 use pruning::Pruning;
-use repair::{Feed, GivenUp, Missing, Tail, Trouble};
+use repair::{Feed, Missing, Tail, Trouble};
 use shortening::{Calm, MainSender};
 
 /// Timers of Plumtree.

@@ -4,7 +4,7 @@
 //! Where the tree is broken asking makes the link eager, so the tree grows together; where a message
 //! was lost on its way and those before and after it came, the tree stays as it is.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::time::Duration;
 
@@ -61,6 +61,8 @@ struct Wait<P> {
     asked_until: Time,
     /// Who has the message, first announcer first. Kept until it is here.
     announcers: Vec<Announcer<P>>,
+    /// So many of the same sender before it have not come either, and are asked for once it is here.
+    before: u64,
 }
 
 #[derive(Debug)]
@@ -90,6 +92,7 @@ impl<P: Peer> Wait<P> {
             in_time,
             asked_until: now,
             announcers: Vec::new(),
+            before: 0,
         };
         wait.add(peer);
         wait
@@ -110,52 +113,6 @@ impl<P: Peer> Wait<P> {
         known.at = now;
         self.answer_is_due(now, within);
         true
-    }
-}
-
-/// Messages that nobody brought who was asked for them. One that comes after all is none any more.
-#[derive(Debug)]
-pub(super) struct GivenUp {
-    count: u64,
-    /// The latest of them.
-    ids: VecDeque<MessageId>,
-}
-
-/// Messages given up that are remembered, in case they come. 256: a guess; a switch or the loss of a neighbor gives up
-/// what it alone had announced, until another one announces it.
-const GIVEN_UP_MAX: usize = 256;
-
-impl GivenUp {
-    pub(super) const fn new() -> Self {
-        Self {
-            count: 0,
-            ids: VecDeque::new(),
-        }
-    }
-
-    pub(super) const fn count(&self) -> u64 {
-        self.count
-    }
-
-    fn note(&mut self, id: MessageId) {
-        if self.ids.contains(&id) {
-            return;
-        }
-        self.count += 1;
-        if self.ids.len() == GIVEN_UP_MAX {
-            self.ids.pop_front();
-        }
-        self.ids.push_back(id);
-    }
-
-    /// A message came.
-    pub(super) fn came(&mut self, id: MessageId) {
-        if self.ids.is_empty() {
-            return;
-        }
-        let before = self.ids.len();
-        self.ids.retain(|known| *known != id);
-        self.count -= (before - self.ids.len()) as u64;
     }
 }
 
@@ -359,8 +316,10 @@ impl<P: Peer> Plumtree<P> {
         });
         let Some(to) = next.map(|known| known.peer) else {
             // All were asked in vain. The next announcement begins anew.
+            let before = wait.before;
             self.missing.waits.remove(&id);
-            self.given_up.note(id);
+            let first = id.number.saturating_sub(before);
+            self.given_up.note(id.sender, first..=id.number);
             return;
         };
         let grafts = self.feed != Feed::Flowing || self.trouble.is_great();
@@ -381,7 +340,8 @@ impl<P: Peer> Plumtree<P> {
 
     /// A message came. If some of the same sender should have come before it, whoever brought this one is asked for
     /// them in time: they may have been lost on a link whose ends have no other neighbor to announce them, or while
-    /// others took this node for gone. Of a wide gap the last ones first; when they come, those before them.
+    /// others took this node for gone. Of a wide gap the last ones first; when they come, those before them. What is
+    /// not asked for, as the last ones come from nobody or too much is missing, counts as given up.
     pub(super) fn look_for_gap(&mut self, now: Time, id: MessageId, from: P, out: &mut Outputs<P>) {
         // What was sent before this node first heard of the sender is not for it.
         let Some(earlier) = self.store.earlier(id) else {
@@ -389,12 +349,19 @@ impl<P: Peer> Plumtree<P> {
         };
         let after = self.pace.graft_after();
         let gap = (earlier + 1..id.number).rev().take(ANNOUNCEMENTS_MAX);
-        for before in gap.map(|number| MessageId { number, ..id }) {
-            let is_known = self.missing.has(before);
-            if is_known || self.missing.len() >= self.config.missing_max {
+        for number in gap {
+            let before = MessageId { number, ..id };
+            if self.missing.has(before) {
                 return;
             }
-            let wait = Wait::new(now, from, false);
+            if self.missing.len() >= self.config.missing_max {
+                self.given_up.note(id.sender, earlier + 1..=number);
+                return;
+            }
+            let mut wait = Wait::new(now, from, false);
+            if id.number - number == ANNOUNCEMENTS_MAX as u64 {
+                wait.before = number - (earlier + 1);
+            }
             self.missing.waits.insert(before, wait);
             let id = Timer::GraftDue(before);
             out.push(Output::SetTimer { id, after });

@@ -18,7 +18,8 @@ impl Run {
 
     /// What the file costs the heartbeats.
     pub(super) fn heartbeat_cost(&self) -> HeartbeatCost {
-        HeartbeatCost::of(&self.before, &self.beside, self.heartbeat_bound_us)
+        let (before, beside, plain) = (&self.before, &self.beside, &self.plain);
+        HeartbeatCost::of(before, beside, plain, self.heartbeat_bound_us)
     }
 
     fn file_check(&self) -> Check {

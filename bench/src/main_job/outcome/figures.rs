@@ -42,6 +42,11 @@ impl Run {
                 beside: format!("{} before it", micros(&self.before, 99.0)),
             },
             Headline {
+                name: "Plain socket, 99 %, beside the file",
+                value: micros(&self.plain, 99.0),
+                beside: format!("{} in the median", micros(&self.plain, 50.0)),
+            },
+            Headline {
                 name: "Heartbeat, median, beside the file",
                 value: micros(&self.beside, 50.0),
                 beside: format!("{} before it", micros(&self.before, 50.0)),
@@ -94,6 +99,8 @@ impl Run {
             p999_us: percentile(&self.beside, 99.9),
             idle_p99_us: percentile(&self.before, 99.0),
             loaded_p99_us: percentile(&self.beside, 99.0),
+            raw_loaded_p50_us: percentile(&self.plain, 50.0),
+            raw_loaded_p99_us: percentile(&self.plain, 99.0),
             ..Record::default()
         };
         vec![

@@ -15,7 +15,7 @@ use super::run_folder::RunFolder;
 use crate::accounts::Flow;
 use crate::error::{BenchError, Outcome};
 use crate::flags::MainJobFlags;
-use crate::latencies::Latencies;
+use crate::latencies::{Buckets, Latencies};
 use crate::machine;
 use crate::report::{self, Held, Interval, Report};
 use crate::sample::figure;
@@ -38,6 +38,8 @@ pub(crate) struct Run {
     /// Heartbeats before and beside the file.
     before: Latencies,
     beside: Latencies,
+    /// Heartbeats over a plain socket beside the file.
+    plain: Latencies,
     heartbeat_bound_us: u32,
     on_disk: Option<String>,
 }
@@ -55,13 +57,14 @@ impl Run {
             intervals: Vec::new(),
             before: Latencies::default(),
             beside: Latencies::default(),
+            plain: Latencies::default(),
             heartbeat_bound_us,
             on_disk: None,
         }
     }
 
-    /// Takes what happened on all nodes until `now_ns`.
-    pub(crate) fn take(&mut self, now_ns: u64, nodes: &[Progress]) {
+    /// Takes what happened on all nodes until `now_ns`, and to heartbeats over a plain socket.
+    pub(crate) fn take(&mut self, now_ns: u64, nodes: &[Progress], plain: &Buckets) {
         let began_ns = *self.began_ns.get_or_insert(now_ns);
         let mut latencies = Latencies::default();
         nodes
@@ -76,6 +79,7 @@ impl Run {
         } else if !over_before {
             // Also the step in which the file ended.
             self.beside.add(&latencies.buckets());
+            self.plain.add(plain);
         }
         if self.last_ns > 0 && lasted_s > 0.02 && latencies.count() > 0 {
             self.intervals.push(Interval {
@@ -160,6 +164,7 @@ impl Run {
                 .map(|(began, ended)| (since(began), since(ended))),
             before: self.before.clone(),
             beside: self.beside.clone(),
+            plain: self.plain.clone(),
             heartbeat_cost: self.heartbeat_cost(),
             flows: self.flows.clone(),
             facts: vec![

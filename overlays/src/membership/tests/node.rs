@@ -127,6 +127,12 @@ impl Node {
         self.input(Input::Below(Event::Delivered(delivery)));
     }
 
+    /// Everybody was told that a member is accused, and then that it is down.
+    pub(super) fn told_dead(&mut self, about: u32, version: Version) {
+        self.told(claim(about, version, Claim::Suspect { by: 200 }));
+        self.told(claim(about, version, Claim::Down));
+    }
+
     /// A table had this.
     pub(super) fn supplied(&mut self, statement: Statement<u32>) {
         let message = Message::Supply(vec![statement]);

@@ -23,6 +23,7 @@ fn only_a_newer_version_revives_the_dead() {
     for (end, status) in ends {
         let mut node = Node::new(3);
         node.told(alive(7, version(1, 2)));
+        node.told(claim(7, version(1, 2), Claim::Suspect { by: 9 }));
         node.told(claim(7, version(1, 2), end));
         node.events();
         for old in [version(1, 2), version(1, 1), version(0, 9)] {
@@ -34,6 +35,35 @@ fn only_a_newer_version_revives_the_dead() {
         node.told(alive(7, version(1, 3)));
         assert_eq!(node.belief(7), Some((version(1, 3), Status::Alive)));
         assert_eq!(node.events(), [Event::MemberUp(7)]);
+    }
+}
+
+#[test]
+fn a_death_told_before_any_accusation_can_be_refuted_for_the_shortest_grace() {
+    let shortest = Config::default().grace_least;
+    for refutes in [false, true] {
+        let mut node = Node::new(3);
+        node.told(alive(7, version(1, 2)));
+        node.events();
+        let death = || claim(7, version(1, 2), Claim::Down);
+        node.told(death());
+        node.run(shortest - SECOND);
+        node.told(death());
+        assert_eq!(node.events(), [Event::MemberSuspect(7)]);
+        if refutes {
+            node.told(alive(7, version(1, 3)));
+            assert_eq!(node.events(), [Event::MemberUp(7)]);
+        }
+        node.run(2 * SECOND);
+        let (events, end) = if refutes {
+            (vec![], (version(1, 3), Status::Alive))
+        } else {
+            let told = Event::MemberDown(7);
+            (vec![told], (version(1, 2), Status::Down))
+        };
+        assert_eq!(node.events(), events);
+        assert_eq!(node.belief(7), Some(end));
+        assert_eq!(node.news, [], "it has nothing to tell of it");
     }
 }
 
@@ -76,7 +106,7 @@ fn a_goodbye_and_a_death_travel_by_exchange_the_one_as_such_the_other_as_a_suspi
             }
         }
         one.told(claim(7, version(1, 1), Claim::Left));
-        one.told(claim(8, version(1, 0), Claim::Down));
+        one.told_dead(8, version(1, 0));
         one.told(claim(9, version(1, 2), Claim::Down));
         if dead_begins {
             compare(&mut one, &mut other);
@@ -135,14 +165,10 @@ fn one_exchange_makes_large_tables_equal_in_bounded_messages() {
 #[test]
 fn the_dead_that_a_node_does_not_know_stay_unknown() {
     let (mut one, mut other) = (Node::new(1), Node::new(2));
-    for statement in [
-        alive(7, version(1, 0)),
-        claim(7, version(1, 0), Claim::Down),
-        alive(8, version(1, 0)),
-        claim(8, version(1, 0), Claim::Left),
-    ] {
-        one.told(statement);
-    }
+    one.told(alive(7, version(1, 0)));
+    one.told_dead(7, version(1, 0));
+    one.told(alive(8, version(1, 0)));
+    one.told(claim(8, version(1, 0), Claim::Left));
     compare(&mut other, &mut one);
     compare(&mut one, &mut other);
     assert_eq!((other.belief(7), other.belief(8)), (None, None));
@@ -200,9 +226,14 @@ fn a_newer_life_ends_the_one_before_for_the_application() {
     node.events();
     node.told(alive(7, version(2, 0)));
     assert_eq!(node.events(), [Event::MemberDown(7), Event::MemberUp(7)]);
-    node.told(claim(7, version(2, 0), Claim::Down));
+    node.told_dead(7, version(2, 0));
     node.told(alive(7, version(3, 0)));
-    assert_eq!(node.events(), [Event::MemberDown(7), Event::MemberUp(7)]);
+    let events = node.events();
+    let suspected = Event::MemberSuspect(7);
+    assert_eq!(
+        events,
+        [suspected, Event::MemberDown(7), Event::MemberUp(7)]
+    );
 }
 
 /// A node with four neighbors that answer, of which one falls silent.
@@ -340,7 +371,7 @@ fn a_full_table_forgets_those_dead_for_longest_for_a_newcomer() {
     node.told(alive(7, version(1, 0)));
     assert_eq!(node.belief(7), None, "the living keep their place");
     assert_eq!(node.membership.counters().refused, 1);
-    node.told(claim(5, version(1, 0), Claim::Down));
+    node.told_dead(5, version(1, 0));
     node.run(SECOND);
     node.told(claim(6, version(1, 0), Claim::Left));
     node.events();
@@ -412,7 +443,7 @@ fn after_a_long_sleep_a_node_tells_nobody_of_members_it_has_not_heard_of_since()
 fn a_dead_member_that_answers_is_told_and_the_overlay_joins_it() {
     let mut node = Node::new(3);
     node.told(alive(7, version(1, 0)));
-    node.told(claim(7, version(1, 0), Claim::Down));
+    node.told_dead(7, version(1, 0));
     node.received(7, Message::Probe(detector::Message::Ack(0)));
     assert_eq!(node.sent, [(7, Message::Accused(version(1, 0)))]);
     assert_eq!(node.joins, [7]);
@@ -631,7 +662,7 @@ fn who_refuted_a_death_gets_more_time_from_then_on_and_nobody_else() {
     };
     node.told(changed);
     for about in [5, 6] {
-        node.told(claim(about, version(1, 0), Claim::Down));
+        node.told_dead(about, version(1, 0));
     }
     node.told(alive(5, version(2, 0)));
     node.told(alive(6, version(1, 1)));

@@ -39,6 +39,43 @@ fn a_message_that_comes_after_it_was_given_up_is_counted_no_more() {
 }
 
 #[test]
+fn of_a_wide_gap_that_nobody_fills_all_is_counted_once() {
+    let mut subject = Subject::in_tree(Config::default());
+    subject.receive(1, gossip(1_000, 4));
+    let asked = ANNOUNCEMENTS_MAX as u64;
+    let first = 1_000 - asked;
+    let in_vain = |subject: &mut Subject, numbers: std::ops::Range<u64>| {
+        for number in numbers {
+            (0..8).for_each(|_| subject.due(number));
+        }
+    };
+    in_vain(&mut subject, first + 1..1_000);
+    assert_eq!(subject.node.given_up(), asked - 1);
+    in_vain(&mut subject, first..first + 1);
+    assert_eq!(subject.node.given_up(), 999, "and those before them");
+    // One of them comes after all: those before it are asked for again.
+    subject.receive(1, late(500, 4));
+    assert_eq!(subject.node.given_up(), 998);
+    in_vain(&mut subject, 500 - asked..500);
+    assert_eq!(subject.node.given_up(), 998);
+    assert_eq!(subject.node.missing.len(), 0);
+}
+
+#[test]
+fn what_is_missing_beyond_the_limit_is_given_up_at_once() {
+    let config = Config {
+        missing_max: 10,
+        ..Config::default()
+    };
+    let mut subject = Subject::in_tree(config);
+    subject.receive(1, gossip(100, 4));
+    assert_eq!(subject.node.missing.len(), 10);
+    assert_eq!(subject.node.given_up(), 89);
+    (1..90).for_each(|number| subject.receive(1, late(number, 4)));
+    assert_eq!(subject.node.given_up(), 0);
+}
+
+#[test]
 fn of_those_who_announced_a_message_one_in_the_tree_is_asked_first() {
     let mut subject = Subject::in_tree(Config::default());
     subject.receive(3, ihave(1, 4));
