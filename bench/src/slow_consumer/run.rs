@@ -124,7 +124,8 @@ impl<'a> Run<'a> {
 
     fn measure(&mut self, common: &Config) -> Outcome<(Measured, Vec<String>)> {
         let stopped_windows = u64::from(self.flags.seconds);
-        let reading_windows = (stopped_windows / 4).clamp(3, 30);
+        // What is in use at most depends on how long one looks: as long as while it is stopped, up to a minute.
+        let reading_windows = stopped_windows.clamp(3, 60);
         let progress = Progress::of_steps("slow-consumer", stopped_windows + 2 * reading_windows);
         std::thread::sleep(WARM_UP);
         self.look()?;

@@ -547,14 +547,18 @@ impl Core {
         let batch = &mut socket.batch;
         let load = match allowance {
             _ if lane.log.outbox.is_empty() => Load::default(),
-            Allowance::Quantum => lane.log.hand_over(batch, quantum, self.now, moment),
+            Allowance::Quantum => {
+                let pool = &mut self.sending.pool;
+                lane.log.hand_over(batch, pool, quantum, (self.now, moment))
+            }
             Allowance::Piece(piece) => {
                 let outbox = &mut lane.log.outbox;
                 let next = outbox.cut_front(&mut self.sending.pool, piece);
                 let is_large = outbox.is_next_large();
                 let rates = &self.channels[lane.channel].rates;
                 lane.pace.settle(rates, next);
-                let load = lane.log.hand_over(batch, ONE_CHUNK, self.now, moment);
+                let (pool, now) = (&mut self.sending.pool, (self.now, moment));
+                let load = lane.log.hand_over(batch, pool, ONE_CHUNK, now);
                 lane.log.outbox.end_turn(is_large);
                 load
             }

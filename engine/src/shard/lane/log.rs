@@ -263,9 +263,9 @@ impl Log {
     pub(crate) fn hand_over(
         &mut self,
         batch: &mut Batch,
+        pool: &mut ChunkPool,
         quantum: usize,
-        now: Instant,
-        moment: Moment,
+        (now, moment): (Instant, Moment),
     ) -> Load {
         let unacknowledged = self.ledger.unacknowledged_bytes();
         let room = self.window.bytes().saturating_sub(unacknowledged);
@@ -287,6 +287,7 @@ impl Log {
         }
         self.note_receipts(batch, load.messages);
         if let Some(kept) = &mut self.kept {
+            batch.settle(pool);
             batch.chunks().iter().for_each(|chunk| kept.keep(chunk));
         }
         load

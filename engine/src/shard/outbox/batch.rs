@@ -88,6 +88,13 @@ impl Batch {
         self.chunks.push(Rc::new(chunk));
     }
 
+    /// Its chunks are to be kept until they are acknowledged: those with little in them do not keep their room.
+    pub(crate) fn settle(&mut self, pool: &mut ChunkPool) {
+        for chunk in self.chunks.iter_mut().filter_map(Rc::get_mut) {
+            chunk.settle(pool);
+        }
+    }
+
     /// How many chunks it takes.
     pub(super) fn chunks_max(&self) -> usize {
         BATCH_CHUNKS_MAX - self.carried.len()

@@ -304,13 +304,10 @@ impl Schedule {
             return;
         }
         self.expire();
-        let now = Moment(self.ms);
-        let load = self.log.hand_over(
-            &mut self.batch,
-            self.random.usize(1..100_000),
-            Instant::now(),
-            now,
-        );
+        let now = (Instant::now(), Moment(self.ms));
+        let quantum = self.random.usize(1..100_000);
+        let (batch, pool) = (&mut self.batch, &mut self.pool);
+        let load = self.log.hand_over(batch, pool, quantum, now);
         let mut sent = Vec::new();
         for chunk in self.batch.chunks() {
             chunk.each_message(|message| {
