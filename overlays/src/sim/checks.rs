@@ -17,7 +17,8 @@ use crate::time::Time;
 #[derive(Debug, Default)]
 struct Life {
     neighbors: BTreeSet<NodeId>,
-    members: BTreeSet<NodeId>,
+    /// Members told up, and the life of theirs in which they were, if it is known.
+    members: BTreeMap<NodeId, Option<u64>>,
     /// Members told down or left, and the version in which they were.
     dead: BTreeMap<NodeId, Version>,
     has_left: bool,
@@ -44,6 +45,14 @@ impl Life {
         };
         let died = self.dead.remove(&entry.peer);
         died.is_some_and(|died| entry.version <= died)
+    }
+
+    /// A member was told down: whether that was the end of a life before the one that is known now. Who
+    /// starts may hear first what was said of a member before it was started again.
+    fn is_of_an_earlier_life(&self, peer: NodeId, entry: Option<&Entry<NodeId>>) -> bool {
+        let told = self.members.get(&peer).copied().flatten();
+        let known = entry.map(|entry| entry.version.incarnation);
+        told.zip(known).is_some_and(|(told, known)| told < known)
     }
 }
 
@@ -152,22 +161,25 @@ impl Checks {
         event: &Event<NodeId>,
         about: Option<&Entry<NodeId>>,
     ) -> Option<String> {
-        if let Some(untrue) = self.untrue(event) {
+        let life = self.lives.entry(node).or_default();
+        if let Some(untrue) = untrue(self.settled.as_ref(), life, event, about) {
             return Some(untrue);
         }
-        let life = self.lives.entry(node).or_default();
         let fits = match event {
             Event::NeighborUp(peer) => *peer != node && life.neighbors.insert(*peer),
             Event::NeighborDown(peer) => life.neighbors.remove(peer),
             Event::MemberUp(peer) => {
-                life.members.insert(*peer);
+                let incarnation = about.map(|entry| entry.version.incarnation);
+                life.members.insert(*peer, incarnation);
                 *peer != node && !life.is_revived(about)
             }
             Event::MemberDown(peer) | Event::MemberLeft(peer) => {
                 life.bury(about);
-                life.members.remove(peer)
+                life.members.remove(peer).is_some()
             }
-            Event::MemberSuspect(peer) | Event::MemberChanged(peer) => life.members.contains(peer),
+            Event::MemberSuspect(peer) | Event::MemberChanged(peer) => {
+                life.members.contains_key(peer)
+            }
             Event::Delivered(delivery) => return self.wrong_delivery(node, delivery),
             Event::Relayed { .. } | Event::Refused { .. } => true,
             // Promises of layers that are tested apart.
@@ -181,17 +193,6 @@ impl Checks {
             }
         };
         (!fits).then(|| format!("{event:?} does not follow from what it told before"))
-    }
-
-    /// What is wrong with an event once the cluster is well. An old message of a dead node can be news
-    /// to somebody, and makes it alive for a moment; [`Life::is_revived`] says when it must not.
-    fn untrue(&self, event: &Event<NodeId>) -> Option<String> {
-        let settled = self.settled.as_ref()?;
-        let (Event::MemberDown(peer) | Event::MemberLeft(peer)) = event else {
-            return None;
-        };
-        let is_true = settled.dead.contains(peer) || settled.restarted.contains(peer);
-        (!is_true).then(|| format!("told {event:?}, but {peer} lives"))
     }
 
     fn wrong_delivery(&mut self, node: NodeId, delivery: &Delivery<NodeId>) -> Option<String> {
@@ -208,6 +209,24 @@ impl Checks {
         let again = !life.delivered.insert(number);
         again.then(|| format!("delivered {number} twice"))
     }
+}
+
+/// What is wrong with an event once the cluster is well. An old message of a dead node can be news
+/// to somebody, and makes it alive for a moment; [`Life::is_revived`] says when it must not.
+fn untrue(
+    settled: Option<&Settled>,
+    life: &Life,
+    event: &Event<NodeId>,
+    about: Option<&Entry<NodeId>>,
+) -> Option<String> {
+    let settled = settled?;
+    let (Event::MemberDown(peer) | Event::MemberLeft(peer)) = event else {
+        return None;
+    };
+    let is_true = settled.dead.contains(peer)
+        || settled.restarted.contains(peer)
+        || life.is_of_an_earlier_life(*peer, about);
+    (!is_true).then(|| format!("told {event:?}, but {peer} lives"))
 }
 
 impl<X: Subject> Observer<X> for Checks {

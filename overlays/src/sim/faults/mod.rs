@@ -222,8 +222,9 @@ mod tests {
     #[test]
     fn clusters_survive_whatever_goes_wrong() {
         // 1629: a death from before a restart was told again to those who had welcomed the member since.
+        // 12496: who starts hears of a member's earlier life first, which is over with the next message.
         let failures: Vec<String> = (0..36)
-            .chain([1_629])
+            .chain([1_629, 12_496])
             .filter_map(|seed| Outcome::proven(seed, Plan::default()).err())
             .collect();
         assert!(failures.is_empty(), "{failures:#?}");
