@@ -333,7 +333,7 @@ impl Outbox {
     fn chunk_for(&mut self, pool: &mut ChunkPool, bytes: usize) -> &mut Chunk {
         let newest = self.chunks.back();
         if !newest.is_some_and(|chunk| chunk.has_room_for(bytes, self.chunk_bytes_max)) {
-            self.close_newest();
+            self.close_newest(pool);
             self.chunks.push_back(pool.chunk());
         }
         let newest = self.chunks.len() - 1;
@@ -342,11 +342,11 @@ impl Outbox {
 
     /// The newest chunk gets no more frames. One that waits behind others gives back the room that it did not use: where little may
     /// be under way that is most of it, and what the log of a lane holds is to take the memory that it is charged for.
-    fn close_newest(&mut self) {
+    fn close_newest(&mut self, pool: &mut ChunkPool) {
         if self.chunks.len() > CHUNKS_WHOLE_MAX
             && let Some(newest) = self.chunks.back_mut()
         {
-            newest.give_back_room();
+            newest.close(pool);
         }
     }
 

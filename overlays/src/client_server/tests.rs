@@ -9,6 +9,7 @@ use rand::rngs::SmallRng;
 
 use super::message::{CLIENTS_PER_MESSAGE_MAX, SERVERS_MAX};
 use super::{ClientServer, Config, Message, PeriodOver, Relayed, Role};
+use crate::event::PAYLOAD_BYTES_MAX;
 use crate::event::{Command, Event, Input, Output, Overlay, Protocol, WhyDown};
 use crate::message::{Message as _, encode};
 use crate::time::Time;
@@ -590,4 +591,15 @@ fn a_client_dials_the_near_server_and_no_more_than_it_uses() {
     bench.give(near_is(2));
     let dialed = dialed(&bench.give(Input::Start));
     assert!(dialed.contains(&2) && dialed.len() == 2, "{dialed:?}");
+}
+
+#[test]
+fn the_longest_message_is_a_relayed_payload_of_full_length() {
+    let message = Message::Relayed(Relayed {
+        from: u32::MAX,
+        to: u32::MAX,
+        hops_left: u8::MAX,
+        payload: vec![0; PAYLOAD_BYTES_MAX].into(),
+    });
+    assert_eq!(encode(&message).len(), Message::<u32>::BYTES_MAX);
 }

@@ -443,16 +443,34 @@ impl Chunk {
     /// where it takes no more room than that, before anybody reads it.
     pub(super) fn settle(&mut self, pool: &mut ChunkPool) {
         if self.bytes.len() <= SETTLED_BYTES_MAX && self.bytes.capacity() >= CHUNK_BYTES {
-            let little = self.bytes.as_slice().to_vec();
-            pool.take_back(std::mem::replace(&mut self.bytes, little));
+            self.give_buffer_back(pool);
         }
+    }
+
+    /// Nothing is appended to it any more, and it waits behind others: it does not wait with a quarter of its room and
+    /// more unused.
+    pub(super) fn close(&mut self, pool: &mut ChunkPool) {
+        if self.has_unused_room() {
+            self.give_buffer_back(pool);
+        }
+    }
+
+    /// The buffer goes to the next chunk as a whole: of one that is made smaller where it lies, the rest is a gap that no
+    /// other buffer fits into.
+    fn give_buffer_back(&mut self, pool: &mut ChunkPool) {
+        let filled = self.bytes.as_slice().to_vec();
+        pool.take_back(std::mem::replace(&mut self.bytes, filled));
     }
 
     /// Nothing is appended to it any more: a quarter of its room and more is given back.
     pub(crate) fn give_back_room(&mut self) {
-        if self.bytes.len() < self.bytes.capacity() / 4 * 3 {
+        if self.has_unused_room() {
             self.bytes.shrink_to_fit();
         }
+    }
+
+    const fn has_unused_room(&self) -> bool {
+        self.bytes.len() < self.bytes.capacity() / 4 * 3
     }
 
     /// Takes what `next` holds behind what is here, if one chunk can hold both; then `next` is empty.

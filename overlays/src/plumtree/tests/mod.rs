@@ -634,3 +634,18 @@ fn bytes_follow_a_message_only_as_its_payload() {
     bytes.push(0);
     assert_eq!(decode::<Message>(&bytes), Err(DecodeError::Malformed));
 }
+
+#[test]
+fn the_longest_message_is_a_payload_of_full_length_and_its_head() {
+    let Message::Gossip(first) = gossip(u64::MAX, HOPS_MAX) else {
+        unreachable!("a gossip");
+    };
+    let payload = Payload::from(vec![0; PAYLOAD_BYTES_MAX]);
+    let longest = encode(&Message::Gossip(Gossip { payload, ..first })).len();
+    let bound = <Message as crate::message::Message>::BYTES_MAX;
+    let spare = Payload::HEAD_ENCODED_MAX + 40;
+    assert!(
+        (longest..=longest + spare).contains(&bound),
+        "{longest} bytes, {bound} allowed"
+    );
+}
