@@ -460,6 +460,10 @@ fn small_messages_that_pass_a_large_one_do_not_starve_it() {
             assert!(small < 5_000, "the large one has not come among {small}");
         }
     });
-    while inbox.recv_timeout(Duration::from_millis(1)).is_ok() || !a.metrics().is_drained() {}
+    let mut is_settled = || {
+        while inbox.recv_timeout(Duration::from_millis(1)).is_ok() {}
+        a.metrics().is_drained()
+    };
+    wait_until("what is left comes", &mut is_settled, |settled| *settled);
     check_accounting(&[&a, &b]);
 }
