@@ -3,6 +3,12 @@
 //! A heartbeat carries the time at which it should have been sent, not the time at which it was: a
 //! sender that was held up does not hide its delay (no coordinated omission).
 
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use crate::clock;
+use crate::error::Outcome;
+
 /// Bytes of one heartbeat.
 pub(crate) const HEARTBEAT_BYTES: usize = 50;
 
@@ -71,6 +77,23 @@ impl Schedule {
         self.next += 1;
         Some(heartbeat)
     }
+}
+
+/// Does `work` in this thread each time that it is due, until it is time to stop or it fails.
+pub(crate) fn each_due(
+    hz: u32,
+    stop: &AtomicBool,
+    mut work: impl FnMut(Heartbeat) -> Outcome<()>,
+) -> Outcome<()> {
+    let mut schedule = Schedule::new(clock::now_ns(), hz);
+    while !stop.load(Ordering::Relaxed) {
+        let now_ns = clock::now_ns();
+        match schedule.take(now_ns) {
+            Some(beat) => work(beat)?,
+            None => std::thread::sleep(Duration::from_nanos(schedule.due_ns() - now_ns)),
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -10,11 +10,10 @@ use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
-use std::time::Duration;
 
 use crate::clock;
 use crate::error::{BenchError, Outcome};
-use crate::heartbeat::{HEARTBEAT_BYTES, Heartbeat, Schedule};
+use crate::heartbeat::{self, HEARTBEAT_BYTES, Heartbeat};
 use crate::latencies::{Buckets, Latencies};
 
 /// The two threads, and what they measured since they were last asked.
@@ -35,7 +34,8 @@ impl Plain {
             threads: Vec::new(),
         };
         let stop = Arc::clone(&plain.stop);
-        plain.spawn("plain-send", move || send(near, hz, &stop))?;
+        // One that cannot be written to any more ends with the run.
+        plain.spawn("plain-send", move || drop(send(near, hz, &stop)))?;
         let latencies = Arc::clone(&plain.latencies);
         plain.spawn("plain-receive", move || receive(far, &latencies))?;
         Ok(plain)
@@ -79,21 +79,13 @@ fn connected() -> std::io::Result<(TcpStream, TcpStream)> {
 }
 
 /// Sends until it is told to stop, or the other side is gone: then its end closes the socket.
-fn send(mut to: TcpStream, hz: u32, stop: &AtomicBool) {
-    let mut schedule = Schedule::new(clock::now_ns(), hz);
+fn send(mut to: TcpStream, hz: u32, stop: &AtomicBool) -> Outcome<()> {
     let mut message = [0x5a; HEARTBEAT_BYTES];
-    while !stop.load(Ordering::Relaxed) {
-        let now_ns = clock::now_ns();
-        if let Some(heartbeat) = schedule.take(now_ns) {
-            heartbeat.encode(&mut message);
-            if to.write_all(&message).is_err() {
-                return;
-            }
-        } else {
-            let left_ns = schedule.due_ns() - now_ns;
-            std::thread::sleep(Duration::from_nanos(left_ns));
-        }
-    }
+    heartbeat::each_due(hz, stop, |beat| {
+        beat.encode(&mut message);
+        to.write_all(&message)
+            .map_err(BenchError::system("writing to a plain socket"))
+    })
 }
 
 fn receive(mut from: TcpStream, latencies: &Mutex<Latencies>) {
@@ -108,6 +100,8 @@ fn receive(mut from: TcpStream, latencies: &Mutex<Latencies>) {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]

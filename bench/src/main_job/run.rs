@@ -45,14 +45,13 @@ pub(crate) fn run(flags: &MainJobFlags) -> Outcome<()> {
     cluster.start_traffic()?;
     progress.say("heartbeats and rumours");
     let until = Instant::now() + quiet;
-    watch((&mut cluster, &plain), &mut run, &progress, until, |_| {
-        false
-    })?;
+    watch(&mut cluster, &plain, &mut run, &progress, until, |_| false)?;
     progress.say("file beside them");
     cluster.start_file(&run.file, &into, flags.chunk_kib * 1024)?;
     let until = deadline - quiet;
     watch(
-        (&mut cluster, &plain),
+        &mut cluster,
+        &plain,
         &mut run,
         &progress,
         until,
@@ -60,9 +59,7 @@ pub(crate) fn run(flags: &MainJobFlags) -> Outcome<()> {
     )?;
     progress.say("heartbeats and rumours");
     let until = Instant::now() + quiet;
-    watch((&mut cluster, &plain), &mut run, &progress, until, |_| {
-        false
-    })?;
+    watch(&mut cluster, &plain, &mut run, &progress, until, |_| false)?;
     progress.say("checking");
     cluster.stop_traffic()?;
     run.flows = cluster.settle()?;
@@ -93,7 +90,8 @@ fn configuration(engine: &Flags) -> Outcome<Config> {
 
 /// Polls all nodes, step by step, until `deadline` or until `over`.
 fn watch(
-    (cluster, plain): (&mut Cluster, &Plain),
+    cluster: &mut Cluster,
+    plain: &Plain,
     run: &mut Run,
     progress: &Progress,
     deadline: Instant,

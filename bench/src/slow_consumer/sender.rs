@@ -10,9 +10,8 @@ use overlane::{Channel, Destination, Node, SendError};
 use super::protocol::{CHANNEL, Command, MAILBOX, Order, Reply};
 use crate::allocations;
 use crate::child::Parent;
-use crate::clock;
 use crate::error::{BenchError, Outcome};
-use crate::heartbeat::{Heartbeat, Schedule};
+use crate::heartbeat::{Heartbeat, each_due};
 use crate::machine;
 use crate::node::counters;
 use crate::node::settings::Settings;
@@ -151,21 +150,4 @@ fn send_to_others(
             .try_send(&others[to], message.as_slice())
             .map_err(engine)
     })
-}
-
-/// Does `work` when it is due, until it is time to stop.
-fn each_due(
-    hz: u32,
-    stop: &AtomicBool,
-    mut work: impl FnMut(Heartbeat) -> Outcome<()>,
-) -> Outcome<()> {
-    let mut schedule = Schedule::new(clock::now_ns(), hz);
-    while !stop.load(Ordering::Relaxed) {
-        let now_ns = clock::now_ns();
-        match schedule.take(now_ns) {
-            Some(beat) => work(beat)?,
-            None => std::thread::sleep(Duration::from_nanos(schedule.due_ns() - now_ns)),
-        }
-    }
-    Ok(())
 }

@@ -549,7 +549,7 @@ impl Core {
             _ if lane.log.outbox.is_empty() => Load::default(),
             Allowance::Quantum => {
                 let pool = &mut self.sending.pool;
-                lane.log.hand_over(batch, pool, quantum, (self.now, moment))
+                lane.log.hand_over(batch, pool, quantum, self.now, moment)
             }
             Allowance::Piece(piece) => {
                 let outbox = &mut lane.log.outbox;
@@ -557,8 +557,8 @@ impl Core {
                 let is_large = outbox.is_next_large();
                 let rates = &self.channels[lane.channel].rates;
                 lane.pace.settle(rates, next);
-                let (pool, now) = (&mut self.sending.pool, (self.now, moment));
-                let load = lane.log.hand_over(batch, pool, ONE_CHUNK, now);
+                let pool = &mut self.sending.pool;
+                let load = (lane.log).hand_over(batch, pool, ONE_CHUNK, self.now, moment);
                 lane.log.outbox.end_turn(is_large);
                 load
             }

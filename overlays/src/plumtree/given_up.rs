@@ -59,13 +59,12 @@ impl GivenUp {
         let holds = |(of, first, last): &(u64, u64, u64)| {
             *of == id.sender && (*first..=*last).contains(&id.number)
         };
-        let Some(place) = self.ranges.iter().position(holds) else {
+        let place = self.ranges.iter().position(holds);
+        let range = place.and_then(|place| self.ranges.remove(place));
+        let Some((sender, first, last)) = range else {
             return;
         };
-        let Some((sender, first, last)) = self.ranges.remove(place) else {
-            return;
-        };
-        self.count = self.count.saturating_sub((last - first).saturating_add(1));
+        self.count = self.count.saturating_sub(messages(first, last));
         if first < id.number {
             self.push(sender, first, id.number - 1);
         }
@@ -75,12 +74,17 @@ impl GivenUp {
     }
 
     fn push(&mut self, sender: u64, first: u64, last: u64) {
-        self.count = self.count.saturating_add((last - first).saturating_add(1));
+        self.count = self.count.saturating_add(messages(first, last));
         if self.ranges.len() == RANGES_MAX {
             self.ranges.pop_front();
         }
         self.ranges.push_back((sender, first, last));
     }
+}
+
+/// How many they are, both ends included.
+const fn messages(first: u64, last: u64) -> u64 {
+    (last - first).saturating_add(1)
 }
 
 #[cfg(test)]

@@ -265,7 +265,8 @@ impl Log {
         batch: &mut Batch,
         pool: &mut ChunkPool,
         quantum: usize,
-        (now, moment): (Instant, Moment),
+        now: Instant,
+        moment: Moment,
     ) -> Load {
         let unacknowledged = self.ledger.unacknowledged_bytes();
         let room = self.window.bytes().saturating_sub(unacknowledged);

@@ -462,7 +462,8 @@ impl Chunk {
         pool.take_back(std::mem::replace(&mut self.bytes, filled));
     }
 
-    /// Nothing is appended to it any more: a quarter of its room and more is given back.
+    /// Nothing is appended to it any more: a quarter of its room and more is given back. Of one that grew as it absorbed
+    /// others, whose buffer the pool never had and would only collect.
     pub(crate) fn give_back_room(&mut self) {
         if self.has_unused_room() {
             self.bytes.shrink_to_fit();

@@ -84,7 +84,7 @@ impl Sender {
         self.now += Duration::from_millis(1);
         let load = self
             .log
-            .hand_over(&mut self.batch, &mut self.pool, 1, (self.now, Moment(0)));
+            .hand_over(&mut self.batch, &mut self.pool, 1, self.now, Moment(0));
         self.batch.finish(&mut self.pool);
         load.messages
     }
@@ -128,7 +128,8 @@ fn frames_of_the_lane_itself_go_out_while_messages_wait() {
         &mut sender.batch,
         &mut sender.pool,
         1,
-        (sender.now, Moment(0)),
+        sender.now,
+        Moment(0),
     );
     assert_eq!(load.messages, 0);
     assert_eq!(load.wire_bytes, crate::wire::HEADER_BYTES as u64);
@@ -182,8 +183,8 @@ fn receipts_are_noted_over_all_chunks_of_a_batch() {
         sender.accept_with_receipt(number);
     }
     let (batch, pool) = (&mut sender.batch, &mut sender.pool);
-    let now = (sender.now, Moment(0));
-    let load = sender.log.hand_over(batch, pool, usize::MAX, now);
+    let (log, now) = (&mut sender.log, sender.now);
+    let load = log.hand_over(batch, pool, usize::MAX, now, Moment(0));
     assert_eq!((load.messages, batch.chunks().len()), (100, 2));
     let mut acknowledged = |messages| {
         let receipts = sender.log.receipts.acknowledge(messages);

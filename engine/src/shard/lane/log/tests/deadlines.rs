@@ -304,10 +304,10 @@ impl Schedule {
             return;
         }
         self.expire();
-        let now = (Instant::now(), Moment(self.ms));
+        let (now, moment) = (Instant::now(), Moment(self.ms));
         let quantum = self.random.usize(1..100_000);
         let (batch, pool) = (&mut self.batch, &mut self.pool);
-        let load = self.log.hand_over(batch, pool, quantum, now);
+        let load = self.log.hand_over(batch, pool, quantum, now, moment);
         let mut sent = Vec::new();
         for chunk in self.batch.chunks() {
             chunk.each_message(|message| {
