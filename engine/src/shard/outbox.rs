@@ -7,10 +7,14 @@
 mod batch;
 mod chunk;
 mod expired;
+mod filling;
 mod message;
 mod overtaken;
 mod piece;
+mod pool;
 mod runs;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
@@ -24,13 +28,15 @@ use crate::wire::extension::extension_block_bytes;
 use crate::wire::{FrameKind, HEADER_BYTES};
 use chunk::{CHUNK_WIRE_BYTES, Fate, header};
 use overtaken::Overtaken;
+use pool::SMALL_BYTES;
 
 pub(crate) use batch::{Batch, Load, Shape};
-#[cfg(test)]
-pub(crate) use chunk::CHUNK_BYTES;
-pub(crate) use chunk::{Chunk, ChunkPool};
+pub(crate) use chunk::Chunk;
 pub(crate) use expired::Expired;
 pub(crate) use message::{Dropped, OutgoingMessage, Taken};
+#[cfg(test)]
+pub(crate) use pool::CHUNK_BYTES;
+pub(crate) use pool::ChunkPool;
 
 /// Which messages go out in fragments on a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -238,6 +244,7 @@ impl Outbox {
         let noted = self.notes_mailboxes.then_some(mailbox);
         let (chunk_bytes_max, large_above) = (self.chunk_bytes_max, self.large_above_bytes);
         let chunk = self.chunk_for(pool, HEADER_BYTES + payloads[0].len());
+        chunk.make_room(pool, run_bytes(payloads));
         let before = chunk.payload_bytes();
         let pushed = chunk.push_run(id, noted, payloads, chunk_bytes_max, large_above);
         let bytes = chunk.payload_bytes() - before;
@@ -334,10 +341,12 @@ impl Outbox {
         let newest = self.chunks.back();
         if !newest.is_some_and(|chunk| chunk.has_room_for(bytes, self.chunk_bytes_max)) {
             self.close_newest(pool);
-            self.chunks.push_back(pool.chunk());
+            self.chunks.push_back(pool.chunk(bytes));
         }
         let newest = self.chunks.len() - 1;
-        &mut self.chunks[newest]
+        let newest = &mut self.chunks[newest];
+        newest.make_room(pool, bytes);
+        newest
     }
 
     /// The newest chunk gets no more frames. One that waits behind others gives back the room that it did not use: where little may
@@ -438,248 +447,16 @@ impl Outbox {
         self.payload_bytes += other.payload_bytes;
         self.first_due = earlier(self.first_due, other.first_due);
     }
-
-    /// Moves the lane's own frames alone into `batch`.
-    pub(crate) fn fill_control(&mut self, batch: &mut Batch) -> Load {
-        batch.control.append(&mut self.control);
-        batch.load = Load {
-            wire_bytes: batch.control.len() as u64,
-            ..Load::default()
-        };
-        batch.load
-    }
-
-    /// Moves whole chunks into `batch`, at least one if there is any, until `bytes_max` is reached, and then
-    /// what of large messages has room; their deadlines are what is left of them from now on. While both wait, each has half of
-    /// the room.
-    pub(crate) fn fill(&mut self, batch: &mut Batch, bytes_max: usize, now: Moment) -> Load {
-        batch.control.append(&mut self.control);
-        for frame in std::mem::take(&mut self.lifted).into_values() {
-            batch.control.extend_from_slice(&frame);
-        }
-        let mut load = Load {
-            wire_bytes: batch.control.len() as u64,
-            ..Load::default()
-        };
-        if std::mem::take(&mut self.is_turn_of_large) {
-            self.fill_with_large(batch, bytes_max, now, &mut load);
-        }
-        let chunks_max = if self.has_open_large() {
-            (batch.chunks_max() / 2, bytes_max / 2)
-        } else {
-            (batch.chunks_max(), bytes_max)
-        };
-        self.fill_with_chunks(batch, chunks_max, now, &mut load);
-        self.fill_with_large(batch, bytes_max, now, &mut load);
-        self.messages -= load.messages;
-        self.payload_bytes -= load.payload_bytes;
-        if self.chunks.is_empty() {
-            self.first_due = self.overtaken.first_due();
-        }
-        batch.load = load;
-        load
-    }
-
-    /// Large messages that were put behind chunks wait until those are gone.
-    fn open_to(&self) -> u64 {
-        if self.chunks.is_empty() {
-            u64::MAX
-        } else {
-            self.chunks_gone
-        }
-    }
-
-    /// Whether what is overtaken may go out now.
-    fn has_open_large(&self) -> bool {
-        !self.overtaken.is_empty() && self.overtaken.is_open(self.open_to())
-    }
-
-    fn fill_with_large(
-        &mut self,
-        batch: &mut Batch,
-        bytes_max: usize,
-        now: Moment,
-        load: &mut Load,
-    ) {
-        if !self.overtaken.is_empty() {
-            let room = (bytes_max, self.large_above_bytes);
-            self.overtaken.fill(batch, room, self.open_to(), now, load);
-            self.is_in_line &= !self.overtaken.is_empty();
-        }
-    }
-
-    /// On a capped lane one chunk goes at a time: if it was one of the small, the next is of the large.
-    pub(crate) fn end_turn(&mut self, was_large: bool) {
-        self.is_turn_of_large = !was_large && !self.overtaken.is_empty();
-    }
-
-    fn fill_with_chunks(
-        &mut self,
-        batch: &mut Batch,
-        (chunks_max, bytes_max): (usize, usize),
-        now: Moment,
-        load: &mut Load,
-    ) {
-        while let Some(chunk) = self.chunks.front() {
-            let wire_bytes = load.wire_bytes + chunk.wire_bytes as u64;
-            let full = batch.chunks.len() >= chunks_max || wire_bytes > bytes_max as u64;
-            if !batch.chunks.is_empty() && full {
-                return;
-            }
-            if let Some(chunk) = self.chunks.pop_front() {
-                self.chunks_gone += 1;
-                batch.take(chunk, now, load);
-            }
-        }
-    }
 }
 
-#[cfg(test)]
-mod tests {
-    use bytes::Bytes;
-
-    use proptest::prelude::*;
-
-    use super::*;
-
-    proptest! {
-        /// Also while a large message waits, and where little may be under way.
-        #[test]
-        fn a_run_goes_out_as_its_messages_one_by_one(
-            lengths in prop::collection::vec(prop_oneof![0..200_usize, 0..30_000_usize], 1..80),
-            depth in prop_oneof![Just(u64::MAX), 16_000..200_000_u64],
-            has_fragments: bool,
-            notes: bool,
-            waits in prop::option::of(0..60_000_usize),
-        ) {
-            let mut pool = ChunkPool::default();
-            let payloads: Vec<Vec<u8>> = lengths.iter().zip(0..).map(|(&length, byte)| vec![byte; length]).collect();
-            let to = (MailboxId::from_words(3, 1), OrderTag::WITHOUT_KEY);
-            let message = |bytes| OutgoingMessage {
-                mailbox: to.0,
-                order: to.1,
-                is_extended: false,
-                payload: Payload::Borrowed(bytes),
-            };
-            let waiting = waits.map(|bytes| vec![0xff; bytes]);
-            let [mut single, mut run] = [(); 2].map(|()| {
-                let mut outbox = if notes { Outbox::noting_mailboxes() } else { Outbox::default() };
-                outbox.set_depth(depth);
-                outbox.set_fragments(has_fragments.then_some(Fragments { above_bytes: 16 << 10, keeps_order: true }));
-                waiting.iter().for_each(|bytes| outbox.push_message(&mut pool, 7, message(bytes)));
-                outbox
-            });
-            payloads.iter().for_each(|bytes| single.push_message(&mut pool, 7, message(bytes)));
-            let slices: Vec<&[u8]> = payloads.iter().map(Vec::as_slice).collect();
-            run.push_run(&mut pool, 7, to, &slices);
-            let mut sent = [Vec::new(), Vec::new()];
-            for (outbox, sent) in [&mut single, &mut run].into_iter().zip(&mut sent) {
-                prop_assert_eq!(outbox.messages(), (slices.len() + usize::from(waits.is_some())) as u64);
-                while outbox.messages() > 0 {
-                    let mut batch = Batch::default();
-                    outbox.fill(&mut batch, 64 << 10, Moment(0));
-                    for chunk in batch.chunks() {
-                        chunk.each_piece(|bytes| sent.extend_from_slice(bytes));
-                        chunk.each_message(|taken| {
-                            let noted = taken.mailbox.map_or(u64::MAX, MailboxId::number);
-                            sent.extend_from_slice(&noted.to_le_bytes());
-                        });
-                    }
-                    batch.finish(&mut pool);
-                }
-                prop_assert_eq!(outbox.payload_bytes(), 0);
-            }
-            let [single, run] = sent;
-            prop_assert!(single == run, "{} and {} bytes", single.len(), run.len());
+/// What a run takes encoded: no more of it is looked at than what outgrows a small buffer.
+fn run_bytes(payloads: &[&[u8]]) -> usize {
+    let mut bytes = 0;
+    for payload in payloads {
+        bytes += HEADER_BYTES + payload.len();
+        if bytes > SMALL_BYTES {
+            break;
         }
     }
-
-    #[test]
-    fn a_chunk_that_absorbs_another_holds_the_messages_of_both_in_order() {
-        let mut pool = ChunkPool::default();
-        let mut all = Vec::new();
-        let mut chunk = |payloads: &[Payload<'static>]| {
-            let mut outbox = Outbox::default();
-            for payload in payloads {
-                all.push(payload.as_slice().to_vec());
-                let message = OutgoingMessage {
-                    mailbox: MailboxId::from_words(0, 0),
-                    order: OrderTag::WITHOUT_KEY,
-                    is_extended: false,
-                    payload: payload.clone(),
-                };
-                outbox.push_message(&mut pool, 0, message);
-            }
-            outbox.chunks.pop_front().expect("they fit into one")
-        };
-        let large = |byte| Payload::Shared(Bytes::from(vec![byte; 5_000]));
-        let mut older = chunk(&[Payload::Borrowed(b"1"), large(2), Payload::Borrowed(b"")]);
-        let mut newer = chunk(&[large(4), Payload::Borrowed(b"five"), large(6)]);
-        let full = vec![7; CHUNK_BYTES - 60].leak();
-        let mut huge = chunk(&[Payload::Borrowed(full)]);
-        all.pop();
-        assert!(older.absorb(&mut newer));
-        assert!(!older.absorb(&mut huge), "there is no room");
-        assert_eq!((older.messages(), newer.messages()), (6, 0));
-        let mut found = Vec::new();
-        older.each_message(|message| found.push(message.payload.as_slice().to_vec()));
-        assert_eq!(found, all);
-        let bytes: usize = found.iter().map(Vec::len).sum();
-        assert_eq!(older.payload_bytes(), bytes as u64);
-        assert_eq!(huge.messages(), 1);
-    }
-
-    /// Small messages, then a large one, with the same tag and of ids that were announced among them.
-    #[test]
-    fn a_large_message_goes_behind_what_was_there_before_it() {
-        let mut pool = ChunkPool::default();
-        let mut outbox = Outbox::default();
-        outbox.set_depth(64 << 10);
-        outbox.set_fragments(Some(Fragments {
-            above_bytes: 16 << 10,
-            keeps_order: true,
-        }));
-        let mut put = |byte: u8, bytes: usize| {
-            let message = OutgoingMessage {
-                mailbox: MailboxId::from_words(0, 0),
-                order: OrderTag::WITHOUT_KEY,
-                is_extended: false,
-                payload: Payload::Borrowed(vec![byte; bytes].leak()),
-            };
-            outbox.push_message(&mut pool, 0, message);
-        };
-        (0..20).for_each(|number| put(number, 8 << 10));
-        put(20, 17 << 10);
-        let mut came = Vec::new();
-        while outbox.messages() > 0 {
-            let mut batch = Batch::default();
-            outbox.fill(&mut batch, 64 << 10, Moment(0));
-            for chunk in batch.chunks() {
-                chunk.each_message(|message| came.push(message.payload.as_slice()[0]));
-            }
-            batch.finish(&mut pool);
-        }
-        assert!(came.iter().copied().eq(0..=20), "{came:?}");
-    }
-
-    #[test]
-    fn what_waits_takes_little_more_memory_than_it_is_charged_for_where_little_may_be_under_way() {
-        let mut pool = ChunkPool::default();
-        let mut outbox = Outbox::default();
-        outbox.set_depth(16 << 10);
-        for _ in 0..1000 {
-            let message = OutgoingMessage {
-                mailbox: MailboxId::from_words(0, 0),
-                order: OrderTag::WITHOUT_KEY,
-                is_extended: false,
-                payload: Payload::Borrowed(&[7; 1000]),
-            };
-            outbox.push_message(&mut pool, 0, message);
-        }
-        let room = outbox.chunks.iter().map(Chunk::room_bytes);
-        let whole = (CHUNKS_WHOLE_MAX + 1) * CHUNK_BYTES;
-        let (room, charged) = (room.sum::<usize>(), outbox.payload_bytes());
-        assert_eq!(charged, 1_000_000);
-        assert!(room < 1_100_000 + whole, "{room} bytes for {charged}");
-    }
+    bytes
 }

@@ -9,7 +9,8 @@
 use std::io::IoSlice;
 use std::rc::Rc;
 
-use super::chunk::{Chunk, ChunkPool};
+use super::chunk::Chunk;
+use super::pool::ChunkPool;
 use crate::deadline::Moment;
 
 /// Chunks in one batch.

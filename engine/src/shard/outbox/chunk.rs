@@ -10,6 +10,7 @@ use std::rc::Rc;
 use bytes::Bytes;
 
 use super::message::{Dropped, Taken};
+use super::pool::{CHUNK_BYTES, ChunkPool, SMALL_BYTES};
 use super::runs::Runs;
 use crate::awaited::{Awaited, awaited, number};
 use crate::deadline::{Moment, earlier};
@@ -20,23 +21,12 @@ use crate::wire::extension::{deadline_of, extension_block_bytes, set_deadline};
 use crate::wire::frame::{EXTENDED_KIND_BIT, mark_extended};
 use crate::wire::{FrameKind, HEADER_BYTES, put_header};
 
-/// Encoded bytes in one chunk. A batch of this size costs one system call for about 900 messages of
-/// 64 bytes, and stays within the second-level cache beside the receive buffers.
-pub(crate) const CHUNK_BYTES: usize = 64 * 1024;
-
 /// Wire bytes at which a chunk of shared payloads is closed, so that a quantum can be kept to.
 pub(super) const CHUNK_WIRE_BYTES: usize = 64 * 1024;
-
-/// Of so many bytes and less a chunk that is kept gives its buffer to the next one. 4 KiB: copied in about 100 ns; on
-/// lanes to many peers with a message now and then, it is the difference between a few KiB and some MiB.
-const SETTLED_BYTES_MAX: usize = 4 * 1024;
 
 /// Shared payloads in one chunk: the kernel takes at most 1,024 pieces in one operation, of which each makes
 /// two, and a batch has several chunks (`BATCH_CHUNKS_MAX`).
 const SHARED_PIECES_MAX: usize = 64;
-
-/// Empty chunks kept by a shard for reuse: 4 MiB.
-const POOL_CHUNKS_MAX: usize = 64;
 
 /// A payload, or a piece of it, that goes out by reference, after the `at`th encoded byte of its chunk.
 #[derive(Clone, Debug)]
@@ -380,7 +370,7 @@ impl Chunk {
         pool: &mut ChunkPool,
         mut fate: impl FnMut(&Frame<'_>) -> Fate,
     ) {
-        let mut rest = pool.chunk();
+        let mut rest = pool.chunk(self.bytes.len());
         let mut mailboxes = self.mailboxes.iter();
         for frame in self.frames() {
             let mailbox = frame.is_message().then(|| mailboxes.next()).flatten();
@@ -401,7 +391,7 @@ impl Chunk {
         pool: &mut ChunkPool,
         takes: impl Fn(&Self, &Frame<'_>) -> bool,
     ) -> Option<Self> {
-        let mut front = pool.chunk();
+        let mut front = pool.chunk(self.bytes.len());
         let mut encoded = 0;
         let mut mailboxes = self.mailboxes.iter();
         for frame in self.frames() {
@@ -434,6 +424,23 @@ impl Chunk {
             && self.shared.len() < SHARED_PIECES_MAX
     }
 
+    /// So many encoded bytes, which it has room for, are put into it: where its small buffer does not hold them, a large one takes its
+    /// place.
+    #[inline]
+    pub(super) fn make_room(&mut self, pool: &mut ChunkPool, bytes: usize) {
+        let room = self.bytes.capacity();
+        if self.bytes.len() + bytes > room && room < CHUNK_BYTES {
+            self.outgrow(pool);
+        }
+    }
+
+    #[cold]
+    fn outgrow(&mut self, pool: &mut ChunkPool) {
+        let mut buffer = pool.buffer();
+        buffer.extend_from_slice(&self.bytes);
+        pool.take_back(std::mem::replace(&mut self.bytes, buffer));
+    }
+
     #[cfg(test)]
     pub(crate) fn room_bytes(&self) -> usize {
         self.bytes.capacity()
@@ -442,7 +449,7 @@ impl Chunk {
     /// Nothing is appended to it any more, and it stays until it is acknowledged: the little that it holds is put
     /// where it takes no more room than that, before anybody reads it.
     pub(super) fn settle(&mut self, pool: &mut ChunkPool) {
-        if self.bytes.len() <= SETTLED_BYTES_MAX && self.bytes.capacity() >= CHUNK_BYTES {
+        if self.bytes.len() <= SMALL_BYTES && self.has_unused_room() {
             self.give_buffer_back(pool);
         }
     }
@@ -578,40 +585,13 @@ pub(super) enum Fate {
     Goes,
 }
 
-/// Spare buffers for chunks.
-#[derive(Debug, Default)]
-pub(crate) struct ChunkPool {
-    free: Vec<Vec<u8>>,
-    /// How many were free all the time since the pool was trimmed.
-    unused: usize,
-}
-
+/// Chunks in its buffers.
 impl ChunkPool {
-    #[cfg(test)]
-    pub(crate) fn room_bytes(&self) -> usize {
-        self.free.iter().map(Vec::capacity).sum()
-    }
-
-    pub(super) fn chunk(&mut self) -> Chunk {
+    /// An empty one that takes so many encoded bytes.
+    pub(super) fn chunk(&mut self, bytes: usize) -> Chunk {
         Chunk {
-            bytes: self.buffer(),
+            bytes: self.buffer_for(bytes),
             ..Chunk::default()
-        }
-    }
-
-    /// An empty buffer, for what a session seals.
-    pub(super) fn buffer(&mut self) -> Vec<u8> {
-        let spare = self.free.pop();
-        self.unused = self.unused.min(self.free.len());
-        spare.unwrap_or_else(|| Vec::with_capacity(CHUNK_BYTES))
-    }
-
-    /// Takes a buffer back, unless it has become large.
-    pub(super) fn take_back(&mut self, mut bytes: Vec<u8>) {
-        let is_usual = (CHUNK_BYTES..=4 * CHUNK_BYTES).contains(&bytes.capacity());
-        if self.free.len() < POOL_CHUNKS_MAX && is_usual {
-            bytes.clear();
-            self.free.push(bytes);
         }
     }
 
@@ -624,13 +604,6 @@ impl ChunkPool {
 
     pub(super) fn reuse(&mut self, chunk: Chunk) {
         self.take_back(chunk.bytes);
-    }
-
-    /// Gives back what nobody has needed since this was called last.
-    pub(crate) fn trim(&mut self) {
-        drop(self.free.drain(..self.unused));
-        self.free.shrink_to_fit();
-        self.unused = self.free.len();
     }
 }
 
@@ -658,25 +631,4 @@ pub(super) fn read_header(bytes: &[u8]) -> Option<Head> {
         body_bytes: usize::try_from(first & 0x00FF_FFFF).ok()?,
         word,
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_pool_gives_back_what_was_not_needed_since_it_was_trimmed() {
-        let mut pool = ChunkPool::default();
-        let chunks: Vec<_> = (0..5).map(|_| pool.chunk()).collect();
-        chunks.into_iter().for_each(|chunk| pool.reuse(chunk));
-        pool.trim();
-        assert_eq!(pool.free.len(), 5, "all were needed");
-        let (one, other) = (pool.chunk(), pool.chunk());
-        pool.reuse(one);
-        pool.reuse(other);
-        pool.trim();
-        assert_eq!(pool.free.len(), 2, "two were needed at a time");
-        pool.trim();
-        assert_eq!(pool.free.len(), 0);
-    }
 }

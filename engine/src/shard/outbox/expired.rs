@@ -1,7 +1,8 @@
 //! What leaves an outbox because its deadline has come.
 
 use super::batch::Load;
-use super::chunk::{Chunk, ChunkPool, Fate, Frame};
+use super::chunk::{Chunk, Fate, Frame};
+use super::pool::ChunkPool;
 use crate::awaited::Awaited;
 use crate::deadline::Moment;
 

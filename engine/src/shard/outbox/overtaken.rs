@@ -8,9 +8,10 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use super::batch::{Batch, Load};
-use super::chunk::{CHUNK_WIRE_BYTES, Chunk, ChunkPool, Fragmented};
+use super::chunk::{CHUNK_WIRE_BYTES, Chunk, Fragmented};
 use super::expired::Expired;
 use super::message::{Dropped, OutgoingMessage};
+use super::pool::ChunkPool;
 use crate::awaited::{Awaited, awaited};
 use crate::deadline::{Moment, earlier};
 use crate::delivery::rate::Amount;
