@@ -1,4 +1,4 @@
-//! What must hold of every node, whatever happens to the cluster: of what it tells at each step, of its state at every few.
+//! What must hold at every step of every node, whatever happens to the cluster.
 //!
 //! Watches a world and keeps the first violation. A node's life is from its start to its end; what is
 //! told in one life says nothing about the next.
@@ -12,10 +12,6 @@ use super::world::World;
 use crate::event::{Delivery, Event, TopicId};
 use crate::membership::{Entry, Version};
 use crate::time::Time;
-
-/// Every how many steps the state of the node is checked: a check looks at each message that the node keeps, and at each
-/// step took a quarter of all the time of a run. What is wrong with a state stays wrong.
-const CHECKED_EVERY: u64 = 7;
 
 /// What one node has told in its present life.
 #[derive(Debug, Default)]
@@ -68,8 +64,6 @@ pub(super) struct Checks {
     numbers: u64,
     /// Who is dead, from the moment on at which all are to know it.
     settled: Option<Settled>,
-    /// Of all nodes.
-    steps: u64,
     violation: Option<String>,
 }
 
@@ -249,10 +243,6 @@ impl<X: Subject> Observer<X> for Checks {
     }
 
     fn stepped(&mut self, at: Time, node: NodeId, state: &X) {
-        self.steps += 1;
-        if !self.steps.is_multiple_of(CHECKED_EVERY) {
-            return;
-        }
         if let Err(what) = state.check() {
             self.broken(at, node, &what);
         }

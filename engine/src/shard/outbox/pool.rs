@@ -10,7 +10,7 @@ pub(crate) const CHUNK_BYTES: usize = 64 * 1024;
 /// What a chunk begins with. 4 KiB: copied into a large one in about 100 ns, which is little for the messages that fill it.
 pub(super) const SMALL_BYTES: usize = 4 * 1024;
 
-/// Empty buffers of each size kept by a shard for reuse: 4 MiB and 256 KiB.
+/// Empty buffers of each size kept by a shard for reuse: 256 KiB of small ones and 4 MiB of large ones.
 const FREE_MAX: usize = 64;
 
 /// See the module's text.
